@@ -1,0 +1,14 @@
+"""Settings of a consumer."""
+
+from pydantic import Field
+
+from deletion.adapters.settings import PubSubSettings
+from deletion.adapters.store_settings import LeaseSettings, StoreSettings
+
+
+class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings):
+    """`botdel consumer`."""
+
+    consumer_host: str = "127.0.0.1"
+    consumer_port: int = Field(8081, ge=0, le=65_535)
+    consumer_slots: int = Field(8, ge=1, le=10_000)

@@ -1,0 +1,1 @@
+"""The core: what a deletion is, how one runs, and the ports it needs."""

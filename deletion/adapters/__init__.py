@@ -1,0 +1,1 @@
+"""The world behind the ports: MongoDB, Pub/Sub, HTTP, the file system, the clock."""

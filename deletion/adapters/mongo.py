@@ -1,0 +1,66 @@
+"""The connection to MongoDB: made in one place, its errors told apart in one place.
+
+Motor is at its end of life; whoever changes over to PyMongo's own asyncio API changes the
+files of this package whose names begin with `mongo`, and nothing else.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    CursorNotFound,
+    ExecutionTimeout,
+    NetworkTimeout,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+
+from deletion.errors import StoreUnavailable
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Collection = AsyncIOMotorCollection[Document]
+
+SERVER_SELECTION_SECONDS = 3
+OPERATION_SECONDS = 30
+
+_MAY_PASS = (
+    AutoReconnect,
+    ConnectionFailure,
+    CursorNotFound,
+    ExecutionTimeout,
+    NetworkTimeout,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+    WaitQueueTimeoutError,
+)
+
+
+def connect(uri: str) -> Client:
+    """A client that gives up on a silent server after seconds, and connects when first used."""
+    return AsyncIOMotorClient(
+        uri,
+        tz_aware=True,
+        appname="botdel",
+        serverSelectionTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
+        timeoutMS=OPERATION_SECONDS * 1000,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what may pass by itself into `StoreUnavailable`; let everything else through."""
+    try:
+        yield
+    except _MAY_PASS as error:
+        raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
+    except PyMongoError as error:
+        if error.has_error_label("RetryableWriteError") or error.timeout:
+            raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
+        raise

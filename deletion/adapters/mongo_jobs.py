@@ -1,0 +1,152 @@
+"""The job store on MongoDB. Its indexes enforce idempotency; its guarded update is the lease.
+
+Every query names the index it walks (`hint`), so that none can turn into a collection scan
+unnoticed: where an index is missing the query fails instead.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import BulkWriteError
+
+from deletion.adapters.mongo import Client, Document, translated
+from deletion.adapters.mongo_job_document import from_document, mutable_fields, to_document
+from deletion.errors import LeaseLost, StoreUnavailable
+from deletion.job import Change, Job, Status
+from deletion.ports import Recorded
+
+COLLECTION = "deletion_jobs"
+BY_EVENT, BY_LIVE_BOT = "service_event_unique", "service_bot_live_unique"
+BY_STATUS, BY_BOT, BY_ID = "status_id", "bot_id", "_id_"
+INDEXES = [
+    IndexModel([("service", ASCENDING), ("eventId", ASCENDING)], name=BY_EVENT, unique=True),
+    IndexModel(
+        [("service", ASCENDING), ("botId", ASCENDING)],
+        name=BY_LIVE_BOT,
+        unique=True,
+        partialFilterExpression={"live": True},
+    ),
+    IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
+    IndexModel([("botId", ASCENDING), ("_id", ASCENDING)], name=BY_BOT),
+]
+
+_DUPLICATE_KEY = 11000
+_RECORD_TRIES = 3
+_FIELDS = {
+    "status": "status",
+    "attempt": "attempt",
+    "claimed_by": "claimedBy",
+    "last_modified_at": "lastModifiedAt",
+}
+
+
+class MongoJobStore:
+    """`deletion.ports.JobStore` on one collection of `database`."""
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._jobs = client[database][COLLECTION]
+
+    async def ensure_indexes(self) -> None:
+        """Create what is missing. Raises `OperationFailure` if one exists and differs."""
+        with translated():
+            await self._jobs.create_indexes(INDEXES)
+
+    def new_id(self) -> str:
+        """An ObjectId, as hex."""
+        return str(ObjectId())
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        """One bulk insert, and for what was there already at most one find per unique index."""
+        standing: dict[str, Job] = {}
+        pending = list(jobs)
+        for _ in range(_RECORD_TRIES):
+            refused = await self._insert(pending)
+            standing.update({job.id: job for job in pending if job.id not in refused})
+            pending = [job for job in pending if job.id in refused]
+            standing.update(await self._in_place_of(pending))
+            pending = [job for job in pending if job.id not in standing]
+            if not pending:
+                break
+        else:  # each time, the job in the way had completed before it could be read
+            raise StoreUnavailable(f"{len(pending)} jobs kept colliding with ones that ended")
+        return [Recorded(standing[job.id], standing[job.id].id == job.id) for job in jobs]
+
+    async def apply(self, change: Change) -> Job:
+        """One update by `_id` whose filter carries the guard; a repeat is known by its result."""
+        guard = {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
+        with translated():
+            result = await self._jobs.update_one(
+                {"_id": ObjectId(change.after.id), **guard}, {"$set": mutable_fields(change.after)}
+            )
+        if not result.matched_count and await self.get(change.after.id) != change.after:
+            raise LeaseLost(f"job {change.after.id} has moved on")
+        return change.after
+
+    async def get(self, job_id: str) -> Job | None:
+        """By `_id`."""
+        found = await self._read({"_id": ObjectId(job_id)}, BY_ID, limit=1)
+        return found[0] if found else None
+
+    async def walk(
+        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
+    ) -> list[Job]:
+        """Along the index of (status, _id)."""
+        query: Document = {"status": status}
+        if modified_before:
+            query["lastModifiedAt"] = {"$lt": modified_before}
+        if after:
+            query["_id"] = {"$gt": ObjectId(after)}
+        return await self._read(query, BY_STATUS, limit=limit)
+
+    async def find(
+        self,
+        *,
+        service: str | None = None,
+        bot_id: str | None = None,
+        status: Status | None = None,
+        limit: int,
+    ) -> list[Job]:
+        """Along the index that narrows most: the bot's, the status', or `_id` itself."""
+        filters = {"botId": bot_id and ObjectId(bot_id), "service": service, "status": status}
+        query = {name: value for name, value in filters.items() if value is not None}
+        index = BY_BOT if bot_id else BY_STATUS if status else BY_ID
+        return await self._read(query, index, limit=limit, newest_first=True)
+
+    async def _read(
+        self, query: Mapping[str, Any], index: str, *, limit: int, newest_first: bool = False
+    ) -> list[Job]:
+        direction = DESCENDING if newest_first else ASCENDING
+        with translated():
+            cursor = self._jobs.find(query).hint(index).sort("_id", direction).limit(limit)
+            return [from_document(document) for document in await cursor.to_list(limit)]
+
+    async def _insert(self, jobs: Sequence[Job]) -> set[str]:
+        """Insert what can be; returns the ids the unique indexes refused."""
+        documents = [to_document(job) for job in jobs]
+        try:
+            with translated():
+                await self._jobs.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            problems = error.details["writeErrors"]
+            if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
+                raise
+            return {str(documents[problem["index"]]["_id"]) for problem in problems}
+        return set()
+
+    async def _in_place_of(self, refused: Sequence[Job]) -> dict[str, Job]:
+        """For each refused job the one of the same event, else the live one of the same bot."""
+        events = {"eventId": {"$in": [job.event_id for job in refused]}}
+        same_event = {job.event_id: job for job in await self._colliding(refused, events, BY_EVENT)}
+        others = [job for job in refused if job.event_id not in same_event]
+        bots = {"botId": {"$in": [ObjectId(job.bot_id) for job in others]}, "live": True}
+        same_bot = {job.bot_id: job for job in await self._colliding(others, bots, BY_LIVE_BOT)}
+        found = {job.id: same_event.get(job.event_id, same_bot.get(job.bot_id)) for job in refused}
+        return {job_id: standing for job_id, standing in found.items() if standing}
+
+    async def _colliding(self, jobs: Sequence[Job], query: Document, index: str) -> list[Job]:
+        if not jobs:
+            return []
+        return await self._read({"service": jobs[0].service, **query}, index, limit=len(jobs))

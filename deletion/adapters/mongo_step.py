@@ -1,0 +1,72 @@
+"""The step that deletes a bot's documents from one MongoDB collection."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bson import ObjectId, json_util
+from pymongo import ASCENDING
+
+from deletion.adapters.mongo import Collection, Document, translated
+from deletion.plan import Batch
+
+FieldType = Literal["objectid", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class MongoStep:
+    """Walks the bot's documents in `_id` order and deletes one range after the other.
+
+    `batch_size` bounds in documents what one call deletes, and so memory, the time between
+    two checkpoints, and how long other work on the collection has to wait.
+    """
+
+    name: str
+    collection: Collection
+    field: str
+    field_type: FieldType = "objectid"
+    batch_size: int = 1000
+
+    @property
+    def index(self) -> list[tuple[str, int]]:
+        """The index that serves every query of this step."""
+        return [(self.field, ASCENDING), ("_id", ASCENDING)]
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        """Stream the bot's ids; every `batch_size` of them bound one range delete.
+
+        A range takes along what was inserted inside it meanwhile. Comparisons do not cross
+        BSON types: ids of another type are left to the read-back and the next pass.
+        """
+        last = None if cursor is None else json_util.loads(cursor)
+        with translated():
+            found = self.collection.find(self._span(bot_id, after=last), {"_id": True})
+            ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
+            while page := await ids.to_list(self.batch_size):
+                first, last = last, page[-1]["_id"]
+                span = self._span(bot_id, after=first, through=last)
+                result = await self.collection.delete_many(span)
+                yield Batch(result.deleted_count, json_util.dumps(last))
+
+    async def is_empty(self, bot_id: str) -> bool:
+        """One look at the index."""
+        with translated():
+            return await self.collection.find_one(self._span(bot_id), {"_id": True}) is None
+
+    async def is_indexed(self) -> bool:
+        """Whether an index begins with what the batches walk, so that none scans."""
+        with translated():
+            indexes = (await self.collection.index_information()).values()
+        wanted = [name for name, _ in self.index]
+        return any([key for key, _ in index["key"]][:2] == wanted for index in indexes)
+
+    async def create_index(self) -> None:
+        """Create it; returns when it is built. Does nothing where it exists."""
+        with translated():
+            await self.collection.create_index(self.index)
+
+    def _span(self, bot_id: str, *, after: Any = None, through: Any = None) -> Document:
+        bounds = {"$gt": after, "$lte": through}
+        bounds = {operator: value for operator, value in bounds.items() if value is not None}
+        owner = ObjectId(bot_id) if self.field_type == "objectid" else bot_id
+        return {self.field: owner} | ({"_id": bounds} if bounds else {})

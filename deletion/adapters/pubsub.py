@@ -1,0 +1,88 @@
+"""The connection to Pub/Sub: channels made in one place, errors told apart in one place."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from google.api_core import exceptions as gcp
+from google.api_core.retry import AsyncRetry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+
+from deletion.errors import BusUnavailable, ConfigurationError, TopologyMissing
+
+EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
+CALL_SECONDS = 2.0
+"""How long one attempt of a call may take."""
+BOUNDED_RETRY = AsyncRetry(
+    predicate=if_exception_type(gcp.ServiceUnavailable, gcp.DeadlineExceeded),
+    initial=0.1,
+    maximum=1.0,
+    timeout=5.0,
+)
+"""Ends within 5 s plus one call; the library's own default goes on for 600 s."""
+
+_CHANNEL_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_receive_message_length", -1),  # else a message over 4 MB silently never arrives
+]
+
+
+class PubSub:
+    """The clients of one process. Make it inside the running event loop; `close` it there."""
+
+    def __init__(self) -> None:
+        self._channels: list[grpc.aio.Channel] = []
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether calls go to an emulator, which forgets its topology when it restarts."""
+        return EMULATOR_VARIABLE in os.environ
+
+    def publisher(self) -> PublisherAsyncClient:
+        """A client of its own channel. Raises `ConfigurationError` without credentials."""
+        channel = self._channel(PublisherGrpcAsyncIOTransport)
+        return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
+
+    def subscriber(self) -> SubscriberAsyncClient:
+        """A client of its own channel. Raises `ConfigurationError` without credentials."""
+        channel = self._channel(SubscriberGrpcAsyncIOTransport)
+        return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
+
+    async def close(self) -> None:
+        """Close every channel; calls in flight get a moment to end."""
+        while self._channels:
+            await self._channels.pop().close(grace=1.0)
+
+    def _channel(
+        self, transport: type[PublisherGrpcAsyncIOTransport | SubscriberGrpcAsyncIOTransport]
+    ) -> grpc.aio.Channel:
+        if self.is_emulated:
+            host = os.environ[EMULATOR_VARIABLE]
+            channel = grpc.aio.insecure_channel(host, options=_CHANNEL_OPTIONS)
+        else:
+            try:
+                channel = transport.create_channel(options=_CHANNEL_OPTIONS)
+            except GoogleAuthError as error:
+                raise ConfigurationError(
+                    f"no credentials for Pub/Sub: {error} "
+                    f"(set GOOGLE_APPLICATION_CREDENTIALS, or {EMULATOR_VARIABLE} for an emulator)"
+                ) from error
+        self._channels.append(channel)
+        return channel
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn the library's errors about `what` into this project's."""
+    try:
+        yield
+    except gcp.NotFound as error:
+        raise TopologyMissing(f"{what} does not exist: run `botdel topology apply`") from error
+    except (gcp.RetryError, gcp.ServerError, gcp.TooManyRequests, gcp.Cancelled) as error:
+        raise BusUnavailable(f"Pub/Sub, {what}: {type(error).__name__}") from error

@@ -1,0 +1,55 @@
+"""The ports of messages: onto the topic, and off it again.
+
+Apart from `deletion.ports`, because the gateway needs these and may know nothing of jobs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published: an encoded event and the attributes filters can see."""
+
+    data: bytes
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of a message. `attempt` counts deliveries, 0 when it is not known."""
+
+    message: Message
+    message_id: str
+    ack_id: str
+    attempt: int
+    published_at: datetime
+
+
+class Publisher(Protocol):
+    """The way onto the topic."""
+
+    async def publish(self, message: Message) -> None:
+        """Return once the message is confirmed, in bounded time.
+
+        Raises `BusUnavailable` when it is not (it may have arrived all the same), and
+        `TopologyMissing` when there is no such topic.
+        """
+
+
+class Subscription(Protocol):
+    """The way off the topic: at least once, in no order."""
+
+    async def pull(self, limit: int) -> list[Delivery]:
+        """At most `limit` deliveries, possibly none, within a few seconds.
+
+        Raises `BusUnavailable`, or `TopologyMissing` when there is no such subscription.
+        """
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Never again, as far as it is known: an ack may be lost. Raises `BusUnavailable`."""
+
+    async def nack(self, deliveries: Sequence[Delivery]) -> None:
+        """Again, after the subscription's back-off. Raises `BusUnavailable`."""

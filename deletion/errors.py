@@ -1,0 +1,91 @@
+"""Every error this project raises on purpose, in one tree.
+
+BotDeletionError
+├── ConfigurationError      a setting or a file is wrong: correct it and start again
+│   └── PlanError           the plan file is wrong: the message says where and what was expected
+├── EventError              a message does not carry an event this code can handle
+│   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
+│   ├── InvalidEvent        it decodes, but breaks a rule of the contract
+│   └── UnknownEventType    valid, but newer than this code: keep it, never run it
+├── TransientError          may pass by itself: try again with back-off
+│   ├── StoreUnavailable    the database does not answer
+│   └── BusUnavailable      Pub/Sub does not answer, or not in time
+│       └── BusOverloaded   too much is unconfirmed already: come back later
+├── TopologyMissing         a topic or subscription does not exist: `botdel topology apply`
+├── TransitionError         the job's state does not allow it: read the job again
+├── LeaseLost               another run owns the job by now: stop at once
+├── LeftOvers               everything ran, yet data of the bot is still there
+└── Interrupted             the process was asked to stop: hand the job over
+"""
+
+
+class BotDeletionError(Exception):
+    """Root of the tree: catch it at the edge of a process only."""
+
+
+class ConfigurationError(BotDeletionError):
+    """A setting or a file is wrong; the message names it and what was expected."""
+
+
+class PlanError(ConfigurationError):
+    """A plan file is refused; the message carries line, field and what was expected."""
+
+
+class EventError(BotDeletionError):
+    """A message does not carry an event this code can handle."""
+
+
+class UndecodableEvent(EventError):
+    """The bytes do not parse as a `BotDeletionSubject`."""
+
+
+class InvalidEvent(EventError):
+    """The event parses but breaks a rule of the contract; `field` says where."""
+
+    def __init__(self, field: str, expected: str) -> None:
+        super().__init__(f"{field}: expected {expected}")
+        self.field = field
+
+
+class UnknownEventType(EventError):
+    """A valid event of a type (a number of `EventType`) that is newer than this code."""
+
+    def __init__(self, event_type: int) -> None:
+        super().__init__(f"event type {event_type} is newer than this consumer")
+        self.event_type = event_type
+
+
+class TransientError(BotDeletionError):
+    """It may pass by itself: try again with back-off."""
+
+
+class StoreUnavailable(TransientError):
+    """The database does not answer, or has no primary."""
+
+
+class BusUnavailable(TransientError):
+    """Pub/Sub does not answer, or does not confirm in time."""
+
+
+class BusOverloaded(BusUnavailable):
+    """Too many events wait for Pub/Sub's word already; this one was not sent."""
+
+
+class TopologyMissing(BotDeletionError):
+    """A topic or subscription does not exist; `botdel topology apply` creates it."""
+
+
+class TransitionError(BotDeletionError):
+    """The job's state does not allow this transition; read the job again."""
+
+
+class LeaseLost(BotDeletionError):
+    """Another run owns the job by now: this one stops before its next destructive call."""
+
+
+class LeftOvers(BotDeletionError):
+    """Every step ran, yet data of the bot was found again; somebody still writes it."""
+
+
+class Interrupted(BotDeletionError):
+    """The process was asked to stop; the job is handed over, its attempt handed back."""

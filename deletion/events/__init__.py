@@ -1,0 +1,23 @@
+"""Events: what is said about the deletion of a bot, as values and as bytes."""
+
+from deletion.events.codec import (
+    MAX_EVENT_BYTES,
+    SCHEMA_VERSION,
+    BotDeletionSubject,
+    RequestPlaced,
+    ResumeRequested,
+    attributes,
+    decode,
+    encode,
+)
+
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "SCHEMA_VERSION",
+    "BotDeletionSubject",
+    "RequestPlaced",
+    "ResumeRequested",
+    "attributes",
+    "decode",
+    "encode",
+]

@@ -1,0 +1,212 @@
+"""The event as a value, and as the bytes of `proto/bot_deletion/v1/bot_deletion_subject.proto`.
+
+A value that breaks a rule of the contract cannot be constructed, so none can be encoded. Ids are
+normalised to lower case and timestamps to UTC, so that equal events compare equal. Bytes are read
+forward compatibly: unknown fields are ignored, newer versions accepted, and an event type this
+code does not know is told apart from a broken event.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from deletion.errors import InvalidEvent, UndecodableEvent, UnknownEventType
+from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
+from deletion.ids import is_object_id, is_service_name, is_uuid
+
+SCHEMA_VERSION: Final = 1
+"""Version of the schema this code writes; `python -m tests.schema.release` records it."""
+
+MAX_EVENT_BYTES: Final = 64 * 1024
+"""Longer messages are refused unread, in bytes; an event of today takes 100 to 200."""
+
+_MAX_INT32: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPlaced:
+    """A client asked for the bot to be deleted.
+
+    Raises:
+        InvalidEvent: `placed_at` has no time zone or does not exist in UTC.
+    """
+
+    placed_at: datetime
+
+    def __post_init__(self) -> None:
+        _set(self, "placed_at", _utc("placed_at", self.placed_at))
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """One service is to go on with a job where its last checkpoint is.
+
+    Raises:
+        InvalidEvent: a field breaks a rule of `deletion.ids`, or of time as above.
+    """
+
+    service: str
+    job_id: str
+    requested_at: datetime
+
+    def __post_init__(self) -> None:
+        if not is_service_name(self.service):
+            raise InvalidEvent("service", "3 to 63 of a-z, 0-9 and -, a letter first, not reserved")
+        _set(self, "job_id", _object_id("job_id", self.job_id))
+        _set(self, "requested_at", _utc("requested_at", self.requested_at))
+
+
+@dataclass(frozen=True, slots=True)
+class BotDeletionSubject:
+    """One event about the deletion of one bot.
+
+    Raises:
+        InvalidEvent: a field breaks a rule of the contract; the error names it.
+    """
+
+    event_id: str
+    timestamp: datetime
+    bot_id: str
+    event: RequestPlaced | ResumeRequested
+    version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        _set(self, "event_id", _uuid("event_id", self.event_id))
+        _set(self, "bot_id", _object_id("bot_id", self.bot_id))
+        _set(self, "timestamp", _utc("timestamp", self.timestamp))
+        if not 1 <= self.version <= _MAX_INT32:
+            raise InvalidEvent("version", f"1 to {_MAX_INT32}")
+
+    @property
+    def service(self) -> str | None:
+        """The only service the event is for; None when it is for every service."""
+        return self.event.service if isinstance(self.event, ResumeRequested) else None
+
+
+def encode(subject: BotDeletionSubject) -> bytes:
+    """The bytes to publish; `decode` reads the equal value back from them."""
+    message = pb.BotDeletionSubject(
+        event_id=subject.event_id,
+        timestamp=subject.timestamp,
+        version=subject.version,
+        bot_id=subject.bot_id,
+        event_type=_event_type(subject),
+    )
+    event = subject.event
+    if isinstance(event, RequestPlaced):
+        message.request_placed.placed_at.FromDatetime(event.placed_at)
+    else:
+        message.resume_requested.service = event.service
+        message.resume_requested.job_id = event.job_id
+        message.resume_requested.requested_at.FromDatetime(event.requested_at)
+    return message.SerializeToString()
+
+
+def decode(data: bytes) -> BotDeletionSubject:
+    """The event in `data`; fractions of a microsecond are cut off.
+
+    Raises:
+        UndecodableEvent: not a `BotDeletionSubject`, or longer than `MAX_EVENT_BYTES`.
+        InvalidEvent: it breaks a rule of the contract.
+        UnknownEventType: its ids are valid, its type is newer than this code.
+    """
+    message = _parse(data)
+    event = _event(message)
+    return BotDeletionSubject(
+        event_id=message.event_id,
+        timestamp=_instant(message, "timestamp"),
+        bot_id=message.bot_id,
+        event=event,
+        version=message.version,
+    )
+
+
+def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> dict[str, str]:
+    """The attributes of the event's Pub/Sub message; subscriptions filter by `service`.
+
+    `traceparent` is the header of W3C Trace Context of the span that publishes.
+    """
+    named = {
+        "event_type": pb.EventType.Name(_event_type(subject)),
+        "bot_id": subject.bot_id,
+        "event_id": subject.event_id,
+        "version": str(subject.version),
+    }
+    if subject.service is not None:
+        named["service"] = subject.service
+    if traceparent is not None:
+        named["traceparent"] = traceparent
+    return named
+
+
+def _event_type(subject: BotDeletionSubject) -> pb.EventType:
+    if isinstance(subject.event, RequestPlaced):
+        return pb.EVENT_TYPE_REQUEST_PLACED
+    return pb.EVENT_TYPE_RESUME_REQUESTED
+
+
+def _parse(data: bytes) -> pb.BotDeletionSubject:
+    if len(data) > MAX_EVENT_BYTES:
+        raise UndecodableEvent(f"{len(data)} bytes, expected at most {MAX_EVENT_BYTES}")
+    try:
+        return pb.BotDeletionSubject.FromString(data)
+    except DecodeError as error:
+        raise UndecodableEvent(f"not a BotDeletionSubject: {error}") from error
+
+
+def _event(message: pb.BotDeletionSubject) -> RequestPlaced | ResumeRequested:
+    """The member of the oneof that `event_type` names, nothing else."""
+    if message.event_type == pb.EVENT_TYPE_REQUEST_PLACED:
+        _require(message, "request_placed")
+        return RequestPlaced(_instant(message.request_placed, "placed_at"))
+    if message.event_type == pb.EVENT_TYPE_RESUME_REQUESTED:
+        _require(message, "resume_requested")
+        event = message.resume_requested
+        return ResumeRequested(event.service, event.job_id, _instant(event, "requested_at"))
+    _uuid("event_id", message.event_id)
+    _object_id("bot_id", message.bot_id)
+    if message.event_type == pb.EVENT_TYPE_UNSPECIFIED:
+        raise InvalidEvent("event_type", "a type other than EVENT_TYPE_UNSPECIFIED")
+    raise UnknownEventType(message.event_type)
+
+
+def _require(message: Message, field: str) -> None:
+    if not message.HasField(field):
+        raise InvalidEvent(field, "to be set")
+
+
+def _instant(message: Message, field: str) -> datetime:
+    _require(message, field)
+    stamp: Timestamp = getattr(message, field)
+    try:
+        return stamp.ToDatetime(UTC)
+    except ValueError as error:
+        raise InvalidEvent(field, "a time in the years 1 to 9999") from error
+
+
+def _utc(field: str, value: datetime) -> datetime:
+    if value.utcoffset() is None:
+        raise InvalidEvent(field, "a time with its time zone")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidEvent(field, "a time in the years 1 to 9999") from error
+
+
+def _object_id(field: str, text: str) -> str:
+    if not is_object_id(text):
+        raise InvalidEvent(field, "24 hex digits")
+    return text.lower()
+
+
+def _uuid(field: str, text: str) -> str:
+    if not is_uuid(text):
+        raise InvalidEvent(field, "a UUID in its canonical form")
+    return text.lower()
+
+
+_set = object.__setattr__
+"""Lets `__post_init__` put a normalised value into a frozen instance."""

@@ -1,0 +1,40 @@
+"""The form of every id, in one place: the gateway, the codec and the plan all ask here.
+
+Patterns are anchored text, so that they can also be put into an OpenAPI document. They name ASCII
+characters only: digits of other scripts never match.
+"""
+
+import re
+from typing import Final
+
+OBJECT_ID_PATTERN: Final = r"^[0-9a-fA-F]{24}$"
+"""An ObjectId as 24 hex digits: bots and jobs. Lower case is its normal form."""
+
+UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+"""A UUID of any version in the text form of RFC 9562: events. Lower case is its normal form."""
+
+SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{2,62}$"
+"""A service, 3 to 63 characters: it is part of a Pub/Sub subscription's name (at most 255
+characters) and of its filter (at most 256 bytes)."""
+
+RESERVED_SERVICES: Final = frozenset({"dead-letter"})
+"""Names whose subscription (`<topic>.<name>`) belongs to the pipeline itself."""
+
+_object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
+_uuid = re.compile(UUID_PATTERN).fullmatch
+_service = re.compile(SERVICE_PATTERN).fullmatch
+
+
+def is_object_id(text: str) -> bool:
+    """Whether `text` is an ObjectId as 24 hex digits, in either case."""
+    return _object_id(text) is not None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical text form, in either case."""
+    return _uuid(text) is not None
+
+
+def is_service_name(text: str) -> bool:
+    """Whether `text` can name a service: the pattern holds and the name is not reserved."""
+    return _service(text) is not None and text not in RESERVED_SERVICES

@@ -1,0 +1,184 @@
+"""The job: one `DeletionJob` per (service, event), and every transition it may make.
+
+A job is a value. Its methods answer with a `Change`: the job as it was, the job as it
+should be, and the fields the store must find unchanged for the write to count. A store
+knows no rule of its own; the rules stand in `RULES`, drawn in docs/state_machine.md.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from deletion.errors import TransitionError
+
+
+class Status(StrEnum):
+    """Where a job stands. Each comment names who moves it onwards."""
+
+    IN_PROGRESS = "in_progress"  # its run; once stale, whoever claims it
+    FAILED = "failed"  # the consumer that claims it, asked by recovery or a redelivery
+    COMPLETE = "complete"  # nobody: the end
+    EXHAUSTED = "exhausted"  # an operator, with `botdel jobs retry`
+
+
+class StepStatus(StrEnum):
+    """Where one step of a job stands."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own."""
+
+    name: str
+    status: StepStatus = StepStatus.PENDING
+    deleted: int = 0
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last run ended without completing; `interrupted` says it was no fault."""
+
+    type: str
+    message: str
+    at: datetime
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePolicy:
+    """How long silence is trusted, and how many claims a job may spend."""
+
+    stale_after: timedelta
+    max_attempts: int
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds between heartbeats: a quarter of the threshold, so that one may be late."""
+        return self.stale_after.total_seconds() / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One transition: from where, to where, and what must still be as it was read."""
+
+    sources: frozenset[Status]
+    target: Status
+    guard: tuple[str, ...]
+
+
+_HOLDER = ("status", "attempt", "claimed_by")
+_OUTSIDER = (*_HOLDER, "last_modified_at")
+"""An outsider also guards the heartbeat it read: a run that still beats is not robbed."""
+
+RULES: dict[str, Rule] = {
+    "claim": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.IN_PROGRESS, _OUTSIDER),
+    "checkpoint": Rule(frozenset({Status.IN_PROGRESS}), Status.IN_PROGRESS, _HOLDER),
+    "complete": Rule(frozenset({Status.IN_PROGRESS}), Status.COMPLETE, _HOLDER),
+    "fail": Rule(frozenset({Status.IN_PROGRESS}), Status.FAILED, _HOLDER),
+    "exhaust": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.EXHAUSTED, _OUTSIDER),
+    "reopen": Rule(frozenset({Status.EXHAUSTED}), Status.FAILED, _OUTSIDER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Write `after` where the stored job still equals `before` in every field of `guard`."""
+
+    before: "Job"
+    after: "Job"
+    guard: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds."""
+
+    id: str
+    service: str
+    bot_id: str
+    event_id: str
+    status: Status
+    attempt: int
+    claimed_by: str
+    placed_at: datetime
+    created_at: datetime
+    last_modified_at: datetime
+    steps: tuple[StepProgress, ...] = ()
+    finished_at: datetime | None = None
+    failure: Failure | None = None
+
+    @property
+    def live(self) -> bool:
+        """Until it is complete a job holds its (service, bot): an exhausted one still does."""
+        return self.status is not Status.COMPLETE
+
+    def progress(self, step: str) -> StepProgress:
+        """The checkpoint of `step`, which is a fresh one when it has not begun."""
+        return next((p for p in self.steps if p.name == step), StepProgress(step))
+
+    def is_stale(self, now: datetime, policy: LeasePolicy) -> bool:
+        """In progress, yet silent for the threshold: its run is gone, or as good as gone."""
+        silent = now - self.last_modified_at >= policy.stale_after
+        return self.status is Status.IN_PROGRESS and silent
+
+    def is_resumable(self, now: datetime, policy: LeasePolicy) -> bool:
+        """Failed or stale: somebody has to take it up."""
+        return self.status is Status.FAILED or self.is_stale(now, policy)
+
+    def is_spent(self, policy: LeasePolicy) -> bool:
+        """It has used every attempt, so that only an operator may send it on."""
+        return self.attempt >= policy.max_attempts
+
+    def claim(self, by: str, now: datetime, policy: LeasePolicy) -> Change:
+        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
+        self._require(self.is_resumable(now, policy), "claim", "it is neither failed nor stale")
+        self._require(not self.is_spent(policy), "claim", "its attempts are spent")
+        return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
+
+    def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
+        """Record the progress of `steps`; with none it is a bare heartbeat."""
+        return self._move("checkpoint", now, steps=merged(self.steps, steps))
+
+    def complete(self, now: datetime) -> Change:
+        """Everything is deleted and was read back empty."""
+        return self._move("complete", now, finished_at=now, failure=None)
+
+    def fail(self, failure: Failure) -> Change:
+        """End this run. An interruption is no fault of the job: its attempt is handed back."""
+        attempt = self.attempt - 1 if failure.interrupted else self.attempt
+        return self._move("fail", failure.at, attempt=attempt, failure=failure)
+
+    def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Give up on a job that failed, or went silent, with its last attempt."""
+        self._require(self.is_resumable(now, policy), "exhaust", "it is neither failed nor stale")
+        self._require(self.is_spent(policy), "exhaust", "it has attempts left")
+        return self._move("exhaust", now)
+
+    def reopen(self, now: datetime) -> Change:
+        """An operator's word that the cause is gone: all attempts are given anew."""
+        return self._move("reopen", now, attempt=0)
+
+    def _require(self, holds: bool, transition: str, otherwise: str) -> None:
+        if not holds:
+            raise TransitionError(f"cannot {transition} job {self.id}: {otherwise}")
+
+    def _move(self, transition: str, now: datetime, **values: object) -> Change:
+        rule = RULES[transition]
+        self._require(self.status in rule.sources, transition, f"it is {self.status}")
+        after = replace(self, status=rule.target, last_modified_at=now, **values)  # type: ignore[arg-type]
+        return Change(self, after, rule.guard)
+
+
+def merged(
+    steps: Iterable[StepProgress], newer: Iterable[StepProgress]
+) -> tuple[StepProgress, ...]:
+    """The steps in their order, each in its newer form where there is one, then the new ones."""
+    by_name = {progress.name: progress for progress in steps}
+    by_name.update({progress.name: progress for progress in newer})
+    return tuple(by_name.values())

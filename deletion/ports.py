@@ -1,0 +1,85 @@
+"""The ports of time and storage (those of messages are in `deletion.bus`).
+
+Each docstring is the specification. `tests/conformance` runs one suite over every
+implementation, the in-memory ones included.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from deletion.bus import Delivery
+from deletion.job import Change, Job, Status
+
+
+class Clock(Protocol):
+    """The one source of time of a process, so that tests can move it."""
+
+    def now(self) -> datetime:
+        """UTC with a time zone, truncated to milliseconds (what the database can store)."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return no earlier than `seconds` from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The job that stands for an event: the one offered, or an earlier one in its place."""
+
+    job: Job
+    is_new: bool
+
+
+class JobStore(Protocol):
+    """Holds the jobs, and decides who owns one.
+
+    Unique are (service, event) and, while live, (service, bot): the store enforces both
+    at the insert, never by a read before it. Every method raises `StoreUnavailable` when
+    the database does not answer.
+    """
+
+    def new_id(self) -> str:
+        """An unused job id, 24 hex digits, later ones sorting after earlier ones."""
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        """Insert all at once, all of one service; one outcome for each, in order.
+
+        A duplicate answers with the job that stands in its place. Repeating a call whose
+        answer was lost is safe: a job that is found stored under its own id is new.
+        """
+
+    async def apply(self, change: Change) -> Job:
+        """Write `change.after`, if the guarded fields still are as in `change.before`.
+
+        Atomic. Raises `LeaseLost` otherwise. Repeating a change that was written answers
+        as it did the first time.
+        """
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job of that id."""
+
+    async def walk(
+        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
+    ) -> list[Job]:
+        """A page of at most `limit` jobs of `status`, ascending by id, behind id `after`.
+
+        With `modified_before`, only those silent since.
+        """
+
+    async def find(
+        self,
+        *,
+        service: str | None = None,
+        bot_id: str | None = None,
+        status: Status | None = None,
+        limit: int,
+    ) -> list[Job]:
+        """The newest jobs that fit every filter given, at most `limit`, newest first."""
+
+
+class EventArchive(Protocol):
+    """Keeps events that are newer than this code, for the release that knows them."""
+
+    async def keep(self, service: str, delivery: Delivery) -> None:
+        """Record bytes and attributes once per (service, message). Raises `StoreUnavailable`."""

@@ -1,0 +1,61 @@
+"""Retries in place: exponential back-off with full jitter, for errors that may pass.
+
+Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from deletion.errors import TransientError
+from deletion.ports import Clock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often (`attempts`, calls in all) and how patiently (`base`, `cap`: seconds)."""
+
+    clock: Clock
+    attempts: int = 6
+    base: float = 0.5
+    cap: float = 20.0
+    rng: random.Random = field(default_factory=random.Random)
+
+    def attempts_of(self, *, bounded: bool = True) -> AsyncRetrying:
+        """Attempts to loop over; the last `TransientError` comes out as it is."""
+        return AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=lambda state: bounded and state.attempt_number >= self.attempts,
+            wait=self._full_jitter,
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+
+    async def call(
+        self,
+        function: Callable[[], Awaitable[T]],
+        *,
+        give_up: Callable[[], Exception | None] | None = None,
+    ) -> T:
+        """Call until it answers, at most `attempts` times, or for as long as `give_up` says.
+
+        `give_up` is asked after each failure and answers with the error to end on.
+        """
+        async for attempt in self.attempts_of(bounded=give_up is None):
+            with attempt:
+                try:
+                    return await function()
+                except TransientError as error:
+                    if give_up and (reason := give_up()):
+                        raise reason from error
+                    raise
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _full_jitter(self, state: RetryCallState) -> float:
+        ceiling = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
+        return self.rng.uniform(0, ceiling)

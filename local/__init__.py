@@ -1,0 +1,1 @@
+"""Everything on one machine: emulator, embedded MongoDB, sample services."""

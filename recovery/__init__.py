@@ -1,0 +1,1 @@
+"""Finds what failed or went silent, and asks for its resumption."""

@@ -1,0 +1,21 @@
+"""Settings of recovery and of its cron client."""
+
+from pydantic import Field
+
+from deletion.adapters.settings import PubSubSettings, Settings, Token
+from deletion.adapters.store_settings import LeaseSettings, StoreSettings
+
+
+class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings):
+    """`botdel recovery`."""
+
+    recovery_token: Token
+    recovery_host: str = "127.0.0.1"
+    recovery_port: int = Field(8082, ge=0, le=65_535)
+    sweep_page_size: int = Field(500, ge=1, le=10_000)
+
+
+class RecoverSettings(Settings):
+    """`botdel recover`, the cron client."""
+
+    recovery_token: Token
