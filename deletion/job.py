@@ -113,6 +113,34 @@ class Job:
     finished_at: datetime | None = None
     failure: Failure | None = None
 
+    @classmethod
+    def placed(
+        cls,
+        *,
+        id: str,
+        service: str,
+        bot_id: str,
+        event_id: str,
+        placed_at: datetime,
+        steps: tuple[StepProgress, ...],
+        by: str,
+        now: datetime,
+    ) -> "Job":
+        """The job of a new event: recording it is its first claim."""
+        return cls(
+            id=id,
+            service=service,
+            bot_id=bot_id,
+            event_id=event_id,
+            status=Status.IN_PROGRESS,
+            attempt=1,
+            claimed_by=by,
+            placed_at=milliseconds(placed_at),
+            created_at=now,
+            last_modified_at=now,
+            steps=steps,
+        )
+
     @property
     def live(self) -> bool:
         """Until it is complete a job holds its (service, bot): an exhausted one still does."""
@@ -182,3 +210,8 @@ def merged(
     by_name = {progress.name: progress for progress in steps}
     by_name.update({progress.name: progress for progress in newer})
     return tuple(by_name.values())
+
+
+def milliseconds(time: datetime) -> datetime:
+    """`time` cut to what the database can store, so that a job reads back as it was written."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)

@@ -1,9 +1,9 @@
 """The plan: what one service deletes, step by step, in order."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError
 from deletion.ids import is_service_name
@@ -39,6 +39,17 @@ class Step(Protocol):
         """Read back: whether nothing of the bot is left. It changes nothing."""
 
 
+@runtime_checkable
+class Provisioned(Protocol):
+    """A step that needs something to exist, an index say, and can create it."""
+
+    async def missing(self) -> str | None:
+        """What is missing and what that costs; None when nothing is."""
+
+    async def provide(self) -> None:
+        """Create it; safe to repeat."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The ordered steps of one service. Raises `PlanError` when names do not fit."""
@@ -47,10 +58,15 @@ class Plan:
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
-        if not is_service_name(self.service):
-            raise PlanError(f"service: expected [a-z][a-z0-9-]{{2,}}, found {self.service!r}")
-        if not self.steps:
-            raise PlanError("steps: expected at least one")
-        twice = [name for name, n in Counter(s.name for s in self.steps).items() if n > 1]
-        if twice:
-            raise PlanError(f"steps: expected unique names, found {twice[0]!r} more than once")
+        check(self.service, [step.name for step in self.steps])
+
+
+def check(service: str, steps: Sequence[str]) -> None:
+    """The rules of a plan. Raises `PlanError` naming the field, `service` or `steps`."""
+    if not is_service_name(service):
+        raise PlanError(f"service: expected a name like [a-z][a-z0-9-]{{2,}}, found {service!r}")
+    if not steps:
+        raise PlanError("steps: expected at least one")
+    twice = [name for name, times in Counter(steps).items() if times > 1]
+    if twice:
+        raise PlanError(f"steps: expected unique names, found {twice[0]!r} more than once")

@@ -39,6 +39,9 @@ class JobStore(Protocol):
     the database does not answer.
     """
 
+    async def ping(self) -> None:
+        """Return when the database answers."""
+
     def new_id(self) -> str:
         """An unused job id, 24 hex digits, later ones sorting after earlier ones."""
 

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+from deletion.job import milliseconds
+
 
 class SystemClock:
     """The machine's clock. Skew between machines can end a lease early, never double it:
@@ -11,8 +13,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """UTC, truncated to the milliseconds a database keeps."""
-        now = datetime.now(UTC)
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return milliseconds(datetime.now(UTC))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep on the event loop."""

@@ -16,6 +16,9 @@ class MemoryJobStore:
         self.jobs: dict[str, Job] = {}
         self._ids = count(1)
 
+    async def ping(self) -> None:
+        """It is always there."""
+
     def new_id(self) -> str:
         """Ids that sort in the order they were made."""
         return f"{next(self._ids):024x}"

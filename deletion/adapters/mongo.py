@@ -64,3 +64,23 @@ def translated() -> Iterator[None]:
         if error.has_error_label("RetryableWriteError") or error.timeout:
             raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
         raise
+
+
+class Clients:
+    """One client for each URI, made when it is first asked for; None means the default."""
+
+    def __init__(self, default_uri: str) -> None:
+        self._default_uri = default_uri
+        self._by_uri: dict[str, Client] = {}
+
+    def get(self, uri: str | None = None) -> Client:
+        """The client of `uri`."""
+        uri = uri or self._default_uri
+        if uri not in self._by_uri:
+            self._by_uri[uri] = connect(uri)
+        return self._by_uri[uri]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for client in self._by_uri.values():
+            client.close()

@@ -47,12 +47,18 @@ class MongoJobStore:
     """`deletion.ports.JobStore` on one collection of `database`."""
 
     def __init__(self, client: Client, database: str) -> None:
-        self._jobs = client[database][COLLECTION]
+        self._database = client[database]
+        self._jobs = self._database[COLLECTION]
 
     async def ensure_indexes(self) -> None:
         """Create what is missing. Raises `OperationFailure` if one exists and differs."""
         with translated():
             await self._jobs.create_indexes(INDEXES)
+
+    async def ping(self) -> None:
+        """One round trip."""
+        with translated():
+            await self._database.command("ping")
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""

@@ -53,15 +53,21 @@ class MongoStep:
         with translated():
             return await self.collection.find_one(self._span(bot_id), {"_id": True}) is None
 
-    async def is_indexed(self) -> bool:
-        """Whether an index begins with what the batches walk, so that none scans."""
+    async def missing(self) -> str | None:
+        """Whether an index begins with what the batches walk; without one each of them scans."""
         with translated():
             indexes = (await self.collection.index_information()).values()
-        wanted = [name for name, _ in self.index]
-        return any([key for key, _ in index["key"]][:2] == wanted for index in indexes)
+        wanted = [field for field, _ in self.index]
+        if any([field for field, _ in index["key"]][:2] == wanted for index in indexes):
+            return None
+        return (
+            f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
+            "without it every batch scans or sorts the collection; "
+            "`botdel topology apply --plan FILE` creates it"
+        )
 
-    async def create_index(self) -> None:
-        """Create it; returns when it is built. Does nothing where it exists."""
+    async def provide(self) -> None:
+        """Create the index; returns when it is built."""
         with translated():
             await self.collection.create_index(self.index)
 

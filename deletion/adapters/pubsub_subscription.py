@@ -4,7 +4,7 @@ A streaming pull that dies goes on taking messages for minutes on the emulator, 
 dead-letter policy then moves innocent ones; a short pull ends by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 
 from google.api_core.exceptions import DeadlineExceeded
@@ -13,6 +13,7 @@ from google.pubsub_v1.types import AcknowledgeRequest, ModifyAckDeadlineRequest,
 
 from deletion.adapters.pubsub import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.bus import Delivery, Message
+from deletion.errors import TopologyMissing
 
 PULL_SECONDS = 3.0
 """A pull waits this long for a message, and so a clean shutdown waits for it too."""
@@ -21,14 +22,33 @@ PULL_LIMIT = 100
 
 
 class PullSubscription:
-    """`deletion.bus.Subscription` over `path`. Never cancel a pull: let it end."""
+    """`deletion.bus.Subscription` over `path`. Never cancel a pull: let it end.
 
-    def __init__(self, client: SubscriberAsyncClient, path: str) -> None:
+    `recreate` puts the subscription back where it may be lost (an emulator that was restarted).
+    """
+
+    def __init__(
+        self,
+        client: SubscriberAsyncClient,
+        path: str,
+        *,
+        recreate: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         self._client = client
         self._path = path
+        self._recreate = recreate
 
     async def pull(self, limit: int) -> list[Delivery]:
         """See the port; at most `PULL_LIMIT` whatever `limit` is."""
+        try:
+            return await self._pull(limit)
+        except TopologyMissing:
+            if self._recreate is None:
+                raise
+            await self._recreate()
+            return []
+
+    async def _pull(self, limit: int) -> list[Delivery]:
         request = PullRequest(subscription=self._path, max_messages=min(limit, PULL_LIMIT))
         with translated(self._path):
             try:

@@ -4,10 +4,12 @@ Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the
 topic and the subscription that keeps what arrives there; `T.<service>` are the services'.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+import structlog
 from google.api_core.exceptions import AlreadyExists
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
@@ -19,6 +21,9 @@ from google.pubsub_v1.types import (
 )
 
 from deletion.adapters.pubsub import BOUNDED_RETRY, CALL_SECONDS, translated
+from deletion.errors import BusUnavailable
+
+log = structlog.get_logger(__name__)
 
 MAX_DELIVERY_ATTEMPTS = 5
 ACK_DEADLINE_SECONDS = 60
@@ -58,11 +63,31 @@ class Topology:
     """Creates what is missing and reports what differs; it never changes what exists."""
 
     def __init__(
-        self, publisher: PublisherAsyncClient, subscriber: SubscriberAsyncClient, names: Names
+        self,
+        publisher: PublisherAsyncClient,
+        subscriber: SubscriberAsyncClient,
+        names: Names,
+        *,
+        emulated: bool,
     ) -> None:
         self._publisher = publisher
         self._subscriber = subscriber
+        self._emulated = emulated
         self.names = names
+
+    async def ready_for(self, services: Sequence[str] = ()) -> None:
+        """At a process's start: create what an emulator lacks, look for it on real Pub/Sub.
+
+        Raises `TopologyMissing` there. A bus that does not answer is left to be waited for.
+        """
+        try:
+            await (self.apply(services) if self._emulated else self.require(services))
+        except BusUnavailable as error:
+            log.warning("topology not checked", reason=str(error))
+
+    def recreating(self, services: Sequence[str] = ()) -> Callable[[], Awaitable[object]] | None:
+        """Puts the topology back where it can be lost: an emulator forgets it in a restart."""
+        return partial(self.apply, services) if self._emulated else None
 
     async def apply(self, services: Iterable[str] = ()) -> list[str]:
         """Create what is missing, one line each for what exists with other settings.

@@ -10,6 +10,7 @@ from deletion.events.codec import (
     decode,
     encode,
 )
+from deletion.events.messages import to_message
 
 __all__ = [
     "MAX_EVENT_BYTES",
@@ -20,4 +21,5 @@ __all__ = [
     "attributes",
     "decode",
     "encode",
+    "to_message",
 ]

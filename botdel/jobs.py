@@ -1,0 +1,166 @@
+"""`botdel jobs list|show|retry`: for the operator who looks at deletions that do not end."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from deletion.adapters import mongo
+from deletion.adapters.clock import SystemClock
+from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.settings import load
+from deletion.adapters.store_settings import OperatorSettings
+from deletion.bus import Publisher
+from deletion.errors import ConfigurationError, TransitionError
+from deletion.ids import is_object_id
+from deletion.job import Job, LeasePolicy, Status
+from deletion.ports import Clock, JobStore
+from deletion.resume import resume_message
+
+COLOURS = {
+    Status.COMPLETE: "green",
+    Status.FAILED: "yellow",
+    Status.EXHAUSTED: "red",
+    Status.IN_PROGRESS: "cyan",
+}
+
+
+async def show_list(
+    service: str | None, bot: str | None, status: Status | None, limit: int, *, as_json: bool
+) -> None:
+    """Print the newest jobs that fit. Raises `ConfigurationError` for an id that is none."""
+    async with _store() as (store, settings):
+        bot_id = _checked(bot) if bot else None
+        found = await store.find(service=service, bot_id=bot_id, status=status, limit=limit)
+        if as_json:
+            print(json.dumps([as_dict(job) for job in found]))
+        else:
+            Console().print(_table(found, settings.lease))
+
+
+async def show_one(job_id: str, *, as_json: bool) -> None:
+    """Print one job. Raises `ConfigurationError` when there is none of that id."""
+    async with _store() as (store, settings):
+        job = await _get(store, job_id)
+        if as_json:
+            print(json.dumps(as_dict(job)))
+        else:
+            _describe(job, settings.lease)
+
+
+async def retry(job_id: str, *, as_json: bool) -> None:
+    """Ask for the resumption of one job. Raises `TransitionError` when it runs or has ended."""
+    async with _store() as (store, settings):
+        pubsub, clock = PubSub(), SystemClock()
+        try:
+            publisher = GroupingPublisher(pubsub.publisher(), settings.names.topic)
+            job = await send_on(await _get(store, job_id), store, publisher, clock, settings.lease)
+        finally:
+            await pubsub.close()
+        print(json.dumps(as_dict(job)) if as_json else f"resumption of {job.id} was asked for")
+
+
+async def send_on(
+    job: Job, store: JobStore, publisher: Publisher, clock: Clock, policy: LeasePolicy
+) -> Job:
+    """Give a spent job its attempts anew, then publish: the consumer's claim does the rest.
+
+    Raises `TransitionError`, and `LeaseLost` when the job moved meanwhile.
+    """
+    now = clock.now()
+    if job.status is not Status.EXHAUSTED and not job.is_resumable(now, policy):
+        raise TransitionError(
+            f"job {job.id} is {job.status}"
+            + (f", last heard of {job.last_modified_at}" if job.live else "")
+            + ": there is nothing to retry"
+        )
+    if job.status is not Status.EXHAUSTED and job.is_spent(policy):
+        job = await store.apply(job.exhaust(now, policy))
+    if job.status is Status.EXHAUSTED:
+        job = await store.apply(job.reopen(now))
+    await publisher.publish(resume_message(job, now))
+    return job
+
+
+def as_dict(job: Job) -> dict[str, object]:
+    """The job for machines: ids as hex, times as RFC 3339, and the names of the collection."""
+    renamed = {_camel(name): _plain(value) for name, value in asdict(job).items()}
+    return {"_id": renamed.pop("id"), **renamed, "live": job.live}
+
+
+@asynccontextmanager
+async def _store() -> AsyncIterator[tuple[MongoJobStore, OperatorSettings]]:
+    settings = load(OperatorSettings)
+    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    try:
+        yield MongoJobStore(clients.get(), settings.mongodb_database), settings
+    finally:
+        clients.close()
+
+
+async def _get(store: JobStore, job_id: str) -> Job:
+    job = await store.get(_checked(job_id))
+    if job is None:
+        raise ConfigurationError(f"there is no job {job_id}: `botdel jobs list` shows them")
+    return job
+
+
+def _checked(text: str) -> str:
+    if not is_object_id(text):
+        raise ConfigurationError(f"expected 24 hex digits, found {text!r}")
+    return text.lower()
+
+
+def _table(found: Sequence[Job], policy: LeasePolicy) -> Table:
+    table = Table("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
+    for job in found:
+        table.add_row(
+            job.id,
+            job.service,
+            job.bot_id,
+            _status(job, policy),
+            f"{job.attempt}/{policy.max_attempts}",
+            f"{sum(step.deleted for step in job.steps):,}",
+            f"{job.last_modified_at:%Y-%m-%d %H:%M:%S}",
+            job.failure.type if job.failure else "",
+        )
+    return table
+
+
+def _status(job: Job, policy: LeasePolicy) -> str:
+    stale = " (stale)" if job.is_stale(SystemClock().now(), policy) else ""
+    return f"[{COLOURS[job.status]}]{job.status}{stale}[/]"
+
+
+def _describe(job: Job, policy: LeasePolicy) -> None:
+    out = Console()
+    out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
+    out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
+    out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")
+    if job.failure:
+        out.print(f"failure at {job.failure.at}: {job.failure.type}: {job.failure.message}")
+    steps = Table("step", "status", "deleted", "cursor")
+    for step in job.steps:
+        steps.add_row(step.name, step.status, f"{step.deleted:,}", step.cursor or "")
+    out.print(steps)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {_camel(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,40 @@
+"""`botdel topology apply`."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from botdel.run import FAILED
+from deletion.adapters import mongo
+from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.plan_file import PlanFile
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_topology import Topology
+from deletion.adapters.store_settings import OperatorSettings
+from deletion.plan import Provisioned
+
+
+async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
+    """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
+    out = Console()
+    pubsub, clients = PubSub(), mongo.Clients(settings.mongodb_uri.get_secret_value())
+    try:
+        topology = Topology(
+            pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
+        )
+        differences = await topology.apply([plan.service for plan in plans])
+        out.print(f"topic {settings.names.topic} and dead letters: in place")
+        await MongoJobStore(clients.get(), settings.mongodb_database).ensure_indexes()
+        out.print(f"indexes of {settings.mongodb_database}.deletion_jobs: in place")
+        for plan in plans:
+            out.print(f"subscription {settings.names.subscription(plan.service)}: in place")
+            for step in plan.build(clients.get).steps:
+                if isinstance(step, Provisioned):
+                    await step.provide()
+                    out.print(f"index of step {plan.service}/{step.name}: in place")
+    finally:
+        await pubsub.close()
+        clients.close()
+    for difference in differences:
+        out.print(f"[yellow]differs[/] {difference}", highlight=False)
+    return FAILED if differences else 0

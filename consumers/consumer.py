@@ -1,0 +1,150 @@
+"""The consumer: pulls what it has room for, runs what intake took, hands over on a stop."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+
+import structlog
+
+from consumers.intake import Intake
+from consumers.metrics import Metrics
+from consumers.slots import Slots
+from deletion.bus import Delivery, Publisher, Subscription
+from deletion.errors import BotDeletionError, TransientError
+from deletion.job import Job, Status
+from deletion.ports import Clock, JobStore
+from deletion.resume import resume_message
+from deletion.runner import Runner
+
+PULL_LIMIT = 100
+"""Messages recorded by one bulk insert at the most."""
+INTERRUPTED = "interrupted"
+PAUSE_SECONDS = 1.0
+"""Between two tries while Pub/Sub or the database does not answer."""
+
+log = structlog.get_logger(__name__)
+
+
+class Consumer:
+    """Every message holds a slot from before its pull until its job has ended."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        runner: Runner,
+        subscription: Subscription,
+        publisher: Publisher,
+        store: JobStore,
+        clock: Clock,
+        slots: Slots,
+        metrics: Metrics,
+    ) -> None:
+        self._intake = intake
+        self._runner = runner
+        self._subscription = subscription
+        self._publisher = publisher
+        self._store = store
+        self._clock = clock
+        self._slots = slots
+        self._metrics = metrics
+        self._working: set[asyncio.Task[None]] = set()
+        self.problem: str | None = "not started"
+
+    async def consume(self, stopping: asyncio.Event, grace: float) -> None:
+        """Work until `stopping`, then end every run within `grace` seconds.
+
+        Raises `TopologyMissing` where nothing can put the subscription back.
+        """
+        closing = asyncio.create_task(self._close_slots(stopping))
+        try:
+            while room := await self._slots.reserve(PULL_LIMIT):
+                deliveries = await self._pull(room)
+                self._slots.release(room - len(deliveries))
+                if deliveries:
+                    self._start(self._handle(deliveries, stopping))
+        finally:
+            stopping.set()
+            await closing
+            await self._wind_up(grace)
+
+    async def _close_slots(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._slots.close()
+
+    async def _pull(self, room: int) -> list[Delivery]:
+        """After a problem, nothing is pulled before the database answers again."""
+        try:
+            if self.problem:
+                await self._store.ping()
+            deliveries = await self._subscription.pull(room)
+        except TransientError as error:
+            log.warning("not pulling", reason=str(error))
+            self.problem = str(error)
+            await self._clock.sleep(PAUSE_SECONDS)
+            return []
+        self.problem = None
+        return deliveries
+
+    async def _handle(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
+        """Take a group in; start what is to be run, free the places of the rest."""
+        idle = len(deliveries)
+        try:
+            if stopping.is_set():
+                await self._intake.hand_back(deliveries)
+                return
+            taken = await self._intake.take(deliveries)
+            if not all(t.done for t in taken):
+                self.problem = "events had to be handed back"
+            for job in (t.job for t in taken if t.job):
+                self._start(self._run(job))
+                idle -= 1
+            for t in taken:
+                self._metrics.took("run" if t.job else "known" if t.done else "returned")
+        finally:
+            self._slots.release(idle)
+
+    async def _run(self, job: Job) -> None:
+        try:
+            with self._metrics.running.track_inprogress():
+                ended = await self._runner.run(job)
+            self._metrics.ended(_outcome(ended))
+            if _outcome(ended) == INTERRUPTED:
+                await self._ask_resumption(job)
+        finally:
+            self._slots.release()
+
+    async def _ask_resumption(self, job: Job) -> None:
+        """So that a deployment costs moments, not the time to the next sweep."""
+        try:
+            await self._publisher.publish(resume_message(job, self._clock.now()))
+        except BotDeletionError as error:
+            log.warning("left to the next sweep", job_id=job.id, reason=str(error))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("work broke off: its jobs will be stale", exc_info=error)
+
+    async def _wind_up(self, grace: float) -> None:
+        """Half the grace for runs to stop between two batches, then they are cut short."""
+        for share in (grace / 2, grace / 4):
+            deadline = asyncio.get_running_loop().time() + share
+            while self._working and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                await asyncio.wait(self._working, timeout=left)
+            for task in self._working:
+                task.cancel()
+        if self._working:
+            log.error("not handed over in time: their jobs will be stale", runs=len(self._working))
+
+
+def _outcome(ended: Job | None) -> str:
+    if ended is None:
+        return "lost"
+    if ended.status is Status.FAILED and ended.failure and ended.failure.interrupted:
+        return INTERRUPTED
+    return ended.status.value

@@ -1,0 +1,160 @@
+"""Intake: decode, record, ack. What comes out are jobs that this process owns and must run.
+
+The order is the guarantee: a message is acked after its job is recorded or claimed, never
+before, so that a crash between any two steps leaves either the message or the job.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from deletion.bus import Delivery, Subscription
+from deletion.errors import (
+    EventError,
+    LeaseLost,
+    StoreUnavailable,
+    UnknownEventType,
+)
+from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested, decode
+from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.plan import Plan
+from deletion.ports import Clock, EventArchive, JobStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one delivery: `job` is to be run here; not `done` goes back (nack)."""
+
+    delivery: Delivery
+    done: bool = True
+    job: Job | None = None
+
+
+class Intake:
+    """The intake of one service. `worker` names this process in every claim it makes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        subscription: Subscription,
+        store: JobStore,
+        archive: EventArchive,
+        clock: Clock,
+        policy: LeasePolicy,
+        worker: str,
+    ) -> None:
+        self._service = plan.service
+        self._steps = tuple(StepProgress(step.name) for step in plan.steps)
+        self._subscription = subscription
+        self._store = store
+        self._archive = archive
+        self._clock = clock
+        self._policy = policy
+        self._worker = worker
+
+    async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
+        """Record what arrived together in one bulk insert, and settle each by its own outcome."""
+        taken: list[Taken] = []
+        placed: list[tuple[Delivery, Job]] = []
+        for delivery in deliveries:
+            try:
+                subject = decode(delivery.message.data)
+            except UnknownEventType as error:
+                taken.append(await self._keep(delivery, error))
+            except EventError as error:
+                log.error("event refused", message_id=delivery.message_id, reason=str(error))
+                taken.append(Taken(delivery, done=False))
+            else:
+                match subject.event:
+                    case RequestPlaced() as event:
+                        placed.append((delivery, self._job(subject, event)))
+                    case ResumeRequested() as request:
+                        taken.append(await self._resume(delivery, request))
+        taken += await self._record(placed)
+        await self._settle(taken)
+        return taken
+
+    async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Nack what was pulled but is not recorded."""
+        await self._settle([Taken(delivery, done=False) for delivery in deliveries])
+
+    async def _record(self, placed: Sequence[tuple[Delivery, Job]]) -> list[Taken]:
+        if not placed:
+            return []
+        try:
+            recorded = await self._store.record([job for _, job in placed])
+        except StoreUnavailable as error:
+            log.warning("events handed back", count=len(placed), reason=str(error))
+            return [Taken(delivery, done=False) for delivery, _ in placed]
+        return [
+            Taken(delivery, job=outcome.job)
+            if outcome.is_new
+            else await self._take_over(delivery, outcome.job)
+            for (delivery, _), outcome in zip(placed, recorded, strict=True)
+        ]
+
+    async def _resume(self, delivery: Delivery, request: ResumeRequested) -> Taken:
+        if request.service != self._service:  # the emulator ignores filters
+            return Taken(delivery)
+        try:
+            job = await self._store.get(request.job_id)
+        except StoreUnavailable:
+            return Taken(delivery, done=False)
+        if job is None or job.service != self._service:
+            log.warning("no such job", job_id=request.job_id)
+            return Taken(delivery)
+        return await self._take_over(delivery, job)
+
+    async def _take_over(self, delivery: Delivery, job: Job) -> Taken:
+        """Claim a job that failed or went silent; leave alone one that runs or has ended."""
+        now = self._clock.now()
+        if not job.is_resumable(now, self._policy):
+            if job.status is Status.EXHAUSTED:
+                log.error("job is exhausted: botdel jobs retry", job_id=job.id)
+            return Taken(delivery)
+        if job.is_spent(self._policy):
+            log.error("attempts are spent: recovery will end the job", job_id=job.id)
+            return Taken(delivery)
+        try:
+            change = job.claim(self._claim_name(), now, self._policy)
+            return Taken(delivery, job=await self._store.apply(change))
+        except LeaseLost:  # somebody else was faster
+            return Taken(delivery)
+        except StoreUnavailable:
+            return Taken(delivery, done=False)
+
+    async def _keep(self, delivery: Delivery, unknown: UnknownEventType) -> Taken:
+        log.warning("event kept", message_id=delivery.message_id, reason=str(unknown))
+        try:
+            await self._archive.keep(self._service, delivery)
+        except StoreUnavailable:
+            return Taken(delivery, done=False)
+        return Taken(delivery)
+
+    async def _settle(self, taken: Sequence[Taken]) -> None:
+        """Whatever becomes of an ack, what was recorded is to be run: a repeat is known."""
+        try:
+            await self._subscription.ack([t.delivery for t in taken if t.done])
+            await self._subscription.nack([t.delivery for t in taken if not t.done])
+        except Exception:
+            log.exception("acks lost", count=len(taken))
+
+    def _job(self, subject: BotDeletionSubject, event: RequestPlaced) -> Job:
+        return Job.placed(
+            id=self._store.new_id(),
+            service=self._service,
+            bot_id=subject.bot_id,
+            event_id=subject.event_id,
+            placed_at=event.placed_at,
+            steps=self._steps,
+            by=self._claim_name(),
+            now=self._clock.now(),
+        )
+
+    def _claim_name(self) -> str:
+        """Unique to each claim, so that a repeated write knows its own result."""
+        return f"{self._worker}/{secrets.token_hex(4)}"

@@ -1,0 +1,150 @@
+"""A consumer's process: everything it needs, put together in one place."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from consumers.consumer import Consumer
+from consumers.intake import Intake
+from consumers.metrics import Metrics
+from consumers.settings import ConsumerSettings
+from consumers.slots import Slots
+from deletion.adapters import mongo
+from deletion.adapters.clock import SystemClock
+from deletion.adapters.http import install_problems, probes
+from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.plan_file import PlanFile
+from deletion.adapters.process import serving, stop_on_signals
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.pubsub_subscription import PullSubscription
+from deletion.adapters.pubsub_topology import Topology
+from deletion.bus import Publisher, Subscription
+from deletion.errors import StoreUnavailable
+from deletion.plan import Plan, Provisioned
+from deletion.ports import Clock, EventArchive, JobStore
+from deletion.retry import Retry
+from deletion.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The world of one consumer, behind its ports."""
+
+    plan: Plan
+    store: JobStore
+    archive: EventArchive
+    subscription: Subscription
+    publisher: Publisher
+    clock: Clock
+
+
+async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
+    """Consume until a signal.
+
+    Raises `StoreUnavailable` when the database does not answer at the start, and
+    `TopologyMissing` when real Pub/Sub has no subscription for the service.
+    """
+    async with connected(settings, plan_file) as parts:
+        await work(settings, parts)
+
+
+@asynccontextmanager
+async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
+    """The real parts, with what they need in place; closed at the end."""
+    clock = SystemClock()
+    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    pubsub = PubSub()
+    try:
+        store = MongoJobStore(clients.get(), settings.mongodb_database)
+        await Retry(clock).call(store.ensure_indexes)
+        publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
+        topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
+        services = [plan_file.service]
+        await topology.ready_for(services)
+        recreate = topology.recreating(services)
+        yield Parts(
+            plan=plan_file.build(clients.get),
+            store=store,
+            archive=MongoEventArchive(clients.get(), settings.mongodb_database),
+            subscription=PullSubscription(
+                subscriber, settings.names.subscription(plan_file.service), recreate=recreate
+            ),
+            publisher=GroupingPublisher(publisher, settings.names.topic, recreate=recreate),
+            clock=clock,
+        )
+    finally:
+        await pubsub.close()
+        clients.close()
+
+
+async def work(settings: ConsumerSettings, parts: Parts) -> None:
+    """Consume over `parts` until a signal, then hand over within the grace period."""
+    metrics = Metrics()
+    with stop_on_signals() as stopping:
+        consumer = _compose(settings, parts, metrics, stopping)
+        await _report_missing(parts.plan)
+
+        async def ready() -> str | None:
+            return consumer.problem
+
+        app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
+        install_problems(app)
+        app.include_router(probes(metrics.registry, ready))
+        async with serving(
+            app, settings.consumer_host, settings.consumer_port, name="consumer", grace=1
+        ):
+            await consumer.consume(stopping, settings.shutdown_grace_seconds)
+
+
+def _compose(
+    settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: asyncio.Event
+) -> Consumer:
+    worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    return Consumer(
+        intake=Intake(
+            parts.plan,
+            parts.subscription,
+            parts.store,
+            parts.archive,
+            parts.clock,
+            settings.lease,
+            worker,
+        ),
+        runner=Runner(
+            parts.plan,
+            parts.store,
+            parts.clock,
+            settings.lease,
+            stopping=stopping,
+            on_batch=metrics.deleted,
+        ),
+        subscription=parts.subscription,
+        publisher=parts.publisher,
+        store=parts.store,
+        clock=parts.clock,
+        slots=Slots(settings.consumer_slots),
+        metrics=metrics,
+    )
+
+
+async def _report_missing(plan: Plan) -> None:
+    """A missing index is the operator's to know of; it does not stop the work."""
+    for step in plan.steps:
+        if isinstance(step, Provisioned):
+            try:
+                missing = await step.missing()
+            except StoreUnavailable as error:
+                missing = f"could not be checked: {error}"
+            if missing:
+                log.warning("step is not provided for", step=step.name, missing=missing)

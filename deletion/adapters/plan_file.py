@@ -1,0 +1,134 @@
+"""The plan file: YAML that a team writes, refused with line, field and what was expected."""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from deletion.adapters.mongo import Client
+from deletion.adapters.mongo_step import FieldType, MongoStep
+from deletion.errors import PlanError
+from deletion.ids import SERVICE_PATTERN
+from deletion.plan import Plan, check
+
+Connect = Callable[[str | None], Client]
+"""Gives the client of a URI, and of the default one for None."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class MongoSpec(_Strict):
+    """Documents of one collection whose `field` is the bot's id."""
+
+    database: Annotated[str, Field(pattern=r'^[^/\\. "$\x00]{1,63}$')]
+    collection: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
+    field: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
+    field_type: FieldType = "objectid"
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    uri: SecretStr | None = None
+
+    @field_validator("uri")
+    @classmethod
+    def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
+        text = uri.get_secret_value() if uri else "mongodb://"
+        if missing := _VARIABLE.search(text):
+            raise ValueError(f"the environment variable {missing[1]} is not set")
+        if not text.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("expected a URI that begins with mongodb:// or mongodb+srv://")
+        return uri
+
+
+class StepSpec(_Strict):
+    """One step; its kind is the key beside `name`."""
+
+    name: Name
+    mongo: MongoSpec
+
+    def build(self, connect: Connect) -> MongoStep:
+        """The step this describes."""
+        spec = self.mongo
+        client = connect(spec.uri.get_secret_value() if spec.uri else None)
+        return MongoStep(
+            self.name,
+            client[spec.database][spec.collection],
+            spec.field,
+            spec.field_type,
+            spec.batch_size,
+        )
+
+
+class PlanFile(_Strict):
+    """What the file says, checked, before anything is connected."""
+
+    service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
+    steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
+
+    def build(self, connect: Connect) -> Plan:
+        """The plan this describes. Raises `PlanError`."""
+        return Plan(self.service, tuple(step.build(connect) for step in self.steps))
+
+
+def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
+    """Read and check `path`; `${NAME}` in any text is that environment variable.
+
+    Raises `PlanError`, one line for each fault: `file:line: field: what was expected`.
+    """
+    try:
+        document = YAML().load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read: {error}") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PlanError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    try:
+        plan = PlanFile.model_validate(_expanded(document, environ))
+        check(plan.service, [step.name for step in plan.steps])
+    except ValidationError as error:
+        faults = (_fault(path, document, p["loc"], _said(p)) for p in error.errors())
+        raise PlanError("\n".join(faults)) from None
+    except PlanError as error:
+        field, _, expected = str(error).partition(": ")
+        raise PlanError(_fault(path, document, (field,), expected)) from None
+    return plan
+
+
+def _expanded(node: object, environ: Mapping[str, str]) -> object:
+    """A copy as plain dicts and lists, with every `${NAME}` filled in."""
+    if isinstance(node, Mapping):
+        return {key: _expanded(value, environ) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_expanded(value, environ) for value in node]
+    if isinstance(node, str):
+        return _VARIABLE.sub(lambda found: environ.get(found[1], found[0]), node)
+    return node
+
+
+def _said(problem: ErrorDetails) -> str:
+    said = {"missing": "expected, but it is missing", "extra_forbidden": "not a known field"}
+    return said.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+
+
+def _fault(path: Path, document: object, location: Sequence[int | str], expected: str) -> str:
+    """The fault with the line of the deepest part of `location` that the file has."""
+    line, node = 1, document
+    for part in location:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int):
+            line = node.lc.item(part)[0] + 1
+        else:
+            break
+        node = node[part]
+    return f"{path}:{line}: {'.'.join(map(str, location)) or 'file'}: {expected}"

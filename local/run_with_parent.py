@@ -1,0 +1,36 @@
+"""Replaces itself with a program that ends when its parent does: used by `local.processes`.
+
+`python run_with_parent.py PARENT_PID PROGRAM ARGUMENT...`, run as a script, without site-packages.
+
+On Linux the kernel is asked to send SIGKILL to this process as soon as its parent has died
+(prctl(2), PR_SET_PDEATHSIG), which also covers a parent that was killed with SIGKILL; the request
+outlasts exec(2). The kernel means the *thread* that started this process, so start it from a
+thread that lives as long as the parent. Elsewhere the program simply runs.
+
+The request is made here and not between fork and exec in the parent, where other threads (gRPC's)
+may hold locks that a forked child would wait for for ever.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(parent: int, argv: list[str]) -> None:
+    """Ask for the signal, then become `argv`; exits 127 when there is no such program."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the parent has died before this process was ready")
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606
+    except OSError as error:
+        print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(127)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
