@@ -41,10 +41,9 @@ JobId = Annotated[str, typer.Argument(help="The job's id, 24 hex digits.")]
 @app.command()
 def gateway(host: Host = None, port: Port = None) -> None:
     """Answer HTTP DELETE by publishing events. Owns no data."""
-    from gateway.main import run as serve
-
     from deletion.adapters.logs import configure
     from deletion.adapters.settings import load
+    from gateway.main import run as serve
     from gateway.settings import GatewaySettings
 
     settings = load(GatewaySettings, gateway_host=host, gateway_port=port)
@@ -70,10 +69,9 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
 @app.command()
 def recovery(host: Host = None, port: Port = None) -> None:
     """Serve the private endpoint that starts sweeps."""
-    from recovery.main import run as serve
-
     from deletion.adapters.logs import configure
     from deletion.adapters.settings import load
+    from recovery.main import run as serve
     from recovery.settings import RecoverySettings
 
     settings = load(RecoverySettings, recovery_host=host, recovery_port=port)
@@ -88,9 +86,8 @@ def recover(
     timeout: Annotated[float, typer.Option(help="Seconds to wait at the most.", min=1)] = 600,
 ) -> None:
     """Start a sweep: what a scheduler calls every day. Exits other than 0 to make it alert."""
-    from recovery.client import recover as call
-
     from deletion.adapters.settings import load
+    from recovery.client import recover as call
     from recovery.settings import RecoverSettings
 
     settings = load(RecoverSettings)

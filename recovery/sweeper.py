@@ -13,7 +13,13 @@ from datetime import datetime
 import structlog
 
 from deletion.bus import Publisher
-from deletion.errors import BotDeletionError, EventError, LeaseLost, StoreUnavailable
+from deletion.errors import (
+    BotDeletionError,
+    EventError,
+    LeaseLost,
+    StoreUnavailable,
+    TransitionError,
+)
 from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import Clock, JobStore
 from deletion.resume import resume_message
@@ -149,7 +155,7 @@ class Sweeper:
             if job.is_spent(self.policy):
                 return await self._exhaust(job, now)
             message = resume_message(job, now)
-        except LeaseLost:
+        except (LeaseLost, TransitionError):
             return Outcome.SKIPPED
         except EventError as error:  # one broken record must not keep all others from recovery
             log.error("job cannot be resumed", job_id=job.id, reason=str(error))
