@@ -59,6 +59,7 @@ async def serving(
         server_header=False,
         timeout_graceful_shutdown=max(1, int(grace)),
         lifespan="off",
+        ws="none",
     )
     listening = socket.create_server((host, port), backlog=config.backlog)
     url = f"http://{host}:{listening.getsockname()[1]}"

@@ -1,0 +1,86 @@
+# Everything runs from `.venv`, which every target makes or brings up to date by itself.
+# Another Python: make PYTHON=python3.12 TARGET
+
+PYTHON ?=
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+FAST   := $(wildcard tests/unit tests/schema tests/architecture)
+
+# The stamp names the checkout and the Python it was made for: a moved or copied tree, another
+# PYTHON and a Python that is gone all call for a new environment.
+usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(STAMP) \
+	&& grep -sqxF '$(or $(PYTHON),$(CURDIR))' $(STAMP) && echo yes)
+
+MAKEFLAGS += --no-print-directory
+unexport PYTHONPATH PYTHONHOME
+.PHONY: help demo up test test-unit lint format proto bench constraints clean FORCE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP) ## See a deletion survive what breaks on the way
+	@$(BIN)/botdel demo
+
+up: $(STAMP) ## Start everything on this machine, until Ctrl-C
+	@$(BIN)/botdel local up
+
+test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-unit: $(STAMP) ## Run the fast tests, which need neither of them
+	@$(BIN)/python -m pytest $(FAST)
+
+lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
+	@failed=; \
+	check() { what=$$1; shift; echo "· $$what"; "$$@" || failed="$$failed [$$what]"; }; \
+	pinned() { ! $(BIN)/pip freeze --exclude-editable --exclude setuptools \
+	    | grep -vxF -f constraints.txt || { echo "not pinned: run 'make constraints'"; false; }; }; \
+	check style $(BIN)/ruff check --quiet; \
+	check format $(BIN)/ruff format --check --quiet; \
+	check types $(BIN)/mypy --no-error-summary; \
+	check imports $(BIN)/lint-imports --no-logo; \
+	check 'generated code' $(BIN)/python -m pytest -q --no-header tests/schema/test_generated_code.py; \
+	check 'pinned versions' pinned; \
+	[ -z "$$failed" ] || { echo "lint failed:$$failed"; exit 1; }
+
+format: $(STAMP) ## Put the code into shape
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+proto: $(STAMP) ## Generate the code of the event contract
+	@$(BIN)/python -m tests.schema.generate
+
+bench: $(STAMP) ## Measure throughput and latency on this machine
+	@$(BIN)/python -m tests.bench
+
+constraints: ## Pin the newest versions that fit (with the oldest Python that is supported)
+	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
+	@build/pins/bin/pip install -qq setuptools
+	@build/pins/bin/pip install -qq --no-build-isolation -e '.[dev]'
+	@build/pins/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+	@rm -rf build/pins
+
+clean: ## Remove all that was made here, the data of `make up` too
+	@rm -rf $(VENV) .local build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
+	@for python in $(CALLED); do \
+	    "$$python" -c '$(FITS)' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "Python 3.11, 3.12 or 3.13 with its venv module is needed; looked for: $(CALLED)."; \
+	    echo "Install one (Debian: apt-get install python3 python3-venv; Homebrew: brew install python@3.13),"; \
+	    echo "or name the one you have: make PYTHON=/path/to/python3.12"; \
+	    exit 1; \
+	fi >&2; \
+	echo "installing into $(VENV) ($$("$$python" --version))"; \
+	rm -f $@; "$$python" -m venv --clear $(VENV)
+	@$(BIN)/pip install -qq -c constraints.txt setuptools
+	@$(BIN)/pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'
+	@printf '%s\n' '$(CURDIR)' '$(PYTHON)' > $@
+
+FORCE:

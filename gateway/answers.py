@@ -1,0 +1,43 @@
+"""What the OpenAPI document says of the headers and answers of a request for deletion."""
+
+from typing import Any, Final
+
+from deletion.adapters.http import documented
+from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+KEY_PATTERN: Final = "^[!-~]{1,255}$"
+"""1 to 255 visible ASCII characters."""
+TRACEPARENT: Final = "traceparent"
+
+HEADERS: Final[list[dict[str, Any]]] = [
+    {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "description": "1 to 255 visible ASCII characters. A call repeated with its key is the "
+        "same request: it gets the same event_id, and no service deletes twice for it.",
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
+    },
+    {
+        "name": TRACEPARENT,
+        "in": "header",
+        "description": "W3C Trace Context of the caller; the event continues the trace.",
+        "schema": {"type": "string"},
+    },
+]
+
+_RETRY = "Seconds after which to try again; with an Idempotency-Key that is always safe"
+
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "Pub/Sub has confirmed the event: every service will see it"},
+    400: documented(f"The {IDEMPOTENCY_KEY} header is not right"),
+    401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
+    408: documented(f"The request's body did not end within {BODY_SECONDS:g} s; none is needed"),
+    413: documented(f"The request's body is over {MAX_BODY_BYTES} bytes; none is needed"),
+    422: documented("The bot's id is not 24 hex digits"),
+    429: documented("Too many events wait for Pub/Sub; not placed", Retry_After=_RETRY),
+    500: documented("An error nobody foresaw; the request may have been placed"),
+    503: documented(
+        "Pub/Sub did not confirm in time; the request may have been placed", Retry_After=_RETRY
+    ),
+}

@@ -1,0 +1,114 @@
+"""The gateway's HTTP: `DELETE /v1/bots/{bot_id}`, probes, metrics, and its OpenAPI document."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Final
+
+import structlog
+from fastapi import FastAPI, Path, Request, Security
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+
+from deletion.adapters.http import BearerTokens, Check, Problem, install_problems, probes
+from deletion.bus import Publisher
+from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
+from deletion.ids import OBJECT_ID_PATTERN, is_object_id
+from gateway.answers import ANSWERS, HEADERS, IDEMPOTENCY_KEY, KEY_PATTERN, TRACEPARENT
+from gateway.body import discard_body
+from gateway.deletions import Deletions, Now, Placed
+from gateway.metrics import Measured, Metrics
+from gateway.trace import RandomBytes
+
+log = structlog.get_logger(__name__)
+
+OVERLOADED_RETRY: Final = {"Retry-After": "1"}
+UNAVAILABLE_RETRY: Final = {"Retry-After": "5"}
+"""In seconds (RFC 9110, section 10.2.3)."""
+
+BotId = Annotated[
+    str, Path(description="24 hex digits", json_schema_extra={"pattern": OBJECT_ID_PATTERN})
+]
+_is_key = re.compile(KEY_PATTERN).fullmatch
+_utc_now = partial(datetime.now, UTC)
+
+
+def create_app(
+    publisher: Publisher,
+    tokens: BearerTokens,
+    *,
+    registry: CollectorRegistry,
+    ready: Check,
+    now: Now = _utc_now,
+    random_bytes: RandomBytes = os.urandom,
+) -> FastAPI:
+    """The application over its ports: nothing is read or connected here."""
+    metrics = Metrics(registry)
+    app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
+    install_problems(app)
+    app.add_middleware(Measured, metrics=metrics)
+    app.include_router(probes(registry, ready))
+    app.delete(
+        "/v1/bots/{bot_id}",
+        summary="Request the deletion of a bot",
+        tags=["deletion"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=Placed,
+        responses=ANSWERS,
+        openapi_extra={"parameters": HEADERS},
+        dependencies=[Security(tokens)],
+    )(_delete_bot(Deletions(publisher, now, random_bytes, metrics.pending)))
+    return app
+
+
+def _delete_bot(deletions: Deletions) -> Callable[[Request, str], Awaitable[JSONResponse]]:
+    async def delete_bot(request: Request, bot_id: BotId) -> JSONResponse:
+        """Answers once Pub/Sub has confirmed the event, never before, and in bounded time.
+
+        What happens next is up to the services that own data of the bot.
+        """
+        await discard_body(request)
+        if not is_object_id(bot_id):
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bot_id: expected 24 hex digits")
+        key = _idempotency_key(request)
+        placed = await _placed(deletions.place(bot_id, key, _traceparent(request)))
+        content = {
+            "event_id": placed.event_id,
+            "bot_id": placed.bot_id,
+            "placed_at": placed.placed_at,
+        }
+        return JSONResponse(content, HTTPStatus.ACCEPTED)
+
+    return delete_bot
+
+
+async def _placed(placing: Awaitable[Placed]) -> Placed:
+    """The outcome of `placing`, with what the bus says against it as a problem."""
+    try:
+        return await placing
+    except BusOverloaded as error:
+        log.warning("refused", reason=str(error))
+        detail = "too many requests are waiting; this one was not placed"
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, OVERLOADED_RETRY) from error
+    except (BusUnavailable, TopologyMissing) as error:
+        log.warning("not confirmed", reason=str(error))
+        detail = "not confirmed in time, it may have been placed all the same: try again"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, UNAVAILABLE_RETRY) from error
+
+
+def _idempotency_key(request: Request) -> str | None:
+    keys = request.headers.getlist(IDEMPOTENCY_KEY)
+    if not keys:
+        return None
+    if len(keys) > 1 or not _is_key(keys[0]):
+        detail = f"{IDEMPOTENCY_KEY}: expected once, 1 to 255 visible ASCII characters"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail)
+    return keys[0]
+
+
+def _traceparent(request: Request) -> str | None:
+    given = request.headers.getlist(TRACEPARENT)
+    return given[0] if len(given) == 1 else None

@@ -1,0 +1,71 @@
+"""A request for deletion becomes an event on the topic; no other trace of it is kept here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import structlog
+from prometheus_client import Gauge
+
+from deletion.bus import Publisher
+from deletion.events import BotDeletionSubject, RequestPlaced, to_message
+from gateway.trace import RandomBytes, continued
+
+log = structlog.get_logger(__name__)
+
+Now = Callable[[], datetime]
+"""The time, with its time zone."""
+
+NAMESPACE: Final = UUID("6d9f6c5e-2f0b-4a7c-9d35-0c1e4b8a7f21")
+"""Of event ids that stand for an idempotency key (RFC 9562, version 5). Never to be changed:
+the same key would make another event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What the client is told. `placed_at` is RFC 3339, UTC, milliseconds."""
+
+    event_id: str
+    bot_id: str
+    placed_at: str
+
+
+class Deletions:
+    """Places requests for deletion."""
+
+    def __init__(
+        self, publisher: Publisher, now: Now, random_bytes: RandomBytes, pending: Gauge
+    ) -> None:
+        self._publisher = publisher
+        self._now = now
+        self._random_bytes = random_bytes
+        self._pending = pending
+
+    async def place(self, bot_id: str, key: str | None, traceparent: str | None) -> Placed:
+        """Return once Pub/Sub has confirmed the event.
+
+        With a `key`, its event is the same whenever, and on whichever replica, it is used again
+        for this bot. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
+        """
+        bot_id = bot_id.lower()
+        now = self._now()
+        placed_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        event_id = self._event_id(bot_id, key)
+        subject = BotDeletionSubject(event_id, placed_at, bot_id, RequestPlaced(placed_at))
+        trace = continued(traceparent, self._random_bytes)
+        with self._pending.track_inprogress():
+            await self._publisher.publish(to_message(subject, trace))
+        log.info("accepted", event_id=event_id, bot_id=bot_id, traceparent=trace)
+        return Placed(event_id, bot_id, _rfc3339(subject.timestamp))
+
+    def _event_id(self, bot_id: str, key: str | None) -> str:
+        # A bot's id has a fixed length: no two pairs of id and key read the same.
+        if key is not None:
+            return str(uuid5(NAMESPACE, bot_id + key))
+        return str(UUID(bytes=self._random_bytes(16), version=4))
+
+
+def _rfc3339(utc: datetime) -> str:
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03}Z"

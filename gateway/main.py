@@ -1,0 +1,57 @@
+"""The gateway's process: everything it needs, put together in one place."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from deletion.adapters.http import BearerTokens
+from deletion.adapters.process import serving, stop_on_signals
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.pubsub_topology import Topology
+from gateway.app import create_app
+from gateway.readiness import Readiness
+from gateway.settings import GatewaySettings
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Serve until a signal, then answer what is under way.
+
+    A Pub/Sub that does not answer is no reason not to start: `/readyz` says so until it does.
+    Raises `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never
+    against an emulator, where the topic is made and, when forgotten, made again).
+    """
+    pubsub = PubSub()
+    try:
+        with stop_on_signals() as stopping:
+            await _serve(settings, pubsub, stopping)
+    finally:
+        await pubsub.close()
+
+
+async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Event) -> None:
+    client = pubsub.publisher()
+    topology = Topology(client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated)
+    publisher = GroupingPublisher(
+        client,
+        settings.names.topic,
+        max_pending=settings.gateway_max_pending,
+        confirm_seconds=settings.gateway_confirm_seconds,
+        recreate=topology.recreating(),
+    )
+    app = create_app(
+        publisher,
+        BearerTokens(settings.gateway_tokens),
+        registry=CollectorRegistry(),
+        ready=Readiness(topology.recreating() or topology.require),
+    )
+    await topology.ready_for()
+    async with serving(
+        app,
+        settings.gateway_host,
+        settings.gateway_port,
+        name="gateway",
+        grace=settings.shutdown_grace_seconds,
+    ):
+        await stopping.wait()
+    await publisher.flush()

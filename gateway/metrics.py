@@ -1,0 +1,78 @@
+"""What the gateway counts. Labels name outcomes, never a bot."""
+
+from http import HTTPStatus
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MEASURED: Final = "/v1/"
+"""Probes are not measured."""
+
+OUTCOMES: Final = {
+    HTTPStatus.ACCEPTED: "accepted",
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
+    HTTPStatus.TOO_MANY_REQUESTS: "overloaded",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "error",
+}
+INVALID: Final = "invalid"
+"""Every other answer: the request itself was wrong."""
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One gateway's metrics, registered where `/metrics` reads them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        requests = Counter(
+            "botdel_gateway_requests", "Requests by outcome", ["outcome"], registry=registry
+        )
+        seconds = Histogram(
+            "botdel_gateway_request_seconds",
+            "Time to answer by outcome",
+            ["outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "botdel_gateway_pending", "Events Pub/Sub has not confirmed yet", registry=registry
+        )
+        self._of = {
+            outcome: (requests.labels(outcome), seconds.labels(outcome))
+            for outcome in (*OUTCOMES.values(), INVALID)
+        }
+
+    def answered(self, status: int, seconds: float) -> None:
+        """One request was answered with `status` after `seconds`."""
+        count, times = self._of[OUTCOMES.get(HTTPStatus(status), INVALID)]
+        count.inc()
+        times.observe(seconds)
+
+
+class Measured:
+    """ASGI middleware that tells `metrics` of every answer under `MEASURED`."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on. A request that raises is answered 500 further out."""
+        if scope["type"] != "http" or not scope["path"].startswith(MEASURED):
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            self._metrics.answered(status, perf_counter() - started)

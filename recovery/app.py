@@ -1,0 +1,121 @@
+"""The HTTP interface of recovery. It answers at once: it waits for no sweep and no deletion."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final, TypeVar
+
+import structlog
+from fastapi import APIRouter, FastAPI, Path, Response, Security
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, Field
+
+from deletion.adapters.http import (
+    BearerTokens,
+    Check,
+    Problem,
+    documented,
+    install_problems,
+    probes,
+)
+from deletion.errors import Interrupted, StoreUnavailable
+from deletion.ids import OBJECT_ID_PATTERN
+from recovery.sweep import Sweep, SweepStatus
+from recovery.sweeps import Sweeps
+
+PATH = "/v1/recovery/sweeps"
+RETRY = {"Retry-After": "5"}
+"""In seconds (RFC 9110, section 10.2.3)."""
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
+    500: documented("An error nobody foresaw"),
+    503: documented("The database does not answer in time", Retry_After="Seconds"),
+}
+STARTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {
+        "description": "A sweep runs; or has just ended, if it had little to do",
+        "headers": {"Location": {"description": "Shows it", "schema": {"type": "string"}}},
+    },
+}
+SHOWN: Final[dict[int | str, dict[str, Any]]] = {
+    404: documented("There is no such sweep"),
+    422: documented("The id is not 24 hex digits"),
+}
+SweepId = Annotated[str, Path(pattern=OBJECT_ID_PATTERN, description="24 hex digits")]
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class SweepView(BaseModel):
+    """A sweep as clients see it."""
+
+    sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
+    status: SweepStatus
+    resumed: int = Field(ge=0, description="jobs whose resumption was requested")
+    exhausted: int = Field(ge=0, description="jobs given up, their attempts spent")
+    skipped: int = Field(ge=0, description="jobs somebody took up meanwhile, or unusable ones")
+    started_at: datetime
+    last_modified_at: datetime
+    finished_at: datetime | None
+    error: str | None = Field(description="why the sweep failed")
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> "SweepView":
+        """The view of `sweep`."""
+        return cls(
+            sweep_id=sweep.id,
+            status=sweep.status,
+            resumed=sweep.resumed,
+            exhausted=sweep.exhausted,
+            skipped=sweep.skipped,
+            started_at=sweep.started_at,
+            last_modified_at=sweep.last_modified_at,
+            finished_at=sweep.finished_at,
+            error=sweep.error,
+        )
+
+
+def create_app(
+    sweeps: Sweeps, tokens: BearerTokens, *, registry: CollectorRegistry, ready: Check
+) -> FastAPI:
+    """The app over its ports."""
+    app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
+    install_problems(app)
+    app.include_router(probes(registry, ready))
+    app.include_router(_routes(sweeps, tokens))
+    return app
+
+
+def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
+    router = APIRouter(tags=["recovery"], dependencies=[Security(tokens)], responses=PROBLEMS)
+
+    @router.post(PATH, status_code=HTTPStatus.ACCEPTED, responses=STARTED)
+    async def start_sweep(response: Response) -> SweepView:
+        """Start a sweep, or join the one that runs: at most one does, over all replicas.
+
+        Answers at once; the sweep goes on in the background.
+        """
+        sweep = await _answered(sweeps.start)
+        response.headers["Location"] = f"{PATH}/{sweep.id}"
+        return SweepView.of(sweep)
+
+    @router.get(PATH + "/{sweep_id}", responses=SHOWN)
+    async def show_sweep(sweep_id: SweepId) -> SweepView:
+        """How far a sweep is, or how it ended."""
+        sweep = await _answered(lambda: sweeps.get(sweep_id))
+        if sweep is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no sweep {sweep_id}")
+        return SweepView.of(sweep)
+
+    return router
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await ask()
+    except (StoreUnavailable, Interrupted) as error:
+        log.warning("not answered", reason=str(error))
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY) from error

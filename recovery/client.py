@@ -1,0 +1,206 @@
+"""The cron client: is recovery healthy, then start a sweep, then, if asked to, see it end.
+
+One line for each step on standard output, one for what is wrong on standard error. The exit
+codes are the interface to the scheduler, which alerts on all but 0.
+"""
+
+import asyncio
+import re
+import ssl
+import sys
+from enum import IntEnum
+from typing import Final, Literal
+
+import httpx
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from deletion.adapters.clock import SystemClock
+from deletion.ids import OBJECT_ID_PATTERN
+from deletion.ports import Clock
+
+CALL_SECONDS: Final = 10.0
+"""One request gets this long, and never longer than the whole call has left."""
+POLL_SECONDS: Final = 1.0
+"""Between two looks at a sweep that is waited for."""
+SWEEPS: Final = "/v1/recovery/sweeps"
+
+_AWAY = {
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+}
+_REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+
+
+class Exit(IntEnum):
+    """How a call ended."""
+
+    OK = 0  # the sweep runs; with --wait: it is complete
+    SWEEP_FAILED = 1  # with --wait: it ended, but not at its end
+    USAGE = 2  # the URL or the token cannot be used at all
+    UNHEALTHY = 3  # recovery cannot be reached, or says that it cannot work now
+    REFUSED = 4  # the credential is not accepted
+    UNEXPECTED = 5  # an answer that recovery does not give: is it the right URL?
+    TIMED_OUT = 6  # with --wait: the sweep has not ended in time; it may still do
+
+
+class Sweep(BaseModel):
+    """What is read of an answer; fields a later recovery may add are ignored."""
+
+    sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
+    status: Literal["running", "complete", "failed"]
+    resumed: int
+    exhausted: int
+    skipped: int
+    error: str | None = None
+
+
+class Stopped(Exception):
+    """The call ends here, with its exit code and the line that says why."""
+
+    def __init__(self, code: Exit, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+async def recover(
+    url: str,
+    token: SecretStr,
+    *,
+    wait: bool,
+    timeout_seconds: float,
+    clock: Clock | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> int:
+    """One call of the cron job against recovery at `url`; answers with a code of `Exit`.
+
+    All of it takes at most about `timeout_seconds`. A sweep that runs already is joined.
+    Neither output nor errors show the token.
+    """
+    try:
+        _check(url, token)
+        async with httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            transport=transport,
+            trust_env=False,  # a proxy would get to see the token
+            verify=ssl.create_default_context(),
+        ) as http:
+            await Call(http, clock or SystemClock(), timeout_seconds).run(wait=wait)
+    except Stopped as stopped:
+        print(f"recover: {stopped}", file=sys.stderr)
+        return stopped.code
+    return Exit.OK
+
+
+class Call:
+    """One call over `http`, which knows where recovery is and carries the credential."""
+
+    def __init__(self, http: httpx.AsyncClient, clock: Clock, timeout_seconds: float) -> None:
+        self._http = http
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        self._started_at = clock.now()
+
+    async def run(self, *, wait: bool) -> None:
+        """Health, start and, with `wait`, the end. Raises `Stopped` when it is not to be."""
+        await self._healthy()
+        sweep = await self._start()
+        if wait:
+            sweep = await self._end_of(sweep)
+        if sweep.status == "failed":
+            raise Stopped(Exit.SWEEP_FAILED, f"the sweep failed: {sweep.error}")
+
+    @property
+    def _left(self) -> float:
+        """Seconds until the whole call is over."""
+        gone = self._clock.now() - self._started_at
+        return self._timeout_seconds - gone.total_seconds()
+
+    async def _healthy(self) -> None:
+        answer = await self._request("GET", "/readyz")
+        if answer.status_code != httpx.codes.OK:
+            raise _unexpected(answer)
+        print(f"healthy: {self._http.base_url}")
+
+    async def _start(self) -> Sweep:
+        answer = await self._request("POST", SWEEPS)
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise _unexpected(answer)
+        return _shown(answer)
+
+    async def _end_of(self, sweep: Sweep) -> Sweep:
+        """Ask until it has ended; a service that is away for a moment is asked again."""
+        while sweep.status == "running":
+            if self._left <= POLL_SECONDS:
+                late = f"the sweep has not ended within {self._timeout_seconds:g} s"
+                raise Stopped(Exit.TIMED_OUT, late)
+            await self._clock.sleep(POLL_SECONDS)
+            try:
+                sweep = await self._look(sweep)
+            except Stopped as stopped:
+                if stopped.code is not Exit.UNHEALTHY:
+                    raise
+                print(f"recover: {stopped}; asking again", file=sys.stderr)
+        return sweep
+
+    async def _look(self, sweep: Sweep) -> Sweep:
+        answer = await self._request("GET", f"{SWEEPS}/{sweep.sweep_id}")
+        if answer.status_code != httpx.codes.OK:
+            raise _unexpected(answer)
+        return _shown(answer)
+
+    async def _request(self, method: str, path: str) -> httpx.Response:
+        try:
+            seconds = max(0.1, min(CALL_SECONDS, self._left))
+            async with asyncio.timeout(seconds):  # httpx' own is for each read
+                return await self._http.request(method, path, timeout=seconds)
+        except (httpx.RequestError, TimeoutError) as error:  # its text may quote what was sent
+            why = f"{method} {path}: {type(error).__name__}, is recovery at {self._http.base_url}?"
+            raise Stopped(Exit.UNHEALTHY, why) from None
+
+
+def _check(url: str, token: SecretStr) -> None:
+    """Refuse what cannot become a request, before an error of it could quote the token."""
+    try:
+        asked = httpx.URL(url)
+    except httpx.InvalidURL:
+        asked = httpx.URL()
+    usable = asked.scheme in {"http", "https"} and asked.host
+    if not usable or asked.userinfo or asked.query or asked.fragment:
+        raise Stopped(Exit.USAGE, "--url: expected http(s)://HOST[:PORT][/PATH], and no more")
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+        raise Stopped(Exit.USAGE, "BOTDEL_RECOVERY_TOKEN: expected visible ASCII characters only")
+
+
+def _unexpected(answer: httpx.Response) -> Stopped:
+    """What an answer means that is not the one hoped for."""
+    asked = f"{answer.request.method} {answer.request.url.path}: {answer.status_code}"
+    if answer.status_code in _REFUSED:
+        return Stopped(Exit.REFUSED, f"{asked}, the token is not accepted")
+    if answer.status_code in _AWAY:
+        return Stopped(Exit.UNHEALTHY, f"{asked}, recovery cannot work now{_detail(answer)}")
+    return Stopped(Exit.UNEXPECTED, f"{asked}, which was not expected{_detail(answer)}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    """The `detail` of a problem, on one line; nothing of anything else."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {' '.join(str(detail).split())[:500]}"
+
+
+def _shown(answer: httpx.Response) -> Sweep:
+    """The sweep an answer tells of, after telling it on."""
+    try:
+        sweep = Sweep.model_validate_json(answer.content)
+    except ValidationError:
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        raise Stopped(Exit.UNEXPECTED, f"{asked}: the answer is not a sweep") from None
+    print(
+        f"sweep {sweep.sweep_id} {sweep.status}: resumed {sweep.resumed}, "
+        f"exhausted {sweep.exhausted}, skipped {sweep.skipped}"
+    )
+    return sweep

@@ -1,0 +1,50 @@
+"""Whether recovery can work: whether the database and Pub/Sub answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from deletion.errors import BotDeletionError
+from deletion.ports import Clock
+
+ANSWER_SECONDS: Final = 2.0
+"""All that is asked get this long together to answer a probe."""
+KEEP_SECONDS: Final = 1.0
+"""An answer holds this long, so that probes, however many, never become a load."""
+
+Ask = Callable[[], Awaitable[object]]
+"""Returns when its subject answers, and raises when something is missing."""
+
+
+class Readiness:
+    """`deletion.adapters.http.Check` over several subjects by their names, asked side by side."""
+
+    def __init__(self, subjects: Mapping[str, Ask], clock: Clock) -> None:
+        self._subjects = subjects
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._answer: str | None = None
+        self._asked_at: float | None = None
+
+    async def __call__(self) -> str | None:
+        """What is missing, or None. Those who ask together share one answer."""
+        async with self._one_at_a_time:
+            now = self._clock.now().timestamp()
+            if self._asked_at is None or not 0 <= now - self._asked_at < KEEP_SECONDS:
+                self._answer = await self._ask_all()
+                self._asked_at = self._clock.now().timestamp()
+            return self._answer
+
+    async def _ask_all(self) -> str | None:
+        answers = await asyncio.gather(*(self._ask(name) for name in self._subjects))
+        return "; ".join(missing for missing in answers if missing) or None
+
+    async def _ask(self, name: str) -> str | None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._subjects[name]()
+        except TimeoutError:
+            return f"{name} does not answer within {ANSWER_SECONDS:g} s"
+        except BotDeletionError as error:
+            return str(error)
+        return None

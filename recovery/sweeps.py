@@ -1,0 +1,135 @@
+"""Starting sweeps: one at a time, answered at once, and run in the background."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from deletion.errors import Interrupted, StoreUnavailable
+from deletion.ports import Clock
+from deletion.retry import Retry
+from recovery.ports import SweepStore
+from recovery.sweep import Sweep, SweepStatus
+from recovery.sweeper import Sweeper
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""A caller gets an answer within this time, whatever the database does."""
+TOO_LATE = f"the database does not answer within {ANSWER_SECONDS:g} s"
+
+
+class Sweeps:
+    """The sweeps this process starts and runs, over the store that decides which one may.
+
+    `silent_after` is how long a running sweep is trusted without a sign of life. `prepare`
+    puts in place what the database needs, before each sweep: cheap when it is there. `ended`
+    is told of each sweep this process ran.
+    """
+
+    def __init__(
+        self,
+        store: SweepStore,
+        sweeper: Sweeper,
+        clock: Clock,
+        retry: Retry,
+        *,
+        silent_after: timedelta,
+        ended: Callable[[Sweep], None],
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._sweeper = sweeper
+        self._clock = clock
+        self._retry = retry
+        self._silent_after = silent_after
+        self._ended = ended
+        self._prepare = prepare
+        self._stopping = asyncio.Event()
+        self._starting: asyncio.Task[Sweep] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> Sweep:
+        """The sweep that runs from now on, or the one that runs already.
+
+        Raises `StoreUnavailable` when the database does not say so in time. The attempt then
+        goes on for a while, joined by whoever calls next: an answer of the database that is
+        late or lost must not leave a sweep behind that is recorded and run by nobody.
+        Raises `Interrupted` once the process has been asked to stop.
+        """
+        if self._stopping.is_set():
+            raise Interrupted("this process is about to end")
+        if self._starting is None or self._starting.done():
+            self._starting = self._begin(self._start())
+        answered, _ = await asyncio.wait({self._starting}, timeout=ANSWER_SECONDS)
+        if not answered:
+            raise StoreUnavailable(TOO_LATE)
+        return answered.pop().result()
+
+    async def get(self, sweep_id: str) -> Sweep | None:
+        """The sweep of that id, whoever ran it. Raises `StoreUnavailable`, in time as well."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._store.get(sweep_id)
+        except TimeoutError as error:
+            raise StoreUnavailable(TOO_LATE) from error
+
+    async def close(self, patience: float) -> None:
+        """Stop the sweep of this process: after its page, or in it after `patience` seconds.
+
+        Returns within twice that.
+        """
+        self._stopping.set()
+        await self._ended_within(patience)
+        for task in self._under_way:
+            task.cancel()
+        await self._ended_within(patience)
+
+    async def _ended_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._under_way:  # a start that succeeds adds a run
+                    await asyncio.wait(self._under_way)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        """Look at each result: a caller that has gone away does not."""
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("background work ended", reason=f"{type(error).__name__}: {error}")
+
+    async def _start(self) -> Sweep:
+        await self._retry.call(self._prepare)
+        now = self._clock.now()
+        offered = Sweep.started(self._store.new_id(), now)
+        silent_since = now - self._silent_after
+        standing = await self._retry.call(
+            lambda: self._store.start(offered, silent_since=silent_since)
+        )
+        if standing.id == offered.id and standing.status is SweepStatus.RUNNING:
+            self._begin(self._run(standing))
+        return standing
+
+    async def _run(self, sweep: Sweep) -> None:
+        log.info("sweep started", sweep_id=sweep.id)
+        sweep = await self._sweeper.run(sweep, self._stopping)
+        self._ended(sweep)
+        log.info(
+            "sweep ended",
+            sweep_id=sweep.id,
+            status=sweep.status,
+            resumed=sweep.resumed,
+            exhausted=sweep.exhausted,
+            skipped=sweep.skipped,
+            error=sweep.error,
+        )

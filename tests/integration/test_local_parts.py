@@ -1,0 +1,192 @@
+"""The real parts on one machine: they start, answer, survive being killed, and leave nothing."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from local import server
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+from local.processes import ChildProcess, free_port
+from local.server import LocalServer, PortTaken
+
+SOON = 30.0
+"""Seconds; far more than anything here takes."""
+
+Part = Callable[[int | None], LocalServer]
+Client = AsyncMongoClient[dict[str, Any]]
+
+
+@pytest.fixture(params=["pubsub", "mongodb"])
+def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
+    """Makes a part of its own, on the port it is given."""
+    if request.param == "pubsub":
+        return PubSubEmulator
+    return lambda port: EmbeddedMongo(tmp_path / "mongodb", port)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        yield other.getsockname()[1]
+
+
+def topic(emulator: PubSubEmulator, project: str) -> str:
+    return f"http://{emulator.host}/v1/projects/{project}/topics/greetings"
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is there, and not as a zombie that only waits for its parent."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_the_emulator_keeps_a_topic_for_its_project_only(
+    emulator: PubSubEmulator, project: str
+) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.put(topic(emulator, project), json={})).status_code == 200
+        assert (await client.get(topic(emulator, project))).status_code == 200
+        assert (await client.get(topic(emulator, f"{project}-other"))).status_code == 404
+
+
+async def test_a_killed_emulator_comes_back_on_its_port_and_has_forgotten_all(project: str) -> None:
+    async with PubSubEmulator() as emulator, httpx.AsyncClient(trust_env=False) as client:
+        before = emulator.host
+        await client.put(topic(emulator, project), json={})
+
+        await emulator.kill()
+        assert emulator.pid is None
+        await emulator.start()
+
+        assert emulator.host == before
+        assert (await client.get(topic(emulator, project))).status_code == 404
+
+
+async def test_the_database_answers_and_starts_empty(
+    mongo: EmbeddedMongo, database_name: str
+) -> None:
+    client: Client
+    async with AsyncMongoClient(mongo.uri) as client:
+        assert await client[database_name].list_collection_names() == []
+        await client[database_name].bots.insert_one({"_id": 1})
+        assert await client[database_name].bots.count_documents({}) == 1
+
+
+async def test_a_database_killed_amid_writes_keeps_every_acknowledged_one(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    client: Client
+
+    async def write() -> None:
+        for number in count():
+            await client.test.bots.insert_one({"_id": number})
+            acknowledged.append(number)
+
+    async with EmbeddedMongo(tmp_path / "mongodb") as mongo:
+        async with AsyncMongoClient(mongo.uri, timeoutMS=5_000) as client:
+            writer = asyncio.create_task(write())
+            async with asyncio.timeout(SOON):
+                while len(acknowledged) < 200:
+                    await asyncio.sleep(0.01)
+            await mongo.kill()
+            with pytest.raises(PyMongoError):
+                await writer
+
+            await mongo.start()
+            kept = {document["_id"] async for document in client.test.bots.find()}
+
+    assert set(acknowledged) <= kept
+
+
+async def test_a_restart_keeps_the_port(part: Part) -> None:
+    async with part(None) as running:
+        before, port = running.pid, running.port
+        await running.restart()
+
+        assert running.port == port
+        assert running.pid not in {None, before}
+
+
+async def test_starting_what_runs_changes_nothing(part: Part) -> None:
+    async with part(None) as running:
+        before = running.pid
+        await running.start()
+
+        assert running.pid == before
+
+
+async def test_a_port_taken_at_the_last_moment_is_given_up_for_another(
+    part: Part, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = iter([taken, *(free_port() for _ in range(server.PORT_TRIES))])
+    monkeypatch.setattr(server, "free_port", lambda: next(ports))
+
+    async with part(None) as running:
+        assert running.port != taken
+        assert listening(running.port)
+
+
+async def test_a_given_port_that_is_taken_is_reported(part: Part, taken: int) -> None:
+    with pytest.raises(PortTaken, match=str(taken)):
+        await part(taken).start()
+
+
+async def test_stopping_frees_the_port_and_leaves_no_process(part: Part) -> None:
+    running = part(None)
+    await running.start()
+    pid = running.pid
+    assert pid is not None
+
+    await running.stop()
+
+    assert running.pid is None
+    assert not runs(pid)
+    assert not listening(running.port)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")
+async def test_nothing_is_left_of_a_parent_that_was_killed(tmp_path: Path) -> None:
+    async with ChildProcess("parent", [sys.executable, "-c", PARENT, tmp_path]) as parent:
+        line = await parent.wait_for_line(lambda line: line.startswith("pids "), SOON)
+        pids = [int(pid) for pid in line.split()[1:]]
+        assert all(map(runs, pids))
+        parent.signal(signal.SIGKILL)
+        await parent.wait(SOON)
+
+    async with asyncio.timeout(SOON):
+        while any(map(runs, pids)):
+            await asyncio.sleep(0.01)
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+
+async def main():
+    async with PubSubEmulator() as emulator, EmbeddedMongo(Path(sys.argv[1])) as mongo:
+        print("pids", emulator.pid, mongo.pid)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
