@@ -14,6 +14,7 @@ from deletion.errors import TransientError
 from deletion.ports import Clock
 
 T = TypeVar("T")
+_MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +58,6 @@ class Retry:
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _full_jitter(self, state: RetryCallState) -> float:
-        ceiling = min(self.cap, self.base * 2 ** (state.attempt_number - 1))
+        doublings = min(state.attempt_number - 1, _MAX_DOUBLINGS)
+        ceiling = min(self.cap, self.base * 2**doublings)
         return self.rng.uniform(0, ceiling)

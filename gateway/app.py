@@ -2,15 +2,16 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import structlog
 from fastapi import FastAPI, Path, Request, Security
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
 from deletion.adapters.http import BearerTokens, Check, Problem, install_problems, probes
@@ -50,9 +51,10 @@ def create_app(
     app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
     app.add_middleware(Measured, metrics=metrics)
-    app.include_router(probes(registry, ready))
-    app.delete(
+    app.router.add_api_route(
         "/v1/bots/{bot_id}",
+        _delete_bot(tokens, Deletions(publisher, now, random_bytes, metrics.pending)),
+        methods=["DELETE"],
         summary="Request the deletion of a bot",
         tags=["deletion"],
         status_code=HTTPStatus.ACCEPTED,
@@ -60,17 +62,31 @@ def create_app(
         responses=ANSWERS,
         openapi_extra={"parameters": HEADERS},
         dependencies=[Security(tokens)],
-    )(_delete_bot(Deletions(publisher, now, random_bytes, metrics.pending)))
+        route_class_override=_Direct,
+    )
+    app.include_router(probes(registry, ready))
     return app
 
 
-def _delete_bot(deletions: Deletions) -> Callable[[Request, str], Awaitable[JSONResponse]]:
-    async def delete_bot(request: Request, bot_id: BotId) -> JSONResponse:
+class _Direct(APIRoute):
+    """Its endpoint gets the request as it is. Parameters and dependencies are documented only."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+def _delete_bot(
+    tokens: BearerTokens, deletions: Deletions
+) -> Callable[[Request], Awaitable[JSONResponse]]:
+    async def delete_bot(request: Request) -> JSONResponse:
         """Answers once Pub/Sub has confirmed the event, never before, and in bounded time.
 
         What happens next is up to the services that own data of the bot.
         """
+        tokens.require(request)
         await discard_body(request)
+        bot_id = request.path_params["bot_id"]
         if not is_object_id(bot_id):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bot_id: expected 24 hex digits")
         key = _idempotency_key(request)

@@ -30,6 +30,9 @@ class EmbeddedMongo(LocalServer):
     Raises ConfigurationError when the server is not installed.
     """
 
+    stop_within = 3.0
+    """It takes two seconds, but a SIGTERM soon after a connection can hang it; SIGKILL is safe."""
+
     def __init__(
         self, storage: Path, port: int | None = None, on_line: Callable[[str], None] | None = None
     ) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from local.processes import KILL_WITHIN, ChildProcess, ProcessFailed, free_port
+from local.processes import KILL_WITHIN, STOP_WITHIN, ChildProcess, ProcessFailed, free_port
 
 READY_WITHIN: Final = 60.0
 """Seconds for a server to answer after its start; on an idle machine it takes one or two."""
@@ -27,6 +27,9 @@ class LocalServer(ABC):
     Without a `port` the first `start` chooses a free one, which is kept from then on. Each line of
     its output goes to `on_line`.
     """
+
+    stop_within: float = STOP_WITHIN
+    """Seconds between SIGTERM and SIGKILL."""
 
     def __init__(self, name: str, port: int | None, on_line: Callable[[str], None] | None) -> None:
         self.name = name
@@ -83,7 +86,7 @@ class LocalServer(ABC):
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL if it does not help; its port stays its own."""
         if self._process is not None:
-            await self._process.stop()
+            await self._process.stop(self.stop_within)
 
     async def kill(self) -> None:
         """SIGKILL, as a crash would end it; returns when it is gone."""
@@ -99,7 +102,8 @@ class LocalServer(ABC):
     async def _listening(self, port: int) -> ChildProcess:
         async with AsyncExitStack() as undo:
             process = ChildProcess(self.name, self.command(port), on_line=self._on_line)
-            await undo.enter_async_context(process)
+            await process.start()
+            undo.push_async_callback(process.stop, within=0)
             try:
                 await process.wait_ready(partial(self._ready, process, port), READY_WITHIN)
             except ProcessFailed:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import pymongo
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import BulkWriteError
@@ -35,6 +36,9 @@ INDEXES = [
 
 _DUPLICATE_KEY = 11000
 _RECORD_TRIES = 3
+
+PING_SECONDS = 3.0
+"""A probe must tell soon, where a write may wait for a new primary."""
 _FIELDS = {
     "status": "status",
     "attempt": "attempt",
@@ -56,8 +60,8 @@ class MongoJobStore:
             await self._jobs.create_indexes(INDEXES)
 
     async def ping(self) -> None:
-        """One round trip."""
-        with translated():
+        """One round trip, or an error within `PING_SECONDS`."""
+        with translated(), pymongo.timeout(PING_SECONDS):
             await self._database.command("ping")
 
     def new_id(self) -> str:

@@ -3,8 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
+import grpc
 import structlog
+from google.api_core.exceptions import from_grpc_error
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.types import PublishRequest
 
@@ -14,8 +18,11 @@ from deletion.errors import BotDeletionError, BusOverloaded, BusUnavailable, Top
 
 log = structlog.get_logger(__name__)
 
-GROUP_LIMIT = 500
+GROUP_LIMIT: Final = 500
 """Below Pub/Sub's 1,000 messages and, at the size of an event, far below its 10 MB."""
+
+_RawRequest: Final = PublishRequest.pb()
+"""Filled ten times as fast as the class that wraps it."""
 
 Waiting = tuple[Message, "asyncio.Future[None]"]
 
@@ -39,8 +46,11 @@ class GroupingPublisher:
         confirm_seconds: float = 8.0,
         recreate: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self._client = client
         self._topic = topic
+        # The client's own method costs as much again, for each request, as this call.
+        self._stub: Any = client.transport.publish
+        self._routing = (to_grpc_metadata({"topic": topic}),)
+        self._attempt = BOUNDED_RETRY(self._once)
         self._max_pending = max_pending
         self._max_requests = max_requests
         self._confirm_seconds = confirm_seconds
@@ -110,9 +120,14 @@ class GroupingPublisher:
             await self._call(messages)
 
     async def _call(self, messages: Sequence[Message]) -> None:
-        request = PublishRequest(
-            topic=self._topic,
-            messages=[{"data": m.data, "attributes": m.attributes} for m in messages],
-        )
+        request = _RawRequest(topic=self._topic)
+        for message in messages:
+            request.messages.add(data=message.data, attributes=message.attributes)
         with translated(self._topic):
-            await self._client.publish(request, retry=BOUNDED_RETRY, timeout=CALL_SECONDS)
+            await self._attempt(PublishRequest.wrap(request))
+
+    async def _once(self, request: PublishRequest) -> None:
+        try:
+            await self._stub(request, timeout=CALL_SECONDS, metadata=self._routing)
+        except grpc.aio.AioRpcError as error:
+            raise from_grpc_error(error) from error

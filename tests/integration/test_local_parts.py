@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from local import server
@@ -20,20 +21,19 @@ from local.database import EmbeddedMongo
 from local.emulator import PubSubEmulator
 from local.processes import ChildProcess, free_port
 from local.server import LocalServer, PortTaken
-
-SOON = 30.0
-"""Seconds; far more than anything here takes."""
+from tests.polling import SOON, eventually, runs
 
 Part = Callable[[int | None], LocalServer]
 Client = AsyncMongoClient[dict[str, Any]]
+Bots = AsyncCollection[dict[str, Any]]
 
 
 @pytest.fixture(params=["pubsub", "mongodb"])
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
-    """Makes a part of its own, on the port it is given."""
+    """Makes parts that share nothing, each on the port it is given."""
     if request.param == "pubsub":
         return PubSubEmulator
-    return lambda port: EmbeddedMongo(tmp_path / "mongodb", port)
+    return lambda port: EmbeddedMongo(Path(mkdtemp(dir=tmp_path)), port)
 
 
 @pytest.fixture
@@ -45,14 +45,6 @@ def taken() -> Iterator[int]:
 
 def topic(emulator: PubSubEmulator, project: str) -> str:
     return f"http://{emulator.host}/v1/projects/{project}/topics/greetings"
-
-
-def runs(pid: int) -> bool:
-    """Whether the process is there, and not as a zombie that only waits for its parent."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def listening(port: int) -> bool:
@@ -87,34 +79,34 @@ async def test_the_database_answers_and_starts_empty(
 ) -> None:
     client: Client
     async with AsyncMongoClient(mongo.uri) as client:
-        assert await client[database_name].list_collection_names() == []
-        await client[database_name].bots.insert_one({"_id": 1})
-        assert await client[database_name].bots.count_documents({}) == 1
+        bots: Bots = client[database_name]["bots"]
+        assert await bots.database.list_collection_names() == []
+        await bots.insert_one({"_id": 1})
+        assert await bots.count_documents({}) == 1
 
 
 async def test_a_database_killed_amid_writes_keeps_every_acknowledged_one(tmp_path: Path) -> None:
-    acknowledged: list[int] = []
+    acknowledged: set[int] = set()
     client: Client
 
-    async def write() -> None:
+    async def write(bots: Bots) -> None:
         for number in count():
-            await client.test.bots.insert_one({"_id": number})
-            acknowledged.append(number)
+            await bots.insert_one({"_id": number})
+            acknowledged.add(number)
 
-    async with EmbeddedMongo(tmp_path / "mongodb") as mongo:
-        async with AsyncMongoClient(mongo.uri, timeoutMS=5_000) as client:
-            writer = asyncio.create_task(write())
-            async with asyncio.timeout(SOON):
-                while len(acknowledged) < 200:
-                    await asyncio.sleep(0.01)
-            await mongo.kill()
-            with pytest.raises(PyMongoError):
-                await writer
+    async with (
+        EmbeddedMongo(tmp_path / "mongodb") as mongo,
+        AsyncMongoClient(mongo.uri, timeoutMS=5_000) as client,
+    ):
+        bots: Bots = client["test"]["bots"]
+        writer = asyncio.create_task(write(bots))
+        await eventually(lambda: len(acknowledged) >= 200)
+        await mongo.kill()
+        with pytest.raises(PyMongoError):
+            await writer
 
-            await mongo.start()
-            kept = {document["_id"] async for document in client.test.bots.find()}
-
-    assert set(acknowledged) <= kept
+        await mongo.start()
+        assert acknowledged <= set(await bots.distinct("_id"))
 
 
 async def test_a_restart_keeps_the_port(part: Part) -> None:
@@ -145,9 +137,10 @@ async def test_a_port_taken_at_the_last_moment_is_given_up_for_another(
         assert listening(running.port)
 
 
-async def test_a_given_port_that_is_taken_is_reported(part: Part, taken: int) -> None:
-    with pytest.raises(PortTaken, match=str(taken)):
-        await part(taken).start()
+async def test_a_given_port_on_which_another_one_answers_is_reported(part: Part) -> None:
+    async with part(None) as other:
+        with pytest.raises(PortTaken, match=str(other.port)):
+            await part(other.port).start()
 
 
 async def test_stopping_frees_the_port_and_leaves_no_process(part: Part) -> None:
@@ -172,9 +165,7 @@ async def test_nothing_is_left_of_a_parent_that_was_killed(tmp_path: Path) -> No
         parent.signal(signal.SIGKILL)
         await parent.wait(SOON)
 
-    async with asyncio.timeout(SOON):
-        while any(map(runs, pids)):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not any(map(runs, pids)))
 
 
 PARENT = """

@@ -1,7 +1,7 @@
-"""What the tests of recovery share: time that moves by itself, jobs, and a bus that records."""
+"""What the tests of recovery share: jobs, a bus that records, and a sweeper over them."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 
 from deletion.adapters.memory import MemoryJobStore
@@ -12,23 +12,10 @@ from deletion.job import Failure, Job, LeasePolicy, Status
 from deletion.retry import Retry
 from recovery.memory import MemorySweepStore
 from recovery.sweeper import Sweeper
+from tests.fakes import START, VirtualClock
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
-LONG_AGO = NOON - timedelta(days=1)
-
-
-class VirtualClock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.time = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
+LONG_AGO = START - timedelta(days=1)
 
 
 class RecordingPublisher:

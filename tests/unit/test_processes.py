@@ -4,17 +4,16 @@ import asyncio
 import signal
 import socket
 import sys
+import tracemalloc
 from pathlib import Path
 
-import psutil
 import pytest
 
 from local import processes
-from local.output import CUT, MAX_LINE
+from local.output import CUT, MAX_LINE, Output
 from local.processes import ChildProcess, ProcessFailed, free_port
+from tests.polling import SOON, eventually, runs
 
-SOON = 10.0
-"""Seconds; far more than anything here takes."""
 DEAF = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
 
 
@@ -24,13 +23,6 @@ def shell(script: str, **options: object) -> ChildProcess:
 
 async def never() -> bool:
     return False
-
-
-async def gone(pid: int) -> None:
-    """Return when no process has this id, or only a zombie that waits for its parent."""
-    async with asyncio.timeout(SOON):
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.01)
 
 
 async def test_both_outputs_are_heard_line_by_line_and_in_order() -> None:
@@ -51,6 +43,21 @@ async def test_a_line_of_any_length_and_encoding_is_survived() -> None:
     assert (odd, after) == ("\N{REPLACEMENT CHARACTER}", "after")
 
 
+async def test_an_endless_line_takes_a_bounded_amount_of_memory() -> None:
+    heard: list[str] = []
+    output = Output(heard.append)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            output.pipe_data_received(1, bytes(MAX_LINE))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 10 * MAX_LINE
+    assert not heard
+
+
 async def test_only_the_last_lines_are_kept() -> None:
     script = f"for number in range({processes.KEPT_LINES + 5}): print(number)"
     async with ChildProcess("python", [sys.executable, "-c", script]) as child:
@@ -69,10 +76,10 @@ async def test_a_variable_is_added_to_the_environment(monkeypatch: pytest.Monkey
 
 
 async def test_a_program_runs_where_it_is_told_to(tmp_path: Path) -> None:
-    async with shell("pwd -P", cwd=tmp_path) as child:
+    async with shell("pwd", cwd=tmp_path) as child:
         await child.wait(SOON)
 
-    assert list(child.lines) == [str(tmp_path.resolve())]
+    assert list(child.lines) == [str(tmp_path)]
 
 
 async def test_a_line_is_waited_for_and_found_again_later() -> None:
@@ -158,7 +165,7 @@ async def test_what_a_process_leaves_in_its_group_ends_with_it(end: str) -> None
         left = int(await child.wait_for_line(str.isdigit, SOON))
         await child.stop()
 
-    await gone(left)
+    await eventually(lambda: not runs(left))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")
@@ -168,7 +175,7 @@ async def test_a_process_dies_with_its_parent_even_when_that_is_killed() -> None
         parent.signal(signal.SIGKILL)
         assert await parent.wait(SOON) == -signal.SIGKILL
 
-    await gone(child)
+    await eventually(lambda: not runs(child))
 
 
 PARENT = """
@@ -176,8 +183,7 @@ import asyncio
 from local.processes import ChildProcess
 
 async def main():
-    async with ChildProcess("child", ["sleep", "60"]) as child:
-        print(child.pid)
+    async with ChildProcess("child", ["sh", "-c", "echo $$; exec sleep 60"], on_line=print):
         await asyncio.sleep(60)
 
 asyncio.run(main())

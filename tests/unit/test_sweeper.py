@@ -12,17 +12,17 @@ from deletion.events import decode
 from deletion.job import Change, Job, Status
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
-from tests.unit.sweeping import NOON, POLICY, World, failing_times, request_of
+from tests.fakes import START
+from tests.unit.sweeping import POLICY, World, failing_times, request_of
 
-STALE = NOON - POLICY.stale_after - timedelta(milliseconds=1)
-FRESH = NOON - POLICY.stale_after + timedelta(seconds=1)
+STALE = START - POLICY.stale_after - timedelta(milliseconds=1)
+FRESH = START - POLICY.stale_after + timedelta(seconds=1)
 
 
 async def run(world: World, stopping: asyncio.Event | None = None) -> Sweep:
     sweep = Sweep.started(world.sweeps.new_id(), world.clock.now())
-    started = await world.sweeps.start(sweep, silent_since=NOON)
-    ended = await world.sweeper.run(started, stopping or asyncio.Event())
-    return ended
+    started = await world.sweeps.start(sweep, silent_since=START)
+    return await world.sweeper.run(started, stopping or asyncio.Event())
 
 
 def counts(sweep: Sweep) -> tuple[int, int, int]:
@@ -49,14 +49,14 @@ async def test_every_failed_and_every_stale_job_is_asked_for_once_whatever_the_p
 
 async def test_a_job_that_failed_a_moment_ago_is_asked_for() -> None:
     world = World()
-    job = world.jobs.add(Status.FAILED, modified=NOON)
+    job = world.jobs.add(Status.FAILED, modified=START)
     await run(world)
     assert world.publisher.resumed == [job]
 
 
 async def test_nothing_to_do_is_a_complete_sweep() -> None:
     sweep = await run(World())
-    assert (sweep.status, counts(sweep), sweep.finished_at) == ("complete", (0, 0, 0), NOON)
+    assert (sweep.status, counts(sweep), sweep.finished_at) == ("complete", (0, 0, 0), START)
 
 
 async def test_a_request_names_service_and_job_and_is_seen_by_that_service_only() -> None:
@@ -65,7 +65,7 @@ async def test_a_request_names_service_and_job_and_is_seen_by_that_service_only(
     await run(world)
     (message,) = world.publisher.messages
     subject, request = decode(message.data), request_of(message)
-    assert (request.service, request.job_id, request.requested_at) == ("service-b", job, NOON)
+    assert (request.service, request.job_id, request.requested_at) == ("service-b", job, START)
     assert subject.bot_id == world.jobs.jobs[job].bot_id
     assert message.attributes["service"] == "service-b"
 
@@ -130,7 +130,7 @@ async def test_a_page_is_published_together() -> None:
         world.jobs.add()
     under_way = peak = 0
 
-    async def publish(_: Message) -> None:
+    async def publish(message: Message) -> None:
         nonlocal under_way, peak
         under_way += 1
         peak = max(peak, under_way)
@@ -150,8 +150,10 @@ async def test_progress_is_recorded_after_each_page_and_is_the_heartbeat() -> No
     save = world.sweeps.save
 
     async def watched(sweep: Sweep) -> None:
-        seen.append((sweep.status.value, sweep.resumed, sweep.last_modified_at == world.clock.time))
-        world.clock.time += timedelta(seconds=1)
+        seen.append(
+            (sweep.status.value, sweep.resumed, sweep.last_modified_at == world.clock.now())
+        )
+        world.clock.pause(1)
         await save(sweep)
 
     world.sweeps.save = watched  # type: ignore[method-assign]
@@ -170,7 +172,7 @@ async def test_a_short_outage_of_pubsub_is_waited_out() -> None:
     world.publisher.refusing = failing_times(3)
     sweep = await run(world)
     assert (sweep.status, world.publisher.resumed) == ("complete", [job])
-    assert world.clock.time < NOON + timedelta(seconds=10)
+    assert world.clock.now() < START + timedelta(seconds=10)
 
 
 async def test_a_long_outage_fails_the_sweep_with_its_reason_and_what_was_done() -> None:
@@ -188,20 +190,20 @@ async def test_a_missing_topic_fails_the_sweep_at_once() -> None:
     world = World()
     world.jobs.add()
 
-    async def publish(_: Message) -> None:
+    async def publish(message: Message) -> None:
         raise TopologyMissing("no topic")
 
     world.publisher.publish = publish  # type: ignore[method-assign]
     sweep = await run(world)
     assert (sweep.status, sweep.error) == ("failed", "TopologyMissing: no topic")
-    assert world.clock.time == NOON
+    assert world.clock.now() == START
 
 
 async def test_an_unexpected_error_fails_the_sweep_and_its_text_stays_in_the_log() -> None:
     world = World()
     world.jobs.add()
 
-    async def publish(_: Message) -> None:
+    async def publish(message: Message) -> None:
         raise RuntimeError("secret")
 
     world.publisher.publish = publish  # type: ignore[method-assign]
@@ -267,7 +269,7 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
 
     async def robbed(message: Message) -> None:
         for sweep in list(world.sweeps.sweeps.values()):
-            world.sweeps.sweeps[sweep.id] = sweep.given_up(NOON)
+            world.sweeps.sweeps[sweep.id] = sweep.given_up(START)
         await publish(message)
 
     world.publisher.publish = robbed  # type: ignore[method-assign]
@@ -282,7 +284,7 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
 async def test_an_end_that_cannot_be_recorded_is_logged_and_the_sweep_counts_as_failed() -> None:
     world = World()
 
-    async def save(_: Sweep) -> None:
+    async def save(sweep: Sweep) -> None:
         raise StoreUnavailable("no primary")
 
     world.sweeps.save = save  # type: ignore[method-assign]

@@ -1,0 +1,133 @@
+"""Broker and database go away and come back: the same processes go on."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pymongo import AsyncMongoClient
+
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+from tests.pipeline import (
+    TOKEN,
+    Pipeline,
+    create_topology,
+    listening,
+    publish,
+    request_placed,
+    sweep,
+    until,
+)
+
+
+@pytest.fixture
+async def own_emulator() -> AsyncIterator[PubSubEmulator]:
+    """One that may be killed."""
+    async with PubSubEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def own_mongo(tmp_path: Path) -> AsyncIterator[EmbeddedMongo]:
+    """One that may be killed."""
+    async with EmbeddedMongo(tmp_path / "mongodb") as mongo:
+        yield mongo
+
+
+@pytest.fixture
+async def fragile(
+    own_emulator: PubSubEmulator, own_mongo: EmbeddedMongo, project: str, tmp_path: Path
+) -> AsyncIterator[Pipeline]:
+    """A pipeline on servers of its own."""
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(own_mongo.uri, timeoutMS=30_000) as client:
+        name = f"test_{uuid4().hex[:16]}"
+        pipeline = Pipeline(own_emulator.host, own_mongo.uri, project, name, tmp_path, client)
+        await create_topology(pipeline)
+        yield pipeline
+
+
+async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_used(
+    fragile: Pipeline, own_emulator: PubSubEmulator
+) -> None:
+    first, second = await fragile.fill(30, 30)
+    gateway = fragile.process("gateway", "gateway", "--port", "0")
+    async with gateway, fragile.consumer() as consumer:
+        url, probe = await listening(gateway), await listening(consumer)
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+            assert (await http.delete(f"{url}/v1/bots/{first}")).status_code == 202
+            await until(lambda: _complete(fragile, first))
+
+            await own_emulator.kill()
+            await until(lambda: _is_ready(http, probe, ready=False))
+            await own_emulator.restart()
+            await until(lambda: _is_ready(http, probe, ready=True))
+
+            answer = await http.delete(f"{url}/v1/bots/{second}", timeout=30)
+            assert answer.status_code == 202
+            await until(lambda: _complete(fragile, second))
+        assert consumer.running
+    assert await fragile.left(second) == 0
+
+
+async def test_a_deletion_goes_on_after_the_database_was_killed_in_the_middle_of_it(
+    fragile: Pipeline, own_mongo: EmbeddedMongo
+) -> None:
+    fragile.batch_size = 5
+    bot, other = await fragile.fill(600, 50)
+    recovery = fragile.process("recovery", "recovery", "--port", "0")
+    async with fragile.consumer() as consumer, recovery:
+        url = await listening(recovery)
+        await listening(consumer)
+        await publish(fragile, request_placed(bot))
+
+        async def under_way() -> bool:
+            job = await fragile.job_of(bot)
+            return bool(job and job["steps"][0]["deleted"])
+
+        await until(under_way)
+        await own_mongo.kill()
+        await own_mongo.restart()
+        assert await fragile.status_of(bot) != "complete", "it was too quick to be interrupted"
+
+        async def complete() -> bool:
+            if await fragile.status_of(bot) == "complete":
+                return True
+            await sweep(fragile, url)
+            return False
+
+        await until(complete)
+        assert consumer.running
+    assert await fragile.left(bot) == 0
+    assert await fragile.left(other) == 50
+
+
+async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it_is_back(
+    fragile: Pipeline, own_mongo: EmbeddedMongo
+) -> None:
+    bots = await fragile.fill(5, 5, 5)
+    async with fragile.consumer() as consumer, httpx.AsyncClient() as http:
+        probe = await listening(consumer)
+        await until(lambda: _is_ready(http, probe, ready=True))
+        await own_mongo.kill()
+        await publish(fragile, *(request_placed(bot) for bot in bots))
+        await until(lambda: _is_ready(http, probe, ready=False))
+        await own_mongo.restart()
+        await until(lambda: _all_complete(fragile, bots))
+        assert consumer.running
+
+
+async def _complete(pipeline: Pipeline, bot: str) -> bool:
+    return await pipeline.status_of(bot) == "complete"
+
+
+async def _all_complete(pipeline: Pipeline, bots: Sequence[str]) -> bool:
+    return all([await _complete(pipeline, bot) for bot in bots])
+
+
+async def _is_ready(http: httpx.AsyncClient, url: str, *, ready: bool) -> bool:
+    answer = await http.get(f"{url}/readyz")
+    return (answer.status_code == 200) is ready

@@ -1,0 +1,63 @@
+"""Readiness: bounded, shared and remembered for a second."""
+
+import asyncio
+
+import pytest
+
+from deletion.errors import BusUnavailable, StoreUnavailable
+from recovery import readiness as module
+from recovery.readiness import Readiness
+from tests.fakes import VirtualClock
+
+
+class Subject:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+
+
+async def test_it_is_ready_when_all_answer_and_says_everything_that_is_missing() -> None:
+    store, bus = Subject(), Subject()
+    clock = VirtualClock()
+    ready = Readiness({"MongoDB": store, "Pub/Sub": bus}, clock)
+    assert await ready() is None
+    store.error, bus.error = StoreUnavailable("no primary"), BusUnavailable("no Pub/Sub")
+    clock.pause(1)
+    assert await ready() == "no primary; no Pub/Sub"
+
+
+async def test_an_answer_holds_for_a_second_and_is_shared_by_all_who_ask() -> None:
+    subject, clock = Subject(), VirtualClock()
+    ready = Readiness({"MongoDB": subject}, clock)
+    await asyncio.gather(*(ready() for _ in range(10)))
+    clock.pause(0.999)
+    await ready()
+    assert subject.asked == 1
+    clock.pause(0.001)
+    await ready()
+    assert subject.asked == 2
+
+
+async def test_a_clock_that_was_set_back_does_not_keep_an_answer() -> None:
+    subject, clock = Subject(), VirtualClock()
+    ready = Readiness({"MongoDB": subject}, clock)
+    await ready()
+    clock.pause(-3600)
+    await ready()
+    assert subject.asked == 2
+
+
+async def test_a_subject_that_hangs_is_named_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    ready = Readiness({"MongoDB": hang, "Pub/Sub": Subject()}, VirtualClock())
+    assert await ready() == "MongoDB does not answer within 0.01 s"

@@ -1,0 +1,452 @@
+"""A run ends complete, failed with its reason, or stops because the job is another's."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from deletion.errors import LeaseLost, StoreUnavailable, TransientError
+from deletion.job import Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.plan import Batch, Plan
+from deletion.retry import Retry
+from deletion.runner import PASSES, Runner
+from tests.fakes import (
+    BOT,
+    OTHER_BOT,
+    POLICY,
+    SERVICE,
+    START,
+    ScriptedStep,
+    ScriptedStore,
+    VirtualClock,
+    a_job,
+    items,
+)
+
+PATIENCE = 4
+"""Attempts of the retry in these tests."""
+
+
+class World:
+    """A plan of two steps over five items of the bot each, and as many of another bot."""
+
+    def __init__(self, *, policy: LeasePolicy = POLICY, seconds: float = 0) -> None:
+        self.clock = VirtualClock()
+        self.store = ScriptedStore(self.clock)
+        self.first = self._step("first", seconds)
+        self.second = self._step("second", seconds)
+        self.plan = Plan(SERVICE, (self.first, self.second))
+        self.stopping = asyncio.Event()
+        self.batches: list[tuple[str, int]] = []
+        self.policy = policy
+        self.runner = Runner(
+            self.plan,
+            self.store,
+            self.clock,
+            policy,
+            stopping=self.stopping,
+            retry=Retry(self.clock, attempts=PATIENCE),
+            on_batch=lambda step, deleted: self.batches.append((step, deleted)),
+        )
+        steps = (StepProgress("first"), StepProgress("second"))
+        self.job = self.store.put(a_job(steps=steps))
+
+    def _step(self, name: str, seconds: float) -> ScriptedStep:
+        return ScriptedStep(name, items([BOT, OTHER_BOT], 5), self.clock, seconds=seconds)
+
+    @property
+    def stored(self) -> Job:
+        return self.store.jobs[self.job.id]
+
+    @property
+    def deleted(self) -> tuple[list[int], list[int]]:
+        return self.first.deleted, self.second.deleted
+
+    def given(self, *steps: StepProgress) -> None:
+        """The job has come so far before this run."""
+        self.job = self.store.put(replace(self.job, steps=steps))
+
+    def rob(self) -> None:
+        at = max(self.clock.now(), self.stored.last_modified_at + POLICY.stale_after)
+        self.store.put(self.stored.claim("worker-2/b", at, POLICY).after)
+
+    async def run(self) -> Job | None:
+        async with asyncio.timeout(20):
+            return await self.runner.run(self.job)
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def test_a_run_deletes_everything_of_its_bot_and_nothing_else(world: World) -> None:
+    ended = await world.run()
+    assert ended == world.stored
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.finished_at == world.clock.now()
+    assert world.deleted == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    for step in (world.first, world.second):
+        assert step.data == {BOT: [], OTHER_BOT: [0, 1, 2, 3, 4]}
+    assert world.stored.steps == (
+        StepProgress("first", StepStatus.COMPLETE, 5, "4"),
+        StepProgress("second", StepStatus.COMPLETE, 5, "4"),
+    )
+
+
+async def test_the_steps_run_in_the_order_of_the_plan(world: World) -> None:
+    await world.run()
+    assert [step for step, _ in world.batches] == ["first"] * 3 + ["second"] * 3
+
+
+async def test_every_batch_is_counted(world: World) -> None:
+    await world.run()
+    assert [deleted for _, deleted in world.batches] == [2, 2, 1, 2, 2, 1]
+
+
+async def test_each_batch_is_followed_by_its_checkpoint_before_the_next_is_deleted(
+    world: World,
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        seen.append((len(world.first.deleted), world.stored.progress("first").deleted))
+
+    world.first.script.extend([look] * 4)
+    await world.run()
+    assert seen == [(0, 0), (2, 2), (4, 4), (5, 5)]
+
+
+async def test_a_run_goes_on_from_the_cursor_and_counts_on(world: World) -> None:
+    world.given(StepProgress("first", StepStatus.IN_PROGRESS, 2, "1"), StepProgress("second"))
+    world.first.data[BOT] = [2, 3, 4]
+    await world.run()
+    assert world.first.cursors == ["1"]
+    assert world.stored.progress("first") == StepProgress("first", StepStatus.COMPLETE, 5, "4")
+
+
+async def test_a_step_that_was_completed_is_not_run_again_but_is_read_back(world: World) -> None:
+    world.given(StepProgress("first", StepStatus.COMPLETE, 5, "4"), StepProgress("second"))
+    world.first.data[BOT] = []
+    await world.run()
+    assert world.first.cursors == []
+    assert world.first.read_backs == 1
+    assert world.stored.status is Status.COMPLETE
+
+
+async def test_a_completed_step_whose_data_came_back_is_run_again_from_the_beginning(
+    world: World,
+) -> None:
+    world.given(StepProgress("first", StepStatus.COMPLETE, 5, "4"), StepProgress("second"))
+    world.first.data[BOT] = [3]
+    await world.run()
+    assert world.first.cursors == [None]
+    assert world.first.data[BOT] == []
+    assert world.stored.status is Status.COMPLETE
+
+
+async def test_what_was_written_behind_the_cursor_is_found_by_the_read_back(world: World) -> None:
+    world.second.script.append(lambda: world.first.data[BOT].append(0))
+    await world.run()
+    assert world.first.data[BOT] == []
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.progress("first").deleted == 6
+
+
+async def test_a_job_is_complete_only_after_every_step_was_read_back_empty(world: World) -> None:
+    await world.run()
+    assert world.first.read_backs == world.second.read_backs == 1
+    assert world.store.applied[-1].after.status is Status.COMPLETE
+
+
+async def test_left_overs_fail_the_job_after_the_last_pass(world: World) -> None:
+    def write_again() -> None:
+        world.first.data[BOT] = [9]
+
+    world.first.read_script.extend([write_again] * 99)
+    await world.run()
+    assert world.first.read_backs == PASSES
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "LeftOvers"
+    assert "first" in world.stored.failure.message
+    assert "second" not in world.stored.failure.message
+
+
+async def test_left_overs_are_cleared_by_the_next_run(world: World) -> None:
+    world.first.read_script.extend([lambda: world.first.data[BOT].append(0)] * PASSES)
+    await world.run()
+    world.job = world.store.put(world.stored.claim("worker-2/b", world.clock.now(), POLICY).after)
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert world.first.data[BOT] == []
+
+
+async def test_a_stop_between_two_batches_fails_the_job_as_interrupted(world: World) -> None:
+    world.first.script.extend([None, world.stopping.set])
+    ended = await world.run()
+    assert ended == world.stored
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.interrupted
+    assert world.stored.attempt == world.job.attempt - 1, "the attempt is handed back"
+    assert world.first.deleted == [0, 1, 2, 3], "the batch under way is finished, none begun"
+    assert world.stored.progress("first").deleted == 4, "and it is in the checkpoint"
+
+
+async def test_nothing_is_deleted_when_the_process_is_stopping_already(world: World) -> None:
+    world.stopping.set()
+    await world.run()
+    assert world.deleted == ([], [])
+    assert world.stored.status is Status.FAILED
+
+
+async def test_an_interrupted_job_is_finished_by_the_next_run(world: World) -> None:
+    world.second.script.extend([None, world.stopping.set])
+    await world.run()
+    world.stopping.clear()
+    world.job = world.store.put(world.stored.claim("worker-2/b", world.clock.now(), POLICY).after)
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.attempt == 1
+    assert world.deleted == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert world.second.cursors == [None, "3"]
+
+
+async def test_a_cancelled_run_hands_its_job_over_without_waiting_for_the_batch(
+    world: World,
+) -> None:
+    world.first.script.extend([None, 3600.0])
+    running = asyncio.create_task(world.run())
+    await world.clock.sleep(1)
+    running.cancel()
+    ended = await running
+    assert ended == world.stored
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.interrupted
+    assert world.stored.attempt == 0
+    assert world.clock.now() < START + timedelta(seconds=2)
+    assert world.stored.progress("first").deleted == 2
+
+
+async def test_a_run_cancelled_while_it_completes_does_not_stay_in_progress(world: World) -> None:
+    world.first.data[BOT] = world.second.data[BOT] = []
+    world.store.pauses["apply"] = 10
+    running = asyncio.create_task(world.run())
+    await world.clock.sleep(1)
+    running.cancel()
+    ended = await running
+    assert ended == world.stored
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.interrupted
+
+
+async def test_an_error_that_may_pass_is_tried_again_from_the_last_checkpoint(world: World) -> None:
+    world.first.script.extend([None, TransientError("away"), TransientError("away")])
+    await world.run()
+    assert world.first.cursors == [None, "1", "1"]
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.progress("first").deleted == 5
+
+
+async def test_errors_without_progress_use_up_the_patience(world: World) -> None:
+    world.first.script.extend([TransientError("away")] * 99)
+    await world.run()
+    assert len(world.first.cursors) == PATIENCE
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert (world.stored.failure.type, world.stored.failure.message) == ("TransientError", "away")
+    assert not world.stored.failure.interrupted
+    assert world.stored.attempt == 1
+
+
+async def test_progress_renews_the_patience(world: World) -> None:
+    away = [TransientError("away")] * (PATIENCE - 1)
+    world.first.script.extend([*away, None, *away, None, *away, None, *away])
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+
+
+async def test_progress_does_not_make_the_patience_endless(world: World) -> None:
+    world.first.script.extend([None, *[TransientError("away")] * 99])
+    await world.run()
+    assert len(world.first.cursors) == PATIENCE
+    assert world.stored.status is Status.FAILED
+
+
+async def test_a_read_back_that_may_pass_is_tried_again(world: World) -> None:
+    world.second.read_script.extend([TransientError("away")] * (PATIENCE - 1))
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert world.second.read_backs == PATIENCE
+
+
+async def test_a_read_back_that_does_not_answer_is_never_taken_for_empty(world: World) -> None:
+    world.second.read_script.extend([TransientError("away")] * 99)
+    await world.run()
+    assert world.stored.status is Status.FAILED
+
+
+@pytest.mark.parametrize("where", ["script", "read_script"])
+async def test_any_other_error_fails_the_job_with_its_reason_at_once(
+    world: World, where: str
+) -> None:
+    getattr(world.first, where).append(ZeroDivisionError("by nought"))
+    ended = await world.run()
+    assert ended == world.stored
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "ZeroDivisionError"
+    assert world.stored.failure.message == "by nought"
+    assert not world.stored.failure.interrupted
+    assert world.stored.attempt == 1
+    assert world.second.cursors == ([] if where == "script" else [None])
+
+
+async def test_the_progress_of_a_failed_run_is_kept(world: World) -> None:
+    world.second.script.extend([None, ZeroDivisionError("by nought")])
+    await world.run()
+    assert world.stored.progress("first").status is StepStatus.COMPLETE
+    assert world.stored.progress("second") == StepProgress("second", StepStatus.IN_PROGRESS, 2, "1")
+
+
+async def test_a_run_whose_job_was_taken_deletes_nothing_more(world: World) -> None:
+    world.first.script.extend([None, world.rob])
+    assert await world.run() is None
+    assert world.first.deleted == [0, 1, 2, 3], "the batch under way, whose checkpoint told"
+    assert world.second.deleted == []
+    assert (world.stored.claimed_by, world.stored.status) == ("worker-2/b", Status.IN_PROGRESS)
+
+
+async def test_the_heartbeat_stops_a_slow_step_whose_job_was_taken(world: World) -> None:
+    async def slow_then_taken() -> None:
+        world.rob()
+        await world.clock.sleep(7200)
+
+    world.first.script.extend([None, slow_then_taken])
+    assert await world.run() is None
+    assert world.first.deleted == [0, 1], "the slow batch never came to its deletion"
+    assert world.clock.now() - START < POLICY.stale_after
+    assert world.stored.claimed_by == "worker-2/b"
+
+
+async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world: World) -> None:
+    def suspended() -> None:
+        world.clock.pause(POLICY.stale_after.total_seconds())
+        world.rob()
+
+    store = world.store
+    original = store.apply
+
+    async def apply_then_suspend(change: object) -> Job:
+        job = await original(change)  # type: ignore[arg-type]
+        if len(store.applied) == 1:
+            suspended()
+        return job
+
+    store.apply = apply_then_suspend  # type: ignore[method-assign,assignment]
+    assert await world.run() is None
+    assert world.first.deleted == [0, 1]
+
+
+async def test_the_record_moves_at_least_every_third_of_the_threshold_in_a_step_of_hours() -> None:
+    world = World()
+    world.first.script.append(4 * 3600.0)
+    await world.run()
+    times = [START, *(change.after.last_modified_at for change in world.store.applied)]
+    third = POLICY.stale_after / 3
+    assert max(later - earlier for earlier, later in pairwise(times)) <= third
+    assert world.stored.status is Status.COMPLETE
+    assert world.clock.now() - START >= timedelta(hours=4)
+
+
+async def test_a_read_back_of_hours_keeps_the_lease_too() -> None:
+    world = World()
+    world.second.read_script.append(2 * 3600.0)
+    await world.run()
+    times = [START, *(change.after.last_modified_at for change in world.store.applied)]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= POLICY.stale_after / 3
+    assert world.stored.status is Status.COMPLETE
+
+
+async def test_a_short_outage_of_the_database_costs_nothing(world: World) -> None:
+    world.first.script.extend([None, lambda: setattr(world.store, "down", True)])
+    running = asyncio.create_task(world.run())
+    await world.clock.sleep(POLICY.stale_after.total_seconds() / 2)
+    assert world.first.deleted == [0, 1, 2, 3], "it waits with its checkpoint, and deletes no more"
+    world.store.down = False
+    await running
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.attempt == 1
+
+
+async def test_an_outage_longer_than_the_lease_ends_the_run_without_another_deletion(
+    world: World,
+) -> None:
+    world.first.script.extend([None, lambda: setattr(world.store, "down", True)])
+    assert await world.run() is None
+    assert world.first.deleted == [0, 1, 2, 3]
+    assert world.stored.status is Status.IN_PROGRESS, "stale by now, and recovery's to find"
+    assert world.stored.is_stale(world.clock.now(), POLICY)
+
+
+async def test_a_failure_is_written_once_the_database_answers_again(world: World) -> None:
+    world.first.script.append(ZeroDivisionError("by nought"))
+    world.store.faults["apply"] = deque([StoreUnavailable("away")] * 3)
+    await world.run()
+    assert world.stored.status is Status.FAILED
+
+
+async def test_a_database_that_refuses_a_checkpoint_fails_the_job(world: World) -> None:
+    world.store.faults["apply"] = deque([PermissionError("not authorised")])
+    await world.run()
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "PermissionError"
+
+
+async def test_a_database_that_refuses_everything_is_the_only_error_that_comes_out(
+    world: World,
+) -> None:
+    world.store.faults["apply"] = deque([PermissionError("not authorised")] * 99)
+    with pytest.raises(PermissionError):
+        await world.run()
+    assert world.first.deleted == [0, 1], "no deletion without a checkpoint"
+    assert world.stored.status is Status.IN_PROGRESS
+
+
+async def test_an_error_while_a_step_cleans_up_is_recorded_too(world: World) -> None:
+    class Untidy(ScriptedStep):
+        async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+            try:
+                yield Batch(1, "0")
+            finally:
+                raise OSError("cannot clean up")
+
+    untidy = Untidy("first", {}, world.clock)
+    runner = Runner(
+        Plan(SERVICE, (untidy,)), world.store, world.clock, POLICY, stopping=world.stopping
+    )
+    await runner.run(world.job)
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "OSError"
+
+
+async def test_no_work_of_a_run_outlives_it(world: World) -> None:
+    before = asyncio.all_tasks()
+    await world.run()
+    world.store.put(world.job)
+    world.first.script.append(world.rob)
+    await world.run()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_lost_lease_is_the_end_even_if_the_step_raised_it_as_well(world: World) -> None:
+    world.first.script.append(LeaseLost("said by the step"))
+    assert await world.run() is None
+    assert world.stored.status is Status.IN_PROGRESS
