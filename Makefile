@@ -38,7 +38,7 @@ lint: $(STAMP) ## Check style, types, import direction, generated code and pinne
 	check() { what=$$1; shift; echo "· $$what"; "$$@" || failed="$$failed [$$what]"; }; \
 	pinned() { ! $(BIN)/pip freeze --exclude-editable --exclude setuptools \
 	    | grep -vxF -f constraints.txt || { echo "not pinned: run 'make constraints'"; false; }; }; \
-	check style $(BIN)/ruff check --quiet; \
+	check style $(BIN)/ruff check --quiet --output-format concise; \
 	check format $(BIN)/ruff format --check --quiet; \
 	check types $(BIN)/mypy --no-error-summary; \
 	check imports $(BIN)/lint-imports --no-logo; \

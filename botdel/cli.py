@@ -12,7 +12,6 @@ import typer
 
 from botdel.run import exit_code, run
 from deletion.errors import BotDeletionError
-from deletion.job import Status
 
 app = typer.Typer(
     name="botdel",
@@ -110,7 +109,9 @@ def topology_apply(plan: PlanFiles = None) -> None:
 def jobs_list(
     service: Annotated[str | None, typer.Option(help="Only this service's.")] = None,
     bot: Annotated[str | None, typer.Option(help="Only this bot's, 24 hex digits.")] = None,
-    status: Annotated[Status | None, typer.Option(help="Only those of this status.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only those in_progress, failed, complete or exhausted.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:

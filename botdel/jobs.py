@@ -1,13 +1,14 @@
 """`botdel jobs list|show|retry`: for the operator who looks at deletions that do not end."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
@@ -23,6 +24,8 @@ from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import Clock, JobStore
 from deletion.resume import resume_message
 
+WIDE = 160
+"""Characters of a line when no terminal says how wide it is."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.FAILED: "yellow",
@@ -32,16 +35,17 @@ COLOURS = {
 
 
 async def show_list(
-    service: str | None, bot: str | None, status: Status | None, limit: int, *, as_json: bool
+    service: str | None, bot: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    """Print the newest jobs that fit. Raises `ConfigurationError` for an id that is none."""
+    """Print the newest jobs that fit. Raises `ConfigurationError` for a filter that cannot."""
+    wanted = _status_named(status) if status else None
+    bot_id = _checked(bot) if bot else None
     async with _store() as (store, settings):
-        bot_id = _checked(bot) if bot else None
-        found = await store.find(service=service, bot_id=bot_id, status=status, limit=limit)
+        found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit)
         if as_json:
             print(json.dumps([as_dict(job) for job in found]))
         else:
-            Console().print(_table(found, settings.lease))
+            _console().print(_table(found, settings.lease))
 
 
 async def show_one(job_id: str, *, as_json: bool) -> None:
@@ -117,8 +121,20 @@ def _checked(text: str) -> str:
     return text.lower()
 
 
+def _status_named(name: str) -> Status:
+    if name not in set(Status):
+        raise ConfigurationError(f"--status: expected one of {', '.join(Status)}, found {name!r}")
+    return Status(name)
+
+
+def _console() -> Console:
+    """Ids are never cut: output that is not a terminal gets the width it needs."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
+
+
 def _table(found: Sequence[Job], policy: LeasePolicy) -> Table:
-    table = Table("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
+    columns = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for job in found:
         table.add_row(
             job.id,
@@ -139,7 +155,7 @@ def _status(job: Job, policy: LeasePolicy) -> str:
 
 
 def _describe(job: Job, policy: LeasePolicy) -> None:
-    out = Console()
+    out = _console()
     out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
     out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
     out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")

@@ -48,6 +48,7 @@ class Consumer:
         self._slots = slots
         self._metrics = metrics
         self._working: set[asyncio.Task[None]] = set()
+        self._unproven = True  # the database is to answer before the next pull
         self.problem: str | None = "not started"
 
     async def consume(self, stopping: asyncio.Event, grace: float) -> None:
@@ -74,15 +75,17 @@ class Consumer:
     async def _pull(self, room: int) -> list[Delivery]:
         """After a problem, nothing is pulled before the database answers again."""
         try:
-            if self.problem:
+            if self._unproven:
                 await self._store.ping()
+                self._unproven = False
             deliveries = await self._subscription.pull(room)
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self.problem = str(error)
             await self._clock.sleep(PAUSE_SECONDS)
             return []
-        self.problem = None
+        if not self._unproven:  # a group may have been handed back during this pull
+            self.problem = None
         return deliveries
 
     async def _handle(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
@@ -94,7 +97,7 @@ class Consumer:
                 return
             taken = await self._intake.take(deliveries)
             if not all(t.done for t in taken):
-                self.problem = "events had to be handed back"
+                self._unproven, self.problem = True, "events had to be handed back"
             for job in (t.job for t in taken if t.job):
                 self._start(self._run(job))
                 idle -= 1
@@ -133,10 +136,10 @@ class Consumer:
     async def _wind_up(self, grace: float) -> None:
         """Half the grace for runs to stop between two batches, then they are cut short."""
         for share in (grace / 2, grace / 4):
-            deadline = asyncio.get_running_loop().time() + share
-            while self._working and (left := deadline - asyncio.get_running_loop().time()) > 0:
-                await asyncio.wait(self._working, timeout=left)
-            for task in self._working:
+            over = asyncio.create_task(self._clock.sleep(share))
+            while self._working and not over.done():
+                await asyncio.wait({over, *self._working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (over, *self._working):
                 task.cancel()
         if self._working:
             log.error("not handed over in time: their jobs will be stale", runs=len(self._working))

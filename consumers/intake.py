@@ -7,6 +7,7 @@ before, so that a crash between any two steps leaves either the message or the j
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -20,7 +21,12 @@ from deletion.errors import (
 from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested, decode
 from deletion.job import Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
-from deletion.ports import Clock, EventArchive, JobStore
+from deletion.ports import Clock, EventArchive, JobStore, Recorded
+from deletion.retry import Retry
+
+RECORD_WITHIN = timedelta(seconds=15)
+"""How long the same jobs are offered again: a call whose answer was lost has recorded them, and
+a redelivery would take them for running. With one call more it is less than the ack deadline."""
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +61,7 @@ class Intake:
         self._clock = clock
         self._policy = policy
         self._worker = worker
+        self._retry = Retry(clock, cap=2.0)
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Record what arrived together in one bulk insert, and settle each by its own outcome."""
@@ -86,7 +93,7 @@ class Intake:
         if not placed:
             return []
         try:
-            recorded = await self._store.record([job for _, job in placed])
+            recorded = await self._recorded([job for _, job in placed])
         except StoreUnavailable as error:
             log.warning("events handed back", count=len(placed), reason=str(error))
             return [Taken(delivery, done=False) for delivery, _ in placed]
@@ -96,6 +103,15 @@ class Intake:
             else await self._take_over(delivery, outcome.job)
             for (delivery, _), outcome in zip(placed, recorded, strict=True)
         ]
+
+    async def _recorded(self, jobs: Sequence[Job]) -> list[Recorded]:
+        latest = self._clock.now() + RECORD_WITHIN
+
+        def too_late() -> StoreUnavailable | None:
+            late = self._clock.now() >= latest
+            return StoreUnavailable(f"not recorded in {RECORD_WITHIN}") if late else None
+
+        return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
     async def _resume(self, delivery: Delivery, request: ResumeRequested) -> Taken:
         if request.service != self._service:  # the emulator ignores filters

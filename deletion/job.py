@@ -146,6 +146,11 @@ class Job:
         """Until it is complete a job holds its (service, bot): an exhausted one still does."""
         return self.status is not Status.COMPLETE
 
+    @property
+    def fence(self) -> tuple[str, int, str]:
+        """The job and the claim that holds it: a run whose own differs has lost it."""
+        return self.id, self.attempt, self.claimed_by
+
     def progress(self, step: str) -> StepProgress:
         """The checkpoint of `step`, which is a fresh one when it has not begun."""
         return next((p for p in self.steps if p.name == step), StepProgress(step))

@@ -49,7 +49,8 @@ class JobStore(Protocol):
         """Insert all at once, all of one service; one outcome for each, in order.
 
         A duplicate answers with the job that stands in its place. Repeating a call whose
-        answer was lost is safe: a job that is found stored under its own id is new.
+        answer was lost is safe: a job that is found stored under its own id is new,
+        unless another claim has taken it up since.
         """
 
     async def apply(self, change: Change) -> Job:

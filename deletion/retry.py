@@ -45,16 +45,16 @@ class Retry:
     ) -> T:
         """Call until it answers, at most `attempts` times, or for as long as `give_up` says.
 
-        `give_up` is asked after each failure and answers with the error to end on.
+        `give_up` is asked after each failure and answers with the error to end on, which may
+        be a `TransientError` itself.
         """
         async for attempt in self.attempts_of(bounded=give_up is None):
             with attempt:
-                try:
-                    return await function()
-                except TransientError as error:
-                    if give_up and (reason := give_up()):
-                        raise reason from error
-                    raise
+                return await function()
+            outcome = attempt.retry_state.outcome
+            error = outcome.exception() if outcome else None
+            if give_up and isinstance(error, TransientError) and (reason := give_up()):
+                raise reason from error  # here and not above: a transient one would be retried
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _full_jitter(self, state: RetryCallState) -> float:

@@ -52,6 +52,8 @@ class Runner:
         """Delete what `job` stands for. Returns the job as it ended, None when it was lost.
 
         Cancelling a run hands its job over, as `stopping` does, without waiting for the batch.
+        Raises only what the store raises when it refuses even the failure, and
+        `CancelledError` when cancelled once more while the job is handed over: then it goes stale.
         """
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
         try:
@@ -65,6 +67,7 @@ class Runner:
     async def _end(self, lease: Lease) -> None:
         try:
             await self._keeping_alive(lease)
+            await lease.complete()
         except LeaseLost:
             raise
         except (Interrupted, asyncio.CancelledError) as error:
@@ -72,8 +75,6 @@ class Runner:
         except Exception as error:  # recorded: it becomes the job's failure
             log.exception("run failed", job_id=lease.job.id)
             await lease.fail(error)
-        else:
-            await lease.complete()
 
     async def _keeping_alive(self, lease: Lease) -> None:
         """Delete while the lease beats; whichever of the two raises first ends both."""

@@ -1,8 +1,9 @@
-"""What the OpenAPI document says of the headers and answers of a request for deletion."""
+"""What the OpenAPI document says of the parameters and answers of a request for deletion."""
 
 from typing import Any, Final
 
 from deletion.adapters.http import documented
+from deletion.ids import OBJECT_ID_PATTERN
 from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
@@ -10,7 +11,14 @@ KEY_PATTERN: Final = "^[!-~]{1,255}$"
 """1 to 255 visible ASCII characters."""
 TRACEPARENT: Final = "traceparent"
 
-HEADERS: Final[list[dict[str, Any]]] = [
+PARAMETERS: Final[list[dict[str, Any]]] = [
+    {
+        "name": "bot_id",
+        "in": "path",
+        "required": True,
+        "description": "24 hex digits, in either case",
+        "schema": {"type": "string", "pattern": OBJECT_ID_PATTERN},
+    },
     {
         "name": IDEMPOTENCY_KEY,
         "in": "header",

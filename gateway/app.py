@@ -2,23 +2,24 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Path, Request, Security
+from fastapi import FastAPI, Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
+from starlette.routing import request_response
 
 from deletion.adapters.http import BearerTokens, Check, Problem, install_problems, probes
 from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
-from deletion.ids import OBJECT_ID_PATTERN, is_object_id
-from gateway.answers import ANSWERS, HEADERS, IDEMPOTENCY_KEY, KEY_PATTERN, TRACEPARENT
+from deletion.ids import is_object_id
+from gateway.answers import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
 from gateway.body import discard_body
 from gateway.deletions import Deletions, Now, Placed
 from gateway.metrics import Measured, Metrics
@@ -30,9 +31,7 @@ OVERLOADED_RETRY: Final = {"Retry-After": "1"}
 UNAVAILABLE_RETRY: Final = {"Retry-After": "5"}
 """In seconds (RFC 9110, section 10.2.3)."""
 
-BotId = Annotated[
-    str, Path(description="24 hex digits", json_schema_extra={"pattern": OBJECT_ID_PATTERN})
-]
+Endpoint = Callable[[Request], Awaitable[Response]]
 _is_key = re.compile(KEY_PATTERN).fullmatch
 _utc_now = partial(datetime.now, UTC)
 
@@ -60,7 +59,7 @@ def create_app(
         status_code=HTTPStatus.ACCEPTED,
         response_model=Placed,
         responses=ANSWERS,
-        openapi_extra={"parameters": HEADERS},
+        openapi_extra={"parameters": PARAMETERS},
         dependencies=[Security(tokens)],
         route_class_override=_Direct,
     )
@@ -69,16 +68,17 @@ def create_app(
 
 
 class _Direct(APIRoute):
-    """Its endpoint gets the request as it is. Parameters and dependencies are documented only."""
+    """Documents its parameters and dependencies, and leaves acting on them to the endpoint.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
+    What FastAPI does for them takes a third of the time of a request.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, **documented: Any) -> None:
+        super().__init__(path, endpoint, **documented)
+        self.app = request_response(endpoint)
 
 
-def _delete_bot(
-    tokens: BearerTokens, deletions: Deletions
-) -> Callable[[Request], Awaitable[JSONResponse]]:
+def _delete_bot(tokens: BearerTokens, deletions: Deletions) -> Endpoint:
     async def delete_bot(request: Request) -> JSONResponse:
         """Answers once Pub/Sub has confirmed the event, never before, and in bounded time.
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deletion.adapters import mongo
-from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
 from deletion.job import Job, Status
 from local.installation import PLANS, Installation
 from local.processes import ChildProcess
@@ -211,7 +211,7 @@ async def demo() -> int:
             Path(folder), lambda name, line: tail.append(f"{name} | {readable(line)}"), SETTINGS
         ) as installation:
             for name, url in installation.urls.items():
-                out.print(f"{name:>22}   {url}", highlight=False)
+                out.print(f"{name:>22}   {url}", highlight=False, soft_wrap=True)
             code = await _run(installation, out)
     out.print(f"everything is down again; {time.monotonic() - began:.1f} s in all")
     if code:
@@ -222,15 +222,15 @@ async def demo() -> int:
 
 async def _run(installation: Installation, out: Console) -> int:
     client = mongo.connect(installation.env["BOTDEL_MONGODB_URI"])
-    samples = Samples(client)
+    samples, jobs = Samples(client), client[DATABASE][COLLECTION]
     try:
-        await client.drop_database(DATABASE)
-        store = MongoJobStore(client, DATABASE)
-        await store.ensure_indexes()
-        return await Demo(installation, store, samples).run(out)
+        await jobs.delete_many({})
+        code = await Demo(installation, MongoJobStore(client, DATABASE), samples).run(out)
+        if not installation.is_disposable:
+            await samples.clear()
+            await jobs.delete_many({})
+        return code
     finally:
-        await samples.drop()
-        await client.drop_database(DATABASE)
         client.close()
 
 

@@ -43,16 +43,21 @@ class Installation:
         self._processes: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
         self.env: dict[str, str] = {}
+        self.is_disposable = False
+        """Whether the database is one of its own, which ends with its folder."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
             stack.push_async_callback(self._stop_all)
-            await asyncio.gather(
+            starting = [
                 self._start("gateway", "gateway"),
                 self._start("recovery", "recovery"),
                 *(self.start_consumer(service) for service in PLANS),
-            )
+            ]
+            for outcome in await asyncio.gather(*starting, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
             self._stack = stack.pop_all()
         return self
 
@@ -87,6 +92,7 @@ class Installation:
             broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
             emulator = (await stack.enter_async_context(broker)).host
         if not uri:
+            self.is_disposable = True
             database = EmbeddedMongo(
                 self._storage / "mongodb", on_line=lambda line: self._on_line("mongodb", line)
             )

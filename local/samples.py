@@ -56,7 +56,7 @@ class Samples:
 
     async def fill(self, bots: int, rng: random.Random) -> list[str]:
         """Replace all data by the corpus, for so many bots; the ids of the bots, busiest first."""
-        await self.drop()
+        await self.clear()
         ids = [ObjectId() for _ in range(bots)]
         busy = [1 / (rank + 10) for rank in range(bots)]
         documents: dict[str, list[dict[str, Any]]] = {"messages": [], "sessions": [], "events": []}
@@ -83,10 +83,11 @@ class Samples:
                 counted[name] = {bot: frozenset(ids) for bot, ids in found.items()}
         return counted
 
-    async def drop(self) -> None:
-        """Remove both databases."""
-        await self._client.drop_database(CONVERSATIONS)
-        await self._client.drop_database(ANALYTICS)
+    async def clear(self) -> None:
+        """Remove what an earlier run may have left in a database that outlives it."""
+        for collections in self.owned.values():
+            for collection in collections.values():
+                await collection.delete_many({})
 
 
 def _spread(dialogue: Dialogue, bot: ObjectId, into: dict[str, list[dict[str, Any]]]) -> None:

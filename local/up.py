@@ -29,7 +29,7 @@ async def up() -> int:
             environment = _write_environment(installation.env)
             out.rule("ready")
             for name, url in installation.urls.items():
-                out.print(f"{name:>22}   {url}")
+                out.print(f"{name:>22}   {url}", soft_wrap=True)
             out.print(
                 f"\nsource {environment}\n"
                 f"curl -X DELETE {installation.urls['gateway']}/v1/bots/0123456789abcdef01234567 "

@@ -55,14 +55,13 @@ class MongoSweepStore:
     async def save(self, sweep: Sweep) -> None:
         """One update by `_id` that expects it to run; a repeat is known by its result."""
         query = {"_id": ObjectId(sweep.id), **RUNNING}
-        with translated():
-            result = await self._sweeps.update_one(query, {"$set": _mutable_fields(sweep)})
-        if not result.matched_count and await self.get(sweep.id) != sweep:
+        matched = await self._update(query, sweep)
+        if not matched and await self.get(sweep.id) != sweep:
             raise LeaseLost(f"sweep {sweep.id} does not run any more")
 
     async def get(self, sweep_id: str) -> Sweep | None:
         """By `_id`."""
-        return await self._read({"_id": ObjectId(sweep_id)}, BY_ID)
+        return await self._read({"_id": ObjectId(sweep_id)})
 
     async def _inserted(self, sweep: Sweep) -> bool:
         document = {
@@ -78,17 +77,24 @@ class MongoSweepStore:
         return True
 
     async def _running(self) -> Sweep | None:
-        return await self._read(RUNNING, ONE_RUNNING)
+        """By the index of the one that runs."""
+        return await self._read(RUNNING)
 
     async def _give_up(self, silent: Sweep, now: datetime) -> None:
         """Unless it has moved since it was read: then it is not silent, or has ended."""
         query = {"_id": ObjectId(silent.id), **RUNNING, "lastModifiedAt": silent.last_modified_at}
-        with translated():
-            await self._sweeps.update_one(query, {"$set": _mutable_fields(silent.given_up(now))})
+        await self._update(query, silent.given_up(now))
 
-    async def _read(self, query: Document, index: str) -> Sweep | None:
+    async def _update(self, query: Document, sweep: Sweep) -> int:
         with translated():
-            found = await self._sweeps.find(query).hint(index).limit(1).to_list(1)
+            result = await self._sweeps.update_one(
+                query, {"$set": _mutable_fields(sweep)}, hint=BY_ID
+            )
+        return result.matched_count
+
+    async def _read(self, query: Document) -> Sweep | None:
+        with translated():
+            found = await self._sweeps.find(query).limit(1).to_list(1)
         return _from_document(found[0]) if found else None
 
 

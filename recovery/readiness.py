@@ -23,6 +23,7 @@ class Readiness:
         self._subjects = subjects
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
+        self._asking: dict[str, asyncio.Task[str | None]] = {}
         self._answer: str | None = None
         self._asked_at: float | None = None
 
@@ -40,11 +41,18 @@ class Readiness:
         return "; ".join(missing for missing in answers if missing) or None
 
     async def _ask(self, name: str) -> str | None:
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._subjects[name]()
-        except TimeoutError:
+        """A question that is not answered in time stays open, and is not asked twice."""
+        asking = self._asking.get(name)
+        if asking is None or asking.done():
+            asking = self._asking[name] = asyncio.create_task(self._answer_of(name))
+        answered, _ = await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
+        if not answered:
             return f"{name} does not answer within {ANSWER_SECONDS:g} s"
+        return asking.result()
+
+    async def _answer_of(self, name: str) -> str | None:
+        try:
+            await self._subjects[name]()
         except BotDeletionError as error:
             return str(error)
         return None

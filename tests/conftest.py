@@ -5,6 +5,7 @@ A part that is not installed fails the tests that need it, with what to install.
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from local.database import EmbeddedMongo
 from local.emulator import PubSubEmulator
+from tests.pipeline import Pipeline, create_topology
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +38,22 @@ def project() -> str:
 
 
 @pytest.fixture
-async def database_name(mongo: EmbeddedMongo) -> AsyncIterator[str]:
-    """The name of an empty database of this test's own, dropped afterwards."""
-    name = f"test_{uuid4().hex[:16]}"
-    yield name
+def database_name() -> str:
+    """The name of an empty database of this test's own; it goes with the server's folder."""
+    return f"test_{uuid4().hex[:16]}"
+
+
+@pytest.fixture
+async def pipeline(
+    emulator: PubSubEmulator,
+    mongo: EmbeddedMongo,
+    project: str,
+    database_name: str,
+    tmp_path: Path,
+) -> AsyncIterator[Pipeline]:
+    """A service with data and its topology in place, before any process starts."""
     client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo.uri, timeoutMS=10_000) as client:
-        await client.drop_database(name)
+    async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
+        pipeline = Pipeline(emulator.host, mongo.uri, project, database_name, tmp_path, client)
+        await create_topology(pipeline)
+        yield pipeline

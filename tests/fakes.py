@@ -21,6 +21,11 @@ from deletion.job import Change, Job, LeasePolicy, Status, milliseconds
 from deletion.plan import Batch
 from deletion.ports import Recorded
 
+
+class Crash(BaseException):
+    """The process dies here: nothing that could be caught, and nothing is cleaned up."""
+
+
 START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
 
 
@@ -84,7 +89,7 @@ class VirtualClock:
         self._watching = False
         if _all_wait():
             self._wake_next()
-        if self._sleepers:
+        if any(not woken.done() for _, _, woken in self._sleepers):
             self._watch()
 
     def _wake_next(self) -> None:
@@ -101,7 +106,9 @@ class VirtualClock:
 
 
 def _all_wait() -> bool:
-    return not asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    """Whether nothing is left to do in this loop but to let time pass."""
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    return all(getattr(handle._callback, "__name__", "") == "_tick" for handle in ready)
 
 
 async def settle() -> None:
@@ -156,7 +163,7 @@ class MemorySubscription:
         self._arrived = asyncio.Event()
         self.journal = journal if journal is not None else []
         self.down = False
-        self.ack_faults: deque[Exception] = deque()
+        self.ack_faults: deque[BaseException] = deque()
         self.pulls: list[int] = []
         self.acked: list[str] = []
         self.nacked: list[str] = []
@@ -279,8 +286,8 @@ class ScriptedStore(MemoryJobStore):
         self._clock = clock
         self.journal = journal if journal is not None else []
         self.down = False
-        self.faults: dict[str, deque[Exception | None]] = {}
-        self.lost: dict[str, deque[Exception | None]] = {}
+        self.faults: dict[str, deque[BaseException | None]] = {}
+        self.lost: dict[str, deque[BaseException | None]] = {}
         self.pauses: dict[str, float] = {}
         self.applied: list[Change] = []
         self.calls: list[str] = []
@@ -322,7 +329,7 @@ class ScriptedStore(MemoryJobStore):
         _raise_next(self.lost.get(method))
 
 
-def _raise_next(faults: "deque[Exception | None] | None") -> None:
+def _raise_next(faults: "deque[BaseException | None] | None") -> None:
     if faults and (fault := faults.popleft()):
         raise fault
 

@@ -9,8 +9,11 @@ import structlog
 def configure(log_format: str = "auto") -> None:
     """Set up logging for this process. `auto` is `console` on a terminal and `json` elsewhere."""
     console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
+    # Plain traces: the default ones of a terminal show every local variable, secrets included.
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -75,7 +75,7 @@ class MemoryJobStore:
         if standing is None:
             self.jobs[job.id] = job
             return Recorded(job, is_new=True)
-        return Recorded(standing, is_new=standing.id == job.id)
+        return Recorded(standing, is_new=standing.fence == job.fence)
 
 
 def _matches(stored: Job, change: Change) -> bool:
@@ -85,4 +85,5 @@ def _matches(stored: Job, change: Change) -> bool:
 def _collides(stored: Job, job: Job) -> bool:
     if stored.service != job.service:
         return False
-    return stored.event_id == job.event_id or (stored.live and stored.bot_id == job.bot_id)
+    same_live_bot = stored.live and job.live and stored.bot_id == job.bot_id
+    return stored.event_id == job.event_id or same_live_bot

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo.errors import (
     AutoReconnect,
     ConnectionFailure,
@@ -26,9 +26,13 @@ from deletion.errors import StoreUnavailable
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Collection = AsyncIOMotorCollection[Document]
+Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_SECONDS = 3
+"""How long one call looks for a server. Not the driver's `timeoutMS`, which would replace it:
+while the database is away each call would take all of its time."""
 OPERATION_SECONDS = 30
+"""How long one call waits for a connection, and for each answer on it."""
 
 _MAY_PASS = (
     AutoReconnect,
@@ -49,7 +53,9 @@ def connect(uri: str) -> Client:
         tz_aware=True,
         appname="botdel",
         serverSelectionTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
-        timeoutMS=OPERATION_SECONDS * 1000,
+        connectTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
+        socketTimeoutMS=OPERATION_SECONDS * 1000,
+        waitQueueTimeoutMS=OPERATION_SECONDS * 1000,
     )
 
 

@@ -7,7 +7,7 @@ COLLECTION = "unknown_events"
 
 
 class MongoEventArchive:
-    """`deletion.ports.EventArchive`: `_id` is (service, message id), so a repeat adds nothing."""
+    """`deletion.ports.EventArchive`: `_id` is `service/message id`, so a repeat adds nothing."""
 
     def __init__(self, client: Client, database: str) -> None:
         self._events = client[database][COLLECTION]
@@ -16,9 +16,11 @@ class MongoEventArchive:
         """See the port."""
         with translated():
             await self._events.update_one(
-                {"_id": {"service": service, "messageId": delivery.message_id}},
+                {"_id": f"{service}/{delivery.message_id}"},
                 {
                     "$setOnInsert": {
+                        "service": service,
+                        "messageId": delivery.message_id,
                         "data": delivery.message.data,
                         "attributes": dict(delivery.message.attributes),
                         "publishedAt": delivery.published_at,

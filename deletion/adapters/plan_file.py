@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.mongo import Client
 from deletion.adapters.mongo_step import FieldType, MongoStep
@@ -42,7 +42,9 @@ class MongoSpec(_Strict):
     @field_validator("uri")
     @classmethod
     def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
-        text = uri.get_secret_value() if uri else "mongodb://"
+        if uri is None:
+            return None
+        text = uri.get_secret_value()  # an empty one is refused: it is not the default's
         if missing := _VARIABLE.search(text):
             raise ValueError(f"the environment variable {missing[1]} is not set")
         if not text.startswith(("mongodb://", "mongodb+srv://")):
@@ -59,7 +61,7 @@ class StepSpec(_Strict):
     def build(self, connect: Connect) -> MongoStep:
         """The step this describes."""
         spec = self.mongo
-        client = connect(spec.uri.get_secret_value() if spec.uri else None)
+        client = connect(None if spec.uri is None else spec.uri.get_secret_value())
         return MongoStep(
             self.name,
             client[spec.database][spec.collection],
@@ -91,7 +93,10 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
         raise PlanError(f"{path}: cannot be read: {error}") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PlanError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+        problem = str(error.problem).partition(" with value ")[0]  # the value may be a secret
+        raise PlanError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except YAMLError as error:
+        raise PlanError(f"{path}: not valid YAML: {error}") from None
     try:
         plan = PlanFile.model_validate(_expanded(document, environ))
         check(plan.service, [step.name for step in plan.steps])
@@ -116,7 +121,12 @@ def _expanded(node: object, environ: Mapping[str, str]) -> object:
 
 
 def _said(problem: ErrorDetails) -> str:
-    said = {"missing": "expected, but it is missing", "extra_forbidden": "not a known field"}
+    said = {
+        "missing": "expected, but it is missing",
+        "extra_forbidden": "not a known field",
+        "model_type": "expected fields, each with its value",
+        "tuple_type": "expected a list",
+    }
     return said.get(problem["type"], problem["msg"].removeprefix("Value error, "))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import grpc
 import structlog
-from google.api_core.exceptions import from_grpc_error
+from google.api_core import exceptions as gcp
 from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.types import PublishRequest
@@ -49,8 +49,8 @@ class GroupingPublisher:
         self._topic = topic
         # The client's own method costs as much again, for each request, as this call.
         self._stub: Any = client.transport.publish
-        self._routing = (to_grpc_metadata({"topic": topic}),)
-        self._attempt = BOUNDED_RETRY(self._once)
+        self._routing = (to_grpc_metadata({"topic": topic}),)  # type: ignore[no-untyped-call]
+        self._retrying = BOUNDED_RETRY(self._once)
         self._max_pending = max_pending
         self._max_requests = max_requests
         self._confirm_seconds = confirm_seconds
@@ -84,7 +84,12 @@ class GroupingPublisher:
         if len(self._senders) < self._max_requests:
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+            sender.add_done_callback(self._ended)
+
+    def _ended(self, sender: asyncio.Task[None]) -> None:
+        self._senders.discard(sender)
+        if self._waiting:  # it came when the sender had looked for the last time
+            self._wake()
 
     async def _send(self) -> None:
         while self._waiting:
@@ -124,10 +129,16 @@ class GroupingPublisher:
         for message in messages:
             request.messages.add(data=message.data, attributes=message.attributes)
         with translated(self._topic):
-            await self._attempt(PublishRequest.wrap(request))
+            await self._bounded(PublishRequest.wrap(request))
+
+    async def _bounded(self, request: PublishRequest) -> None:
+        try:
+            await self._once(request)
+        except (gcp.ServiceUnavailable, gcp.DeadlineExceeded):
+            await self._retrying(request)
 
     async def _once(self, request: PublishRequest) -> None:
         try:
             await self._stub(request, timeout=CALL_SECONDS, metadata=self._routing)
         except grpc.aio.AioRpcError as error:
-            raise from_grpc_error(error) from error
+            raise gcp.from_grpc_error(error) from error  # type: ignore[no-untyped-call]

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import monitoring
 
+from deletion.adapters import mongo as mongo_adapter
 from deletion.adapters.mongo import Client, connect
 from deletion.errors import LeaseLost, StoreUnavailable
 from local.database import EmbeddedMongo
 from local.processes import free_port
 from recovery.memory import MemorySweepStore
-from recovery.mongo_sweeps import BY_ID, COLLECTION, ONE_RUNNING, MongoSweepStore
+from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep, SweepStatus
 
@@ -196,14 +199,14 @@ async def test_the_index_refuses_a_second_running_sweep_whoever_writes_it(
 
 
 async def test_a_heartbeat_in_the_moment_of_taking_over_wins(mongo_store: MongoSweepStore) -> None:
-    silent = new(mongo_store)
-    await start(mongo_store, silent)
-    beating = silent.advanced(NOW + BOUND * 2, [])
+    running = new(mongo_store)
+    await start(mongo_store, running)
+    beating = running.advanced(NOW + BOUND * 2, [])
     give_up: Callable[[Sweep, datetime], Awaitable[None]] = mongo_store._give_up
 
-    async def beaten(found: Sweep, now: datetime) -> None:
+    async def beaten(silent: Sweep, now: datetime) -> None:
         await mongo_store.save(beating)
-        await give_up(found, now)
+        await give_up(silent, now)
 
     mongo_store._give_up = beaten  # type: ignore[method-assign]
     assert await start(mongo_store, new(mongo_store, NOW + BOUND * 2)) == beating
@@ -228,8 +231,9 @@ async def test_the_documents_carry_the_names_others_read(
     }
 
 
-async def test_a_database_that_is_away_is_told_as_such() -> None:
-    client = connect(f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=50")
+async def test_a_database_that_is_away_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo_adapter, "OPERATION_SECONDS", 0.1)
+    client = connect(f"mongodb://127.0.0.1:{free_port()}")
     store = MongoSweepStore(client, "nowhere")
     sweep = new(store)
     calls: list[Callable[[], Awaitable[object]]] = [
@@ -246,18 +250,65 @@ async def test_a_database_that_is_away_is_told_as_such() -> None:
         client.close()
 
 
-@dataclass
 class Commands(monitoring.CommandListener):
-    """What was sent to the database."""
+    """The reads and writes that were sent to the database."""
 
-    sent: list[dict[str, Any]]
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if event.command_name in {"find", "update"}:
-            self.sent.append(dict(event.command))
+            self.sent.append(
+                {k: v for k, v in event.command.items() if k != "lsid" and k[0] != "$"}
+            )
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Not of interest."""
+        """Of no interest."""
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Not of interest."""
+        """Of no interest."""
+
+
+def stages(plan: object) -> set[str]:
+    """The names of all stages of a plan, however deep."""
+    if isinstance(plan, list):
+        return set().union(*(stages(part) for part in plan))
+    if not isinstance(plan, dict):
+        return set()
+    own = {plan["stage"]} if isinstance(plan.get("stage"), str) else set()
+    return own.union(*(stages(part) for part in plan.values()))
+
+
+def as_read(command: dict[str, Any]) -> dict[str, Any]:
+    """What an update looks for, as a find: not every server explains an update."""
+    if "find" in command:
+        return command
+    (update,) = command["updates"]
+    return {"find": command["update"], "filter": update["q"], "hint": update["hint"]}
+
+
+async def test_every_read_and_every_write_walks_an_index(
+    mongo: EmbeddedMongo, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = Commands()
+    listening = partial(AsyncIOMotorClient, event_listeners=[commands])
+    monkeypatch.setattr(mongo_adapter, "AsyncIOMotorClient", listening)
+    client = connect(mongo.uri)
+    store = MongoSweepStore(client, database_name)
+    await store.ensure_indexes()
+    silent = new(store)
+    await start(store, silent)
+    await start(store, new(store))
+    await start(store, new(store, NOW + BOUND * 2))
+    with pytest.raises(LeaseLost):
+        await store.save(silent.completed(NOW))
+    sent = list(commands.sent)
+    reads = [as_read(command) for command in sent]
+    explained = [await client[database_name].command("explain", read) for read in reads]
+    client.close()
+    assert {"_id" in read["filter"] for read in reads} == {True, False}
+    assert len([command for command in sent if "update" in command]) == 2
+    for read, plan in zip(reads, explained, strict=True):
+        walked = stages(plan["queryPlanner"]["winningPlan"])
+        assert walked & {"IXSCAN", "IDHACK", "EXPRESS_IXSCAN"}, (read, plan)
+        assert "COLLSCAN" not in walked, (read, plan)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -88,7 +89,7 @@ async def test_a_heartbeat_ends_when_the_job_is_anothers() -> None:
 async def test_no_write_counts_once_the_job_is_anothers(write: str) -> None:
     world = World()
     robber = world.rob()
-    writes = {
+    writes: dict[str, Callable[[], Awaitable[None]]] = {
         "checkpoint": lambda: world.lease.checkpoint(StepProgress("a", StepStatus.COMPLETE)),
         "complete": world.lease.complete,
         "fail": lambda: world.lease.fail(ValueError("broken")),

@@ -110,18 +110,27 @@ async def test_equal_seeds_wait_equally_long() -> None:
     assert len(set(first.asked)) == 5
 
 
-async def test_who_gives_up_decides_how_long_it_goes_on_and_with_which_error() -> None:
+@pytest.mark.parametrize("lost", [LeaseLost("too long"), StoreUnavailable("too long")])
+async def test_who_gives_up_decides_how_long_it_goes_on_and_with_which_error(
+    lost: Exception,
+) -> None:
     clock, flaky = VirtualClock(), Flaky(10**9)
-    lost = LeaseLost("too long")
 
     def give_up() -> Exception | None:
         return lost if clock.now() - START >= timedelta(hours=1) else None
 
-    with pytest.raises(LeaseLost) as caught:
+    with pytest.raises(type(lost)) as caught:
         await Retry(clock, attempts=2).call(flaky, give_up=give_up)
     assert caught.value is lost
     assert caught.value.__cause__ is flaky.error
     assert flaky.calls > 100
+
+
+async def test_an_error_that_does_not_pass_is_not_replaced_by_giving_up() -> None:
+    with pytest.raises(ValueError, match="broken"):
+        await Retry(VirtualClock()).call(
+            Flaky(9, ValueError("broken")), give_up=lambda: LeaseLost("too long")
+        )
 
 
 async def test_a_very_long_outage_does_not_break_the_back_off() -> None:

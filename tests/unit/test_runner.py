@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, StoreUnavailable, TransientError
 from deletion.job import Job, LeasePolicy, Status, StepProgress, StepStatus
@@ -77,6 +79,13 @@ class World:
     async def run(self) -> Job | None:
         async with asyncio.timeout(20):
             return await self.runner.run(self.job)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    """What is logged, kept from being rendered."""
+    with capture_logs() as logs:
+        yield logs
 
 
 @pytest.fixture
@@ -350,7 +359,7 @@ async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world:
             suspended()
         return job
 
-    store.apply = apply_then_suspend  # type: ignore[method-assign,assignment]
+    store.apply = apply_then_suspend  # type: ignore[method-assign]
     assert await world.run() is None
     assert world.first.deleted == [0, 1]
 

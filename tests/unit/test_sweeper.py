@@ -112,6 +112,24 @@ async def test_a_spent_job_somebody_moves_on_meanwhile_is_skipped() -> None:
     assert world.jobs.jobs[job].status is Status.FAILED
 
 
+async def test_a_spent_job_that_is_not_stale_any_more_by_a_clock_set_back_is_skipped() -> None:
+    world = World()
+    world.jobs.add(Status.IN_PROGRESS, attempt=5, modified=STALE)
+    walk = world.jobs.walk
+
+    async def then_set_back(
+        status: Status, *, modified_before: datetime | None, after: str | None, limit: int
+    ) -> list[Job]:
+        page = await walk(status, modified_before=modified_before, after=after, limit=limit)
+        if page:
+            world.clock.pause(-3600)
+        return page
+
+    world.jobs.walk = then_set_back  # type: ignore[method-assign]
+    sweep = await run(world)
+    assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 1))
+
+
 async def test_a_record_that_cannot_be_used_is_skipped_and_does_not_keep_the_others() -> None:
     world = World()
     world.jobs.add(service="Not A Service")
@@ -213,21 +231,25 @@ async def test_an_unexpected_error_fails_the_sweep_and_its_text_stays_in_the_log
     assert [line["event"] for line in logs] == ["unexpected error in a sweep"]
 
 
-async def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("store", "method"), [("jobs", "walk"), ("jobs", "apply"), ("sweeps", "save")]
+)
+async def test_a_database_that_is_away_for_a_moment_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, store: str, method: str
+) -> None:
     world = World()
-    job = world.jobs.add()
-    walk, failures = world.jobs.walk, failing_times(2)
+    job, spent = world.jobs.add(), world.jobs.add(attempt=5)
+    part = getattr(world, store)
+    works, failures = getattr(part, method), failing_times(2)
 
-    async def unsteady(
-        status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
+    async def unsteady(*args: object, **kwargs: object) -> object:
         if failures(Message(b"", {})):
             raise StoreUnavailable("no primary")
-        return await walk(status, modified_before=modified_before, after=after, limit=limit)
+        return await works(*args, **kwargs)
 
-    world.jobs.walk = unsteady  # type: ignore[method-assign]
+    monkeypatch.setattr(part, method, unsteady)
     assert (await run(world)).status is SweepStatus.COMPLETE
-    assert world.publisher.resumed == [job]
+    assert (world.publisher.resumed, world.given_up) == ([job], [spent])
 
 
 async def test_a_stop_ends_the_sweep_between_two_pages() -> None:

@@ -1,0 +1,153 @@
+"""What an operator types, against the real parts."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from tests.pipeline import (
+    SERVICE,
+    WITHIN,
+    Pipeline,
+    listening,
+    publish,
+    request_placed,
+    until,
+)
+
+COMPLETE = "complete"
+
+
+async def botdel(pipeline: Pipeline, *arguments: str) -> tuple[int, list[str]]:
+    """Run a command to its end: exit code and output."""
+    async with pipeline.process("botdel", "botdel.cli", *arguments) as process:
+        code = await process.wait(WITHIN)
+    return code, list(process.lines)
+
+
+async def output_of(pipeline: Pipeline, *arguments: str) -> Any:
+    """The JSON that a command prints."""
+    code, lines = await botdel(pipeline, *arguments, "--json")
+    assert code == 0, lines
+    return json.loads(lines[-1])
+
+
+async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pipeline) -> None:
+    first, second = await pipeline.fill(12, 3)
+    async with pipeline.consumer():
+        await publish(pipeline, request_placed(first), request_placed(second))
+        await until(lambda: _is(pipeline, first, COMPLETE))
+        await until(lambda: _is(pipeline, second, COMPLETE))
+
+    everything = await output_of(pipeline, "jobs", "list")
+    assert {job["botId"] for job in everything} == {first, second}
+    (job,) = await output_of(pipeline, "jobs", "list", "--bot", first, "--service", SERVICE)
+    assert (job["status"], job["attempt"], job["live"]) == (COMPLETE, 1, False)
+    assert job["steps"] == [
+        {"name": "messages", "status": COMPLETE, "deleted": 12, "cursor": job["steps"][0]["cursor"]}
+    ]
+    assert await output_of(pipeline, "jobs", "show", job["_id"]) == job
+    assert await output_of(pipeline, "jobs", "list", "--status", "failed") == []
+    code, lines = await botdel(pipeline, "jobs", "list")
+    assert code == 0
+    assert any(job["_id"] in line and first in line for line in lines), lines
+
+
+async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipeline) -> None:
+    (bot,) = await pipeline.fill(5)
+    async with pipeline.consumer() as consumer:
+        await listening(consumer)
+        job_id = await _insert_exhausted(pipeline, bot)
+        await publish(pipeline, request_placed(bot))
+        marker = request_placed(str(ObjectId()))
+        await publish(pipeline, marker)
+        await until(lambda: _is(pipeline, marker.bot_id, COMPLETE))
+        assert await pipeline.status_of(bot) == "exhausted", "a new request does not run it"
+
+        code, lines = await botdel(pipeline, "jobs", "retry", job_id)
+        assert code == 0, lines
+        await until(lambda: _is(pipeline, bot, COMPLETE))
+        code, lines = await botdel(pipeline, "jobs", "retry", job_id)
+        assert (code, "nothing to retry" in lines[-1]) == (1, True), lines
+    assert await pipeline.left(bot) == 0
+
+
+async def test_topology_apply_creates_everything_twice_and_says_what_differs(
+    pipeline: Pipeline,
+) -> None:
+    await pipeline.messages.insert_one({"botId": ObjectId()})
+    pipeline.settings["BOTDEL_TOPIC"] = "another"
+    for _ in range(2):
+        code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
+        assert code == 0, lines
+    indexes = await pipeline.messages.index_information()
+    assert any(index["key"] == [("botId", 1), ("_id", 1)] for index in indexes.values())
+
+    pipeline.settings["BOTDEL_TOPIC"] = "bot-deletion"  # made with another ack deadline
+    code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
+    assert code == 1
+    assert "ack_deadline_seconds is 10, expected" in " ".join(lines)
+
+
+async def test_a_wrong_plan_is_refused_with_line_field_and_expectation(pipeline: Pipeline) -> None:
+    plan = pipeline.folder / "wrong.yaml"
+    plan.write_text(pipeline.plan.read_text().replace("batch_size: 10", "batch_size: many"))
+    code, lines = await botdel(pipeline, "consumer", "--plan", str(plan))
+    assert code == 2
+    assert f"{plan}:4: steps.0.mongo.batch_size: " in lines[-1]
+
+
+async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pipeline) -> None:
+    pipeline.settings |= {"GOOGLE_CLOUD_PROJECT": "", "BOTDEL_MONGODB_URI": "secret@nowhere"}
+    code, lines = await botdel(pipeline, "consumer", "--plan", str(pipeline.plan))
+    said = "\n".join(lines)
+    assert code == 2
+    assert "GOOGLE_CLOUD_PROJECT" in said
+    assert "BOTDEL_MONGODB_URI" in said
+    assert "secret@nowhere" not in said
+
+
+async def test_a_collection_without_the_index_is_reported_and_deleted_from_all_the_same(
+    pipeline: Pipeline,
+) -> None:
+    bot = str(ObjectId())
+    await pipeline.messages.insert_many([{"botId": ObjectId(bot)} for _ in range(25)])
+    async with pipeline.consumer() as consumer:
+        warning = await consumer.wait_for_line(lambda line: "not provided for" in line, WITHIN)
+        assert "botdel topology apply --plan" in warning
+        await publish(pipeline, request_placed(bot))
+        await until(lambda: _is(pipeline, bot, COMPLETE))
+
+
+async def test_every_command_explains_itself(pipeline: Pipeline) -> None:
+    for command in ("", "gateway", "consumer", "recovery", "recover", "topology", "jobs", "demo"):
+        code, lines = await botdel(pipeline, *command.split(), "--help")
+        assert code == 0
+        assert any("Usage" in line for line in lines)
+
+
+async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
+    return await pipeline.status_of(bot) == status
+
+
+async def _insert_exhausted(pipeline: Pipeline, bot: str) -> str:
+    then = datetime.now(UTC) - timedelta(days=1)
+    job = {
+        "_id": ObjectId(),
+        "service": SERVICE,
+        "botId": ObjectId(bot),
+        "eventId": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "status": "exhausted",
+        "attempt": 5,
+        "claimedBy": "gone",
+        "placedAt": then,
+        "createdAt": then,
+        "lastModifiedAt": then,
+        "finishedAt": None,
+        "steps": [],
+        "failure": {"type": "Boom", "message": "it broke", "at": then, "interrupted": False},
+        "live": True,
+    }
+    await pipeline.jobs.insert_one(job)
+    return str(job["_id"])

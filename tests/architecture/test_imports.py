@@ -1,0 +1,95 @@
+"""Imports point one way, and the inner core needs nothing but Python."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("botdel", "consumers", "deletion", "gateway", "local", "recovery")
+INNERMOST = ("bus", "errors", "ids", "job", "plan", "ports")
+CORE = (*INNERMOST, "events", "lease", "resume", "retry", "runner")
+FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")
+
+
+def lint(root: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [program, "--no-cache"], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter that finds this repository."""
+    found = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
+    return subprocess.run(
+        [sys.executable, *options, "-c", found],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_every_import_contract_is_kept() -> None:
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+VIOLATIONS = {
+    "the gateway reads jobs": ("gateway/app.py", "import deletion.adapters.mongo_jobs"),
+    "the gateway knows what a job is": ("gateway/deletions.py", "import deletion.job"),
+    "the gateway has a database driver": ("gateway/app.py", "import pymongo"),
+    "a job knows its database": ("deletion/job.py", "import pymongo"),
+    "a port knows an adapter": ("deletion/ports.py", "import deletion.adapters.mongo"),
+    "the runner knows an adapter": ("deletion/runner.py", "import deletion.adapters.clock"),
+    "the core knows a process": ("deletion/adapters/process.py", "import consumers.main"),
+    "one process knows another": ("consumers/intake.py", "import recovery.sweeper"),
+}
+
+
+@pytest.mark.parametrize(("path", "line"), VIOLATIONS.values(), ids=VIOLATIONS.keys())
+def test_a_contract_breaks_when(tmp_path: Path, path: str, line: str) -> None:
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package)
+    with (tmp_path / path).open("a") as module:
+        module.write(f"\n{line}\n")
+    done = lint(tmp_path)
+    assert done.returncode != 0
+    assert " 0 broken" not in done.stdout
+    assert "BROKEN" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", INNERMOST)
+def test_the_innermost_modules_need_nothing_but_python(module: str) -> None:
+    done = python(f"import deletion.{module}", "-I", "-S")
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_installed_packages_there_really_are_none() -> None:
+    done = python("import structlog", "-I", "-S")
+    assert "ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_loads_no_framework(module: str) -> None:
+    done = python(f"import deletion.{module}\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint(FRAMEWORKS)
+    assert "deletion" in loaded
+
+
+def test_the_folder_of_the_contract_is_no_package() -> None:
+    """`proto` is the import name of proto-plus, which google-cloud-pubsub needs."""
+    assert [*(ROOT / "proto").rglob("*.proto")]
+    assert [*(ROOT / "proto").rglob("*.py")] == []
+    found = importlib.util.find_spec("proto")
+    assert found is not None
+    assert found.origin is not None
+    assert ROOT not in Path(found.origin).parents or "site-packages" in found.origin

@@ -1,0 +1,353 @@
+"""Every query walks an index: each real command is caught on its way and measured.
+
+A new query cannot escape: all methods of the adapters are called here, and what they send is
+taken from the driver, not written down again. Measured, because the plans the embedded server
+explains are not what it does: a hinted query explains as an index scan and reads everything,
+one with a field more than its index explains as a collection scan and does not. The time it
+reports is real: an index takes a millisecond where a scan takes a hundred.
+"""
+
+import copy
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from deletion.adapters.mongo import Client, Database
+from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_job_document import to_document
+from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo_step import MongoStep
+from deletion.bus import Delivery, Message
+from deletion.errors import LeaseLost
+from deletion.job import Failure, LeasePolicy, Status
+from local.database import EmbeddedMongo
+from tests.conformance.test_job_store import a_job
+
+NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
+POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
+CROWD = 5000
+"""Documents that a query should not look at."""
+READS_NOTHING = {"insert", "createIndexes", "listIndexes", "ping", "endSessions"}
+GOES_ON = {"getMore", "killCursors"}
+
+Query = Mapping[str, Any]
+
+
+class Listener(CommandListener):
+    """Keeps every query sent while `on`, as the `find` that takes as long."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.queries: list[Query] = []
+        self.unknown: set[str] = set()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if not self.on or event.command_name in READS_NOTHING | GOES_ON:
+            return
+        command = copy.deepcopy(dict(event.command))
+        match event.command_name:
+            case "find":
+                parts = ("find", "filter", "projection", "sort", "limit", "hint")
+                self.queries.append({part: command[part] for part in parts if part in command})
+            case "update" | "delete" as kind:
+                for each in command[f"{kind}s"]:
+                    query = {"find": command[kind], "filter": each["q"]}
+                    self.queries.append(query | ({"hint": each["hint"]} if "hint" in each else {}))
+            case unknown:
+                self.unknown.add(unknown)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+@dataclass
+class Watched:
+    """A database of the real server, and what is sent to it."""
+
+    client: Client
+    database: Database
+    listener: Listener
+
+    def watch(self) -> None:
+        self.listener.queries.clear()
+        self.listener.on = True
+
+    async def scans(self) -> list[Query]:
+        """The queries since `watch` that take as long as reading their collection."""
+        self.listener.on = False
+        assert not self.listener.unknown, "commands this test cannot measure: teach it to"
+        found = []
+        for query in self.listener.queries:
+            scan = {"find": query["find"], "filter": {"no such field": 1}}
+            if await self.took(query) > await self.took(scan) / 4:
+                found.append(query)
+        return found
+
+    async def took(self, query: Query) -> int:
+        """Milliseconds of the server for `query`, at best."""
+        explain = {"explain": dict(query), "verbosity": "executionStats"}
+        answers = [await self.database.command(explain) for _ in range(3)]
+        return min(int(answer["executionStats"]["executionTimeMillis"]) for answer in answers)
+
+
+@pytest.fixture(scope="module")
+async def watched(mongo: EmbeddedMongo) -> AsyncIterator[Watched]:
+    listener = Listener()
+    client: Client = AsyncIOMotorClient(mongo.uri, tz_aware=True, event_listeners=[listener])
+    database = client[f"test_queries_{uuid4().hex[:8]}"]
+    yield Watched(client, database, listener)
+    await client.drop_database(database.name)
+    client.close()
+
+
+# --- the jobs
+
+
+@pytest.fixture(scope="module")
+async def store(watched: Watched) -> MongoJobStore:
+    """A store with a crowd of complete jobs and a few of each other status."""
+    store = MongoJobStore(watched.client, watched.database.name)
+    await store.ensure_indexes()
+    crowd = [to_document(a_job(status=Status.COMPLETE)) for _ in range(CROWD)]
+    await watched.database[COLLECTION].insert_many(crowd)
+    await store.record([a_job(status=status) for status in Status for _ in range(10)])
+    return store
+
+
+async def record(store: MongoJobStore) -> None:
+    """One that is new, and each way to be a duplicate."""
+    job = a_job()
+    await store.record([job])
+    await store.record([a_job(event_id=job.event_id), a_job(bot_id=job.bot_id), a_job(), job])
+
+
+async def apply(store: MongoJobStore) -> None:
+    """A change that is written, and ones that are refused."""
+    job = a_job()
+    await store.record([job])
+    await store.apply(job.checkpoint(NOW))
+    await store.apply(job.fail(Failure("ValueError", "broken", NOW)))
+    for change in (job.complete(NOW), job.claim("worker/new", NOW + POLICY.stale_after, POLICY)):
+        with pytest.raises(LeaseLost):
+            await store.apply(change)
+
+
+async def get(store: MongoJobStore) -> None:
+    [job] = await store.find(status=Status.FAILED, limit=1)
+    assert await store.get(job.id) == job
+    assert await store.get(str(ObjectId())) is None
+
+
+async def walk(store: MongoJobStore) -> None:
+    """Failed ones and stale ones, from the beginning and behind a page, as a sweep does."""
+    for status, modified_before in ((Status.FAILED, None), (Status.IN_PROGRESS, NOW)):
+        for after in (None, str(ObjectId())):
+            await store.walk(status, modified_before=modified_before, after=after, limit=100)
+
+
+async def find(store: MongoJobStore) -> None:
+    for service in (None, "conversations"):
+        for bot_id in (None, str(ObjectId())):
+            for status in (None, Status.FAILED):
+                await store.find(service=service, bot_id=bot_id, status=status, limit=50)
+
+
+JOB_QUERIES: dict[str, tuple[Callable[[MongoJobStore], Awaitable[None]], int]] = {
+    "record": (record, 2),
+    "apply": (apply, 6),
+    "get": (get, 2),
+    "walk": (walk, 4),
+    "find": (find, 8),
+}
+"""What calls each method in all its forms, and how many queries that must send at least."""
+
+
+def public(adapter: type) -> set[str]:
+    return {
+        name
+        for name, member in inspect.getmembers(adapter)
+        if not name.startswith("_")
+        and (inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member))
+    }
+
+
+def is_an_operators_look(query: Query) -> bool:
+    """The newest of all, or of a service: MongoDB ends at the limit, the embedded server does not.
+
+    Nothing in the pipeline waits for it; `botdel jobs list` does.
+    """
+    fields = set(query["filter"])
+    return bool(query.get("limit")) and fields in (set(), {"service"}, {"service", "status"})
+
+
+def test_every_method_of_the_job_store_is_called_here() -> None:
+    assert public(MongoJobStore) - {"ensure_indexes", "ping"} == set(JOB_QUERIES)
+
+
+@pytest.mark.parametrize("method", JOB_QUERIES)
+async def test_every_query_for_jobs_walks_an_index(
+    watched: Watched, store: MongoJobStore, method: str
+) -> None:
+    call, at_least = JOB_QUERIES[method]
+    watched.watch()
+    await call(store)
+    scanning = [query for query in await watched.scans() if not is_an_operators_look(query)]
+    assert scanning == []
+    assert len(watched.listener.queries) >= at_least
+
+
+async def test_the_newest_of_all_are_read_backwards_along_the_ids(
+    watched: Watched, store: MongoJobStore
+) -> None:
+    watched.watch()
+    await store.find(limit=50)
+    await store.find(service="conversations", limit=50)
+    watched.listener.on = False
+    assert [query.get("hint") for query in watched.listener.queries] == ["_id_", "_id_"]
+    assert [query.get("sort") for query in watched.listener.queries] == [{"_id": -1}] * 2
+
+
+@pytest.fixture
+async def bare_store(watched: Watched, database_name: str) -> AsyncIterator[MongoJobStore]:
+    """The same crowd where nobody has created an index."""
+    crowd = [to_document(a_job(status=Status.COMPLETE)) for _ in range(CROWD)]
+    database = watched.client[database_name]
+    await database[COLLECTION].insert_many(crowd)
+    await database[COLLECTION].insert_one(to_document(a_job(status=Status.FAILED)))
+    before, watched.database = watched.database, database
+    yield MongoJobStore(watched.client, database_name)
+    watched.database = before
+
+
+@pytest.mark.parametrize("method", ["walk", "find"])
+async def test_it_is_seen_when_an_index_of_the_jobs_is_missing(
+    watched: Watched, bare_store: MongoJobStore, method: str
+) -> None:
+    watched.watch()
+    await JOB_QUERIES[method][0](bare_store)
+    scanning = [query for query in await watched.scans() if not is_an_operators_look(query)]
+    assert len(scanning) >= 4
+
+
+async def test_it_is_seen_when_the_look_for_what_collides_has_no_index(
+    watched: Watched, bare_store: MongoJobStore
+) -> None:
+    """Only a job offered under an id that is taken collides where no index is unique."""
+    job = a_job()
+    watched.watch()
+    await bare_store.record([job])
+    await bare_store.record([job])
+    assert [set(query["filter"]) for query in await watched.scans()] == [{"service", "eventId"}]
+
+
+async def test_an_update_and_a_delete_without_an_index_are_seen(
+    watched: Watched, store: MongoJobStore
+) -> None:
+    """Or else nothing above would mean anything."""
+    jobs = watched.database[COLLECTION]
+    watched.watch()
+    await jobs.find_one({"claimedBy": "nobody"})
+    await jobs.update_one({"claimedBy": "nobody"}, {"$set": {"attempt": 1}})
+    await jobs.delete_one({"claimedBy": "nobody"})
+    assert len(await watched.scans()) == 3
+
+
+async def test_a_command_nobody_can_measure_is_seen(watched: Watched, store: MongoJobStore) -> None:
+    watched.watch()
+    await watched.database[COLLECTION].find_one_and_update({}, {"$set": {"attempt": 1}})
+    with pytest.raises(AssertionError, match="teach it"):
+        await watched.scans()
+    watched.listener.unknown.clear()
+
+
+# --- the archive of newer events
+
+
+async def test_keeping_an_event_walks_an_index(watched: Watched) -> None:
+    assert public(MongoEventArchive) == {"keep"}
+    events = watched.database["unknown_events"]
+    await events.insert_many([{"_id": f"s/{number}"} for number in range(CROWD)])
+    archive = MongoEventArchive(watched.client, watched.database.name)
+    delivery = Delivery(Message(b"x", {"a": "b"}), "new", "ack", 1, NOW)
+    watched.watch()
+    for _ in range(2):
+        await archive.keep("conversations", delivery)
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 2
+    assert await events.count_documents({}) == CROWD + 1
+
+
+# --- the step that deletes from a collection
+
+BOTS = [ObjectId() for _ in range(4)]
+
+
+@pytest.fixture(params=["objectid", "string"])
+async def step(request: pytest.FixtureRequest, watched: Watched) -> AsyncIterator[MongoStep]:
+    """A step of batches of three over ten documents of each bot, in a crowd of others."""
+    collection = watched.database[f"messages_{uuid4().hex[:8]}"]
+    of_type: Callable[[ObjectId], Any] = str if request.param == "string" else lambda bot: bot
+    await collection.insert_many([{"bot": of_type(ObjectId())} for _ in range(CROWD)])
+    await collection.insert_many([{"bot": of_type(bot)} for _ in range(10) for bot in BOTS])
+    yield MongoStep("messages", collection, "bot", request.param, batch_size=3)
+    await collection.drop()
+
+
+async def run(step: MongoStep) -> int:
+    """Begin, and go on from the first cursor to the end; how many batches it took."""
+    bot = str(BOTS[0])
+    assert not await step.is_empty(bot)
+    batches = step.delete(bot, None)
+    first = await anext(batches)
+    await batches.aclose()
+    rest = [batch async for batch in step.delete(bot, first.cursor)]
+    assert first.deleted + sum(batch.deleted for batch in rest) == 10
+    assert await step.is_empty(bot)
+    return 1 + len(rest)
+
+
+def test_every_method_of_the_step_is_called_here() -> None:
+    assert public(MongoStep) == {"delete", "is_empty", "missing", "provide"}
+
+
+async def test_every_query_of_a_step_walks_its_index(step: MongoStep, watched: Watched) -> None:
+    await step.provide()
+    assert await step.missing() is None
+    watched.watch()
+    batches = await run(step)
+    assert await watched.scans() == []
+    assert batches == 4
+    assert len(watched.listener.queries) == 2 + 2 + batches, "read back, find ids, delete ranges"
+
+
+async def test_it_is_seen_and_said_when_the_index_of_a_step_is_missing(
+    step: MongoStep, watched: Watched
+) -> None:
+    said = await step.missing()
+    assert said is not None
+    assert "(bot, _id)" in said
+    watched.watch()
+    batches = await run(step)
+    scanning = [set(query["filter"]) for query in await watched.scans()]
+    assert scanning.count({"bot"}) >= 2, "a first look for ids, and the last read-back"
+    assert batches == 4
+
+
+async def test_a_step_deletes_the_documents_of_its_bot_and_no_other(step: MongoStep) -> None:
+    await run(step)
+    assert await step.collection.count_documents({}) == CROWD + 30
+    assert not any([await step.is_empty(str(bot)) for bot in BOTS[1:]])

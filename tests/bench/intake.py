@@ -1,0 +1,212 @@
+"""Intake: events recorded and acked per second, against subscribers that only ack.
+
+The same 5,000 events wait in three subscriptions of one topic. Ours decodes each, records it in
+one bulk insert with those that came along, and acks; its runs wait, so that only intake counts.
+"""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from statistics import median
+from typing import Final
+
+from bson import ObjectId
+from google.cloud import pubsub_v1
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.types import AcknowledgeRequest, PullRequest
+from pymongo import monitoring
+
+from consumers.consumer import Consumer
+from consumers.intake import Intake
+from consumers.metrics import Metrics
+from consumers.slots import Slots
+from deletion.adapters import mongo
+from deletion.adapters.clock import SystemClock
+from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.mongo_step import MongoStep
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.pubsub_subscription import PullSubscription
+from deletion.adapters.pubsub_topology import Names, Topology
+from deletion.bus import Delivery
+from deletion.events import BotDeletionSubject, RequestPlaced, to_message
+from deletion.job import Job, LeasePolicy
+from deletion.plan import Plan
+from deletion.runner import Runner
+
+EVENTS: Final = 5_000
+ROUNDS: Final = 3
+ROUND_SECONDS: Final = 120.0
+LONG: Final = timedelta(hours=1)
+STREAM, PULLS, OURS = "bare-stream", "bare-pulls", "ours"
+
+
+async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dict[str, float]:
+    """Events per second of each, the ratios, and the database's round trips for one event."""
+    os.environ["PUBSUB_EMULATOR_HOST"] = emulator_host
+    names = Names(f"bench-{uuid.uuid4().hex[:8]}", "bot-deletion")
+    commands = Commands()
+    monitoring.register(commands)
+    pubsub, client = PubSub(), mongo.connect(mongo_uri)
+    try:
+        publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
+        topology = Topology(publisher, subscriber, names, emulated=True)
+        grouping = GroupingPublisher(publisher, names.topic, max_pending=EVENTS)
+        store = MongoJobStore(client, names.project)
+        await store.ensure_indexes()
+        contenders: dict[str, Callable[[str], Awaitable[float]]] = {
+            STREAM: _stream,
+            PULLS: lambda path: _pulls(subscriber, path),
+            OURS: lambda path: _ours(subscriber, path, grouping, store, client[names.project]),
+        }
+        found: dict[str, list[float]] = {name: [] for name in contenders}
+        trips = []
+        for number in range(rounds):
+            # New ones each time: the emulator goes on feeding a stream that was cancelled.
+            paths = {name: names.subscription(f"{name}-{number}") for name in contenders}
+            await topology.apply([f"{name}-{number}" for name in contenders])
+            await _publish(grouping)
+            order = list(contenders)[number % 3 :] + list(contenders)[: number % 3]
+            for name in order:
+                commands.seen = 0
+                found[name].append(EVENTS / await contenders[name](paths[name]))
+                if name == OURS:
+                    trips.append(commands.seen / EVENTS)
+    finally:
+        await pubsub.close()
+        client.close()
+    rates = {name: median(values) for name, values in found.items()}
+    return {
+        **rates,
+        "of the stream": rates[OURS] / rates[STREAM],
+        "of the pulls": rates[OURS] / rates[PULLS],
+        "round trips per event": median(trips),
+    }
+
+
+class Commands(monitoring.CommandListener):
+    """Counts the database's round trips."""
+
+    seen = 0
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self.seen += 1
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+async def _publish(publisher: GroupingPublisher) -> None:
+    now = datetime.now(UTC)
+    events = (
+        BotDeletionSubject(str(uuid.uuid4()), now, str(ObjectId()), RequestPlaced(now))
+        for _ in range(EVENTS)
+    )
+    await asyncio.gather(*(publisher.publish(to_message(event)) for event in events))
+
+
+async def _stream(path: str) -> float:
+    """One `subscribe()` stream whose callback acks."""
+    acked, done = count(1), asyncio.Event()  # callbacks run in threads: next() is atomic
+    loop = asyncio.get_running_loop()
+
+    def ack(message: pubsub_v1.subscriber.message.Message) -> None:
+        message.ack()
+        if next(acked) == EVENTS:
+            loop.call_soon_threadsafe(done.set)
+
+    with pubsub_v1.SubscriberClient() as client:
+        began = time.perf_counter()
+        streaming = client.subscribe(path, callback=ack)
+        async with asyncio.timeout(ROUND_SECONDS):
+            await done.wait()
+        seconds = time.perf_counter() - began
+        streaming.cancel()
+        await asyncio.to_thread(streaming.result, ROUND_SECONDS)
+    return seconds
+
+
+async def _pulls(client: SubscriberAsyncClient, path: str) -> float:
+    """Asyncio pulls of 100, each acked in one request."""
+    acked, began = 0, time.perf_counter()
+    async with asyncio.timeout(ROUND_SECONDS):
+        while acked < EVENTS:
+            request = PullRequest(subscription=path, max_messages=100)
+            answer = await client.pull(request, retry=None, timeout=3)
+            if ids := [received.ack_id for received in answer.received_messages]:
+                await client.acknowledge(AcknowledgeRequest(subscription=path, ack_ids=ids))
+                acked += len(ids)
+    return time.perf_counter() - began
+
+
+class WaitingRunner(Runner):
+    """Runs that do nothing until they are let go, so that only intake is measured."""
+
+    go: asyncio.Event
+
+    async def run(self, job: Job) -> Job | None:
+        await self.go.wait()
+        return None
+
+
+@dataclass
+class CountingSubscription:
+    """Tells when every event is acked."""
+
+    subscription: PullSubscription
+    done: asyncio.Event
+    acked: int = 0
+
+    async def pull(self, limit: int) -> list[Delivery]:
+        return await self.subscription.pull(limit)
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        await self.subscription.ack(deliveries)
+        self.acked += len(deliveries)
+        if self.acked >= EVENTS:
+            self.done.set()
+
+    async def nack(self, deliveries: Sequence[Delivery]) -> None:
+        assert not deliveries, f"{len(deliveries)} events were handed back"
+
+
+async def _ours(
+    subscriber: SubscriberAsyncClient,
+    path: str,
+    publisher: GroupingPublisher,
+    store: MongoJobStore,
+    database: mongo.Database,
+) -> float:
+    clock, policy, stopping = SystemClock(), LeasePolicy(LONG, 5), asyncio.Event()
+    plan = Plan(OURS, (MongoStep("nothing", database["nothing"], "botId"),))
+    subscription = CountingSubscription(PullSubscription(subscriber, path), asyncio.Event())
+    runner = WaitingRunner(plan, store, clock, policy, stopping=stopping)
+    runner.go = stopping
+    archive = MongoEventArchive(database.client, database.name)
+    consumer = Consumer(
+        intake=Intake(plan, subscription, store, archive, clock, policy, "bench"),
+        runner=runner,
+        subscription=subscription,
+        publisher=publisher,
+        store=store,
+        clock=clock,
+        slots=Slots(EVENTS),
+        metrics=Metrics(),
+    )
+    began = time.perf_counter()
+    consuming = asyncio.create_task(consumer.consume(stopping, grace=10))
+    async with asyncio.timeout(ROUND_SECONDS):
+        await subscription.done.wait()
+    seconds = time.perf_counter() - began
+    stopping.set()
+    await consuming
+    return seconds

@@ -1,0 +1,273 @@
+"""The gateway as a process of its own, against Google's emulator."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import grpc
+import httpx
+import pytest
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+from google.pubsub_v1.types import PubsubMessage
+
+from deletion.adapters.http import PROBLEM
+from deletion.adapters.pubsub_topology import Names
+from deletion.events import RequestPlaced, attributes, decode
+from local.emulator import PubSubEmulator
+from local.processes import ChildProcess, free_port
+
+TOKEN = "a-token-that-is-long-enough"
+BOT = "65f0a1b2c3d4e5f607182930"
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+WITHIN = 60.0
+"""Seconds; far more than anything waited for takes."""
+CONFIRM_SECONDS = 2.0
+ANSWER_SECONDS = CONFIRM_SECONDS + 2
+"""Every answer comes within the time to confirm, and a margin for a busy machine."""
+
+
+@dataclass
+class Gateway:
+    """A gateway that runs, and a client with its token."""
+
+    process: ChildProcess
+    http: httpx.AsyncClient
+
+    async def delete(self, bot_id: str = BOT, **headers: str) -> httpx.Response:
+        return await self.http.delete(f"/v1/bots/{bot_id}", headers=headers)
+
+    async def answers(self, path: str, status: int) -> None:
+        """Return once `path` answers with `status`."""
+        async with asyncio.timeout(WITHIN):
+            while (await self.http.get(path)).status_code != status:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+def settings(emulator: str, project: str, **more: str) -> dict[str, str]:
+    return {
+        "PUBSUB_EMULATOR_HOST": emulator,
+        "GOOGLE_CLOUD_PROJECT": project,
+        "BOTDEL_GATEWAY_TOKENS": TOKEN,
+        "BOTDEL_GATEWAY_PORT": "0",
+        "BOTDEL_GATEWAY_CONFIRM_SECONDS": str(CONFIRM_SECONDS),
+        "BOTDEL_LOG_FORMAT": "json",
+        **more,
+    }
+
+
+def gateway_process(environment: dict[str, str]) -> ChildProcess:
+    return ChildProcess("gateway", [sys.executable, "-m", "gateway"], env=environment)
+
+
+@asynccontextmanager
+async def running(environment: dict[str, str]) -> AsyncIterator[Gateway]:
+    """A gateway that listens; stopped at the end."""
+    async with gateway_process(environment) as process:
+        line = await process.wait_for_line(lambda line: '"listening"' in line, WITHIN)
+        url = line.split('"url": "')[1].split('"')[0]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=WITHIN, trust_env=False
+        ) as http:
+            yield Gateway(process, http)
+
+
+@pytest.fixture
+async def gateway(emulator: PubSubEmulator, project: str) -> AsyncIterator[Gateway]:
+    async with running(settings(emulator.host, project)) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def subscribed(emulator: PubSubEmulator, project: str) -> AsyncIterator["Received"]:
+    """A subscription of the topic, from now on."""
+    async with grpc.aio.insecure_channel(emulator.host) as channel:
+        client = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
+        names = Names(project, "bot-deletion")
+        name = names.subscription("test")
+        await client.create_subscription(name=name, topic=names.topic, timeout=WITHIN)
+        yield Received(client, name)
+
+
+@dataclass
+class Received:
+    client: SubscriberAsyncClient
+    name: str
+
+    async def next(self) -> PubsubMessage:
+        """The next message."""
+        async with asyncio.timeout(WITHIN):
+            while True:
+                pulled = await self.client.pull(
+                    subscription=self.name, max_messages=1, timeout=WITHIN
+                )
+                for received in pulled.received_messages:
+                    return received.message
+
+
+async def test_the_event_arrives_as_it_was_answered(
+    emulator: PubSubEmulator, project: str, gateway: Gateway
+) -> None:
+    async with subscribed(emulator, project) as received:
+        answer = await gateway.delete(BOT.upper(), traceparent=PARENT)
+        message = await received.next()
+    assert answer.status_code == 202
+    subject = decode(message.data)
+    assert answer.json()["event_id"] == subject.event_id
+    assert subject.bot_id == BOT
+    assert subject.event == RequestPlaced(datetime.fromisoformat(answer.json()["placed_at"]))
+    traceparent = message.attributes["traceparent"]
+    assert traceparent[:36] == PARENT[:36]
+    assert dict(message.attributes) == attributes(subject, traceparent)
+
+
+async def test_many_at_once_all_arrive(
+    emulator: PubSubEmulator, project: str, gateway: Gateway
+) -> None:
+    bots = {f"{number:024x}" for number in range(200)}
+    async with subscribed(emulator, project) as received:
+        answers = await asyncio.gather(*map(gateway.delete, bots))
+        assert {answer.status_code for answer in answers} == {202}
+        assert {decode((await received.next()).data).bot_id for _ in bots} == bots
+
+
+async def test_a_large_chunked_body_is_refused_and_the_next_request_is_not(
+    gateway: Gateway,
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(1024):
+            yield b"x" * 1024
+
+    answer = await gateway.http.request("DELETE", f"/v1/bots/{BOT}", content=chunks())
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == PROBLEM
+    assert (await gateway.delete()).status_code == 202
+
+
+async def test_it_starts_without_pubsub_and_recovers_when_it_comes(project: str) -> None:
+    port = free_port()
+    async with running(settings(f"127.0.0.1:{port}", project)) as gateway:
+        await gateway.answers("/healthz", 200)
+        await gateway.answers("/readyz", 503)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            assert (await gateway.delete()).status_code == 503
+        async with PubSubEmulator(port):
+            await gateway.answers("/readyz", 200)
+            assert (await gateway.delete()).status_code == 202
+
+
+async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) -> None:
+    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+        assert (await gateway.delete()).status_code == 202
+        await emulator.kill()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            refused = await asyncio.gather(*(gateway.delete() for _ in range(20)))
+        assert {answer.status_code for answer in refused} == {503}
+        assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+        await emulator.start()
+        answers = [await gateway.delete()]
+        while answers[-1].status_code == 503 and len(answers) < WITHIN / CONFIRM_SECONDS:
+            answers.append(await gateway.delete())
+        assert answers[-1].status_code == 202
+        async with subscribed(emulator, project) as received:
+            content = (await gateway.delete()).json()
+            assert decode((await received.next()).data).event_id == content["event_id"]
+
+
+async def test_it_answers_while_pubsub_hangs(project: str) -> None:
+    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+        assert (await gateway.delete()).status_code == 202
+        assert emulator.pid is not None
+        os.kill(emulator.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                assert (await gateway.delete()).status_code == 503
+            await gateway.answers("/readyz", 503)
+        finally:
+            os.kill(emulator.pid, signal.SIGCONT)
+        await gateway.answers("/readyz", 200)
+        assert (await gateway.delete()).status_code == 202
+
+
+async def test_no_more_wait_than_are_allowed_to(project: str) -> None:
+    environment = settings(f"127.0.0.1:{free_port()}", project, BOTDEL_GATEWAY_MAX_PENDING="3")
+    async with running(environment) as gateway:
+        answers = await asyncio.gather(*(gateway.delete() for _ in range(10)))
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(503), statuses.count(429)) == (3, 7)
+    assert {answer.headers["retry-after"] for answer in answers} == {"1", "5"}
+
+
+async def test_sigterm_lets_those_under_way_be_answered(project: str) -> None:
+    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+        await gateway.answers("/readyz", 200)
+        assert emulator.pid is not None
+        os.kill(emulator.pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(gateway.delete(f"{n:024x}")) for n in range(5)]
+        await pending(gateway, 5)
+        gateway.process.terminate()
+        await gateway.process.wait_for_line(lambda line: '"stopping"' in line, WITHIN)
+        os.kill(emulator.pid, signal.SIGCONT)
+        answers = await asyncio.gather(*waiting)
+        assert {answer.status_code for answer in answers} == {202}
+        assert await gateway.process.wait(WITHIN) == 0
+        with pytest.raises(httpx.ConnectError):
+            await gateway.delete()
+
+
+async def test_a_second_signal_ends_it_at_once(project: str) -> None:
+    environment = settings(f"127.0.0.1:{free_port()}", project)
+    environment["BOTDEL_GATEWAY_CONFIRM_SECONDS"] = "60"
+    async with running(environment) as gateway:
+        waiting = asyncio.create_task(gateway.delete())
+        await pending(gateway, 1)
+        gateway.process.terminate()
+        await gateway.process.wait_for_line(lambda line: '"stopping"' in line, WITHIN)
+        gateway.process.terminate()
+        assert await gateway.process.wait(5) == 128 + signal.SIGTERM
+        with pytest.raises(httpx.TransportError):
+            await waiting
+
+
+async def pending(gateway: Gateway, number: int) -> None:
+    """Return once so many events wait for Pub/Sub's word."""
+    gauge = f"botdel_gateway_pending {number}.0"
+    async with asyncio.timeout(WITHIN):
+        while gauge not in (await gateway.http.get("/metrics")).text:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GOOGLE_CLOUD_PROJECT", ""),
+        ("BOTDEL_GATEWAY_TOKENS", ""),
+        ("BOTDEL_GATEWAY_TOKENS", "short,a-token-that-is-long-enough"),
+        ("BOTDEL_GATEWAY_PORT", "70000"),
+        ("BOTDEL_TOPIC", "1-starts-with-a-digit"),
+    ],
+)
+async def test_a_wrong_setting_is_named_and_nothing_else_of_it(
+    project: str, variable: str, value: str
+) -> None:
+    environment = settings("127.0.0.1:1", project) | {variable: value}
+    async with gateway_process(environment) as process:
+        assert await process.wait(WITHIN) == 2
+    output = "\n".join(process.lines)
+    assert variable in output
+    assert "Traceback" not in output
+    assert TOKEN not in output
+
+
+async def test_a_port_that_is_taken_is_an_error(emulator: PubSubEmulator, project: str) -> None:
+    environment = settings(emulator.host, project, BOTDEL_GATEWAY_PORT=str(emulator.port))
+    async with gateway_process(environment) as process:
+        assert await process.wait(WITHIN) == 1
+    assert "Traceback" not in "\n".join(process.lines)
+    assert any("in use" in line for line in process.lines)

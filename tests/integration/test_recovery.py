@@ -1,0 +1,193 @@
+"""Recovery as a process of its own, on the real broker and database."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from pydantic import SecretStr
+
+from deletion.adapters.mongo import connect
+from deletion.events import ResumeRequested, decode
+from deletion.job import Status
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+from local.processes import ChildProcess, free_port
+from recovery.client import Exit, recover
+from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
+from recovery.sweep import Sweep
+from tests.integration.recovering import (
+    STALE_AFTER,
+    SWEEPS,
+    asked_for,
+    job,
+    pipeline_at,
+    recovering,
+    seed,
+)
+from tests.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, create_topology
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def pipeline(
+    emulator: PubSubEmulator,
+    mongo: EmbeddedMongo,
+    project: str,
+    database_name: str,
+    tmp_path: Path,
+) -> AsyncIterator[Pipeline]:
+    async with pipeline_at(emulator.host, mongo.uri, project, database_name, tmp_path) as pipeline:
+        await create_topology(pipeline)
+        yield pipeline
+
+
+async def test_it_asks_for_what_failed_or_went_silent_and_for_nothing_else(
+    pipeline: Pipeline,
+) -> None:
+    wanted = [job(Status.FAILED) for _ in range(5)]
+    wanted += [job(Status.IN_PROGRESS, silent=STALE_AFTER + HOUR) for _ in range(4)]
+    spent = [job(Status.FAILED, attempt=3), job(Status.IN_PROGRESS, attempt=3, silent=HOUR)]
+    others = [job(Status.COMPLETE, silent=HOUR), job(Status.EXHAUSTED, attempt=3, silent=HOUR)]
+    others += [job(Status.IN_PROGRESS), job(Status.IN_PROGRESS, attempt=3)]
+    ids = await seed(pipeline, wanted)
+    await seed(pipeline, spent + others)
+    untouched = {"_id": {"$nin": [ObjectId(one.id) for one in spent]}}
+    before = await pipeline.jobs.find(untouched).sort("_id").to_list()
+
+    async with recovering(pipeline) as recovery:
+        sweep = await recovery.ended(await recovery.started())
+        metrics = (await recovery.http.get("/metrics")).text
+        await recovery.process.wait_for_line(lambda line: '"sweep ended"' in line, WITHIN)
+
+    counts = {name: sweep[name] for name in ("status", "resumed", "exhausted", "skipped")}
+    assert counts == {"status": "complete", "resumed": 9, "exhausted": 2, "skipped": 0}
+    messages = await asked_for(pipeline, len(wanted))
+    requests = [decode(message.data).event for message in messages]
+    assert all(isinstance(request, ResumeRequested) for request in requests)
+    assert sorted(r.job_id for r in requests if isinstance(r, ResumeRequested)) == sorted(ids)
+    assert {message.attributes["service"] for message in messages} == {SERVICE}
+    bots = {decode(message.data).bot_id for message in messages}
+    assert bots == {one.bot_id for one in wanted}
+    assert await pipeline.jobs.find(untouched).sort("_id").to_list() == before
+    for one in spent:
+        stored = await pipeline.job_of(one.bot_id)
+        assert stored
+        assert (stored["status"], stored["live"]) == ("exhausted", True)
+    lines = [json.loads(line) for line in recovery.process.lines]
+    exhausted = {line["job_id"] for line in lines if line["event"] == "job exhausted"}
+    assert exhausted == {one.id for one in spent}
+    assert 'botdel_recovery_jobs_total{outcome="resumed"} 9.0' in metrics
+
+
+async def test_only_the_credential_opens_it(pipeline: Pipeline) -> None:
+    async with recovering(pipeline) as recovery:
+        for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
+            headers = {"Authorization": wrong}
+            assert (await recovery.http.post(SWEEPS, headers=headers)).status_code == 401
+            shown = await recovery.http.get(f"{SWEEPS}/{ObjectId()}", headers=headers)
+            assert shown.status_code == 401
+        assert (await recovery.http.get(f"{SWEEPS}/{ObjectId()}")).status_code == 404
+    assert await pipeline.client[pipeline.database][COLLECTION].count_documents({}) == 0
+
+
+async def test_of_two_processes_one_sweeps_and_both_answer_with_its_sweep(
+    pipeline: Pipeline,
+) -> None:
+    ids = await seed(pipeline, [job(Status.FAILED) for _ in range(200)])
+    async with recovering(pipeline) as one, recovering(pipeline) as other:
+        started = await asyncio.gather(*(r.started() for r in (one, other) * 5))
+        await one.ended(started[0])
+        assert await other.shown(started[0]) == await one.shown(started[0])
+    sweeps = await pipeline.client[pipeline.database][COLLECTION].find({}).to_list()
+    assert {str(sweep["_id"]) for sweep in sweeps} == set(started)
+    # A start that came after an end began another sweep, never one beside it.
+    spans = sorted(
+        (sweep["startedAt"], sweep["finishedAt"] or datetime.now(UTC)) for sweep in sweeps
+    )
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+    messages = await asked_for(pipeline, len(ids))
+    assert len({message.attributes["bot_id"] for message in messages}) == len(ids)
+
+
+async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_work(
+    pipeline: Pipeline,
+) -> None:
+    await seed(pipeline, [job(Status.FAILED)])
+    client = connect(pipeline.mongo_uri)
+    store = MongoSweepStore(client, pipeline.database)
+    await store.ensure_indexes()
+    died_at = datetime.now(UTC).replace(microsecond=0) - STALE_AFTER - HOUR
+    dead = Sweep.started(store.new_id(), died_at)
+    await store.start(dead, silent_since=died_at)
+    async with recovering(pipeline) as recovery:
+        sweep = await recovery.ended(await recovery.started())
+        given_up = await recovery.shown(dead.id)
+    client.close()
+    assert (sweep["status"], sweep["resumed"]) == ("complete", 1)
+    assert sweep["sweep_id"] != dead.id
+    assert given_up["status"] == "failed"
+    assert given_up["error"] == "given up: its process went silent"
+
+
+async def test_the_cron_job_succeeds_and_its_failures_each_have_their_exit_code(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await seed(pipeline, [job(Status.FAILED) for _ in range(3)])
+
+    async def cron(url: str, token: str = TOKEN) -> int:
+        return await recover(url, SecretStr(token), wait=True, timeout_seconds=WITHIN)
+
+    async with recovering(pipeline) as recovery:
+        assert await cron(recovery.url) == Exit.OK
+        assert "complete: resumed 3, exhausted 0, skipped 0" in capsys.readouterr().out
+        assert await cron(recovery.url, token="not-the-right-one") == Exit.REFUSED
+        assert await cron(recovery.url + "/elsewhere") == Exit.UNEXPECTED
+    assert await cron(recovery.url) == Exit.UNHEALTHY
+    assert await cron(f"http://127.0.0.1:{free_port()}") == Exit.UNHEALTHY
+    said = capsys.readouterr()
+    assert TOKEN not in said.out + said.err
+    assert "not-the-right-one" not in said.out + said.err
+
+
+async def test_the_command_of_the_cron_job_exits_with_the_clients_code(pipeline: Pipeline) -> None:
+    async def cron(url: str) -> int:
+        command = ("botdel.cli", "recover", "--url", url, "--wait", "--timeout", "60")
+        async with pipeline.process("cron", *command) as process:
+            return await process.wait(WITHIN)
+
+    async with recovering(pipeline) as recovery:
+        assert await cron(recovery.url) == Exit.OK
+    assert await cron(recovery.url) == Exit.UNHEALTHY
+
+
+async def test_a_terminated_process_exits_0(pipeline: Pipeline) -> None:
+    async with recovering(pipeline) as recovery:
+        await recovery.ended(await recovery.started())
+        recovery.process.terminate()
+        assert await recovery.process.wait(WITHIN) == 0
+
+
+@pytest.mark.parametrize("missing", ["BOTDEL_RECOVERY_TOKEN", "BOTDEL_MONGODB_URI"])
+async def test_it_does_not_start_without_a_setting_and_names_it(
+    pipeline: Pipeline, missing: str
+) -> None:
+    env = pipeline.env | {missing: ""}
+    async with ChildProcess("recovery", [sys.executable, "-m", "recovery"], env=env) as process:
+        assert await process.wait(WITHIN) == 1
+    assert missing in "\n".join(process.lines)
+
+
+async def test_a_taken_port_is_said_in_a_sentence(pipeline: Pipeline) -> None:
+    async with recovering(pipeline) as recovery:
+        pipeline.settings["BOTDEL_RECOVERY_PORT"] = recovery.url.rsplit(":", 1)[1]
+        async with pipeline.process("second", "recovery") as second:
+            assert await second.wait(WITHIN) == 1
+    assert second.lines[-1].startswith("recovery: ")
+    assert "in use" in second.lines[-1]

@@ -1,0 +1,154 @@
+"""Recovery while its broker or its database is away: at once, in time, and without a restart."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deletion.job import Status
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+from local.processes import free_port
+from recovery.sweeper import INTERRUPTED
+from tests.integration.recovering import GRACE, SWEEPS, Recovery, job, pipeline_at, recovering, seed
+from tests.pipeline import WITHIN, Pipeline, until
+
+AT_ONCE = 3.0
+"""Seconds; on an idle machine an answer takes milliseconds."""
+IN_TIME = 8.0
+"""Seconds; the process itself gives the database five."""
+
+
+@dataclass
+class World:
+    """A broker and a database of this test's own, to be stopped at will."""
+
+    emulator: PubSubEmulator
+    mongo: EmbeddedMongo
+    pipeline: Pipeline
+
+
+@pytest.fixture
+async def world(project: str, tmp_path: Path) -> AsyncIterator[World]:
+    """Neither is started yet."""
+    emulator = PubSubEmulator(free_port())
+    mongo = EmbeddedMongo(tmp_path / "mongodb", free_port())
+    async with pipeline_at(emulator.host, mongo.uri, project, "recovery", tmp_path) as pipeline:
+        yield World(emulator, mongo, pipeline)
+    await emulator.stop()
+    await mongo.stop()
+
+
+async def refused(recovery: Recovery) -> None:
+    """A start is answered in time, with a problem that says when to come back."""
+    begun = time.monotonic()
+    answer = await recovery.http.post(SWEEPS)
+    assert time.monotonic() - begun < IN_TIME
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
+    world: World,
+) -> None:
+    async with recovering(world.pipeline) as recovery:
+        assert (await recovery.http.get("/healthz")).text == "ok"
+        assert not await recovery.is_ready()
+        await refused(recovery)
+        await world.emulator.start()
+        await world.mongo.start()
+        await until(recovery.is_ready)
+        await seed(world.pipeline, [job(Status.FAILED)])
+        sweep = await recovery.ended(await recovery.started())
+        assert sweep["status"] == "complete"
+
+
+async def test_without_pubsub_a_start_is_answered_at_once_and_the_sweep_waits_for_it(
+    world: World,
+) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    await seed(world.pipeline, [job(Status.FAILED) for _ in range(10)])
+    async with recovering(world.pipeline) as recovery:
+        await until(recovery.is_ready)
+        await world.emulator.kill()
+        begun = time.monotonic()
+        first, second = await recovery.started(), await recovery.started()
+        assert time.monotonic() - begun < AT_ONCE
+        assert first == second
+        assert (await recovery.shown(first))["status"] == "running"
+        assert not await until_unready(recovery)
+        await world.emulator.start()
+        sweep = await recovery.ended(first)
+        assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
+        await until(recovery.is_ready)
+
+
+async def until_unready(recovery: Recovery) -> bool:
+    """Readiness is remembered for a second: wait until it tells of the outage."""
+
+    async def unready() -> bool:
+        return not await recovery.is_ready()
+
+    await until(unready)
+    return await recovery.is_ready()
+
+
+async def test_it_outlives_a_killed_database(world: World) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    await seed(world.pipeline, [job(Status.FAILED) for _ in range(3)])
+    async with recovering(world.pipeline) as recovery:
+        before = await recovery.ended(await recovery.started())
+        await world.mongo.kill()
+        await refused(recovery)
+        shown = await recovery.http.get(f"{SWEEPS}/{before['sweep_id']}")
+        assert shown.status_code == 503
+        assert not await until_unready(recovery)
+        await world.mongo.start()
+        await until(recovery.is_ready)
+        after = await recovery.ended(await recovery.started())
+        assert (after["status"], after["resumed"]) == ("complete", 3)
+        assert await recovery.shown(before["sweep_id"]) == before
+
+
+async def test_a_terminated_process_ends_its_sweep_as_interrupted_though_pubsub_hangs(
+    world: World,
+) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    await seed(world.pipeline, [job(Status.FAILED) for _ in range(10)])
+    async with recovering(world.pipeline) as recovery:
+        await until(recovery.is_ready)
+        assert world.emulator.pid
+        os.kill(world.emulator.pid, signal.SIGSTOP)
+        try:
+            sweep_id = await recovery.started()
+            begun = time.monotonic()
+            recovery.process.terminate()
+            assert await recovery.process.wait(WITHIN) == 0
+            assert time.monotonic() - begun < GRACE
+        finally:
+            os.kill(world.emulator.pid, signal.SIGCONT)
+    async with recovering(world.pipeline) as successor:
+        ended = await successor.shown(sweep_id)
+        assert (ended["status"], ended["error"]) == ("failed", INTERRUPTED)
+        sweep = await successor.ended(await successor.started())
+        assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
+
+
+async def test_a_terminated_process_exits_in_time_without_its_database(world: World) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    async with recovering(world.pipeline) as recovery:
+        await recovery.ended(await recovery.started())
+        await world.mongo.kill()
+        await refused(recovery)
+        begun = time.monotonic()
+        recovery.process.terminate()
+        assert await recovery.process.wait(WITHIN) == 0
+        assert time.monotonic() - begun < GRACE

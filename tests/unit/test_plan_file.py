@@ -1,0 +1,202 @@
+"""A plan file is read as it is meant, or refused with line, field and what was expected."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deletion.adapters.mongo_step import MongoStep
+from deletion.adapters.plan_file import PlanFile, read_plan
+from deletion.errors import PlanError
+
+GOOD = """\
+service: conversations
+steps:
+  - name: messages
+    mongo:
+      database: chat
+      collection: messages
+      field: bot_id
+  - name: drafts
+    mongo:
+      database: chat
+      collection: drafts.v2
+      field: bot.id
+      field_type: string
+      batch_size: 50
+      uri: ${CHAT_URI}
+"""
+URI = "mongodb://reader:hunter22@chat.example/"
+ENVIRONMENT = {"CHAT_URI": URI}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "plan.yaml"
+
+
+def read(path: Path, text: str, environ: Mapping[str, str] = ENVIRONMENT) -> PlanFile:
+    path.write_text(text, encoding="utf-8")
+    return read_plan(path, environ)
+
+
+def refused(path: Path, text: str, environ: Mapping[str, str] = ENVIRONMENT) -> str:
+    """What the refusal says, without the name of the file."""
+    with pytest.raises(PlanError) as caught:
+        read(path, text, environ)
+    assert str(caught.value).startswith(str(path))
+    return str(caught.value).replace(str(path), "")
+
+
+def clients(asked: list[str | None]) -> Any:
+    """Stands for `Clients.get`: notes each URI, answers with something to index."""
+
+    class Named(dict[str, Any]):
+        def __missing__(self, name: str) -> "Named":
+            self[name] = Named()
+            return self[name]  # type: ignore[no-any-return]
+
+    def get(uri: str | None) -> Named:
+        asked.append(uri)
+        return Named()
+
+    return get
+
+
+def test_a_good_file_becomes_a_plan(path: Path) -> None:
+    asked: list[str | None] = []
+    plan = read(path, GOOD).build(clients(asked))
+    first, second = plan.steps
+    assert isinstance(first, MongoStep)
+    assert isinstance(second, MongoStep)
+    assert plan.service == "conversations"
+    assert (first.name, first.field, first.field_type, first.batch_size) == (
+        "messages",
+        "bot_id",
+        "objectid",
+        1000,
+    )
+    assert (second.name, second.field, second.field_type, second.batch_size) == (
+        "drafts",
+        "bot.id",
+        "string",
+        50,
+    )
+    assert asked == [None, URI], "the default database, and one of the step's own"
+
+
+def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:
+    text = GOOD.replace("database: chat", "database: chat-${STAGE}")
+    assert read(path, text, {**ENVIRONMENT, "STAGE": "eu"}).steps[0].mongo.database == "chat-eu"
+
+
+def test_what_a_variable_holds_is_not_expanded_again(path: Path) -> None:
+    said = refused(path, GOOD, {"CHAT_URI": "${OTHER}", "OTHER": URI})
+    assert "steps.1.mongo.uri" in said
+
+
+FAULTS = [
+    ("service: conversations\n", "", ":1: service: expected, but it is missing"),
+    ("service: conversations", "service: Chat", ":1: service: String should match pattern"),
+    ("service: conversations", "service: dead-letter", ":1: service: expected a name like"),
+    ("service: conversations", "service: [chat]", ":1: service: Input should be a valid string"),
+    ("name: messages", "name: drafts", ":2: steps: expected unique names, found 'drafts'"),
+    ("name: messages", "name: 'a b'", ":3: steps.0.name: String should match pattern"),
+    ("      field: bot_id\n", "", ":4: steps.0.mongo.field: expected, but it is missing"),
+    ("field: bot_id", "feild: bot_id", ":7: steps.0.mongo.feild: not a known field"),
+    (
+        "    mongo:\n      database: chat\n      collection: messages",
+        "    redis:\n      database: chat\n      collection: messages",
+        ":4: steps.0.redis: not a known field",
+    ),
+    ("field_type: string", "field_type: number", ":13: steps.1.mongo.field_type: Input should be"),
+    ("batch_size: 50", "batch_size: 0", ":14: steps.1.mongo.batch_size: Input should be greater"),
+    ("batch_size: 50", "batch_size: 100001", ":14: steps.1.mongo.batch_size: Input should be less"),
+    (
+        "batch_size: 50",
+        "batch_size: '50'",
+        ":14: steps.1.mongo.batch_size: Input should be a valid",
+    ),
+    ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
+    ("database: chat", "database: ${NO}", ":5: steps.0.mongo.database: String should match"),
+    (
+        "uri: ${CHAT_URI}",
+        "uri: ${NO}",
+        ":15: steps.1.mongo.uri: the environment variable NO is not",
+    ),
+    (
+        "uri: ${CHAT_URI}",
+        "uri: http://x",
+        ":15: steps.1.mongo.uri: expected a URI that begins with",
+    ),
+    ("uri: ${CHAT_URI}", "uri: ''", ":15: steps.1.mongo.uri: expected a URI that begins with"),
+    ("service: conversations", "service: conversations\nextra: 1", ":2: extra: not a known field"),
+    ("service: conversations", "service: [", ":3: not valid YAML"),
+    ("service: conversations", "service: a\nservice: b", ":2: not valid YAML: found duplicate key"),
+    ("service: conversations", "service: \a", ": not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"), FAULTS, ids=[after for _, after, _ in FAULTS]
+)
+def test_a_fault_is_named_with_line_field_and_what_was_expected(
+    path: Path, before: str, after: str, fault: str
+) -> None:
+    assert before in GOOD
+    assert fault in refused(path, GOOD.replace(before, after, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", ":1: file: expected fields, each with its value"),
+        ("- messages\n", ":1: file: expected fields, each with its value"),
+        ("service: chat\nsteps: 3\n", ":2: steps: expected a list"),
+        ("service: chat\nsteps: []\n", ":2: steps: expected at least one"),
+        ("service: chat\nsteps:\n  - messages\n", ":3: steps.0: expected fields"),
+    ],
+)
+def test_a_file_of_the_wrong_form_is_refused(path: Path, text: str, fault: str) -> None:
+    assert fault in refused(path, text)
+
+
+def test_every_fault_gets_a_line_of_its_own(path: Path) -> None:
+    text = GOOD.replace("field: bot_id", "feild: bot_id").replace("batch_size: 50", "batch_size: 0")
+    said = refused(path, text).splitlines()
+    assert [line.split(":")[1] for line in said] == ["4", "7", "14"]
+
+
+def test_an_empty_variable_never_means_the_default_database(path: Path) -> None:
+    assert "steps.1.mongo.uri" in refused(path, GOOD, {"CHAT_URI": ""})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "uri: http://reader:hunter22@chat.example/",
+        "uri: [mongodb://reader:hunter22@chat.example/]",
+        "uri: mongodb://reader:hunter22@chat.example/\n      uri: mongodb://reader:hunter22@x/",
+        "uri: ${CHAT_URI}\n      extra: mongodb://reader:hunter22@x/",
+        "batch_size: mongodb://reader:hunter22@x/",
+        "uri: mongodb://reader:hunter22@x/ : [",
+    ],
+)
+def test_no_message_repeats_a_secret(path: Path, fault: str) -> None:
+    assert "hunter22" not in refused(path, GOOD.replace("uri: ${CHAT_URI}", fault))
+
+
+def test_a_plan_does_not_print_its_secrets(path: Path) -> None:
+    assert "hunter22" not in repr(read(path, GOOD))
+
+
+def test_a_file_that_is_not_there_is_named(path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_plan(path)
+
+
+def test_a_file_that_is_not_text_is_refused(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\x00service")
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_plan(path)
