@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.run import exit_code, run
+from botdel.run import exit_code, run, serve
 from deletion.errors import BotDeletionError
 
 app = typer.Typer(
@@ -42,18 +42,18 @@ def gateway(host: Host = None, port: Port = None) -> None:
     """Answer HTTP DELETE by publishing events. Owns no data."""
     from deletion.adapters.logs import configure
     from deletion.adapters.settings import load
-    from gateway.main import run as serve
+    from gateway.main import run as work
     from gateway.settings import GatewaySettings
 
     settings = load(GatewaySettings, gateway_host=host, gateway_port=port)
     configure(settings.log_format)
-    run(serve(settings))
+    serve(work(settings))
 
 
 @app.command()
 def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
     """Record the events of one service as jobs, and run them."""
-    from consumers.main import run as consume
+    from consumers.main import run as work
     from consumers.settings import ConsumerSettings
     from deletion.adapters.logs import configure
     from deletion.adapters.plan_file import read_plan
@@ -62,7 +62,7 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
     settings = load(ConsumerSettings, consumer_host=host, consumer_port=port)
     plan_file = read_plan(plan)
     configure(settings.log_format)
-    run(consume(settings, plan_file))
+    serve(work(settings, plan_file))
 
 
 @app.command()
@@ -70,12 +70,12 @@ def recovery(host: Host = None, port: Port = None) -> None:
     """Serve the private endpoint that starts sweeps."""
     from deletion.adapters.logs import configure
     from deletion.adapters.settings import load
-    from recovery.main import run as serve
+    from recovery.main import run as work
     from recovery.settings import RecoverySettings
 
     settings = load(RecoverySettings, recovery_host=host, recovery_port=port)
     configure(settings.log_format)
-    run(serve(settings))
+    serve(work(settings))
 
 
 @app.command()

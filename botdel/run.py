@@ -1,8 +1,11 @@
 """Running a command: one event loop, and errors as a sentence and an exit code."""
 
 import asyncio
+import logging
+import os
+import sys
 from collections.abc import Coroutine
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import uvloop
 
@@ -18,6 +21,18 @@ def run(work: Coroutine[None, None, T]) -> T:
     """Run `work` to its end on the fast event loop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def serve(work: Coroutine[None, None, None]) -> NoReturn:
+    """Run a long-running process to its clean end, and leave at once.
+
+    A database call that hangs in a thread would hold the interpreter's own exit for as long as
+    the call may take, and so beyond the grace period.
+    """
+    run(work)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def exit_code(error: BotDeletionError) -> int:

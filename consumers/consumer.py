@@ -56,21 +56,18 @@ class Consumer:
 
         Raises `TopologyMissing` where nothing can put the subscription back.
         """
-        closing = asyncio.create_task(self._close_slots(stopping))
+        winding_up = asyncio.create_task(self._wind_up(stopping, grace))
         try:
             while room := await self._slots.reserve(PULL_LIMIT):
                 deliveries = await self._pull(room)
                 self._slots.release(room - len(deliveries))
-                if deliveries:
-                    self._start(self._handle(deliveries, stopping))
+                if deliveries and stopping.is_set():
+                    await self._hand_back(deliveries)
+                elif deliveries:
+                    self._start(self._handle(deliveries))
         finally:
             stopping.set()
-            await closing
-            await self._wind_up(grace)
-
-    async def _close_slots(self, stopping: asyncio.Event) -> None:
-        await stopping.wait()
-        self._slots.close()
+            await winding_up
 
     async def _pull(self, room: int) -> list[Delivery]:
         """After a problem, nothing is pulled before the database answers again."""
@@ -88,13 +85,15 @@ class Consumer:
             self.problem = None
         return deliveries
 
-    async def _handle(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
+    async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """What the last pull brought is another process's work."""
+        await self._intake.hand_back(deliveries)
+        self._slots.release(len(deliveries))
+
+    async def _handle(self, deliveries: Sequence[Delivery]) -> None:
         """Take a group in; start what is to be run, free the places of the rest."""
         idle = len(deliveries)
         try:
-            if stopping.is_set():
-                await self._intake.hand_back(deliveries)
-                return
             taken = await self._intake.take(deliveries)
             if not all(t.done for t in taken):
                 self._unproven, self.problem = True, "events had to be handed back"
@@ -133,8 +132,13 @@ class Consumer:
         if not task.cancelled() and (error := task.exception()):
             log.error("work broke off: its jobs will be stale", exc_info=error)
 
-    async def _wind_up(self, grace: float) -> None:
-        """Half the grace for runs to stop between two batches, then they are cut short."""
+    async def _wind_up(self, stopping: asyncio.Event, grace: float) -> None:
+        """Once stopping: half the grace for runs to end between two batches, then cut them short.
+
+        Beside the last pull, which must not be cancelled and takes its few seconds.
+        """
+        await stopping.wait()
+        self._slots.close()
         for share in (grace / 2, grace / 4):
             over = asyncio.create_task(self._clock.sleep(share))
             while self._working and not over.done():

@@ -11,7 +11,7 @@ BotDeletionError
 │   ├── StoreUnavailable    the database does not answer
 │   └── BusUnavailable      Pub/Sub does not answer, or not in time
 │       └── BusOverloaded   too much is unconfirmed already: come back later
-├── TopologyMissing         a topic or subscription does not exist: `botdel topology apply`
+├── TopologyMissing         a topic or subscription is not there, or not for this identity
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── LeaseLost               another run owns the job by now: stop at once
 ├── LeftOvers               everything ran, yet data of the bot is still there
@@ -72,7 +72,8 @@ class BusOverloaded(BusUnavailable):
 
 
 class TopologyMissing(BotDeletionError):
-    """A topic or subscription does not exist; `botdel topology apply` creates it."""
+    """A topic or subscription does not exist (`botdel topology apply` creates it), or this
+    identity may not use it; the message says which."""
 
 
 class TransitionError(BotDeletionError):

@@ -84,5 +84,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except gcp.NotFound as error:
         raise TopologyMissing(f"{what} does not exist: run `botdel topology apply`") from error
+    except (gcp.Forbidden, gcp.Unauthorized) as error:
+        raise TopologyMissing(f"{what} may not be used by this identity: grant it") from error
     except (gcp.RetryError, gcp.ServerError, gcp.TooManyRequests, gcp.Cancelled) as error:
         raise BusUnavailable(f"Pub/Sub, {what}: {type(error).__name__}") from error

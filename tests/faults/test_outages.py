@@ -1,5 +1,7 @@
 """Broker and database go away and come back: the same processes go on."""
 
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
+from deletion.adapters.pubsub_subscription import PULL_SECONDS
 from local.database import EmbeddedMongo
 from local.emulator import PubSubEmulator
 from tests.pipeline import (
@@ -118,6 +121,30 @@ async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it
         await own_mongo.restart()
         await until(lambda: _all_complete(fragile, bots))
         assert consumer.running
+
+
+async def test_a_database_that_hangs_does_not_hold_a_terminated_consumer_beyond_its_grace(
+    fragile: Pipeline, own_mongo: EmbeddedMongo
+) -> None:
+    fragile.batch_size = 5
+    fragile.settings["BOTDEL_SHUTDOWN_GRACE_SECONDS"] = "4"
+    (bot,) = await fragile.fill(600)
+    async with fragile.consumer() as consumer:
+        await listening(consumer)
+        await publish(fragile, request_placed(bot))
+
+        async def under_way() -> bool:
+            job = await fragile.job_of(bot)
+            return bool(job and job["steps"][0]["deleted"])
+
+        await until(under_way)
+        assert own_mongo.pid
+        os.kill(own_mongo.pid, signal.SIGSTOP)
+        try:
+            consumer.terminate()
+            assert await consumer.wait(within=4 + PULL_SECONDS) == 0
+        finally:
+            os.kill(own_mongo.pid, signal.SIGCONT)
 
 
 async def _complete(pipeline: Pipeline, bot: str) -> bool:

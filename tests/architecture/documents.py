@@ -1,0 +1,25 @@
+"""The documentation, read as a reader sees it."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+
+
+def table(document: Path, *columns: str) -> list[dict[str, str]]:
+    """The rows of the only table whose header begins with `columns`, without its backquotes."""
+    lines = iter(document.read_text(encoding="utf-8").splitlines())
+    header = next(cells for cells in map(_cells, lines) if cells[: len(columns)] == list(columns))
+    assert set("".join(_cells(next(lines)))) == {"-"}
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append(dict(zip(header, _cells(line), strict=True)))
+    assert rows, f"the table {columns} of {document.name} is empty"
+    return rows
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
