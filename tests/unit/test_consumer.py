@@ -123,8 +123,8 @@ def logs() -> Iterator[list[EventDict]]:
 async def world() -> AsyncIterator[World]:
     world = World()
     yield world
-    world.stopping.set()
     if world.consuming:
+        world.consuming.cancel()
         await asyncio.gather(world.consuming, return_exceptions=True)
 
 
