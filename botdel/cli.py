@@ -157,7 +157,7 @@ def main() -> None:
     """The console script: an error of this project's own is a sentence and an exit code."""
     try:
         app()
-    except BotDeletionError as error:
+    except (BotDeletionError, OSError) as error:
         print(f"botdel: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
 

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from datetime import datetime
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Column, Table
 
 from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
+from deletion.adapters.mongo_job_document import to_document
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
@@ -61,7 +61,7 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
 async def retry(job_id: str, *, as_json: bool) -> None:
     """Ask for the resumption of one job. Raises `TransitionError` when it runs or has ended."""
     async with _store() as (store, settings):
-        pubsub, clock = PubSub(), SystemClock()
+        pubsub, clock = PubSub(settings.emulator), SystemClock()
         try:
             publisher = GroupingPublisher(pubsub.publisher(), settings.names.topic)
             job = await send_on(await _get(store, job_id), store, publisher, clock, settings.lease)
@@ -93,9 +93,9 @@ async def send_on(
 
 
 def as_dict(job: Job) -> dict[str, object]:
-    """The job for machines: ids as hex, times as RFC 3339, and the names of the collection."""
-    renamed = {_camel(name): _plain(value) for name, value in asdict(job).items()}
-    return {"_id": renamed.pop("id"), **renamed, "live": job.live}
+    """The job for machines: the stored document, ids as hex, times as RFC 3339."""
+    shown: dict[str, object] = json.loads(json.dumps(to_document(job), default=_plain))
+    return shown
 
 
 @asynccontextmanager
@@ -167,16 +167,5 @@ def _describe(job: Job, policy: LeasePolicy) -> None:
     out.print(steps)
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {_camel(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 
 import uvloop
 
-from deletion.errors import BotDeletionError, ConfigurationError
+from deletion.errors import ConfigurationError
 
 T = TypeVar("T")
 FAILED = 1
@@ -35,6 +35,6 @@ def serve(work: Coroutine[None, None, None]) -> NoReturn:
     os._exit(0)
 
 
-def exit_code(error: BotDeletionError) -> int:
+def exit_code(error: Exception) -> int:
     """What a command that ends on `error` exits with."""
     return MISUSED if isinstance(error, ConfigurationError) else FAILED

@@ -17,7 +17,10 @@ from deletion.plan import Provisioned
 async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
     out = Console()
-    pubsub, clients = PubSub(), mongo.Clients(settings.mongodb_uri.get_secret_value())
+    pubsub, clients = (
+        PubSub(settings.emulator),
+        mongo.Clients(settings.mongodb_uri.get_secret_value()),
+    )
     try:
         topology = Topology(
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from consumers.intake import Intake
+from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
 from consumers.slots import Slots
 from deletion.bus import Delivery, Publisher, Subscription
@@ -20,6 +20,7 @@ PULL_LIMIT = 100
 INTERRUPTED = "interrupted"
 PAUSE_SECONDS = 1.0
 """Between two tries while Pub/Sub or the database does not answer."""
+MAX_PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class Consumer:
         self._metrics = metrics
         self._working: set[asyncio.Task[None]] = set()
         self._unproven = True  # the database is to answer before the next pull
+        self._failures = 0  # groups in a row that it could not take, though it answered
         self.problem: str | None = "not started"
 
     async def consume(self, stopping: asyncio.Event, grace: float) -> None:
@@ -73,6 +75,7 @@ class Consumer:
         """After a problem, nothing is pulled before the database answers again."""
         try:
             if self._unproven:
+                await self._clock.sleep(self._pause())
                 await self._store.ping()
                 self._unproven = False
             deliveries = await self._subscription.pull(room)
@@ -85,6 +88,10 @@ class Consumer:
             self.problem = None
         return deliveries
 
+    def _pause(self) -> float:
+        """A database that answers and takes nothing must not wear out the deliveries."""
+        return min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * 2**self._failures) if self._failures else 0
+
     async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """What the last pull brought is another process's work."""
         await self._intake.hand_back(deliveries)
@@ -95,13 +102,16 @@ class Consumer:
         idle = len(deliveries)
         try:
             taken = await self._intake.take(deliveries)
-            if not all(t.done for t in taken):
+            if any(t.outcome is Outcome.RETURNED for t in taken):
                 self._unproven, self.problem = True, "events had to be handed back"
+                self._failures += 1
+            else:
+                self._failures = 0
             for job in (t.job for t in taken if t.job):
                 self._start(self._run(job))
                 idle -= 1
             for t in taken:
-                self._metrics.took("run" if t.job else "known" if t.done else "returned")
+                self._metrics.took(t.outcome)
         finally:
             self._slots.release(idle)
 

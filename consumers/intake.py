@@ -4,10 +4,13 @@ The order is the guarantee: a message is acked after its job is recorded or clai
 before, so that a crash between any two steps leaves either the message or the job.
 """
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import chain
 
 import structlog
 
@@ -31,12 +34,24 @@ a redelivery would take them for running. With one call more it is less than the
 log = structlog.get_logger(__name__)
 
 
+class Outcome(StrEnum):
+    """What became of one delivery."""
+
+    RUN = "run"  # acked; its job is this process's to run
+    KNOWN = "known"  # acked; there is nothing to do here
+    REFUSED = "refused"  # nacked; it can never be handled
+    RETURNED = "returned"  # nacked; the database could not take it now
+
+
+ACKED = (Outcome.RUN, Outcome.KNOWN)
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one delivery: `job` is to be run here; not `done` goes back (nack)."""
+    """One delivery and its outcome; `job` is there to be run, with `Outcome.RUN` alone."""
 
     delivery: Delivery
-    done: bool = True
+    outcome: Outcome
     job: Job | None = None
 
 
@@ -65,44 +80,54 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Record what arrived together in one bulk insert, and settle each by its own outcome."""
-        taken: list[Taken] = []
         placed: list[tuple[Delivery, Job]] = []
+        works: list[Awaitable[list[Taken]]] = []
         for delivery in deliveries:
             try:
                 subject = decode(delivery.message.data)
-            except UnknownEventType as error:
-                taken.append(await self._keep(delivery, error))
+            except UnknownEventType as unknown:
+                works.append(self._or_back([delivery], self._keep(delivery, unknown)))
             except EventError as error:
-                log.error("event refused", message_id=delivery.message_id, reason=str(error))
-                taken.append(Taken(delivery, done=False))
+                works.append(self._refuse(delivery, error))
             else:
                 match subject.event:
                     case RequestPlaced() as event:
                         placed.append((delivery, self._job(subject, event)))
                     case ResumeRequested() as request:
-                        taken.append(await self._resume(delivery, request))
-        taken += await self._record(placed)
+                        works.append(self._or_back([delivery], self._resume(delivery, request)))
+        if placed:
+            works.append(self._or_back([delivery for delivery, _ in placed], self._record(placed)))
+        taken = list(chain.from_iterable(await asyncio.gather(*works)))
         await self._settle(taken)
         return taken
 
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """Nack what was pulled but is not recorded."""
-        await self._settle([Taken(delivery, done=False) for delivery in deliveries])
+        await self._settle([Taken(delivery, Outcome.RETURNED) for delivery in deliveries])
+
+    async def _or_back(
+        self, deliveries: Sequence[Delivery], work: Awaitable[list[Taken]]
+    ) -> list[Taken]:
+        """The outcome of `work`; when it fails, whatever the reason, the deliveries go back."""
+        try:
+            return await work
+        except StoreUnavailable as error:
+            log.warning("events handed back", count=len(deliveries), reason=str(error))
+        except Exception:
+            log.exception("events handed back", count=len(deliveries))
+        return [Taken(delivery, Outcome.RETURNED) for delivery in deliveries]
 
     async def _record(self, placed: Sequence[tuple[Delivery, Job]]) -> list[Taken]:
-        if not placed:
-            return []
-        try:
-            recorded = await self._recorded([job for _, job in placed])
-        except StoreUnavailable as error:
-            log.warning("events handed back", count=len(placed), reason=str(error))
-            return [Taken(delivery, done=False) for delivery, _ in placed]
-        return [
-            Taken(delivery, job=outcome.job)
-            if outcome.is_new
-            else await self._take_over(delivery, outcome.job)
-            for (delivery, _), outcome in zip(placed, recorded, strict=True)
-        ]
+        """Each by itself from here on: what is new is this process's to run, come what may."""
+        recorded = await self._recorded([job for _, job in placed])
+        new: list[Taken] = []
+        known: list[Awaitable[list[Taken]]] = []
+        for (delivery, _), found in zip(placed, recorded, strict=True):
+            if found.is_new:
+                new.append(Taken(delivery, Outcome.RUN, found.job))
+            else:
+                known.append(self._or_back([delivery], self._take_over(delivery, found.job)))
+        return new + list(chain.from_iterable(await asyncio.gather(*known)))
 
     async def _recorded(self, jobs: Sequence[Job]) -> list[Recorded]:
         latest = self._clock.now() + RECORD_WITHIN
@@ -113,49 +138,51 @@ class Intake:
 
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
-    async def _resume(self, delivery: Delivery, request: ResumeRequested) -> Taken:
+    async def _refuse(self, delivery: Delivery, error: EventError) -> list[Taken]:
+        log.error("event refused", message_id=delivery.message_id, reason=str(error))
+        return [Taken(delivery, Outcome.REFUSED)]
+
+    async def _keep(self, delivery: Delivery, unknown: UnknownEventType) -> list[Taken]:
+        log.warning("event kept", message_id=delivery.message_id, reason=str(unknown))
+        await self._archive.keep(self._service, delivery)
+        return [Taken(delivery, Outcome.KNOWN)]
+
+    async def _resume(self, delivery: Delivery, request: ResumeRequested) -> list[Taken]:
         if request.service != self._service:  # the emulator ignores filters
-            return Taken(delivery)
-        try:
-            job = await self._store.get(request.job_id)
-        except StoreUnavailable:
-            return Taken(delivery, done=False)
+            return [Taken(delivery, Outcome.KNOWN)]
+        job = await self._store.get(request.job_id)
         if job is None or job.service != self._service:
             log.warning("no such job", job_id=request.job_id)
-            return Taken(delivery)
+            return [Taken(delivery, Outcome.KNOWN)]
         return await self._take_over(delivery, job)
 
-    async def _take_over(self, delivery: Delivery, job: Job) -> Taken:
+    async def _take_over(self, delivery: Delivery, job: Job) -> list[Taken]:
         """Claim a job that failed or went silent; leave alone one that runs or has ended."""
         now = self._clock.now()
+        if not self._is_claimable(job, now):
+            return [Taken(delivery, Outcome.KNOWN)]
+        try:
+            claimed = await self._store.apply(job.claim(self._claim_name(), now, self._policy))
+        except LeaseLost:  # somebody else was faster
+            return [Taken(delivery, Outcome.KNOWN)]
+        return [Taken(delivery, Outcome.RUN, claimed)]
+
+    def _is_claimable(self, job: Job, now: datetime) -> bool:
+        if job.status is Status.EXHAUSTED:
+            log.error("job is exhausted: botdel jobs retry", job_id=job.id)
+            return False
         if not job.is_resumable(now, self._policy):
-            if job.status is Status.EXHAUSTED:
-                log.error("job is exhausted: botdel jobs retry", job_id=job.id)
-            return Taken(delivery)
+            return False
         if job.is_spent(self._policy):
             log.error("attempts are spent: recovery will end the job", job_id=job.id)
-            return Taken(delivery)
-        try:
-            change = job.claim(self._claim_name(), now, self._policy)
-            return Taken(delivery, job=await self._store.apply(change))
-        except LeaseLost:  # somebody else was faster
-            return Taken(delivery)
-        except StoreUnavailable:
-            return Taken(delivery, done=False)
-
-    async def _keep(self, delivery: Delivery, unknown: UnknownEventType) -> Taken:
-        log.warning("event kept", message_id=delivery.message_id, reason=str(unknown))
-        try:
-            await self._archive.keep(self._service, delivery)
-        except StoreUnavailable:
-            return Taken(delivery, done=False)
-        return Taken(delivery)
+            return False
+        return True
 
     async def _settle(self, taken: Sequence[Taken]) -> None:
         """Whatever becomes of an ack, what was recorded is to be run: a repeat is known."""
         try:
-            await self._subscription.ack([t.delivery for t in taken if t.done])
-            await self._subscription.nack([t.delivery for t in taken if not t.done])
+            await self._subscription.ack([t.delivery for t in taken if t.outcome in ACKED])
+            await self._subscription.nack([t.delivery for t in taken if t.outcome not in ACKED])
         except Exception:
             log.exception("acks lost", count=len(taken))
 

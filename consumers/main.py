@@ -64,7 +64,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     """The real parts, with what they need in place; closed at the end."""
     clock = SystemClock()
     clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
-    pubsub = PubSub()
+    pubsub = PubSub(settings.emulator)
     try:
         store = MongoJobStore(clients.get(), settings.mongodb_database)
         await Retry(clock).call(store.ensure_indexes)

@@ -23,7 +23,7 @@ class Metrics:
         self.running = Gauge("botdel_consumer_running", "Jobs running now", registry=self.registry)
 
     def took(self, outcome: str) -> None:
-        """One delivery was `run`, `known` (nothing to do) or `returned`."""
+        """One delivery was taken in, with that `consumers.intake.Outcome`."""
         self._messages.labels(outcome).inc()
 
     def ended(self, outcome: str) -> None:

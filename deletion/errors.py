@@ -14,6 +14,7 @@ BotDeletionError
 ├── TopologyMissing         a topic or subscription is not there, or not for this identity
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── LeaseLost               another run owns the job by now: stop at once
+├── SharedDocument          data would be deleted that is not the bot's alone
 ├── LeftOvers               everything ran, yet data of the bot is still there
 └── Interrupted             the process was asked to stop: hand the job over
 """
@@ -82,6 +83,10 @@ class TransitionError(BotDeletionError):
 
 class LeaseLost(BotDeletionError):
     """Another run owns the job by now: this one stops before its next destructive call."""
+
+
+class SharedDocument(BotDeletionError):
+    """A document belongs to more than this bot: whoever owns the data has to part them first."""
 
 
 class LeftOvers(BotDeletionError):

@@ -75,11 +75,13 @@ class Rule:
 _HOLDER = ("status", "attempt", "claimed_by")
 _OUTSIDER = (*_HOLDER, "last_modified_at")
 """An outsider also guards the heartbeat it read: a run that still beats is not robbed."""
+_UNJOINED = (*_HOLDER, "placed_at")
+"""A newer request may join a live job by moving `placed_at`: then it is not complete yet."""
 
 RULES: dict[str, Rule] = {
     "claim": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.IN_PROGRESS, _OUTSIDER),
     "checkpoint": Rule(frozenset({Status.IN_PROGRESS}), Status.IN_PROGRESS, _HOLDER),
-    "complete": Rule(frozenset({Status.IN_PROGRESS}), Status.COMPLETE, _HOLDER),
+    "complete": Rule(frozenset({Status.IN_PROGRESS}), Status.COMPLETE, _UNJOINED),
     "fail": Rule(frozenset({Status.IN_PROGRESS}), Status.FAILED, _HOLDER),
     "exhaust": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.EXHAUSTED, _OUTSIDER),
     "reopen": Rule(frozenset({Status.EXHAUSTED}), Status.FAILED, _OUTSIDER),
@@ -97,7 +99,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds."""
+    """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds.
+
+    `placed_at` is the time of the latest request it stands for: what was written before it is
+    deleted once the job is complete.
+    """
 
     id: str
     service: str

@@ -31,13 +31,30 @@ class Lease:
         """Record progress; without any it is a heartbeat."""
         await self._write(lambda job: job.checkpoint(self._clock.now(), *steps))
 
-    def note(self, *steps: StepProgress) -> None:
+    async def note(self, *steps: StepProgress) -> None:
         """Progress that may wait for the next write: losing it costs nothing but a look."""
-        self.job = replace(self.job, steps=merged(self.job.steps, steps))
+        async with self._writing:
+            self.job = replace(self.job, steps=merged(self.job.steps, steps))
 
-    async def complete(self) -> None:
-        """End the job: everything is gone."""
-        await self._write(lambda job: job.complete(self._clock.now()))
+    async def complete(self) -> bool:
+        """End the job: everything is gone. False when a newer request has joined it since:
+        then look once more before trying again.
+        """
+        try:
+            await self._write(lambda job: job.complete(self._clock.now()))
+        except LeaseLost:
+            if not await self._was_joined():
+                raise
+            return False
+        return True
+
+    async def _was_joined(self) -> bool:
+        stored = await self._retry.call(lambda: self._store.get(self.job.id), give_up=self._stale)
+        if stored is None or stored.status is not self.job.status:
+            return False
+        joined = stored.fence == self.job.fence and stored.placed_at != self.job.placed_at
+        self.job = replace(self.job, placed_at=stored.placed_at)
+        return joined
 
     async def fail(self, error: BaseException, *, interrupted: bool = False) -> None:
         """End the run with its reason, and the job's attempt back if it was interrupted."""

@@ -48,13 +48,17 @@ class JobStore(Protocol):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         """Insert all at once, all of one service; one outcome for each, in order.
 
-        A duplicate answers with the job that stands in its place. Repeating a call whose
+        A duplicate answers with the job that stands in its place. A live job of the same bot
+        is joined: its `placed_at` moves to the newer request's, and by that it cannot
+        complete before it has looked for that request's data as well. Repeating a call whose
         answer was lost is safe: a job that is found stored under its own id is new,
         unless another claim has taken it up since.
         """
 
     async def apply(self, change: Change) -> Job:
         """Write `change.after`, if the guarded fields still are as in `change.before`.
+
+        All but `placed_at`, which only `record` moves.
 
         Atomic. Raises `LeaseLost` otherwise. Repeating a change that was written answers
         as it did the first time.

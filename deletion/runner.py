@@ -67,7 +67,9 @@ class Runner:
     async def _end(self, lease: Lease) -> None:
         try:
             await self._keeping_alive(lease)
-            await lease.complete()
+            while not await lease.complete():
+                log.info("a newer request joined: looking again", job_id=lease.job.id)
+                await self._keeping_alive(lease)
         except LeaseLost:
             raise
         except (Interrupted, asyncio.CancelledError) as error:
@@ -98,7 +100,7 @@ class Runner:
             if not left:
                 return
             log.warning("left overs", job_id=lease.job.id, steps=[step.name for step in left])
-            lease.note(*(self._again(lease.job.progress(step.name)) for step in left))
+            await lease.note(*(self._again(lease.job.progress(step.name)) for step in left))
         names = ", ".join(step.name for step in left)
         raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
 
@@ -112,7 +114,7 @@ class Runner:
                         progress = self._advanced(progress, batch)
                         await lease.checkpoint(progress)
                         attempt.retry_state.attempt_number = 1  # progress earns new patience
-        lease.note(replace(progress, status=StepStatus.COMPLETE))
+        await lease.note(replace(progress, status=StepStatus.COMPLETE))
 
     async def _next(self, batches: AsyncGenerator[Batch, None], lease: Lease) -> Batch | None:
         if self._stopping.is_set():

@@ -9,8 +9,8 @@ from deletion.adapters.process import serving, stop_on_signals
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_topology import Topology
+from deletion.adapters.readiness import Readiness
 from gateway.app import create_app
-from gateway.readiness import Readiness
 from gateway.settings import GatewaySettings
 
 
@@ -21,7 +21,7 @@ async def run(settings: GatewaySettings) -> None:
     Raises `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never
     against an emulator, where the topic is made and, when forgotten, made again).
     """
-    pubsub = PubSub()
+    pubsub = PubSub(settings.emulator)
     try:
         with stop_on_signals() as stopping:
             await _serve(settings, pubsub, stopping)
@@ -43,7 +43,7 @@ async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Ev
         publisher,
         BearerTokens(settings.gateway_tokens),
         registry=CollectorRegistry(),
-        ready=Readiness(topology.recreating() or topology.require),
+        ready=Readiness({"Pub/Sub": topology.recreating() or topology.require}),
     )
     await topology.ready_for()
     async with serving(

@@ -10,13 +10,13 @@ from deletion.adapters.process import serving, stop_on_signals
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_topology import Topology
+from deletion.adapters.readiness import Readiness
 from deletion.bus import Publisher
 from deletion.ports import Clock
 from deletion.retry import Retry
 from recovery.app import create_app
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
-from recovery.readiness import Readiness
 from recovery.settings import RecoverySettings
 from recovery.sweep import silence
 from recovery.sweeper import Sweeper
@@ -34,7 +34,7 @@ async def run(settings: RecoverySettings) -> None:
     `TopologyMissing` (never against an emulator).
     """
     client = mongo.connect(settings.mongodb_uri.get_secret_value())
-    pubsub = PubSub()
+    pubsub = PubSub(settings.emulator)
     try:
         with stop_on_signals() as stopping:
             await _serve(settings, client, pubsub, stopping)
@@ -57,9 +57,7 @@ async def _serve(
         recreate=topology.recreating(),
     )
     sweeps = _compose(settings, jobs, client, grouping, clock, metrics)
-    ready = Readiness(
-        {"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require}, clock
-    )
+    ready = Readiness({"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require})
     app = create_app(
         sweeps, BearerTokens([settings.recovery_token]), registry=metrics.registry, ready=ready
     )

@@ -106,7 +106,7 @@ class Sweeps:
         """Look at each result: a caller that has gone away does not."""
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.warning("background work ended", reason=f"{type(error).__name__}: {error}")
+            log.warning("background work ended", exc_info=error)
 
     async def _start(self) -> Sweep:
         await self._retry.call(self._prepare)

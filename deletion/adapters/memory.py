@@ -1,6 +1,7 @@
 """A job store in memory, for tests: it passes the conformance suite of the real one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import count, islice
 
@@ -30,9 +31,12 @@ class MemoryJobStore:
     async def apply(self, change: Change) -> Job:
         """See the port."""
         stored = self.jobs.get(change.after.id)
-        if stored is None or (stored != change.after and not _matches(stored, change)):
+        if stored is None:
+            raise LeaseLost(f"there is no job {change.after.id}")
+        written = replace(change.after, placed_at=stored.placed_at)
+        if stored != written and not _matches(stored, change):
             raise LeaseLost(f"job {change.after.id} has moved on")
-        self.jobs[change.after.id] = change.after
+        self.jobs[change.after.id] = written
         return change.after
 
     async def get(self, job_id: str) -> Job | None:
@@ -75,6 +79,8 @@ class MemoryJobStore:
         if standing is None:
             self.jobs[job.id] = job
             return Recorded(job, is_new=True)
+        if standing.event_id != job.event_id and standing.placed_at < job.placed_at:
+            standing = self.jobs[standing.id] = replace(standing, placed_at=job.placed_at)
         return Recorded(standing, is_new=standing.fence == job.fence)
 
 

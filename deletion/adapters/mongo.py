@@ -1,7 +1,7 @@
 """The connection to MongoDB: made in one place, its errors told apart in one place.
 
-Motor is at its end of life; whoever changes over to PyMongo's own asyncio API changes the
-files of this package whose names begin with `mongo`, and nothing else.
+Motor is at its end of life. Changing over to PyMongo's own asyncio API is a matter of this file
+and of its callers' `close()`, which becomes a coroutine: all other calls are the same.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,9 @@ while the database is away each call would take all of its time."""
 OPERATION_SECONDS = 30
 """How long one call waits for a connection, and for each answer on it."""
 
+INDEX_SECONDS = 24 * 3600
+"""How long the build of an index may take."""
+
 _MAY_PASS = (
     AutoReconnect,
     ConnectionFailure,
@@ -52,6 +55,9 @@ def connect(uri: str) -> Client:
         uri,
         tz_aware=True,
         appname="botdel",
+        # Whatever the URI says: what is recorded must last, and what is read back must be so.
+        w="majority",
+        readPreference="primary",
         serverSelectionTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
         connectTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
         socketTimeoutMS=OPERATION_SECONDS * 1000,

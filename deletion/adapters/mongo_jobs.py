@@ -5,17 +5,18 @@ left to the planner: a `hint` makes the embedded server of local/ read the whole
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pymongo
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure
 
-from deletion.adapters.mongo import Client, Document, translated
+from deletion.adapters.mongo import INDEX_SECONDS, Client, Document, translated
 from deletion.adapters.mongo_job_document import from_document, mutable_fields, to_document
-from deletion.errors import LeaseLost, StoreUnavailable
+from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
 from deletion.ports import Recorded
 
@@ -44,6 +45,7 @@ _FIELDS = {
     "attempt": "attempt",
     "claimed_by": "claimedBy",
     "last_modified_at": "lastModifiedAt",
+    "placed_at": "placedAt",
 }
 
 
@@ -55,9 +57,12 @@ class MongoJobStore:
         self._jobs = self._database[COLLECTION]
 
     async def ensure_indexes(self) -> None:
-        """Create what is missing. Raises `OperationFailure` if one exists and differs."""
-        with translated():
-            await self._jobs.create_indexes(INDEXES)
+        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
+        try:
+            with translated(), pymongo.timeout(INDEX_SECONDS):
+                await self._jobs.create_indexes(INDEXES)
+        except OperationFailure as error:
+            raise ConfigurationError(f"indexes of {self._jobs.full_name}: {error}") from error
 
     async def ping(self) -> None:
         """One round trip, or an error within `PING_SECONDS`."""
@@ -69,7 +74,7 @@ class MongoJobStore:
         return str(ObjectId())
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """One bulk insert, and for what was there already at most one find per unique index."""
+        """One bulk insert; for what was there already a find per unique index, and the joining."""
         if not jobs:
             return []
         standing: dict[str, Job] = {}
@@ -93,8 +98,10 @@ class MongoJobStore:
             result = await self._jobs.update_one(
                 {"_id": ObjectId(change.after.id), **guard}, {"$set": mutable_fields(change.after)}
             )
-        if not result.matched_count and await self.get(change.after.id) != change.after:
-            raise LeaseLost(f"job {change.after.id} has moved on")
+        if not result.matched_count:
+            stored = await self.get(change.after.id)
+            if stored is None or replace(stored, placed_at=change.after.placed_at) != change.after:
+                raise LeaseLost(f"job {change.after.id} has moved on")
         return change.after
 
     async def get(self, job_id: str) -> Job | None:
@@ -136,7 +143,8 @@ class MongoJobStore:
         hint: str | None = None,
     ) -> list[Job]:
         cursor = self._jobs.find(query, hint=hint)
-        cursor = cursor.sort("_id", DESCENDING if newest_first else ASCENDING).limit(limit or 0)
+        if limit:
+            cursor = cursor.sort("_id", DESCENDING if newest_first else ASCENDING).limit(limit)
         with translated():
             return [from_document(document) for document in await cursor.to_list(limit)]
 
@@ -159,9 +167,25 @@ class MongoJobStore:
         """For each refused job the one of the same event, else the live one of the same bot."""
         same_event = {job.event_id: job for job in await self._of_events(refused)}
         others = [job for job in refused if job.event_id not in same_event]
-        same_bot = {job.bot_id: job for job in await self._of_live_bots(others)}
+        same_bot = {job.bot_id: job for job in await self._joined(others)}
         found = {job.id: same_event.get(job.event_id, same_bot.get(job.bot_id)) for job in refused}
         return {job_id: standing for job_id, standing in found.items() if standing}
+
+    async def _joined(self, jobs: Sequence[Job]) -> list[Job]:
+        """The live jobs of the same bots, each with the newest of these requests joined to it.
+
+        One that has ended since is left out: there is room for a new job.
+        """
+        joined = []
+        for standing in await self._of_live_bots(jobs):
+            newest = max(job.placed_at for job in jobs if job.bot_id == standing.bot_id)
+            with translated():
+                result = await self._jobs.update_one(
+                    {"_id": ObjectId(standing.id), "live": True}, {"$max": {"placedAt": newest}}
+                )
+            if result.matched_count:
+                joined.append(replace(standing, placed_at=max(standing.placed_at, newest)))
+        return joined
 
     async def _of_events(self, jobs: Sequence[Job]) -> list[Job]:
         if not jobs:

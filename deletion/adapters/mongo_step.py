@@ -1,13 +1,15 @@
 """The step that deletes a bot's documents from one MongoDB collection."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pymongo
 from bson import ObjectId, json_util
 from pymongo import ASCENDING
 
-from deletion.adapters.mongo import Collection, Document, translated
+from deletion.adapters.mongo import INDEX_SECONDS, Collection, Document, translated
+from deletion.errors import SharedDocument
 from deletion.plan import Batch
 
 FieldType = Literal["objectid", "string"]
@@ -35,14 +37,16 @@ class MongoStep:
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Stream the bot's ids; every `batch_size` of them bound one range delete.
 
+        Raises `SharedDocument` instead of a batch that is not the bot's alone.
         A range takes along what was inserted inside it meanwhile. Comparisons do not cross
         BSON types: ids of another type are left to the read-back and the next pass.
         """
         last = None if cursor is None else json_util.loads(cursor)
         with translated():
-            found = self.collection.find(self._span(bot_id, after=last), {"_id": True})
+            found = self.collection.find(self._span(bot_id, after=last), {self.field: True})
             ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
             while page := await ids.to_list(self.batch_size):
+                self._check_owner(page, bot_id)
                 first, last = last, page[-1]["_id"]
                 span = self._span(bot_id, after=first, through=last)
                 result = await self.collection.delete_many(span)
@@ -68,11 +72,26 @@ class MongoStep:
 
     async def provide(self) -> None:
         """Create the index; returns when it is built."""
-        with translated():
+        with translated(), pymongo.timeout(INDEX_SECONDS):
             await self.collection.create_index(self.index)
 
     def _span(self, bot_id: str, *, after: Any = None, through: Any = None) -> Document:
         bounds = {"$gt": after, "$lte": through}
         bounds = {operator: value for operator, value in bounds.items() if value is not None}
-        owner = ObjectId(bot_id) if self.field_type == "objectid" else bot_id
-        return {self.field: owner} | ({"_id": bounds} if bounds else {})
+        return {self.field: self._owner(bot_id)} | ({"_id": bounds} if bounds else {})
+
+    def _owner(self, bot_id: str) -> ObjectId | str:
+        return ObjectId(bot_id) if self.field_type == "objectid" else bot_id
+
+    def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
+        """An equality matches arrays too: a document that lists the bot may be others' as well."""
+        owner = self._owner(bot_id)
+        for document in page:
+            value: object = document
+            for part in self.field.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value != owner:
+                raise SharedDocument(
+                    f"{self.collection.full_name}, _id {document['_id']}: {self.field} holds more "
+                    "than this bot's id, so nothing of this batch was deleted"
+                )

@@ -61,8 +61,10 @@ async def serving(
         lifespan="off",
         ws="none",
     )
-    listening = socket.create_server((host, port), backlog=config.backlog)
-    url = f"http://{host}:{listening.getsockname()[1]}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=config.backlog)
+    name_in_url = f"[{host}]" if ":" in host else host
+    url = f"http://{name_in_url}:{listening.getsockname()[1]}"
     server = _Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -1,6 +1,5 @@
 """The connection to Pub/Sub: channels made in one place, errors told apart in one place."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +14,6 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 
 from deletion.errors import BusUnavailable, ConfigurationError, TopologyMissing
 
-EMULATOR_VARIABLE = "PUBSUB_EMULATOR_HOST"
 CALL_SECONDS = 2.0
 """How long one attempt of a call may take."""
 BOUNDED_RETRY = AsyncRetry(
@@ -32,17 +30,30 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # else a message over 4 MB silently never arrives
 ]
 
+_MAY_PASS = (
+    gcp.Aborted,
+    gcp.Cancelled,
+    gcp.RetryError,
+    gcp.ServerError,
+    gcp.TooManyRequests,
+    gcp.Unauthorized,  # a token is being renewed; one that never comes keeps readiness away
+)
+
 
 class PubSub:
-    """The clients of one process. Make it inside the running event loop; `close` it there."""
+    """The clients of one process. Make it inside the running event loop; `close` it there.
 
-    def __init__(self) -> None:
+    `emulator` is the host and port of one; without it calls go to Google's Pub/Sub.
+    """
+
+    def __init__(self, emulator: str | None = None) -> None:
+        self._emulator = emulator
         self._channels: list[grpc.aio.Channel] = []
 
     @property
     def is_emulated(self) -> bool:
         """Whether calls go to an emulator, which forgets its topology when it restarts."""
-        return EMULATOR_VARIABLE in os.environ
+        return self._emulator is not None
 
     def publisher(self) -> PublisherAsyncClient:
         """A client of its own channel. Raises `ConfigurationError` without credentials."""
@@ -62,16 +73,15 @@ class PubSub:
     def _channel(
         self, transport: type[PublisherGrpcAsyncIOTransport | SubscriberGrpcAsyncIOTransport]
     ) -> grpc.aio.Channel:
-        if self.is_emulated:
-            host = os.environ[EMULATOR_VARIABLE]
-            channel = grpc.aio.insecure_channel(host, options=_CHANNEL_OPTIONS)
+        if self._emulator:
+            channel = grpc.aio.insecure_channel(self._emulator, options=_CHANNEL_OPTIONS)
         else:
             try:
                 channel = transport.create_channel(options=_CHANNEL_OPTIONS)
             except GoogleAuthError as error:
                 raise ConfigurationError(
                     f"no credentials for Pub/Sub: {error} "
-                    f"(set GOOGLE_APPLICATION_CREDENTIALS, or {EMULATOR_VARIABLE} for an emulator)"
+                    "(set GOOGLE_APPLICATION_CREDENTIALS, or PUBSUB_EMULATOR_HOST for an emulator)"
                 ) from error
         self._channels.append(channel)
         return channel
@@ -84,7 +94,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except gcp.NotFound as error:
         raise TopologyMissing(f"{what} does not exist: run `botdel topology apply`") from error
-    except (gcp.Forbidden, gcp.Unauthorized) as error:
+    except gcp.Forbidden as error:
         raise TopologyMissing(f"{what} may not be used by this identity: grant it") from error
-    except (gcp.RetryError, gcp.ServerError, gcp.TooManyRequests, gcp.Cancelled) as error:
+    except _MAY_PASS as error:
         raise BusUnavailable(f"Pub/Sub, {what}: {type(error).__name__}") from error

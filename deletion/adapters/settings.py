@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     """How every class of settings is read."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BOTDEL_", env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix="BOTDEL_", env_file=".env", extra="ignore", env_ignore_empty=True
     )
 
 
@@ -39,7 +39,8 @@ class PubSubSettings(Settings):
     """Where events go, and what else every long-running process reads."""
 
     project: str = Field(validation_alias="GOOGLE_CLOUD_PROJECT", min_length=1)
-    topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,200}$")
+    topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,180}$")
+    emulator: str | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST", min_length=3)
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     shutdown_grace_seconds: float = Field(20.0, gt=0, le=600)
 

@@ -25,7 +25,7 @@ async def gateway(pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
     )
     arguments = ("consumer", "--plan", str(second), "--port", "0")
     async with (
-        pipeline.process("gateway", "gateway", "--port", "0") as process,
+        pipeline.process("gateway", "botdel.cli", "gateway", "--port", "0") as process,
         pipeline.consumer() as first,
         pipeline.process(SECOND, "botdel.cli", *arguments) as other,
     ):

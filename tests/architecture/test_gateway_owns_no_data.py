@@ -27,7 +27,7 @@ PREFIXES = ("deletion.adapters.mongo", "deletion.adapters.object")
 RUN = """
 import asyncio, os, signal, sys
 from deletion.adapters.settings import load
-from gateway.__main__ import main
+import botdel.cli
 from gateway.main import run
 from gateway.settings import GatewaySettings
 

@@ -68,6 +68,8 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
+    if value is None:
+        return "not set"
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 

@@ -12,7 +12,7 @@ from deletion.adapters.pubsub import PubSub
 
 
 async def main() -> None:
-    pubsub = PubSub()
+    pubsub = PubSub(os.environ["PUBSUB_EMULATOR_HOST"])
     client = pubsub.publisher()
     topic = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/topics/{os.environ['BOTDEL_TOPIC']}"
     await client.create_topic(name=topic)

@@ -65,7 +65,7 @@ def _compared(bare: Figures, ours: Figures) -> Figures:
 @contextlib.asynccontextmanager
 async def _server(name: str, emulator_host: str) -> AsyncIterator[int]:
     port = free_port()
-    module = "gateway" if name == "ours" else "tests.bench.bare_gateway"
+    command = ["botdel.cli", "gateway"] if name == "ours" else ["tests.bench.bare_gateway"]
     environment = {
         "PUBSUB_EMULATOR_HOST": emulator_host,
         "GOOGLE_CLOUD_PROJECT": "bench",
@@ -75,7 +75,7 @@ async def _server(name: str, emulator_host: str) -> AsyncIterator[int]:
     }
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module), env={**os.environ, **environment}, stdout=output
+            *(sys.executable, "-m", *command), env={**os.environ, **environment}, stdout=output
         )
         try:
             await _listening(port)

@@ -49,11 +49,11 @@ STREAM, PULLS, OURS = "bare-stream", "bare-pulls", "ours"
 
 async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dict[str, float]:
     """Events per second of each, the ratios, and the database's round trips for one event."""
-    os.environ["PUBSUB_EMULATOR_HOST"] = emulator_host
+    os.environ["PUBSUB_EMULATOR_HOST"] = emulator_host  # for the stream's own client
     names = Names(f"bench-{uuid.uuid4().hex[:8]}", "bot-deletion")
     commands = Commands()
     monitoring.register(commands)
-    pubsub, client = PubSub(), mongo.connect(mongo_uri)
+    pubsub, client = PubSub(emulator_host), mongo.connect(mongo_uri)
     try:
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, names, emulated=True)

@@ -163,6 +163,15 @@ class TestRecording:
         [outcome] = await store.record([other])
         assert (outcome.job, outcome.is_new) == (other, True)
 
+    async def test_a_duplicate_answers_with_the_job_of_its_own_service(
+        self, store: JobStore
+    ) -> None:
+        first = await put(store, a_job())
+        await put(store, a_job(service="billing", bot_id=first.bot_id, event_id=first.event_id))
+        by_bot, by_event = a_job(bot_id=first.bot_id), a_job(event_id=first.event_id)
+        outcomes = await store.record([by_bot, by_event])
+        assert [outcome.job for outcome in outcomes] == [first, first]
+
     async def test_of_duplicates_in_one_group_one_is_new(self, store: JobStore) -> None:
         first = a_job()
         group = [first, a_job(event_id=first.event_id, bot_id=first.bot_id), a_job(), first]

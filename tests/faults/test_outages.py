@@ -57,7 +57,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
     fragile: Pipeline, own_emulator: PubSubEmulator
 ) -> None:
     first, second = await fragile.fill(30, 30)
-    gateway = fragile.process("gateway", "gateway", "--port", "0")
+    gateway = fragile.process("gateway", "botdel.cli", "gateway", "--port", "0")
     async with gateway, fragile.consumer() as consumer:
         url, probe = await listening(gateway), await listening(consumer)
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
@@ -81,7 +81,7 @@ async def test_a_deletion_goes_on_after_the_database_was_killed_in_the_middle_of
 ) -> None:
     fragile.batch_size = 5
     bot, other = await fragile.fill(600, 50)
-    recovery = fragile.process("recovery", "recovery", "--port", "0")
+    recovery = fragile.process("recovery", "botdel.cli", "recovery", "--port", "0")
     async with fragile.consumer() as consumer, recovery:
         url = await listening(recovery)
         await listening(consumer)

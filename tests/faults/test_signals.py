@@ -36,8 +36,9 @@ async def test_a_killed_consumer_leaves_the_message_or_the_job_and_both_are_enou
     assert await pipeline.left(bot) == MESSAGES - deleted
     assert await pipeline.status_of(bot) == (None if point == BEFORE_RECORD else "in_progress")
 
-    async with pipeline.consumer(), pipeline.process("recovery", "recovery", "--port", "0") as rec:
-        url = await listening(rec)
+    recovery = pipeline.process("recovery", "botdel.cli", "recovery", "--port", "0")
+    async with pipeline.consumer(), recovery:
+        url = await listening(recovery)
 
         async def swept_until_complete() -> bool:
             assert await sweep(pipeline, url) == 0

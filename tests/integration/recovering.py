@@ -78,7 +78,7 @@ class Recovery:
 @asynccontextmanager
 async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
     """A recovery process that listens; whether it is ready is another question."""
-    async with pipeline.process("recovery", "recovery") as process:
+    async with pipeline.process("recovery", "botdel.cli", "recovery") as process:
         url = await listening(process)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(

@@ -62,7 +62,7 @@ def settings(emulator: str, project: str, **more: str) -> dict[str, str]:
 
 
 def gateway_process(environment: dict[str, str]) -> ChildProcess:
-    return ChildProcess("gateway", [sys.executable, "-m", "gateway"], env=environment)
+    return ChildProcess("gateway", [sys.executable, "-m", "botdel.cli", "gateway"], env=environment)
 
 
 @asynccontextmanager

@@ -179,15 +179,16 @@ async def test_it_does_not_start_without_a_setting_and_names_it(
     pipeline: Pipeline, missing: str
 ) -> None:
     env = pipeline.env | {missing: ""}
-    async with ChildProcess("recovery", [sys.executable, "-m", "recovery"], env=env) as process:
-        assert await process.wait(WITHIN) == 1
+    command = [sys.executable, "-m", "botdel.cli", "recovery"]
+    async with ChildProcess("recovery", command, env=env) as process:
+        assert await process.wait(WITHIN) == 2
     assert missing in "\n".join(process.lines)
 
 
 async def test_a_taken_port_is_said_in_a_sentence(pipeline: Pipeline) -> None:
     async with recovering(pipeline) as recovery:
         pipeline.settings["BOTDEL_RECOVERY_PORT"] = recovery.url.rsplit(":", 1)[1]
-        async with pipeline.process("second", "recovery") as second:
+        async with pipeline.process("second", "botdel.cli", "recovery") as second:
             assert await second.wait(WITHIN) == 1
     assert second.lines[-1].startswith("recovery: ")
     assert "in use" in second.lines[-1]

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from consumers.intake import RECORD_WITHIN, Intake, Taken
+from consumers.intake import RECORD_WITHIN, Intake, Outcome, Taken
 from deletion.bus import Message
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, ResumeRequested, to_message
@@ -102,7 +102,7 @@ async def test_a_new_event_is_recorded_then_acked_then_to_be_run(world: World) -
     event = placed()
     [taken] = await world.take(event)
     assert world.journal == [f"record {event.event_id}", "ack 1"]
-    assert taken.done
+    assert taken.outcome is Outcome.RUN
     [job] = world.jobs
     assert taken.job == job
     assert (job.service, job.bot_id, job.event_id) == (SERVICE, BOT, event.event_id)
@@ -160,7 +160,7 @@ async def test_a_database_that_is_away_hands_everything_back_and_runs_nothing(
 ) -> None:
     world.store.down = True
     taken = await world.take(placed(BOT), placed(OTHER_BOT))
-    assert [(t.done, t.job) for t in taken] == [(False, None)] * 2
+    assert [(t.outcome, t.job) for t in taken] == [(Outcome.RETURNED, None)] * 2
     assert world.journal == ["nack 1", "nack 2"]
     world.store.down = False
     assert len(to_run(await world.take())) == 2, "the first redelivery is at once"
@@ -284,10 +284,12 @@ async def test_a_claim_the_database_does_not_answer_is_handed_back(world: World)
     assert len(to_run(await world.take())) == 1
 
 
-async def test_another_request_for_a_bot_that_is_being_deleted_adds_nothing(world: World) -> None:
+async def test_another_request_for_a_bot_that_is_being_deleted_joins_its_job(world: World) -> None:
     job = world.put(Status.IN_PROGRESS)
-    assert to_run(await world.take(placed(BOT))) == []
-    assert world.jobs == [job]
+    world.clock.pause(1)
+    request = placed(BOT, timestamp=world.clock.now())
+    assert to_run(await world.take(request)) == []
+    assert world.jobs == [replace(job, placed_at=world.clock.now())]
 
 
 async def test_a_request_for_a_bot_whose_job_is_complete_is_a_new_job(world: World) -> None:
@@ -392,9 +394,9 @@ async def test_what_is_no_valid_event_is_not_recorded_and_the_rest_of_its_group_
 
 
 async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) -> None:
-    running = world.put(Status.IN_PROGRESS, id=f"{1:024x}", bot_id=f"{1:024x}")
-    failed = world.put(Status.FAILED, id=f"{2:024x}", bot_id=f"{2:024x}")
-    resumable = world.put(Status.FAILED, id=f"{3:024x}", bot_id=f"{3:024x}")
+    running = world.put(Status.IN_PROGRESS, id="a" * 24, bot_id=f"{1:024x}")
+    failed = world.put(Status.FAILED, id="b" * 24, bot_id=f"{2:024x}")
+    resumable = world.put(Status.FAILED, id="c" * 24, bot_id=f"{3:024x}")
     new = placed()
     taken = await world.take(
         placed(running.bot_id, running.event_id),

@@ -69,7 +69,7 @@ ALLOWED: dict[tuple[str, str, bool, bool], str] = {
 GUARDS = {
     "claim": {"status", "attempt", "claimed_by", "last_modified_at"},
     "checkpoint": {"status", "attempt", "claimed_by"},
-    "complete": {"status", "attempt", "claimed_by"},
+    "complete": {"status", "attempt", "claimed_by", "placed_at"},
     "fail": {"status", "attempt", "claimed_by"},
     "exhaust": {"status", "attempt", "claimed_by", "last_modified_at"},
     "reopen": {"status", "attempt", "claimed_by", "last_modified_at"},

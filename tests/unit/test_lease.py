@@ -70,7 +70,7 @@ async def test_a_heartbeat_is_left_out_while_checkpoints_are_written() -> None:
 async def test_a_heartbeat_carries_the_progress_that_was_noted() -> None:
     world = World()
     done = StepProgress("a", StepStatus.COMPLETE, 7)
-    world.lease.note(done)
+    await world.lease.note(done)
     assert world.stored.progress("a").deleted == 0, "noting alone writes nothing"
     await world.beat_for(POLICY.heartbeat_interval + 1)
     assert world.stored.progress("a") == done
@@ -89,7 +89,7 @@ async def test_a_heartbeat_ends_when_the_job_is_anothers() -> None:
 async def test_no_write_counts_once_the_job_is_anothers(write: str) -> None:
     world = World()
     robber = world.rob()
-    writes: dict[str, Callable[[], Awaitable[None]]] = {
+    writes: dict[str, Callable[[], Awaitable[object]]] = {
         "checkpoint": lambda: world.lease.checkpoint(StepProgress("a", StepStatus.COMPLETE)),
         "complete": world.lease.complete,
         "fail": lambda: world.lease.fail(ValueError("broken")),

@@ -1,11 +1,11 @@
-"""Whether recovery can work: whether the database and Pub/Sub answer."""
+"""Whether a process can work: whether what it stands on answers."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from deletion.errors import BotDeletionError
-from deletion.ports import Clock
 
 ANSWER_SECONDS: Final = 2.0
 """All that is asked get this long together to answer a probe."""
@@ -19,21 +19,22 @@ Ask = Callable[[], Awaitable[object]]
 class Readiness:
     """`deletion.adapters.http.Check` over several subjects by their names, asked side by side."""
 
-    def __init__(self, subjects: Mapping[str, Ask], clock: Clock) -> None:
+    def __init__(
+        self, subjects: Mapping[str, Ask], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._subjects = subjects
-        self._clock = clock
+        self._monotonic = monotonic
         self._one_at_a_time = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[str | None]] = {}
         self._answer: str | None = None
-        self._asked_at: float | None = None
+        self._holds_until = float("-inf")
 
     async def __call__(self) -> str | None:
         """What is missing, or None. Those who ask together share one answer."""
         async with self._one_at_a_time:
-            now = self._clock.now().timestamp()
-            if self._asked_at is None or not 0 <= now - self._asked_at < KEEP_SECONDS:
+            if self._monotonic() >= self._holds_until:
                 self._answer = await self._ask_all()
-                self._asked_at = self._clock.now().timestamp()
+                self._holds_until = self._monotonic() + KEEP_SECONDS
             return self._answer
 
     async def _ask_all(self) -> str | None:
