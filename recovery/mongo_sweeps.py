@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from deletion.adapters.mongo import Client, Document, translated
+from deletion.adapters.mongo import Client, Document, build_indexes, translated
 from deletion.errors import LeaseLost, StoreUnavailable
 from recovery.sweep import Sweep, SweepStatus
 
@@ -33,8 +33,7 @@ class MongoSweepStore:
 
     async def ensure_indexes(self) -> None:
         """Create what is missing. Raises `OperationFailure` if one exists and differs."""
-        with translated():
-            await self._sweeps.create_indexes(INDEXES)
+        await build_indexes(self._sweeps, INDEXES)
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""

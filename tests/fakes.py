@@ -292,6 +292,7 @@ class ScriptedStore(MemoryJobStore):
         self.lost: dict[str, deque[BaseException | None]] = {}
         self.pauses: dict[str, float] = {}
         self.applied: list[Change] = []
+        self.before_apply: Callable[[Change], Awaitable[None]] | None = None
         self.calls: list[str] = []
 
     async def ping(self) -> None:
@@ -305,6 +306,8 @@ class ScriptedStore(MemoryJobStore):
 
     async def apply(self, change: Change) -> Job:
         await self._enter("apply")
+        if self.before_apply:
+            await self.before_apply(change)
         job = await super().apply(change)
         self.applied.append(change)
         self._leave("apply", change.after.status)

@@ -4,10 +4,11 @@ Motor is at its end of life. Changing over to PyMongo's own asyncio API is a mat
 and of its callers' `close()`, which becomes a coroutine: all other calls are the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo.errors import (
     AutoReconnect,
@@ -34,6 +35,8 @@ while the database is away each call would take all of its time."""
 OPERATION_SECONDS = 30
 """How long one call waits for a connection, and for each answer on it."""
 
+PING_SECONDS = 3
+"""A probe must tell soon, where a write may wait for a new primary."""
 INDEX_SECONDS = 24 * 3600
 """How long the build of an index may take."""
 
@@ -63,6 +66,20 @@ def connect(uri: str) -> Client:
         socketTimeoutMS=OPERATION_SECONDS * 1000,
         waitQueueTimeoutMS=OPERATION_SECONDS * 1000,
     )
+
+
+async def ping(database: Database) -> None:
+    """One round trip, or `StoreUnavailable` within `PING_SECONDS`."""
+    with translated(), pymongo.timeout(PING_SECONDS):
+        await database.command("ping")
+
+
+async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexModel]) -> None:
+    """Create what is missing of `indexes`; returns when they are built, however long it takes."""
+    # First, because the long time is for the build and not for a server that is missing.
+    await ping(collection.database)  # type: ignore[arg-type]
+    with translated(), pymongo.timeout(INDEX_SECONDS):
+        await collection.create_indexes(indexes)
 
 
 @contextmanager

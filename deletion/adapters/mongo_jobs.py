@@ -9,12 +9,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pymongo
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from deletion.adapters.mongo import INDEX_SECONDS, Client, Document, translated
+from deletion.adapters.mongo import Client, Document, build_indexes, ping, translated
 from deletion.adapters.mongo_job_document import from_document, mutable_fields, to_document
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
@@ -37,9 +36,6 @@ INDEXES = [
 
 _DUPLICATE_KEY = 11000
 _RECORD_TRIES = 3
-
-PING_SECONDS = 3.0
-"""A probe must tell soon, where a write may wait for a new primary."""
 _FIELDS = {
     "status": "status",
     "attempt": "attempt",
@@ -59,15 +55,13 @@ class MongoJobStore:
     async def ensure_indexes(self) -> None:
         """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
         try:
-            with translated(), pymongo.timeout(INDEX_SECONDS):
-                await self._jobs.create_indexes(INDEXES)
+            await build_indexes(self._jobs, INDEXES)
         except OperationFailure as error:
             raise ConfigurationError(f"indexes of {self._jobs.full_name}: {error}") from error
 
     async def ping(self) -> None:
-        """One round trip, or an error within `PING_SECONDS`."""
-        with translated(), pymongo.timeout(PING_SECONDS):
-            await self._database.command("ping")
+        """One round trip, or an error within seconds."""
+        await ping(self._database)
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""

@@ -4,11 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import pymongo
 from bson import ObjectId, json_util
-from pymongo import ASCENDING
+from pymongo import ASCENDING, IndexModel
 
-from deletion.adapters.mongo import INDEX_SECONDS, Collection, Document, translated
+from deletion.adapters.mongo import Collection, Document, build_indexes, translated
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
 
@@ -72,8 +71,7 @@ class MongoStep:
 
     async def provide(self) -> None:
         """Create the index; returns when it is built."""
-        with translated(), pymongo.timeout(INDEX_SECONDS):
-            await self.collection.create_index(self.index)
+        await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _span(self, bot_id: str, *, after: Any = None, through: Any = None) -> Document:
         bounds = {"$gt": after, "$lte": through}

@@ -85,11 +85,8 @@ class Emulated:
 
 
 @pytest.fixture
-async def pubsub(
-    emulator: PubSubEmulator, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[PubSub]:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", emulator.host)
-    pubsub = PubSub()
+async def pubsub(emulator: PubSubEmulator) -> AsyncIterator[PubSub]:
+    pubsub = PubSub(emulator.host)
     yield pubsub
     await pubsub.close()
 
@@ -268,11 +265,8 @@ async def test_a_topic_or_subscription_that_does_not_exist_is_named(
         await PullSubscription(pubsub.subscriber(), path).pull(1)
 
 
-async def test_a_bus_that_is_away_says_so_in_bounded_time(
-    monkeypatch: pytest.MonkeyPatch, project: str
-) -> None:
-    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
-    pubsub = PubSub()
+async def test_a_bus_that_is_away_says_so_in_bounded_time(project: str) -> None:
+    pubsub = PubSub(f"127.0.0.1:{free_port()}")
     began = time.monotonic()
     try:
         publisher = GroupingPublisher(

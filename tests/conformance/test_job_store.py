@@ -146,6 +146,38 @@ class TestRecording:
         [outcome] = await store.record([a_job(bot_id=first.bot_id)])
         assert (outcome.job, outcome.is_new) == (first, False)
 
+    @pytest.mark.parametrize(
+        "status", [Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED], ids=str
+    )
+    async def test_a_newer_request_for_a_live_bot_joins_its_job(
+        self, store: JobStore, status: Status
+    ) -> None:
+        first = await put(store, a_job(status=status))
+        newest, newer = LATER + timedelta(seconds=1), LATER
+        outcomes = await store.record(
+            [a_job(bot_id=first.bot_id, placed_at=at) for at in (newest, newer)]
+        )
+        joined = replace(first, placed_at=newest)
+        assert [(o.job, o.is_new) for o in outcomes] == [(joined, False)] * 2
+        assert await stored(store, first) == joined
+
+    async def test_a_repeated_event_joins_nothing(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        await store.record([a_job(event_id=first.event_id, bot_id=first.bot_id, placed_at=LATER)])
+        assert await stored(store, first) == first
+
+    async def test_a_job_that_was_joined_is_not_complete_before_its_run_knows(
+        self, store: JobStore
+    ) -> None:
+        first = await put(store, a_job())
+        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
+        with pytest.raises(LeaseLost):
+            await store.apply(first.complete(LATER))
+        beaten = await store.apply(first.checkpoint(LATER))
+        known = await stored(store, first)
+        assert known == replace(beaten, placed_at=LATER), "a checkpoint does not undo the joining"
+        assert (await store.apply(known.complete(LATER))).status is Status.COMPLETE
+
     async def test_another_request_after_completion_is_a_new_job(self, store: JobStore) -> None:
         first = await put(store, a_job())
         done = await store.apply(first.complete(LATER))
@@ -270,6 +302,7 @@ UNDERNEATH: dict[str, Callable[[Job], Any]] = {
     "attempt": lambda job: job.attempt + 1,
     "claimed_by": lambda job: "worker/somebody-else",
     "last_modified_at": lambda job: job.last_modified_at + timedelta(milliseconds=1),
+    "placed_at": lambda job: job.placed_at + timedelta(milliseconds=1),
 }
 
 
@@ -286,6 +319,49 @@ def test_every_rule_and_every_guarded_field_is_under_test() -> None:
         sources = {job.status for key, (job, _) in CHANGES.items() if key.split()[0] == name}
         assert sources == rule.sources
         assert set(rule.guard) <= set(UNDERNEATH)
+
+
+class TestJoining:
+    """A newer request for a bot whose job is live: the job stands for both from then on."""
+
+    async def test_an_older_request_moves_nothing(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        [outcome] = await store.record(
+            [a_job(bot_id=first.bot_id, placed_at=NOW - timedelta(hours=1))]
+        )
+        assert outcome.job == first == await stored(store, first)
+
+    async def test_a_request_joins_the_job_of_its_own_service_and_bot_only(
+        self, store: JobStore
+    ) -> None:
+        first = await put(store, a_job())
+        others = [a_job(service="billing", bot_id=first.bot_id), a_job()]
+        for other in others:
+            await put(store, other)
+        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
+        assert [await stored(store, other) for other in others] == others
+
+    async def test_no_change_of_a_run_takes_the_newer_time_back(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
+        await store.apply(first.checkpoint(LATER))
+        await store.apply(first.fail(FAILURE))
+        assert (await stored(store, first)).placed_at == LATER
+
+    async def test_of_a_completion_and_a_newer_request_at_once_neither_is_lost(
+        self, open_store: Open
+    ) -> None:
+        run, intake = await open_store(), await open_store()
+        for _ in range(10):
+            job = await put(run, a_job())
+            request = a_job(bot_id=job.bot_id, placed_at=LATER)
+            completed, [outcome] = await asyncio.gather(
+                run.apply(job.complete(LATER)), intake.record([request]), return_exceptions=True
+            )
+            if isinstance(completed, LeaseLost):
+                assert outcome.job == replace(job, placed_at=LATER), "it joined"
+            else:
+                assert (outcome.job, outcome.is_new) == (request, True), "it is a job of its own"
 
 
 class TestApplying:

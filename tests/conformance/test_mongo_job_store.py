@@ -8,12 +8,11 @@ from typing import Any, NoReturn
 
 import pytest
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 
-from deletion.adapters import mongo_jobs
 from deletion.adapters.mongo import SERVER_SELECTION_SECONDS, Client, Document, connect
 from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
-from deletion.errors import StoreUnavailable
+from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.job import Failure, Job, Status, StepProgress, StepStatus
 from deletion.ports import Recorded
 from local.database import EmbeddedMongo
@@ -83,7 +82,7 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
 ) -> None:
     jobs = client[database_name][COLLECTION]
     await jobs.create_index([("service", 1), ("eventId", 1)], name="service_event_unique")
-    with pytest.raises(OperationFailure):
+    with pytest.raises(ConfigurationError, match=COLLECTION):
         await MongoJobStore(client, database_name).ensure_indexes()
 
 
@@ -115,7 +114,7 @@ async def test_a_ping_that_gets_no_answer_does_not_keep_anybody_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A suspended server takes the connection and says nothing."""
-    monkeypatch.setattr(mongo_jobs, "PING_SECONDS", 0.2)
+    monkeypatch.setattr("deletion.adapters.mongo.PING_SECONDS", 0.2)
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = connect(f"mongodb://127.0.0.1:{port}/?directConnection=true")

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -148,6 +149,35 @@ async def test_writes_go_one_after_the_other() -> None:
     )
     assert world.stored.status is Status.COMPLETE
     assert [p.deleted for p in world.stored.steps] == [1, 2]
+
+
+async def test_a_job_that_a_newer_request_joined_is_not_complete_yet() -> None:
+    world = World()
+    joined = world.store.put(replace(world.job, placed_at=world.job.placed_at + timedelta(days=1)))
+    assert not await world.lease.complete()
+    assert world.stored == joined
+    assert await world.lease.complete()
+    assert world.stored.status is Status.COMPLETE
+    assert world.stored.placed_at == joined.placed_at
+
+
+async def test_a_joined_job_that_is_anothers_by_now_is_lost() -> None:
+    world = World()
+    world.store.put(replace(world.job, placed_at=world.job.placed_at + timedelta(days=1)))
+    robber = world.rob()
+    with pytest.raises(LeaseLost):
+        await world.lease.complete()
+    assert world.stored == robber
+
+
+async def test_joining_disturbs_no_other_write() -> None:
+    world = World()
+    later = world.job.placed_at + timedelta(days=1)
+    world.store.put(replace(world.job, placed_at=later))
+    await world.lease.checkpoint(StepProgress("a", deleted=3))
+    await world.lease.fail(ValueError("broken"))
+    assert world.stored.status is Status.FAILED
+    assert world.stored.placed_at == later
 
 
 async def test_the_fence_costs_nothing_while_the_lease_is_fresh() -> None:

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, StoreUnavailable, TransientError
-from deletion.job import Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.lease import Lease
 from deletion.plan import Batch, Plan
 from deletion.retry import Retry
 from deletion.runner import PASSES, Runner
@@ -170,6 +171,33 @@ async def test_a_job_is_complete_only_after_every_step_was_read_back_empty(world
     await world.run()
     assert world.first.read_backs == world.second.read_backs == 1
     assert world.store.applied[-1].after.status is Status.COMPLETE
+
+
+async def test_a_request_that_joins_after_the_read_back_is_looked_for_too(world: World) -> None:
+    newer = START + timedelta(seconds=30)
+
+    async def join(change: Change) -> None:
+        """Between the last read-back and the end: data, and a request to delete it."""
+        if change.after.status is Status.COMPLETE and change.after.placed_at < newer:
+            world.second.data[BOT] = [7]
+            await world.store.record([a_job(id="d" * 24, event_id="another", placed_at=newer)])
+
+    world.store.before_apply = join
+    await world.run()
+    assert (world.stored.status, world.stored.placed_at) == (Status.COMPLETE, newer)
+    assert world.second.data[BOT] == []
+    assert len(world.store.jobs) == 1
+
+
+async def test_progress_noted_while_a_heartbeat_is_under_way_is_not_lost(world: World) -> None:
+    world.store.pauses["apply"] = 5
+    lease = Lease(world.job, world.store, world.clock, POLICY, Retry(world.clock))
+    beating = asyncio.create_task(lease.checkpoint())
+    await world.clock.sleep(1)
+    done = StepProgress("first", StepStatus.COMPLETE, 5, "4")
+    await lease.note(done)
+    await beating
+    assert lease.job.progress("first") == done
 
 
 async def test_left_overs_fail_the_job_after_the_last_pass(world: World) -> None:

@@ -1,0 +1,107 @@
+"""The step of a MongoDB collection, on the real server: all of the bot's, and nothing else."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from deletion.adapters.mongo import Collection, connect
+from deletion.adapters.mongo_step import MongoStep
+from deletion.errors import SharedDocument
+from deletion.plan import Batch
+from local.database import EmbeddedMongo
+
+BOT, OTHER = ObjectId(), ObjectId()
+
+
+@pytest.fixture
+async def step(mongo: EmbeddedMongo, database_name: str) -> AsyncIterator[MongoStep]:
+    client = connect(mongo.uri)
+    yield MongoStep("messages", client[database_name]["messages"], "botId", batch_size=10)
+    client.close()
+
+
+async def fill(collection: Collection, count: int, **fields: Any) -> None:
+    await collection.insert_many([{"n": n, **fields} for n in range(count)])
+
+
+async def batches(step: MongoStep, cursor: str | None = None) -> list[Batch]:
+    return [batch async for batch in step.delete(str(BOT), cursor)]
+
+
+async def test_batches_are_bounded_and_take_the_bots_documents_alone(step: MongoStep) -> None:
+    await fill(step.collection, 25, botId=BOT)
+    await fill(step.collection, 5, botId=OTHER)
+    assert not await step.is_empty(str(BOT))
+    assert [batch.deleted for batch in await batches(step)] == [10, 10, 5]
+    assert await step.is_empty(str(BOT))
+    assert await step.collection.count_documents({"botId": OTHER}) == 5
+
+
+async def test_a_later_run_goes_on_behind_the_cursor(step: MongoStep) -> None:
+    await fill(step.collection, 30, botId=BOT)
+    walk = step.delete(str(BOT), None)
+    first = await anext(walk)
+    await walk.aclose()
+    assert [batch.deleted for batch in await batches(step, first.cursor)] == [10, 10]
+
+
+async def test_nothing_is_deleted_before_it_is_asked_for(step: MongoStep) -> None:
+    await fill(step.collection, 30, botId=BOT)
+    walk = step.delete(str(BOT), None)
+    await anext(walk)
+    await walk.aclose()
+    assert await step.collection.count_documents({}) == 20
+
+
+async def test_a_bot_with_nothing_has_no_batches(step: MongoStep) -> None:
+    assert await batches(step) == []
+    assert await step.is_empty(str(BOT))
+
+
+@pytest.mark.parametrize("field", ["bot", "owner.bot"])
+async def test_the_id_may_be_text_and_lie_inside(step: MongoStep, field: str) -> None:
+    step = replace(step, field=field, field_type="string")
+    for owner in (str(BOT), str(OTHER)):
+        await fill(step.collection, 3, bot=owner, owner={"bot": owner})
+    assert [batch.deleted for batch in await batches(step)] == [3]
+    assert await step.collection.count_documents({}) == 3
+
+
+@pytest.mark.parametrize("field", ["botId", "owners.botId"])
+async def test_a_document_that_is_others_too_is_never_deleted(step: MongoStep, field: str) -> None:
+    step = replace(step, field=field)
+    shared = {"botId": [BOT, OTHER], "owners": [{"botId": BOT}, {"botId": OTHER}]}
+    await step.collection.insert_one(shared)
+    with pytest.raises(SharedDocument, match=field):
+        await batches(step)
+    assert await step.collection.count_documents({}) == 1
+    assert not await step.is_empty(str(BOT))
+
+
+async def test_ids_of_several_types_are_gone_after_as_many_passes(step: MongoStep) -> None:
+    ids: list[Any] = [1, 2, "a", "b", ObjectId(), ObjectId()]
+    await step.collection.insert_many([{"_id": each, "botId": BOT} for each in ids])
+    for _ in range(3):
+        await batches(step)
+    assert await step.is_empty(str(BOT))
+
+
+async def test_what_is_inserted_meanwhile_is_found_by_the_read_back(step: MongoStep) -> None:
+    await fill(step.collection, 15, botId=BOT)
+    async for _ in step.delete(str(BOT), None):
+        await step.collection.insert_one({"_id": ObjectId("0" * 24), "botId": BOT})
+        break
+    assert not await step.is_empty(str(BOT))
+
+
+async def test_a_missing_index_is_told_and_created(step: MongoStep) -> None:
+    await fill(step.collection, 1, botId=BOT)
+    assert "botdel topology apply" in (await step.missing() or "")
+    await step.collection.create_index("botId")
+    assert await step.missing(), "that one serves no walk in the order of _id"
+    await step.provide()
+    await step.provide()
+    assert await step.missing() is None
