@@ -190,5 +190,5 @@ async def test_a_taken_port_is_said_in_a_sentence(pipeline: Pipeline) -> None:
         pipeline.settings["BOTDEL_RECOVERY_PORT"] = recovery.url.rsplit(":", 1)[1]
         async with pipeline.process("second", "botdel.cli", "recovery") as second:
             assert await second.wait(WITHIN) == 1
-    assert second.lines[-1].startswith("recovery: ")
+    assert second.lines[-1].startswith("botdel: ")
     assert "in use" in second.lines[-1]

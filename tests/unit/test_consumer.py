@@ -382,6 +382,32 @@ async def test_groups_handed_back_during_a_pull_stop_the_next_one(world: World) 
     assert len(world.subscription.pulls) == pulls
 
 
+async def test_a_database_that_answers_but_takes_nothing_is_asked_less_and_less(
+    world: World,
+) -> None:
+    """Each try costs a delivery, and a message has few of them."""
+    world.store.faults["record"] = deque([RuntimeError("not authorised")] * 999)
+    await world.publish(placed())
+    world.start()
+    await world.clock.sleep(600)
+    assert world.consumer.problem is not None
+    assert len(world.subscription.nacked) <= 20, "a back-off of 10 s alone would make it 60"
+    world.store.faults.clear()
+    await world.until_ended(1)
+    assert world.consumer.problem is None
+
+
+async def test_a_message_that_is_no_event_does_not_stop_the_others(world: World) -> None:
+    world.start()
+    await world.clock.sleep(10)
+    await world.publish(Message(b"not an event", {}))
+    await until(lambda: len(world.subscription.nacked) >= 3, world.clock)
+    assert world.consumer.problem is None
+    assert world.store.calls.count("ping") == 1, "it says nothing of the database"
+    await world.publish(placed())
+    await world.until_ended(1)
+
+
 async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
     world.subscription.down = True
     world.start()
