@@ -33,14 +33,14 @@ async def run(settings: RecoverySettings) -> None:
     until it does. Raises `ConfigurationError`, `OSError` for a port that is taken, and
     `TopologyMissing` (never against an emulator).
     """
-    client = mongo.connect(settings.mongodb_uri.get_secret_value())
+    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
     try:
         with stop_on_signals() as stopping:
-            await _serve(settings, client, pubsub, stopping)
+            await _serve(settings, clients.get(), pubsub, stopping)
     finally:
         await pubsub.close()
-        client.close()
+        clients.close()
 
 
 async def _serve(
@@ -61,10 +61,11 @@ async def _serve(
     app = create_app(
         sweeps, BearerTokens([settings.recovery_token]), registry=metrics.registry, ready=ready
     )
-    # A quarter for the page under way, one for its cancellation, half for requests.
+    # A quarter for the page under way, one for its cancellation, one for requests, and the last
+    # for the connections to close.
     grace = settings.shutdown_grace_seconds
     async with serving(
-        app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 2
+        app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
     ):
         await topology.ready_for()
         await stopping.wait()

@@ -6,6 +6,8 @@ and of its callers' `close()`, which becomes a coroutine: all other calls are th
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
+from time import monotonic
 from typing import Any
 
 import pymongo
@@ -37,6 +39,8 @@ OPERATION_SECONDS = 30
 
 PING_SECONDS = 3
 """A probe must tell soon, where a write may wait for a new primary."""
+CLOSE_SECONDS = 1
+"""The driver ends its sessions when it closes, and would wait for the answer."""
 INDEX_SECONDS = 24 * 3600
 """How long the build of an index may take."""
 
@@ -110,6 +114,10 @@ class Clients:
         return self._by_uri[uri]
 
     def close(self) -> None:
-        """Close all of them."""
-        for client in self._by_uri.values():
-            client.close()
+        """Close all of them, within `CLOSE_SECONDS`: a server that hangs gets no farewell."""
+        closing = [Thread(target=client.close, daemon=True) for client in self._by_uri.values()]
+        for thread in closing:
+            thread.start()
+        latest = monotonic() + CLOSE_SECONDS
+        for thread in closing:
+            thread.join(max(0, latest - monotonic()))

@@ -1,5 +1,6 @@
 """The connection to Pub/Sub: channels made in one place, errors told apart in one place."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,8 +68,8 @@ class PubSub:
 
     async def close(self) -> None:
         """Close every channel; calls in flight get a moment to end."""
-        while self._channels:
-            await self._channels.pop().close(grace=1.0)
+        await asyncio.gather(*(channel.close(grace=1.0) for channel in self._channels))
+        self._channels.clear()
 
     def _channel(
         self, transport: type[PublisherGrpcAsyncIOTransport | SubscriberGrpcAsyncIOTransport]

@@ -1,16 +1,27 @@
 """What only MongoDB's job store promises: its documents, its indexes, and how it is away."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
-from deletion.adapters.mongo import SERVER_SELECTION_SECONDS, Client, Document, connect
+from deletion.adapters.mongo import (
+    CLOSE_SECONDS,
+    SERVER_SELECTION_SECONDS,
+    Client,
+    Clients,
+    Document,
+    connect,
+)
 from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.job import Failure, Job, Status, StepProgress, StepStatus
@@ -123,6 +134,20 @@ async def test_a_ping_that_gets_no_answer_does_not_keep_anybody_waiting(
             await MongoJobStore(client, "nowhere").ping()
     client.close()
     server.close()
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_end_of_a_process(tmp_path: Path) -> None:
+    async with EmbeddedMongo(tmp_path) as own:
+        clients = Clients(own.uri)
+        assert own.pid
+        await clients.get()["x"]["y"].find_one({})
+        os.kill(own.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            clients.close()
+            assert time.monotonic() - began < 2 * CLOSE_SECONDS
+        finally:
+            os.kill(own.pid, signal.SIGCONT)
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, store: MongoJobStore, **details: Any) -> None:
