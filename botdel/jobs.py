@@ -16,7 +16,7 @@ from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.settings import load
-from deletion.adapters.store_settings import OperatorSettings
+from deletion.adapters.store_settings import JobsSettings, OperatorSettings
 from deletion.bus import Publisher
 from deletion.errors import ConfigurationError, TransitionError
 from deletion.ids import is_object_id
@@ -40,7 +40,8 @@ async def show_list(
     """Print the newest jobs that fit. Raises `ConfigurationError` for a filter that cannot."""
     wanted = _status_named(status) if status else None
     bot_id = _checked(bot) if bot else None
-    async with _store() as (store, settings):
+    settings = load(JobsSettings)
+    async with _store(settings) as store:
         found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit)
         if as_json:
             print(json.dumps([as_dict(job) for job in found]))
@@ -50,7 +51,8 @@ async def show_list(
 
 async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` when there is none of that id."""
-    async with _store() as (store, settings):
+    settings = load(JobsSettings)
+    async with _store(settings) as store:
         job = await _get(store, job_id)
         if as_json:
             print(json.dumps(as_dict(job)))
@@ -60,7 +62,8 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
 
 async def retry(job_id: str, *, as_json: bool) -> None:
     """Ask for the resumption of one job. Raises `TransitionError` when it runs or has ended."""
-    async with _store() as (store, settings):
+    settings = load(OperatorSettings)
+    async with _store(settings) as store:
         pubsub, clock = PubSub(settings.emulator), SystemClock()
         try:
             publisher = GroupingPublisher(pubsub.publisher(), settings.names.topic)
@@ -99,11 +102,10 @@ def as_dict(job: Job) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _store() -> AsyncIterator[tuple[MongoJobStore, OperatorSettings]]:
-    settings = load(OperatorSettings)
+async def _store(settings: JobsSettings | OperatorSettings) -> AsyncIterator[MongoJobStore]:
     clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
     try:
-        yield MongoJobStore(clients.get(), settings.mongodb_database), settings
+        yield MongoJobStore(clients.get(), settings.mongodb_database)
     finally:
         clients.close()
 

@@ -34,5 +34,9 @@ class LeaseSettings(Settings):
         return LeasePolicy(timedelta(seconds=self.stale_after_seconds), self.max_attempts)
 
 
+class JobsSettings(StoreSettings, LeaseSettings):
+    """`botdel jobs list` and `show`, which need no Pub/Sub."""
+
+
 class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
-    """`botdel jobs` and `botdel topology`."""
+    """`botdel jobs retry` and `botdel topology`."""

@@ -22,7 +22,7 @@ from botdel.cli import app
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.adapters.settings import Settings
-from deletion.adapters.store_settings import OperatorSettings
+from deletion.adapters.store_settings import JobsSettings, OperatorSettings
 from gateway.answers import ANSWERS
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -37,6 +37,7 @@ READERS: dict[type[Settings], set[str]] = {
     ConsumerSettings: {"consumer"},
     RecoverySettings: {"recovery"},
     RecoverSettings: {"recover"},
+    JobsSettings: {"jobs"},
     OperatorSettings: {"topology", "jobs"},
 }
 """Which command reads which class."""
