@@ -119,8 +119,9 @@ class Consumer:
         try:
             with self._metrics.running.track_inprogress():
                 ended = await self._runner.run(job)
-            self._metrics.ended(_outcome(ended))
-            if _outcome(ended) == INTERRUPTED:
+            outcome = _outcome(ended)
+            self._metrics.ended(outcome)
+            if outcome == INTERRUPTED:
                 await self._ask_resumption(job)
         finally:
             self._slots.release()

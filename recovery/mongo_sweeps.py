@@ -32,7 +32,7 @@ class MongoSweepStore:
         self._sweeps = client[database][COLLECTION]
 
     async def ensure_indexes(self) -> None:
-        """Create what is missing. Raises `OperationFailure` if one exists and differs."""
+        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
         await build_indexes(self._sweeps, INDEXES)
 
     def new_id(self) -> str:

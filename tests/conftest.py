@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
+from deletion.adapters.mongo import Client, connect
 from local.database import EmbeddedMongo
 from local.emulator import PubSubEmulator
 from tests.pipeline import Pipeline, create_topology
@@ -41,6 +42,14 @@ def project() -> str:
 def database_name() -> str:
     """The name of an empty database of this test's own; it goes with the server's folder."""
     return f"test_{uuid4().hex[:16]}"
+
+
+@pytest.fixture
+async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
+    """The product's own client of it."""
+    client = connect(mongo.uri)
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from pymongo.errors import (
     CursorNotFound,
     ExecutionTimeout,
     NetworkTimeout,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
     WTimeoutError,
 )
 
-from deletion.errors import StoreUnavailable
+from deletion.errors import ConfigurationError, StoreUnavailable
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
@@ -79,11 +80,17 @@ async def ping(database: Database) -> None:
 
 
 async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexModel]) -> None:
-    """Create what is missing of `indexes`; returns when they are built, however long it takes."""
+    """Create what is missing of `indexes`; returns when they are built, however long it takes.
+
+    Raises `ConfigurationError` when one exists and differs.
+    """
     # First, because the long time is for the build and not for a server that is missing.
     await ping(collection.database)  # type: ignore[arg-type]
-    with translated(), pymongo.timeout(INDEX_SECONDS):
-        await collection.create_indexes(indexes)
+    try:
+        with translated(), pymongo.timeout(INDEX_SECONDS):
+            await collection.create_indexes(indexes)
+    except OperationFailure as error:
+        raise ConfigurationError(f"indexes of {collection.full_name}: {error}") from error
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo import Client, Document, build_indexes, ping, translated
 from deletion.adapters.mongo_job_document import from_document, mutable_fields, to_document
-from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
+from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
 from deletion.ports import Recorded
 
@@ -54,10 +54,7 @@ class MongoJobStore:
 
     async def ensure_indexes(self) -> None:
         """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
-        try:
-            await build_indexes(self._jobs, INDEXES)
-        except OperationFailure as error:
-            raise ConfigurationError(f"indexes of {self._jobs.full_name}: {error}") from error
+        await build_indexes(self._jobs, INDEXES)
 
     async def ping(self) -> None:
         """One round trip, or an error within seconds."""

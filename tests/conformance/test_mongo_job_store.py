@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,13 +31,6 @@ from local.processes import free_port
 from tests.conformance.test_job_store import a_job, put
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
-
-
-@pytest.fixture
-async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
-    client = connect(mongo.uri)
-    yield client
-    client.close()
 
 
 @pytest.fixture

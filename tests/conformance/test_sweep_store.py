@@ -1,7 +1,7 @@
 """One suite over every `SweepStore`, and what only the one on MongoDB has to show."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from pymongo import monitoring
 
 from deletion.adapters import mongo as mongo_adapter
 from deletion.adapters.mongo import Client, connect
-from deletion.errors import LeaseLost, StoreUnavailable
+from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from local.database import EmbeddedMongo
 from local.processes import free_port
 from recovery.memory import MemorySweepStore
@@ -23,13 +23,6 @@ from recovery.sweep import Outcome, Sweep, SweepStatus
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
 BOUND = timedelta(seconds=60)
-
-
-@pytest.fixture
-async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
-    client = connect(mongo.uri)
-    yield client
-    client.close()
 
 
 @pytest.fixture
@@ -312,3 +305,11 @@ async def test_every_read_and_every_write_walks_an_index(
         walked = stages(plan["queryPlanner"]["winningPlan"])
         assert walked & {"IXSCAN", "IDHACK", "EXPRESS_IXSCAN"}, (read, plan)
         assert "COLLSCAN" not in walked, (read, plan)
+
+
+async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
+    client: Client, database_name: str
+) -> None:
+    await client[database_name][COLLECTION].create_index([("status", 1)], name="one_running")
+    with pytest.raises(ConfigurationError, match=COLLECTION):
+        await MongoSweepStore(client, database_name).ensure_indexes()

@@ -1,26 +1,22 @@
 """The step of a MongoDB collection, on the real server: all of the bot's, and nothing else."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from deletion.adapters.mongo import Collection, connect
+from deletion.adapters.mongo import Client, Collection
 from deletion.adapters.mongo_step import MongoStep
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
-from local.database import EmbeddedMongo
 
 BOT, OTHER = ObjectId(), ObjectId()
 
 
 @pytest.fixture
-async def step(mongo: EmbeddedMongo, database_name: str) -> AsyncIterator[MongoStep]:
-    client = connect(mongo.uri)
-    yield MongoStep("messages", client[database_name]["messages"], "botId", batch_size=10)
-    client.close()
+def step(client: Client, database_name: str) -> MongoStep:
+    return MongoStep("messages", client[database_name]["messages"], "botId", batch_size=10)
 
 
 async def fill(collection: Collection, count: int, **fields: Any) -> None:
