@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from deletion.bus import Delivery
+from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.job import Change, Job, Status
 
 
@@ -91,3 +92,44 @@ class EventArchive(Protocol):
 
     async def keep(self, service: str, delivery: Delivery) -> None:
         """Record bytes and attributes once per (service, message). Raises `StoreUnavailable`."""
+
+
+class DeadLetterStore(Protocol):
+    """Keeps messages that were given up, until somebody decides what becomes of them.
+
+    The store makes (service, message id) unique. Every method raises `StoreUnavailable` when the
+    database does not answer.
+    """
+
+    def new_id(self) -> str:
+        """An unused id, 24 hex digits, later ones sorting after earlier ones."""
+
+    async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Record all, and answer with those somebody has to be told of, as they stand now.
+
+        These are the new ones, and the replayed ones that came back: a letter whose `replay_of`
+        is a record of its service is joined to it by `DeadLetter.returned`. A message that is
+        recorded already is joined by `seen_again`, whatever its status, and not answered with.
+        Of concurrent calls with one message exactly one answers with it. Repeating a call whose
+        answer was lost may count a message once more.
+        """
+
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        """The dead letter of that id (24 hex digits)."""
+
+    async def find(
+        self,
+        *,
+        service: str | None = None,
+        reason: Reason | None = None,
+        status: DeadLetterStatus | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> list[DeadLetter]:
+        """The newest that fit every filter given, below the id `before`, newest first."""
+
+    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+        """Write `status`, if the message was not given up again since `letter` was read.
+
+        Answers whether it was written.
+        """

@@ -1,0 +1,34 @@
+"""The port of alerts: what a person has to be told of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class AlertKind(StrEnum):
+    """What has happened."""
+
+    DEAD_LETTER = "dead_letter"  # a message was given up
+    JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
+    JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing that happened. Alerts of equal kind, service and reason are told as one.
+
+    `example` is the id of the dead letter, the job or the sweep; never a bot's.
+    """
+
+    kind: AlertKind
+    service: str
+    reason: str
+    example: str
+    count: int = 1
+
+
+class Alerts(Protocol):
+    """The way to whoever is on call."""
+
+    def tell(self, alert: Alert) -> None:
+        """Take the alert and return at once: never waits, never raises."""

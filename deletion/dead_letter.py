@@ -1,0 +1,95 @@
+"""The dead letter: a message that was given up, kept with its bytes until somebody decides.
+
+new → replayed or discarded by an operator. A replayed message that comes back dead is joined to
+its record, which is new again: docs/decisions/0016.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+RECORD_ATTRIBUTE = "dead_letter"
+"""The attribute of a replayed message that names the record it came from."""
+CANARY_PREFIX = "doctor."
+"""Of the subscriptions `botdel doctor` makes for its canaries. No service's name has a dot."""
+
+
+class Reason(StrEnum):
+    """Why a message was given up."""
+
+    UNDECODABLE = "undecodable"  # its bytes are no event
+    INVALID = "invalid"  # an event that breaks a rule of the contract
+    TOO_LARGE = "too_large"  # refused unread
+    UNDELIVERED = "undelivered"  # delivered too often: Pub/Sub's dead-letter policy moved it
+
+
+class DeadLetterStatus(StrEnum):
+    """Whether somebody has dealt with it."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message of one service, unique by (service, message id). Its id is 24 hex digits.
+
+    `service` is empty when the message does not say where it came from. `delivery_attempt` is
+    the highest seen, 0 when it is not known; `count` is how often the message was given up, and
+    `returns` how often it came back dead after a replay. Times are UTC in milliseconds.
+    """
+
+    id: str
+    service: str
+    message_id: str
+    data: bytes
+    attributes: Mapping[str, str]
+    published_at: datetime
+    delivery_attempt: int
+    reason: Reason
+    detail: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    count: int = 1
+    returns: int = 0
+    status: DeadLetterStatus = DeadLetterStatus.NEW
+
+    @property
+    def replay_of(self) -> str | None:
+        """The record this message was replayed from, if it was."""
+        return self.attributes.get(RECORD_ATTRIBUTE)
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether `botdel doctor` made it, to see the dead-letter path work."""
+        return self.service.startswith(CANARY_PREFIX)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it is not to be replayed unless somebody insists; None when nothing is against it."""
+        if self.returns:
+            return f"it came back dead {self.returns} times after a replay"
+        if self.status is not DeadLetterStatus.NEW:
+            return f"it is {self.status} already"
+        return None
+
+    def seen_again(self, later: "DeadLetter") -> "DeadLetter":
+        """The same message was given up once more: a redelivery, whatever became of it before."""
+        return replace(
+            self,
+            count=self.count + 1,
+            delivery_attempt=max(self.delivery_attempt, later.delivery_attempt),
+            last_seen_at=max(self.last_seen_at, later.last_seen_at),
+        )
+
+    def returned(self, later: "DeadLetter") -> "DeadLetter":
+        """Its replay was given up too, for a reason that may be another one."""
+        return replace(
+            self.seen_again(later),
+            returns=self.returns + 1,
+            status=DeadLetterStatus.NEW,
+            reason=later.reason,
+            detail=later.detail,
+        )

@@ -1,0 +1,209 @@
+"""The ledger: an append-only log of who owned which job and what he did with it, and its rules.
+
+Ports are wrapped, so that every claim, every write and every batch leaves an entry: in real
+processes a line of a file they share, in the simulation an element of a list. An entry carries the
+times between which the thing happened, so that no order is claimed that was not seen.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from deletion.job import Change, Job, Status
+from deletion.plan import Batch, Plan, Step
+from deletion.ports import JobStore, Recorded
+
+
+class What(StrEnum):
+    """What an entry is about."""
+
+    CLAIM = "claim"  # the owner took the job from `before`, or recorded it ("")
+    WRITE = "write"  # the owner's update was accepted
+    REFUSED = "refused"  # the owner's update was not
+    DELETE = "delete"  # the owner deleted one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that happened after `began` and before `ended`, in ticks of one common clock."""
+
+    began: int
+    ended: int
+    what: What
+    job: str
+    owner: str
+    before: str = ""
+    status: str = ""
+
+
+class Ledger:
+    """Where entries go. `now` is the common clock."""
+
+    def __init__(
+        self, append: Callable[[Entry], None], now: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.append = append
+        self.now = now
+        self._owners: WeakKeyDictionary[asyncio.Task[object], list[Entry]] = WeakKeyDictionary()
+
+    def deleted(self, began: int) -> None:
+        """A batch went; whose it was is known from the checkpoint that this task writes next."""
+        if task := asyncio.current_task():
+            batch = Entry(began, self.now(), What.DELETE, job="", owner="")
+            self._owners.setdefault(task, []).append(batch)
+
+    def settle(self, job: Job) -> None:
+        """What this task deleted was for `job`."""
+        if task := asyncio.current_task():
+            for batch in self._owners.pop(task, []):
+                self.append(replace(batch, job=job.id, owner=job.claimed_by))
+
+
+def file_ledger(path: Path) -> Ledger:
+    """A ledger that many processes append to: a line is one write, which the system keeps whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    return Ledger(lambda entry: _write(descriptor, entry))
+
+
+def _write(descriptor: int, entry: Entry) -> None:
+    os.write(descriptor, (json.dumps(asdict(entry)) + "\n").encode())
+
+
+def read_ledger(path: Path) -> list[Entry]:
+    """All entries of a file; a last line that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    entries = (json.loads(line) for line in lines)
+    return [Entry(**(fields | {"what": What(fields["what"])})) for fields in entries]
+
+
+@dataclass
+class LedgerStore:
+    """A job store whose accepted and refused writes are entered."""
+
+    store: JobStore
+    ledger: Ledger
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        began = self.ledger.now()
+        recorded = await self.store.record(jobs)
+        for found in recorded:
+            if found.is_new:
+                self._enter(began, What.CLAIM, found.job)
+        return recorded
+
+    async def apply(self, change: Change) -> Job:
+        before, after = change.before, change.after
+        self.ledger.settle(before)
+        began = self.ledger.now()
+        try:
+            job = await self.store.apply(change)
+        except Exception:
+            self._enter(began, What.REFUSED, after)
+            raise
+        if after.claimed_by != before.claimed_by:
+            self._enter(began, What.CLAIM, after, before.claimed_by)
+        else:
+            self._enter(began, What.WRITE, after)
+        return job
+
+    def _enter(self, began: int, what: What, job: Job, before: str = "") -> None:
+        now = self.ledger.now()
+        self.ledger.append(Entry(began, now, what, job.id, job.claimed_by, before, job.status))
+
+    async def ping(self) -> None:
+        await self.store.ping()
+
+    def new_id(self) -> str:
+        return self.store.new_id()
+
+    async def get(self, job_id: str) -> Job | None:
+        return await self.store.get(job_id)
+
+    async def walk(
+        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
+    ) -> list[Job]:
+        return await self.store.walk(
+            status, modified_before=modified_before, after=after, limit=limit
+        )
+
+    async def find(
+        self,
+        *,
+        service: str | None = None,
+        bot_id: str | None = None,
+        status: Status | None = None,
+        limit: int,
+    ) -> list[Job]:
+        return await self.store.find(service=service, bot_id=bot_id, status=status, limit=limit)
+
+
+@dataclass
+class LedgerStep:
+    """A step whose batches are entered."""
+
+    step: Step
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        batches = self.step.delete(bot_id, cursor)
+        try:
+            began = self.ledger.now()
+            async for batch in batches:
+                self.ledger.deleted(began)
+                yield batch
+                began = self.ledger.now()
+        finally:
+            await batches.aclose()
+
+    async def is_empty(self, bot_id: str) -> bool:
+        return await self.step.is_empty(bot_id)
+
+
+def entered(plan: Plan, ledger: Ledger) -> Plan:
+    """The plan, each batch of which is entered."""
+    return Plan(plan.service, tuple(LedgerStep(step, ledger) for step in plan.steps))
+
+
+def violations(entries: Iterable[Entry]) -> list[str]:
+    """Every rule of ownership that the entries break, a line each.
+
+    A job is taken from an owner once. Who it was taken from writes nothing from then on, and
+    deletes one batch at the most: the one after which its checkpoint is refused. Nothing happens to
+    a job that is complete.
+    """
+    by_job: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_job[entry.job].append(entry)
+    return [line for job, of_job in by_job.items() for line in _violations(job, of_job)]
+
+
+def _violations(job: str, entries: Sequence[Entry]) -> list[str]:
+    claims = [entry for entry in entries if entry.what is What.CLAIM]
+    heirs = Counter(claim.before for claim in claims)
+    broken = [f"job {job} was taken from {who!r} {n} times" for who, n in heirs.items() if n > 1]
+    for claim in claims:
+        later = [e for e in entries if e.owner == claim.before and e.began > claim.ended]
+        what = Counter(entry.what for entry in later)
+        if what[What.WRITE]:
+            broken.append(f"job {job}: {claim.before} wrote after {claim.owner} had taken it")
+        if what[What.DELETE] > 1:
+            broken.append(f"job {job}: {claim.before} went on after {claim.owner} had taken it")
+    for end in (e for e in entries if e.what is What.WRITE and e.status == Status.COMPLETE):
+        after = {e.what for e in entries if e.began > end.ended and e.what is not What.REFUSED}
+        if after:
+            broken.append(f"job {job}: {', '.join(sorted(after))} after it was complete")
+    return broken
