@@ -13,6 +13,7 @@ from deletion.errors import BotDeletionError, TransientError
 from deletion.job import Job, Status
 from deletion.ports import Clock, JobStore
 from deletion.resume import resume_message
+from deletion.retry import doubled
 from deletion.runner import Runner
 
 PULL_LIMIT = 100
@@ -90,7 +91,9 @@ class Consumer:
 
     def _pause(self) -> float:
         """A database that answers and takes nothing must not wear out the deliveries."""
-        return min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * 2**self._failures) if self._failures else 0
+        if not self._failures:
+            return 0
+        return doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
 
     async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """What the last pull brought is another process's work."""

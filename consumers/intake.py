@@ -25,6 +25,7 @@ from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested, 
 from deletion.job import Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
 from deletion.ports import Clock, EventArchive, JobStore, Recorded
+from deletion.quarantine import GivenUp, Quarantine, refused
 from deletion.retry import Retry
 
 RECORD_WITHIN = timedelta(seconds=15)
@@ -39,11 +40,11 @@ class Outcome(StrEnum):
 
     RUN = "run"  # acked; its job is this process's to run
     KNOWN = "known"  # acked; there is nothing to do here
-    REFUSED = "refused"  # nacked; it can never be handled
+    QUARANTINED = "quarantined"  # acked; it can never be handled, and is a dead letter now
     RETURNED = "returned"  # nacked; the database could not take it now
 
 
-ACKED = (Outcome.RUN, Outcome.KNOWN)
+ACKED = (Outcome.RUN, Outcome.KNOWN, Outcome.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Intake:
         subscription: Subscription,
         store: JobStore,
         archive: EventArchive,
+        quarantine: Quarantine,
         clock: Clock,
         policy: LeasePolicy,
         worker: str,
@@ -73,6 +75,7 @@ class Intake:
         self._subscription = subscription
         self._store = store
         self._archive = archive
+        self._quarantine = quarantine
         self._clock = clock
         self._policy = policy
         self._worker = worker
@@ -80,7 +83,20 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Record what arrived together in one bulk insert, and settle each by its own outcome."""
+        ours = [delivery for delivery in deliveries if self._is_ours(delivery)]
+        others = [Taken(each, Outcome.KNOWN) for each in deliveries if not self._is_ours(each)]
+        taken = others + list(chain.from_iterable(await asyncio.gather(*self._works(ours))))
+        await self._settle(taken)
+        return taken
+
+    def _is_ours(self, delivery: Delivery) -> bool:
+        """What the filter of the subscription says, which an emulator ignores."""
+        return delivery.message.attributes.get("service", self._service) == self._service
+
+    def _works(self, deliveries: Sequence[Delivery]) -> list[Awaitable[list[Taken]]]:
+        """What is to be done about them, each with the outcomes it leads to."""
         placed: list[tuple[Delivery, Job]] = []
+        poison: list[GivenUp] = []
         works: list[Awaitable[list[Taken]]] = []
         for delivery in deliveries:
             try:
@@ -88,7 +104,7 @@ class Intake:
             except UnknownEventType as unknown:
                 works.append(self._or_back([delivery], self._keep(delivery, unknown)))
             except EventError as error:
-                works.append(self._refuse(delivery, error))
+                poison.append(refused(delivery, self._service, error))
             else:
                 match subject.event:
                     case RequestPlaced() as event:
@@ -97,9 +113,9 @@ class Intake:
                         works.append(self._or_back([delivery], self._resume(delivery, request)))
         if placed:
             works.append(self._or_back([delivery for delivery, _ in placed], self._record(placed)))
-        taken = list(chain.from_iterable(await asyncio.gather(*works)))
-        await self._settle(taken)
-        return taken
+        if poison:
+            works.append(self._or_back([each.delivery for each in poison], self._give_up(poison)))
+        return works
 
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """Nack what was pulled but is not recorded."""
@@ -138,9 +154,12 @@ class Intake:
 
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
-    async def _refuse(self, delivery: Delivery, error: EventError) -> list[Taken]:
-        log.error("event refused", message_id=delivery.message_id, reason=str(error))
-        return [Taken(delivery, Outcome.REFUSED)]
+    async def _give_up(self, poison: Sequence[GivenUp]) -> list[Taken]:
+        await self._quarantine.keep(poison)
+        for each in poison:
+            message_id = each.delivery.message_id
+            log.error("event quarantined", message_id=message_id, reason=each.detail)
+        return [Taken(each.delivery, Outcome.QUARANTINED) for each in poison]
 
     async def _keep(self, delivery: Delivery, unknown: UnknownEventType) -> list[Taken]:
         log.warning("event kept", message_id=delivery.message_id, reason=str(unknown))
@@ -148,7 +167,7 @@ class Intake:
         return [Taken(delivery, Outcome.KNOWN)]
 
     async def _resume(self, delivery: Delivery, request: ResumeRequested) -> list[Taken]:
-        if request.service != self._service:  # the emulator ignores filters
+        if request.service != self._service:
             return [Taken(delivery, Outcome.KNOWN)]
         job = await self._store.get(request.job_id)
         if job is None or job.service != self._service:

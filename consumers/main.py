@@ -20,6 +20,7 @@ from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
 from deletion.adapters.http import install_problems, probes
 from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.process import serving, stop_on_signals
@@ -27,14 +28,20 @@ from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_subscription import PullSubscription
 from deletion.adapters.pubsub_topology import Topology
+from deletion.adapters.webhook import webhook_alerts
+from deletion.alerts import Alerts
 from deletion.bus import Publisher, Subscription
 from deletion.errors import StoreUnavailable
 from deletion.plan import Plan, Provisioned
-from deletion.ports import Clock, EventArchive, JobStore
+from deletion.ports import Clock, DeadLetterStore, EventArchive, JobStore
+from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 
 log = structlog.get_logger(__name__)
+
+ALERTS_SHARE = 1 / 8
+"""Of the grace period, for alerts that wait when everything else has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,10 @@ class Parts:
     plan: Plan
     store: JobStore
     archive: EventArchive
+    dead_letters: DeadLetterStore
     subscription: Subscription
     publisher: Publisher
+    alerts: Alerts
     clock: Clock
 
 
@@ -65,9 +74,12 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     clock = SystemClock()
     clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
+    alerts = webhook_alerts(settings, clock)
     try:
         store = MongoJobStore(clients.get(), settings.mongodb_database)
         await Retry(clock).call(store.ensure_indexes)
+        dead_letters = MongoDeadLetterStore(clients.get(), settings.mongodb_database)
+        await Retry(clock).call(dead_letters.ensure_indexes)
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
         services = [plan_file.service]
@@ -77,13 +89,16 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
             plan=plan_file.build(clients.get),
             store=store,
             archive=MongoEventArchive(clients.get(), settings.mongodb_database),
+            dead_letters=dead_letters,
             subscription=PullSubscription(
                 subscriber, settings.names.subscription(plan_file.service), recreate=recreate
             ),
             publisher=GroupingPublisher(publisher, settings.names.topic, recreate=recreate),
+            alerts=alerts,
             clock=clock,
         )
     finally:
+        await alerts.close(settings.shutdown_grace_seconds * ALERTS_SHARE)
         await pubsub.close()
         clients.close()
 
@@ -117,6 +132,7 @@ def _compose(
             parts.subscription,
             parts.store,
             parts.archive,
+            Quarantine(parts.dead_letters, parts.alerts, parts.clock),
             parts.clock,
             settings.lease,
             worker,

@@ -2,11 +2,12 @@
 
 from pydantic import Field
 
+from deletion.adapters.alert_settings import AlertSettings
 from deletion.adapters.settings import PubSubSettings
 from deletion.adapters.store_settings import LeaseSettings, StoreSettings
 
 
-class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings):
+class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):
     """`botdel consumer`."""
 
     consumer_host: str = "127.0.0.1"

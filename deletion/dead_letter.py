@@ -61,6 +61,10 @@ class DeadLetter:
         """The record this message was replayed from, if it was."""
         return self.attributes.get(RECORD_ATTRIBUTE)
 
+    def is_replay_of(self, origin: "DeadLetter") -> bool:
+        """Whether to join them: another service's record, or other bytes, would be lost by it."""
+        return (self.replay_of, self.service, self.data) == (origin.id, origin.service, origin.data)
+
     @property
     def is_canary(self) -> bool:
         """Whether `botdel doctor` made it, to see the dead-letter path work."""

@@ -5,6 +5,7 @@ BotDeletionError
 │   └── PlanError           the plan file is wrong: the message says where and what was expected
 ├── EventError              a message does not carry an event this code can handle
 │   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
+│   │   └── OversizedEvent  they are too many to be looked at
 │   ├── InvalidEvent        it decodes, but breaks a rule of the contract
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
@@ -38,6 +39,10 @@ class EventError(BotDeletionError):
 
 class UndecodableEvent(EventError):
     """The bytes do not parse as a `BotDeletionSubject`."""
+
+
+class OversizedEvent(UndecodableEvent):
+    """More bytes than an event may have; they were not parsed."""
 
 
 class InvalidEvent(EventError):

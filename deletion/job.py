@@ -32,12 +32,28 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own."""
+    """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own.
+
+    `batches` counts those that are gone, and `slowest` is the longest of them took, in seconds.
+    """
 
     name: str
     status: StepStatus = StepStatus.PENDING
     deleted: int = 0
     cursor: str | None = None
+    batches: int = 0
+    slowest: float = 0.0
+
+    def advanced(self, deleted: int, cursor: str | None, seconds: float) -> "StepProgress":
+        """One batch further."""
+        return StepProgress(
+            self.name,
+            StepStatus.IN_PROGRESS,
+            self.deleted + deleted,
+            cursor,
+            self.batches + 1,
+            max(self.slowest, seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,27 @@ class Failure:
     message: str
     at: datetime
     interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """Where an attempt stood when it was last heard of: at batch `batch`, from 1, of `step`.
+
+    `step` is None when it had done every one, `reason` its failure's type, or `STALE`.
+    """
+
+    attempt: int
+    claimed_by: str
+    step: str | None
+    batch: int
+    at: datetime
+    reason: str
+
+
+STALE = "stale"
+"""The reason of an attempt that fell silent: a killed process, most of the time."""
+KEPT_ATTEMPTS = 20
+"""Past attempts a job remembers, the latest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +155,7 @@ class Job:
     steps: tuple[StepProgress, ...] = ()
     finished_at: datetime | None = None
     failure: Failure | None = None
+    past_attempts: tuple[PastAttempt, ...] = ()
 
     @classmethod
     def placed(
@@ -178,7 +216,9 @@ class Job:
         """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
         self._require(self.is_resumable(now, policy), "claim", "it is neither failed nor stale")
         self._require(not self.is_spent(policy), "claim", "its attempts are spent")
-        return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
+        return self._move(
+            "claim", now, attempt=self.attempt + 1, claimed_by=by, past_attempts=self._past()
+        )
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; with none it is a bare heartbeat."""
@@ -197,11 +237,27 @@ class Job:
         """Give up on a job that failed, or went silent, with its last attempt."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither failed nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
-        return self._move("exhaust", now)
+        return self._move("exhaust", now, past_attempts=self._past())
 
     def reopen(self, now: datetime) -> Change:
         """An operator's word that the cause is gone: all attempts are given anew."""
         return self._move("reopen", now, attempt=0)
+
+    def _past(self) -> tuple[PastAttempt, ...]:
+        """With the attempt that ends here, unless it was handed back or is an operator's reset."""
+        failure = self.failure if self.status is Status.FAILED else None
+        if not self.attempt or (failure and failure.interrupted):
+            return self.past_attempts
+        at = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
+        ended = PastAttempt(
+            self.attempt,
+            self.claimed_by,
+            at.name if at else None,
+            at.batches + 1 if at else 0,
+            self.last_modified_at,
+            failure.type if failure else STALE,
+        )
+        return (*self.past_attempts, ended)[-KEPT_ATTEMPTS:]
 
     def _require(self, holds: bool, transition: str, otherwise: str) -> None:
         if not holds:

@@ -76,6 +76,9 @@ class JobStore(Protocol):
         With `modified_before`, only those silent since.
         """
 
+    async def count(self, status: Status) -> int:
+        """How many jobs are of `status`."""
+
     async def find(
         self,
         *,
@@ -107,11 +110,11 @@ class DeadLetterStore(Protocol):
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Record all, and answer with those somebody has to be told of, as they stand now.
 
-        These are the new ones, and the replayed ones that came back: a letter whose `replay_of`
-        is a record of its service is joined to it by `DeadLetter.returned`. A message that is
-        recorded already is joined by `seen_again`, whatever its status, and not answered with.
-        Of concurrent calls with one message exactly one answers with it. Repeating a call whose
-        answer was lost may count a message once more.
+        These are the new ones, and the replays that came back: a letter that `is_replay_of` a
+        record is joined to it by `DeadLetter.returned`, whatever its status. A message that is
+        recorded or joined already is counted there by `seen_again`, and not answered with. Of
+        concurrent calls with one message exactly one answers with it. Repeating a call whose
+        answer was lost may count a message once more, and does not answer with it again.
         """
 
     async def get(self, letter_id: str) -> DeadLetter | None:
@@ -131,5 +134,6 @@ class DeadLetterStore(Protocol):
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """Write `status`, if the message was not given up again since `letter` was read.
 
-        Answers whether it was written.
+        Guarded by `count` alone: what somebody else settled meanwhile is settled anew. Answers
+        whether it was written, and the same when it is repeated.
         """

@@ -17,6 +17,11 @@ T = TypeVar("T")
 _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a float
 
 
+def doubled(base: float, times: int, cap: float) -> float:
+    """`base` doubled `times` times, `cap` at the most; all but `times` in seconds."""
+    return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often (`attempts`, calls in all) and how patiently (`base`, `cap`: seconds)."""
@@ -58,6 +63,4 @@ class Retry:
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _full_jitter(self, state: RetryCallState) -> float:
-        doublings = min(state.attempt_number - 1, _MAX_DOUBLINGS)
-        ceiling = min(self.cap, self.base * 2**doublings)
-        return self.rng.uniform(0, ceiling)
+        return self.rng.uniform(0, doubled(self.base, state.attempt_number - 1, self.cap))

@@ -110,26 +110,26 @@ class Runner:
             with attempt:
                 progress = lease.job.progress(step.name)
                 async with aclosing(step.delete(lease.job.bot_id, progress.cursor)) as batches:
-                    while batch := await self._next(batches, lease):
-                        progress = self._advanced(progress, batch)
+                    while further := await self._batch(batches, progress, lease):
+                        progress = further
                         await lease.checkpoint(progress)
                         attempt.retry_state.attempt_number = 1  # progress earns new patience
         await lease.note(replace(progress, status=StepStatus.COMPLETE))
 
-    async def _next(self, batches: AsyncGenerator[Batch, None], lease: Lease) -> Batch | None:
+    async def _batch(
+        self, batches: AsyncGenerator[Batch, None], progress: StepProgress, lease: Lease
+    ) -> StepProgress | None:
+        """One batch further than `progress`; None when there is none left."""
         if self._stopping.is_set():
             raise Interrupted("the process was asked to stop")
         await lease.fence()
-        return await anext(batches, None)
-
-    def _advanced(self, progress: StepProgress, batch: Batch) -> StepProgress:
+        began = self._clock.now()
+        batch = await anext(batches, None)
+        if batch is None:
+            return None
         self._on_batch(progress.name, batch.deleted)
-        return StepProgress(
-            progress.name,
-            StepStatus.IN_PROGRESS,
-            progress.deleted + batch.deleted,
-            batch.cursor,
-        )
+        seconds = (self._clock.now() - began).total_seconds()
+        return progress.advanced(batch.deleted, batch.cursor, seconds)
 
     async def _read_back(self, bot_id: str) -> list[Step]:
         """The steps that still find something of the bot."""

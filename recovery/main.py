@@ -5,16 +5,22 @@ import asyncio
 from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
 from deletion.adapters.http import BearerTokens
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.process import serving, stop_on_signals
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.pubsub_subscription import PullSubscription
 from deletion.adapters.pubsub_topology import Topology
 from deletion.adapters.readiness import Readiness
-from deletion.bus import Publisher
+from deletion.adapters.webhook import webhook_alerts
+from deletion.alerts import Alerts
+from deletion.bus import Publisher, Subscription
 from deletion.ports import Clock
+from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from recovery.app import create_app
+from recovery.dead_letters import DeadLetterConsumer
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
@@ -27,7 +33,7 @@ TRIES = 4
 
 
 async def run(settings: RecoverySettings) -> None:
-    """Serve until a signal, then end the sweep of this process within the grace period.
+    """Serve and record dead letters until a signal, then end both within the grace period.
 
     A database or a Pub/Sub that does not answer is no reason not to start: `/readyz` says so
     until it does. Raises `ConfigurationError`, `OSError` for a port that is taken, and
@@ -35,48 +41,78 @@ async def run(settings: RecoverySettings) -> None:
     """
     clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
+    alerts = webhook_alerts(settings, SystemClock())
     try:
         with stop_on_signals() as stopping:
-            await _serve(settings, clients.get(), pubsub, stopping)
+            await _serve(settings, clients.get(), pubsub, alerts, stopping)
     finally:
+        await alerts.close(settings.shutdown_grace_seconds / 8)
         await pubsub.close()
         clients.close()
 
 
 async def _serve(
-    settings: RecoverySettings, client: mongo.Client, pubsub: PubSub, stopping: asyncio.Event
+    settings: RecoverySettings,
+    client: mongo.Client,
+    pubsub: PubSub,
+    alerts: Alerts,
+    stopping: asyncio.Event,
 ) -> None:
     clock, metrics = SystemClock(), Metrics()
     jobs = MongoJobStore(client, settings.mongodb_database)
-    publisher = pubsub.publisher()
-    topology = Topology(publisher, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated)
+    publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
+    topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
     grouping = GroupingPublisher(
         publisher,
         settings.names.topic,
         max_pending=settings.sweep_page_size,
         recreate=topology.recreating(),
     )
-    sweeps = _compose(settings, jobs, client, grouping, clock, metrics)
+    sweeps = _sweeps(settings, jobs, client, grouping, alerts, clock, metrics)
+    dead = PullSubscription(
+        subscriber, settings.names.dead_letter_subscription, recreate=topology.recreating()
+    )
+    dead_letters = _dead_letters(settings, client, dead, alerts, clock)
     ready = Readiness({"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require})
     app = create_app(
         sweeps, BearerTokens([settings.recovery_token]), registry=metrics.registry, ready=ready
     )
     # A quarter for the page under way, one for its cancellation, one for requests, and the last
-    # for the connections to close.
+    # for alerts and for the connections to close.
     grace = settings.shutdown_grace_seconds
     async with serving(
         app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
     ):
         await topology.ready_for()
+        consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
         await sweeps.close(grace / 4)
+        await asyncio.wait({consuming}, timeout=grace / 4)
 
 
-def _compose(
+def _dead_letters(
+    settings: RecoverySettings,
+    client: mongo.Client,
+    subscription: Subscription,
+    alerts: Alerts,
+    clock: Clock,
+) -> DeadLetterConsumer:
+    store = MongoDeadLetterStore(client, settings.mongodb_database)
+    return DeadLetterConsumer(
+        subscription,
+        Quarantine(store, alerts, clock),
+        clock,
+        prefix=f"{settings.topic}.",
+        prepare=store.ensure_indexes,
+    )
+
+
+def _sweeps(
     settings: RecoverySettings,
     jobs: MongoJobStore,
     client: mongo.Client,
     publisher: Publisher,
+    alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
 ) -> Sweeps:
@@ -90,6 +126,8 @@ def _compose(
         policy=settings.lease,
         retry=retry,
         page_size=settings.sweep_page_size,
+        alerts=alerts,
+        stale_share=settings.alert_stale_share,
     )
 
     async def prepare() -> None:

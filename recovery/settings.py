@@ -2,17 +2,19 @@
 
 from pydantic import Field
 
+from deletion.adapters.alert_settings import AlertSettings
 from deletion.adapters.settings import PubSubSettings, Settings, Token
 from deletion.adapters.store_settings import LeaseSettings, StoreSettings
 
 
-class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings):
+class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):
     """`botdel recovery`."""
 
     recovery_token: Token
     recovery_host: str = "127.0.0.1"
     recovery_port: int = Field(8082, ge=0, le=65_535)
     sweep_page_size: int = Field(500, ge=1, le=10_000)
+    alert_stale_share: float = Field(0.5, gt=0, lt=1)
 
 
 class RecoverSettings(Settings):

@@ -6,16 +6,18 @@ that is asked for again is claimed once, and one that has moved on is left alone
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
+from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Publisher
 from deletion.errors import (
     BotDeletionError,
     EventError,
+    Interrupted,
     LeaseLost,
     StoreUnavailable,
     TransitionError,
@@ -81,7 +83,8 @@ class Progress:
 class Sweeper:
     """Runs sweeps over `jobs`, `page_size` jobs in memory and under way at a time.
 
-    `on_exhausted` is told of each job that is given up: the place for an alert.
+    Alerts tell of each job that is given up, and of a sweep that finds more than `stale_share`
+    (0 to 1) of the jobs in progress silent: then it is not a process that has died, but many.
     """
 
     jobs: JobStore
@@ -91,7 +94,8 @@ class Sweeper:
     policy: LeasePolicy
     retry: Retry
     page_size: int
-    on_exhausted: Callable[[Job], None] = log_exhausted
+    alerts: Alerts
+    stale_share: float
 
     async def run(self, sweep: Sweep, stopping: asyncio.Event) -> Sweep:
         """Walk to the end, or as far as it gets; answers with the sweep as it ended.
@@ -111,19 +115,28 @@ class Sweeper:
     async def _walk(self, progress: Progress, stopping: asyncio.Event) -> str | None:
         """Answers with the reason why it could not be walked to the end, if there is one."""
         try:
-            for status in (Status.FAILED, Status.IN_PROGRESS):
-                after = None
-                while page := await self._page(status, after):
-                    await self._settle(page, progress)
-                    if stopping.is_set():
-                        return INTERRUPTED
-                    after = page[-1].id
+            await self._visit(Status.FAILED, progress, stopping)
+            running = await self.retry.call(lambda: self.jobs.count(Status.IN_PROGRESS))
+            stale = await self._visit(Status.IN_PROGRESS, progress, stopping)
+            self._report_stale(stale, running, progress.sweep)
+        except Interrupted:
+            return INTERRUPTED
         except BotDeletionError as error:
             return f"{type(error).__name__}: {error}"
         except Exception as error:
             log.exception("unexpected error in a sweep", sweep_id=progress.sweep.id)
             return f"unexpected {type(error).__name__}; the log of the process has it"
         return None
+
+    async def _visit(self, status: Status, progress: Progress, stopping: asyncio.Event) -> int:
+        """Every failed job, or every stale one; answers how many. Raises `Interrupted`."""
+        found, after = 0, None
+        while page := await self._page(status, after):
+            await self._settle(page, progress)
+            if stopping.is_set():
+                raise Interrupted(INTERRUPTED)
+            found, after = found + len(page), page[-1].id
+        return found
 
     async def _page(self, status: Status, after: str | None) -> list[Job]:
         """The next jobs behind the id `after`; of those in progress only the stale ones."""
@@ -165,8 +178,18 @@ class Sweeper:
 
     async def _exhaust(self, job: Job, now: datetime) -> Outcome:
         change = job.exhaust(now, self.policy)
-        self.on_exhausted(await self.retry.call(lambda: self.jobs.apply(change)))
+        exhausted = await self.retry.call(lambda: self.jobs.apply(change))
+        log_exhausted(exhausted)
+        why = exhausted.past_attempts[-1].reason
+        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, why, job.id))
         return Outcome.EXHAUSTED
+
+    def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:
+        """Some are the price of a killed process; a large share means that something is wrong."""
+        if stale > running * self.stale_share:
+            log.error("jobs stale", sweep_id=sweep.id, stale=stale, in_progress=running)
+            share = f"over {self.stale_share:.0%} of those in progress"
+            self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
 
     async def _end(self, progress: Progress, reason: str | None) -> None:
         try:

@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from deletion.adapters.memory import MemoryJobStore
+from deletion.adapters.memory import MemoryDeadLetterStore, MemoryJobStore
+from deletion.alerts import Alert
 from deletion.bus import Delivery, Message
+from deletion.dead_letter import DeadLetter
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status, milliseconds
 from deletion.plan import Batch
-from deletion.ports import Recorded
+from deletion.ports import Clock, Recorded
 
 
 class Crash(BaseException):
@@ -147,7 +149,7 @@ class MemorySubscription:
 
     def __init__(
         self,
-        clock: VirtualClock,
+        clock: Clock,
         *,
         ack_deadline: float = 60,
         back_off: float = 10,
@@ -186,7 +188,7 @@ class MemorySubscription:
         deadline = self._clock.now() + self._pull_wait
         while True:
             now = self._clock.now()
-            due = [copy for copy in self._copies if copy.due <= now][:limit]
+            due = self._due(now)[:limit]
             if due or now >= deadline:
                 return [self._deliver(copy) for copy in due]
             await self._arrival(min([deadline, *(copy.due for copy in self._copies)]) - now)
@@ -205,10 +207,18 @@ class MemorySubscription:
         """See the port: the first redelivery is at once, as measured of Pub/Sub."""
         self._answer()
         for copy in self._held(deliveries):
-            copy.due = self._clock.now() + self._back_off * min(1, copy.attempts - 1)
+            copy.due = self._clock.now() + self._wait(copy)
             self.nacked.append(copy.message_id)
             self.journal.append(f"nack {copy.message_id}")
         self._arrived.set()
+
+    def _due(self, now: datetime) -> list[_Copy]:
+        """What may be delivered, in the order in which it is."""
+        return [copy for copy in self._copies if copy.due <= now]
+
+    def _wait(self, copy: _Copy) -> timedelta:
+        """Between a nack and the next delivery."""
+        return self._back_off * min(1, copy.attempts - 1)
 
     def _answer(self) -> None:
         if self.down:
@@ -244,7 +254,7 @@ class MemorySubscription:
 class MemoryBus:
     """`deletion.bus.Publisher` of one topic, and its subscriptions. While `down` it refuses."""
 
-    def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
+    def __init__(self, clock: Clock, journal: list[str] | None = None) -> None:
         self._clock = clock
         self._ids = count(1)
         self._subscriptions: list[MemorySubscription] = []
@@ -263,13 +273,21 @@ class MemoryBus:
             pull_wait=pull_wait,
             journal=self.journal,
         )
-        self._subscriptions.append(subscription)
+        self.attach(subscription)
         return subscription
+
+    def attach(self, subscription: MemorySubscription) -> None:
+        """It gets what is published from now on."""
+        self._subscriptions.append(subscription)
 
     async def publish(self, message: Message) -> None:
         """See the port."""
         if self.down:
             raise BusUnavailable("the topic is down")
+        self.put(message)
+
+    def put(self, message: Message) -> None:
+        """Hand a message to every subscription, under an id of its own."""
         message_id = str(next(self._ids))
         self.published.append(message)
         for subscription in self._subscriptions:
@@ -353,6 +371,36 @@ class MemoryArchive:
             raise StoreUnavailable("the database is down")
         self.kept.setdefault((service, delivery.message_id), delivery)
         self.journal.append(f"keep {delivery.message_id}")
+
+
+class ScriptedDeadLetters(MemoryDeadLetterStore):
+    """A dead-letter store that can be `down`: then it raises `StoreUnavailable`."""
+
+    def __init__(self, journal: list[str] | None = None) -> None:
+        super().__init__()
+        self.journal = journal if journal is not None else []
+        self.down = False
+        self.calls = 0
+
+    async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """See the port."""
+        self.calls += 1
+        if self.down:
+            raise StoreUnavailable("the database is down")
+        told = await super().record(letters)
+        self.journal.extend(f"quarantine {letter.message_id}" for letter in letters)
+        return told
+
+
+class RecordedAlerts:
+    """`deletion.alerts.Alerts` that keeps what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[Alert] = []
+
+    def tell(self, alert: Alert) -> None:
+        """See the port."""
+        self.told.append(alert)
 
 
 Action = Exception | Callable[[], object] | float | None

@@ -136,6 +136,9 @@ class LedgerStore:
             status, modified_before=modified_before, after=after, limit=limit
         )
 
+    async def count(self, status: Status) -> int:
+        return await self.store.count(status)
+
     async def find(
         self,
         *,

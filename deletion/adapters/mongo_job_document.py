@@ -3,7 +3,7 @@
 from bson import ObjectId
 
 from deletion.adapters.mongo import Document
-from deletion.job import Failure, Job, Status, StepProgress, StepStatus
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 
 
 def to_document(job: Job) -> Document:
@@ -27,11 +27,9 @@ def mutable_fields(job: Job) -> Document:
         "claimedBy": job.claimed_by,
         "lastModifiedAt": job.last_modified_at,
         "finishedAt": job.finished_at,
-        "steps": [
-            {"name": p.name, "status": p.status.value, "deleted": p.deleted, "cursor": p.cursor}
-            for p in job.steps
-        ],
+        "steps": [_step_document(progress) for progress in job.steps],
         "failure": _failure_document(job.failure),
+        "pastAttempts": [_past_document(past) for past in job.past_attempts],
         "live": job.live,
     }
 
@@ -52,11 +50,51 @@ def from_document(document: Document) -> Job:
         last_modified_at=document["lastModifiedAt"],
         finished_at=document["finishedAt"],
         steps=tuple(
-            StepProgress(p["name"], StepStatus(p["status"]), p["deleted"], p["cursor"])
+            StepProgress(
+                name=p["name"],
+                status=StepStatus(p["status"]),
+                deleted=p["deleted"],
+                cursor=p["cursor"],
+                batches=p.get("batches", 0),
+                slowest=p.get("slowest", 0.0),
+            )
             for p in document["steps"]
         ),
         failure=failure and Failure(**failure),
+        past_attempts=tuple(
+            PastAttempt(
+                attempt=past["attempt"],
+                claimed_by=past["claimedBy"],
+                step=past["step"],
+                batch=past["batch"],
+                at=past["at"],
+                reason=past["reason"],
+            )
+            for past in document.get("pastAttempts", ())
+        ),
     )
+
+
+def _step_document(progress: StepProgress) -> Document:
+    return {
+        "name": progress.name,
+        "status": progress.status.value,
+        "deleted": progress.deleted,
+        "cursor": progress.cursor,
+        "batches": progress.batches,
+        "slowest": progress.slowest,
+    }
+
+
+def _past_document(past: PastAttempt) -> Document:
+    return {
+        "attempt": past.attempt,
+        "claimedBy": past.claimed_by,
+        "step": past.step,
+        "batch": past.batch,
+        "at": past.at,
+        "reason": past.reason,
+    }
 
 
 def _failure_document(failure: Failure | None) -> Document | None:

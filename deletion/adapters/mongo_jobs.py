@@ -111,6 +111,11 @@ class MongoJobStore:
             query["_id"] = {"$gt": ObjectId(after)}
         return await self._read(query, limit=limit)
 
+    async def count(self, status: Status) -> int:
+        """Along the index of (status, _id)."""
+        with translated():
+            return await self._jobs.count_documents({"status": status})
+
     async def find(
         self,
         *,

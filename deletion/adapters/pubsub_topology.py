@@ -28,8 +28,9 @@ log = structlog.get_logger(__name__)
 MAX_DELIVERY_ATTEMPTS = 5
 ACK_DEADLINE_SECONDS = 60
 RETENTION = timedelta(days=7)
-MINIMUM_BACKOFF = timedelta(seconds=10)
-MAXIMUM_BACKOFF = timedelta(seconds=600)
+BACK_OFF = RetryPolicy(
+    minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=600)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ class Topology:
             ack_deadline_seconds=ACK_DEADLINE_SECONDS,
             message_retention_duration=RETENTION,
             expiration_policy=ExpirationPolicy(),
+            retry_policy=BACK_OFF,
         )
         return [keeper, *(self._of(service) for service in services)]
 
@@ -155,9 +157,7 @@ class Topology:
             ack_deadline_seconds=ACK_DEADLINE_SECONDS,
             message_retention_duration=RETENTION,
             expiration_policy=ExpirationPolicy(),
-            retry_policy=RetryPolicy(
-                minimum_backoff=MINIMUM_BACKOFF, maximum_backoff=MAXIMUM_BACKOFF
-            ),
+            retry_policy=BACK_OFF,
             dead_letter_policy=DeadLetterPolicy(
                 dead_letter_topic=self.names.dead_letter_topic,
                 max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,

@@ -13,7 +13,7 @@ from typing import Final
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from deletion.errors import InvalidEvent, UndecodableEvent, UnknownEventType
+from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.ids import is_object_id, is_service_name, is_uuid
 
@@ -109,7 +109,8 @@ def decode(data: bytes) -> BotDeletionSubject:
     """The event in `data`; fractions of a microsecond are cut off.
 
     Raises:
-        UndecodableEvent: not a `BotDeletionSubject`, or longer than `MAX_EVENT_BYTES`.
+        UndecodableEvent: not a `BotDeletionSubject`.
+        OversizedEvent: one of them, for data longer than `MAX_EVENT_BYTES`.
         InvalidEvent: it breaks a rule of the contract.
         UnknownEventType: its ids are valid, its type is newer than this code.
     """
@@ -150,7 +151,7 @@ def _event_type(subject: BotDeletionSubject) -> pb.EventType:
 
 def _parse(data: bytes) -> pb.BotDeletionSubject:
     if len(data) > MAX_EVENT_BYTES:
-        raise UndecodableEvent(f"{len(data)} bytes, expected at most {MAX_EVENT_BYTES}")
+        raise OversizedEvent(f"{len(data)} bytes, expected at most {MAX_EVENT_BYTES}")
     try:
         return pb.BotDeletionSubject.FromString(data)
     except DecodeError as error:

@@ -27,13 +27,16 @@ from pymongo.monitoring import (
 
 from deletion.adapters.mongo import Client, Database
 from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo_job_document import to_document
 from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
 from deletion.adapters.mongo_step import MongoStep
 from deletion.bus import Delivery, Message
+from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import Failure, LeasePolicy, Status
 from local.database import EmbeddedMongo
+from tests.conformance.test_dead_letter_store import a_letter, again, replay
 from tests.conformance.test_job_store import a_job
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
@@ -272,6 +275,102 @@ async def test_a_command_nobody_can_measure_is_seen(watched: Watched, store: Mon
     with pytest.raises(AssertionError, match="teach it"):
         await watched.scans()
     watched.listener.unknown.clear()
+
+
+# --- the dead letters
+
+
+@pytest.fixture(scope="module")
+async def letters(watched: Watched) -> MongoDeadLetterStore:
+    """A store with a crowd of discarded letters of one service."""
+    store = MongoDeadLetterStore(watched.client, watched.database.name)
+    await store.ensure_indexes()
+    await store.record([crowded() for _ in range(CROWD)])
+    return store
+
+
+def crowded() -> DeadLetter:
+    return a_letter(service="crowded", status=DeadLetterStatus.DISCARDED)
+
+
+async def record_letters(store: MongoDeadLetterStore) -> None:
+    """New ones, one that is known, and a replay that comes back, and comes again."""
+    letter, other = a_letter(), a_letter()
+    await store.record([letter, other])
+    back = replay(letter)
+    assert [told.id for told in await store.record([again(other), back])] == [letter.id]
+    assert await store.record([again(back)]) == []
+
+
+async def get_letter(store: MongoDeadLetterStore) -> None:
+    [letter] = await store.find(status=DeadLetterStatus.NEW, limit=1)
+    assert await store.get(letter.id) == letter
+    assert await store.get(store.new_id()) is None
+
+
+async def find_letters(store: MongoDeadLetterStore) -> None:
+    for service in (None, "conversations"):
+        for status in (None, DeadLetterStatus.NEW):
+            for reason in (None, Reason.UNDECODABLE):
+                for before in (None, store.new_id()):
+                    await store.find(
+                        service=service, reason=reason, status=status, before=before, limit=50
+                    )
+
+
+async def settle_letter(store: MongoDeadLetterStore) -> None:
+    """One that stands as it was read, and one that does not."""
+    [letter] = await store.record([a_letter()])
+    assert await store.settle(letter, DeadLetterStatus.NEW)
+    await store.record([again(letter)])
+    assert not await store.settle(letter, DeadLetterStatus.NEW)
+
+
+LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]], int]] = {
+    "record": (record_letters, 9),
+    "get": (get_letter, 3),
+    "find": (find_letters, 16),
+    "settle": (settle_letter, 4),
+}
+
+
+def is_an_operators_look_at_letters(query: Query) -> bool:
+    """The newest of all, or of all with a reason: MongoDB walks `_id` and ends at the limit."""
+    return set(query["filter"]) <= {"reason", "_id"} and query.get("sort") == {"_id": -1}
+
+
+def test_every_method_of_the_dead_letter_store_is_called_here() -> None:
+    assert public(MongoDeadLetterStore) - {"ensure_indexes"} == set(LETTER_QUERIES)
+
+
+@pytest.mark.parametrize("method", LETTER_QUERIES)
+async def test_every_query_for_dead_letters_walks_an_index(
+    watched: Watched, letters: MongoDeadLetterStore, method: str
+) -> None:
+    call, at_least = LETTER_QUERIES[method]
+    watched.watch()
+    await call(letters)
+    scanning = await watched.scans()
+    assert [query for query in scanning if not is_an_operators_look_at_letters(query)] == []
+    assert len(watched.listener.queries) >= at_least
+
+
+async def test_it_is_seen_when_an_index_of_the_dead_letters_is_missing(
+    watched: Watched, letters: MongoDeadLetterStore, database_name: str
+) -> None:
+    bare = MongoDeadLetterStore(watched.client, database_name)
+    before, watched.database = watched.database, watched.client[database_name]
+    try:
+        crowd = await before["dead_letters"].find({}).to_list(None)
+        await watched.database["dead_letters"].insert_many(crowd)
+        for method, seen in {"find": 8, "record": 2}.items():
+            watched.watch()
+            await LETTER_QUERIES[method][0](bare)
+            scanning = await watched.scans()
+            missed = [q for q in scanning if not is_an_operators_look_at_letters(q)]
+            assert len(missed) >= seen, method
+    finally:
+        watched.database = before
 
 
 # --- the archive of newer events

@@ -28,6 +28,7 @@ from consumers.slots import Slots
 from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
 from deletion.adapters.mongo_archive import MongoEventArchive
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.mongo_step import MongoStep
 from deletion.adapters.pubsub import PubSub
@@ -38,7 +39,9 @@ from deletion.bus import Delivery
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from deletion.job import Job, LeasePolicy
 from deletion.plan import Plan
+from deletion.quarantine import Quarantine
 from deletion.runner import Runner
+from tests.fakes import RecordedAlerts
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 3
@@ -192,8 +195,11 @@ async def _ours(
     runner = WaitingRunner(plan, store, clock, policy, stopping=stopping)
     runner.go = stopping
     archive = MongoEventArchive(database.client, database.name)
+    quarantine = Quarantine(
+        MongoDeadLetterStore(database.client, database.name), RecordedAlerts(), clock
+    )
     consumer = Consumer(
-        intake=Intake(plan, subscription, store, archive, clock, policy, "bench"),
+        intake=Intake(plan, subscription, store, archive, quarantine, clock, policy, "bench"),
         runner=runner,
         subscription=subscription,
         publisher=publisher,

@@ -25,6 +25,7 @@ from deletion.retry import Retry
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
+from tests.fakes import RecordedAlerts
 
 RESUMABLE = 100
 SIZES = (1_000, 100_000)
@@ -96,6 +97,8 @@ async def sweep_once(client: Client, database: str, resumable: int) -> float:
         policy=POLICY,
         retry=Retry(clock),
         page_size=PAGE_SIZE,
+        alerts=RecordedAlerts(),
+        stale_share=0.5,
     )
     begun = time.perf_counter()
     started = Sweep.started(sweeps.new_id(), clock.now())

@@ -21,6 +21,7 @@ from deletion.job import (
     Failure,
     Job,
     LeasePolicy,
+    PastAttempt,
     Status,
     StepProgress,
     StepStatus,
@@ -468,11 +469,15 @@ class TestReading:
             last_modified_at=datetime(2026, 1, 1, tzinfo=UTC),
             finished_at=datetime(2100, 2, 28, 12, tzinfo=UTC),
             steps=(
-                StepProgress("a", StepStatus.COMPLETE, 2**40, '{"$oid": "x"}'),
+                StepProgress("a", StepStatus.COMPLETE, 2**40, '{"$oid": "x"}', 2**33, 0.1),
                 StepProgress("b.c-d", StepStatus.IN_PROGRESS, 1, ""),
                 StepProgress("e"),
             ),
             failure=Failure("Ошибка", "line 1\nline 2 \N{BOMB}", LATER, interrupted=True),
+            past_attempts=(
+                PastAttempt(1, "worker-1/a", "a", 2, LATER, "stale"),
+                PastAttempt(2, "worker-2/b", None, 0, LATER, "LeftOvers"),
+            ),
         )
         await put(store, job)
         assert await stored(store, job) == job
@@ -480,11 +485,18 @@ class TestReading:
     async def test_what_is_not_known_yet_is_read_back_as_none(self, store: JobStore) -> None:
         job = await put(store, a_job())
         found = await stored(store, job)
-        assert (found.finished_at, found.failure, found.steps) == (None, None, ())
+        assert (found.finished_at, found.failure) == (None, None)
+        assert (found.steps, found.past_attempts) == ((), ())
 
     async def test_times_are_read_back_with_their_zone(self, store: JobStore) -> None:
         found = await stored(store, await put(store, a_job()))
         assert found.last_modified_at.utcoffset() == timedelta(0)
+
+    async def test_jobs_are_counted_by_their_status(self, store: JobStore) -> None:
+        for status in (Status.FAILED, Status.IN_PROGRESS, Status.FAILED):
+            await put(store, a_job(status=status))
+        counted = {status: await store.count(status) for status in Status}
+        assert counted == {"failed": 2, "in_progress": 1, "complete": 0, "exhausted": 0}
 
     async def test_an_unknown_id_is_no_job(self, store: JobStore) -> None:
         assert await store.get(str(ObjectId())) is None

@@ -24,7 +24,7 @@ from deletion.adapters.mongo import (
 )
 from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, StoreUnavailable
-from deletion.job import Failure, Job, Status, StepProgress, StepStatus
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Recorded
 from local.database import EmbeddedMongo
 from local.processes import free_port
@@ -43,9 +43,12 @@ async def store(client: Client, database_name: str) -> MongoJobStore:
 async def test_a_job_is_stored_under_the_names_and_types_others_read(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c"),)
+    steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75),)
+    past = PastAttempt(1, "worker/a", "messages", 3, NOW, "stale")
     failure = Failure("ValueError", "broken", NOW, interrupted=True)
-    job = await put(store, a_job(status=Status.FAILED, steps=steps, failure=failure))
+    job = await put(
+        store, a_job(status=Status.FAILED, steps=steps, failure=failure, past_attempts=(past,))
+    )
     document = await client[database_name][COLLECTION].find_one({})
     assert document == {
         "_id": ObjectId(job.id),
@@ -59,10 +62,38 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
         "createdAt": job.created_at,
         "lastModifiedAt": job.last_modified_at,
         "finishedAt": None,
-        "steps": [{"name": "messages", "status": "in_progress", "deleted": 3, "cursor": "c"}],
+        "steps": [
+            {
+                "name": "messages",
+                "status": "in_progress",
+                "deleted": 3,
+                "cursor": "c",
+                "batches": 2,
+                "slowest": 0.75,
+            }
+        ],
         "failure": {"type": "ValueError", "message": "broken", "at": NOW, "interrupted": True},
+        "pastAttempts": [
+            {
+                "attempt": 1,
+                "claimedBy": "worker/a",
+                "step": "messages",
+                "batch": 3,
+                "at": NOW,
+                "reason": "stale",
+            }
+        ],
         "live": True,
     }
+
+
+async def test_a_job_without_what_later_releases_added_is_read(
+    store: MongoJobStore, client: Client, database_name: str
+) -> None:
+    job = await put(store, a_job(steps=(StepProgress("messages", deleted=3),)))
+    dropped = {"pastAttempts": "", "steps.0.batches": "", "steps.0.slowest": ""}
+    await client[database_name][COLLECTION].update_one({}, {"$unset": dropped})
+    assert await store.get(job.id) == job
 
 
 async def test_the_database_itself_refuses_a_second_job(

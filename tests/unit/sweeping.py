@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from deletion.adapters.memory import MemoryJobStore
+from deletion.alerts import AlertKind
 from deletion.bus import Message
 from deletion.errors import BusUnavailable
 from deletion.events import ResumeRequested, decode
@@ -12,7 +13,7 @@ from deletion.job import Failure, Job, LeasePolicy, Status
 from deletion.retry import Retry
 from recovery.memory import MemorySweepStore
 from recovery.sweeper import Sweeper
-from tests.fakes import START, VirtualClock
+from tests.fakes import START, RecordedAlerts, VirtualClock
 
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
 LONG_AGO = START - timedelta(days=1)
@@ -73,7 +74,7 @@ class World:
         self.jobs = Jobs()
         self.sweeps = MemorySweepStore()
         self.publisher = RecordingPublisher()
-        self.given_up: list[str] = []
+        self.alerts = RecordedAlerts()
         self.sweeper = Sweeper(
             jobs=self.jobs,
             sweeps=self.sweeps,
@@ -82,8 +83,14 @@ class World:
             policy=POLICY,
             retry=Retry(self.clock, attempts=4),
             page_size=page_size,
-            on_exhausted=lambda job: self.given_up.append(job.id),
+            alerts=self.alerts,
+            stale_share=0.5,
         )
+
+    @property
+    def given_up(self) -> list[str]:
+        """Ids of the jobs that somebody was told are exhausted, in order."""
+        return [a.example for a in self.alerts.told if a.kind is AlertKind.JOB_EXHAUSTED]
 
 
 def request_of(message: Message) -> ResumeRequested:

@@ -12,11 +12,13 @@ from consumers.consumer import PULL_LIMIT, Consumer
 from consumers.intake import Intake
 from consumers.metrics import Metrics
 from consumers.slots import Slots
+from deletion.adapters.memory import MemoryDeadLetterStore
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.events import BotDeletionSubject, ResumeRequested, decode, to_message
 from deletion.job import Job, Status
 from deletion.plan import Plan
+from deletion.quarantine import Quarantine
 from deletion.resume import resume_message
 from deletion.runner import Runner
 from tests.fakes import (
@@ -25,6 +27,7 @@ from tests.fakes import (
     SERVICE,
     MemoryArchive,
     MemoryBus,
+    RecordedAlerts,
     ScriptedStep,
     ScriptedStore,
     VirtualClock,
@@ -54,15 +57,24 @@ class World:
         self.stopping = asyncio.Event()
         self.metrics = Metrics()
         self.slots = Slots(slots)
+        self.dead_letters = MemoryDeadLetterStore()
         self.consumer = self.new_consumer(self.slots)
         self.consuming: asyncio.Task[None] | None = None
 
     def new_consumer(self, slots: Slots) -> Consumer:
         plan = Plan(SERVICE, (self.step,))
         archive = MemoryArchive(self.journal)
+        quarantine = Quarantine(self.dead_letters, RecordedAlerts(), self.clock)
         return Consumer(
             intake=Intake(
-                plan, self.subscription, self.store, archive, self.clock, POLICY, "worker-1"
+                plan,
+                self.subscription,
+                self.store,
+                archive,
+                quarantine,
+                self.clock,
+                POLICY,
+                "worker-1",
             ),
             runner=Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping),
             subscription=self.subscription,
@@ -401,8 +413,9 @@ async def test_a_message_that_is_no_event_does_not_stop_the_others(world: World)
     world.start()
     await world.clock.sleep(10)
     await world.publish(Message(b"not an event", {}))
-    await until(lambda: len(world.subscription.nacked) >= 3, world.clock)
+    await until(lambda: len(world.dead_letters.letters) == 1, world.clock)
     assert world.consumer.problem is None
+    assert world.subscription.nacked == []
     assert world.store.calls.count("ping") == 1, "it says nothing of the database"
     await world.publish(placed())
     await world.until_ended(1)

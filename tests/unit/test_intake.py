@@ -12,12 +12,15 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumers.intake import RECORD_WITHIN, Intake, Outcome, Taken
+from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
+from deletion.dead_letter import Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, ResumeRequested, to_message
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import Failure, Job, Status, StepProgress
 from deletion.plan import Plan
+from deletion.quarantine import Quarantine
 from deletion.resume import resume_message
 from tests.fakes import (
     BOT,
@@ -28,6 +31,8 @@ from tests.fakes import (
     Crash,
     MemoryArchive,
     MemoryBus,
+    RecordedAlerts,
+    ScriptedDeadLetters,
     ScriptedStep,
     ScriptedStore,
     VirtualClock,
@@ -50,11 +55,23 @@ class World:
         self.subscription = self.bus.subscribe(ack_deadline=ACK_DEADLINE)
         self.store = ScriptedStore(self.clock, self.journal)
         self.archive = MemoryArchive(self.journal)
+        self.dead_letters = ScriptedDeadLetters(self.journal)
+        self.alerts = RecordedAlerts()
         self.intake = self.process("worker-1")
 
     def process(self, worker: str) -> Intake:
         plan = Plan(SERVICE, (ScriptedStep("first", {}, self.clock),))
-        return Intake(plan, self.subscription, self.store, self.archive, self.clock, POLICY, worker)
+        quarantine = Quarantine(self.dead_letters, self.alerts, self.clock)
+        return Intake(
+            plan,
+            self.subscription,
+            self.store,
+            self.archive,
+            quarantine,
+            self.clock,
+            POLICY,
+            worker,
+        )
 
     async def publish(self, *events: BotDeletionSubject | Message) -> None:
         for event in events:
@@ -374,23 +391,76 @@ async def test_an_event_that_cannot_be_kept_is_handed_back(world: World) -> None
     assert world.journal == ["nack 1"]
 
 
-INVALID = {
-    "not a message": b"\xff\xff\xff",
-    "empty": b"",
-    "too long": b"\x00" * 70_000,
-    "no bot": pb.BotDeletionSubject(event_type=pb.EVENT_TYPE_REQUEST_PLACED).SerializeToString(),
+NO_BOT = pb.BotDeletionSubject(event_type=pb.EVENT_TYPE_REQUEST_PLACED).SerializeToString()
+POISON = {
+    "not a message": (b"\xff\xff\xff", Reason.UNDECODABLE),
+    "empty": (b"", Reason.INVALID),
+    "too long": (b"\x00" * 70_000, Reason.TOO_LARGE),
+    "no bot": (NO_BOT, Reason.INVALID),
 }
 
 
-@pytest.mark.parametrize("data", INVALID.values(), ids=INVALID.keys())
-async def test_what_is_no_valid_event_is_not_recorded_and_the_rest_of_its_group_is(
-    world: World, data: bytes
+@pytest.mark.parametrize(("data", "reason"), POISON.values(), ids=POISON.keys())
+async def test_poison_is_quarantined_before_its_ack_and_the_rest_of_its_group_is_run(
+    world: World, data: bytes, reason: Reason
 ) -> None:
     good = [placed(BOT), placed(OTHER_BOT)]
-    taken = await world.take(good[0], Message(data, {}), good[1])
+    taken = await world.take(good[0], Message(data, {"colour": "green"}), good[1])
     assert [job.event_id for job in to_run(taken)] == [event.event_id for event in good]
-    assert sorted(world.subscription.acked) == ["1", "3"]
-    assert "2" not in world.subscription.acked
+    assert [t.outcome for t in taken if not t.job] == [Outcome.QUARANTINED]
+    assert world.journal.index("quarantine 2") < world.journal.index("ack 2")
+    assert sorted(world.subscription.acked) == ["1", "2", "3"]
+    [letter] = world.dead_letters.letters.values()
+    assert (letter.service, letter.message_id, letter.data) == (SERVICE, "2", data)
+    assert (letter.attributes, letter.reason) == ({"colour": "green"}, reason)
+    assert (letter.delivery_attempt, letter.count, letter.status) == (1, 1, "new")
+    assert letter.first_seen_at == letter.last_seen_at == world.clock.now()
+    assert world.alerts.told == [Alert(AlertKind.DEAD_LETTER, SERVICE, reason, letter.id)]
+
+
+async def test_poison_that_comes_again_is_counted_and_told_once(world: World) -> None:
+    world.subscription.ack_faults.extend([BusUnavailable("away")])
+    await world.take(Message(b"\xff", {}))
+    await world.clock.sleep(ACK_DEADLINE)
+    await world.take()
+    [letter] = world.dead_letters.letters.values()
+    assert (letter.count, letter.delivery_attempt) == (2, 2)
+    assert letter.last_seen_at > letter.first_seen_at
+    assert world.subscription.unacked == []
+    assert len(world.alerts.told) == 1
+
+
+async def test_poison_that_arrives_together_is_recorded_by_one_call(world: World) -> None:
+    await world.take(*(Message(bytes([255, number]), {}) for number in range(50)))
+    assert len(world.dead_letters.letters) == len(world.subscription.acked) == 50
+    assert world.dead_letters.calls == 1
+
+
+async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_run(
+    world: World,
+) -> None:
+    world.dead_letters.down = True
+    taken = await world.take(Message(b"\xff", {}), placed())
+    assert [t.outcome for t in taken] == [Outcome.RUN, Outcome.RETURNED]
+    assert (world.subscription.acked, world.subscription.nacked) == (["2"], ["1"])
+    assert world.alerts.told == []
+
+
+@pytest.mark.parametrize("data", [b"\xff", to_message(placed()).data, unknown_type().data])
+async def test_what_is_addressed_to_another_service_is_acked_and_nothing_else(
+    world: World, data: bytes
+) -> None:
+    """A filter keeps it away on Pub/Sub; an emulator delivers it."""
+    [taken] = await world.take(Message(data, {"service": "billing"}))
+    assert taken.outcome is Outcome.KNOWN
+    assert world.journal == ["ack 1"]
+
+
+async def test_an_event_that_is_replayed_to_this_service_is_run(world: World) -> None:
+    event = placed()
+    message = Message(to_message(event).data, {"service": SERVICE, "dead_letter": "a" * 24})
+    [job] = to_run(await world.take(message))
+    assert job.event_id == event.event_id
 
 
 async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) -> None:
@@ -411,7 +481,7 @@ async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) 
         resumable.event_id,
         new.event_id,
     }
-    assert sorted(world.subscription.acked) == ["1", "2", "3", "4", "6"]
+    assert sorted(world.subscription.acked) == ["1", "2", "3", "4", "5", "6"]
     assert sorted(t.delivery.message_id for t in taken) == ["1", "2", "3", "4", "5", "6"]
 
 

@@ -1,7 +1,7 @@
 """Every transition a job may make, and no other."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from deletion.errors import TransitionError
 from deletion.job import (
+    KEPT_ATTEMPTS,
     RULES,
     Change,
     Failure,
     Job,
     LeasePolicy,
+    PastAttempt,
     Status,
     StepProgress,
     StepStatus,
@@ -178,6 +180,50 @@ def test_a_claim_counts_an_attempt_and_names_its_owner() -> None:
     after = failed.claim("worker-2/b", LATER, POLICY).after
     assert (after.attempt, after.claimed_by, after.last_modified_at) == (2, "worker-2/b", LATER)
     assert after.failure == ERROR, "why it failed stays known until it is complete"
+
+
+STEPS = (
+    StepProgress("a", StepStatus.COMPLETE, 9, batches=2),
+    StepProgress("b", StepStatus.IN_PROGRESS, 7, "c", batches=3),
+)
+
+
+def test_a_claim_records_where_the_attempt_before_it_stood() -> None:
+    stale = a_job(attempt=1, steps=STEPS, failure=INTERRUPTION)
+    claimed = stale.claim("worker-2/b", STALE, POLICY).after
+    assert claimed.past_attempts == (PastAttempt(1, "worker-1/a", "b", 4, START, "stale"),)
+
+
+def test_a_failure_is_named_and_each_attempt_is_added() -> None:
+    job = a_job(attempt=1, steps=STEPS).fail(ERROR).after.claim("worker/2", LATER, POLICY).after
+    job = replace(job.fail(ERROR).after, attempt=SPENT)
+    past = job.exhaust(LATER, POLICY).after.past_attempts
+    assert [(p.attempt, p.claimed_by, p.reason) for p in past] == [
+        (1, "worker-1/a", ERROR.type),
+        (SPENT, "worker/2", ERROR.type),
+    ]
+
+
+def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
+    stale = a_job(steps=STEPS[:1])
+    [past] = stale.claim("worker/2", STALE, POLICY).after.past_attempts
+    assert (past.step, past.batch) == (None, 0)
+
+
+def test_what_spent_no_attempt_leaves_none_behind() -> None:
+    interrupted = a_job(attempt=2).fail(INTERRUPTION).after
+    assert interrupted.claim("worker/2", LATER, POLICY).after.past_attempts == ()
+    exhausted = a_job(Status.FAILED, attempt=SPENT, failure=ERROR).exhaust(LATER, POLICY).after
+    reopened = exhausted.reopen(LATER).after
+    assert len(reopened.claim("worker/2", LATER, POLICY).after.past_attempts) == 1
+
+
+def test_the_latest_attempts_are_remembered() -> None:
+    patient = LeasePolicy(POLICY.stale_after, max_attempts=1000)
+    job = a_job(Status.FAILED, failure=ERROR)
+    for number in range(2, KEPT_ATTEMPTS + 9):
+        job = job.claim(f"worker/{number}", LATER, patient).after.fail(ERROR).after
+    assert [past.attempt for past in job.past_attempts] == list(range(8, KEPT_ATTEMPTS + 8))
 
 
 def test_an_error_spends_the_attempt_and_is_recorded() -> None:

@@ -107,7 +107,7 @@ async def test_nothing_is_asked_for_when_the_database_refuses(world: World) -> N
 
 
 def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
-    steps = (StepProgress("first", deleted=3, cursor="7"),)
+    steps = (StepProgress("first", deleted=3, cursor="7", batches=2, slowest=0.5),)
     shown = as_dict(a_job(Status.FAILED, failure=FAILURE, steps=steps))
     assert shown["_id"] == "65f0a1b2c3d4e5f607180001"
     assert shown["lastModifiedAt"] == "2025-03-30T01:59:59.250000+00:00"
@@ -115,8 +115,16 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
     assert shown["live"] is True
     assert shown["finishedAt"] is None
     assert shown["steps"] == [
-        {"name": "first", "status": "pending", "deleted": 3, "cursor": "7"},
+        {
+            "name": "first",
+            "status": "pending",
+            "deleted": 3,
+            "cursor": "7",
+            "batches": 2,
+            "slowest": 0.5,
+        },
     ]
+    assert shown["pastAttempts"] == []
     assert shown["failure"] == {
         "type": "ValueError",
         "message": "broken",

@@ -103,8 +103,8 @@ async def test_a_run_deletes_everything_of_its_bot_and_nothing_else(world: World
     for step in (world.first, world.second):
         assert step.data == {BOT: [], OTHER_BOT: [0, 1, 2, 3, 4]}
     assert world.stored.steps == (
-        StepProgress("first", StepStatus.COMPLETE, 5, "4"),
-        StepProgress("second", StepStatus.COMPLETE, 5, "4"),
+        StepProgress("first", StepStatus.COMPLETE, 5, "4", batches=3),
+        StepProgress("second", StepStatus.COMPLETE, 5, "4", batches=3),
     )
 
 
@@ -132,11 +132,21 @@ async def test_each_batch_is_followed_by_its_checkpoint_before_the_next_is_delet
 
 
 async def test_a_run_goes_on_from_the_cursor_and_counts_on(world: World) -> None:
-    world.given(StepProgress("first", StepStatus.IN_PROGRESS, 2, "1"), StepProgress("second"))
+    begun = StepProgress("first", StepStatus.IN_PROGRESS, 2, "1", batches=1, slowest=7)
+    world.given(begun, StepProgress("second"))
     world.first.data[BOT] = [2, 3, 4]
     await world.run()
     assert world.first.cursors == ["1"]
-    assert world.stored.progress("first") == StepProgress("first", StepStatus.COMPLETE, 5, "4")
+    assert world.stored.progress("first") == StepProgress(
+        "first", StepStatus.COMPLETE, 5, "4", batches=3, slowest=7
+    )
+
+
+async def test_the_time_of_the_slowest_batch_is_kept(world: World) -> None:
+    world.first.script.extend([2.0, 9.5, 0.5])
+    await world.run()
+    assert world.stored.progress("first").slowest == 9.5
+    assert world.stored.progress("second").slowest == 0
 
 
 async def test_a_step_that_was_completed_is_not_run_again_but_is_read_back(world: World) -> None:
@@ -350,7 +360,9 @@ async def test_the_progress_of_a_failed_run_is_kept(world: World) -> None:
     world.second.script.extend([None, ZeroDivisionError("by nought")])
     await world.run()
     assert world.stored.progress("first").status is StepStatus.COMPLETE
-    assert world.stored.progress("second") == StepProgress("second", StepStatus.IN_PROGRESS, 2, "1")
+    assert world.stored.progress("second") == StepProgress(
+        "second", StepStatus.IN_PROGRESS, 2, "1", batches=1
+    )
 
 
 async def test_a_run_whose_job_was_taken_deletes_nothing_more(world: World) -> None:

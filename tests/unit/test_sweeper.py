@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
 from deletion.errors import LeaseLost, StoreUnavailable, TopologyMissing
 from deletion.events import decode
@@ -139,6 +140,36 @@ async def test_a_record_that_cannot_be_used_is_skipped_and_does_not_keep_the_oth
     assert (sweep.status, counts(sweep), world.publisher.resumed) == ("complete", (1, 0, 1), [job])
     assert [(line["event"], line["log_level"]) for line in logs] == [
         ("job cannot be resumed", "error")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stale", "fresh", "told"), [(0, 0, []), (1, 1, []), (2, 2, []), (3, 2, [3]), (1, 0, [1])]
+)
+async def test_a_large_share_of_stale_jobs_is_told_once_with_their_number(
+    stale: int, fresh: int, told: list[int]
+) -> None:
+    world = World(page_size=2)
+    for modified, number in ((STALE, stale), (FRESH, fresh)):
+        for _ in range(number):
+            world.jobs.add(Status.IN_PROGRESS, modified=modified)
+    world.jobs.add(Status.FAILED)
+    sweep = await run(world)
+    assert [alert.count for alert in world.alerts.told] == told
+    for alert in world.alerts.told:
+        assert (alert.kind, alert.example) == (AlertKind.JOBS_STALE, sweep.id)
+
+
+async def test_an_exhausted_job_is_told_with_why_its_last_attempt_ended() -> None:
+    world = World()
+    failed = world.jobs.add(Status.FAILED, attempt=5)
+    for _ in range(2):
+        world.jobs.add(Status.IN_PROGRESS, attempt=1, modified=FRESH)
+    silent = world.jobs.add(Status.IN_PROGRESS, attempt=5, modified=STALE)
+    await run(world)
+    assert world.alerts.told == [
+        Alert(AlertKind.JOB_EXHAUSTED, "service-a", "Boom", failed),
+        Alert(AlertKind.JOB_EXHAUSTED, "service-a", "stale", silent),
     ]
 
 

@@ -1,0 +1,74 @@
+"""Quarantine: a message that is given up is recorded with its bytes, and somebody is told.
+
+The record comes before the ack, as with a job, so a crash between them leaves both or the message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deletion.alerts import Alert, AlertKind, Alerts
+from deletion.bus import Delivery
+from deletion.dead_letter import DeadLetter, Reason
+from deletion.errors import EventError, InvalidEvent, OversizedEvent
+from deletion.job import milliseconds
+from deletion.ports import Clock, DeadLetterStore
+
+DETAIL_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A delivery nobody will handle, whose it was, and why."""
+
+    delivery: Delivery
+    service: str
+    reason: Reason
+    detail: str
+
+
+def refused(delivery: Delivery, service: str, error: EventError) -> GivenUp:
+    """A delivery that carries no event this code can handle."""
+    match error:
+        case InvalidEvent():
+            reason = Reason.INVALID
+        case OversizedEvent():
+            reason = Reason.TOO_LARGE
+        case _:
+            reason = Reason.UNDECODABLE
+    return GivenUp(delivery, service, reason, str(error))
+
+
+class Quarantine:
+    """The way into the dead-letter store."""
+
+    def __init__(self, store: DeadLetterStore, alerts: Alerts, clock: Clock) -> None:
+        self._store = store
+        self._alerts = alerts
+        self._clock = clock
+
+    async def keep(self, given_up: Sequence[GivenUp]) -> None:
+        """Record all of them at once, then alert for those that are news.
+
+        A message that is seen again is counted and causes no second alert. Raises
+        `StoreUnavailable`: then the deliveries must not be acked.
+        """
+        for letter in await self._store.record([self._letter(each) for each in given_up]):
+            if not letter.is_canary:
+                reason = letter.reason.value
+                self._alerts.tell(Alert(AlertKind.DEAD_LETTER, letter.service, reason, letter.id))
+
+    def _letter(self, given_up: GivenUp) -> DeadLetter:
+        delivery, now = given_up.delivery, self._clock.now()
+        return DeadLetter(
+            id=self._store.new_id(),
+            service=given_up.service,
+            message_id=delivery.message_id,
+            data=delivery.message.data,
+            attributes=delivery.message.attributes,
+            published_at=milliseconds(delivery.published_at),
+            delivery_attempt=delivery.attempt,
+            reason=given_up.reason,
+            detail=given_up.detail[:DETAIL_CHARACTERS],
+            first_seen_at=now,
+            last_seen_at=now,
+        )

@@ -1,0 +1,98 @@
+"""The consumer of the dead-letter topic: what Pub/Sub gave up is recorded, and then acked.
+
+Here and not in a consumer, because it has to be alive when consumers are not.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from deletion.bus import Delivery, Subscription
+from deletion.dead_letter import Reason
+from deletion.errors import BotDeletionError
+from deletion.ports import Clock
+from deletion.quarantine import GivenUp, Quarantine
+from deletion.retry import doubled
+
+log = structlog.get_logger(__name__)
+
+PULL_LIMIT = 20
+"""Messages in memory at a time; each may have the 10 MB that Pub/Sub allows."""
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
+"""Between two tries while Pub/Sub or the database does not answer; doubled each time."""
+SOURCE = "CloudPubSubDeadLetterSource"
+"""How Pub/Sub's own attributes begin, which say where a message came from:
+https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
+
+
+class DeadLetterConsumer:
+    """`prefix` is what every subscription's id begins with, before the name of its service.
+
+    `prepare` puts in place what the database needs, before the first pull and after each failure.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        quarantine: Quarantine,
+        clock: Clock,
+        *,
+        prefix: str,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._subscription = subscription
+        self._quarantine = quarantine
+        self._clock = clock
+        self._prefix = prefix
+        self._prepare = prepare
+        self._unproven = True
+        self._failures = 0
+
+    async def consume(self, stopping: asyncio.Event) -> None:
+        """Record and ack until `stopping`; ends within one pull of it. Outlives every outage."""
+        while not stopping.is_set():
+            try:
+                await self._pull()
+                self._failures = 0
+            except BotDeletionError as error:
+                log.warning("dead letters stay where they are", reason=str(error))
+                await self._pause(stopping)
+            except Exception:
+                log.exception("dead letters stay where they are")
+                await self._pause(stopping)
+
+    async def _pull(self) -> None:
+        """After a failure nothing is pulled before the database answers."""
+        if self._unproven:
+            await self._prepare()
+            self._unproven = False
+        if deliveries := await self._subscription.pull(PULL_LIMIT):
+            await self._take(deliveries)
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        await self._quarantine.keep([self._given_up(delivery) for delivery in deliveries])
+        await self._subscription.ack(deliveries)
+        log.error("dead letters recorded", count=len(deliveries))
+
+    def _given_up(self, delivery: Delivery) -> GivenUp:
+        attributes = delivery.message.attributes
+        source = attributes.get(f"{SOURCE}Subscription", "").rpartition("/")[2]
+        service = source.removeprefix(self._prefix) if source.startswith(self._prefix) else ""
+        times = attributes.get(f"{SOURCE}DeliveryCount", "")
+        attempt = int(times) if re.fullmatch("[0-9]{1,9}", times) else 0
+        detail = f"delivered {attempt or 'too many'} times to {source or 'an unnamed subscription'}"
+        delivery = replace(delivery, attempt=attempt)
+        return GivenUp(delivery, service, Reason.UNDELIVERED, detail)
+
+    async def _pause(self, stopping: asyncio.Event) -> None:
+        self._unproven = True
+        seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
+        self._failures += 1
+        sleeping = asyncio.create_task(self._clock.sleep(seconds))
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        sleeping.cancel()
+        waiting.cancel()

@@ -1,0 +1,506 @@
+"""One suite over every `DeadLetterStore`, and what only the one on MongoDB has to show."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count, product
+from typing import Any, NoReturn
+
+import pytest
+from bson import ObjectId
+from pymongo.errors import BulkWriteError
+
+from deletion.adapters.memory import MemoryDeadLetterStore
+from deletion.adapters.mongo import SERVER_SELECTION_SECONDS, Client, connect
+from deletion.adapters.mongo_dead_letters import COLLECTION, MongoDeadLetterStore
+from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
+from deletion.errors import ConfigurationError, StoreUnavailable
+from deletion.ports import DeadLetterStore
+from local.database import EmbeddedMongo
+from local.processes import free_port
+
+NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
+LATER = NOW + timedelta(seconds=1)
+NEW, REPLAYED, DISCARDED = DeadLetterStatus
+
+Open = Callable[[], Awaitable[DeadLetterStore]]
+"""Another store object on the same letters, with a connection of its own where there is one."""
+
+
+@pytest.fixture(params=["memory", "mongo"])
+async def open_store(
+    request: pytest.FixtureRequest, mongo: EmbeddedMongo, database_name: str
+) -> AsyncIterator[Open]:
+    if request.param == "memory":
+        memory = MemoryDeadLetterStore()
+
+        async def same() -> DeadLetterStore:
+            return memory
+
+        yield same
+        return
+    clients: list[Client] = []
+
+    async def connected() -> DeadLetterStore:
+        clients.append(connect(mongo.uri))
+        store = MongoDeadLetterStore(clients[-1], database_name)
+        await store.ensure_indexes()
+        return store
+
+    yield connected
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+async def store(open_store: Open) -> DeadLetterStore:
+    return await open_store()
+
+
+@pytest.fixture
+async def mongo_store(client: Client, database_name: str) -> MongoDeadLetterStore:
+    store = MongoDeadLetterStore(client, database_name)
+    await store.ensure_indexes()
+    return store
+
+
+numbers = count(1)
+
+
+def a_letter(**values: Any) -> DeadLetter:
+    """A letter of a message of its own, unless `values` say otherwise."""
+    fields: dict[str, Any] = {
+        "id": str(ObjectId()),
+        "service": "conversations",
+        "message_id": f"message-{next(numbers)}",
+        "data": b"\xff\x00poison",
+        "attributes": {"event_id": "e"},
+        "published_at": NOW,
+        "delivery_attempt": 1,
+        "reason": Reason.UNDECODABLE,
+        "detail": "not a BotDeletionSubject",
+        "first_seen_at": NOW,
+        "last_seen_at": NOW,
+    }
+    return DeadLetter(**(fields | values))
+
+
+def again(letter: DeadLetter, **values: Any) -> DeadLetter:
+    """The same message, given up once more: as a consumer offers it, knowing no record of it."""
+    return replace(letter, id=str(ObjectId()), last_seen_at=LATER, first_seen_at=LATER, **values)
+
+
+def replay(letter: DeadLetter, **values: Any) -> DeadLetter:
+    """A replay of `letter` that came back dead, under a message id of its own."""
+    attributes = {**letter.attributes, RECORD_ATTRIBUTE: letter.id, "service": letter.service}
+    message_id = f"message-{next(numbers)}"
+    return again(letter, **({"message_id": message_id, "attributes": attributes} | values))
+
+
+async def put(store: DeadLetterStore, letter: DeadLetter) -> DeadLetter:
+    """Record `letter`, which is new."""
+    assert await store.record([letter]) == [letter]
+    return letter
+
+
+async def stored(store: DeadLetterStore, letter: DeadLetter) -> DeadLetter:
+    """`letter` as the store holds it now."""
+    found = await store.get(letter.id)
+    assert found is not None
+    return found
+
+
+class TestRecording:
+    async def test_new_ids_are_24_hex_digits_and_sort_as_they_were_made(
+        self, store: DeadLetterStore
+    ) -> None:
+        ids = [store.new_id() for _ in range(100)]
+        assert ids == sorted(set(ids))
+        assert all(len(letter_id) == 24 and int(letter_id, 16) >= 0 for letter_id in ids)
+
+    async def test_nothing_offered_is_nothing_recorded(self, store: DeadLetterStore) -> None:
+        assert await store.record([]) == []
+        assert await store.find(limit=1) == []
+
+    async def test_new_ones_are_kept_as_they_are_and_answered_with(
+        self, store: DeadLetterStore
+    ) -> None:
+        letters = [a_letter(), a_letter(service=""), a_letter(data=b"", attributes={})]
+        assert await store.record(letters) == letters
+        assert [await store.get(letter.id) for letter in letters] == letters
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {"a.b": "1", ".": "2", "a..b.": "3"},
+            {"$x": "1", "$": "2", "$set": "3", "a.$b": "4"},
+            {"$ref": "a", "$id": "b", "$db": "c"},
+            {"": "an empty name"},
+            {"a\0b": "c\0d"},
+            {"_id": "1", "é": "ü", "\U0001f600": "\U0001f600", "\uffff": "\x7f\x80"},
+            {"%24x": "1", "$x": "2", "%": "3", "a b+c/d": "4"},
+            {"k" * 256: "v" * 1024},
+        ],
+        ids=str,
+    )
+    async def test_no_attribute_is_refused_or_changed(
+        self, store: DeadLetterStore, attributes: dict[str, str]
+    ) -> None:
+        letter = await put(store, a_letter(attributes=attributes))
+        assert await stored(store, letter) == letter
+        assert await store.find(limit=5) == [letter]
+
+    async def test_the_largest_message_pub_sub_takes_is_kept_whole(
+        self, store: DeadLetterStore
+    ) -> None:
+        data = bytes(range(256)) * 40_000
+        letter = await put(store, a_letter(data=data, reason=Reason.TOO_LARGE))
+        assert (await stored(store, letter)).data == data
+
+    async def test_the_same_message_of_another_service_is_another_letter(
+        self, store: DeadLetterStore
+    ) -> None:
+        first = await put(store, a_letter())
+        second = await put(store, a_letter(service="analytics", message_id=first.message_id))
+        assert await store.find(limit=5) == [second, first]
+
+    @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
+    async def test_a_message_given_up_again_is_counted_whatever_became_of_it(
+        self, store: DeadLetterStore, status: DeadLetterStatus
+    ) -> None:
+        letter = await put(store, a_letter(delivery_attempt=3))
+        await store.settle(letter, status)
+        later = again(letter, delivery_attempt=2, reason=Reason.UNDELIVERED, detail="other")
+        assert await store.record([later]) == []
+        assert await stored(store, letter) == replace(letter.seen_again(later), status=status)
+        assert await store.get(later.id) is None
+
+    async def test_the_highest_attempt_and_the_latest_time_stay(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = await put(store, a_letter(delivery_attempt=1, last_seen_at=LATER))
+        await store.record([replace(again(letter), last_seen_at=NOW, delivery_attempt=4)])
+        found = await stored(store, letter)
+        assert (found.last_seen_at, found.delivery_attempt, found.count) == (LATER, 4, 2)
+
+    async def test_a_group_answers_for_each_message_of_its_own(
+        self, store: DeadLetterStore
+    ) -> None:
+        known, replayed = await put(store, a_letter()), await put(store, a_letter())
+        fresh = [a_letter() for _ in range(3)]
+        group = [fresh[0], again(known), replay(replayed), fresh[1], again(known), fresh[2]]
+        told = await store.record(group)
+        assert {letter.id for letter in told} == {replayed.id, *(letter.id for letter in fresh)}
+        assert [await store.get(letter.id) for letter in told] == told
+        assert (await stored(store, known)).count == 3
+
+    async def test_one_message_twice_in_a_group_is_one_letter_that_counts_both(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = a_letter()
+        told = await store.record([letter, again(letter)])
+        assert told == [letter.seen_again(again(letter))]
+        assert await store.find(limit=5) == told
+
+    async def test_repeating_a_call_counts_and_records_nothing_twice(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = await put(store, a_letter())
+        assert await store.record([letter]) == []
+        assert await store.find(limit=5) == [replace(letter, count=2)]
+
+
+class TestReturning:
+    @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
+    async def test_a_replay_that_comes_back_is_joined_and_new_again(
+        self, store: DeadLetterStore, status: DeadLetterStatus
+    ) -> None:
+        """Whatever the status: it may come back before its replay could be marked."""
+        letter = await put(store, a_letter())
+        await store.settle(letter, status)
+        back = replay(letter, reason=Reason.INVALID, detail="other", delivery_attempt=5)
+        expected = letter.returned(back)
+        assert await store.record([back]) == [expected]
+        assert await store.find(limit=5) == [expected]
+        assert (expected.status, expected.returns, expected.count) == (NEW, 1, 2)
+
+    async def test_a_return_delivered_again_is_counted_and_told_of_once(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = await put(store, a_letter())
+        back = replay(letter)
+        [joined] = await store.record([back])
+        await store.settle(joined, DISCARDED)
+        assert await store.record([again(back), again(back)]) == []
+        assert await stored(store, letter) == replace(joined, status=DISCARDED, count=4)
+
+    async def test_each_replay_that_comes_back_counts_as_a_return(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = await put(store, a_letter())
+        await store.record([replay(letter)])
+        told = await store.record([replay(letter), replay(letter)])
+        assert told == [await stored(store, letter)]
+        assert (told[0].returns, told[0].count) == (3, 4)
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"attributes": {RECORD_ATTRIBUTE: "0" * 24}},
+            {"attributes": {RECORD_ATTRIBUTE: "no id"}},
+            {"attributes": {RECORD_ATTRIBUTE: ""}},
+            {"service": "analytics"},
+            {"service": ""},
+            {"data": b"other bytes"},
+        ],
+        ids=str,
+    )
+    async def test_what_only_says_it_is_a_replay_is_kept_by_itself(
+        self, store: DeadLetterStore, values: dict[str, Any]
+    ) -> None:
+        """Joined, its bytes would be lost."""
+        letter = await put(store, a_letter())
+        other = replay(letter, **values)
+        assert await store.record([other]) == [other]
+        assert await stored(store, other) == other
+        assert await stored(store, letter) == letter
+
+    async def test_a_late_redelivery_of_the_first_message_is_no_return(
+        self, store: DeadLetterStore
+    ) -> None:
+        letter = await put(store, a_letter())
+        await store.settle(letter, REPLAYED)
+        assert await store.record([again(letter)]) == []
+        assert (await stored(store, letter)).status is REPLAYED
+
+
+class TestRacing:
+    async def test_of_replicas_with_one_message_exactly_one_answers_with_it(
+        self, open_store: Open
+    ) -> None:
+        stores = [await open_store() for _ in range(6)]
+        letters = [a_letter() for _ in range(10)]
+        answers = await asyncio.gather(
+            *(store.record([again(letter) for letter in letters]) for store in stores)
+        )
+        told = [letter for answer in answers for letter in answer]
+        assert sorted(letter.message_id for letter in told) == sorted(
+            letter.message_id for letter in letters
+        )
+        found = await stores[0].find(limit=100)
+        assert {letter.id for letter in found} == {letter.id for letter in told}
+        assert [letter.count for letter in found] == [len(stores)] * len(letters)
+
+    async def test_of_replicas_with_one_return_exactly_one_answers_with_it(
+        self, open_store: Open
+    ) -> None:
+        stores = [await open_store() for _ in range(6)]
+        letter = await put(stores[0], a_letter())
+        back = replay(letter)
+        answers = await asyncio.gather(*(store.record([again(back)]) for store in stores))
+        assert sorted(map(len, answers)) == [0] * 5 + [1]
+        found = await stored(stores[0], letter)
+        assert (found.returns, found.count) == (1, 7)
+
+
+class TestSettling:
+    @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
+    async def test_only_the_status_is_written(
+        self, store: DeadLetterStore, status: DeadLetterStatus
+    ) -> None:
+        letter, other = await put(store, a_letter()), await put(store, a_letter())
+        assert await store.settle(letter, status)
+        assert await stored(store, letter) == replace(letter, status=status)
+        assert await stored(store, other) == other
+
+    async def test_a_repeat_is_answered_as_the_first_time(self, store: DeadLetterStore) -> None:
+        letter = await put(store, a_letter())
+        assert [await store.settle(letter, REPLAYED) for _ in range(2)] == [True, True]
+
+    async def test_what_was_given_up_again_meanwhile_is_not_settled(
+        self, store: DeadLetterStore
+    ) -> None:
+        for later in (again, replay):
+            letter = await put(store, a_letter())
+            await store.record([later(letter)])
+            before = await stored(store, letter)
+            assert not await store.settle(letter, DISCARDED)
+            assert await stored(store, letter) == before
+
+    async def test_what_is_not_there_is_not_settled(self, store: DeadLetterStore) -> None:
+        assert not await store.settle(a_letter(), DISCARDED)
+        assert await store.find(limit=1) == []
+
+
+class TestReading:
+    async def test_what_was_never_recorded_is_not_there(self, store: DeadLetterStore) -> None:
+        assert await store.get(store.new_id()) is None
+
+    async def test_the_newest_come_first_and_page_by_page(self, store: DeadLetterStore) -> None:
+        letters = [await put(store, a_letter()) for _ in range(7)]
+        first = await store.find(limit=3)
+        second = await store.find(limit=3, before=first[-1].id)
+        third = await store.find(limit=3, before=second[-1].id)
+        assert [*first, *second, *third] == letters[::-1]
+        assert await store.find(limit=3, before=letters[0].id) == []
+
+    async def test_every_mixture_of_filters_answers_with_what_fits_all(
+        self, store: DeadLetterStore
+    ) -> None:
+        services, reasons = ("conversations", "analytics", ""), (Reason.INVALID, Reason.TOO_LARGE)
+        letters = [
+            a_letter(service=service, reason=reason, status=status)
+            for service, reason, status in product(services, reasons, DeadLetterStatus)
+            for _ in range(2)
+        ]
+        await store.record(letters)
+        newest_first = sorted(letters, key=lambda letter: letter.id, reverse=True)
+        middle = newest_first[len(letters) // 2].id
+        for service, reason, status, before in product(
+            (None, *services), (None, *reasons), (None, *DeadLetterStatus), (None, middle)
+        ):
+            fitting = [
+                letter
+                for letter in newest_first
+                if service in (None, letter.service)
+                and reason in (None, letter.reason)
+                and status in (None, letter.status)
+                and (before is None or letter.id < before)
+            ]
+            found = await store.find(
+                service=service, reason=reason, status=status, before=before, limit=100
+            )
+            assert found == fitting, (service, reason, status, before)
+
+
+# --- what only the store on MongoDB promises
+
+
+async def test_a_letter_is_stored_under_the_names_and_types_others_read(
+    mongo_store: MongoDeadLetterStore, client: Client, database_name: str
+) -> None:
+    letter = await put(mongo_store, a_letter(attributes={"event_id": "e", "$a.b": "c"}))
+    document = await client[database_name][COLLECTION].find_one({})
+    assert document == {
+        "_id": ObjectId(letter.id),
+        "messageId": letter.message_id,
+        "service": letter.service,
+        "data": letter.data,
+        "attributes": {"event_id": "e", "%24a%2Eb": "c"},
+        "publishedAt": NOW,
+        "deliveryAttempt": 1,
+        "reason": "undecodable",
+        "detail": letter.detail,
+        "firstSeenAt": NOW,
+        "lastSeenAt": NOW,
+        "count": 1,
+        "returns": 0,
+        "returnedAs": [],
+        "status": "new",
+    }
+
+
+async def test_the_database_itself_refuses_a_second_record(
+    mongo_store: MongoDeadLetterStore, client: Client, database_name: str
+) -> None:
+    indexes = await client[database_name][COLLECTION].index_information()
+    unique = [index["key"] for index in indexes.values() if index.get("unique")]
+    assert unique == [[("service", 1), ("messageId", 1)]]
+
+
+async def test_creating_the_indexes_again_is_harmless(mongo_store: MongoDeadLetterStore) -> None:
+    await mongo_store.ensure_indexes()
+
+
+async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
+    client: Client, database_name: str
+) -> None:
+    letters = client[database_name][COLLECTION]
+    await letters.create_index([("service", 1), ("messageId", 1)], name="service_message_unique")
+    with pytest.raises(ConfigurationError, match=COLLECTION):
+        await MongoDeadLetterStore(client, database_name).ensure_indexes()
+
+
+async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> None:
+    client = connect(f"mongodb://127.0.0.1:{free_port()}/?directConnection=true")
+    store = MongoDeadLetterStore(client, "nowhere")
+    letter = a_letter()
+    async with asyncio.timeout(3 * SERVER_SELECTION_SECONDS):
+        answers = await asyncio.gather(
+            store.ensure_indexes(),
+            store.record([letter]),
+            store.record([replay(letter)]),
+            store.get(letter.id),
+            store.find(limit=1),
+            store.settle(letter, DISCARDED),
+            return_exceptions=True,
+        )
+    client.close()
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
+
+
+class Refusing:
+    """A collection whose first bulk writes end with `answers`, and then work as that of `store`."""
+
+    def __init__(self, store: MongoDeadLetterStore, *answers: dict[str, Any]) -> None:
+        self._letters = store._letters
+        self._answers = list(answers)
+        store._letters = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._letters, name)
+
+    async def bulk_write(self, updates: Sequence[Any], *, ordered: bool) -> Any:
+        assert not ordered
+        return await self._answer(updates) if self._answers else await self._write(updates)
+
+    async def _write(self, updates: Sequence[Any]) -> Any:
+        return await self._letters.bulk_write(updates, ordered=False)
+
+    async def _answer(self, updates: Sequence[Any]) -> NoReturn:
+        nothing: dict[str, Any] = {"writeErrors": [], "writeConcernErrors": [], "upserted": []}
+        answer = nothing | self._answers.pop(0)
+        written = [each["index"] for each in answer["upserted"]]
+        if written:
+            await self._write([updates[index] for index in written])
+        raise BulkWriteError(answer)
+
+
+DUPLICATE = {"index": 0, "code": 11000, "errmsg": "E11000 duplicate key error"}
+
+
+async def test_an_upsert_that_lost_the_race_counts_what_won(
+    mongo_store: MongoDeadLetterStore,
+) -> None:
+    """MongoDB may refuse an upsert whose document another inserted in the same moment."""
+    won = await put(mongo_store, a_letter())
+    fresh = a_letter()
+    Refusing(mongo_store, {"writeErrors": [DUPLICATE], "upserted": [{"index": 1}]})
+    assert await mongo_store.record([again(won), fresh]) == [fresh]
+    assert (await stored(mongo_store, won)).count == 2
+    assert (await stored(mongo_store, fresh)).count == 1
+
+
+async def test_an_upsert_refused_again_and_again_is_not_taken_for_recorded(
+    mongo_store: MongoDeadLetterStore,
+) -> None:
+    Refusing(mongo_store, *[{"writeErrors": [DUPLICATE]}] * 10)
+    with pytest.raises(StoreUnavailable):
+        await mongo_store.record([a_letter()])
+
+
+async def test_a_write_that_may_be_rolled_back_is_not_taken_for_recorded(
+    mongo_store: MongoDeadLetterStore,
+) -> None:
+    Refusing(mongo_store, {"writeConcernErrors": [{"code": 11602, "errmsg": "stepped down"}]})
+    with pytest.raises(StoreUnavailable):
+        await mongo_store.record([a_letter()])
+
+
+async def test_a_write_refused_for_another_reason_is_no_race(
+    mongo_store: MongoDeadLetterStore,
+) -> None:
+    Refusing(mongo_store, {"writeErrors": [{"index": 0, "code": 121, "errmsg": "validation"}]})
+    with pytest.raises(BulkWriteError):
+        await mongo_store.record([a_letter()])

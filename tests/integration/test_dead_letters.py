@@ -1,0 +1,138 @@
+"""Poison and undeliverable messages on the real broker and database: recorded, and told once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
+
+from deletion.adapters.process import serving
+from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from deletion.events import MAX_EVENT_BYTES
+from tests.pipeline import (
+    SERVICE,
+    Pipeline,
+    listening,
+    publish,
+    pubsub,
+    request_placed,
+    until,
+)
+
+OTHER_SERVICE = "billing"
+THOUSAND = 1000
+
+
+@asynccontextmanager
+async def webhook() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
+    """A server that takes alerts: its URL, and what it was sent."""
+    app, sent = FastAPI(), []
+
+    @app.post("/hook")
+    async def hook(request: Request) -> None:
+        sent.append(await request.json())
+
+    async with serving(app, "127.0.0.1", 0, name="webhook", grace=1) as url:
+        yield f"{url}/hook", sent
+
+
+async def publish_raw(pipeline: Pipeline, *bodies: bytes, **attributes: str) -> None:
+    """Put what is no event on the topic."""
+    async with pubsub(pipeline) as (publisher, _):
+        for first in range(0, len(bodies), THOUSAND):
+            messages = [
+                PubsubMessage(data=body, attributes=attributes)
+                for body in bodies[first : first + THOUSAND]
+            ]
+            await publisher.publish(topic=pipeline.names.topic, messages=messages)
+
+
+async def letters(pipeline: Pipeline) -> list[dict[str, Any]]:
+    found = pipeline.client[pipeline.database]["dead_letters"].find({})
+    return await found.to_list(2 * THOUSAND)
+
+
+async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: Pipeline) -> None:
+    (bot,) = await pipeline.fill(5)
+    async with pipeline.consumer() as consumer:
+        url = await listening(consumer)
+        await publish_raw(
+            pipeline, b"\xff\xff", b"\x00" * (MAX_EVENT_BYTES + 1), b"\x18\x01", colour="green"
+        )
+        await publish(pipeline, request_placed(bot))
+
+        async def done() -> bool:
+            return await pipeline.status_of(bot) == "complete" and len(await letters(pipeline)) == 3
+
+        await until(done)
+        async with httpx.AsyncClient() as http:
+            metrics = (await http.get(f"{url}/metrics")).text
+    assert 'botdel_consumer_messages_total{outcome="quarantined"} 3.0' in metrics
+    by_reason = {letter["reason"]: letter for letter in await letters(pipeline)}
+    assert set(by_reason) == {"undecodable", "too_large", "invalid"}
+    letter = by_reason["undecodable"]
+    assert (letter["service"], bytes(letter["data"])) == (SERVICE, b"\xff\xff")
+    assert (letter["attributes"], letter["status"]) == ({"colour": "green"}, "new")
+    assert letter["count"] == 1
+
+
+async def test_a_thousand_poison_messages_are_one_alert_with_their_number(
+    pipeline: Pipeline,
+) -> None:
+    async with webhook() as (url, sent):
+        pipeline.settings |= {"BOTDEL_ALERT_WEBHOOK_URL": url, "BOTDEL_CONSUMER_SLOTS": "100"}
+        async with pipeline.consumer() as consumer:
+            await listening(consumer)
+            await publish_raw(pipeline, *(b"\xff%d" % number for number in range(THOUSAND)))
+
+            async def told() -> bool:
+                return bool(sent)
+
+            await until(told)
+        assert len(await letters(pipeline)) == THOUSAND
+    [alert] = sent
+    assert (alert["kind"], alert["count"]) == ("dead_letter", THOUSAND)
+    assert (alert["service"], alert["reason"]) == (SERVICE, "undecodable")
+    assert alert["text"].startswith(f"1,000 new dead letters of {SERVICE} (undecodable)")
+
+
+async def test_what_is_delivered_too_often_is_recorded_by_recovery_with_its_service(
+    pipeline: Pipeline,
+) -> None:
+    """No consumer runs, as when each of them dies of the message."""
+    event = request_placed("65f0a1b2c3d4e5f607182930")
+    async with pubsub(pipeline) as (_, subscriber), webhook() as (url, sent):
+        path = pipeline.names.subscription(OTHER_SERVICE)
+        policy = DeadLetterPolicy(
+            dead_letter_topic=pipeline.names.dead_letter_topic,
+            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
+        )
+        await subscriber.create_subscription(
+            Subscription(name=path, topic=pipeline.names.topic, dead_letter_policy=policy)
+        )
+        await publish(pipeline, event)
+        for _ in range(MAX_DELIVERY_ATTEMPTS):
+            answer = await subscriber.pull(subscription=path, max_messages=1, timeout=30)
+            [received] = answer.received_messages
+            await subscriber.modify_ack_deadline(
+                subscription=path, ack_ids=[received.ack_id], ack_deadline_seconds=0
+            )
+        # The emulator moves a message when it would be delivered once more, and not earlier.
+        answer = await subscriber.pull(subscription=path, max_messages=1, timeout=30)
+        assert not answer.received_messages
+        pipeline.settings |= {"BOTDEL_ALERT_WEBHOOK_URL": url}
+        async with pipeline.process("recovery", "botdel.cli", "recovery", "--port", "0"):
+
+            async def told() -> bool:
+                return bool(sent)
+
+            await until(told)
+    [letter] = await letters(pipeline)
+    assert (letter["service"], letter["reason"]) == (OTHER_SERVICE, "undelivered")
+    assert letter["deliveryAttempt"] == MAX_DELIVERY_ATTEMPTS
+    assert letter["attributes"]["event_id"] == event.event_id
+    assert [(alert["service"], alert["reason"], alert["count"]) for alert in sent] == [
+        (OTHER_SERVICE, "undelivered", 1)
+    ]

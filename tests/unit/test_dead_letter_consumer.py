@@ -1,0 +1,171 @@
+"""What Pub/Sub gave up is recorded before it is acked, and an outage loses none of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from deletion.alerts import Alert, AlertKind
+from deletion.bus import Message
+from deletion.errors import StoreUnavailable
+from deletion.quarantine import Quarantine
+from recovery.dead_letters import DeadLetterConsumer
+from tests.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
+
+SOURCE = {
+    "event_type": "EVENT_TYPE_REQUEST_PLACED",
+    "CloudPubSubDeadLetterSourceSubscription": "bot-deletion.conversations",
+    "CloudPubSubDeadLetterSourceDeliveryCount": "5",
+}
+
+
+class World:
+    """The dead-letter subscription and its consumer."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.journal: list[str] = []
+        self.bus = MemoryBus(self.clock, self.journal)
+        self.subscription = self.bus.subscribe()
+        self.store = ScriptedDeadLetters(self.journal)
+        self.alerts = RecordedAlerts()
+        self.prepared = 0
+        self.stopping = asyncio.Event()
+        self.consumer = DeadLetterConsumer(
+            self.subscription,
+            Quarantine(self.store, self.alerts, self.clock),
+            self.clock,
+            prefix="bot-deletion.",
+            prepare=self.prepare,
+        )
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        if self.store.down:
+            raise StoreUnavailable("the database is down")
+
+    async def recorded(self, count: int) -> None:
+        await until(lambda: len(self.store.letters) == count, self.clock)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    with capture_logs() as logs:
+        yield logs
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    world = World()
+    consuming = asyncio.create_task(world.consumer.consume(world.stopping))
+    yield world
+    world.stopping.set()
+    await consuming
+
+
+async def test_what_pubsub_gave_up_is_recorded_with_its_service_and_then_acked(
+    world: World,
+) -> None:
+    await world.bus.publish(Message(b"an event", SOURCE))
+    await world.recorded(1)
+    await until(lambda: not world.subscription.unacked, world.clock)
+    [letter] = world.store.letters.values()
+    assert (letter.service, letter.data) == ("conversations", b"an event")
+    assert (letter.attributes, letter.message_id) == (SOURCE, "1")
+    assert (letter.reason, letter.delivery_attempt) == ("undelivered", 5)
+    assert letter.detail == "delivered 5 times to bot-deletion.conversations"
+    assert world.journal == ["quarantine 1", "ack 1"]
+    told = Alert(AlertKind.DEAD_LETTER, "conversations", "undelivered", letter.id)
+    assert world.alerts.told == [told]
+
+
+@pytest.mark.parametrize(
+    ("source", "service"),
+    [
+        ("bot-deletion.billing", "billing"),
+        ("projects/p/subscriptions/bot-deletion.billing", "billing"),
+        ("another.billing", ""),
+        ("", ""),
+    ],
+)
+async def test_the_service_is_told_by_the_subscription_it_came_from(
+    world: World, source: str, service: str
+) -> None:
+    await world.bus.publish(Message(b"x", {"CloudPubSubDeadLetterSourceSubscription": source}))
+    await world.recorded(1)
+    assert [letter.service for letter in world.store.letters.values()] == [service]
+
+
+@pytest.mark.parametrize("times", ["", "-1", "five", "\N{ARABIC-INDIC DIGIT FIVE}", "9" * 400])
+async def test_a_count_that_is_none_is_not_known(world: World, times: str) -> None:
+    await world.bus.publish(Message(b"x", {"CloudPubSubDeadLetterSourceDeliveryCount": times}))
+    await world.recorded(1)
+    assert [letter.delivery_attempt for letter in world.store.letters.values()] == [0]
+
+
+async def test_the_canary_of_the_doctor_is_recorded_and_nobody_is_told(world: World) -> None:
+    source = {"CloudPubSubDeadLetterSourceSubscription": "bot-deletion.doctor.0a1b"}
+    await world.bus.publish(Message(b"x", source))
+    await world.recorded(1)
+    assert world.alerts.told == []
+
+
+async def test_while_the_database_is_away_nothing_is_acked_and_none_is_lost(world: World) -> None:
+    world.store.down = True
+    for number in range(3):
+        await world.bus.publish(Message(bytes([number]), SOURCE))
+    await world.clock.sleep(3600)
+    assert world.subscription.acked == []
+    assert world.prepared < 70, "it is asked less and less"
+    world.store.down = False
+    await world.recorded(3)
+    await until(lambda: not world.subscription.unacked, world.clock)
+
+
+async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
+    world.subscription.down = True
+    await world.clock.sleep(600)
+    world.subscription.down = False
+    await world.bus.publish(Message(b"x", SOURCE))
+    await world.recorded(1)
+
+
+async def test_an_ack_that_is_lost_only_adds_to_the_count(world: World) -> None:
+    world.subscription.ack_faults.append(StoreUnavailable("lost"))
+    await world.bus.publish(Message(b"x", SOURCE))
+    await until(lambda: bool(world.subscription.acked), world.clock)
+    [letter] = world.store.letters.values()
+    assert letter.count == 2
+    assert len(world.alerts.told) == 1
+
+
+async def test_an_error_nobody_foresaw_is_logged_and_survived(
+    world: World, logs: list[EventDict]
+) -> None:
+    world.subscription.ack_faults.append(ZeroDivisionError("by nought"))
+    await world.bus.publish(Message(b"x", SOURCE))
+    await until(lambda: bool(world.subscription.acked), world.clock)
+    assert [line["log_level"] for line in logs if "exc_info" in line] == ["error"]
+
+
+async def test_it_stops_within_one_pull() -> None:
+    world = World()
+    consuming = asyncio.create_task(world.consumer.consume(world.stopping))
+    await world.clock.sleep(1)
+    asked = world.clock.now()
+    world.stopping.set()
+    await consuming
+    assert (world.clock.now() - asked).total_seconds() <= 3
+
+
+async def test_it_does_not_sit_out_a_pause_when_it_is_to_stop() -> None:
+    world = World()
+    world.store.down = True
+    consuming = asyncio.create_task(world.consumer.consume(world.stopping))
+    await world.clock.sleep(600)
+    asked = world.clock.now()
+    world.stopping.set()
+    await consuming
+    assert world.clock.now() == asked
