@@ -15,9 +15,11 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing that happened. Alerts of equal kind, service and reason are told as one.
+    """One thing that happened, or `count` of them at once.
 
-    `example` is the id of the dead letter, the job or the sweep; never a bot's.
+    Alerts of equal kind, service and reason are told as one: a reason names a sort, never a case.
+    `service` is empty where it is not known, or not one service's. `example` is the id of the
+    dead letter, the job or the sweep; never a bot's.
     """
 
     kind: AlertKind
@@ -31,4 +33,4 @@ class Alerts(Protocol):
     """The way to whoever is on call."""
 
     def tell(self, alert: Alert) -> None:
-        """Take the alert and return at once: never waits, never raises."""
+        """Take the alert and return at once: never waits, never raises. On the event loop only."""

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
 
 from deletion.adapters.process import serving
+from deletion.adapters.pubsub_subscription import PullSubscription
 from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
 from deletion.events import MAX_EVENT_BYTES
 from tests.pipeline import (
@@ -113,15 +114,13 @@ async def test_what_is_delivered_too_often_is_recorded_by_recovery_with_its_serv
             Subscription(name=path, topic=pipeline.names.topic, dead_letter_policy=policy)
         )
         await publish(pipeline, event)
+        subscription = PullSubscription(subscriber, path)
         for _ in range(MAX_DELIVERY_ATTEMPTS):
-            answer = await subscriber.pull(subscription=path, max_messages=1, timeout=30)
-            [received] = answer.received_messages
-            await subscriber.modify_ack_deadline(
-                subscription=path, ack_ids=[received.ack_id], ack_deadline_seconds=0
-            )
+            pulled = await subscription.pull(1)
+            assert len(pulled) == 1
+            await subscription.nack(pulled)
         # The emulator moves a message when it would be delivered once more, and not earlier.
-        answer = await subscriber.pull(subscription=path, max_messages=1, timeout=30)
-        assert not answer.received_messages
+        assert await subscription.pull(1) == []
         pipeline.settings |= {"BOTDEL_ALERT_WEBHOOK_URL": url}
         async with pipeline.process("recovery", "botdel.cli", "recovery", "--port", "0"):
 
