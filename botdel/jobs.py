@@ -57,7 +57,7 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
         if as_json:
             print(json.dumps(as_dict(job)))
         else:
-            _describe(job, settings.lease)
+            describe(job, settings.lease)
 
 
 async def retry(job_id: str, *, as_json: bool) -> None:
@@ -156,17 +156,27 @@ def _status(job: Job, policy: LeasePolicy) -> str:
     return f"[{COLOURS[job.status]}]{job.status}{stale}[/]"
 
 
-def _describe(job: Job, policy: LeasePolicy) -> None:
+def describe(job: Job, policy: LeasePolicy) -> None:
+    """Print the job for a person: where it stands, its steps, and where each attempt stood."""
     out = _console()
     out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
     out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
     out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")
     if job.failure:
         out.print(f"failure at {job.failure.at}: {job.failure.type}: {job.failure.message}")
-    steps = Table("step", "status", "deleted", "cursor")
+    steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
     for step in job.steps:
-        steps.add_row(step.name, step.status, f"{step.deleted:,}", step.cursor or "")
+        counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
+        steps.add_row(step.name, step.status, *counts, step.cursor or "")
     out.print(steps)
+    if job.past_attempts:
+        past = Table(
+            "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
+        )
+        for each in job.past_attempts:
+            at = f"{each.step}, batch {each.batch:,}" if each.step else "every step was done"
+            past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
+        out.print(past)
 
 
 def _plain(value: object) -> str:

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from botdel.jobs import as_dict, send_on
+from botdel.jobs import as_dict, describe, send_on
 from deletion.errors import BusUnavailable, LeaseLost, TransitionError
 from deletion.events import ResumeRequested, decode
-from deletion.job import Failure, Job, Status, StepProgress
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
 from tests.fakes import POLICY, START, MemoryBus, ScriptedStore, VirtualClock, a_job
 
 SPENT = POLICY.max_attempts
@@ -131,3 +131,19 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
         "at": "2025-03-30T01:59:59.250000+00:00",
         "interrupted": False,
     }
+
+
+def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = (StepProgress("first", deleted=3_000, cursor="7", batches=2, slowest=0.5),)
+    past = (
+        PastAttempt(1, "worker-1/a", "first", 3, START, "stale"),
+        PastAttempt(2, "worker-2/b", None, 0, START, "LeftOvers"),
+    )
+    describe(a_job(Status.FAILED, failure=FAILURE, steps=steps, past_attempts=past), POLICY)
+    shown = capsys.readouterr().out
+    assert "3,000" in shown
+    assert "0.5 s" in shown
+    for row in (("first, batch 3", "stale", "worker-1/a"), ("every step was done", "LeftOvers")):
+        assert any(all(cell in line for cell in row) for line in shown.splitlines()), shown
