@@ -86,8 +86,8 @@ async def _serve(
         await topology.ready_for()
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
-        await sweeps.close(grace / 4)
-        await asyncio.wait({consuming}, timeout=grace / 4)
+        ending = asyncio.wait({consuming}, timeout=grace / 4)
+        await asyncio.gather(sweeps.close(grace / 4), ending)
 
 
 def _dead_letters(
