@@ -22,9 +22,11 @@ app = typer.Typer(
 )
 topology = typer.Typer(no_args_is_help=True, help="Topics, subscriptions and indexes.")
 jobs = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and send one on.")
+dead_letters = typer.Typer(no_args_is_help=True, help="Decide about messages that were given up.")
 local = typer.Typer(no_args_is_help=True, help="Everything on one machine.")
 app.add_typer(topology, name="topology")
 app.add_typer(jobs, name="jobs")
+app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(local, name="local")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -35,6 +37,17 @@ PlanFiles = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JobId = Annotated[str, typer.Argument(help="The job's id, 24 hex digits.")]
+LetterId = Annotated[str, typer.Argument(help="The dead letter's id, 24 hex digits.")]
+LetterIds = Annotated[
+    list[str] | None, typer.Argument(help="Ids of dead letters; without any, filters choose.")
+]
+Service = Annotated[str | None, typer.Option(help="Only this service's.")]
+Reason = Annotated[
+    str | None, typer.Option(help="Only those undecodable, invalid, too_large or undelivered.")
+]
+Most = Annotated[int | None, typer.Option(help="At most so many, newest first.", min=1)]
+Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
 @app.command()
@@ -105,9 +118,26 @@ def topology_apply(plan: PlanFiles = None) -> None:
     sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
 
 
+@app.command()
+def doctor(
+    plan: PlanFiles = None,
+    canary_timeout: Annotated[
+        float, typer.Option(help="Seconds a canary has to go all the way round.", min=1)
+    ] = 60,
+    no_canary: Annotated[bool, typer.Option("--no-canary", help="Send none.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that nothing can be lost: settings, topology, indexes, periods, and a canary."""
+    from botdel.doctor.command import doctor as examine
+    from deletion.adapters.plan_file import read_plan
+
+    plans = [read_plan(path) for path in plan or []]
+    sys.exit(run(examine(plans, None if no_canary else canary_timeout, as_json=as_json)))
+
+
 @jobs.command("list")
 def jobs_list(
-    service: Annotated[str | None, typer.Option(help="Only this service's.")] = None,
+    service: Service = None,
     bot: Annotated[str | None, typer.Option(help="Only this bot's, 24 hex digits.")] = None,
     status: Annotated[
         str | None, typer.Option(help="Only those in_progress, failed, complete or exhausted.")
@@ -135,6 +165,67 @@ def jobs_retry(job_id: JobId, as_json: AsJson = False) -> None:
     from botdel.jobs import retry
 
     run(retry(job_id, as_json=as_json))
+
+
+@dead_letters.command("list")
+def dead_letters_list(
+    service: Service = None,
+    reason: Reason = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only those new, replayed or discarded.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The newest dead letters first."""
+    from botdel.dead_letters import listed, show_list
+
+    run(show_list(listed(service, reason, status, limit), as_json=as_json))
+
+
+@dead_letters.command("show")
+def dead_letters_show(letter_id: LetterId, as_json: AsJson = False) -> None:
+    """One dead letter: its bytes, what they say, and where the fault is."""
+    from botdel.dead_letters import show_one
+
+    run(show_one(letter_id, as_json=as_json))
+
+
+@dead_letters.command("replay")
+def dead_letters_replay(
+    letter_ids: LetterIds = None,
+    service: Service = None,
+    reason: Reason = None,
+    everything: Everything = False,
+    limit: Most = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what came back dead, or is not new.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish dead letters again, each to the one service it came from."""
+    from botdel.dead_letters import chosen, replay
+
+    choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
+    sys.exit(run(replay(choice, force=force, dry_run=dry_run, as_json=as_json)))
+
+
+@dead_letters.command("discard")
+def dead_letters_discard(
+    letter_ids: LetterIds = None,
+    service: Service = None,
+    reason: Reason = None,
+    everything: Everything = False,
+    limit: Most = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark new dead letters as dealt with; their records stay."""
+    from botdel.dead_letters import chosen, discard
+
+    choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
+    sys.exit(run(discard(choice, dry_run=dry_run, as_json=as_json)))
 
 
 @local.command("up")

@@ -1,14 +1,13 @@
 """`botdel jobs list|show|retry`: for the operator who looks at deletions that do not end."""
 
 import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from botdel.options import console, object_id, one_of
 from deletion.adapters import mongo
 from deletion.adapters.clock import SystemClock
 from deletion.adapters.mongo_job_document import to_document
@@ -19,13 +18,10 @@ from deletion.adapters.settings import load
 from deletion.adapters.store_settings import JobsSettings, OperatorSettings
 from deletion.bus import Publisher
 from deletion.errors import ConfigurationError, TransitionError
-from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import Clock, JobStore
 from deletion.resume import resume_message
 
-WIDE = 160
-"""Characters of a line when no terminal says how wide it is."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.FAILED: "yellow",
@@ -38,15 +34,15 @@ async def show_list(
     service: str | None, bot: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
     """Print the newest jobs that fit. Raises `ConfigurationError` for a filter that cannot."""
-    wanted = _status_named(status) if status else None
-    bot_id = _checked(bot) if bot else None
+    wanted = one_of(Status, "--status", status)
+    bot_id = object_id(bot) if bot else None
     settings = load(JobsSettings)
     async with _store(settings) as store:
         found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit)
         if as_json:
             print(json.dumps([as_dict(job) for job in found]))
         else:
-            _console().print(_table(found, settings.lease))
+            console().print(_table(found, settings.lease))
 
 
 async def show_one(job_id: str, *, as_json: bool) -> None:
@@ -111,27 +107,10 @@ async def _store(settings: JobsSettings | OperatorSettings) -> AsyncIterator[Mon
 
 
 async def _get(store: JobStore, job_id: str) -> Job:
-    job = await store.get(_checked(job_id))
+    job = await store.get(object_id(job_id))
     if job is None:
         raise ConfigurationError(f"there is no job {job_id}: `botdel jobs list` shows them")
     return job
-
-
-def _checked(text: str) -> str:
-    if not is_object_id(text):
-        raise ConfigurationError(f"expected 24 hex digits, found {text!r}")
-    return text.lower()
-
-
-def _status_named(name: str) -> Status:
-    if name not in set(Status):
-        raise ConfigurationError(f"--status: expected one of {', '.join(Status)}, found {name!r}")
-    return Status(name)
-
-
-def _console() -> Console:
-    """Ids are never cut: output that is not a terminal gets the width it needs."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _table(found: Sequence[Job], policy: LeasePolicy) -> Table:
@@ -158,7 +137,7 @@ def _status(job: Job, policy: LeasePolicy) -> str:
 
 def describe(job: Job, policy: LeasePolicy) -> None:
     """Print the job for a person: where it stands, its steps, and where each attempt stood."""
-    out = _console()
+    out = console()
     out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
     out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
     out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")

@@ -6,12 +6,14 @@ from rich.console import Console
 
 from botdel.run import FAILED
 from deletion.adapters import mongo
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_topology import Topology
 from deletion.adapters.store_settings import OperatorSettings
 from deletion.plan import Provisioned
+from recovery.mongo_sweeps import MongoSweepStore
 
 
 async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
@@ -27,8 +29,11 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
         )
         differences = await topology.apply([plan.service for plan in plans])
         out.print(f"topic {settings.names.topic} and dead letters: in place")
-        await MongoJobStore(clients.get(), settings.mongodb_database).ensure_indexes()
-        out.print(f"indexes of {settings.mongodb_database}.deletion_jobs: in place")
+        for store in (MongoJobStore, MongoDeadLetterStore, MongoSweepStore):
+            await store(clients.get(), settings.mongodb_database).ensure_indexes()
+        out.print(
+            f"indexes of jobs, dead letters and sweeps in {settings.mongodb_database}: in place"
+        )
         for plan in plans:
             out.print(f"subscription {settings.names.subscription(plan.service)}: in place")
             for step in plan.build(clients.get).steps:
@@ -39,5 +44,5 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
         await pubsub.close()
         clients.close()
     for difference in differences:
-        out.print(f"[yellow]differs[/] {difference}", highlight=False)
+        out.print(f"[yellow]differs[/] {difference.subscription}: {difference}", highlight=False)
     return FAILED if differences else 0

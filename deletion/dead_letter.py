@@ -74,7 +74,7 @@ class DeadLetter:
     def obstacle(self) -> str | None:
         """Why it is not to be replayed unless somebody insists; None when nothing is against it."""
         if self.returns:
-            return f"it came back dead {self.returns} times after a replay"
+            return f"it came back dead after a replay ({self.returns} so far)"
         if self.status is not DeadLetterStatus.NEW:
             return f"it is {self.status} already"
         return None

@@ -4,13 +4,15 @@ Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the
 topic and the subscription that keeps what arrives there; `T.<service>` are the services'.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import structlog
-from google.api_core.exceptions import AlreadyExists
+from google.api_core.exceptions import AlreadyExists, NotFound
+from google.protobuf.duration_pb2 import Duration
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import (
@@ -22,6 +24,7 @@ from google.pubsub_v1.types import (
 
 from deletion.adapters.pubsub import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.errors import BusUnavailable
+from deletion.ids import is_service_name
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,24 @@ class Names:
         """The subscription of one service."""
         return f"projects/{self.project}/subscriptions/{self.topic_id}.{service}"
 
+    def service_of(self, subscription: str) -> str | None:
+        """Whose subscription that is; None when it is no service's."""
+        service = subscription.removeprefix(self.subscription(""))
+        return service if is_service_name(service) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One setting of a subscription that is not as it should be."""
+
+    subscription: str
+    setting: str
+    found: object
+    expected: object
+
+    def __str__(self) -> str:
+        return f"{self.setting} is {_shown(self.found)}, expected {_shown(self.expected)}"
+
 
 class Topology:
     """Creates what is missing and reports what differs; it never changes what exists."""
@@ -90,55 +111,65 @@ class Topology:
         """Puts the topology back where it can be lost: an emulator forgets it in a restart."""
         return partial(self.apply, services) if self._emulated else None
 
-    async def apply(self, services: Iterable[str] = ()) -> list[str]:
-        """Create what is missing, one line each for what exists with other settings.
+    async def apply(self, services: Iterable[str] = ()) -> list[Difference]:
+        """Create what is missing, and answer with what exists and differs.
 
         Safe to repeat and to race. Raises `BusUnavailable`.
         """
         differences = []
         for topic in (self.names.topic, self.names.dead_letter_topic):
             await self._create_topic(topic)
-        for wanted in self._wanted(services):
+        for wanted in self.wanted(services):
             differences += await self._create_subscription(wanted)
         return differences
 
     async def require(self, services: Iterable[str] = ()) -> None:
         """Raise `TopologyMissing` with the first name that does not exist."""
+        await self.require_topic(self.names.topic)
+        for service in services:
+            await self._get_subscription(self.names.subscription(service))
+
+    async def require_topic(self, topic: str) -> None:
+        """Raise `TopologyMissing` when there is no such topic."""
+        with translated(topic):
+            await self._publisher.get_topic(topic=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS)
+
+    async def compare(self, wanted: Subscription) -> list[Difference]:
+        """How what exists differs. Raises `TopologyMissing` when nothing does."""
+        return _differences(wanted, await self._get_subscription(wanted.name))
+
+    async def services(self) -> list[str]:
+        """Those that have a subscription on the topic. Raises `TopologyMissing`."""
         with translated(self.names.topic):
-            await self._publisher.get_topic(
+            attached = await self._publisher.list_topic_subscriptions(
                 topic=self.names.topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
             )
-        for service in services:
-            with translated(self.names.subscription(service)):
-                await self._subscriber.get_subscription(
-                    subscription=self.names.subscription(service),
-                    retry=BOUNDED_RETRY,
-                    timeout=CALL_SECONDS,
-                )
+            found = [self.names.service_of(subscription) async for subscription in attached]
+        return sorted(service for service in found if service)
 
-    async def _create_topic(self, topic: str) -> None:
-        with translated(topic):
-            try:
-                await self._publisher.create_topic(
-                    name=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
-                )
-            except AlreadyExists:
-                return
+    @asynccontextmanager
+    async def canary(self, service: str) -> AsyncIterator[str]:
+        """The path of a subscription for one canary: a service's, but it gets nothing else.
 
-    async def _create_subscription(self, wanted: Subscription) -> list[str]:
-        with translated(wanted.name):
-            try:
-                await self._subscriber.create_subscription(
-                    wanted, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
-                )
-            except AlreadyExists:
-                found = await self._subscriber.get_subscription(
+        It is deleted at the end, and expires by itself should this process be killed before.
+        """
+        wanted = self._of(service)
+        wanted.filter = f'attributes.service = "{service}"'
+        wanted.ack_deadline_seconds = 10  # these three are the least that Pub/Sub allows
+        wanted.message_retention_duration = Duration(seconds=600)
+        wanted.expiration_policy = ExpirationPolicy(ttl=timedelta(days=1))
+        del wanted.retry_policy  # again at once
+        try:
+            await self._create_subscription(wanted)
+            yield wanted.name
+        finally:
+            with translated(wanted.name), suppress(NotFound):
+                await self._subscriber.delete_subscription(
                     subscription=wanted.name, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
                 )
-                return _differences(wanted, found)
-        return []
 
-    def _wanted(self, services: Iterable[str]) -> list[Subscription]:
+    def wanted(self, services: Iterable[str]) -> list[Subscription]:
+        """How every subscription should be: that of the dead letters, and the services'."""
         keeper = Subscription(
             name=self.names.dead_letter_subscription,
             topic=self.names.dead_letter_topic,
@@ -164,14 +195,41 @@ class Topology:
             ),
         )
 
+    async def _create_topic(self, topic: str) -> None:
+        with translated(topic), suppress(AlreadyExists):
+            await self._publisher.create_topic(
+                name=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            )
 
-def _differences(wanted: Subscription, found: Subscription) -> list[str]:
-    """One line for each setting that is not as wanted."""
+    async def _create_subscription(self, wanted: Subscription) -> list[Difference]:
+        with translated(f"the topic of {wanted.name}"):
+            try:
+                await self._subscriber.create_subscription(
+                    wanted, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+                )
+            except AlreadyExists:
+                return await self.compare(wanted)
+        return []
+
+    async def _get_subscription(self, path: str) -> Subscription:
+        with translated(path):
+            return await self._subscriber.get_subscription(
+                subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            )
+
+
+def _differences(wanted: Subscription, found: Subscription) -> list[Difference]:
+    """In every setting this pipeline cares for."""
+    expected, was = _settings(wanted), _settings(found)
     return [
-        f"{wanted.name}: {setting} is {was!r}, expected {expected!r}"
-        for setting, expected in _settings(wanted).items()
-        if (was := _settings(found)[setting]) != expected
+        Difference(wanted.name, setting, was[setting], expected[setting])
+        for setting in expected
+        if was[setting] != expected[setting]
     ]
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _settings(subscription: Subscription) -> Mapping[str, object]:

@@ -35,8 +35,8 @@ class LeaseSettings(Settings):
 
 
 class JobsSettings(StoreSettings, LeaseSettings):
-    """`botdel jobs list` and `show`, which need no Pub/Sub."""
+    """What looks at records, or marks them, and needs no Pub/Sub."""
 
 
 class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
-    """`botdel jobs retry` and `botdel topology`."""
+    """What publishes or sets up: `botdel jobs retry`, `dead-letters replay`, `topology`."""

@@ -123,7 +123,8 @@ async def test_a_collection_without_the_index_is_reported_and_deleted_from_all_t
 
 
 async def test_every_command_explains_itself(pipeline: Pipeline) -> None:
-    for command in ("", "gateway", "consumer", "recovery", "recover", "topology", "jobs", "demo"):
+    commands = ("gateway", "consumer", "recovery", "recover", "topology", "jobs", "dead-letters")
+    for command in ("", *commands, "doctor", "demo"):
         code, lines = await botdel(pipeline, *command.split(), "--help")
         assert code == 0
         assert any("Usage" in line for line in lines)

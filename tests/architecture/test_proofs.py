@@ -1,26 +1,46 @@
-"""docs/PROOFS.md names tests that exist, and decisions that exist."""
+"""docs/PROOFS.md names decisions that exist, and tests that exist, each in its tier."""
 
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PROOFS = (ROOT / "docs" / "PROOFS.md").read_text()
+import pytest
+
+from tests.architecture.documents import DOCS, ROOT, table
+
+PROOFS = DOCS / "PROOFS.md"
+TIERS = {
+    "unit and conformance": ("unit", "conformance", "schema", "architecture"),
+    "simulation": ("simulation", "stateful"),
+    "real parts": ("integration", "faults", "acceptance"),
+}
+ROWS = table(PROOFS, "guarantee", "decided in", *TIERS)
 
 
-def existing() -> set[str]:
-    sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    return {name for source in sources for name in re.findall(r"def (test_\w+)\(", source)}
+def existing(tier: str) -> set[str]:
+    """The tests of a tier: of its folders, or of a file that is named so."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if _tier(path) == tier]
+    return {
+        name for path in files for name in re.findall(r"(test_\w+)(?:\(| = )", path.read_text())
+    }
 
 
-def test_every_test_that_proves_a_guarantee_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", PROOFS))
-    assert len(named) > 50
-    assert not named - existing()
+def _tier(path: Path) -> str:
+    if "stateful" in path.name:
+        return "simulation"
+    folder = path.relative_to(ROOT / "tests").parts[0]
+    return next(tier for tier, folders in TIERS.items() if folder in folders)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_test_that_proves_a_guarantee_is_in_its_tier(tier: str) -> None:
+    named = {name for row in ROWS for name in re.findall(r"test_\w+", row[tier])}
+    assert named
+    assert not named - existing(tier)
 
 
 def test_every_guarantee_has_a_decision_and_a_proof() -> None:
-    rows = [line.split(" | ") for line in PROOFS.splitlines() if line.startswith("| ")][1:]
-    for guarantee, decision, proof in rows:
-        [link] = re.findall(r"\]\(([^)]+)\)", decision)
-        assert (ROOT / "docs" / link).is_file(), guarantee
-        assert "`test_" in proof, guarantee
+    assert len(ROWS) > 30
+    for row in ROWS:
+        [link] = re.findall(r"\]\(([^)]+)\)", row["decided in"])
+        assert (DOCS / link).is_file(), row["guarantee"]
+        assert "test_" in "".join(row[tier] for tier in TIERS), row["guarantee"]

@@ -37,8 +37,8 @@ READERS: dict[type[Settings], set[str]] = {
     ConsumerSettings: {"consumer"},
     RecoverySettings: {"recovery"},
     RecoverSettings: {"recover"},
-    JobsSettings: {"jobs"},
-    OperatorSettings: {"topology", "jobs"},
+    JobsSettings: {"jobs", "dead-letters"},
+    OperatorSettings: {"topology", "jobs", "dead-letters"},
 }
 """Which command reads which class."""
 

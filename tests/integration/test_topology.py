@@ -1,47 +1,118 @@
 """The topology on the real broker: made where it may be, named where it must be there already."""
 
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
 import pytest
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.types import Subscription
 
 from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_topology import Names, Topology
+from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS, Names, Topology
 from deletion.errors import TopologyMissing
 from local.emulator import PubSubEmulator
 
+Clients = tuple[PublisherAsyncClient, SubscriberAsyncClient]
+CANARY = "doctor.0123456789abcdef"
+
+
+@pytest.fixture
+async def clients(emulator: PubSubEmulator) -> AsyncIterator[Clients]:
+    pubsub = PubSub(emulator.host)
+    yield pubsub.publisher(), pubsub.subscriber()
+    await pubsub.close()
+
+
+@pytest.fixture
+def topology(clients: Clients, project: str) -> Topology:
+    return Topology(*clients, Names(project, "bot-deletion"), emulated=True)
+
 
 async def test_an_emulator_gets_what_it_lacks_and_real_pubsub_is_told_what_to_apply(
-    emulator: PubSubEmulator, project: str
+    clients: Clients, topology: Topology
 ) -> None:
-    pubsub, names = PubSub(emulator.host), Names(project, "bot-deletion")
-    try:
-        clients = pubsub.publisher(), pubsub.subscriber()
-        real = Topology(*clients, names, emulated=False)
-        with pytest.raises(TopologyMissing, match=r"topics/bot-deletion .*botdel topology apply"):
-            await real.ready_for(["conversations"])
-        await Topology(*clients, names, emulated=True).ready_for(["conversations"])
+    real = Topology(*clients, topology.names, emulated=False)
+    with pytest.raises(TopologyMissing, match=r"topics/bot-deletion .*botdel topology apply"):
         await real.ready_for(["conversations"])
-        with pytest.raises(TopologyMissing, match=r"subscriptions/bot-deletion.analytics"):
-            await real.ready_for(["conversations", "analytics"])
-        assert real.recreating() is None
-    finally:
-        await pubsub.close()
+    await topology.ready_for(["conversations"])
+    await real.ready_for(["conversations"])
+    with pytest.raises(TopologyMissing, match=r"subscriptions/bot-deletion.analytics"):
+        await real.ready_for(["conversations", "analytics"])
+    assert real.recreating() is None
 
 
-async def test_what_exists_is_not_changed_and_each_difference_is_a_line(
-    emulator: PubSubEmulator, project: str
+async def test_what_exists_is_not_changed_and_each_difference_is_told(
+    clients: Clients, topology: Topology
 ) -> None:
-    pubsub = PubSub(emulator.host)
-    try:
-        clients = pubsub.publisher(), pubsub.subscriber()
-        one = Topology(*clients, Names(project, "one"), emulated=True)
-        assert await one.apply(["conversations"]) == []
-        assert await one.apply(["conversations"]) == [], "applying twice is harmless"
-        path = one.names.subscription("conversations")
-        await clients[1].delete_subscription(subscription=path)
-        await clients[1].create_subscription(name=path, topic=one.names.topic)
-        differences = await one.apply(["conversations"])
-        settings = {line.removeprefix(f"{path}: ").split(" is ")[0] for line in differences}
-        assert {"filter", "dead_letter_policy.max_delivery_attempts"} <= settings
-        found = await clients[1].get_subscription(subscription=path)
-        assert found.filter == ""
-    finally:
-        await pubsub.close()
+    assert await topology.apply(["conversations"]) == []
+    assert await topology.apply(["conversations"]) == [], "applying twice is harmless"
+    path = topology.names.subscription("conversations")
+    await clients[1].delete_subscription(subscription=path)
+    await clients[1].create_subscription(name=path, topic=topology.names.topic)
+    differences = await topology.apply(["conversations"])
+    assert {difference.subscription for difference in differences} == {path}
+    told = {difference.setting: str(difference) for difference in differences}
+    assert told["filter"].startswith("filter is '', expected 'NOT attributes:service OR ")
+    assert told["retry_policy.minimum_backoff"].endswith("is 0:00:00, expected 0:00:10")
+    assert "dead_letter_policy.max_delivery_attempts" in told
+    found = await clients[1].get_subscription(subscription=path)
+    assert found.filter == ""
+
+
+async def test_comparing_creates_nothing_and_finds_what_applying_would(
+    clients: Clients, topology: Topology
+) -> None:
+    keeper, wanted = topology.wanted(["conversations"])
+    with pytest.raises(TopologyMissing, match=r"subscriptions/bot-deletion.conversations"):
+        await topology.compare(wanted)
+    await topology.apply(["conversations"])
+    assert await topology.compare(wanted) == await topology.compare(keeper) == []
+    await clients[1].delete_subscription(subscription=wanted.name)
+    await clients[1].create_subscription(name=wanted.name, topic=topology.names.topic)
+    assert await topology.compare(wanted) == await topology.apply(["conversations"]) != []
+
+
+async def test_services_are_those_with_a_subscription_named_after_the_topic(
+    clients: Clients, topology: Topology
+) -> None:
+    assert await topology.services() == [], "the emulator knows no such topic"
+    await topology.apply(["conversations", "analytics"])
+    others = topology.names.topic.replace("/topics/bot-deletion", "/subscriptions/somebodys")
+    await clients[1].create_subscription(name=others, topic=topology.names.topic)
+    async with topology.canary(CANARY):
+        assert await topology.services() == ["analytics", "conversations"]
+
+
+async def test_a_canarys_subscription_has_the_same_policy_and_goes_whatever_happens(
+    clients: Clients, topology: Topology
+) -> None:
+    await topology.apply()
+    seen: list[Subscription] = []
+
+    async def flight() -> None:
+        async with topology.canary(CANARY) as path:
+            seen.append(await clients[1].get_subscription(subscription=path))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await flight()
+    with pytest.raises(TopologyMissing):
+        await topology.require([CANARY])
+    [found] = seen
+    assert found.name == topology.names.subscription(CANARY)
+    assert found.filter == f'attributes.service = "{CANARY}"'
+    assert found.dead_letter_policy.dead_letter_topic == topology.names.dead_letter_topic
+    assert found.dead_letter_policy.max_delivery_attempts == MAX_DELIVERY_ATTEMPTS
+    assert not found.retry_policy
+    assert found.expiration_policy.ttl == timedelta(days=1), "should nobody delete it"
+
+
+async def test_a_canary_is_not_sent_where_a_topic_is_missing(
+    clients: Clients, topology: Topology
+) -> None:
+    await topology.apply()
+    await clients[0].delete_topic(topic=topology.names.dead_letter_topic)
+    with pytest.raises(TopologyMissing, match=r"the topic of .* does not exist"):
+        async with topology.canary(CANARY):
+            pytest.fail("there is no subscription")

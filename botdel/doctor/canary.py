@@ -1,0 +1,163 @@
+"""The canary: one message that is given up on purpose, followed all the way round.
+
+topic → subscription of its own → nacked until Pub/Sub moves it → dead-letter topic → recovery →
+`dead_letters`. No service's filter lets it through, and recovery alerts nobody of it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
+from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from deletion.bus import Delivery, Message, Publisher, Subscription
+from deletion.dead_letter import DeadLetterStatus
+from deletion.errors import BusUnavailable, StoreUnavailable
+from deletion.ports import Clock, DeadLetterStore
+
+CHECK = "canary"
+DATA = b"a canary of `botdel doctor`: it is no event, and nothing is to be done about it"
+PULL_LIMIT = 100
+LOOK_EVERY = 0.25
+"""Seconds between two looks at the dead letters."""
+SILENCE = timedelta(seconds=1)
+"""After its last delivery: then it has been moved, for it has no back-off."""
+KEPT = 100
+"""New dead letters that are searched for canaries to discard: those that came late, too."""
+
+RUN_RECOVERY = (
+    "run `botdel recovery` with the same topic and database, and look at its log: it is to record "
+    "what the dead-letter subscription holds"
+)
+
+
+class Leg(StrEnum):
+    """A part of the way, and what ends it."""
+
+    PUBLISHING = "publishing"  # Pub/Sub confirms it
+    DELIVERY = "delivery"  # its subscription has delivered it as often as the policy allows
+    DEAD_LETTERING = "dead-lettering"  # it does not come any more
+    RECOVERY = "recovery"  # its record stands in the database
+    DATABASE = "database"  # it can be read whether it stands there
+
+
+@dataclass(slots=True)
+class Trip:
+    """How far a canary has come."""
+
+    began: datetime
+    confirmed: bool = False
+    deliveries: int = 0
+    delivered_at: datetime | None = None
+    read_at: datetime | None = None
+
+    def leg(self, now: datetime) -> Leg:
+        """Where it is."""
+        if not self.confirmed:
+            return Leg.PUBLISHING
+        if self.delivered_at is None or self.deliveries < MAX_DELIVERY_ATTEMPTS:
+            return Leg.DELIVERY
+        if now - self.delivered_at < SILENCE:
+            return Leg.DEAD_LETTERING
+        was_looked_for = self.read_at is not None and self.read_at >= self.delivered_at
+        return Leg.RECOVERY if was_looked_for else Leg.DATABASE
+
+    def __str__(self) -> str:
+        return f"delivered {self.deliveries} times"
+
+
+class Canary:
+    """One canary of `service`, a name of its own. `subscription` is its own too.
+
+    `grant` says how Pub/Sub's service agent gets what it needs, where it needs anything.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        publisher: Publisher,
+        subscription: Subscription,
+        letters: DeadLetterStore,
+        clock: Clock,
+        grant: str = "",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._service = service
+        self._publisher = publisher
+        self._subscription = subscription
+        self._letters = letters
+        self._clock = clock
+        self._grant = grant
+        self._say = say
+
+    async def fly(self, seconds: float) -> Finding:
+        """Send it round; says which leg failed when it is not recorded within `seconds`."""
+        trip = Trip(self._clock.now())
+        try:
+            await self._publisher.publish(Message(DATA, {"service": self._service}))
+            trip.confirmed = True
+            recorded = await self._is_recorded(trip, seconds)
+            took = (self._clock.now() - trip.began).total_seconds()
+            if recorded:
+                await self._discard()
+                return ok(CHECK, f"went all the way round in {took:.1f} s, {trip}")
+        except StoreUnavailable as error:
+            return self._lost(Leg.DATABASE, str(error))
+        except BusUnavailable as error:
+            return self._lost(trip.leg(self._clock.now()), str(error))
+        return self._lost(trip.leg(self._clock.now()), f"{trip}, then {seconds:g} s were over")
+
+    async def _is_recorded(self, trip: Trip, seconds: float) -> bool:
+        """Its last pull is cancelled, which is harmless: the subscription goes with the canary."""
+        recorded = asyncio.create_task(self._recorded(trip))
+        giving_up = asyncio.create_task(self._give_up(trip))
+        over = asyncio.create_task(self._clock.sleep(seconds))
+        tasks = (recorded, giving_up, over)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            return recorded in done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _recorded(self, trip: Trip) -> None:
+        while not await self._letters.find(service=self._service, limit=1):
+            trip.read_at = self._clock.now()
+            await self._clock.sleep(LOOK_EVERY)
+
+    async def _give_up(self, trip: Trip) -> None:
+        """Nack it for ever. What else an emulator delivers, which ignores filters, is a copy."""
+        while True:
+            pulled = await self._subscription.pull(PULL_LIMIT)
+            canaries = [each for each in pulled if self._is_canary(each)]
+            await self._subscription.ack([each for each in pulled if not self._is_canary(each)])
+            await self._subscription.nack(canaries)
+            if canaries:
+                trip.deliveries += 1
+                trip.delivered_at = self._clock.now()
+                self._say(f"{CHECK}: {trip}")
+
+    def _is_canary(self, delivery: Delivery) -> bool:
+        return delivery.message.attributes.get("service") == self._service
+
+    async def _discard(self) -> None:
+        """This one, and any that came too late for the doctor that sent it."""
+        for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
+            if letter.is_canary:
+                await self._letters.settle(letter, DeadLetterStatus.DISCARDED)
+
+    def _lost(self, leg: Leg, why: str) -> Finding:
+        remedies = {
+            Leg.PUBLISHING: LOOK_AT_PUBSUB,
+            Leg.DELIVERY: f"{LOOK_AT_PUBSUB}; --canary-timeout gives it longer",
+            Leg.DEAD_LETTERING: self._grant or LOOK_AT_PUBSUB,
+            Leg.RECOVERY: RUN_RECOVERY,
+            Leg.DATABASE: LOOK_AT_DATABASE,
+        }
+        return failed(CHECK, f"lost at {leg}: {why}", remedies[leg])

@@ -1,0 +1,54 @@
+"""Whether each process would start with the settings this command reads."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from botdel.doctor.findings import Finding, failed, ok, warning
+from consumers.settings import ConsumerSettings
+from deletion.adapters.alert_settings import AlertSettings
+from deletion.adapters.settings import Settings, load
+from deletion.errors import ConfigurationError
+from gateway.settings import GatewaySettings
+from recovery.settings import RecoverySettings
+
+PROCESSES: Final[Mapping[str, type[Settings]]] = {
+    "gateway": GatewaySettings,
+    "consumer": ConsumerSettings,
+    "recovery": RecoverySettings,
+}
+SET_IT = "set it in the environment or in .env; `openssl rand -hex 32` makes a credential"
+ALERTS = "alerts"
+
+
+def environment_findings() -> list[Finding]:
+    """Settings and credentials, named and never shown."""
+    return [*(_of(process, settings) for process, settings in PROCESSES.items()), _alerts()]
+
+
+def _of(process: str, settings: type[Settings]) -> Finding:
+    check = f"settings of {process}"
+    if wrong := _wrong(settings):
+        return failed(check, wrong, SET_IT)
+    required = [name for name, field in settings.model_fields.items() if field.is_required()]
+    return ok(check, f"all {len(required)} that it requires are set, and none is wrong")
+
+
+def _wrong(settings: type[Settings]) -> str:
+    """The variables that are missing or wrong; empty when none is."""
+    try:
+        load(settings)
+    except ConfigurationError as error:
+        return "; ".join(line.strip() for line in str(error).splitlines()[1:])
+    return ""
+
+
+def _alerts() -> Finding:
+    if wrong := _wrong(AlertSettings):
+        return failed(ALERTS, wrong, SET_IT)
+    if load(AlertSettings).alert_webhook_url is None:
+        return warning(
+            ALERTS,
+            "nobody is told of a dead letter, an exhausted job or many stale ones",
+            "set BOTDEL_ALERT_WEBHOOK_URL for consumers and recovery",
+        )
+    return ok(ALERTS, "BOTDEL_ALERT_WEBHOOK_URL is set; nothing was posted to it")

@@ -1,0 +1,93 @@
+"""What a check finds, and what becomes of a check that cannot look."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+import pymongo
+from google.api_core.exceptions import GoogleAPICallError
+from pymongo.errors import ConfigurationError as MongoConfigurationError
+from pymongo.errors import OperationFailure, PyMongoError
+
+from deletion.errors import BotDeletionError, BusUnavailable, StoreUnavailable, TopologyMissing
+
+DATABASE_SECONDS = 10
+"""How long the calls of the database in one check may take together."""
+LOOK_AT_DATABASE = (
+    "start MongoDB, or correct BOTDEL_MONGODB_URI (or the plan's `uri`), its user and its rights"
+)
+LOOK_AT_PUBSUB = "see whether Pub/Sub can be reached from here, or PUBSUB_EMULATOR_HOST is wrong"
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"  # it cannot be told from here, or it is worth knowing
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, how it is, and what to do about it."""
+
+    check: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+def ok(check: str, detail: str) -> Finding:
+    """As it should be."""
+    return Finding(check, Status.OK, detail)
+
+
+def warning(check: str, detail: str, remedy: str) -> Finding:
+    """Nothing is known to be wrong, but nothing is proven either."""
+    return Finding(check, Status.WARNING, detail, remedy)
+
+
+def failed(check: str, detail: str, remedy: str) -> Finding:
+    """Something is wrong."""
+    return Finding(check, Status.FAILED, detail, remedy)
+
+
+async def told(
+    check: str, looking: Awaitable[Sequence[Finding]], *, seconds: float = DATABASE_SECONDS
+) -> Sequence[Finding]:
+    """What `looking` finds; that it could not look is a finding as well, of `check`.
+
+    `seconds` bound its calls of the database; those of Pub/Sub are bounded by themselves.
+    """
+    try:
+        with pymongo.timeout(seconds):
+            return await looking
+    except (BotDeletionError, GoogleAPICallError, PyMongoError) as error:
+        return [could_not(check, error)]
+
+
+async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
+    """The findings of all, side by side, in the order given."""
+    return list(chain.from_iterable(await asyncio.gather(*groups)))
+
+
+def could_not(check: str, error: Exception) -> Finding:
+    """The finding that `error` is. Secrets stay where they are: a URI is never quoted."""
+    match error:
+        case TopologyMissing():
+            detail, _, remedy = str(error).partition(": ")
+        case StoreUnavailable():
+            detail, remedy = str(error), LOOK_AT_DATABASE
+        case BusUnavailable() | GoogleAPICallError():
+            detail, remedy = str(error), LOOK_AT_PUBSUB
+        case OperationFailure():
+            detail, remedy = str(error).partition(", full error")[0], LOOK_AT_DATABASE
+        case MongoConfigurationError():
+            detail, remedy = f"not a MongoDB URI: {type(error).__name__}", LOOK_AT_DATABASE
+        case PyMongoError():
+            detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
+        case _:
+            detail, remedy = " ".join(str(error).split()), "correct it"
+    return failed(check, detail, remedy)

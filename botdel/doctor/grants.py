@@ -1,0 +1,79 @@
+"""Whether Pub/Sub itself may move messages to the dead-letter topic. On real Pub/Sub alone.
+
+It publishes there and acks at the source as its own service agent, which nobody has granted
+anything: https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+
+from botdel.doctor.findings import Finding, ok, together, told, warning
+from deletion.adapters.pubsub import BOUNDED_RETRY, CALL_SECONDS, translated
+from deletion.adapters.pubsub_topology import Names
+from deletion.errors import TopologyMissing
+
+Bindings = Mapping[str, Collection[str]]
+"""The members of each role."""
+
+AGENT = re.compile(r"serviceAccount:service-\d+@gcp-sa-pubsub\.iam\.gserviceaccount\.com")
+PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
+WIDER = ("roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/owner")
+
+
+async def grant_findings(
+    publisher: PublisherAsyncClient, names: Names, services: Iterable[str]
+) -> list[Finding]:
+    """Of the dead-letter topic, and of each service's subscription."""
+    needed = [("topic", names.dead_letter_topic, PUBLISHER)]
+    needed += [("subscription", names.subscription(each), SUBSCRIBER) for each in services]
+    return await together(
+        *(
+            told(_check(kind, path), _grant(publisher, names, kind, path, role))
+            for kind, path, role in needed
+        )
+    )
+
+
+async def _grant(
+    publisher: PublisherAsyncClient, names: Names, kind: str, path: str, role: str
+) -> list[Finding]:
+    try:
+        with translated(path):
+            policy = await publisher.get_iam_policy(
+                {"resource": path}, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            )
+    except TopologyMissing as error:
+        command = grant_command(names.project, kind, path, role)
+        return [warning(_check(kind, path), f"cannot be told: {error}", command)]
+    bindings = {binding.role: list(binding.members) for binding in policy.bindings}
+    return [grant_finding(names.project, kind, path, role, bindings)]
+
+
+def grant_finding(project: str, kind: str, path: str, role: str, bindings: Bindings) -> Finding:
+    """What the policy of the topic or subscription itself says."""
+    for each in (role, *WIDER):
+        for agent in filter(AGENT.fullmatch, bindings.get(each, ())):
+            return ok(_check(kind, path), f"{agent} has {each}")
+    return warning(
+        _check(kind, path),
+        f"Pub/Sub's service agent has no {role} here; one on the whole project cannot be seen "
+        "from here: the canary decides",
+        grant_command(project, kind, path, role),
+    )
+
+
+def grant_command(project: str, kind: str, path: str, role: str) -> str:
+    """What an administrator types to grant it."""
+    number = f"$(gcloud projects describe {project} --format='value(projectNumber)')"
+    agent = f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    name = path.rpartition("/")[2]
+    return (
+        f"`gcloud pubsub {kind}s add-iam-policy-binding {name} --project={project} "
+        f'--role={role} --member="{agent}"`'
+    )
+
+
+def _check(kind: str, path: str) -> str:
+    return f"grant on {kind} {path.rpartition('/')[2]}"

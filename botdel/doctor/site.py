@@ -1,0 +1,78 @@
+"""What is looked at: Pub/Sub and the database, connected as the settings say."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+
+from deletion.adapters import mongo
+from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.plan_file import PlanFile
+from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub_topology import Names, Topology
+from deletion.adapters.settings import PubSubSettings, load
+from deletion.adapters.store_settings import JobsSettings
+from deletion.job import LeasePolicy
+from deletion.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """Pub/Sub. `grace` is the grace period in seconds, which stands among its settings."""
+
+    publisher: PublisherAsyncClient
+    subscriber: SubscriberAsyncClient
+    topology: Topology
+    is_emulated: bool
+    grace: float
+
+    @property
+    def names(self) -> Names:
+        """Of its topics and subscriptions."""
+        return self.topology.names
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database of jobs, sweeps and dead letters, and the plans with databases of their own."""
+
+    database: mongo.Database
+    jobs: MongoJobStore
+    letters: MongoDeadLetterStore
+    lease: LeasePolicy
+    plans: list[Plan]
+
+
+@asynccontextmanager
+async def connected_bus() -> AsyncIterator[Bus]:
+    """Raises `ConfigurationError` for settings, and for credentials that are not there."""
+    settings = load(PubSubSettings)
+    pubsub = PubSub(settings.emulator)
+    try:
+        publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
+        topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
+        grace = settings.shutdown_grace_seconds
+        yield Bus(publisher, subscriber, topology, pubsub.is_emulated, grace)
+    finally:
+        await pubsub.close()
+
+
+@asynccontextmanager
+async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
+    """Raises `ConfigurationError` for settings, and what the driver raises for a URI."""
+    settings = load(JobsSettings)
+    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    try:
+        client, name = clients.get(), settings.mongodb_database
+        yield Store(
+            client[name],
+            MongoJobStore(client, name),
+            MongoDeadLetterStore(client, name),
+            settings.lease,
+            [plan.build(clients.get) for plan in plans],
+        )
+    finally:
+        clients.close()

@@ -1,0 +1,132 @@
+"""Periods that have to fit each other: grace and batch, stale threshold and heartbeat, clocks."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from deletion.adapters.mongo import OPERATION_SECONDS, Database, ping, translated
+from deletion.job import Job, LeasePolicy, StepProgress
+from deletion.ports import Clock, JobStore
+
+NEWEST = 100
+"""Jobs of a service whose batches are looked at."""
+SAMPLES = 5
+"""Round trips that are measured; the slowest counts."""
+HEARTBEAT, CLOCK = "heartbeat", "clock"
+BATCH_SHARE = 1 / 2
+"""Of the grace period: how long a consumer lets its runs end between two batches."""
+EVERYWHERE = "the same for every process of the installation"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """The slowest one to the database, and by how much this clock is ahead of it, in seconds."""
+
+    slowest: float
+    ahead: float | None
+
+
+async def grace_findings(store: JobStore, services: Sequence[str], grace: float) -> list[Finding]:
+    """Of each service. `grace` is in seconds."""
+    return await together(
+        *(told(_check(service), _grace(store, service, grace)) for service in services)
+    )
+
+
+async def lease_findings(database: Database, clock: Clock, policy: LeasePolicy) -> list[Finding]:
+    """Of the stale threshold, against what this database and this clock make of it."""
+    trips = await round_trips(database, clock)
+    return [heartbeat_finding(trips.slowest, policy), clock_finding(trips.ahead, policy)]
+
+
+async def round_trips(database: Database, clock: Clock) -> RoundTrips:
+    """Measured on a connection that is open already. Raises `StoreUnavailable`."""
+    await ping(database)
+    seconds: list[float] = []
+    ahead: float | None = None
+    for _ in range(SAMPLES):
+        began = perf_counter()
+        with translated():
+            hello = await database.command("hello")
+        seconds.append(perf_counter() - began)
+        there = hello.get("localTime")
+        if isinstance(there, datetime):
+            behind = clock.now() - there.replace(tzinfo=UTC)
+            ahead = behind.total_seconds() - seconds[-1] / 2
+    return RoundTrips(max(seconds), ahead)
+
+
+async def _grace(store: JobStore, service: str, grace: float) -> list[Finding]:
+    jobs = await store.find(service=service, limit=NEWEST)
+    return [grace_finding(service, slowest_batch(jobs), grace)]
+
+
+def slowest_batch(jobs: Iterable[Job]) -> StepProgress | None:
+    """The progress with the slowest batch of all; None when none was measured."""
+    measured = [step for job in jobs for step in job.steps if step.slowest]
+    return max(measured, key=lambda step: step.slowest, default=None)
+
+
+def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> Finding:
+    """A batch that outlives its share of the grace period is cut short at every deployment."""
+    check, share = _check(service), grace * BATCH_SHARE
+    if slowest is None:
+        return warning(
+            check,
+            f"no batch was measured in its newest {NEWEST} jobs: cannot tell",
+            "look again after the first deletion",
+        )
+    measured = f"the slowest batch, of step {slowest.name}, took {slowest.slowest:.2g} s"
+    allowed = f"a run has {share:g} s to end between two batches"
+    if slowest.slowest < share:
+        return ok(check, f"{measured}; {allowed}")
+    return failed(
+        check,
+        f"{measured}; {allowed} (half of BOTDEL_SHUTDOWN_GRACE_SECONDS)",
+        f"a smaller `batch_size` of step {slowest.name}, or BOTDEL_SHUTDOWN_GRACE_SECONDS above "
+        f"{slowest.slowest / BATCH_SHARE:.0f} and the platform's own above that",
+    )
+
+
+def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
+    """A heartbeat is one round trip; a run that cannot make it loses its job while it works."""
+    interval, stale_after = policy.heartbeat_interval, policy.stale_after.total_seconds()
+    detail = (
+        f"due every {interval:g} s, a round trip to the database takes {round_trip * 1000:.1f} ms, "
+        f"and a job is stale after {stale_after:g} s"
+    )
+    if round_trip >= interval:
+        remedy = f"raise BOTDEL_STALE_AFTER_SECONDS, {EVERYWHERE}"
+        return failed(HEARTBEAT, detail, remedy)
+    if _slack(policy) <= OPERATION_SECONDS:
+        least = OPERATION_SECONDS * stale_after / _slack(policy)
+        return warning(
+            HEARTBEAT,
+            f"{detail}: sooner than one call that hangs is given up ({OPERATION_SECONDS} s)",
+            f"BOTDEL_STALE_AFTER_SECONDS above {least:g}, {EVERYWHERE}",
+        )
+    return ok(HEARTBEAT, detail)
+
+
+def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
+    """Whether a job is stale is judged by another machine's clock than the one that wrote it."""
+    if ahead is None:
+        return warning(CLOCK, "the database does not tell its time", "synchronise clocks by NTP")
+    detail = (
+        f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database server's; "
+        f"running jobs look stale to a clock that is {_slack(policy):g} s ahead"
+    )
+    if abs(ahead) >= _slack(policy):
+        return failed(CLOCK, detail, "synchronise the clocks of all machines by NTP")
+    return ok(CLOCK, detail)
+
+
+def _slack(policy: LeasePolicy) -> float:
+    """Seconds a heartbeat may be late."""
+    return policy.stale_after.total_seconds() - policy.heartbeat_interval
+
+
+def _check(service: str) -> str:
+    return f"grace period of {service}"

@@ -1,0 +1,248 @@
+"""Protobuf's wire format, read as far as it goes: a parser says no more of broken bytes than no.
+
+https://protobuf.dev/programming-guides/encoding. It takes what the parser takes and refuses what
+the parser refuses; tests/unit/test_explain.py compares the two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+VALUE_CHARACTERS: Final = 200
+"""Longer values are shown in part."""
+
+_TAG_BYTES, _LENGTH_BYTES, _VARINT_BYTES = 5, 5, 10
+_MAX_TAG: Final = 2**32 - 1
+_MAX_DEPTH: Final = 100
+
+
+class WireType(IntEnum):
+    """How the bytes of a value are delimited; 6 and 7 are reserved."""
+
+    VARINT = 0
+    FIXED64 = 1
+    LENGTH_DELIMITED = 2
+    START_GROUP = 3
+    END_GROUP = 4
+    FIXED32 = 5
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+
+WIRE_TYPES: Final[Mapping[int, WireType]] = {
+    FieldDescriptor.TYPE_STRING: WireType.LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_MESSAGE: WireType.LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_ENUM: WireType.VARINT,
+    FieldDescriptor.TYPE_INT32: WireType.VARINT,
+    FieldDescriptor.TYPE_INT64: WireType.VARINT,
+}
+"""Of the types the schema has, none of them repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: its tag begins at `offset`, its value ends before `end`, both in bytes.
+
+    `path` is made of the schema's names, and ends with the number of a field the schema does
+    not know. `expected` is the schema's wire type where this one is another: parsers pass over
+    such a field as over an unknown one. `value` is for reading, and may be cut.
+    """
+
+    path: str
+    offset: int
+    end: int
+    wire_type: WireType
+    value: str
+    expected: WireType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and the offset of the byte where it begins."""
+
+    offset: int
+    problem: str
+
+
+def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
+    """The fields of `data` in their order, and the first fault.
+
+    A value that is cut off is read as far as it goes, and a message that is broken inside is left
+    at its end: what comes behind may be sound.
+    """
+    reader = _Reader(data)
+    reader.message(schema)
+    return reader.fields, reader.fault
+
+
+class _Broken(Exception):
+    """There is no going on inside of this message."""
+
+    def __init__(self, offset: int, problem: str) -> None:
+        super().__init__(problem)
+        self.fault = Fault(offset, problem)
+
+
+class _Reader:
+    """Goes through the bytes once. `_end` is where the message around the cursor ends."""
+
+    def __init__(self, data: bytes) -> None:
+        self.fields: list[Field] = []
+        self.fault: Fault | None = None
+        self._data = data
+        self._at = 0
+        self._end = len(data)
+
+    def message(self, schema: Descriptor, prefix: str = "", depth: int = 0) -> None:
+        """Read one message to its end; `prefix` goes before the name of each field."""
+        try:
+            while self._at < self._end:
+                self._field(schema, prefix, depth)
+        except _Broken as broken:
+            self._note(broken.fault)
+            self._at = self._end
+
+    def _note(self, fault: Fault) -> None:
+        self.fault = self.fault or fault
+
+    def _field(self, schema: Descriptor, prefix: str, depth: int) -> None:
+        offset = self._at
+        number, wire_type = self._tag()
+        if not number:  # which parsers let pass inside of a group
+            raise _Broken(offset, "a tag with field number 0")
+        known = schema.fields_by_number.get(number)
+        path = prefix + (known.name if known else str(number))
+        expected = WIRE_TYPES[known.type] if known else None
+        if known is None or wire_type is not expected:
+            what = path if known else f"field {path}"
+            value = self._unknown(number, what, wire_type, offset, depth)
+            self.fields.append(Field(path, offset, self._at, wire_type, value, expected))
+        elif known.message_type:
+            self._nested(known.message_type, path, offset, depth + 1)
+        else:
+            value = self._scalar(known, path)
+            self.fields.append(Field(path, offset, self._at, wire_type, value))
+
+    def _nested(self, schema: Descriptor, path: str, offset: int, depth: int) -> None:
+        """The message as a field, and behind it those it holds."""
+        length = self._length(path)
+        start, outer_end, place = self._at, self._end, len(self.fields)
+        self._end = start + length
+        self.fields.append(Field(path, offset, self._end, WireType.LENGTH_DELIMITED, ""))
+        self.message(schema, f"{path}.", depth)
+        if schema.full_name == Timestamp.DESCRIPTOR.full_name:
+            time = _time(self._data[start : self._end])
+            self.fields[place] = replace(self.fields[place], value=time)
+        self._end = outer_end
+
+    def _scalar(self, known: FieldDescriptor, path: str) -> str:
+        if known.type == FieldDescriptor.TYPE_STRING:
+            return self._string(path)
+        return _number(known, self._varint(path))
+
+    def _unknown(self, number: int, what: str, wire_type: WireType, began: int, depth: int) -> str:
+        """Pass over a value, and tell what can be told of it."""
+        match wire_type:
+            case WireType.VARINT:
+                return str(self._varint(what))
+            case WireType.LENGTH_DELIMITED:
+                return _cut(repr(self._bytes(self._length(what), what)))
+            case WireType.FIXED32:
+                return self._bytes(4, what).hex()
+            case WireType.FIXED64:
+                return self._bytes(8, what).hex()
+            case WireType.START_GROUP:
+                return self._group(number, began, depth + 1)
+        raise _Broken(began, f"the end of a group {number} that has not begun")
+
+    def _group(self, number: int, began: int, depth: int) -> str:
+        if depth > _MAX_DEPTH:
+            raise _Broken(began, f"more than {_MAX_DEPTH} messages or groups inside one another")
+        while self._at < self._end:
+            offset = self._at
+            inner, wire_type = self._tag()
+            if wire_type is not WireType.END_GROUP:
+                self._unknown(inner, f"field {inner}", wire_type, offset, depth)
+            elif inner == number:
+                return f"a group of {self._at - began} bytes"
+            else:
+                raise _Broken(offset, f"the end of a group {inner} inside of a group {number}")
+        raise _Broken(began, f"a group {number} without an end")
+
+    def _tag(self) -> tuple[int, WireType]:
+        offset = self._at
+        tag = self._base128(_TAG_BYTES, "a tag")
+        number, wire_type = tag >> 3, tag & 7
+        if tag > _MAX_TAG:
+            raise _Broken(offset, f"a tag with field number {number}, which is too high")
+        if wire_type > max(WireType):
+            raise _Broken(offset, f"field {number} has wire type {wire_type}, which is reserved")
+        return number, WireType(wire_type)
+
+    def _varint(self, what: str) -> int:
+        return self._base128(_VARINT_BYTES, what)
+
+    def _length(self, what: str) -> int:
+        """As it is given, or what is left when that is less."""
+        offset = self._at
+        length = self._base128(_LENGTH_BYTES, f"the length of {what}")
+        left = self._end - self._at
+        if length > left:
+            self._note(Fault(offset, f"{what} has length {length}, but {left} bytes are left"))
+        return min(length, left)
+
+    def _bytes(self, length: int, what: str) -> bytes:
+        start = self._at
+        if length > self._end - start:
+            raise _Broken(start, f"{what} is cut off: {self._end - start} of {length} bytes")
+        self._at += length
+        return self._data[start : self._at]
+
+    def _string(self, path: str) -> str:
+        raw = self._bytes(self._length(path), path)
+        try:
+            return _cut(raw.decode())
+        except UnicodeDecodeError as error:
+            offset = self._at - len(raw) + error.start
+            self._note(Fault(offset, f"{path} is not UTF-8: byte 0x{raw[error.start]:02x}"))
+            return _cut(raw.decode(errors="backslashreplace"))
+
+    def _base128(self, longest: int, what: str) -> int:
+        """A number of 7 bits a byte, the lowest first; the high bit of the last byte is 0."""
+        start, value = self._at, 0
+        for place, byte in enumerate(self._data[start : min(self._end, start + longest)]):
+            value |= (byte & 0x7F) << (7 * place)
+            if not byte & 0x80:
+                self._at = start + place + 1
+                return value
+        if self._end - start < longest:
+            raise _Broken(start, f"{what} is cut off")
+        raise _Broken(start, f"{what} takes more than {longest} bytes")
+
+
+def _number(known: FieldDescriptor, value: int) -> str:
+    """Signed by two's complement, cut to the type's bits as parsers do; an enum by its name."""
+    bits = 64 if known.type == FieldDescriptor.TYPE_INT64 else 32
+    value &= 2**bits - 1
+    value -= value >> (bits - 1) << bits
+    named = known.enum_type.values_by_number.get(value) if known.enum_type else None
+    return named.name if named else str(value)
+
+
+def _time(data: bytes) -> str:
+    try:
+        return Timestamp.FromString(data).ToJsonString()
+    except DecodeError:
+        return ""
+    except ValueError:
+        return "a time out of range"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}…"

@@ -1,0 +1,47 @@
+"""Replaying a dead letter: the same message again, to the one service it came from.
+
+A replay keeps the event's id, so the consumer's job store tells a deletion that was done meanwhile,
+and it names its record, so that it is joined there should it come back dead: docs/decisions/0016.
+"""
+
+from typing import Final
+
+from deletion.bus import Message
+from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter
+from deletion.ids import is_service_name
+
+MAX_MESSAGE_BYTES: Final = 10_000_000
+MAX_ATTRIBUTES: Final = 100
+"""What Pub/Sub takes in one message: https://cloud.google.com/pubsub/quotas#resource_limits"""
+
+PUBSUBS_OWN: Final = ("CloudPubSubDeadLetterSource", "goog")
+"""How the names of attributes begin that Pub/Sub adds itself; it refuses to be given the latter."""
+
+_INSTEAD: Final = "ask for the deletion of its bot again, then discard it"
+
+
+def replay_message(letter: DeadLetter) -> Message:
+    """Its bytes and attributes, for its service alone. Publishing it twice is harmless."""
+    kept = {
+        name: text for name, text in letter.attributes.items() if not name.startswith(PUBSUBS_OWN)
+    }
+    return Message(letter.data, {**kept, "service": letter.service, RECORD_ATTRIBUTE: letter.id})
+
+
+def refusal(letter: DeadLetter, *, force: bool) -> str | None:
+    """Why it is not replayed, and what to do instead; None when it may be."""
+    if letter.is_canary:
+        return "it is a canary of `botdel doctor`: discard it"
+    if not is_service_name(letter.service):
+        return f"nothing says which service it came from: {_INSTEAD}"
+    if not _fits(replay_message(letter)):
+        return f"with what a replay adds it is larger than Pub/Sub allows: {_INSTEAD}"
+    if letter.obstacle and not force:
+        return f"{letter.obstacle}; --force replays it all the same"
+    return None
+
+
+def _fits(message: Message) -> bool:
+    texts = [text for pair in message.attributes.items() for text in pair]
+    size = len(message.data) + sum(len(text.encode()) for text in texts)
+    return size <= MAX_MESSAGE_BYTES and len(message.attributes) <= MAX_ATTRIBUTES

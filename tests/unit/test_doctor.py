@@ -1,0 +1,489 @@
+"""What `botdel doctor` makes of the facts: each is found, with what to do about it."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from google.api_core.exceptions import Forbidden, GoogleAPICallError
+from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import InvalidURI, OperationFailure
+from rich.console import Console
+
+from botdel.doctor.command import doctor, examine
+from botdel.doctor.environment import environment_findings
+from botdel.doctor.findings import Finding, Status, could_not, failed, ok, told, warning
+from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
+from botdel.doctor.indexes import index_finding
+from botdel.doctor.report import line, show, tabulate
+from botdel.doctor.timing import (
+    clock_finding,
+    grace_finding,
+    grace_findings,
+    heartbeat_finding,
+    slowest_batch,
+)
+from botdel.doctor.topology import subscription_finding
+from deletion.adapters.mongo_jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
+from deletion.adapters.pubsub_topology import Difference, Names
+from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
+from deletion.job import LeasePolicy, StepProgress
+from tests.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
+
+NAMES = Names("a-project", "bot-deletion")
+PATH = NAMES.subscription(SERVICE)
+TOKEN = "0123456789abcdef"
+NEEDED = {
+    "GOOGLE_CLOUD_PROJECT": "a-project",
+    "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1/",
+    "BOTDEL_RECOVERY_TOKEN": TOKEN,
+    "BOTDEL_GATEWAY_TOKENS": TOKEN,
+}
+AGENT = "serviceAccount:service-123456@gcp-sa-pubsub.iam.gserviceaccount.com"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only what is needed is set, and no `.env` is found."""
+    for name in list(os.environ):
+        if name.startswith("BOTDEL_") or name == "PUBSUB_EMULATOR_HOST":
+            monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+def by_check(findings: Sequence[Finding]) -> dict[str, Finding]:
+    found = {finding.check: finding for finding in findings}
+    assert len(found) == len(findings), "each check has a name of its own"
+    return found
+
+
+# --- a check that cannot look
+
+
+def refusal() -> GoogleAPICallError:
+    return GoogleAPICallError("Invalid name")  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("error", "detail", "remedy"),
+    [
+        (
+            TopologyMissing("topic t does not exist: run `botdel topology apply`"),
+            "topic t does not exist",
+            "run `botdel topology apply`",
+        ),
+        (StoreUnavailable("MongoDB: AutoReconnect"), "AutoReconnect", "BOTDEL_MONGODB_URI"),
+        (BusUnavailable("Pub/Sub, t: RetryError"), "RetryError", "PUBSUB_EMULATOR_HOST"),
+        (refusal(), "Invalid name", "PUBSUB_EMULATOR_HOST"),
+        (OperationFailure("Not authorized", 13, {"ok": 0}), "Not authorized", "user"),
+        (ConfigurationError("no credentials:\n  set them"), "no credentials: set them", "correct"),
+    ],
+)
+async def test_an_error_is_a_finding_with_its_remedy(
+    error: Exception, detail: str, remedy: str
+) -> None:
+    async def looking() -> list[Finding]:
+        raise error
+
+    [found] = await told("a check", looking())
+    assert (found.check, found.status) == ("a check", Status.FAILED)
+    assert found.detail.endswith(detail)
+    assert remedy in found.remedy
+
+
+def test_a_uri_that_cannot_be_read_is_never_quoted() -> None:
+    found = could_not("MongoDB", InvalidURI("no such port: 'hunter22@host'"))
+    assert "hunter22" not in line(found)
+    assert "not a MongoDB URI" in found.detail
+
+
+async def test_an_error_nobody_foresaw_is_none() -> None:
+    async def looking() -> list[Finding]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await told("a check", looking())
+
+
+# --- settings
+
+
+def test_settings_and_credentials_that_are_there_are_fine_and_alerts_worth_a_warning() -> None:
+    found = by_check(environment_findings())
+    for process in ("gateway", "consumer", "recovery"):
+        assert found[f"settings of {process}"].status is Status.OK
+    assert found["alerts"].status is Status.WARNING
+    assert "BOTDEL_ALERT_WEBHOOK_URL" in found["alerts"].remedy
+
+
+def test_where_alerts_go_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTDEL_ALERT_WEBHOOK_URL", "https://hooks.example/hunter22")
+    found = by_check(environment_findings())["alerts"]
+    assert found.status is Status.OK
+    assert "hunter22" not in line(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "process"),
+    [
+        ("BOTDEL_GATEWAY_TOKENS", "", "gateway"),
+        ("BOTDEL_GATEWAY_TOKENS", "hunter22", "gateway"),
+        ("BOTDEL_RECOVERY_TOKEN", "", "recovery"),
+        ("BOTDEL_RECOVERY_TOKEN", "hunter22", "recovery"),
+        ("BOTDEL_MONGODB_URI", "hunter22", "consumer"),
+        ("BOTDEL_ALERT_WEBHOOK_URL", "hunter22", "alerts"),
+    ],
+)
+def test_a_missing_or_wrong_setting_is_named_and_not_shown(
+    name: str, value: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = by_check(environment_findings())
+    finding = found[process if process == "alerts" else f"settings of {process}"]
+    assert finding.status is Status.FAILED
+    assert f"{name}: " in finding.detail
+    assert "openssl rand -hex 32" in finding.remedy
+    assert "hunter22" not in "".join(map(line, found.values()))
+
+
+async def test_without_any_setting_everything_that_can_be_said_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name)
+    assert await doctor([], 60, as_json=True) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    assert "GOOGLE_CLOUD_PROJECT: Field required" in found["Pub/Sub"]["detail"]
+    assert "BOTDEL_MONGODB_URI: Field required" in found["MongoDB"]["detail"]
+    assert {found[each]["status"] for each in ("Pub/Sub", "MongoDB")} == {"failed"}
+    assert "canary" not in found
+
+
+async def test_a_database_whose_uri_is_wrong_is_one_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://user:hunt@er22@host:port:port/")
+    found = by_check(await examine([], 60, lambda _: None))
+    assert found["MongoDB"].status is Status.FAILED
+    assert "er22" not in "".join(map(line, found.values()))
+
+
+# --- subscriptions
+
+
+def difference(setting: str, found: object, expected: object, path: str = PATH) -> Difference:
+    return Difference(path, setting, found, expected)
+
+
+def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_known() -> None:
+    planned = subscription_finding(NAMES, PATH, [], {SERVICE})
+    assert planned == ok(f"subscription bot-deletion.{SERVICE}", "as it should be")
+    unplanned = subscription_finding(NAMES, PATH, [], {"another"})
+    assert (unplanned.status, "without its --plan" in unplanned.detail) == (Status.OK, True)
+    keeper = subscription_finding(NAMES, NAMES.dead_letter_subscription, [], set())
+    assert keeper.detail == "as it should be"
+
+
+def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
+    found = subscription_finding(
+        NAMES,
+        PATH,
+        [
+            difference("ack_deadline_seconds", 10, 60),
+            difference("message_retention_duration", timedelta(days=1), timedelta(days=7)),
+            difference("expiration_policy.ttl", timedelta(days=31), None),
+            difference("retry_policy.minimum_backoff", None, timedelta(seconds=10)),
+            difference("dead_letter_policy.max_delivery_attempts", 0, 5),
+        ],
+        {SERVICE},
+    )
+    assert found.status is Status.FAILED
+    assert "ack_deadline_seconds is 10, expected 60; message_retention_duration is" in found.detail
+    assert found.remedy == (
+        "`gcloud pubsub subscriptions update bot-deletion.conversations --project=a-project "
+        "--ack-deadline=60 --message-retention-duration=604800s --expiration-period=never "
+        "--min-retry-delay=10s "
+        "--dead-letter-topic=projects/a-project/topics/bot-deletion.dead-letter "
+        "--max-delivery-attempts=5`"
+    )
+
+
+@pytest.mark.parametrize("setting", ["topic", "filter"])
+def test_a_subscription_that_has_to_be_replaced_is_emptied_first(setting: str) -> None:
+    others = [difference("ack_deadline_seconds", 10, 60)]
+    found = subscription_finding(NAMES, PATH, [*others, difference(setting, "", "x")], {SERVICE})
+    assert f"{setting} is '', expected 'x'" in found.detail
+    steps = ("cannot be changed", "empty it", "delete bot-deletion.conversations", "topology apply")
+    places = [found.remedy.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_dead_letters_are_given_up_by_nobody() -> None:
+    path = NAMES.dead_letter_subscription
+    differences = [difference("dead_letter_policy.max_delivery_attempts", 5, 0, path)]
+    found = subscription_finding(NAMES, path, differences, set())
+    assert "--clear-dead-letter-policy" in found.remedy
+    assert "--dead-letter-topic" not in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        (PATH, SERVICE),
+        (NAMES.dead_letter_subscription, None),
+        (NAMES.subscription("doctor.0123456789abcdef"), None),
+        ("projects/another/subscriptions/bot-deletion.conversations", None),
+        ("projects/a-project/subscriptions/conversations", None),
+    ],
+)
+def test_a_subscription_is_a_services_by_its_name(path: str, service: str | None) -> None:
+    assert NAMES.service_of(path) == service
+
+
+# --- grants
+
+
+def granted(**roles: list[str]) -> Finding:
+    bindings = {f"roles/{role.replace('_', '.')}": members for role, members in roles.items()}
+    return grant_finding("a-project", "topic", NAMES.dead_letter_topic, PUBLISHER, bindings)
+
+
+@pytest.mark.parametrize("role", ["pubsub_publisher", "pubsub_editor", "pubsub_admin", "owner"])
+def test_a_role_of_the_service_agent_that_may_publish_is_enough(role: str) -> None:
+    found = granted(**{role: ["user:somebody@example.com", AGENT]})
+    assert (found.status, AGENT in found.detail) == (Status.OK, True)
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {},
+        {"pubsub_viewer": [AGENT]},
+        {"pubsub_publisher": ["user:somebody@example.com"]},
+        {"pubsub_publisher": [AGENT.replace("gcp-sa-pubsub", "gcp-sa-other")]},
+        {"pubsub_publisher": [f"{AGENT}?uid=1"]},
+    ],
+)
+def test_without_one_it_cannot_be_told_and_the_command_grants_it(
+    roles: dict[str, list[str]],
+) -> None:
+    found = granted(**roles)
+    assert found.status is Status.WARNING
+    assert "the canary decides" in found.detail
+    assert found.remedy == (
+        "`gcloud pubsub topics add-iam-policy-binding bot-deletion.dead-letter "
+        '--project=a-project --role=roles/pubsub.publisher --member="serviceAccount:service-'
+        "$(gcloud projects describe a-project --format='value(projectNumber)')"
+        '@gcp-sa-pubsub.iam.gserviceaccount.com"`'
+    )
+
+
+class Policies:
+    """Pub/Sub's policies by resource; others may not be read."""
+
+    def __init__(self, policies: dict[str, policy_pb2.Policy]) -> None:
+        self._policies = policies
+
+    async def get_iam_policy(self, request: dict[str, str], **_: object) -> policy_pb2.Policy:
+        if request["resource"] not in self._policies:
+            raise Forbidden("not to be read")  # type: ignore[no-untyped-call]
+        return self._policies[request["resource"]]
+
+
+async def test_topic_and_subscriptions_are_asked_and_a_policy_may_be_unreadable() -> None:
+    binding = policy_pb2.Binding(role=PUBLISHER, members=[AGENT])
+    policies = {
+        NAMES.dead_letter_topic: policy_pb2.Policy(bindings=[binding]),
+        PATH: policy_pb2.Policy(bindings=[binding]),
+    }
+    client = cast("PublisherAsyncClient", Policies(policies))
+    found = by_check(await grant_findings(client, NAMES, [SERVICE, "analytics"]))
+    assert found["grant on topic bot-deletion.dead-letter"].status is Status.OK
+    unread = found["grant on subscription bot-deletion.analytics"]
+    assert (unread.status, "cannot be told" in unread.detail) == (Status.WARNING, True)
+    assert "subscriptions add-iam-policy-binding bot-deletion.analytics" in unread.remedy
+    asked = found[f"grant on subscription bot-deletion.{SERVICE}"]
+    assert asked.status is Status.WARNING, "to publish is not to subscribe"
+    assert "roles/pubsub.subscriber" in asked.remedy
+
+
+# --- indexes
+
+
+def described(*indexes: IndexModel) -> dict[str, dict[str, Any]]:
+    """As the driver tells them."""
+    told = {"_id_": {"v": 2, "key": [("_id", 1)]}}
+    for index in indexes:
+        document = dict(index.document)
+        document["key"] = list(document["key"].items())
+        told[document.pop("name")] = {"v": 2, **document}
+    return told
+
+
+def jobs_with(**changed: dict[str, Any]) -> Finding:
+    found = described(*INDEXES)
+    for name, options in changed.items():
+        found[name] |= options
+    return index_finding("deletion_jobs", INDEXES, found)
+
+
+def test_indexes_as_they_should_be_are_fine_beside_others() -> None:
+    others = described(*INDEXES, IndexModel([("placedAt", ASCENDING)], name="somebodys"))
+    assert index_finding("deletion_jobs", INDEXES, others).status is Status.OK
+
+
+def test_what_a_server_adds_by_itself_is_no_difference() -> None:
+    assert jobs_with(**{BY_STATUS: {"ns": "x", "background": True, "sparse": False}}).status == "ok"
+
+
+def test_missing_indexes_are_named_and_made_by_apply() -> None:
+    found = index_finding("deletion_jobs", INDEXES, described())
+    assert found.status is Status.FAILED
+    assert all(name in found.detail for name in (BY_EVENT, BY_LIVE_BOT, BY_STATUS, BY_BOT))
+    assert found.remedy == "run `botdel topology apply`"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (BY_EVENT, {"unique": False}),
+        (BY_EVENT, {"key": [("eventId", 1), ("service", 1)]}),
+        (BY_STATUS, {"key": [("status", 1), ("_id", -1)]}),
+        (BY_STATUS, {"unique": True}),
+        (BY_STATUS, {"expireAfterSeconds": 60}),
+        (BY_LIVE_BOT, {"partialFilterExpression": {"live": False}}),
+    ],
+)
+def test_an_index_that_differs_has_to_be_dropped_first(name: str, options: dict[str, Any]) -> None:
+    found = jobs_with(**{name: options})
+    assert found.status is Status.FAILED
+    assert name in found.detail
+    drop = f'`db.deletion_jobs.dropIndex("{name}")`'
+    assert found.remedy == f"{drop}, then run `botdel topology apply`"
+
+
+# --- periods
+
+
+def progress(name: str, slowest: float) -> StepProgress:
+    return StepProgress(name, batches=1 if slowest else 0, slowest=slowest)
+
+
+def test_the_slowest_batch_is_that_of_all_jobs_and_steps() -> None:
+    jobs = [
+        a_job(steps=(progress("messages", 0.5), progress("sessions", 2.5))),
+        a_job(steps=(progress("messages", 1.5), progress("sessions", 0))),
+    ]
+    assert slowest_batch(jobs) == progress("sessions", 2.5)
+    assert slowest_batch([a_job(steps=(progress("messages", 0),)), a_job()]) is None
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(9.9, Status.OK), (10.0, Status.FAILED)])
+def test_a_batch_has_half_of_the_grace_period(seconds: float, status: Status) -> None:
+    assert grace_finding(SERVICE, progress("messages", seconds), 20).status is status
+
+
+def test_a_batch_that_is_too_slow_is_named_with_both_ways_out() -> None:
+    found = grace_finding(SERVICE, progress("messages", 15.2), 20)
+    assert "of step messages, took 15 s; a run has 10 s" in found.detail
+    assert "a smaller `batch_size` of step messages" in found.remedy
+    assert "BOTDEL_SHUTDOWN_GRACE_SECONDS above 30" in found.remedy
+
+
+async def test_each_service_has_its_own_and_without_a_batch_it_cannot_be_told() -> None:
+    store = ScriptedStore(VirtualClock())
+    store.put(a_job(steps=(progress("messages", 15),)))
+    found = by_check(await grace_findings(store, [SERVICE, "analytics"], 20))
+    assert found[f"grace period of {SERVICE}"].status is Status.FAILED
+    unknown = found["grace period of analytics"]
+    assert (unknown.status, "cannot tell" in unknown.detail) == (Status.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("stale_after", "round_trip", "status"),
+    [
+        (600, 0.002, Status.OK),
+        (600, 149.9, Status.OK),
+        (600, 150, Status.FAILED),
+        (41, 0.002, Status.OK),
+        (40, 0.002, Status.WARNING),
+        (2, 0.49, Status.WARNING),
+        (2, 0.5, Status.FAILED),
+    ],
+)
+def test_a_heartbeat_has_to_get_through(
+    stale_after: float, round_trip: float, status: Status
+) -> None:
+    found = heartbeat_finding(round_trip, lease(stale_after))
+    assert found.status is status
+    assert ("BOTDEL_STALE_AFTER_SECONDS" in found.remedy) == (status is not Status.OK)
+
+
+def test_the_least_threshold_that_outlives_a_call_that_hangs_is_named() -> None:
+    found = heartbeat_finding(0.002, lease(10))
+    assert "BOTDEL_STALE_AFTER_SECONDS above 40, the same for every process" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("ahead", "status"),
+    [
+        (0.001, Status.OK),
+        (449.9, Status.OK),
+        (450.0, Status.FAILED),
+        (-450.0, Status.FAILED),
+        (None, Status.WARNING),
+    ],
+)
+def test_clocks_may_differ_by_what_a_heartbeat_may_be_late(
+    ahead: float | None, status: Status
+) -> None:
+    found = clock_finding(ahead, lease(600))
+    assert found.status is status
+    assert ("NTP" in found.remedy) == (status is not Status.OK)
+
+
+def lease(stale_after: float) -> LeasePolicy:
+    return LeasePolicy(timedelta(seconds=stale_after), max_attempts=5)
+
+
+# --- the report
+
+
+@pytest.fixture
+def findings() -> list[Finding]:
+    return [ok("one", "fine"), warning("two", "who knows", "look"), failed("three", "bad", "do")]
+
+
+def test_each_finding_is_a_line_with_its_remedy(
+    findings: list[Finding], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(findings, as_json=False)
+    assert capsys.readouterr().out == "✓ one: fine\n! two: who knows → look\n✗ three: bad → do\n"
+
+
+def test_on_a_terminal_what_to_do_is_unbroken_below_the_table() -> None:
+    command = f"`gcloud {'x' * 200}`"
+    out = StringIO()
+    tabulate([failed("one", "y" * 100, command), ok("two", "fine")], Console(file=out, width=40))
+    lines = out.getvalue().splitlines()
+    assert lines[-1] == f"one → {command}"
+    assert "".join(lines[:-1]).count("y") == 100
+    assert not any("two →" in line for line in lines)
+
+
+def test_machines_get_the_same(findings: list[Finding], capsys: pytest.CaptureFixture[str]) -> None:
+    show(findings, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [
+        {"check": "one", "status": "ok", "detail": "fine", "remedy": ""},
+        {"check": "two", "status": "warning", "detail": "who knows", "remedy": "look"},
+        {"check": "three", "status": "failed", "detail": "bad", "remedy": "do"},
+    ]
