@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from google.pubsub_v1.types import Subscription
 
+from botdel.doctor.canary import DATA
 from deletion.adapters.mongo_job_document import to_document
 from deletion.adapters.mongo_jobs import BY_EVENT, BY_STATUS
 from deletion.job import Status, StepProgress
@@ -161,7 +162,7 @@ async def test_events_under_way_reach_their_service_in_spite_of_a_canary(
             await until(partial(is_complete, installed, bot))
         code, found = await examined(installed)
     assert code == 0, failures(found)
-    assert {letter["service"][:7] for letter in await letters(installed)} == {"doctor."}
+    assert [bytes(letter["data"]) for letter in await letters(installed)] == [DATA] * 2
 
 
 async def test_an_operator_who_does_not_wait_for_the_canary_leaves_nothing_behind(
