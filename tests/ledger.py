@@ -184,9 +184,10 @@ def entered(plan: Plan, ledger: Ledger) -> Plan:
 def violations(entries: Iterable[Entry]) -> list[str]:
     """Every rule of ownership that the entries break, a line each.
 
-    A job is taken from an owner once. Who it was taken from writes nothing from then on, and
-    deletes one batch at the most: the one after which its checkpoint is refused. Nothing happens to
-    a job that is complete.
+    A job is taken from an owner by one other. Who it was taken from writes nothing from then on,
+    and deletes one batch at the most: the one after which its checkpoint is refused. Nothing is
+    written to a job that is complete, but for the end itself when its answer was lost, and its
+    owner deletes nothing more.
     """
     by_job: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -196,7 +197,7 @@ def violations(entries: Iterable[Entry]) -> list[str]:
 
 def _violations(job: str, entries: Sequence[Entry]) -> list[str]:
     claims = [entry for entry in entries if entry.what is What.CLAIM]
-    heirs = Counter(claim.before for claim in claims)
+    heirs = Counter(before for before, _ in {(claim.before, claim.owner) for claim in claims})
     broken = [f"job {job} was taken from {who!r} {n} times" for who, n in heirs.items() if n > 1]
     for claim in claims:
         later = [e for e in entries if e.owner == claim.before and e.began > claim.ended]
@@ -205,8 +206,19 @@ def _violations(job: str, entries: Sequence[Entry]) -> list[str]:
             broken.append(f"job {job}: {claim.before} wrote after {claim.owner} had taken it")
         if what[What.DELETE] > 1:
             broken.append(f"job {job}: {claim.before} went on after {claim.owner} had taken it")
-    for end in (e for e in entries if e.what is What.WRITE and e.status == Status.COMPLETE):
-        after = {e.what for e in entries if e.began > end.ended and e.what is not What.REFUSED}
+    for end in (e for e in entries if _is_end(e)):
+        after = {e.what for e in entries if e.began > end.ended and not _may_follow(e, end)}
         if after:
             broken.append(f"job {job}: {', '.join(sorted(after))} after it was complete")
     return broken
+
+
+def _is_end(entry: Entry) -> bool:
+    return entry.what is What.WRITE and entry.status == Status.COMPLETE
+
+
+def _may_follow(entry: Entry, end: Entry) -> bool:
+    """What was refused changed nothing; an end may be repeated, and who lost a job lags behind."""
+    if entry.owner == end.owner:
+        return entry.what is What.REFUSED or _is_end(entry)
+    return entry.what in (What.REFUSED, What.DELETE)

@@ -5,11 +5,12 @@ import signal
 import pytest
 
 from local.processes import ChildProcess
-from tests.faults.consumer_at import (
+from tests.faults.faulty_consumer import (
     BEFORE_COMPLETE,
     BEFORE_RECORD,
     BETWEEN_BATCHES,
     POINTS,
+    faulty_consumer,
 )
 from tests.pipeline import WITHIN, Pipeline, listening, publish, request_placed, sweep, until
 
@@ -18,9 +19,7 @@ MESSAGES, OTHERS = 45, 30
 
 
 def consumer_at(pipeline: Pipeline, point: str, number: signal.Signals) -> ChildProcess:
-    return pipeline.process(
-        "broken consumer", "tests.faults.consumer_at", point, number.name, str(pipeline.plan)
-    )
+    return faulty_consumer(pipeline, "broken consumer", "--at", point, "--signal", number.name)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -1,0 +1,187 @@
+"""`python -m tests.faults.faulty_consumer PLAN LEDGER [OPTION...]`: a consumer with faults.
+
+The product's own composition, with its ports wrapped: what it does is entered in a ledger, its
+clock may be off, its work may take its time, and at a chosen point of the first deletion the
+process sends itself a real signal, which is as exact as no other process could be.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from botdel.run import serve
+from consumers.main import Parts, connected, work
+from consumers.settings import ConsumerSettings
+from deletion.adapters.logs import configure
+from deletion.adapters.plan_file import read_plan
+from deletion.adapters.settings import load
+from deletion.bus import Delivery, Subscription
+from deletion.job import Change, Job, Status
+from deletion.plan import Batch, Plan, Step
+from deletion.ports import Clock, Recorded
+from local.processes import ChildProcess
+from tests.ledger import LedgerStore, entered, file_ledger
+from tests.pipeline import Pipeline
+
+BEFORE_RECORD = "before-record"
+BEFORE_ACK = "between-record-and-ack"
+BEFORE_RUN = "between-ack-and-run"
+BETWEEN_BATCHES = "between-two-batches"
+BEFORE_COMPLETE = "before-complete"
+BEFORE_THIRD_BATCH = "before-the-third-batch"
+"""After the fence, and so the last moment before data goes; resumed there, it is there again."""
+POINTS = (BEFORE_RECORD, BEFORE_ACK, BEFORE_RUN, BETWEEN_BATCHES, BEFORE_COMPLETE)
+
+Reached = Callable[[str], None]
+
+
+@dataclass
+class FaultyStore(LedgerStore):
+    """A job store that tells when a point is reached; to record takes `pace` seconds longer."""
+
+    reached: Reached
+    pace: float
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        self.reached(BEFORE_RECORD)
+        await asyncio.sleep(self.pace)
+        return await super().record(jobs)
+
+    async def apply(self, change: Change) -> Job:
+        if change.after.status is Status.COMPLETE:
+            self.reached(BEFORE_COMPLETE)
+        job = await super().apply(change)
+        if any(step.deleted for step in job.steps):
+            self.reached(BETWEEN_BATCHES)
+        return job
+
+
+@dataclass
+class FaultySubscription:
+    """A subscription that tells when a point is reached."""
+
+    subscription: Subscription
+    reached: Reached
+
+    async def pull(self, limit: int) -> list[Delivery]:
+        return await self.subscription.pull(limit)
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            self.reached(BEFORE_ACK)
+        await self.subscription.ack(deliveries)
+        if deliveries:
+            self.reached(BEFORE_RUN)
+
+    async def nack(self, deliveries: Sequence[Delivery]) -> None:
+        await self.subscription.nack(deliveries)
+
+
+@dataclass
+class FaultyStep:
+    """A step each batch of which takes `pace` seconds longer, and that tells of the third one."""
+
+    step: Step
+    pace: float
+    reached: Reached
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        gone = 0 if cursor is None else 2
+        async with aclosing(self.step.delete(bot_id, cursor)) as batches:
+            while True:
+                if gone == 2:
+                    self.reached(BEFORE_THIRD_BATCH)
+                if (batch := await anext(batches, None)) is None:
+                    return
+                await asyncio.sleep(self.pace)
+                yield batch
+                gone += 1
+
+    async def is_empty(self, bot_id: str) -> bool:
+        return await self.step.is_empty(bot_id)
+
+
+@dataclass(frozen=True)
+class SkewedClock:
+    """A clock that is `off`."""
+
+    clock: Clock
+    off: timedelta
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.off
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+def signalling(point: str | None, number: str) -> Reached:
+    """Sends the signal to this process when `point` is reached for the first time."""
+    sent: list[str] = []
+
+    def reached(here: str) -> None:
+        if here == point and not sent:
+            sent.append(here)
+            os.kill(os.getpid(), signal.Signals[number])
+
+    return reached
+
+
+def faulty(parts: Parts, options: argparse.Namespace) -> Parts:
+    """The parts, wrapped as the options say."""
+    ledger = file_ledger(options.ledger)
+    reached = signalling(options.at, options.signal)
+    plan = entered(parts.plan, ledger)
+    steps = tuple(FaultyStep(step, options.pace, reached) for step in plan.steps)
+    return replace(
+        parts,
+        plan=Plan(plan.service, steps),
+        store=FaultyStore(parts.store, ledger, reached, options.pace),
+        subscription=FaultySubscription(parts.subscription, reached),
+        clock=SkewedClock(parts.clock, timedelta(seconds=options.skew)),
+    )
+
+
+async def consume(options: argparse.Namespace) -> None:
+    """What `botdel consumer` does, over the wrapped parts."""
+    settings = load(ConsumerSettings, consumer_port=0)
+    configure(settings.log_format)
+    async with connected(settings, read_plan(options.plan)) as parts:
+        await work(settings, faulty(parts, options))
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Times are in seconds."""
+    parser = argparse.ArgumentParser(prog="faulty_consumer")
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--skew", type=float, default=0.0)
+    parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--at", choices=(*POINTS, BEFORE_THIRD_BATCH))
+    parser.add_argument("--signal", default="SIGKILL")
+    return parser
+
+
+def ledger_of(pipeline: Pipeline) -> Path:
+    """The file all faulty consumers of the pipeline append to."""
+    return pipeline.folder / "ledger.jsonl"
+
+
+def faulty_consumer(pipeline: Pipeline, name: str, *options: str) -> ChildProcess:
+    """The process, for the plan of the pipeline; not started yet."""
+    module, ledger = "tests.faults.faulty_consumer", ledger_of(pipeline)
+    return pipeline.process(name, module, str(pipeline.plan), str(ledger), *options)
+
+
+if __name__ == "__main__":
+    serve(consume(arguments().parse_args()))

@@ -1,0 +1,94 @@
+"""A TCP proxy in front of a server, where tests cut, slow down and refuse connections."""
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+CHUNK = 64 * 1024
+"""Bytes that are passed on at once."""
+
+
+class Proxy:
+    """Listens on a port of its own and passes everything on to `target`, both on 127.0.0.1.
+
+    What is wrong with it stays so until `heal`. A target that does not listen is a connection
+    that is reset, as is one that is refused.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._delay = 0.0
+        self._mute = False
+        self._refusing = False
+        self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Reset every connection; new ones are served."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    def slow(self, seconds: float) -> None:
+        """Hold up whatever is sent, in both directions, for so long."""
+        self._delay = seconds
+
+    def mute(self) -> None:
+        """Pass requests on and drop what the server says: what it did, it did unheard."""
+        self._mute = True
+
+    def refuse(self) -> None:
+        """Reset every connection, and each new one at once."""
+        self._refusing = True
+        self.cut()
+
+    def heal(self) -> None:
+        """As at the beginning. A stream with a hole in it is of no use any more, and is reset."""
+        if self._mute:
+            self.cut()
+        self._delay, self._mute, self._refusing = 0.0, False, False
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = {writer}
+        self._open |= ends
+        try:
+            if not self._refusing:
+                answers, requests = await asyncio.open_connection("127.0.0.1", self._target)
+                ends.add(requests)
+                self._open |= ends
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pass(reader, requests))
+                    both.create_task(self._pass(answers, writer, answering=True))
+        except* OSError:
+            pass  # one end is gone, and so is the other now
+        finally:
+            self._open -= ends
+            for end in ends:
+                end.transport.abort()
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answering: bool = False
+    ) -> None:
+        while data := await reader.read(CHUNK):
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            if not (answering and self._mute):
+                writer.write(data)
+                await writer.drain()
+        with suppress(OSError):
+            writer.write_eof()

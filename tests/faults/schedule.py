@@ -1,0 +1,114 @@
+"""The schedule: what breaks, and when. One seed decides all of it before anything starts."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tests.faults.data import SERVICES
+
+CONSUMERS: Final = tuple(f"{service}-{n}" for service in SERVICES for n in (1, 2))
+GATEWAY, RECOVERY = "gateway", "recovery"
+PROCESSES: Final = (GATEWAY, RECOVERY, *CONSUMERS)
+BROKER, DATABASE = "broker", "database"
+SERVERS: Final = (BROKER, DATABASE)
+TOPIC = "topic"
+
+STALE_AFTER: Final = 5.0
+"""Seconds; far below the product's 600, so that runs are taken over all the time."""
+MAX_SKEW: Final = 1.0
+"""Seconds a consumer's clock is off at the most: two of them and a heartbeat are not yet stale."""
+
+
+class Kind(StrEnum):
+    """What breaks."""
+
+    KILL = "kill"  # SIGKILL; it is started again after a while
+    TERMINATE = "terminate"  # SIGTERM; likewise
+    STOP = "stop"  # SIGSTOP, and SIGCONT after a while
+    CUT = "cut"  # every connection to a server is reset
+    SLOW = "slow"  # whatever is said to a server or by it takes longer
+    MUTE = "mute"  # a server is heard no more, but it hears
+    REFUSE = "refuse"  # no connection to a server comes about
+    REPEAT = "repeat"  # events are delivered again, in another order
+    POISON = "poison"  # messages that can never be handled
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`kind` befalls `target`, not before `at`, and lasts for `seconds`.
+
+    A consumer that is started again gets a clock that is off by `skew` seconds.
+    """
+
+    at: float
+    kind: Kind
+    target: str
+    seconds: float
+    skew: float
+
+    def __str__(self) -> str:
+        told = f"{self.kind} {self.target}" + (f" for {self.seconds:.1f} s" * bool(self.seconds))
+        is_started_again = self.kind in (Kind.KILL, Kind.TERMINATE) and self.target in CONSUMERS
+        return told + f", then {self.skew:+.2f} s off" * is_started_again
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`skews` are those the consumers begin with."""
+
+    seed: int
+    skews: Mapping[str, float]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A kind of fault: whom it befalls, between how many seconds it lasts, and how often."""
+
+    kind: Kind
+    targets: tuple[str, ...]
+    lasts: tuple[float, float]
+    weight: float
+
+
+_ROWS: Final = (
+    _Row(Kind.KILL, CONSUMERS, (0, 3), 6),
+    _Row(Kind.KILL, (GATEWAY, RECOVERY), (0, 3), 2),
+    _Row(Kind.KILL, (BROKER,), (0, 3), 0.5),  # it has to wait until nothing is outstanding
+    _Row(Kind.KILL, (DATABASE,), (0, 5), 2),
+    _Row(Kind.TERMINATE, PROCESSES, (0, 3), 5),
+    _Row(Kind.STOP, CONSUMERS, (1.5 * STALE_AFTER, 2.5 * STALE_AFTER), 4),  # it loses its jobs
+    _Row(Kind.STOP, (*PROCESSES, *SERVERS), (0.2, 3), 4),
+    _Row(Kind.CUT, SERVERS, (0, 0), 4),
+    _Row(Kind.SLOW, SERVERS, (2, 6), 2),
+    _Row(Kind.MUTE, SERVERS, (0.5, 3), 3),
+    _Row(Kind.REFUSE, SERVERS, (0.5, 4), 2),
+    _Row(Kind.REPEAT, (TOPIC,), (0, 0), 3),
+    _Row(Kind.POISON, (TOPIC,), (0, 0), 2),
+)
+_LONG_OUTAGE: Final = _Row(Kind.REFUSE, (DATABASE,), (16, 20), 1)
+"""Longer than an event is kept waiting to be recorded, and not in every schedule."""
+
+
+def schedule(seed: int, seconds: float, count: int) -> Schedule:
+    """`count` faults in so many seconds, every kind there is among them, in an order of chance."""
+    rng = random.Random(seed)  # noqa: S311
+    drawn = (*_ROWS, _LONG_OUTAGE)
+    rows = [*_ROWS]
+    rows += rng.choices(drawn, [row.weight for row in drawn], k=max(0, count - len(rows)))
+    rng.shuffle(rows)
+    times = sorted(rng.uniform(0, seconds) for _ in rows)
+    return Schedule(
+        seed,
+        {consumer: _skew(rng) for consumer in CONSUMERS},
+        tuple(
+            Fault(at, row.kind, rng.choice(row.targets), rng.uniform(*row.lasts), _skew(rng))
+            for at, row in zip(times, rows, strict=True)
+        ),
+    )
+
+
+def _skew(rng: random.Random) -> float:
+    return rng.uniform(-MAX_SKEW, MAX_SKEW)

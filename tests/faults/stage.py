@@ -1,0 +1,174 @@
+"""Where the fault suite plays: servers behind proxies, two services, every process there is."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from google.api_core.exceptions import AlreadyExists
+from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, RetryPolicy, Subscription
+from pymongo import AsyncMongoClient
+
+from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from local.database import EmbeddedMongo
+from local.emulator import PubSubEmulator
+from local.processes import ChildProcess, free_port
+from tests.faults.data import OWNED, SERVICES, Data
+from tests.faults.proxy import Proxy
+from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
+from tests.faults.supervised import GRACE, OnLine, Supervised
+from tests.pipeline import ACK_DEADLINE, Pipeline, pubsub
+
+PACE: Final = 0.4
+"""Seconds each batch, and each recording, takes longer, so that faults find them under way."""
+SETTINGS: Final = {
+    "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
+    "BOTDEL_MAX_ATTEMPTS": "50",  # so many that faults alone exhaust few jobs, if any
+    "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
+}
+SPARE: Final = 500
+"""Messages in one request, of those that only use up ids."""
+DATABASE_MS: Final = 60_000
+"""Milliseconds for one call of the suite itself: longer than any fault lasts."""
+
+
+@dataclass
+class Stage:
+    """Everything of one run. The suite's own clients go directly, the product's through proxies."""
+
+    direct: Pipeline
+    product: Pipeline
+    emulator: PubSubEmulator
+    mongo: EmbeddedMongo
+    proxies: Mapping[str, Proxy]
+    urls: Mapping[str, str]
+    processes: dict[str, Supervised] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Path:
+        """Where every consumer enters what it does."""
+        return self.direct.folder / "ledger.jsonl"
+
+    @property
+    def data(self) -> Data:
+        """What the services own."""
+        return Data(self.direct.client[self.direct.database])
+
+
+@asynccontextmanager
+async def staged(schedule: Schedule, folder: Path) -> AsyncIterator[Stage]:
+    """Servers, proxies, topology and processes; everything is stopped at the end."""
+    async with AsyncExitStack() as stack:
+        stage = await _servers(stack, folder)
+        await create_topology(stage.direct)
+        for name, url in stage.urls.items():
+            stage.processes[name] = _served(stage, name, url)
+        for name, skew in schedule.skews.items():
+            stage.processes[name] = _consumer(stage, name, skew)
+        processes = stage.processes.values()
+        stack.push_async_callback(_all, [process.stop for process in processes])
+        await _all([process.start for process in processes])
+        yield stage
+
+
+async def _servers(stack: AsyncExitStack, folder: Path) -> Stage:
+    """The stage before anybody is on it."""
+    emulator = await stack.enter_async_context(PubSubEmulator())
+    mongo = await stack.enter_async_context(EmbeddedMongo(folder / "mongodb"))
+    broker = await stack.enter_async_context(Proxy(emulator.port))
+    database = await stack.enter_async_context(Proxy(mongo.port))
+    client: AsyncMongoClient[dict[str, Any]]
+    client = AsyncMongoClient(mongo.uri, timeoutMS=DATABASE_MS, tz_aware=True)
+    await stack.enter_async_context(client)
+    name = uuid4().hex[:16]
+    direct = Pipeline(
+        emulator.host, mongo.uri, f"test-{name}", f"test_{name}", folder, client, dict(SETTINGS)
+    )
+    product = replace(
+        direct,
+        emulator=f"127.0.0.1:{broker.port}",
+        mongo_uri=mongo.uri.replace(f":{mongo.port}/", f":{database.port}/"),
+    )
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in (GATEWAY, RECOVERY)}
+    return Stage(direct, product, emulator, mongo, {BROKER: broker, DATABASE: database}, urls)
+
+
+async def create_topology(pipeline: Pipeline) -> None:
+    """As the product would, but with ack deadlines and a back-off that a test can wait for."""
+    names = pipeline.names
+    at_once = RetryPolicy(
+        minimum_backoff=timedelta(seconds=1), maximum_backoff=timedelta(seconds=5)
+    )
+    dead_letters = DeadLetterPolicy(
+        dead_letter_topic=names.dead_letter_topic, max_delivery_attempts=MAX_DELIVERY_ATTEMPTS
+    )
+    keeper = Subscription(name=names.dead_letter_subscription, topic=names.dead_letter_topic)
+    wanted = [keeper] + [
+        Subscription(
+            name=names.subscription(service),
+            topic=names.topic,
+            retry_policy=at_once,
+            dead_letter_policy=dead_letters,
+        )
+        for service in SERVICES
+    ]
+    async with pubsub(pipeline) as (publisher, subscriber):
+        for topic in (names.topic, names.dead_letter_topic):
+            await publisher.create_topic(name=topic)
+        for subscription in wanted:
+            subscription.ack_deadline_seconds = ACK_DEADLINE
+            await subscriber.create_subscription(subscription)
+
+
+async def spend_message_ids(pipeline: Pipeline, through: int = 0) -> int:
+    """Publish where nobody reads, at least until the id `through` is given out; the last one."""
+    spare = f"{pipeline.names.topic}.spare"
+    async with pubsub(pipeline) as (publisher, _):
+        with suppress(AlreadyExists):
+            await publisher.create_topic(name=spare)
+        last = 0
+        while last <= through:
+            published = await publisher.publish(
+                topic=spare, messages=[PubsubMessage(data=b"spare")] * SPARE
+            )
+            last = int(published.message_ids[-1])
+    return last
+
+
+async def _all(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """Every call to its end, then the first error there was."""
+    for outcome in await asyncio.gather(*(call() for call in calls), return_exceptions=True):
+        if outcome is not None:
+            raise outcome
+
+
+def _served(stage: Stage, command: str, url: str) -> Supervised:
+    """Gateway or recovery, on the same port after each start."""
+    port = url.rpartition(":")[-1]
+
+    def make(_: float, on_line: OnLine) -> ChildProcess:
+        return _process(stage, command, on_line, "botdel.cli", command, "--port", port)
+
+    return Supervised(command, make, 0.0, stage.direct.folder / f"{command}.log")
+
+
+def _consumer(stage: Stage, name: str, skew: float) -> Supervised:
+    owned = next(owned for owned in OWNED if name.startswith(owned.service))
+    plan = stage.direct.folder / f"{owned.service}.yaml"
+    plan.write_text(owned.plan(stage.direct.database))
+
+    def make(skew: float, on_line: OnLine) -> ChildProcess:
+        options = (str(plan), str(stage.ledger), f"--skew={skew:.3f}", f"--pace={PACE}")
+        return _process(stage, name, on_line, "tests.faults.faulty_consumer", *options)
+
+    return Supervised(name, make, skew, stage.direct.folder / f"{name}.log")
+
+
+def _process(stage: Stage, name: str, on_line: OnLine, *arguments: str) -> ChildProcess:
+    argv = [sys.executable, "-m", *arguments]
+    return ChildProcess(name, argv, env=stage.product.env, on_line=on_line)

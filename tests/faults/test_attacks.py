@@ -1,0 +1,275 @@
+"""The same work asked for many times and by many at once: at most one run owns a job at any time.
+
+What the runs did is read from the ledger, not from what the job says of itself.
+"""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deletion.job import Status
+from local.processes import ChildProcess
+from recovery.mongo_sweeps import COLLECTION as SWEEPS
+from tests.faults.faulty_consumer import (
+    BEFORE_THIRD_BATCH,
+    BETWEEN_BATCHES,
+    faulty_consumer,
+    ledger_of,
+)
+from tests.integration.recovering import STALE_AFTER, job, seed
+from tests.ledger import Entry, What, read_ledger, violations
+from tests.pipeline import WITHIN, Pipeline, listening, publish, request_placed, sweep, until
+
+REPLICAS = 3
+MESSAGES, OTHERS = 45, 30
+"""Of a bot that is deleted, in batches of 10, and of one that is not."""
+NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
+"""Where a second claim would be one too many, however slow the machine is."""
+
+
+@asynccontextmanager
+async def replicas(pipeline: Pipeline, *options: str) -> AsyncIterator[list[ChildProcess]]:
+    """Consumers of one subscription, that listen; all are asked to stop at once."""
+    consumers = [faulty_consumer(pipeline, f"consumer {n}", *options) for n in range(REPLICAS)]
+    async with AsyncExitStack() as stack:
+        for consumer in consumers:
+            await stack.enter_async_context(consumer)
+        for consumer in consumers:
+            await listening(consumer)
+        yield consumers
+        for consumer in consumers:
+            consumer.terminate()
+
+
+@asynccontextmanager
+async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]:
+    """So many processes of recovery; their URLs."""
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(
+                pipeline.process(f"recovery {n}", "botdel.cli", "recovery", "--port", "0")
+            )
+            for n in range(count)
+        ]
+        yield [await listening(process) for process in started]
+
+
+async def abandoned(pipeline: Pipeline, count: int, *, exhausted: int = 0) -> list[str]:
+    """Bots with data, and jobs that failed, fell silent, or are exhausted; the ids of the jobs."""
+    silent = STALE_AFTER * 2
+    jobs = [
+        job(Status.IN_PROGRESS if n % 2 else Status.FAILED, silent=silent) for n in range(count)
+    ]
+    jobs += [job(Status.EXHAUSTED, attempt=5, silent=silent) for _ in range(exhausted)]
+    bots = await pipeline.fill(*[MESSAGES] * len(jobs))
+    return await seed(
+        pipeline, [replace(one, bot_id=bot) for one, bot in zip(jobs, bots, strict=True)]
+    )
+
+
+async def all_complete(pipeline: Pipeline) -> bool:
+    return await pipeline.jobs.find_one({"status": {"$ne": "complete"}}) is None
+
+
+def ledger(pipeline: Pipeline) -> list[Entry]:
+    """What the consumers did, in which they broke no rule."""
+    entries = read_ledger(ledger_of(pipeline))
+    assert violations(entries) == []
+    return entries
+
+
+def claims(entries: Sequence[Entry]) -> Counter[str]:
+    """How often each job was claimed."""
+    return Counter(entry.job for entry in entries if entry.what is What.CLAIM)
+
+
+async def taken(http: httpx.AsyncClient, url: str) -> Counter[str]:
+    """How many messages a consumer took in, by outcome."""
+    families = text_string_to_metric_families((await http.get(f"{url}/metrics")).text)
+    samples = [sample for family in families for sample in family.samples]
+    return Counter(
+        {s.labels["outcome"]: int(s.value) for s in samples if s.name.endswith("messages_total")}
+    )
+
+
+async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline: Pipeline) -> None:
+    copies = 60
+    pipeline.settings |= NEVER_STALE | {"BOTDEL_CONSUMER_SLOTS": "2"}
+    bot, other = await pipeline.fill(MESSAGES, OTHERS)
+    event = request_placed(bot)
+    async with replicas(pipeline) as consumers, httpx.AsyncClient() as http:
+        urls = [await listening(consumer) for consumer in consumers]
+        await publish(pipeline, *[event] * copies)
+
+        async def all_taken() -> bool:
+            each = [await taken(http, url) for url in urls]
+            return sum((one.total() for one in each), 0) >= copies
+
+        await until(all_taken)
+        await until(lambda: all_complete(pipeline))
+        outcomes = [await taken(http, url) for url in urls]
+    assert sum(outcome["run"] for outcome in outcomes) == 1
+    assert sum(1 for outcome in outcomes if outcome.total()) > 1, "only one of them got any"
+    assert list(claims(ledger(pipeline)).values()) == [1]
+    done = await pipeline.job_of(bot)
+    assert done
+    assert (done["attempt"], done["steps"][0]["deleted"]) == (1, MESSAGES)
+    assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
+
+
+async def test_jobs_that_several_sweeps_ask_for_at_once_are_run_once_each(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.settings |= NEVER_STALE
+    jobs = await abandoned(pipeline, 12)
+    async with recoveries(pipeline, 2) as urls:
+        for _ in range(2):  # one that is called while one runs joins it, so there are two rounds
+            assert await asyncio.gather(*(sweep(pipeline, url) for url in urls * 2)) == [0] * 4
+        async with replicas(pipeline):
+            assert await asyncio.gather(*(sweep(pipeline, url) for url in urls)) == [0] * 2
+            await until(lambda: all_complete(pipeline))
+    sweeps = await pipeline.client[pipeline.database][SWEEPS].find().to_list()
+    assert sum(one["resumed"] for one in sweeps) >= 2 * len(jobs), "each was asked for twice"
+    assert claims(ledger(pipeline)) == dict.fromkeys(jobs, 1)
+    assert await pipeline.messages.count_documents({}) == 0
+
+
+async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.settings["BOTDEL_STALE_AFTER_SECONDS"] = "8"
+    bot, other = await pipeline.fill(MESSAGES, OTHERS)
+    async with replicas(pipeline, "--pace", "2.5"), recoveries(pipeline, 1) as (url,):
+        await publish(pipeline, request_placed(bot))
+        await until(lambda: _is(pipeline, bot, "in_progress"))
+        during = 0
+        while not await _is(pipeline, bot, "complete"):
+            assert await sweep(pipeline, url) == 0
+            during += 1
+    assert during > 2
+    sweeps = await pipeline.client[pipeline.database][SWEEPS].find().to_list()
+    assert [one["resumed"] for one in sweeps] == [0] * during
+    assert list(claims(ledger(pipeline)).values()) == [1]
+    assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
+
+
+async def test_jobs_retried_by_an_operator_during_a_sweep_are_run_once_each(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.settings |= NEVER_STALE
+    jobs = await abandoned(pipeline, 3, exhausted=3)
+
+    async def retry(job_id: str) -> int:
+        async with pipeline.process("retry", "botdel.cli", "jobs", "retry", job_id) as process:
+            return await process.wait(WITHIN)
+
+    async with replicas(pipeline), recoveries(pipeline, 2) as urls:
+        ended = await asyncio.gather(
+            *(sweep(pipeline, url) for url in urls), *(retry(job_id) for job_id in jobs * 2)
+        )
+        await until(lambda: all_complete(pipeline))
+    assert ended[:2] == [0, 0]
+    assert set(ended) <= {0, 1}, "1 says that the job runs or has ended by now"
+    assert claims(ledger(pipeline)) == dict.fromkeys(jobs, 1)
+    assert await pipeline.messages.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("wakes", ["during the next run", "after the next run"])
+@pytest.mark.parametrize(("stopped_at", "batches"), [(BETWEEN_BATCHES, 0), (BEFORE_THIRD_BATCH, 1)])
+async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_its_next_fence(
+    pipeline: Pipeline, stopped_at: str, batches: int, wakes: str
+) -> None:
+    bot, other = await pipeline.fill(MESSAGES, OTHERS)
+    options = ("--at", stopped_at, "--signal", signal.SIGSTOP.name)
+    async with faulty_consumer(pipeline, "stopped", *options) as stopped:
+        await publish(pipeline, request_placed(bot))
+        await until(lambda: _is_stopped(stopped))
+        before = await pipeline.job_of(bot)
+        assert before
+
+        async def taken_over() -> bool:
+            assert await sweep(pipeline, url) == 0
+            now = await pipeline.job_of(bot)
+            return bool(now and now["claimedBy"] != before["claimedBy"])
+
+        heir = faulty_consumer(pipeline, "heir", "--pace", "0.5")
+        async with heir, recoveries(pipeline, 1) as (url,):
+            await until(taken_over)
+            if wakes == "after the next run":
+                await _completed(pipeline, bot, url)
+            stopped.signal(signal.SIGCONT)
+            await stopped.wait_for_line(lambda line: '"lease lost"' in line, WITHIN)
+            await _completed(pipeline, bot, url)
+
+    entries = ledger(pipeline)
+    taken_at = next(entry.ended for entry in entries if entry.before == before["claimedBy"])
+    afterwards = [e.what for e in entries if e.owner == before["claimedBy"] and e.began > taken_at]
+    assert What.REFUSED in afterwards
+    assert What.WRITE not in afterwards
+    assert afterwards.count(What.DELETE) <= batches
+    assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
+
+
+async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_record_says_where(
+    pipeline: Pipeline,
+) -> None:
+    attempts = 3
+    pipeline.settings |= {
+        "BOTDEL_MAX_ATTEMPTS": str(attempts),
+        "BOTDEL_STALE_AFTER_SECONDS": "4",  # a slow machine is not to make a run lose its job
+    }
+    bot, other = await pipeline.fill(MESSAGES, OTHERS)
+    await publish(pipeline, request_placed(bot))
+    async with recoveries(pipeline, 1) as (url,):
+        for _ in range(attempts):
+            async with faulty_consumer(pipeline, "doomed", "--at", BEFORE_THIRD_BATCH) as doomed:
+
+                async def dead(doomed: ChildProcess = doomed) -> bool:
+                    assert await sweep(pipeline, url) == 0
+                    return not doomed.running
+
+                await until(dead)
+                assert doomed.returncode == -signal.SIGKILL
+
+        async def exhausted() -> bool:
+            assert await sweep(pipeline, url) == 0
+            return await _is(pipeline, bot, "exhausted")
+
+        await until(exhausted)
+        job = await pipeline.job_of(bot)
+        assert job
+        stood = [(p["attempt"], p["step"], p["batch"], p["reason"]) for p in job["pastAttempts"]]
+        assert stood == [(n, "messages", 3, "stale") for n in range(1, attempts + 1)]
+        owners = [entry.owner for entry in ledger(pipeline) if entry.what is What.CLAIM]
+        assert [past["claimedBy"] for past in job["pastAttempts"]] == owners
+
+        async with pipeline.consumer():  # the cause is gone, and an operator says so
+            retried = pipeline.process("retry", "botdel.cli", "jobs", "retry", str(job["_id"]))
+            async with retried:
+                assert await retried.wait(WITHIN) == 0
+            await until(lambda: _is(pipeline, bot, "complete"))
+    assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
+
+
+async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
+    return await pipeline.status_of(bot) == status
+
+
+async def _is_stopped(process: ChildProcess) -> bool:
+    return bool(psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+
+
+async def _completed(pipeline: Pipeline, bot: str, url: str) -> None:
+    async def complete() -> bool:
+        assert await sweep(pipeline, url) == 0
+        return await _is(pipeline, bot, "complete")
+
+    await until(complete)

@@ -1,0 +1,115 @@
+"""The proxy does to connections what it says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from local.processes import free_port
+from tests.faults.proxy import Proxy
+from tests.polling import SOON, eventually
+
+SLOW_BY = 0.3
+"""Seconds."""
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Echo:
+    """A server that answers each line with itself, and remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            self.heard.append(line)
+            writer.write(line)
+        writer.close()
+
+
+@pytest.fixture
+async def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
+    server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
+    async with Proxy(server.sockets[0].getsockname()[1]) as proxy:
+        yield proxy
+    server.close()
+
+
+async def connected(proxy: Proxy) -> Connection:
+    return await asyncio.open_connection("127.0.0.1", proxy.port)
+
+
+async def asked(connection: Connection, line: bytes = b"hello\n") -> bytes:
+    """What comes back for `line`: nothing when the connection ends first."""
+    reader, writer = connection
+    async with asyncio.timeout(SOON):
+        try:
+            writer.write(line)
+            return await reader.readline()
+        except ConnectionError:
+            return b""
+
+
+async def test_it_passes_everything_on_in_both_directions(proxy: Proxy) -> None:
+    connection = await connected(proxy)
+    large = b"x" * 60_000 + b"\n"
+    assert [await asked(connection), await asked(connection, large)] == [b"hello\n", large]
+
+
+async def test_it_passes_the_end_of_a_stream_on(proxy: Proxy) -> None:
+    reader, writer = await connected(proxy)
+    writer.write(b"last words\n")
+    writer.write_eof()
+    assert await reader.read() == b"last words\n"
+
+
+async def test_a_cut_ends_what_is_open_and_a_new_connection_works(proxy: Proxy) -> None:
+    connections = [await connected(proxy) for _ in range(3)]
+    assert [await asked(each) for each in connections] == [b"hello\n"] * 3
+    proxy.cut()
+    assert [await asked(each) for each in connections] == [b""] * 3
+    assert await asked(await connected(proxy)) == b"hello\n"
+
+
+async def test_slowed_down_an_answer_takes_the_way_there_and_back(proxy: Proxy) -> None:
+    connection = await connected(proxy)
+    proxy.slow(SLOW_BY)
+    began = asyncio.get_running_loop().time()
+    assert await asked(connection) == b"hello\n"
+    assert asyncio.get_running_loop().time() - began >= 2 * SLOW_BY
+
+
+async def test_muted_the_server_hears_what_it_cannot_answer(proxy: Proxy, echo: Echo) -> None:
+    connection = await connected(proxy)
+    proxy.mute()
+    waiting = asyncio.create_task(asked(connection))
+    await eventually(lambda: bool(echo.heard))
+    assert not waiting.done()
+    proxy.heal()
+    assert await waiting == b""
+    assert await asked(await connected(proxy)) == b"hello\n"
+
+
+async def test_refusing_it_lets_nobody_through_until_it_is_healed(proxy: Proxy) -> None:
+    earlier = await connected(proxy)
+    proxy.refuse()
+    assert await asked(earlier) == b""
+    assert await asked(await connected(proxy)) == b""
+    proxy.heal()
+    assert await asked(await connected(proxy)) == b"hello\n"
+
+
+async def test_without_its_server_a_connection_is_reset_and_the_next_one_may_do_better(
+    echo: Echo,
+) -> None:
+    port = free_port()
+    async with Proxy(port) as proxy:
+        assert await asked(await connected(proxy)) == b""
+        server = await asyncio.start_server(echo.serve, "127.0.0.1", port)
+        assert await asked(await connected(proxy)) == b"hello\n"
+        server.close()

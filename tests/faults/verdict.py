@@ -1,0 +1,218 @@
+"""What has become of every event, and everything that is not as it must be."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Final
+
+from deletion.dead_letter import Reason
+from deletion.errors import EventError
+from deletion.events import decode
+from deletion.job import Status
+from tests.faults.callers import Accepted, Callers
+from tests.faults.data import SERVICES, Census
+from tests.faults.stage import Stage
+from tests.ledger import Entry, violations
+from tests.pipeline import WITHIN
+
+EVERYTHING: Final = "100000"
+"""More than there is of anything."""
+
+
+class Fate(StrEnum):
+    """Where one event stands in one service."""
+
+    COMPLETE = "complete"
+    EXHAUSTED = "exhausted"
+    DEAD_LETTER = "dead letter"
+    UNDER_WAY = "under way"
+    UNRECORDED = "unrecorded"
+
+
+SETTLED: Final = (Fate.COMPLETE, Fate.EXHAUSTED, Fate.DEAD_LETTER)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The jobs and the dead letters, as they are stored at one moment."""
+
+    jobs: Sequence[dict[str, Any]]
+    dead_letters: Sequence[dict[str, Any]]
+
+    def fate(self, event: Accepted, service: str) -> Fate:
+        """A job tells more than a dead letter: a message may be given up after it was recorded."""
+        statuses = {Status(job["status"]) for job in self.standing(event, service)}
+        if Status.COMPLETE in statuses:
+            return Fate.COMPLETE
+        if statuses:
+            return Fate.EXHAUSTED if Status.EXHAUSTED in statuses else Fate.UNDER_WAY
+        dead = (service, event.event_id) in self._given_up
+        return Fate.DEAD_LETTER if dead else Fate.UNRECORDED
+
+    def finished(self, event: Accepted, service: str) -> list[datetime]:
+        """When jobs were complete that stand for the event, or for a request that is no older."""
+        return [
+            job["finishedAt"]
+            for job in self._by_bot[service, event.bot_id]
+            if job["eventId"] == event.event_id or job["placedAt"] >= event.placed_at
+            if job["finishedAt"]
+        ]
+
+    def standing(self, event: Accepted, service: str) -> list[dict[str, Any]]:
+        """The job of the event, or else those of its bot for requests that are no older.
+
+        An event that joined such a job has none of its own (docs/decisions/0014).
+        """
+        of_bot = self._by_bot[service, event.bot_id]
+        own = [job for job in of_bot if job["eventId"] == event.event_id]
+        return own or [job for job in of_bot if job["placedAt"] >= event.placed_at]
+
+    def given_up(self, data: bytes, service: str) -> set[str]:
+        """The reasons why messages with these bytes are dead letters of the service."""
+        return self._reasons[service, data]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many dead letters there are for each reason."""
+        return Counter(letter["reason"] for letter in self.dead_letters)
+
+    @cached_property
+    def _by_bot(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        by_bot = defaultdict(list)
+        for job in self.jobs:
+            by_bot[job["service"], str(job["botId"])].append(job)
+        return by_bot
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[str, bytes], set[str]]:
+        reasons = defaultdict(set)
+        for letter in self.dead_letters:
+            reasons[letter["service"], letter["data"]].add(letter["reason"])
+        return reasons
+
+    @cached_property
+    def _given_up(self) -> set[tuple[str, str]]:
+        """The service and the event of each dead letter that carries one."""
+        found = set()
+        for service, data in self._reasons:
+            with suppress(EventError):
+                found.add((service, decode(data).event_id))
+        return found
+
+
+async def records(stage: Stage) -> Records:
+    """As they are now."""
+    database = stage.direct.client[stage.direct.database]
+    return Records(
+        await database["deletion_jobs"].find().to_list(),
+        await database["dead_letters"].find().to_list(),
+    )
+
+
+async def recorded(stage: Stage, callers: Callers) -> list[Accepted]:
+    """The events every service knows of."""
+    now = await records(stage)
+    return [
+        event
+        for event in callers.accepted
+        if all(now.fate(event, service) is not Fate.UNRECORDED for service in SERVICES)
+    ]
+
+
+async def unrecorded(stage: Stage, callers: Callers) -> list[str]:
+    """What an emulator that forgets everything would lose, a line each."""
+    now = await records(stage)
+    events = [
+        f"event {event.event_id} of {service}"
+        for event in callers.accepted
+        for service in SERVICES
+        if now.fate(event, service) is Fate.UNRECORDED
+    ]
+    return events + list(_poison_at_large(callers, now))
+
+
+def unsettled(callers: Callers, now: Records) -> list[str]:
+    """Every accepted event that is neither done nor to be seen by an operator, a line each."""
+    return [
+        f"event {event.event_id} of bot {event.bot_id}, placed {event.placed_at:%H:%M:%S.%f}, "
+        f"is {fate} in {service}: {_told(now.standing(event, service))}"
+        for event in callers.accepted
+        for service in SERVICES
+        if (fate := now.fate(event, service)) not in SETTLED
+    ] + list(_poison_at_large(callers, now))
+
+
+async def broken(
+    stage: Stage, callers: Callers, now: Records, before: Census, entries: Sequence[Entry]
+) -> list[str]:
+    """Every invariant that does not hold at the end, a line each; none is how it must be."""
+    after = await stage.data.census()
+    return [
+        *unsettled(callers, now),
+        *_wrong_documents(callers, now, before, after),
+        *_twice_recorded(now),
+        *await _unseen(stage, now),
+        *violations(entries),
+    ]
+
+
+def _wrong_documents(
+    callers: Callers, now: Records, before: Census, after: Census
+) -> Iterator[str]:
+    """A bot nobody asked for keeps all it had; one whose deletions are complete has nothing."""
+    asked_for = defaultdict(list)
+    for event in callers.accepted:
+        asked_for[event.bot_id].append(event)
+    for (service, bot), had in before.items():
+        has, events = after.get((service, bot), frozenset()), asked_for[bot]
+        if not events and has != had:
+            yield f"bot {bot} was not to be deleted, and lost {len(had - has)} in {service}"
+        fates = {now.fate(event, service) for event in events}
+        if fates == {Fate.COMPLETE} and has:
+            yield f"bot {bot} is deleted in {service}, and has {len(has)} documents there"
+
+
+def _twice_recorded(now: Records) -> Iterator[str]:
+    recorded = Counter((job["service"], job["eventId"]) for job in now.jobs)
+    for (service, event), times in recorded.items():
+        if times > 1:
+            yield f"event {event} has {times} jobs in {service}"
+
+
+def _poison_at_large(callers: Callers, now: Records) -> Iterator[str]:
+    """One that the database kept from being looked at five times was given up unseen."""
+    for data, reason in callers.poison.items():
+        for service in SERVICES:
+            if not now.given_up(data, service) & {reason, Reason.UNDELIVERED}:
+                yield f"poison of {len(data)} bytes is not {reason} in {service}"
+
+
+async def _unseen(stage: Stage, now: Records) -> list[str]:
+    """What an operator is to see and does not."""
+    exhausted = {str(job["_id"]) for job in now.jobs if job["status"] == Status.EXHAUSTED}
+    exhausted -= await _listed(stage, "jobs", "list", "--status", Status.EXHAUSTED)
+    given_up = {str(letter["_id"]) for letter in now.dead_letters}
+    given_up -= await _listed(stage, "dead-letters", "list")
+    return [
+        *(f"exhausted job {job_id} is not listed" for job_id in exhausted),
+        *(f"dead letter {letter_id} is not listed" for letter_id in given_up),
+    ]
+
+
+async def _listed(stage: Stage, *command: str) -> set[str]:
+    """The ids that a command of `botdel` lists."""
+    arguments = ("botdel.cli", *command, "--limit", EVERYTHING, "--json")
+    async with stage.direct.process("botdel", *arguments) as process:
+        code = await process.wait(WITHIN)
+    assert code == 0, list(process.lines)
+    return {entry["_id"] for entry in json.loads(process.lines[-1])}
+
+
+def _told(jobs: Sequence[dict[str, Any]]) -> str:
+    told = [f"job {j['_id']} {j['status']}, attempt {j['attempt']}, {j['failure']}" for j in jobs]
+    return "; ".join(told) or "no job"
