@@ -13,7 +13,7 @@ from deletion.errors import BotDeletionError, TransientError
 from deletion.job import Job, Status
 from deletion.ports import Clock, JobStore
 from deletion.resume import resume_message
-from deletion.retry import doubled
+from deletion.retry import doubled, rest
 from deletion.runner import Runner
 
 PULL_LIMIT = 100
@@ -62,7 +62,7 @@ class Consumer:
         winding_up = asyncio.create_task(self._wind_up(stopping, grace))
         try:
             while room := await self._slots.reserve(PULL_LIMIT):
-                deliveries = await self._pull(room)
+                deliveries = await self._pull(room, stopping)
                 self._slots.release(room - len(deliveries))
                 if deliveries and stopping.is_set():
                     await self._hand_back(deliveries)
@@ -72,18 +72,18 @@ class Consumer:
             stopping.set()
             await winding_up
 
-    async def _pull(self, room: int) -> list[Delivery]:
+    async def _pull(self, room: int, stopping: asyncio.Event) -> list[Delivery]:
         """After a problem, nothing is pulled before the database answers again."""
         try:
             if self._unproven:
-                await self._clock.sleep(self._pause())
+                await rest(self._clock, self._pause(), stopping)
                 await self._store.ping()
                 self._unproven = False
             deliveries = await self._subscription.pull(room)
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self.problem = str(error)
-            await self._clock.sleep(PAUSE_SECONDS)
+            await rest(self._clock, PAUSE_SECONDS, stopping)
             return []
         if not self._unproven:  # a group may have been handed back during this pull
             self.problem = None

@@ -34,7 +34,7 @@ class DeadLetterStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message of one service, unique by (service, message id). Its id is 24 hex digits.
+    """One message of one service, unique by its `identity`. Its id is 24 hex digits.
 
     `service` is empty when the message does not say where it came from. `delivery_attempt` is
     the highest seen, 0 when it is not known; `count` is how often the message was given up, and
@@ -55,6 +55,11 @@ class DeadLetter:
     count: int = 1
     returns: int = 0
     status: DeadLetterStatus = DeadLetterStatus.NEW
+
+    @property
+    def identity(self) -> tuple[str, str, datetime]:
+        """The same in every delivery. A message id alone is unique within its topic only."""
+        return self.service, self.message_id, self.published_at
 
     @property
     def replay_of(self) -> str | None:

@@ -191,6 +191,12 @@ class Job:
         return self.status is not Status.COMPLETE
 
     @property
+    def end(self) -> str:
+        """How its last attempt ended: the type of its failure, or `STALE` when it fell silent."""
+        failed = self.failure if self.status is Status.FAILED else None
+        return failed.type if failed else STALE
+
+    @property
     def fence(self) -> tuple[str, int, str]:
         """The job and the claim that holds it: a run whose own differs has lost it."""
         return self.id, self.attempt, self.claimed_by
@@ -220,6 +226,13 @@ class Job:
             "claim", now, attempt=self.attempt + 1, claimed_by=by, past_attempts=self._past()
         )
 
+    def joined(self, placed_at: datetime) -> "Job":
+        """A newer request joins, so `placed_at` moves on: by a millisecond where the clocks of the
+        two requests say that it is not newer.
+        """
+        moved = self.placed_at + timedelta(milliseconds=1)
+        return replace(self, placed_at=max(moved, placed_at))
+
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; with none it is a bare heartbeat."""
         return self._move("checkpoint", now, steps=merged(self.steps, steps))
@@ -245,8 +258,8 @@ class Job:
 
     def _past(self) -> tuple[PastAttempt, ...]:
         """With the attempt that ends here, unless it was handed back or is an operator's reset."""
-        failure = self.failure if self.status is Status.FAILED else None
-        if not self.attempt or (failure and failure.interrupted):
+        handed_back = self.failure and self.failure.interrupted and self.status is Status.FAILED
+        if not self.attempt or handed_back:
             return self.past_attempts
         at = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
         ended = PastAttempt(
@@ -255,7 +268,7 @@ class Job:
             at.name if at else None,
             at.batches + 1 if at else 0,
             self.last_modified_at,
-            failure.type if failure else STALE,
+            self.end,
         )
         return (*self.past_attempts, ended)[-KEPT_ATTEMPTS:]
 

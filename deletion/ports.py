@@ -50,8 +50,8 @@ class JobStore(Protocol):
         """Insert all at once, all of one service; one outcome for each, in order.
 
         A duplicate answers with the job that stands in its place. A live job of the same bot
-        is joined: its `placed_at` moves to the newer request's, and by that it cannot
-        complete before it has looked for that request's data as well. Repeating a call whose
+        is joined (`Job.joined`): its `placed_at` moves, and by that it cannot complete before it
+        has looked for that request's data as well. Repeating a call whose
         answer was lost is safe: a job that is found stored under its own id is new,
         unless another claim has taken it up since.
         """
@@ -100,7 +100,7 @@ class EventArchive(Protocol):
 class DeadLetterStore(Protocol):
     """Keeps messages that were given up, until somebody decides what becomes of them.
 
-    The store makes (service, message id) unique. Every method raises `StoreUnavailable` when the
+    The store makes `DeadLetter.identity` unique. Every method raises `StoreUnavailable` when the
     database does not answer.
     """
 

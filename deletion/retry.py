@@ -3,6 +3,7 @@
 Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,16 @@ _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a
 def doubled(base: float, times: int, cap: float) -> float:
     """`base` doubled `times` times, `cap` at the most; all but `times` in seconds."""
     return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
+
+
+async def rest(clock: Clock, seconds: float, stopping: asyncio.Event) -> None:
+    """Return after `seconds`, or once `stopping` is set: a stop waits for no back-off."""
+    either = {asyncio.create_task(clock.sleep(seconds)), asyncio.create_task(stopping.wait())}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in either:
+            task.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from deletion.dead_letter import Reason
 from deletion.errors import BotDeletionError
 from deletion.ports import Clock
 from deletion.quarantine import GivenUp, Quarantine
-from deletion.retry import doubled
+from deletion.retry import doubled, rest
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +91,4 @@ class DeadLetterConsumer:
         self._unproven = True
         seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
         self._failures += 1
-        sleeping = asyncio.create_task(self._clock.sleep(seconds))
-        waiting = asyncio.create_task(stopping.wait())
-        await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        sleeping.cancel()
-        waiting.cancel()
+        await rest(self._clock, seconds, stopping)

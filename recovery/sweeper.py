@@ -178,10 +178,8 @@ class Sweeper:
 
     async def _exhaust(self, job: Job, now: datetime) -> Outcome:
         change = job.exhaust(now, self.policy)
-        exhausted = await self.retry.call(lambda: self.jobs.apply(change))
-        log_exhausted(exhausted)
-        why = exhausted.past_attempts[-1].reason
-        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, why, job.id))
+        log_exhausted(await self.retry.call(lambda: self.jobs.apply(change)))
+        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
         return Outcome.EXHAUSTED
 
     def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:

@@ -84,8 +84,8 @@ class MemoryJobStore:
         if standing is None:
             self.jobs[job.id] = job
             return Recorded(job, is_new=True)
-        if standing.event_id != job.event_id and standing.placed_at < job.placed_at:
-            standing = self.jobs[standing.id] = replace(standing, placed_at=job.placed_at)
+        if standing.event_id != job.event_id:
+            standing = self.jobs[standing.id] = standing.joined(job.placed_at)
         return Recorded(standing, is_new=standing.fence == job.fence)
 
 
@@ -144,7 +144,7 @@ class MemoryDeadLetterStore:
         if origin and letter.is_replay_of(origin):
             return self._return(origin, letter)
         for known in self.letters.values():
-            if (known.service, known.message_id) == (letter.service, letter.message_id):
+            if known.identity == letter.identity:
                 self.letters[known.id] = known.seen_again(letter)
                 return None
         self.letters[letter.id] = letter

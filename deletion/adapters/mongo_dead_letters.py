@@ -1,10 +1,11 @@
-"""The dead letters on MongoDB. A unique index makes (service, message) one record.
+"""The dead letters on MongoDB. A unique index makes a message of a service one record.
 
 Each query walks an index, and an upsert or a guarded update decides what concurrent calls may
 not both do; tests/architecture measures each of them.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from urllib.parse import quote, unquote
 
 from bson import ObjectId
@@ -19,7 +20,11 @@ from deletion.ids import is_object_id
 COLLECTION = "dead_letters"
 BY_MESSAGE, BY_STATUS, BY_SERVICE = "service_message_unique", "status_id", "service_id"
 INDEXES = [
-    IndexModel([("service", ASCENDING), ("messageId", ASCENDING)], name=BY_MESSAGE, unique=True),
+    IndexModel(
+        [("service", ASCENDING), ("messageId", ASCENDING), ("publishedAt", ASCENDING)],
+        name=BY_MESSAGE,
+        unique=True,
+    ),
     IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
     IndexModel([("service", ASCENDING), ("_id", ASCENDING)], name=BY_SERVICE),
 ]
@@ -151,16 +156,20 @@ class MongoDeadLetterStore:
 
 def _folded(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
     """One for each message: a group may hold it more than once."""
-    folded: dict[tuple[str, str], DeadLetter] = {}
+    folded: dict[tuple[str, str, datetime], DeadLetter] = {}
     for letter in letters:
-        key = (letter.service, letter.message_id)
+        key = letter.identity
         folded[key] = folded[key].seen_again(letter) if key in folded else letter
     return list(folded.values())
 
 
 def _upsert_of(letter: DeadLetter) -> UpdateOne:
     return UpdateOne(
-        {"service": letter.service, "messageId": letter.message_id},
+        {
+            "service": letter.service,
+            "messageId": letter.message_id,
+            "publishedAt": letter.published_at,
+        },
         {
             "$inc": {"count": letter.count},
             "$max": _latest(letter),
@@ -168,7 +177,6 @@ def _upsert_of(letter: DeadLetter) -> UpdateOne:
                 "_id": ObjectId(letter.id),
                 "data": letter.data,
                 "attributes": {_stored(name): text for name, text in letter.attributes.items()},
-                "publishedAt": letter.published_at,
                 "reason": letter.reason.value,
                 "detail": letter.detail,
                 "firstSeenAt": letter.first_seen_at,

@@ -7,6 +7,7 @@ left to the planner: a `hint` makes the embedded server of local/ read the whole
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from bson import ObjectId
@@ -35,7 +36,7 @@ INDEXES = [
 ]
 
 _DUPLICATE_KEY = 11000
-_RECORD_TRIES = 3
+_RECORD_TRIES = 5
 _FIELDS = {
     "status": "status",
     "attempt": "attempt",
@@ -78,8 +79,8 @@ class MongoJobStore:
             pending = [job for job in pending if job.id not in standing]
             if not pending:
                 break
-        else:  # each time, the job in the way had completed before it could be read
-            raise StoreUnavailable(f"{len(pending)} jobs kept colliding with ones that ended")
+        else:  # each time, the job in the way had moved before it could be joined
+            raise StoreUnavailable(f"{len(pending)} jobs kept colliding with ones that moved")
         return [Recorded(standing[job.id], standing[job.id].fence == job.fence) for job in jobs]
 
     async def apply(self, change: Change) -> Job:
@@ -168,19 +169,23 @@ class MongoJobStore:
         return {job_id: standing for job_id, standing in found.items() if standing}
 
     async def _joined(self, jobs: Sequence[Job]) -> list[Job]:
-        """The live jobs of the same bots, each with the newest of these requests joined to it.
+        """The live jobs of the same bots, each with these requests joined to it in one update.
 
-        One that has ended since is left out: there is room for a new job.
+        One that has ended since is left out, as there is room for a new job; and one that another
+        request has joined since, which is read again.
         """
         joined = []
         for standing in await self._of_live_bots(jobs):
-            newest = max(job.placed_at for job in jobs if job.bot_id == standing.bot_id)
+            placed = [job.placed_at for job in jobs if job.bot_id == standing.bot_id]
+            after = reduce(Job.joined, placed, standing)
+            as_read = {"live": True, "placedAt": standing.placed_at}
             with translated():
                 result = await self._jobs.update_one(
-                    {"_id": ObjectId(standing.id), "live": True}, {"$max": {"placedAt": newest}}
+                    {"_id": ObjectId(standing.id), **as_read},
+                    {"$set": {"placedAt": after.placed_at}},
                 )
             if result.matched_count:
-                joined.append(replace(standing, placed_at=max(standing.placed_at, newest)))
+                joined.append(after)
         return joined
 
     async def _of_events(self, jobs: Sequence[Job]) -> list[Job]:

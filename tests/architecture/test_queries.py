@@ -377,7 +377,7 @@ async def test_it_is_seen_when_an_index_of_the_dead_letters_is_missing(
         await bare.find(service="conversations", limit=50)
         await bare.find(status=DeadLetterStatus.NEW, before=bare.new_id(), limit=50)
         await record_letters(bare)
-        by_message = {"service", "messageId"}
+        by_message = {"service", "messageId", "publishedAt"}
         found = [set(query["filter"]) for query in await watched.scans()]
         assert found == [{"service"}, {"status", "_id"}, *[by_message] * 3]
     finally:

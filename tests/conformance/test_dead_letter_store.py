@@ -162,8 +162,23 @@ class TestRecording:
         self, store: DeadLetterStore
     ) -> None:
         first = await put(store, a_letter())
-        second = await put(store, a_letter(service="analytics", message_id=first.message_id))
+        second = await put(
+            store,
+            a_letter(
+                service="analytics", message_id=first.message_id, published_at=first.published_at
+            ),
+        )
         assert await store.find(limit=5) == [second, first]
+
+    async def test_another_topics_message_of_the_same_id_is_another_letter(
+        self, store: DeadLetterStore
+    ) -> None:
+        first = await put(store, a_letter(data=b"refused by a consumer"))
+        later = first.published_at + timedelta(minutes=2)
+        moved = a_letter(data=b"given up", message_id=first.message_id, published_at=later)
+        second = await put(store, moved)
+        assert (await stored(store, first)).data == b"refused by a consumer"
+        assert (await stored(store, second)).data == b"given up"
 
     @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
     async def test_a_message_given_up_again_is_counted_whatever_became_of_it(
@@ -406,7 +421,7 @@ async def test_the_database_itself_refuses_a_second_record(
 ) -> None:
     indexes = await client[database_name][COLLECTION].index_information()
     unique = [index["key"] for index in indexes.values() if index.get("unique")]
-    assert unique == [[("service", 1), ("messageId", 1)]]
+    assert unique == [[("service", 1), ("messageId", 1), ("publishedAt", 1)]]
 
 
 async def test_creating_the_indexes_again_is_harmless(mongo_store: MongoDeadLetterStore) -> None:

@@ -5,13 +5,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 from google.api_core.exceptions import AlreadyExists
-from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, RetryPolicy, Subscription
+from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
 from pymongo import AsyncMongoClient
 
 from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
@@ -99,11 +98,12 @@ async def _servers(stack: AsyncExitStack, folder: Path) -> Stage:
 
 
 async def create_topology(pipeline: Pipeline) -> None:
-    """As the product would, but with ack deadlines and a back-off that a test can wait for."""
+    """As the product would, but with ack deadlines that a test can wait for, and no back-off.
+
+    With a retry policy the emulator loses messages for good that are nacked while connections are
+    cut (62 of 3,534, without one none of 5,001), which Pub/Sub does not.
+    """
     names = pipeline.names
-    at_once = RetryPolicy(
-        minimum_backoff=timedelta(seconds=1), maximum_backoff=timedelta(seconds=5)
-    )
     dead_letters = DeadLetterPolicy(
         dead_letter_topic=names.dead_letter_topic, max_delivery_attempts=MAX_DELIVERY_ATTEMPTS
     )
@@ -112,7 +112,6 @@ async def create_topology(pipeline: Pipeline) -> None:
         Subscription(
             name=names.subscription(service),
             topic=names.topic,
-            retry_policy=at_once,
             dead_letter_policy=dead_letters,
         )
         for service in SERVICES

@@ -114,10 +114,10 @@ def _found(
     said = sum((process.said for process in stage.processes.values()), Counter[str]())
     ends = sum((process.ends for process in stage.processes.values()), Counter[int]())
     took = [
-        min(ends) - event.placed_at
+        min(finished) - event.placed_at
         for event in callers.accepted
         for service in SERVICES
-        if (ends := now.finished(event, service))
+        if (finished := now.finished(event, service))
     ]
     return {
         "deletions accepted": len(callers.accepted),

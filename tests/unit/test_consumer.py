@@ -409,6 +409,14 @@ async def test_a_database_that_answers_but_takes_nothing_is_asked_less_and_less(
     assert world.consumer.problem is None
 
 
+async def test_a_stop_does_not_sit_out_a_back_off(world: World) -> None:
+    world.store.faults["record"] = deque([RuntimeError("not authorised")] * 999)
+    await world.publish(placed())
+    world.start()
+    await world.clock.sleep(600)
+    assert await world.stop() <= 3, "one pull"
+
+
 async def test_a_message_that_is_no_event_does_not_stop_the_others(world: World) -> None:
     world.start()
     await world.clock.sleep(10)

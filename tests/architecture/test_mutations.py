@@ -1,0 +1,23 @@
+"""The list of mutations fits the code it breaks; `make mutations` runs it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutations.__main__ import SUITES, mutated
+from tests.mutations.mutants import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutation_breaks_one_place_and_leaves_python_behind(mutant: Mutant) -> None:
+    source = (ROOT / mutant.file).read_text()
+    broken = mutated(mutant, source)
+    assert broken != source
+    compile(broken, mutant.file, "exec")
+    assert set(mutant.suites) <= set(SUITES)
+
+
+def test_no_two_mutations_have_one_name() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

@@ -1,0 +1,145 @@
+"""Break each guard in turn: python -m tests.mutations [--only TEXT] [--workers N] [--list]."""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.mutations.mutants import MUTANTS, Mutant
+
+ROOT: Final = Path(__file__).parents[2]
+LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+WITHIN: Final = 300.0
+"""Seconds for one suite; a mutation that makes it hang is noticed by that."""
+SUITES: Final = {
+    "unit": ["tests/unit/test_*.py", "tests/architecture/test_state_machine_doc.py"],
+    "simulation": ["tests/simulation"],
+    "conformance": ["tests/conformance"],
+}
+PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+SLOW: Final = ("gateway", "processes", "find_emulator", "recovery_client", "webhook", "settings")
+"""What has nothing to do with the life cycle is left out of the unit tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a suite said: the first test that failed, "" when all passed."""
+
+    suite: str
+    failed: str
+
+
+async def main() -> int:
+    """0 when every mutation was noticed, 1 when one was not, 2 when the code fails without any."""
+    options = _options()
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    if options.list:
+        print(*(f"{mutant.file}: {mutant.name}" for mutant in chosen), sep="\n")
+        return 0
+    if broken := [v for v in await _unchanged(chosen) if v.failed]:
+        print("without any mutation:", *(f"{v.suite}: {v.failed}" for v in broken), sep="\n  ")
+        return 2
+    waiting = list(reversed(chosen))
+    verdicts: dict[Mutant, list[Verdict]] = {}
+    await asyncio.gather(*(_work(waiting, verdicts) for _ in range(options.workers)))
+    Console(width=160).print(_summary(chosen, verdicts))
+    unnoticed = [mutant.name for mutant in chosen if not _noticed(verdicts[mutant])]
+    print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} mutations were noticed")
+    return 1 if unnoticed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("--only", default="", help="those whose name has this in it")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--list", action="store_true", help="name them, and do nothing")
+    return parser.parse_args()
+
+
+async def _unchanged(chosen: Sequence[Mutant]) -> list[Verdict]:
+    suites = sorted({suite for mutant in chosen for suite in mutant.suites})
+    return [await _run(suite, ROOT) for suite in suites]
+
+
+async def _work(waiting: list[Mutant], verdicts: dict[Mutant, list[Verdict]]) -> None:
+    with tempfile.TemporaryDirectory(prefix="botdel-mutations-") as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        while waiting:
+            mutant = waiting.pop()
+            verdicts[mutant] = await _verdicts(mutant, copy)
+            seen = "noticed" if _noticed(verdicts[mutant]) else "NOT NOTICED"
+            print(f"{seen:>12}  {mutant.file}: {mutant.name}", flush=True)
+
+
+async def _verdicts(mutant: Mutant, copy: Path) -> list[Verdict]:
+    source = (copy / mutant.file).read_text()
+    (copy / mutant.file).write_text(mutated(mutant, source))
+    try:
+        return [await _run(suite, copy) for suite in mutant.suites]
+    finally:
+        (copy / mutant.file).write_text(source)
+
+
+def mutated(mutant: Mutant, source: str) -> str:
+    """The source with the guard broken. Raises `ValueError` unless it stands there once."""
+    if source.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: found {source.count(mutant.old)} times in {mutant.file}")
+    return source.replace(mutant.old, mutant.new)
+
+
+def _tests(suite: str, root: Path) -> list[str]:
+    paths = sorted(path for pattern in SUITES[suite] for path in root.glob(pattern))
+    return [str(path) for path in paths if not any(name in path.name for name in SLOW)]
+
+
+async def _run(suite: str, root: Path) -> Verdict:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *PYTEST,
+        *_tests(suite, root),
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(WITHIN):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return Verdict(suite, f"not done within {WITHIN:g} s")
+    return Verdict(suite, _failure(output.decode()) if process.returncode else "")
+
+
+def _failure(output: str) -> str:
+    marks = ("FAILED ", "ERROR ")
+    lines = [line for line in output.splitlines() if line.startswith(marks)]
+    return lines[0].split(" - ")[0].split("::")[-1] if lines else output[-200:]
+
+
+def _noticed(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.failed for verdict in verdicts)
+
+
+def _summary(chosen: Sequence[Mutant], verdicts: dict[Mutant, list[Verdict]]) -> Table:
+    table = Table("mutation", "suite", "first test that failed")
+    for mutant in chosen:
+        for number, verdict in enumerate(verdicts[mutant]):
+            name = "" if number else f"{mutant.file}: {mutant.name}"
+            table.add_row(name, verdict.suite, verdict.failed or "[yellow]none")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,121 @@
+"""Schedules drawn from a seed."""
+
+import random
+from collections.abc import Collection
+
+from tests.simulation.schedule import (
+    CLOCK,
+    GATEWAY,
+    KILLS,
+    RAISES,
+    Action,
+    Decision,
+    Replay,
+    Scenario,
+    rng,
+)
+
+ANYWHERE = {
+    Action.CRASH: 6,
+    Action.CRASH_AFTER: 6,
+    Action.TERMINATE: 3,
+    Action.PAUSE: 4,
+    Action.LATE: 3,
+    Action.SKEW: 1,
+    Action.DUPLICATE: 2,
+    Action.SWEEP: 2,
+    Action.RETRY: 1,
+    Action.REPLAY: 1,
+    Action.REQUEST: 2,
+}
+"""How often each is drawn, in relation to the others."""
+OVER_A_WIRE = {Action.DELAY: 4, Action.LOSE: 4, Action.LOSE_ANSWER: 4}
+DURATIONS = (0.05, 1.0, 5.0, 20.0, 65.0, 130.0)
+"""Seconds: from next to nothing to far beyond the stale threshold and the ack deadline."""
+SKEWS = (-90.0, -5.0, -0.5, 0.5, 5.0, 90.0)
+LASTING = (Action.LOSE, Action.LOSE_ANSWER, Action.BREAK)
+TIMES = (1, 1, 1, 3, 10)
+"""How often what is lost is lost again: an outage."""
+DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
+"""Nothing of which may cost a job an attempt."""
+HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
+"""Whose write that counted is repeated after somebody else has claimed the job."""
+HOT_AWAITS, HOT_RATE = 10, 0.2
+"""Faults come together: for so many awaits after each, another one is as likely as that."""
+
+
+class Chaos:
+    """Draws decisions, at `rate` of the awaits and `most` at the most, and remembers them.
+
+    It draws from some `kinds` only: what needs many of one kind is found sooner than by all of
+    them alike (Groce et al., Swarm Testing, ISSTA 2012).
+    """
+
+    def __init__(
+        self, rng: random.Random, kinds: Collection[Action], *, rate: float, most: int
+    ) -> None:
+        self._rng = rng
+        self._of = kinds
+        self._rate = rate
+        self._most = most
+        self._hot = 0
+        self._lasting = Replay()
+        self.made: list[Decision] = []
+
+    def __call__(self, process: str, call: str, nth: int) -> Decision | None:
+        """See `tests.simulation.schedule.Decide`."""
+        if lasting := self._lasting(process, call, nth):
+            return lasting
+        self._hot -= 1
+        rate = HOT_RATE if self._hot > 0 else self._rate
+        if self._rng.random() >= rate or len(self.made) >= self._most:
+            return None
+        kinds = {kind: n for kind, n in _kinds(process, call).items() if kind in self._of}
+        return self._drawn(process, call, nth, kinds) if kinds else None
+
+    def _drawn(self, process: str, call: str, nth: int, kinds: dict[Action, int]) -> Decision:
+        self._hot = HOT_AWAITS
+        (action,) = self._rng.choices(list(kinds), list(kinds.values()))
+        seconds = self._rng.choice(SKEWS if action is Action.SKEW else DURATIONS)
+        times = self._rng.choice(TIMES) if action in LASTING else 1
+        decision = Decision(process, call, nth, action, seconds, times)
+        self.made.append(decision)
+        self._lasting.add(decision)
+        return decision
+
+
+def _kinds(process: str, call: str) -> dict[Action, int]:
+    if process == GATEWAY:  # it has its own tests: here it is the client's side of the topic
+        return OVER_A_WIRE | {Action.LATE: 3}
+    if call == CLOCK:
+        return ANYWHERE
+    if call.startswith(("step.", "store.")):
+        return ANYWHERE | OVER_A_WIRE | {Action.BREAK: 3}
+    return ANYWHERE | OVER_A_WIRE
+
+
+def drawn(seed: int) -> tuple[Scenario, Chaos]:
+    """What a seed stands for."""
+    draw = rng("scenario", seed)
+    scenario = Scenario(
+        services=draw.choice((1, 1, 1, 2)),
+        consumers=draw.choice((1, 2, 2, 3)),
+        recoveries=draw.choice((1, 1, 2)),
+        bots=draw.choice((1, 2, 2, 3)),
+        again=draw.choice((0, 0, 1, 2)),
+        duplicates=draw.choice((0, 0, 1)),
+        twice=draw.choice((0.0, 0.0, 0.3)),
+        sweep_every=draw.choice((10.0, 20.0, 45.0, 200.0)),
+        poison=draw.choice((0, 0, 1)),
+        cursed=draw.choice((*[""] * 8, KILLS, RAISES)),
+        seconds=draw.choice((*[0.0] * 6, 3.0, 20.0, 80.0)),
+        max_attempts=draw.choice((1, 2, 3, 3, 5)),
+        max_deliveries=draw.choice((1, 2, 5, 5)),
+        gateway_skew=draw.choice((0.0, 0.0, 1.0, 30.0)),
+    )
+    share = draw.choice((0.2, 0.5, 0.8))
+    swarm = {action for action in Action if draw.random() < share}
+    kinds = draw.choice((swarm, swarm, swarm, swarm, DEPLOYMENTS, HAND_OVERS))
+    rate, most = draw.choice((0.01, 0.03, 0.1)), draw.randint(1, 12)
+    chaos = Chaos(rng("chaos", seed), kinds, rate=rate, most=most)
+    return scenario, chaos

@@ -1,0 +1,139 @@
+"""Who is outside of the installation: clients that delete bots, and operators."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from botdel.dead_letter_actions import Choice, Replay, Tally, act_on
+from botdel.jobs import send_on
+from deletion.bus import Message
+from deletion.dead_letter import DeadLetterStatus
+from deletion.errors import BusUnavailable, StoreUnavailable
+from deletion.events import to_message
+from deletion.job import Job, Status
+from tests.fakes import Crash
+from tests.simulation.fleet import Fleet
+from tests.simulation.process import Process
+from tests.simulation.reached import reached
+from tests.simulation.schedule import GATEWAY, Action, Decide
+from tests.simulation.world import World
+
+ARRIVE_WITHIN = 20.0
+"""Seconds over which the requests of a scenario come in."""
+NEW = Choice(status=DeadLetterStatus.NEW)
+TRIES = 3
+"""Of a client, with its idempotency key."""
+
+
+class People:
+    """They act by themselves, and where a decision says so."""
+
+    def __init__(self, world: World, decide: Decide) -> None:
+        self._world = world
+        self.fleet = Fleet(world, decide, self._act)
+        self._gateway = self.fleet.process(GATEWAY)
+        self._acting: set[asyncio.Task[Any]] = set()
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether something they have begun is not over yet."""
+        return bool(self._acting)
+
+    async def come(self) -> None:
+        """The traffic of the scenario; returns when the last request was answered or given up."""
+        world, scenario = self._world, self._world.scenario
+        bots = [*world.bots, *world.rng.choices(world.bots, k=scenario.again)]
+        visits = [self._request(bot) for bot in bots]
+        visits += [self._poison(number) for number in range(scenario.poison)]
+        await asyncio.gather(*(self._some_time(visit) for visit in visits))
+
+    async def replay_all(self) -> None:
+        """What an operator does about dead letters once the cause is gone."""
+        letters, topic = self._world.letters, self._world.broker.topic
+        await act_on(NEW, letters, Replay(letters, topic, _find_way, force=True), Tally())
+
+    async def retry_exhausted(self) -> None:
+        """And about jobs."""
+        world = self._world
+        for job in self.exhausted():
+            await send_on(job, world.store, world.broker.topic, world.clock, world.policy)
+
+    def exhausted(self) -> list[Job]:
+        """The jobs that only an operator can send on, but for those that no one can."""
+        jobs = self._world.jobs.jobs.values()
+        exhausted = [job for job in jobs if job.status is Status.EXHAUSTED]
+        return [job for job in exhausted if job.bot_id != self._world.cursed]
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Action.DUPLICATE:
+                for subscription in self._world.broker.subscriptions:
+                    subscription.deliver_again()
+            case Action.SWEEP:
+                self.fleet.sweep()
+            case Action.RETRY:
+                self._go(self._command(self._retry))
+            case Action.REPLAY:
+                self._go(self._command(self._replay))
+            case Action.REQUEST:
+                self._go(self._request(self._world.rng.choice(self._world.bots)))
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._acting.add(task)
+        task.add_done_callback(self._acting.discard)
+
+    async def _some_time(self, work: Coroutine[Any, Any, None]) -> None:
+        await asyncio.sleep(self._world.rng.uniform(0, ARRIVE_WITHIN))
+        await work
+
+    async def _request(self, bot: str) -> None:
+        """A DELETE, tried again when it is not answered; a bot may have new rows by then."""
+        if any(request.subject.bot_id == bot for request in self._world.requests):
+            self._world.write(bot)
+        request = self._world.place(bot)
+        message = to_message(request.subject)
+        for _ in range(TRIES):
+            with suppress(BusUnavailable):
+                await self._publish(message)
+                request.is_accepted = True
+                break
+        if self._world.scenario.duplicates:
+            with suppress(BusUnavailable):
+                await self._publish(message)
+
+    async def _poison(self, number: int) -> None:
+        message = Message(b"\xff" + bytes([number]), {})
+        with suppress(BusUnavailable):
+            await self._publish(message)
+            self._world.poison.append(message)
+
+    async def _publish(self, message: Message) -> None:
+        topic = reached(self._gateway, "topic", self._world.broker.topic, BusUnavailable)
+        await self._gateway.spawn(topic.publish(message))
+
+    async def _command(self, act: Callable[[Process], Awaitable[None]]) -> None:
+        """An operator's command is a process too."""
+        command = self.fleet.process("operator")
+        with suppress(Crash):
+            await command.spawn(self.fleet.expecting(act(command)))
+
+    async def _retry(self, command: Process) -> None:
+        """`botdel jobs retry` for the job that has waited longest."""
+        world = self._world
+        store = reached(command, "store", world.store, StoreUnavailable)
+        topic = reached(command, "topic", world.broker.topic, BusUnavailable)
+        jobs = [job for job in world.jobs.jobs.values() if job.status is not Status.COMPLETE]
+        for job in sorted(jobs, key=lambda job: job.last_modified_at)[:1]:
+            await send_on(job, store, topic, world.clock, world.policy)
+
+    async def _replay(self, command: Process) -> None:
+        """`botdel dead-letters replay --all`."""
+        letters = reached(command, "letters", self._world.letters, StoreUnavailable)
+        topic = reached(command, "topic", self._world.broker.topic, BusUnavailable)
+        await act_on(NEW, letters, Replay(letters, topic, _find_way), Tally())
+
+
+async def _find_way(_service: str) -> None:
+    """Every subscription is there."""

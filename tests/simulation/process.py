@@ -1,0 +1,197 @@
+"""A process that can be killed, stopped and delayed at each of its awaits.
+
+Everything a process does to the world goes through a port, and every call of a port through
+`Process.reach`: there the schedule is asked. A killed process reaches nothing any more, whatever
+its `finally` blocks try.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, TypeVar
+
+from tests.fakes import Crash
+from tests.simulation.loop import HOST
+from tests.simulation.schedule import CLOCK, Action, Decide, Decision
+
+T = TypeVar("T")
+LATENCY = 0.02
+"""Seconds that a call takes at the most, when nothing is wrong."""
+HALF = 0.5
+ON_THE_WIRE = (0.0, 0.1, 1.0, 10.0)
+"""Seconds after which a call takes effect that nobody waits for any more."""
+GRACE = 25.0
+"""Seconds from SIGTERM to SIGKILL."""
+DELAYING = (Action.DELAY, Action.LATE, Action.PAUSE, Action.SKEW)
+"""What may make a process need longer than that."""
+NOTHING = Decision("", "", 0, Action.DELAY)
+
+
+class Unexpected(Exception):
+    """What no port is said to raise."""
+
+
+class Process:
+    """One process, from its start to its end. `calls` counts over all processes of that name.
+
+    `meddle` does what a decision asks of the world outside.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rng: random.Random,
+        decide: Decide,
+        calls: Counter[str],
+        meddle: Callable[[Action], None],
+    ) -> None:
+        self.name = name
+        self.id = f"{name}#{calls['start']}"
+        self.rng = rng
+        self.stopping = asyncio.Event()
+        self.dead = False
+        self.is_delayed = False
+        self.is_overdue = False
+        self.skew = 0.0
+        self.was_skewed = False
+        self._decide = decide
+        self._calls = calls
+        self._meddle = meddle
+        self._running = asyncio.Event()
+        self._running.set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def adopt(self, task: "asyncio.Task[Any]") -> None:
+        """Remember what runs in this process: it dies with it."""
+        self._tasks.add(task)
+        if self.dead:
+            task.cancel()
+        task.add_done_callback(self._tasks.discard)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run `work` inside this process."""
+        token = HOST.set(self)
+        try:
+            return asyncio.create_task(work)
+        finally:
+            HOST.reset(token)
+
+    async def run(self, main: Coroutine[Any, Any, None]) -> BaseException | None:
+        """Until `main` ends or the process is killed. Answers with an error nobody caught."""
+        task = self.spawn(main)
+        await asyncio.wait({task})
+        while True:
+            self.kill()
+            if not self._tasks:
+                break
+            await asyncio.wait(self._tasks, timeout=1)
+        if task.cancelled() or isinstance(task.exception(), Crash):
+            return None
+        return task.exception()
+
+    def kill(self) -> None:
+        """SIGKILL: from here on it reaches nothing."""
+        self.dead = True
+        self._running.set()
+        current = asyncio.current_task()
+        for task in list(self._tasks):
+            if task is not current:
+                task.cancel()
+
+    def terminate(self) -> None:
+        """SIGTERM, and SIGKILL once the grace period is over."""
+        if not self.stopping.is_set():
+            self.stopping.set()
+            asyncio.get_running_loop().call_later(GRACE, self._end_of_grace)
+
+    def _end_of_grace(self) -> None:
+        if not self.dead:
+            self.is_overdue = not self.is_delayed
+            self.kill()
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT `seconds` later."""
+        self._running.clear()
+        asyncio.get_running_loop().call_later(seconds, self._running.set)
+
+    async def reach(
+        self, call: str, effect: Callable[[], Awaitable[T]], error: type[Exception]
+    ) -> T:
+        """One await of the product: the effect on the world, and what is decided to go wrong."""
+        await self._held()
+        self._calls[call] += 1
+        decision = self._decide(self.name, call, self._calls[call]) or NOTHING
+        if decision is not NOTHING:
+            self.is_delayed = self.is_delayed or decision.action in DELAYING
+            await self._before(decision, error)
+        try:
+            await self._travel(call, effect)
+            answer = await effect()
+        finally:
+            await self._held()
+        if decision is not NOTHING:
+            await self._after(decision, error)
+        return answer
+
+    async def _before(self, decision: Decision, error: type[Exception]) -> None:
+        match decision.action:
+            case Action.DELAY:
+                await asyncio.sleep(decision.seconds)
+            case Action.LOSE:
+                raise error("lost on the way")
+            case Action.BREAK:
+                raise Unexpected("nobody expects this")
+            case Action.CRASH:
+                self.kill()
+            case Action.TERMINATE:
+                self.terminate()
+            case Action.PAUSE:
+                self.pause(decision.seconds)
+            case Action.SKEW:
+                self.skew += decision.seconds
+                self.was_skewed = True
+            case Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER:
+                return
+            case outside:
+                self._meddle(outside)
+        await self._held()
+
+    async def _after(self, decision: Decision, error: type[Exception]) -> None:
+        match decision.action:
+            case Action.LATE:
+                await asyncio.sleep(decision.seconds)
+            case Action.LOSE_ANSWER:
+                raise error("the answer was lost")
+            case Action.CRASH_AFTER:
+                self.kill()
+        await self._held()
+
+    async def _travel(self, call: str, effect: Callable[[], Awaitable[object]]) -> None:
+        """What was sent may take effect although nobody waits for it any more."""
+        if call == CLOCK:
+            return
+        try:
+            await asyncio.sleep(self.rng.random() * LATENCY)
+        except asyncio.CancelledError:
+            if not call.startswith("step.") and self.rng.random() < HALF:
+                _run_outside(effect, self.rng.choice(ON_THE_WIRE))
+            raise
+
+    async def _held(self) -> None:
+        """Wait while stopped. Raises `Crash` once killed."""
+        if not self._running.is_set():
+            await self._running.wait()
+        if self.dead:
+            raise Crash(self.name)
+
+
+def _run_outside(effect: Callable[[], Awaitable[object]], seconds: float) -> None:
+    async def late() -> None:
+        await asyncio.sleep(seconds)
+        with suppress(Exception):
+            await effect()
+
+    asyncio.get_running_loop().create_task(late(), context=Context())

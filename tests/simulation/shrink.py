@@ -1,0 +1,39 @@
+"""Making a schedule that breaks a rule as small as it can be while it still breaks one."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tests.simulation.schedule import Scenario, Schedule
+from tests.simulation.simulation import replay
+
+
+def shrunk(schedule: Schedule, within: float = 30.0) -> Schedule:
+    """Nothing can be left out of it any more, or `within` seconds were not enough to find it."""
+    deadline = time.monotonic() + within
+    smaller = _smaller(schedule)
+    while time.monotonic() < deadline and (simpler := next(smaller, None)):
+        if replay(simpler).broken:
+            schedule, smaller = simpler, _smaller(simpler)
+    return schedule
+
+
+def _smaller(schedule: Schedule) -> Iterator[Schedule]:
+    """Everything that is one step simpler, the largest steps first."""
+    decisions = schedule.decisions
+    size = (len(decisions) + 1) // 2
+    while size:
+        for at in range(0, len(decisions), size):
+            yield replace(schedule, decisions=decisions[:at] + decisions[at + size :])
+        size //= 2
+    yield from (replace(schedule, scenario=scenario) for scenario in _simpler(schedule.scenario))
+
+
+def _simpler(scenario: Scenario) -> Iterator[Scenario]:
+    plain = Scenario()
+    for name in ("again", "duplicates", "twice", "poison", "cursed", "seconds", "gateway_skew"):
+        if getattr(scenario, name) != getattr(plain, name):
+            yield replace(scenario, **{name: getattr(plain, name)})
+    for name in ("services", "consumers", "recoveries", "bots"):
+        if getattr(scenario, name) > 1:
+            yield replace(scenario, **{name: getattr(scenario, name) - 1})

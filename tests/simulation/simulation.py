@@ -1,0 +1,116 @@
+"""One run of a schedule: traffic, faults, sweeps, and a look at what became of it all."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from tests.simulation import loop
+from tests.simulation.broker import PULL_WAIT
+from tests.simulation.chaos import drawn
+from tests.simulation.invariants import unsettled, violations
+from tests.simulation.people import People
+from tests.simulation.process import ON_THE_WIRE
+from tests.simulation.schedule import Await, Decide, Replay, Schedule
+from tests.simulation.world import World
+
+LOOK_EVERY = 5.0
+"""Seconds."""
+SETTLED_WITHIN = 2 * 3600.0
+"""Seconds after which whatever is not settled never will be."""
+MOST_AWAITS = 10_000
+"""A run that makes more of them goes round in circles; one that ends makes some hundreds."""
+NEVER_AWAITED = "coroutine .* was never awaited"
+"""The warning that a killed process leaves: work it had planned, and never began."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `broken` are rules, a line each; `seconds` are virtual ones.
+
+    `jobs` counts them by status, before an operator sent on what was exhausted.
+    """
+
+    schedule: Schedule
+    broken: list[str]
+    jobs: Counter[str]
+    seconds: float
+
+
+def replay(schedule: Schedule) -> Result:
+    """Run a schedule that is known."""
+    return _run(schedule, Replay(schedule.decisions))
+
+
+def explore(seed: int) -> Result:
+    """Run the schedule of a seed; the result has it."""
+    scenario, chaos = drawn(seed)
+    result = _run(Schedule(seed, scenario), chaos)
+    return replace(result, schedule=Schedule(seed, scenario, tuple(chaos.made)))
+
+
+def awaits(schedule: Schedule) -> list[Await]:
+    """Every await of a run without a fault, in order."""
+    seen: list[Await] = []
+    _run(schedule, lambda *at: seen.append(at))
+    return seen
+
+
+def _run(schedule: Schedule, decide: Decide) -> Result:
+    world = World(schedule.seed, schedule.scenario)
+    with _silence():
+        jobs, seconds = loop.run(_simulated(world, decide))
+    return Result(schedule, world.broken, jobs, seconds)
+
+
+async def _simulated(world: World, decide: Decide) -> tuple[Counter[str], float]:
+    """The jobs by status, and how long it took."""
+    people = People(world, decide)
+    fleet = people.fleet
+    fleet.start()
+    await people.come()
+    await _settled(world, people)
+    fleet.calm_down()
+    await asyncio.sleep(fleet.quiet_at - _now() + LOOK_EVERY)  # whoever was stopped goes on
+    await _settled(world, people)
+    jobs = Counter(str(job.status) for job in world.jobs.jobs.values())
+    await people.replay_all()
+    await _settled(world, people)
+    await people.retry_exhausted()
+    await _settled(world, people)
+    world.broken += [f"job {job.id} is exhausted without a fault" for job in people.exhausted()]
+    await fleet.stop()
+    await asyncio.sleep(ON_THE_WIRE[-1] + PULL_WAIT + LOOK_EVERY)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    world.broken += [f"still running: {task!r}" for task in left] + violations(world)
+    return jobs, _now()
+
+
+async def _settled(world: World, people: People) -> None:
+    """Wait until everything that was accepted has come to an end, or never will."""
+    deadline = _now() + SETTLED_WITHIN
+    while people.are_busy or unsettled(world):
+        if _now() > deadline or people.fleet.awaits > MOST_AWAITS:
+            return
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What is logged is neither rendered nor kept: that would take most of the time."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        if before:
+            structlog.configure(**before)

@@ -1,0 +1,99 @@
+"""The life cycle holds under whatever a schedule brings; a failure says how to repeat it."""
+
+import secrets
+import time
+from pathlib import Path
+
+import pytest
+
+from deletion.job import Job, Status
+from tests.simulation.chaos import drawn
+from tests.simulation.corpus import kept
+from tests.simulation.schedule import GATEWAY, Action, Decision, Scenario, Schedule
+from tests.simulation.shrink import shrunk
+from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, replay
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
+
+SEEDS = range(400)
+FRESH_SECONDS = 4.0
+PAST_STALE = 65.0
+SMALL = Schedule(1, Scenario(bots=1, again=1, poison=1))
+"""Two consumers, one bot that is asked for twice, and a poison message."""
+
+
+def check(result: Result) -> None:
+    if result.broken:
+        smallest = replay(shrunk(result.schedule))
+        pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)
+
+
+def test_no_schedule_of_the_fixed_seeds_breaks_a_rule() -> None:
+    for seed in SEEDS:
+        check(explore(seed))
+
+
+def test_no_schedule_of_seeds_never_tried_before_breaks_a_rule() -> None:
+    until = time.monotonic() + FRESH_SECONDS
+    while time.monotonic() < until:
+        check(explore(secrets.randbits(32)))
+
+
+@pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
+def test_a_schedule_that_broke_a_rule_once_breaks_none_any_more(path: Path) -> None:
+    check(replay(Schedule.load(path)))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action.CRASH,
+        Action.CRASH_AFTER,
+        Action.TERMINATE,
+        Action.PAUSE,
+        Action.DELAY,
+        Action.LATE,
+        Action.LOSE,
+        Action.LOSE_ANSWER,
+    ],
+)
+def test_it_may_happen_at_any_await(action: Action) -> None:
+    """Crashes, SIGTERM, lost calls, and silence for longer than the stale threshold."""
+    everywhere = [at for at in awaits(SMALL) if at[0] != GATEWAY]
+    assert len(everywhere) > 40
+    for process, call, nth in everywhere:
+        decision = Decision(process, call, nth, action, PAST_STALE)
+        check(replay(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
+
+
+def test_a_rule_that_is_gone_is_found_and_its_schedule_is_made_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the look at the heartbeat, whoever comes by takes a job from its run."""
+    unended = (Status.FAILED, Status.IN_PROGRESS)
+    monkeypatch.setattr(Job, "is_resumable", lambda job, *_: job.status in unended)
+    found = next(result for seed in SEEDS if (result := explore(seed)).broken)
+    smallest = shrunk(found.schedule)
+    assert replay(smallest).broken
+    assert len(smallest.decisions) <= 2
+
+
+def test_without_a_fault_every_job_completes_at_its_first_attempt() -> None:
+    for seed in range(20):
+        scenario, _ = drawn(seed)
+        if not scenario.cursed:
+            assert set(replay(Schedule(seed, scenario)).jobs) == {"complete"}
+
+
+def test_a_run_repeats_itself_to_the_microsecond() -> None:
+    for seed in range(10):
+        first, second = explore(seed), explore(seed)
+        assert first == second
+        assert replay(first.schedule) == first
+
+
+def test_a_schedule_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    schedule = explore(7).schedule
+    path = tmp_path / "schedule.json"
+    path.write_text(schedule.dump())
+    assert Schedule.load(path) == schedule
