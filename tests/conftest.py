@@ -1,6 +1,7 @@
 """The real parts that tests share, started once, and what keeps tests on them apart.
 
-They run for the whole session: a test that stops or kills one starts one of its own instead.
+They run for the whole session, once for each worker that runs tests; a test that stops or kills one
+starts one of its own instead.
 A part that is not installed fails the tests that need it, with what to install.
 """
 

@@ -11,7 +11,7 @@ from typing import Final
 from local.server import LocalServer
 from tests.faults.callers import Callers
 from tests.faults.schedule import BROKER, DATABASE, Fault, Kind, Schedule
-from tests.faults.stage import Stage, create_topology, spend_message_ids
+from tests.faults.stage import Stage, create_topology
 from tests.faults.verdict import recorded, unrecorded
 
 SLOW_BY: Final = 0.2
@@ -116,23 +116,20 @@ class Injector:
         every service, before it is killed. What it may still hold harms nobody: copies of
         recorded events, and requests for resumption, which the next sweep makes again.
 
-        It also counts from 1 again, where Pub/Sub never gives an id twice: an old ack would be
-        one of a new message, and new poison would pass for old. So old acks get the time to be
-        given up, and the ids that were used are used up.
+        It also counts from 1 again, so that an ack from before would be one of a new message:
+        these get the time to be given up first.
 
         The topology is put back before the product can reach the broker: the product would do
         so as well, but with ack deadlines of a minute.
         """
-        proxy, direct = self._stage.proxies[BROKER], self._stage.direct
+        proxy = self._stage.proxies[BROKER]
         async with self._callers.paused():
             await self._quiet()
             proxy.refuse()
-            used = await spend_message_ids(direct)
             await self._stage.emulator.kill()
             await asyncio.sleep(max(fault.seconds, ACKS_WITHIN))
             await self._stage.emulator.start()
-            await spend_message_ids(direct, used)
-            await create_topology(direct)
+            await create_topology(self._stage.direct)
             proxy.heal()
 
     async def _quiet(self) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from google.api_core.exceptions import AlreadyExists
-from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
+from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 from pymongo import AsyncMongoClient
 
 from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
@@ -30,8 +29,6 @@ SETTINGS: Final = {
     "BOTDEL_MAX_ATTEMPTS": "50",  # so many that faults alone exhaust few jobs, if any
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
 }
-SPARE: Final = 500
-"""Messages in one request, of those that only use up ids."""
 DATABASE_MS: Final = 60_000
 """Milliseconds for one call of the suite itself: longer than any fault lasts."""
 
@@ -122,21 +119,6 @@ async def create_topology(pipeline: Pipeline) -> None:
         for subscription in wanted:
             subscription.ack_deadline_seconds = ACK_DEADLINE
             await subscriber.create_subscription(subscription)
-
-
-async def spend_message_ids(pipeline: Pipeline, through: int = 0) -> int:
-    """Publish where nobody reads, at least until the id `through` is given out; the last one."""
-    spare = f"{pipeline.names.topic}.spare"
-    async with pubsub(pipeline) as (publisher, _):
-        with suppress(AlreadyExists):
-            await publisher.create_topic(name=spare)
-        last = 0
-        while last <= through:
-            published = await publisher.publish(
-                topic=spare, messages=[PubsubMessage(data=b"spare")] * SPARE
-            )
-            last = int(published.message_ids[-1])
-    return last
 
 
 async def _all(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
