@@ -108,6 +108,12 @@ MUTANTS: Final = (
         "return (*self.past_attempts, ended)[-KEPT_ATTEMPTS:]",
         "return self.past_attempts",
     ),
+    Mutant(
+        "a request with an earlier time joins and leaves no trace",
+        JOB,
+        "moved = self.placed_at + timedelta(milliseconds=1)",
+        "moved = self.placed_at",
+    ),
     # --- intake
     Mutant(
         "an ack comes before its record",
@@ -206,6 +212,12 @@ MUTANTS: Final = (
         "        if not self.job.is_stale(self._clock.now(), self._policy):\n            return None\n",
         "        return None\n",
     ),
+    Mutant(
+        "two writes of a lease cross",
+        LEASE,
+        "        async with self._writing:\n            written = change(self.job)",
+        "        if True:\n            written = change(self.job)",
+    ),
     # --- the consumer
     Mutant(
         "an interrupted job is not asked for again",
@@ -218,6 +230,12 @@ MUTANTS: Final = (
         CONSUMER,
         "        await self._intake.hand_back(deliveries)\n",
         "        await self._subscription.ack(deliveries)\n",
+    ),
+    Mutant(
+        "a stop sits out a back-off",
+        "deletion/retry.py",
+        "asyncio.create_task(stopping.wait())}",
+        "asyncio.create_task(clock.sleep(seconds))}",
     ),
     Mutant(
         "more is pulled than there is room for",
@@ -281,6 +299,12 @@ MUTANTS: Final = (
         "        if self.returns and False:",
     ),
     Mutant(
+        "a replay is marked that was not confirmed",
+        "botdel/dead_letter_actions.py",
+        "            if answer is None:\n                await self._mark(letter)",
+        "            if True:\n                await self._mark(letter)",
+    ),
+    Mutant(
         "a retry by hand takes a running job",
         JOBS_COMMAND,
         "if job.status is not Status.EXHAUSTED and not job.is_resumable(now, policy):",
@@ -325,15 +349,15 @@ MUTANTS: Final = (
     Mutant(
         "a request joins a job that has ended",
         MONGO,
-        '{"_id": ObjectId(standing.id), "live": True}',
-        '{"_id": ObjectId(standing.id)}',
+        'as_read = {"live": True, "placedAt": standing.placed_at}',
+        'as_read = {"placedAt": standing.placed_at}',
         DATABASE,
     ),
     Mutant(
         "the database keeps a message twice",
         MONGO_LETTERS,
-        "name=BY_MESSAGE, unique=True",
-        "name=BY_MESSAGE, unique=False",
+        "        name=BY_MESSAGE,\n        unique=True,",
+        "        name=BY_MESSAGE,\n        unique=False,",
         DATABASE,
     ),
     Mutant(
