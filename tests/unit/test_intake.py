@@ -446,7 +446,11 @@ async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_run
     assert world.alerts.told == []
 
 
-@pytest.mark.parametrize("data", [b"\xff", to_message(placed()).data, unknown_type().data])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff", to_message(placed()).data, unknown_type().data],
+    ids=["poison", "an event", "an event of a newer type"],
+)
 async def test_what_is_addressed_to_another_service_is_acked_and_nothing_else(
     world: World, data: bytes
 ) -> None:
