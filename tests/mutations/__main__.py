@@ -18,7 +18,7 @@ from tests.mutations.mutants import MUTANTS, Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
-WITHIN: Final = 300.0
+WITHIN: Final = 120.0
 """Seconds for one suite; a mutation that makes it hang is noticed by that."""
 SUITES: Final = {
     "unit": ["tests/unit/test_*.py", "tests/architecture/test_state_machine_doc.py"],

@@ -9,8 +9,8 @@ from botdel.dead_letter_actions import Choice, Replay, Tally, act_on
 from botdel.jobs import send_on
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
-from deletion.errors import BusUnavailable, StoreUnavailable
-from deletion.events import to_message
+from deletion.errors import BusUnavailable, EventError, StoreUnavailable
+from deletion.events import decode, to_message
 from deletion.job import Job, Status
 from tests.fakes import Crash
 from tests.simulation.fleet import Fleet
@@ -52,6 +52,12 @@ class People:
         """What an operator does about dead letters once the cause is gone."""
         letters, topic = self._world.letters, self._world.broker.topic
         await act_on(NEW, letters, Replay(letters, topic, _find_way, force=True), Tally())
+
+    @property
+    def has_dead_events(self) -> bool:
+        """Whether a new dead letter carries an event."""
+        letters = self._world.letters.letters.values()
+        return any(each.status is DeadLetterStatus.NEW and _is_event(each.data) for each in letters)
 
     async def retry_exhausted(self) -> None:
         """And about jobs."""
@@ -137,3 +143,11 @@ class People:
 
 async def _find_way(_service: str) -> None:
     """Every subscription is there."""
+
+
+def _is_event(data: bytes) -> bool:
+    try:
+        decode(data)
+    except EventError:
+        return False
+    return True

@@ -24,6 +24,8 @@ SETTLED_WITHIN = 2 * 3600.0
 """Seconds after which whatever is not settled never will be."""
 MOST_AWAITS = 10_000
 """A run that makes more of them goes round in circles; one that ends makes some hundreds."""
+REPLAYS = 6
+"""Of a stubborn operator: a job that kills its process may take messages along each time."""
 NEVER_AWAITED = "coroutine .* was never awaited"
 """The warning that a killed process leaves: work it had planned, and never began."""
 
@@ -78,8 +80,10 @@ async def _simulated(world: World, decide: Decide) -> tuple[Counter[str], float]
     await asyncio.sleep(fleet.quiet_at - _now() + LOOK_EVERY)  # whoever was stopped goes on
     await _settled(world, people)
     jobs = Counter(str(job.status) for job in world.jobs.jobs.values())
-    await people.replay_all()
-    await _settled(world, people)
+    for number in range(REPLAYS):
+        if not number or people.has_dead_events:
+            await people.replay_all()
+            await _settled(world, people)
     await people.retry_exhausted()
     await _settled(world, people)
     world.broken += [f"job {job.id} is exhausted without a fault" for job in people.exhausted()]
