@@ -19,13 +19,13 @@ from botdel.dead_letter_actions import (
 from botdel.dead_letter_text import as_dict, described, in_full, row, table
 from botdel.options import console, object_id, one_of
 from botdel.run import FAILED
-from deletion.adapters import mongo
+from botdel.store import opened
 from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_topology import Topology
 from deletion.adapters.settings import load
-from deletion.adapters.store_settings import JobsSettings, OperatorSettings, StoreSettings
+from deletion.adapters.store_settings import JobsSettings, OperatorSettings
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
 from deletion.ports import DeadLetterStore
@@ -35,7 +35,7 @@ from deletion.replay import refusal
 async def show_list(choice: Choice, *, as_json: bool) -> None:
     """Print the newest letters that fit."""
     shown, records = table(), []
-    async with _store(load(JobsSettings)) as store:
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         async for page in choice.pages(store):
             for letter in page:
                 if as_json:
@@ -50,7 +50,7 @@ async def show_list(choice: Choice, *, as_json: bool) -> None:
 
 async def show_one(letter_id: str, *, as_json: bool) -> None:
     """Print one letter. Raises `ConfigurationError` when there is none of that id."""
-    async with _store(load(JobsSettings)) as store:
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         letter = await store.get(object_id(letter_id))
     if letter is None:
         raise ConfigurationError(
@@ -65,7 +65,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
 async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
     """Publish the chosen ones again, each for its own service. Returns 0, or 1 if one is not."""
     settings = load(OperatorSettings)
-    async with _store(settings) as store:
+    async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
             action: Action = DryRun(lambda letter: refusal(letter, force=force))
             return await _carry_out(action, choice, store, "to be replayed", as_json=as_json)
@@ -75,7 +75,7 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
     """Mark the chosen ones. Returns 0, or 1 if one of them is not."""
-    async with _store(load(JobsSettings)) as store:
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         if dry_run:
             action: Action = DryRun(why_not_discarded)
             return await _carry_out(action, choice, store, "to be discarded", as_json=as_json)
@@ -138,15 +138,6 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
 
 def _sum(tally: Tally, done: str) -> str:
     return f"{len(tally.done):,} {done}, {len(tally.refused):,} refused"
-
-
-@asynccontextmanager
-async def _store(settings: StoreSettings) -> AsyncIterator[MongoDeadLetterStore]:
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
-    try:
-        yield MongoDeadLetterStore(clients.get(), settings.mongodb_database)
-    finally:
-        clients.close()
 
 
 @asynccontextmanager

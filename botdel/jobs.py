@@ -1,14 +1,13 @@
 """`botdel jobs list|show|retry`: for the operator who looks at deletions that do not end."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.table import Column, Table
 
 from botdel.options import console, object_id, one_of
-from deletion.adapters import mongo
+from botdel.store import opened
 from deletion.adapters.clock import SystemClock
 from deletion.adapters.mongo_job_document import to_document
 from deletion.adapters.mongo_jobs import MongoJobStore
@@ -37,7 +36,7 @@ async def show_list(
     wanted = one_of(Status, "--status", status)
     bot_id = object_id(bot) if bot else None
     settings = load(JobsSettings)
-    async with _store(settings) as store:
+    async with opened(MongoJobStore, settings) as store:
         found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit)
         if as_json:
             print(json.dumps([as_dict(job) for job in found]))
@@ -48,7 +47,7 @@ async def show_list(
 async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` when there is none of that id."""
     settings = load(JobsSettings)
-    async with _store(settings) as store:
+    async with opened(MongoJobStore, settings) as store:
         job = await _get(store, job_id)
         if as_json:
             print(json.dumps(as_dict(job)))
@@ -59,7 +58,7 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
 async def retry(job_id: str, *, as_json: bool) -> None:
     """Ask for the resumption of one job. Raises `TransitionError` when it runs or has ended."""
     settings = load(OperatorSettings)
-    async with _store(settings) as store:
+    async with opened(MongoJobStore, settings) as store:
         pubsub, clock = PubSub(settings.emulator), SystemClock()
         try:
             publisher = GroupingPublisher(pubsub.publisher(), settings.names.topic)
@@ -95,15 +94,6 @@ def as_dict(job: Job) -> dict[str, object]:
     """The job for machines: the stored document, ids as hex, times as RFC 3339."""
     shown: dict[str, object] = json.loads(json.dumps(to_document(job), default=_plain))
     return shown
-
-
-@asynccontextmanager
-async def _store(settings: JobsSettings | OperatorSettings) -> AsyncIterator[MongoJobStore]:
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
-    try:
-        yield MongoJobStore(clients.get(), settings.mongodb_database)
-    finally:
-        clients.close()
 
 
 async def _get(store: JobStore, job_id: str) -> Job:

@@ -83,9 +83,14 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Record what arrived together in one bulk insert, and settle each by its own outcome."""
-        ours = [delivery for delivery in deliveries if self._is_ours(delivery)]
-        others = [Taken(each, Outcome.KNOWN) for each in deliveries if not self._is_ours(each)]
-        taken = others + list(chain.from_iterable(await asyncio.gather(*self._works(ours))))
+        ours: list[Delivery] = []
+        taken: list[Taken] = []
+        for delivery in deliveries:
+            if self._is_ours(delivery):
+                ours.append(delivery)
+            else:
+                taken.append(Taken(delivery, Outcome.KNOWN))
+        taken += chain.from_iterable(await asyncio.gather(*self._works(ours)))
         await self._settle(taken)
         return taken
 

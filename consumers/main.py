@@ -28,7 +28,7 @@ from deletion.adapters.pubsub import PubSub
 from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_subscription import PullSubscription
 from deletion.adapters.pubsub_topology import Topology
-from deletion.adapters.webhook import webhook_alerts
+from deletion.adapters.webhook import GRACE_SHARE, webhook_alerts
 from deletion.alerts import Alerts
 from deletion.bus import Publisher, Subscription
 from deletion.errors import StoreUnavailable
@@ -39,9 +39,6 @@ from deletion.retry import Retry
 from deletion.runner import Runner
 
 log = structlog.get_logger(__name__)
-
-ALERTS_SHARE = 1 / 8
-"""Of the grace period, for alerts that wait when everything else has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
             clock=clock,
         )
     finally:
-        await alerts.close(settings.shutdown_grace_seconds * ALERTS_SHARE)
+        await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
         await pubsub.close()
         clients.close()
 

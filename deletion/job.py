@@ -34,7 +34,7 @@ class StepStatus(StrEnum):
 class StepProgress:
     """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own.
 
-    `batches` counts those that are gone, and `slowest` is the longest of them took, in seconds.
+    `batches` counts those that are gone, and `slowest` is how long the slowest took, in seconds.
     """
 
     name: str

@@ -13,7 +13,7 @@ from deletion.adapters.pubsub_publisher import GroupingPublisher
 from deletion.adapters.pubsub_subscription import PullSubscription
 from deletion.adapters.pubsub_topology import Topology
 from deletion.adapters.readiness import Readiness
-from deletion.adapters.webhook import webhook_alerts
+from deletion.adapters.webhook import GRACE_SHARE, webhook_alerts
 from deletion.alerts import Alerts
 from deletion.bus import Publisher, Subscription
 from deletion.ports import Clock
@@ -46,7 +46,7 @@ async def run(settings: RecoverySettings) -> None:
         with stop_on_signals() as stopping:
             await _serve(settings, clients.get(), pubsub, alerts, stopping)
     finally:
-        await alerts.close(settings.shutdown_grace_seconds / 8)
+        await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
         await pubsub.close()
         clients.close()
 

@@ -23,6 +23,8 @@ TRIES: Final = 6
 BASE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
 """Of one try. All of them, with the waits between, take about a minute at the most."""
+GRACE_SHARE: Final = 1 / 8
+"""Of a grace period, for alerts that wait when everything else of the process has ended."""
 _MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
 

@@ -118,8 +118,8 @@ MUTANTS: Final = (
     Mutant(
         "an ack comes before its record",
         INTAKE,
-        "        taken = others + list(",
-        "        await self._subscription.ack(ours)\n        taken = others + list(",
+        "        taken += chain.from_iterable(",
+        "        await self._subscription.ack(ours)\n        taken += chain.from_iterable(",
     ),
     Mutant(
         "what was recorded before is run again",
