@@ -19,6 +19,7 @@ from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.ports import DeadLetterStore
 from local.database import EmbeddedMongo
 from local.processes import free_port
+from tests.conformance.replicas import replicas
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 LATER = NOW + timedelta(seconds=1)
@@ -40,17 +41,8 @@ async def open_store(
 
         yield same
         return
-    clients: list[Client] = []
-
-    async def connected() -> DeadLetterStore:
-        clients.append(connect(mongo.uri))
-        store = MongoDeadLetterStore(clients[-1], database_name)
-        await store.ensure_indexes()
-        return store
-
-    yield connected
-    for client in clients:
-        client.close()
+    with replicas(MongoDeadLetterStore, mongo.uri, database_name) as connected:
+        yield connected
 
 
 @pytest.fixture

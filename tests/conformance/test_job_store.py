@@ -12,7 +12,6 @@ import pytest
 from bson import ObjectId
 
 from deletion.adapters.memory import MemoryJobStore
-from deletion.adapters.mongo import Client, connect
 from deletion.adapters.mongo_jobs import MongoJobStore
 from deletion.errors import LeaseLost
 from deletion.job import (
@@ -28,6 +27,7 @@ from deletion.job import (
 )
 from deletion.ports import JobStore
 from local.database import EmbeddedMongo
+from tests.conformance.replicas import replicas
 
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
@@ -50,17 +50,8 @@ async def open_store(
 
         yield same
         return
-    clients: list[Client] = []
-
-    async def connected() -> JobStore:
-        clients.append(connect(mongo.uri))
-        store = MongoJobStore(clients[-1], database_name)
-        await store.ensure_indexes()
-        return store
-
-    yield connected
-    for client in clients:
-        client.close()
+    with replicas(MongoJobStore, mongo.uri, database_name) as connected:
+        yield connected
 
 
 @pytest.fixture
