@@ -53,8 +53,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 @app.command()
 def gateway(host: Host = None, port: Port = None) -> None:
     """Answer HTTP DELETE by publishing events. Owns no data."""
-    from deletion.adapters.logs import configure
-    from deletion.adapters.settings import load
+    from deletion.process.logs import configure
+    from deletion.process.settings import load
     from gateway.main import run as work
     from gateway.settings import GatewaySettings
 
@@ -68,9 +68,9 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
     """Record the events of one service as jobs, and run them."""
     from consumers.main import run as work
     from consumers.settings import ConsumerSettings
-    from deletion.adapters.logs import configure
     from deletion.adapters.plan_file import read_plan
-    from deletion.adapters.settings import load
+    from deletion.process.logs import configure
+    from deletion.process.settings import load
 
     settings = load(ConsumerSettings, consumer_host=host, consumer_port=port)
     plan_file = read_plan(plan)
@@ -81,8 +81,8 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
 @app.command()
 def recovery(host: Host = None, port: Port = None) -> None:
     """Serve the private endpoint that starts sweeps."""
-    from deletion.adapters.logs import configure
-    from deletion.adapters.settings import load
+    from deletion.process.logs import configure
+    from deletion.process.settings import load
     from recovery.main import run as work
     from recovery.settings import RecoverySettings
 
@@ -98,7 +98,7 @@ def recover(
     timeout: Annotated[float, typer.Option(help="Seconds to wait at the most.", min=1)] = 600,
 ) -> None:
     """Start a sweep: what a scheduler calls every day. Exits other than 0 to make it alert."""
-    from deletion.adapters.settings import load
+    from deletion.process.settings import load
     from recovery.client import recover as call
     from recovery.settings import RecoverSettings
 
@@ -111,8 +111,8 @@ def topology_apply(plan: PlanFiles = None) -> None:
     """Create what is missing and say what differs; nothing that exists is changed."""
     from botdel.topology import apply
     from deletion.adapters.plan_file import read_plan
-    from deletion.adapters.settings import load
-    from deletion.adapters.store_settings import OperatorSettings
+    from deletion.process.settings import load
+    from deletion.process.store_settings import OperatorSettings
 
     settings = load(OperatorSettings)
     sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
@@ -178,7 +178,7 @@ def dead_letters_list(
     as_json: AsJson = False,
 ) -> None:
     """The newest dead letters first."""
-    from botdel.dead_letters import listed, show_list
+    from botdel.dead_letters.command import listed, show_list
 
     run(show_list(listed(service, reason, status, limit), as_json=as_json))
 
@@ -186,7 +186,7 @@ def dead_letters_list(
 @dead_letters.command("show")
 def dead_letters_show(letter_id: LetterId, as_json: AsJson = False) -> None:
     """One dead letter: its bytes, what they say, and where the fault is."""
-    from botdel.dead_letters import show_one
+    from botdel.dead_letters.command import show_one
 
     run(show_one(letter_id, as_json=as_json))
 
@@ -205,7 +205,7 @@ def dead_letters_replay(
     as_json: AsJson = False,
 ) -> None:
     """Publish dead letters again, each to the one service it came from."""
-    from botdel.dead_letters import chosen, replay
+    from botdel.dead_letters.command import chosen, replay
 
     choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
     sys.exit(run(replay(choice, force=force, dry_run=dry_run, as_json=as_json)))
@@ -222,7 +222,7 @@ def dead_letters_discard(
     as_json: AsJson = False,
 ) -> None:
     """Mark new dead letters as dealt with; their records stay."""
-    from botdel.dead_letters import chosen, discard
+    from botdel.dead_letters.command import chosen, discard
 
     choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
     sys.exit(run(discard(choice, dry_run=dry_run, as_json=as_json)))
@@ -231,7 +231,7 @@ def dead_letters_discard(
 @local.command("up")
 def local_up() -> None:
     """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C takes all down."""
-    from local.up import up
+    from botdel.local.up import up
 
     sys.exit(run(up()))
 
@@ -239,7 +239,7 @@ def local_up() -> None:
 @app.command()
 def demo() -> None:
     """Delete some dozens of bots, break things meanwhile, and prove that it worked."""
-    from local.demo import demo as show
+    from botdel.local.demo import demo as show
 
     sys.exit(run(show()))
 

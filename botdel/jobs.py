@@ -8,17 +8,17 @@ from rich.table import Column, Table
 
 from botdel.options import console, object_id, one_of
 from botdel.store import opened
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.mongo_job_document import to_document
-from deletion.adapters.mongo_jobs import MongoJobStore
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.settings import load
-from deletion.adapters.store_settings import JobsSettings, OperatorSettings
+from deletion.adapters.mongo.job_document import to_document
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.bus import Publisher
+from deletion.clock import Clock, SystemClock
 from deletion.errors import ConfigurationError, TransitionError
 from deletion.job import Job, LeasePolicy, Status
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
+from deletion.process.settings import load
+from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.resume import resume_message
 
 COLOURS = {

@@ -4,18 +4,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from deletion.adapters import mongo
-from deletion.adapters.store_settings import StoreSettings
+from deletion.adapters.mongo.connection import Client, Clients
+from deletion.process.store_settings import StoreSettings
 
 S = TypeVar("S")
 
 
 @asynccontextmanager
-async def opened(
-    store: Callable[[mongo.Client, str], S], settings: StoreSettings
-) -> AsyncIterator[S]:
+async def opened(store: Callable[[Client, str], S], settings: StoreSettings) -> AsyncIterator[S]:
     """The store over the client and the database of the settings; its connections end with it."""
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    clients = Clients(settings.mongodb_uri.get_secret_value())
     try:
         yield store(clients.get(), settings.mongodb_database)
     finally:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from botdel.run import FAILED
-from deletion.adapters import mongo
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_topology import Topology
-from deletion.adapters.store_settings import OperatorSettings
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.topology import Topology
 from deletion.plan import Provisioned
+from deletion.process.store_settings import OperatorSettings
 from recovery.mongo_sweeps import MongoSweepStore
 
 
@@ -21,7 +21,7 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
     out = Console()
     pubsub, clients = (
         PubSub(settings.emulator),
-        mongo.Clients(settings.mongodb_uri.get_secret_value()),
+        Clients(settings.mongodb_uri.get_secret_value()),
     )
     try:
         topology = Topology(

@@ -9,9 +9,10 @@ from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
 from consumers.slots import Slots
 from deletion.bus import Delivery, Publisher, Subscription
+from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
 from deletion.job import Job, Status
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
 from deletion.resume import resume_message
 from deletion.retry import doubled, rest
 from deletion.runner import Runner

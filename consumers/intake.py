@@ -15,6 +15,7 @@ from itertools import chain
 import structlog
 
 from deletion.bus import Delivery, Subscription
+from deletion.clock import Clock
 from deletion.errors import (
     EventError,
     LeaseLost,
@@ -24,7 +25,7 @@ from deletion.errors import (
 from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested, decode
 from deletion.job import Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
-from deletion.ports import Clock, EventArchive, JobStore, Recorded
+from deletion.ports import EventArchive, JobStore, Recorded
 from deletion.quarantine import GivenUp, Quarantine, refused
 from deletion.retry import Retry
 

@@ -16,24 +16,26 @@ from consumers.intake import Intake
 from consumers.metrics import Metrics
 from consumers.settings import ConsumerSettings
 from consumers.slots import Slots
-from deletion.adapters import mongo
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.http import install_problems, probes
-from deletion.adapters.mongo_archive import MongoEventArchive
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo.archive import MongoEventArchive
+from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
-from deletion.adapters.process import serving, stop_on_signals
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_subscription import PullSubscription
-from deletion.adapters.pubsub_topology import Topology
-from deletion.adapters.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Publisher, Subscription
+from deletion.clock import Clock, SystemClock
 from deletion.errors import StoreUnavailable
 from deletion.plan import Plan, Provisioned
-from deletion.ports import Clock, DeadLetterStore, EventArchive, JobStore
+from deletion.ports import DeadLetterStore, EventArchive, JobStore
+from deletion.process.probes import probes
+from deletion.process.problems import install_problems
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
@@ -69,9 +71,9 @@ async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
 async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
     """The real parts, with what they need in place; closed at the end."""
     clock = SystemClock()
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    clients = Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
-    alerts = webhook_alerts(settings, clock)
+    alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
         store = MongoJobStore(clients.get(), settings.mongodb_database)
         await Retry(clock).call(store.ensure_indexes)

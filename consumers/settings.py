@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.settings import PubSubSettings
-from deletion.adapters.store_settings import LeaseSettings, StoreSettings
+from deletion.process.alert_settings import AlertSettings
+from deletion.process.settings import PubSubSettings
+from deletion.process.store_settings import LeaseSettings, StoreSettings
 
 
 class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 
 
@@ -290,8 +291,3 @@ def merged(
     by_name = {progress.name: progress for progress in steps}
     by_name.update({progress.name: progress for progress in newer})
     return tuple(by_name.values())
-
-
-def milliseconds(time: datetime) -> datetime:
-    """`time` cut to what the database can store, so that a job reads back as it was written."""
-    return time.replace(microsecond=time.microsecond // 1000 * 1000)

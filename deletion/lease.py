@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from deletion.clock import Clock
 from deletion.errors import LeaseLost
 from deletion.job import Change, Failure, Job, LeasePolicy, StepProgress, merged
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
 from deletion.retry import Retry
 
 

@@ -1,4 +1,4 @@
-"""The ports of time and storage (those of messages are in `deletion.bus`).
+"""The ports of storage (those of messages are in `deletion.bus`, that of time in `deletion.clock`).
 
 Each docstring is the specification. `tests/conformance` runs one suite over every
 implementation, the in-memory ones included.
@@ -12,16 +12,6 @@ from typing import Protocol
 from deletion.bus import Delivery
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.job import Change, Job, Status
-
-
-class Clock(Protocol):
-    """The one source of time of a process, so that tests can move it."""
-
-    def now(self) -> datetime:
-        """UTC with a time zone, truncated to milliseconds (what the database can store)."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return no earlier than `seconds` from now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Delivery
+from deletion.clock import Clock, milliseconds
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.errors import EventError, InvalidEvent, OversizedEvent
-from deletion.job import milliseconds
-from deletion.ports import Clock, DeadLetterStore
+from deletion.ports import DeadLetterStore
 
 DETAIL_CHARACTERS = 1000
 

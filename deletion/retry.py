@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
+from deletion.clock import Clock
 from deletion.errors import TransientError
-from deletion.ports import Clock
 
 T = TypeVar("T")
 _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a float

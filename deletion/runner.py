@@ -13,11 +13,12 @@ from functools import partial
 
 import structlog
 
+from deletion.clock import Clock
 from deletion.errors import Interrupted, LeaseLost, LeftOvers
 from deletion.job import Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan, Step
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
 from deletion.retry import Retry
 
 PASSES = 3

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from deletion.adapters.http import documented
 from deletion.ids import OBJECT_ID_PATTERN
+from deletion.process.problems import documented
 from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"

@@ -15,10 +15,12 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from starlette.routing import request_response
 
-from deletion.adapters.http import BearerTokens, Check, Problem, install_problems, probes
 from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
+from deletion.process.probes import Check, probes
+from deletion.process.problems import Problem, install_problems
+from deletion.process.tokens import BearerTokens
 from gateway.answers import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
 from gateway.body import discard_body
 from gateway.deletions import Deletions, Now, Placed

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import Request
 
-from deletion.adapters.http import Problem
+from deletion.process.problems import Problem
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 5.0

@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Gauge
 
 from deletion.bus import Publisher
+from deletion.clock import milliseconds, rfc3339
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from gateway.trace import RandomBytes, continued
 
@@ -51,21 +52,17 @@ class Deletions:
         """
         bot_id = bot_id.lower()
         now = self._now()
-        placed_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        placed_at = milliseconds(now)
         event_id = self._event_id(bot_id, key)
         subject = BotDeletionSubject(event_id, placed_at, bot_id, RequestPlaced(placed_at))
         trace = continued(traceparent, self._random_bytes)
         with self._pending.track_inprogress():
             await self._publisher.publish(to_message(subject, trace))
         log.info("accepted", event_id=event_id, bot_id=bot_id, traceparent=trace)
-        return Placed(event_id, bot_id, _rfc3339(subject.timestamp))
+        return Placed(event_id, bot_id, rfc3339(subject.timestamp))
 
     def _event_id(self, bot_id: str, key: str | None) -> str:
         # A bot's id has a fixed length: no two pairs of id and key read the same.
         if key is not None:
             return str(uuid5(NAMESPACE, bot_id + key))
         return str(UUID(bytes=self._random_bytes(16), version=4))
-
-
-def _rfc3339(utc: datetime) -> str:
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03}Z"

@@ -4,12 +4,13 @@ import asyncio
 
 from prometheus_client import CollectorRegistry
 
-from deletion.adapters.http import BearerTokens
-from deletion.adapters.process import serving, stop_on_signals
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_topology import Topology
-from deletion.adapters.readiness import Readiness
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.topology import Topology
+from deletion.process.readiness import Readiness
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
+from deletion.process.tokens import BearerTokens
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 

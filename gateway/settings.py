@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from deletion.adapters.settings import PubSubSettings, Token
+from deletion.process.settings import PubSubSettings, Token
 
 
 class GatewaySettings(PubSubSettings):

@@ -10,16 +10,11 @@ from fastapi import APIRouter, FastAPI, Path, Response, Security
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
-from deletion.adapters.http import (
-    BearerTokens,
-    Check,
-    Problem,
-    documented,
-    install_problems,
-    probes,
-)
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
+from deletion.process.probes import Check, probes
+from deletion.process.problems import Problem, documented, install_problems
+from deletion.process.tokens import BearerTokens
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeps import Sweeps
 

@@ -14,9 +14,8 @@ from typing import Final, Literal
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from deletion.adapters.clock import SystemClock
+from deletion.clock import Clock, SystemClock
 from deletion.ids import OBJECT_ID_PATTERN
-from deletion.ports import Clock
 
 CALL_SECONDS: Final = 10.0
 """One request gets this long, and never longer than the whole call has left."""

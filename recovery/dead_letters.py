@@ -11,9 +11,9 @@ from dataclasses import replace
 import structlog
 
 from deletion.bus import Delivery, Subscription
+from deletion.clock import Clock
 from deletion.dead_letter import Reason
 from deletion.errors import BotDeletionError
-from deletion.ports import Clock
 from deletion.quarantine import GivenUp, Quarantine
 from deletion.retry import doubled, rest
 

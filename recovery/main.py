@@ -2,21 +2,21 @@
 
 import asyncio
 
-from deletion.adapters import mongo
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.http import BearerTokens
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_jobs import MongoJobStore
-from deletion.adapters.process import serving, stop_on_signals
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_subscription import PullSubscription
-from deletion.adapters.pubsub_topology import Topology
-from deletion.adapters.readiness import Readiness
-from deletion.adapters.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo.connection import Client, Clients
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Publisher, Subscription
-from deletion.ports import Clock
+from deletion.clock import Clock, SystemClock
+from deletion.process.readiness import Readiness
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
+from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from recovery.app import create_app
@@ -39,9 +39,9 @@ async def run(settings: RecoverySettings) -> None:
     until it does. Raises `ConfigurationError`, `OSError` for a port that is taken, and
     `TopologyMissing` (never against an emulator).
     """
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    clients = Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
-    alerts = webhook_alerts(settings, SystemClock())
+    alerts = webhook_alerts(settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds)
     try:
         with stop_on_signals() as stopping:
             await _serve(settings, clients.get(), pubsub, alerts, stopping)
@@ -53,7 +53,7 @@ async def run(settings: RecoverySettings) -> None:
 
 async def _serve(
     settings: RecoverySettings,
-    client: mongo.Client,
+    client: Client,
     pubsub: PubSub,
     alerts: Alerts,
     stopping: asyncio.Event,
@@ -92,7 +92,7 @@ async def _serve(
 
 def _dead_letters(
     settings: RecoverySettings,
-    client: mongo.Client,
+    client: Client,
     subscription: Subscription,
     alerts: Alerts,
     clock: Clock,
@@ -110,7 +110,7 @@ def _dead_letters(
 def _sweeps(
     settings: RecoverySettings,
     jobs: MongoJobStore,
-    client: mongo.Client,
+    client: Client,
     publisher: Publisher,
     alerts: Alerts,
     clock: Clock,

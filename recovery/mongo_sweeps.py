@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from deletion.adapters.mongo import Client, Document, build_indexes, translated
+from deletion.adapters.mongo.connection import Client, Document, build_indexes, translated
 from deletion.errors import LeaseLost, StoreUnavailable
 from recovery.sweep import Sweep, SweepStatus
 

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.settings import PubSubSettings, Settings, Token
-from deletion.adapters.store_settings import LeaseSettings, StoreSettings
+from deletion.process.alert_settings import AlertSettings
+from deletion.process.settings import PubSubSettings, Settings, Token
+from deletion.process.store_settings import LeaseSettings, StoreSettings
 
 
 class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):

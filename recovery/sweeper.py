@@ -14,6 +14,7 @@ import structlog
 
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Publisher
+from deletion.clock import Clock
 from deletion.errors import (
     BotDeletionError,
     EventError,
@@ -23,7 +24,7 @@ from deletion.errors import (
     TransitionError,
 )
 from deletion.job import Job, LeasePolicy, Status
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
 from deletion.resume import resume_message
 from deletion.retry import Retry
 from recovery.ports import SweepStore

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from deletion.clock import Clock
 from deletion.errors import Interrupted, StoreUnavailable
-from deletion.ports import Clock
 from deletion.retry import Retry
 from recovery.ports import SweepStore
 from recovery.sweep import Sweep, SweepStatus

@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
-from deletion.adapters.mongo import Client, connect
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from tests.pipeline import Pipeline, create_topology
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from deletion.adapters.mongo.connection import Client, connect
+from tests.support.pipeline import Pipeline, create_topology
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
+from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, StoreUnavailable
-from deletion.ports import Clock, DeadLetterStore
+from deletion.ports import DeadLetterStore
 
 CHECK = "canary"
 DATA = b"a canary of `botdel doctor`: it is no event, and nothing is to be done about it"

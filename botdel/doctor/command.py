@@ -26,10 +26,10 @@ from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.run import FAILED
-from deletion.adapters.clock import SystemClock
 from deletion.adapters.plan_file import PlanFile
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_subscription import PullSubscription
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from botdel.doctor.findings import Finding, failed, ok, warning
 from consumers.settings import ConsumerSettings
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.settings import Settings, load
 from deletion.errors import ConfigurationError
+from deletion.process.alert_settings import AlertSettings
+from deletion.process.settings import Settings, load
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
 from botdel.doctor.findings import Finding, ok, together, told, warning
-from deletion.adapters.pubsub import BOUNDED_RETRY, CALL_SECONDS, translated
-from deletion.adapters.pubsub_topology import Names
+from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
+from deletion.adapters.pubsub.names import Names
 from deletion.errors import TopologyMissing
 
 Bindings = Mapping[str, Collection[str]]

@@ -6,12 +6,13 @@ from typing import Any
 from pymongo import IndexModel
 
 from botdel.doctor.findings import Finding, failed, ok, together, told
-from deletion.adapters import mongo, mongo_dead_letters, mongo_jobs
+from deletion.adapters.mongo import dead_letters, jobs
+from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.plan import Plan, Provisioned, Step
 from recovery import mongo_sweeps
 
 COLLECTIONS: Mapping[str, Sequence[IndexModel]] = {
-    module.COLLECTION: module.INDEXES for module in (mongo_jobs, mongo_dead_letters, mongo_sweeps)
+    module.COLLECTION: module.INDEXES for module in (jobs, dead_letters, mongo_sweeps)
 }
 IMMATERIAL = ("v", "ns", "name", "background")
 """What a server says of an index and this pipeline does not ask for."""
@@ -20,7 +21,7 @@ Described = Mapping[str, Mapping[str, Any]]
 """Indexes by name, as the driver tells them."""
 
 
-async def index_findings(database: mongo.Database, plans: Iterable[Plan]) -> list[Finding]:
+async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
     """Of each collection of the pipeline, and of each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
@@ -32,8 +33,8 @@ async def index_findings(database: mongo.Database, plans: Iterable[Plan]) -> lis
     )
 
 
-async def _indexes(collection: mongo.Collection, indexes: Sequence[IndexModel]) -> list[Finding]:
-    with mongo.translated():
+async def _indexes(collection: Collection, indexes: Sequence[IndexModel]) -> list[Finding]:
+    with translated():
         found = await collection.index_information()
     return [index_finding(collection.name, indexes, found)]
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
-from deletion.adapters import mongo
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_jobs import MongoJobStore
+from deletion.adapters.mongo.connection import Clients, Database
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_topology import Names, Topology
-from deletion.adapters.settings import PubSubSettings, load
-from deletion.adapters.store_settings import JobsSettings
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import Topology
 from deletion.job import LeasePolicy
 from deletion.plan import Plan
+from deletion.process.settings import PubSubSettings, load
+from deletion.process.store_settings import JobsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Bus:
 class Store:
     """The database of jobs, sweeps and dead letters, and the plans with databases of their own."""
 
-    database: mongo.Database
+    database: Database
     jobs: MongoJobStore
     letters: MongoDeadLetterStore
     lease: LeasePolicy
@@ -64,7 +65,7 @@ async def connected_bus() -> AsyncIterator[Bus]:
 async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
     """Raises `ConfigurationError` for settings, and what the driver raises for a URI."""
     settings = load(JobsSettings)
-    clients = mongo.Clients(settings.mongodb_uri.get_secret_value())
+    clients = Clients(settings.mongodb_uri.get_secret_value())
     try:
         client, name = clients.get(), settings.mongodb_database
         yield Store(

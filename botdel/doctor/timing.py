@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from botdel.doctor.findings import Finding, failed, ok, together, told, warning
-from deletion.adapters.mongo import OPERATION_SECONDS, Database, ping, translated
+from deletion.adapters.mongo.connection import OPERATION_SECONDS, Database, ping, translated
+from deletion.clock import Clock
 from deletion.job import Job, LeasePolicy, StepProgress
-from deletion.ports import Clock, JobStore
+from deletion.ports import JobStore
 
 NEWEST = 100
 """Jobs of a service whose batches are looked at."""

@@ -7,7 +7,8 @@ from datetime import timedelta
 from google.pubsub_v1.types import Subscription
 
 from botdel.doctor.findings import Finding, failed, ok, together, told
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS, Difference, Names, Topology
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS, Difference, Topology
 
 FLAGS = {
     "ack_deadline_seconds": "ack-deadline",

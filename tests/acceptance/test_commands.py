@@ -6,7 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from tests.pipeline import (
+from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,

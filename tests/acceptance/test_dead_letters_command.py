@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from botdel.dead_letter_actions import PAGE
-from deletion.adapters.mongo import Client
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
+from botdel.dead_letters.actions import PAGE
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
-from deletion.job import milliseconds
 from tests.acceptance.test_commands import botdel, output_of
 from tests.integration.test_dead_letters import letters, publish_raw
-from tests.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
+from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
 
 OTHER_SERVICE = "analytics"
 POISON = b"\x0a\x24not the whole of an id"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from bson import ObjectId
 
-from tests.pipeline import SERVICE, TOKEN, Pipeline, listening, until
+from tests.support.pipeline import SERVICE, TOKEN, Pipeline, listening, until
 
 SECOND = "analytics"
 

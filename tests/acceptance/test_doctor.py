@@ -12,16 +12,16 @@ import pytest
 from google.pubsub_v1.types import Subscription
 
 from botdel.doctor.canary import DATA
-from deletion.adapters.mongo_job_document import to_document
-from deletion.adapters.mongo_jobs import BY_EVENT, BY_STATUS
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import free_port
+from deletion.adapters.mongo.job_document import to_document
+from deletion.adapters.mongo.jobs import BY_EVENT, BY_STATUS
 from deletion.job import Status, StepProgress
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from local.processes import free_port
 from tests.acceptance.test_commands import botdel
 from tests.integration.recovering import job, pipeline_at, recovering
 from tests.integration.test_dead_letters import letters, webhook
-from tests.pipeline import (
+from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from local.processes import ChildProcess
-from tests.pipeline import WITHIN
-from tests.polling import eventually, runs
+from botdel.local.processes import ChildProcess
+from tests.support.pipeline import WITHIN
+from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 150.0
 """Seconds; alone on two cores it takes about 30."""

@@ -10,15 +10,13 @@ FORBIDDEN = {
     "pymongo",
     "consumers",
     "recovery",
-    "local",
+    "botdel.local",
     "deletion.job",
     "deletion.lease",
     "deletion.plan",
     "deletion.ports",
     "deletion.resume",
     "deletion.runner",
-    "deletion.adapters.clock",
-    "deletion.adapters.memory",
 }
 """Modules, with everything below them."""
 
@@ -26,7 +24,7 @@ PREFIXES = ("deletion.adapters.mongo", "deletion.adapters.object")
 
 RUN = """
 import asyncio, os, signal, sys
-from deletion.adapters.settings import load
+from deletion.process.settings import load
 import botdel.cli
 from gateway.main import run
 from gateway.settings import GatewaySettings
@@ -70,10 +68,12 @@ def is_forbidden(module: str) -> bool:
 
 def test_a_gateway_that_has_run_has_loaded_nothing_that_reaches_data() -> None:
     loaded = loaded_by(RUN)
-    assert {"gateway.app", "gateway.main", "deletion.adapters.pubsub_publisher"} <= loaded
+    assert {"gateway.app", "gateway.main", "deletion.adapters.pubsub.publisher"} <= loaded
     assert not sorted(filter(is_forbidden, loaded))
 
 
 def test_the_check_itself_sees_a_driver() -> None:
-    loaded = loaded_by("import sys, deletion.adapters.mongo; print(*sys.modules, sep='\\n')")
+    loaded = loaded_by(
+        "import sys, deletion.adapters.mongo.connection; print(*sys.modules, sep='\\n')"
+    )
     assert any(map(is_forbidden, loaded))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("botdel", "consumers", "deletion", "gateway", "local", "recovery")
-INNERMOST = ("bus", "errors", "ids", "job", "plan", "ports")
+PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
+INNERMOST = ("bus", "clock", "errors", "ids", "job", "plan", "ports")
 CORE = (*INNERMOST, "events", "lease", "resume", "retry", "runner")
 FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")
 
@@ -41,13 +41,17 @@ def test_every_import_contract_is_kept() -> None:
 
 
 VIOLATIONS = {
-    "the gateway reads jobs": ("gateway/app.py", "import deletion.adapters.mongo_jobs"),
+    "the gateway reads jobs": ("gateway/app.py", "import deletion.adapters.mongo.jobs"),
     "the gateway knows what a job is": ("gateway/deletions.py", "import deletion.job"),
     "the gateway has a database driver": ("gateway/app.py", "import pymongo"),
     "a job knows its database": ("deletion/job.py", "import pymongo"),
     "a port knows an adapter": ("deletion/ports.py", "import deletion.adapters.mongo"),
-    "the runner knows an adapter": ("deletion/runner.py", "import deletion.adapters.clock"),
-    "the core knows a process": ("deletion/adapters/process.py", "import consumers.main"),
+    "the runner knows an adapter": ("deletion/runner.py", "import deletion.adapters.plan_file"),
+    "an adapter knows a process's settings": (
+        "deletion/adapters/alerts/webhook.py",
+        "import deletion.process.alert_settings",
+    ),
+    "the core knows a process": ("deletion/process/serving.py", "import consumers.main"),
     "one process knows another": ("consumers/intake.py", "import recovery.sweeper"),
 }
 
@@ -83,6 +87,14 @@ def test_the_core_loads_no_framework(module: str) -> None:
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint(FRAMEWORKS)
     assert "deletion" in loaded
+
+
+def test_the_cron_client_loads_no_broker_and_no_database() -> None:
+    done = python("import recovery.client, recovery.settings\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint({"grpc", "motor", "pymongo"})
+    assert "recovery.client" in loaded
 
 
 def test_the_folder_of_the_contract_is_no_package() -> None:

@@ -25,18 +25,18 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
-from deletion.adapters.mongo import Client, Database
-from deletion.adapters.mongo_archive import MongoEventArchive
-from deletion.adapters.mongo_dead_letters import COLLECTION as DEAD_LETTERS
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_job_document import to_document
-from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
-from deletion.adapters.mongo_step import MongoStep
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.archive import MongoEventArchive
+from deletion.adapters.mongo.connection import Client, Database
+from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.job_document import to_document
+from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo.step import MongoStep
 from deletion.bus import Delivery, Message
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import Failure, LeasePolicy, Status
-from local.database import EmbeddedMongo
 from tests.conformance.test_dead_letter_store import a_letter, again, replay
 from tests.conformance.test_job_store import a_job
 

@@ -16,13 +16,12 @@ import botdel
 import consumers
 import deletion
 import gateway
-import local
 import recovery
 from botdel.cli import app
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
-from deletion.adapters.settings import Settings
-from deletion.adapters.store_settings import JobsSettings, OperatorSettings
+from deletion.process.settings import Settings
+from deletion.process.store_settings import JobsSettings, OperatorSettings
 from gateway.answers import ANSWERS
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -31,7 +30,7 @@ from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
 from tests.architecture.documents import DOCS, README, table
 
-PACKAGES = (botdel, consumers, deletion, gateway, local, recovery)
+PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 READERS: dict[type[Settings], set[str]] = {
     GatewaySettings: {"gateway"},
     ConsumerSettings: {"consumer"},

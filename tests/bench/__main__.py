@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
 from tests.bench import deletion, gateway, intake, sweep
 
 NAMES = ("gateway", "intake", "deletion", "sweep")

@@ -7,8 +7,9 @@ import uvloop
 from fastapi import FastAPI
 from google.pubsub_v1.types import PubsubMessage
 
-from deletion.adapters.process import serving, stop_on_signals
-from deletion.adapters.pubsub import PubSub
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
 
 
 async def main() -> None:

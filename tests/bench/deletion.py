@@ -17,7 +17,7 @@ import psutil
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
-from tests.pipeline import (
+from tests.support.pipeline import (
     Pipeline,
     create_topology,
     listening,

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from statistics import median
 from typing import Final
 
-from local.processes import free_port
+from botdel.local.processes import free_port
 
 REQUESTS: Final = {1: 400, 16: 1_500, 64: 2_000}
 """Of one round, by keep-alive connections: half a second each."""

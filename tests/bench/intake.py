@@ -25,23 +25,24 @@ from consumers.consumer import Consumer
 from consumers.intake import Intake
 from consumers.metrics import Metrics
 from consumers.slots import Slots
-from deletion.adapters import mongo
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.mongo_archive import MongoEventArchive
-from deletion.adapters.mongo_dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo_jobs import MongoJobStore
-from deletion.adapters.mongo_step import MongoStep
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_subscription import PullSubscription
-from deletion.adapters.pubsub_topology import Names, Topology
+from deletion.adapters.mongo.archive import MongoEventArchive
+from deletion.adapters.mongo.connection import Database, connect
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.step import MongoStep
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.pubsub.topology import Topology
 from deletion.bus import Delivery
+from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from deletion.job import Job, LeasePolicy
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
-from tests.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 3
@@ -56,7 +57,7 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
     names = Names(f"bench-{uuid.uuid4().hex[:8]}", "bot-deletion")
     commands = Commands()
     monitoring.register(commands)
-    pubsub, client = PubSub(emulator_host), mongo.connect(mongo_uri)
+    pubsub, client = PubSub(emulator_host), connect(mongo_uri)
     try:
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, names, emulated=True)
@@ -187,7 +188,7 @@ async def _ours(
     path: str,
     publisher: GroupingPublisher,
     store: MongoJobStore,
-    database: mongo.Database,
+    database: Database,
 ) -> float:
     clock, policy, stopping = SystemClock(), LeasePolicy(LONG, 5), asyncio.Event()
     plan = Plan(OURS, (MongoStep("nothing", database["nothing"], "botId"),))

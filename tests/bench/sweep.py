@@ -15,17 +15,17 @@ from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.mongo import Client, connect
-from deletion.adapters.mongo_job_document import to_document
-from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo.connection import Client, connect
+from deletion.adapters.mongo.job_document import to_document
+from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.bus import Message
-from deletion.job import Job, LeasePolicy, Status, milliseconds
+from deletion.clock import SystemClock, milliseconds
+from deletion.job import Job, LeasePolicy, Status
 from deletion.retry import Retry
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
-from tests.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts
 
 RESUMABLE = 100
 SIZES = (1_000, 100_000)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from deletion.adapters.mongo import Client, connect
+from deletion.adapters.mongo.connection import Client, connect
 
 
 class Indexed(Protocol):

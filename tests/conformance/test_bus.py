@@ -11,16 +11,15 @@ import pytest
 from google.pubsub_v1.types import DeadLetterPolicy, RetryPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_publisher import GroupingPublisher
-from deletion.adapters.pubsub_subscription import PullSubscription
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import free_port
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.bus import Delivery, Message, Publisher, Subscription
+from deletion.clock import Clock, SystemClock
 from deletion.errors import BusUnavailable, TopologyMissing
-from deletion.ports import Clock
-from local.emulator import PubSubEmulator
-from local.processes import free_port
-from tests.fakes import MemoryBus, VirtualClock
+from tests.support.fakes import MemoryBus, VirtualClock
 
 ACK_DEADLINE = 10
 """Seconds; the shortest that Pub/Sub allows."""

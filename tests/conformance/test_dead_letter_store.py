@@ -11,15 +11,15 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
-from deletion.adapters.memory import MemoryDeadLetterStore
-from deletion.adapters.mongo import SERVER_SELECTION_SECONDS, Client, connect
-from deletion.adapters.mongo_dead_letters import COLLECTION, MongoDeadLetterStore
+from botdel.local.database import EmbeddedMongo
+from botdel.local.processes import free_port
+from deletion.adapters.mongo.connection import SERVER_SELECTION_SECONDS, Client, connect
+from deletion.adapters.mongo.dead_letters import COLLECTION, MongoDeadLetterStore
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.ports import DeadLetterStore
-from local.database import EmbeddedMongo
-from local.processes import free_port
 from tests.conformance.replicas import replicas
+from tests.support.memory_stores import MemoryDeadLetterStore
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 LATER = NOW + timedelta(seconds=1)

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from bson import ObjectId
 
-from deletion.adapters.memory import MemoryJobStore
-from deletion.adapters.mongo_jobs import MongoJobStore
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.errors import LeaseLost
 from deletion.job import (
     RULES,
@@ -26,8 +26,8 @@ from deletion.job import (
     StepStatus,
 )
 from deletion.ports import JobStore
-from local.database import EmbeddedMongo
 from tests.conformance.replicas import replicas
+from tests.support.memory_stores import MemoryJobStore
 
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)

@@ -22,15 +22,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from deletion.adapters.memory import MemoryJobStore
-from deletion.adapters.mongo import connect
-from deletion.adapters.mongo_jobs import MongoJobStore
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.connection import connect
+from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.errors import LeaseLost, TransitionError
 from deletion.job import Change, Failure, Job, LeasePolicy, StepProgress
 from deletion.ports import JobStore
-from local.database import EmbeddedMongo
 from tests.conformance.job_model import MAX_ATTEMPTS, STALE_AFTER, STEP, TRANSITIONS, Model, Row
-from tests.fakes import START
+from tests.support.fakes import START
+from tests.support.memory_stores import MemoryJobStore
 
 POLICY = LeasePolicy(STALE_AFTER, MAX_ATTEMPTS)
 BOTS, EVENTS = 2, 5

@@ -14,7 +14,9 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import BulkWriteError
 
-from deletion.adapters.mongo import (
+from botdel.local.database import EmbeddedMongo
+from botdel.local.processes import free_port
+from deletion.adapters.mongo.connection import (
     CLOSE_SECONDS,
     SERVER_SELECTION_SECONDS,
     Client,
@@ -22,12 +24,10 @@ from deletion.adapters.mongo import (
     Document,
     connect,
 )
-from deletion.adapters.mongo_jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Recorded
-from local.database import EmbeddedMongo
-from local.processes import free_port
 from tests.conformance.test_job_store import a_job, put
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
@@ -149,7 +149,7 @@ async def test_a_ping_that_gets_no_answer_does_not_keep_anybody_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A suspended server takes the connection and says nothing."""
-    monkeypatch.setattr("deletion.adapters.mongo.PING_SECONDS", 0.2)
+    monkeypatch.setattr("deletion.adapters.mongo.connection.PING_SECONDS", 0.2)
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = connect(f"mongodb://127.0.0.1:{port}/?directConnection=true")

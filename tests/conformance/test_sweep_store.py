@@ -11,15 +11,15 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import monitoring
 
-from deletion.adapters import mongo as mongo_adapter
-from deletion.adapters.mongo import Client, connect
+from botdel.local.database import EmbeddedMongo
+from botdel.local.processes import free_port
+from deletion.adapters.mongo import connection
+from deletion.adapters.mongo.connection import Client, connect
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
-from local.database import EmbeddedMongo
-from local.processes import free_port
-from recovery.memory import MemorySweepStore
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep, SweepStatus
+from tests.support.memory_sweeps import MemorySweepStore
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
 BOUND = timedelta(seconds=60)
@@ -225,7 +225,7 @@ async def test_the_documents_carry_the_names_others_read(
 
 
 async def test_a_database_that_is_away_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mongo_adapter, "OPERATION_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "OPERATION_SECONDS", 0.1)
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     store = MongoSweepStore(client, "nowhere")
     sweep = new(store)
@@ -285,7 +285,7 @@ async def test_every_read_and_every_write_walks_an_index(
 ) -> None:
     commands = Commands()
     listening = partial(AsyncIOMotorClient, event_listeners=[commands])
-    monkeypatch.setattr(mongo_adapter, "AsyncIOMotorClient", listening)
+    monkeypatch.setattr(connection, "AsyncIOMotorClient", listening)
     client = connect(mongo.uri)
     store = MongoSweepStore(client, database_name)
     await store.ensure_indexes()

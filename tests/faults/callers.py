@@ -18,7 +18,7 @@ from deletion.events.codec import MAX_EVENT_BYTES
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from tests.faults.schedule import GATEWAY
 from tests.faults.stage import Stage
-from tests.pipeline import TOKEN, pubsub
+from tests.support.pipeline import TOKEN, pubsub
 
 AT_ONCE: Final = 8
 """Requests under way."""

@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from deletion.adapters.mongo_step import FieldType
-from tests.pipeline import WITHIN
+from deletion.adapters.mongo.step import FieldType
+from tests.support.pipeline import WITHIN
 
 DOCUMENTS: Final = (20, 60)
 """Of each bot in each service, at the least and at the most."""

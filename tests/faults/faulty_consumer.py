@@ -15,19 +15,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from botdel.local.processes import ChildProcess
 from botdel.run import serve
 from consumers.main import Parts, connected, work
 from consumers.settings import ConsumerSettings
-from deletion.adapters.logs import configure
 from deletion.adapters.plan_file import read_plan
-from deletion.adapters.settings import load
 from deletion.bus import Delivery, Subscription
+from deletion.clock import Clock
 from deletion.job import Change, Job, Status
 from deletion.plan import Batch, Plan, Step
-from deletion.ports import Clock, Recorded
-from local.processes import ChildProcess
-from tests.ledger import LedgerStore, entered, file_ledger
-from tests.pipeline import Pipeline
+from deletion.ports import Recorded
+from deletion.process.logs import configure
+from deletion.process.settings import load
+from tests.support.ledger import LedgerStore, entered, file_ledger
+from tests.support.pipeline import Pipeline
 
 BEFORE_RECORD = "before-record"
 BEFORE_ACK = "between-record-and-ack"

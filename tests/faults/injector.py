@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from local.server import LocalServer
+from botdel.local.server import LocalServer
 from tests.faults.callers import Callers
 from tests.faults.schedule import BROKER, DATABASE, Fault, Kind, Schedule
 from tests.faults.stage import Stage, create_topology
@@ -19,7 +19,7 @@ SLOW_BY: Final = 0.2
 QUIET_WITHIN: Final = 180.0
 """Seconds until nothing is outstanding; ack deadlines and back-off take tens of them."""
 ACKS_WITHIN: Final = 8.0
-"""Seconds after which the product gives up an ack (`deletion.adapters.pubsub.BOUNDED_RETRY`)."""
+"""Seconds after which the product gives up an ack (`BOUNDED_RETRY` of the adapter)."""
 
 Tell = Callable[[str], None]
 

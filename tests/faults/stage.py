@@ -12,15 +12,15 @@ from uuid import uuid4
 from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 from pymongo import AsyncMongoClient
 
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from local.processes import ChildProcess, free_port
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
 from tests.faults.data import OWNED, SERVICES, Data
 from tests.faults.proxy import Proxy
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
 from tests.faults.supervised import GRACE, OnLine, Supervised
-from tests.pipeline import ACK_DEADLINE, Pipeline, pubsub
+from tests.support.pipeline import ACK_DEADLINE, Pipeline, pubsub
 
 PACE: Final = 0.4
 """Seconds each batch, and each recording, takes longer, so that faults find them under way."""

@@ -21,8 +21,8 @@ from tests.faults.injector import Injector, Tell
 from tests.faults.schedule import RECOVERY, Kind, Schedule
 from tests.faults.stage import Stage, staged
 from tests.faults.verdict import Fate, Records, broken, records, unsettled
-from tests.ledger import Entry, What, read_ledger
-from tests.pipeline import WITHIN
+from tests.support.ledger import Entry, What, read_ledger
+from tests.support.pipeline import WITHIN
 
 BYSTANDERS: Final = 20
 """Bots nobody asks to delete."""

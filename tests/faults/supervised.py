@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from local.processes import ChildProcess
+from botdel.local.processes import ChildProcess
 
 FOREVER = 24 * 3600.0
 """Seconds."""

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from botdel.local.processes import ChildProcess
 from deletion.job import Status
-from local.processes import ChildProcess
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from tests.faults.faulty_consumer import (
     BEFORE_THIRD_BATCH,
@@ -25,8 +25,16 @@ from tests.faults.faulty_consumer import (
     ledger_of,
 )
 from tests.integration.recovering import STALE_AFTER, job, seed
-from tests.ledger import Entry, What, read_ledger, violations
-from tests.pipeline import WITHIN, Pipeline, listening, publish, request_placed, sweep, until
+from tests.support.ledger import Entry, What, read_ledger, violations
+from tests.support.pipeline import (
+    WITHIN,
+    Pipeline,
+    listening,
+    publish,
+    request_placed,
+    sweep,
+    until,
+)
 
 REPLICAS = 3
 MESSAGES, OTHERS = 45, 30

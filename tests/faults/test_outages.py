@@ -11,10 +11,10 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
-from deletion.adapters.pubsub_subscription import PULL_SECONDS
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from tests.pipeline import (
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from deletion.adapters.pubsub.subscription import PULL_SECONDS
+from tests.support.pipeline import (
     TOKEN,
     Pipeline,
     create_topology,

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from local.processes import free_port
+from botdel.local.processes import free_port
 from tests.faults.proxy import Proxy
-from tests.polling import SOON, eventually
+from tests.support.polling import SOON, eventually
 
 SLOW_BY = 0.3
 """Seconds."""

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from local.processes import ChildProcess
+from botdel.local.processes import ChildProcess
 from tests.faults.faulty_consumer import (
     BEFORE_COMPLETE,
     BEFORE_RECORD,
@@ -12,7 +12,15 @@ from tests.faults.faulty_consumer import (
     POINTS,
     faulty_consumer,
 )
-from tests.pipeline import WITHIN, Pipeline, listening, publish, request_placed, sweep, until
+from tests.support.pipeline import (
+    WITHIN,
+    Pipeline,
+    listening,
+    publish,
+    request_placed,
+    sweep,
+    until,
+)
 
 MESSAGES, OTHERS = 45, 30
 """Of the bot that is deleted, in batches of 10, and of one that is not."""

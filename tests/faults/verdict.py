@@ -17,8 +17,8 @@ from deletion.job import Status
 from tests.faults.callers import Accepted, Callers
 from tests.faults.data import SERVICES, Census
 from tests.faults.stage import Stage
-from tests.ledger import Entry, violations
-from tests.pipeline import WITHIN
+from tests.support.ledger import Entry, violations
+from tests.support.pipeline import WITHIN
 
 EVERYTHING: Final = "100000"
 """More than there is of anything."""

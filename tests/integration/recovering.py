@@ -13,10 +13,11 @@ from bson import ObjectId
 from google.pubsub_v1.types import PubsubMessage
 from pymongo import AsyncMongoClient
 
-from deletion.adapters.mongo_job_document import to_document
-from deletion.job import Job, Status, milliseconds
-from local.processes import ChildProcess
-from tests.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, pubsub, until
+from botdel.local.processes import ChildProcess
+from deletion.adapters.mongo.job_document import to_document
+from deletion.clock import milliseconds
+from deletion.job import Job, Status
+from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, pubsub, until
 
 SWEEPS = "/v1/recovery/sweeps"
 STALE_AFTER = timedelta(seconds=600)

@@ -8,11 +8,11 @@ import httpx
 from fastapi import FastAPI, Request
 from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
 
-from deletion.adapters.process import serving
-from deletion.adapters.pubsub_subscription import PullSubscription
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
 from deletion.events import MAX_EVENT_BYTES
-from tests.pipeline import (
+from deletion.process.serving import serving
+from tests.support.pipeline import (
     SERVICE,
     Pipeline,
     listening,

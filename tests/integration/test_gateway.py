@@ -16,11 +16,11 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import PubsubMessage
 
-from deletion.adapters.http import PROBLEM
-from deletion.adapters.pubsub_topology import Names
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.pubsub.names import Names
 from deletion.events import RequestPlaced, attributes, decode
-from local.emulator import PubSubEmulator
-from local.processes import ChildProcess, free_port
+from deletion.process.problems import PROBLEM
 
 TOKEN = "a-token-that-is-long-enough"
 BOT = "65f0a1b2c3d4e5f607182930"

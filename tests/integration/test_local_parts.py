@@ -16,12 +16,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from local import server
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from local.processes import ChildProcess, free_port
-from local.server import LocalServer, PortTaken
-from tests.polling import SOON, eventually, runs
+from botdel.local import server
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import ChildProcess, free_port
+from botdel.local.server import LocalServer, PortTaken
+from tests.support.polling import SOON, eventually, runs
 
 Part = Callable[[int | None], LocalServer]
 Client = AsyncMongoClient[dict[str, Any]]
@@ -171,8 +171,8 @@ async def test_nothing_is_left_of_a_parent_that_was_killed(tmp_path: Path) -> No
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
 
 async def main():
     async with PubSubEmulator() as emulator, EmbeddedMongo(Path(sys.argv[1])) as mongo:

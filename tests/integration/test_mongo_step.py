@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from deletion.adapters.mongo import Client, Collection
-from deletion.adapters.mongo_step import MongoStep
+from deletion.adapters.mongo.connection import Client, Collection
+from deletion.adapters.mongo.step import MongoStep
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
 

@@ -12,12 +12,12 @@ import pytest
 from bson import ObjectId
 from pydantic import SecretStr
 
-from deletion.adapters.mongo import connect
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.mongo.connection import connect
 from deletion.events import ResumeRequested, decode
 from deletion.job import Status
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from local.processes import ChildProcess, free_port
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.sweep import Sweep
@@ -30,7 +30,7 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
-from tests.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, create_topology
+from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, create_topology
 
 HOUR = timedelta(hours=1)
 

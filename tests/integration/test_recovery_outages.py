@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import free_port
 from deletion.job import Status
-from local.database import EmbeddedMongo
-from local.emulator import PubSubEmulator
-from local.processes import free_port
 from recovery.sweeper import INTERRUPTED
 from tests.integration.recovering import GRACE, SWEEPS, Recovery, job, pipeline_at, recovering, seed
-from tests.pipeline import WITHIN, Pipeline, until
+from tests.support.pipeline import WITHIN, Pipeline, until
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""

@@ -8,10 +8,11 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import Subscription
 
-from deletion.adapters.pubsub import PubSub
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS, Names, Topology
+from botdel.local.emulator import PubSubEmulator
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS, Topology
 from deletion.errors import TopologyMissing
-from local.emulator import PubSubEmulator
 
 Clients = tuple[PublisherAsyncClient, SubscriberAsyncClient]
 CANARY = "doctor.0123456789abcdef"

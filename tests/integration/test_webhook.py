@@ -13,14 +13,13 @@ from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.process import serving
-from deletion.adapters.webhook import Webhook, WebhookAlerts, webhook_alerts
+from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.alerts.webhook import Webhook, WebhookAlerts, webhook_alerts
 from deletion.alerts import Alert, AlertKind
+from deletion.clock import SystemClock
+from deletion.process.serving import serving
 from deletion.retry import Retry
-from local.processes import ChildProcess, free_port
-from tests.polling import SOON, eventually
+from tests.support.polling import SOON, eventually
 
 SECRET = "hunter22"
 GROUP_SECONDS = 0.2
@@ -82,10 +81,7 @@ async def test_a_thousand_alerts_arrive_as_one_past_any_proxy(
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     channel = Channel()
     async with channel.served() as url:
-        settings = AlertSettings(
-            alert_webhook_url=SecretStr(url), alert_group_seconds=GROUP_SECONDS
-        )
-        alerts = webhook_alerts(settings, SystemClock())
+        alerts = webhook_alerts(SecretStr(url), SystemClock(), GROUP_SECONDS)
         tell_a_thousand(alerts)
         await eventually(lambda: bool(channel.got))
         await alerts.close(SOON)
@@ -160,15 +156,17 @@ async def test_an_answer_without_end_is_not_read() -> None:
 PROCESS = """
 import asyncio, sys
 from pydantic import SecretStr
-from deletion.adapters import logs
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.clock import SystemClock
-from deletion.adapters.webhook import webhook_alerts
+from deletion.process import logs
+from deletion.clock import SystemClock
+from deletion.adapters.alerts.webhook import webhook_alerts
 from deletion.alerts import Alert, AlertKind
+from deletion.process.alert_settings import AlertSettings
 
 async def main():
     settings = AlertSettings(alert_webhook_url=SecretStr(sys.argv[1]))
-    alerts = webhook_alerts(settings, SystemClock())
+    alerts = webhook_alerts(
+        settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds
+    )
     alerts.tell(Alert(AlertKind.JOBS_STALE, "", "over 50%", "65f0a1b2c3d4e5f607180001", 12))
     await alerts.close(2)
 

@@ -28,11 +28,11 @@ CONSUMER, SWEEPER, SWEEPS = "consumers/consumer.py", "recovery/sweeper.py", "rec
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 JOBS_COMMAND = "botdel/jobs.py"
 MONGO, MONGO_LETTERS, MONGO_SWEEPS = (
-    "deletion/adapters/mongo_jobs.py",
-    "deletion/adapters/mongo_dead_letters.py",
+    "deletion/adapters/mongo/jobs.py",
+    "deletion/adapters/mongo/dead_letters.py",
     "recovery/mongo_sweeps.py",
 )
-MEMORY = "deletion/adapters/memory.py"
+MEMORY = "tests/support/memory_stores.py"
 
 MUTANTS: Final = (
     # --- the rules of a job
@@ -300,7 +300,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a replay is marked that was not confirmed",
-        "botdel/dead_letter_actions.py",
+        "botdel/dead_letters/actions.py",
         "            if answer is None:\n                await self._mark(letter)",
         "            if True:\n                await self._mark(letter)",
     ),

@@ -12,15 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from deletion.adapters.pubsub_topology import (
-    ACK_DEADLINE_SECONDS,
-    BACK_OFF,
-    MAX_DELIVERY_ATTEMPTS,
-)
+from deletion.adapters.pubsub.topology import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
-from deletion.ports import Clock
+from deletion.clock import Clock
 from recovery.dead_letters import SOURCE
-from tests.fakes import MemoryBus, MemorySubscription, _Copy
+from tests.support.fakes import MemoryBus, MemorySubscription, _Copy
 
 FIRST_WAIT = cast("timedelta", BACK_OFF.minimum_backoff)
 LONGEST_WAIT = cast("timedelta", BACK_OFF.maximum_backoff)

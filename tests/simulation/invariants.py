@@ -7,9 +7,9 @@ from deletion.alerts import AlertKind
 from deletion.dead_letter import DeadLetter
 from deletion.errors import LeftOvers
 from deletion.job import Job, Status
-from tests.ledger import violations as violations_of_ownership
 from tests.simulation.schedule import GATEWAY, Action
 from tests.simulation.world import World
+from tests.support.ledger import violations as violations_of_ownership
 
 SPOILING = {
     Action.DELAY,

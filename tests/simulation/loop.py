@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
-from deletion.job import milliseconds
+from deletion.clock import milliseconds
 
 T = TypeVar("T")
 START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)

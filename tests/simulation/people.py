@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from botdel.dead_letter_actions import Choice, Replay, Tally, act_on
+from botdel.dead_letters.actions import Choice, Replay, Tally, act_on
 from botdel.jobs import send_on
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, EventError, StoreUnavailable
 from deletion.events import decode, to_message
 from deletion.job import Job, Status
-from tests.fakes import Crash
 from tests.simulation.fleet import Fleet
 from tests.simulation.process import Process
 from tests.simulation.reached import reached
 from tests.simulation.schedule import GATEWAY, Action, Decide
 from tests.simulation.world import World
+from tests.support.fakes import Crash
 
 ARRIVE_WITHIN = 20.0
 """Seconds over which the requests of a scenario come in."""

@@ -13,9 +13,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-from tests.fakes import Crash
 from tests.simulation.loop import HOST
 from tests.simulation.schedule import CLOCK, Action, Decide, Decision
+from tests.support.fakes import Crash
 
 T = TypeVar("T")
 LATENCY = 0.02

@@ -48,7 +48,7 @@ def reached(process: Process, name: str, port: T, error: type[Exception]) -> T:
 
 @dataclass
 class ProcessClock:
-    """`deletion.ports.Clock` of one process."""
+    """`deletion.clock.Clock` of one process."""
 
     process: Process
 

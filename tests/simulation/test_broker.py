@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from deletion.adapters.pubsub_topology import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.topology import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from recovery.dead_letters import SOURCE
-from tests.fakes import MemorySubscription
 from tests.simulation import loop
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.schedule import rng
 from tests.simulation.world import Clock
+from tests.support.fakes import MemorySubscription
 
 EVENT = Message(b"an event", {"event_id": "1"})
 SERVICE = "conversations"

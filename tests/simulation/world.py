@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from deletion.adapters.memory import MemoryDeadLetterStore, MemoryJobStore
 from deletion.bus import Message
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
 from deletion.plan import Batch, Plan
 from deletion.ports import Recorded
-from recovery.memory import MemorySweepStore
-from tests.fakes import MemoryArchive, RecordedAlerts
-from tests.ledger import Entry, Ledger, LedgerStore, entered
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
 from tests.simulation.loop import HOST, now
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
+from tests.support.fakes import MemoryArchive, RecordedAlerts
+from tests.support.ledger import Entry, Ledger, LedgerStore, entered
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
+from tests.support.memory_sweeps import MemorySweepStore
 
 SERVICES = ("conversations", "billing")
 STALE_AFTER = timedelta(seconds=60)
@@ -46,7 +46,7 @@ LEGAL = {
 
 @dataclass(frozen=True)
 class Clock:
-    """`deletion.ports.Clock` of the world itself, which is never wrong."""
+    """`deletion.clock.Clock` of the world itself, which is never wrong."""
 
     def now(self) -> datetime:
         """See the port."""

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from deletion.adapters.http import PROBLEM, BearerTokens
 from deletion.bus import Message
+from deletion.process.problems import PROBLEM
+from deletion.process.tokens import BearerTokens
 from gateway.app import create_app
 
 BOT = "65f0a1b2c3d4e5f607182930"

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import count
 
-from deletion.adapters.memory import MemoryJobStore
 from deletion.alerts import AlertKind
 from deletion.bus import Message
 from deletion.errors import BusUnavailable
 from deletion.events import ResumeRequested, decode
 from deletion.job import Failure, Job, LeasePolicy, Status
 from deletion.retry import Retry
-from recovery.memory import MemorySweepStore
 from recovery.sweeper import Sweeper
-from tests.fakes import START, RecordedAlerts, VirtualClock
+from tests.support.fakes import START, RecordedAlerts, VirtualClock
+from tests.support.memory_stores import MemoryJobStore
+from tests.support.memory_sweeps import MemorySweepStore
 
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
 LONG_AGO = START - timedelta(days=1)

@@ -12,7 +12,6 @@ from consumers.consumer import PULL_LIMIT, Consumer
 from consumers.intake import Intake
 from consumers.metrics import Metrics
 from consumers.slots import Slots
-from deletion.adapters.memory import MemoryDeadLetterStore
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.events import BotDeletionSubject, ResumeRequested, decode, to_message
@@ -21,7 +20,7 @@ from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.resume import resume_message
 from deletion.runner import Runner
-from tests.fakes import (
+from tests.support.fakes import (
     BOT,
     POLICY,
     SERVICE,
@@ -37,6 +36,7 @@ from tests.fakes import (
     settle,
     until,
 )
+from tests.support.memory_stores import MemoryDeadLetterStore
 
 GRACE = 20.0
 SECONDS_PER_BATCH = 2.0

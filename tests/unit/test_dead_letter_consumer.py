@@ -12,7 +12,7 @@ from deletion.bus import Message
 from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import DeadLetterConsumer
-from tests.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
+from tests.support.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
 
 SOURCE = {
     "event_type": "EVENT_TYPE_REQUEST_PLACED",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from botdel import dead_letter_actions
-from botdel.dead_letter_actions import (
+from botdel.dead_letters import actions
+from botdel.dead_letters.actions import (
     PAGE,
     Action,
     Choice,
@@ -21,17 +21,17 @@ from botdel.dead_letter_actions import (
     act_on,
     why_not_discarded,
 )
-from botdel.dead_letter_text import as_dict, described, in_full, row, table
-from botdel.dead_letters import chosen, listed
-from deletion.adapters.memory import MemoryDeadLetterStore
+from botdel.dead_letters.command import chosen, listed
+from botdel.dead_letters.text import as_dict, described, in_full, row, table
 from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.events import encode
 from tests.conformance.test_dead_letter_store import a_letter, again
 from tests.conformance.test_dead_letter_store import replay as come_back
-from tests.fakes import MemoryBus, VirtualClock
 from tests.schema.samples import SAMPLES
+from tests.support.fakes import MemoryBus, VirtualClock
+from tests.support.memory_stores import MemoryDeadLetterStore
 
 NEW, REPLAYED, DISCARDED = DeadLetterStatus
 NO_ID = "0" * 24
@@ -280,7 +280,7 @@ async def test_an_id_that_is_not_there_is_refused(world: World) -> None:
 async def test_no_request_grows_beyond_what_pub_sub_takes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_actions, "GROUP_BYTES", 10)
+    monkeypatch.setattr(actions, "GROUP_BYTES", 10)
     sizes = [4, 6, 1, 12, 3, 3, 3, 3]
     letters = [(await world.put(data=b"x" * size))[0] for size in sizes]
     waiting: list[int] = []

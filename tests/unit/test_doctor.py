@@ -30,11 +30,12 @@ from botdel.doctor.timing import (
     slowest_batch,
 )
 from botdel.doctor.topology import subscription_finding
-from deletion.adapters.mongo_jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
-from deletion.adapters.pubsub_topology import Difference, Names
+from deletion.adapters.mongo.jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import Difference
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.job import LeasePolicy, StepProgress
-from tests.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
+from tests.support.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
 
 NAMES = Names("a-project", "bot-deletion")
 PATH = NAMES.subscription(SERVICE)

@@ -8,13 +8,13 @@ import pytest
 
 from botdel.doctor.canary import DATA, Canary
 from botdel.doctor.findings import Finding, Status
-from deletion.adapters.pubsub_topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import SOURCE, DeadLetterConsumer
-from tests.fakes import (
+from tests.support.fakes import (
     START,
     MemoryBus,
     MemorySubscription,

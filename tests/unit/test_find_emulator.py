@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from botdel.local import emulator
+from botdel.local.database import find_program
+from botdel.local.emulator import find_emulator, find_java
 from deletion.errors import ConfigurationError
-from local import emulator
-from local.database import find_program
-from local.emulator import find_emulator, find_java
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import grpc
 import pytest
 from google.pubsub_v1.types import PublishRequest
 
-from deletion.adapters import pubsub_publisher
-from deletion.adapters.pubsub_publisher import GroupingPublisher
+from deletion.adapters.pubsub import publisher as module
+from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.bus import Message
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 
@@ -174,7 +174,7 @@ async def test_flush_waits_for_what_is_under_way() -> None:
 
 
 async def test_a_request_has_a_bound_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pubsub_publisher, "GROUP_LIMIT", 10)
+    monkeypatch.setattr(module, "GROUP_LIMIT", 10)
     stub = Stub()
     bus = publisher(stub)
     await asyncio.gather(*(bus.publish(message(n)) for n in range(25)))

@@ -22,7 +22,7 @@ from deletion.job import Failure, Job, Status, StepProgress
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.resume import resume_message
-from tests.fakes import (
+from tests.support.fakes import (
     BOT,
     OTHER_BOT,
     POLICY,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 from deletion.job import (
     KEPT_ATTEMPTS,
@@ -21,9 +22,8 @@ from deletion.job import (
     StepProgress,
     StepStatus,
     merged,
-    milliseconds,
 )
-from tests.fakes import POLICY, START, a_job
+from tests.support.fakes import POLICY, START, a_job
 
 LATER = START + timedelta(seconds=5)
 STALE = START + POLICY.stale_after

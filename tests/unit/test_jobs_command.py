@@ -9,7 +9,7 @@ from botdel.jobs import as_dict, describe, send_on
 from deletion.errors import BusUnavailable, LeaseLost, TransitionError
 from deletion.events import ResumeRequested, decode
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
-from tests.fakes import POLICY, START, MemoryBus, ScriptedStore, VirtualClock, a_job
+from tests.support.fakes import POLICY, START, MemoryBus, ScriptedStore, VirtualClock, a_job
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after

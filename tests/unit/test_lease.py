@@ -13,7 +13,7 @@ from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.retry import Retry
-from tests.fakes import POLICY, START, ScriptedStore, VirtualClock, a_job
+from tests.support.fakes import POLICY, START, ScriptedStore, VirtualClock, a_job
 
 STALE_SECONDS = POLICY.stale_after.total_seconds()
 

@@ -4,7 +4,7 @@ import pytest
 
 from deletion.errors import PlanError
 from deletion.plan import Plan, Provisioned, check
-from tests.fakes import ScriptedStep, VirtualClock
+from tests.support.fakes import ScriptedStep, VirtualClock
 
 
 def step(name: str) -> ScriptedStep:

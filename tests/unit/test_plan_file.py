@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deletion.adapters.mongo_step import MongoStep
+from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.errors import PlanError
 

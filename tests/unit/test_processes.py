@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local import processes
-from local.output import CUT, MAX_LINE, Output
-from local.processes import ChildProcess, ProcessFailed, free_port
-from tests.polling import SOON, eventually, runs
+from botdel.local import processes
+from botdel.local.output import CUT, MAX_LINE, Output
+from botdel.local.processes import ChildProcess, ProcessFailed, free_port
+from tests.support.polling import SOON, eventually, runs
 
 DEAF = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
 
@@ -180,7 +180,7 @@ async def test_a_process_dies_with_its_parent_even_when_that_is_killed() -> None
 
 PARENT = """
 import asyncio
-from local.processes import ChildProcess
+from botdel.local.processes import ChildProcess
 
 async def main():
     async with ChildProcess("child", ["sh", "-c", "echo $$; exec sleep 60"], on_line=print):

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from deletion.adapters import readiness as module
-from deletion.adapters.readiness import Readiness
 from deletion.errors import BusUnavailable, StoreUnavailable
+from deletion.process import readiness as module
+from deletion.process.readiness import Readiness
 
 
 class Clock:

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from deletion.adapters.http import PROBLEM, BearerTokens
 from deletion.errors import StoreUnavailable
+from deletion.process.problems import PROBLEM
+from deletion.process.tokens import BearerTokens
 from recovery.app import create_app
 from recovery.metrics import Metrics
 from recovery.sweep import Sweep

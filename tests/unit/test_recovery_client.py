@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from recovery.client import Exit, recover
-from tests.fakes import START, VirtualClock
+from tests.support.fakes import START, VirtualClock
 
 TOKEN = "a-token-nobody-may-ever-see"
 ID = "0123456789abcdef01234567"

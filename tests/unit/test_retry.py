@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from deletion.clock import Clock
 from deletion.errors import (
     BusUnavailable,
     LeaseLost,
     StoreUnavailable,
     TransientError,
 )
-from deletion.ports import Clock
 from deletion.retry import Retry
-from tests.fakes import START, VirtualClock
+from tests.support.fakes import START, VirtualClock
 
 
 class Flaky:

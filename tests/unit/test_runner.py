@@ -17,7 +17,7 @@ from deletion.lease import Lease
 from deletion.plan import Batch, Plan
 from deletion.retry import Retry
 from deletion.runner import PASSES, Runner
-from tests.fakes import (
+from tests.support.fakes import (
     BOT,
     OTHER_BOT,
     POLICY,

@@ -8,9 +8,9 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from consumers.settings import ConsumerSettings
-from deletion.adapters.settings import load
-from deletion.adapters.store_settings import OperatorSettings
 from deletion.errors import ConfigurationError
+from deletion.process.settings import load
+from deletion.process.store_settings import OperatorSettings
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 

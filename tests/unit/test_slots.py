@@ -3,7 +3,7 @@
 import asyncio
 
 from consumers.slots import Slots
-from tests.fakes import settle
+from tests.support.fakes import settle
 
 
 async def test_all_that_is_free_is_taken_up_to_the_limit() -> None:

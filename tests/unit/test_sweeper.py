@@ -13,7 +13,7 @@ from deletion.events import decode
 from deletion.job import Change, Job, Status
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.sweeping import POLICY, World, failing_times, request_of
 
 STALE = START - POLICY.stale_after - timedelta(milliseconds=1)

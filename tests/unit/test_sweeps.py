@@ -12,7 +12,7 @@ from recovery import sweeps as module
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
 from recovery.sweeps import Sweeps
-from tests.fakes import START
+from tests.support.fakes import START
 from tests.unit.sweeping import World
 
 

@@ -15,14 +15,14 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from deletion.adapters.alert_groups import MOST_GROUPS
-from deletion.adapters.alert_settings import AlertSettings
-from deletion.adapters.settings import load
-from deletion.adapters.webhook import TRIES, Webhook, WebhookAlerts, webhook_alerts
+from deletion.adapters.alerts.groups import MOST_GROUPS
+from deletion.adapters.alerts.webhook import TRIES, Webhook, WebhookAlerts, webhook_alerts
 from deletion.alerts import Alert, AlertKind
 from deletion.errors import ConfigurationError
+from deletion.process.alert_settings import AlertSettings
+from deletion.process.settings import load
 from deletion.retry import Retry
-from tests.fakes import START, VirtualClock
+from tests.support.fakes import START, VirtualClock
 
 SECRET = "T0123-hunter22"
 URL = SecretStr(f"https://hooks.invalid/services/{SECRET}?key={SECRET}")
@@ -235,7 +235,7 @@ async def test_what_came_from_a_message_can_neither_format_nor_forge_nor_run(
 async def test_without_a_webhook_alerts_are_grouped_and_logged(
     clock: VirtualClock, logs: list[EventDict]
 ) -> None:
-    alerts = webhook_alerts(AlertSettings(alert_webhook_url=None, alert_group_seconds=QUIET), clock)
+    alerts = webhook_alerts(None, clock, QUIET)
     for alert in [POISON, SPENT] * 3:
         alerts.tell(alert)
     await clock.sleep(100)

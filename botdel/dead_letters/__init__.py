@@ -1,0 +1,1 @@
+"""`botdel dead-letters`: what was given up, shown, explained, replayed or discarded."""

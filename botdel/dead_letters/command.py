@@ -1,0 +1,156 @@
+"""`botdel dead-letters list|show|replay|discard`: for whoever decides about given-up messages."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from botdel.dead_letters.actions import (
+    Action,
+    Choice,
+    Discard,
+    DryRun,
+    Replay,
+    Tally,
+    act_on,
+    why_not_discarded,
+)
+from botdel.dead_letters.text import as_dict, described, in_full, row, table
+from botdel.options import console, object_id, one_of
+from botdel.run import FAILED
+from botdel.store import opened
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.topology import Topology
+from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.errors import ConfigurationError
+from deletion.ports import DeadLetterStore
+from deletion.process.settings import load
+from deletion.process.store_settings import JobsSettings, OperatorSettings
+from deletion.replay import refusal
+
+
+async def show_list(choice: Choice, *, as_json: bool) -> None:
+    """Print the newest letters that fit."""
+    shown, records = table(), []
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
+        async for page in choice.pages(store):
+            for letter in page:
+                if as_json:
+                    records.append(as_dict(letter))
+                else:
+                    shown.add_row(*row(letter))
+    if as_json:
+        print(json.dumps(records))
+    else:
+        console().print(shown)
+
+
+async def show_one(letter_id: str, *, as_json: bool) -> None:
+    """Print one letter. Raises `ConfigurationError` when there is none of that id."""
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
+        letter = await store.get(object_id(letter_id))
+    if letter is None:
+        raise ConfigurationError(
+            f"there is no dead letter {letter_id}: `botdel dead-letters list` shows them"
+        )
+    if as_json:
+        print(json.dumps(in_full(letter)))
+    else:
+        console().print(described(letter))
+
+
+async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
+    """Publish the chosen ones again, each for its own service. Returns 0, or 1 if one is not."""
+    settings = load(OperatorSettings)
+    async with opened(MongoDeadLetterStore, settings) as store:
+        if dry_run:
+            action: Action = DryRun(lambda letter: refusal(letter, force=force))
+            return await _carry_out(action, choice, store, "to be replayed", as_json=as_json)
+        async with _replaying(settings, store, force=force) as action:
+            return await _carry_out(action, choice, store, "replayed", as_json=as_json)
+
+
+async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
+    """Mark the chosen ones. Returns 0, or 1 if one of them is not."""
+    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
+        if dry_run:
+            action: Action = DryRun(why_not_discarded)
+            return await _carry_out(action, choice, store, "to be discarded", as_json=as_json)
+        return await _carry_out(Discard(store), choice, store, "discarded", as_json=as_json)
+
+
+def listed(
+    service: str | None, reason: str | None, status: str | None, limit: int | None
+) -> Choice:
+    """What `list` shows. Raises `ConfigurationError` for a filter that cannot be."""
+    return Choice(
+        service=service,
+        reason=one_of(Reason, "--reason", reason),
+        status=one_of(DeadLetterStatus, "--status", status),
+        limit=limit,
+    )
+
+
+def chosen(
+    ids: Sequence[str],
+    service: str | None,
+    reason: str | None,
+    limit: int | None,
+    *,
+    everything: bool,
+) -> Choice:
+    """What is acted on: the ids, or the new letters that fit. Raises `ConfigurationError`."""
+    filters = any((service, reason, everything))
+    if bool(ids) == filters or (ids and limit):
+        raise ConfigurationError(
+            "expected either ids, or at least one of --service, --reason and --all"
+        )
+    if ids:
+        return Choice(ids=[*dict.fromkeys(map(object_id, ids))])
+    return listed(service, reason, DeadLetterStatus.NEW, limit)
+
+
+async def _carry_out(
+    action: Action, choice: Choice, store: DeadLetterStore, done: str, *, as_json: bool
+) -> int:
+    """Report what was done also when it could not be done to the end."""
+    tally = Tally()
+    try:
+        with Console(stderr=True).status("") as status:
+            await act_on(choice, store, action, tally, lambda: status.update(_sum(tally, done)))
+    finally:
+        _report(tally, done, as_json=as_json)
+    return FAILED if tally.refused else 0
+
+
+def _report(tally: Tally, done: str, *, as_json: bool) -> None:
+    if as_json:
+        refused = [{"_id": letter_id, "why": why} for letter_id, why in tally.refused.items()]
+        print(json.dumps({done.replace(" ", "_"): tally.done, "refused": refused}))
+        return
+    for letter_id, why in tally.refused.items():
+        print(f"{letter_id} is refused: {why}")
+    print(_sum(tally, done))
+
+
+def _sum(tally: Tally, done: str) -> str:
+    return f"{len(tally.done):,} {done}, {len(tally.refused):,} refused"
+
+
+@asynccontextmanager
+async def _replaying(
+    settings: OperatorSettings, store: DeadLetterStore, *, force: bool
+) -> AsyncIterator[Replay]:
+    pubsub = PubSub(settings.emulator)
+    try:
+        client = pubsub.publisher()
+        topology = Topology(
+            client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
+        )
+        publisher = GroupingPublisher(client, settings.names.topic)
+        yield Replay(store, publisher, lambda service: topology.require([service]), force=force)
+    finally:
+        await pubsub.close()

@@ -1,0 +1,87 @@
+"""What bytes say, told to the person who has to decide about a dead letter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from botdel.dead_letters.wire import Fault, Field, read
+from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
+from deletion.events.codec import MAX_EVENT_BYTES, decode
+from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
+
+MAX_FIELDS: Final = 200
+"""An event of today has about ten."""
+
+_SCHEMA: Final = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
+_MEMBERS: Final = _SCHEMA.oneofs_by_name["event"].fields
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The first `MAX_FIELDS` fields, how many are left out, and the fault, if there is one."""
+
+    fields: Sequence[Field]
+    omitted: int
+    fault: Fault | None
+
+
+def explain(data: bytes) -> Explanation:
+    """As much as can be decoded. There is a fault exactly where `decode` refuses to run an event.
+
+    An event of a type that is newer than this code has none. Of data longer than
+    `MAX_EVENT_BYTES` only so many bytes are read.
+    """
+    fields, broken = read(data[:MAX_EVENT_BYTES], _SCHEMA)
+    fault = _fault(data, fields, broken)
+    return Explanation(fields[:MAX_FIELDS], max(0, len(fields) - MAX_FIELDS), fault)
+
+
+def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault | None:
+    try:
+        decode(data)
+    except OversizedEvent as error:
+        return Fault(MAX_EVENT_BYTES, str(error))
+    except UndecodableEvent as error:
+        return broken or Fault(len(data), str(error))
+    except InvalidEvent as error:
+        return _offence(error, fields, len(data))
+    except UnknownEventType:
+        return None
+    return None
+
+
+def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
+    """Where the offending field is, else where it should be: at the end of its message."""
+    path = _path(error.field)
+    if found := _last(path, fields):
+        return Fault(found.offset, str(error))
+    if passed_over := [field for field in fields if field.path == path and field.expected]:
+        field = passed_over[-1]
+        problem = f"{error} (its wire type is {field.wire_type}, expected {field.expected})"
+        return Fault(field.offset, problem)
+    message = _last(path.rpartition(".")[0], fields)
+    return Fault(message.end if message else end, str(error))
+
+
+def _path(field: str) -> str:
+    """The path of the field an error names: of the event itself, or of a member of its oneof."""
+    if field in _SCHEMA.fields_by_name:
+        return field
+    return next(
+        f"{member.name}.{field}"
+        for member in _MEMBERS
+        if member.message_type and field in member.message_type.fields_by_name
+    )
+
+
+def _last(path: str, fields: Sequence[Field]) -> Field | None:
+    """The one that counts: the last, unless another member of its oneof put it out."""
+    own = path.partition(".")[0]
+    members = {member.name for member in _MEMBERS}
+    rivals = members - {own} if own in members else set()
+    for field in reversed(fields):
+        if field.path == path and not field.expected:
+            return field
+        if field.path in rivals and not field.expected:
+            return None
+    return None

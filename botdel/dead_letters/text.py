@@ -1,0 +1,154 @@
+"""How a dead letter reads: for machines, and on a terminal, which its bytes must not reach raw."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from botdel.dead_letters.explain import Explanation, explain
+from deletion.dead_letter import DeadLetter, DeadLetterStatus
+
+LINE_BYTES = 16
+EXCERPT_LINES = 8
+"""Lines of bytes that are shown around the fault."""
+DETAIL_CHARACTERS = 60
+"""Of the detail, in a list."""
+COLOURS = {
+    DeadLetterStatus.NEW: "red",
+    DeadLetterStatus.REPLAYED: "green",
+    DeadLetterStatus.DISCARDED: "dim",
+}
+
+Record = Mapping[str, object]
+
+
+def as_dict(letter: DeadLetter) -> Record:
+    """The letter under the names of the collection, with the number of its bytes for `data`."""
+    return {
+        "_id": letter.id,
+        "messageId": letter.message_id,
+        "service": letter.service,
+        "attributes": dict(letter.attributes),
+        "publishedAt": letter.published_at.isoformat(),
+        "deliveryAttempt": letter.delivery_attempt,
+        "reason": letter.reason.value,
+        "detail": letter.detail,
+        "firstSeenAt": letter.first_seen_at.isoformat(),
+        "lastSeenAt": letter.last_seen_at.isoformat(),
+        "count": letter.count,
+        "returns": letter.returns,
+        "status": letter.status.value,
+        "bytes": len(letter.data),
+    }
+
+
+def in_full(letter: DeadLetter) -> Record:
+    """The same with its bytes in base64, and what they say."""
+    explanation = explain(letter.data)
+    fault = explanation.fault
+    return {
+        **as_dict(letter),
+        "data": base64.b64encode(letter.data).decode(),
+        "fields": [
+            {
+                "path": field.path,
+                "offset": field.offset,
+                "end": field.end,
+                "wireType": str(field.wire_type),
+                "value": field.value,
+                "expectedWireType": field.expected and str(field.expected),
+            }
+            for field in explanation.fields
+        ],
+        "omittedFields": explanation.omitted,
+        "fault": fault and {"offset": fault.offset, "problem": fault.problem},
+    }
+
+
+def table() -> Table:
+    """A list, for the `row` of each letter."""
+    columns = ("dead letter", "service", "reason", "status", "seen", "returns", "last seen")
+    return Table(*(Column(name, overflow="fold") for name in columns), "detail")
+
+
+def row(letter: DeadLetter) -> Sequence[RenderableType]:
+    """What a list tells of one letter."""
+    return (
+        letter.id,
+        printable(letter.service),
+        letter.reason,
+        Text(letter.status, COLOURS[letter.status]),
+        f"{letter.count:,}",
+        f"{letter.returns:,}",
+        f"{letter.last_seen_at:%Y-%m-%d %H:%M:%S}",
+        printable(letter.detail[:DETAIL_CHARACTERS]),
+    )
+
+
+def described(letter: DeadLetter) -> RenderableType:
+    """Everything that is known of it."""
+    explanation = explain(letter.data)
+    times = f"first {letter.first_seen_at}, last {letter.last_seen_at}"
+    return Group(
+        Text.assemble(f"dead letter {letter.id}  ", (letter.status, COLOURS[letter.status])),
+        printable(f"message {letter.message_id} of {letter.service or 'an unknown service'}"),
+        printable(f"{letter.reason}: {letter.detail}"),
+        Text(f"published {letter.published_at}, delivery attempt {letter.delivery_attempt or '?'}"),
+        Text(f"seen {letter.count:,}, returns {letter.returns:,}; {times}"),
+        _attributes(letter),
+        _excerpt(letter.data, explanation),
+        _fields(explanation),
+        _verdict(explanation),
+    )
+
+
+def printable(text: str) -> Text:
+    """`text` without what would move a terminal's cursor, colour it, or be taken for markup."""
+    return Text(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )
+
+
+def _attributes(letter: DeadLetter) -> Table:
+    table = Table("attribute", Column("value", overflow="fold"))
+    for name, text in sorted(letter.attributes.items()):
+        table.add_row(printable(name), printable(text))
+    return table
+
+
+def _fields(explanation: Explanation) -> Table:
+    table = Table(Column("at", justify="right"), "field", "wire type", "value")
+    for field in explanation.fields:
+        value = printable(field.value)
+        if field.expected:
+            value.append(f" (expected {field.expected}, so it is not read)", "yellow")
+        table.add_row(str(field.offset), field.path, str(field.wire_type), value)
+    if explanation.omitted:
+        table.add_row("", f"and {explanation.omitted:,} more", "", "")
+    return table
+
+
+def _verdict(explanation: Explanation) -> Text:
+    if explanation.fault is None:
+        return Text("no fault: these bytes are an event", "green")
+    fault = explanation.fault
+    return Text.assemble((f"fault at byte {fault.offset}: ", "red"), printable(fault.problem))
+
+
+def _excerpt(data: bytes, explanation: Explanation) -> Text:
+    """The lines around the fault, or the first ones; the faulty byte stands out."""
+    fault = explanation.fault.offset if explanation.fault else -1
+    first = max(0, fault // LINE_BYTES - EXCERPT_LINES // 2) * LINE_BYTES
+    shown = Text(f"{len(data):,} bytes\n")
+    for start in range(first, min(len(data), first + EXCERPT_LINES * LINE_BYTES), LINE_BYTES):
+        line = data[start : start + LINE_BYTES]
+        shown.append(f"{start:8} ", "dim")
+        for offset, byte in enumerate(line, start):
+            shown.append(f" {byte:02x}", "reverse red" if offset == fault else "")
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)  # noqa: PLR2004
+        shown.append("   " * (LINE_BYTES - len(line)) + f"  {text}\n")
+    if fault == len(data):
+        shown.append(f"{fault:8}  the end, where something is missing\n", "red")
+    return shown

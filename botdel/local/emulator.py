@@ -1,0 +1,145 @@
+"""Google's Pub/Sub emulator: the real protocol on this machine, everything kept in memory.
+
+The `gcloud` command is only asked for where the emulator lies. Started through it, the Java
+program would stay behind when `gcloud` gets SIGTERM.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from botdel.local.processes import ChildProcess
+from botdel.local.server import LocalServer
+from deletion.errors import ConfigurationError
+
+JAR: Final = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"
+"""Where the emulator lies below the root of a Google Cloud SDK."""
+USUAL_ROOTS: Final = (
+    Path("/usr/lib/google-cloud-sdk"),
+    Path("/opt/google-cloud-sdk"),
+    Path.home() / "google-cloud-sdk",
+    Path("/snap/google-cloud-cli/current"),
+    Path("/opt/homebrew/share/google-cloud-sdk"),
+    Path("/usr/local/share/google-cloud-sdk"),
+    Path("/opt/homebrew/Caskroom/google-cloud-sdk/latest/google-cloud-sdk"),
+    Path("/usr/local/Caskroom/google-cloud-sdk/latest/google-cloud-sdk"),
+)
+MIN_JAVA: Final = 17
+JAVA_WITHIN: Final = 20.0
+"""Seconds for `java -version` to answer."""
+HTTP_WITHIN: Final = 2.0
+"""Seconds for one answer to the question whether the emulator is ready."""
+
+INSTALL_EMULATOR: Final = """\
+  Debian, Ubuntu: apt-get install google-cloud-cli-pubsub-emulator openjdk-17-jre-headless
+  Homebrew:       brew install --cask google-cloud-sdk && gcloud components install pubsub-emulator
+  any gcloud:     gcloud components install pubsub-emulator
+or set CLOUDSDK_ROOT to the folder of a Google Cloud SDK that has it."""
+INSTALL_JAVA: Final = """\
+  Debian, Ubuntu: apt-get install openjdk-17-jre-headless
+  Homebrew:       brew install openjdk@17
+or set JAVA_HOME to the folder of one."""
+
+
+class PubSubEmulator(LocalServer):
+    """The emulator as a process. It forgets topics, subscriptions and messages when it ends.
+
+    Raises ConfigurationError when it or Java is not installed, saying how to install it.
+    """
+
+    def __init__(
+        self, port: int | None = None, on_line: Callable[[str], None] | None = None
+    ) -> None:
+        super().__init__("pubsub", port, on_line)
+        self._jar = find_emulator()
+        self._java = find_java()
+
+    @property
+    def host(self) -> str:
+        """Host and port, as PUBSUB_EMULATOR_HOST wants them."""
+        return f"127.0.0.1:{self.port}"
+
+    def command(self, port: int) -> list[str | Path]:
+        return [self._java, "-jar", self._jar, "--host=127.0.0.1", f"--port={port}"]
+
+    async def answers(self, process: ChildProcess, port: int) -> bool:
+        if not any(line.endswith(f"listening on {port}") for line in process.lines):
+            return False
+        async with httpx.AsyncClient(timeout=HTTP_WITHIN, trust_env=False) as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{port}/")
+            except httpx.TransportError:
+                return False
+        return answer.text.strip() == "Ok"
+
+
+def find_emulator() -> Path:
+    """The emulator's jar, the newest if there are several in the first SDK that has one.
+
+    Looks below CLOUDSDK_ROOT, then in the SDK that `gcloud` on the PATH belongs to, then at the
+    usual places. Raises ConfigurationError when there is none, or none below a CLOUDSDK_ROOT
+    that is set.
+    """
+    roots = list(_sdk_roots())
+    for root in roots:
+        if jars := sorted(root.glob(JAR), key=_version):
+            return jars[-1]
+    looked = "\n".join(f"  {root}" for root in roots)
+    raise ConfigurationError(
+        f"Google's Pub/Sub emulator (package google-cloud-cli-pubsub-emulator) is not installed. "
+        f"Install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}"
+    )
+
+
+def find_java() -> Path:
+    """The `java` of JAVA_HOME or else on the PATH.
+
+    Raises ConfigurationError when there is none, or it is older than MIN_JAVA.
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    if java is None:
+        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
+        raise _java_needed(f"there is no `java` {where}")
+    found = _java_release(java)
+    if found < MIN_JAVA:
+        raise _java_needed(f"{java} is " + (f"Java {found}" if found else "no working Java"))
+    return Path(java)
+
+
+def _sdk_roots() -> Iterator[Path]:
+    if chosen := os.environ.get("CLOUDSDK_ROOT"):
+        yield Path(chosen).expanduser()
+        return
+    if gcloud := shutil.which("gcloud"):
+        yield Path(gcloud).resolve().parents[1]
+    yield from USUAL_ROOTS
+
+
+def _version(jar: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", jar.name)]
+
+
+def _java_release(java: str) -> int:
+    """The feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 when it does not tell."""
+    try:
+        told = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=JAVA_WITHIN, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    release = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
+    return int(release.group(1)) if release else 0
+
+
+def _java_needed(found: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Google's Pub/Sub emulator needs Java {MIN_JAVA} or newer (package "
+        f"openjdk-17-jre-headless), but {found}. Install it:\n{INSTALL_JAVA}"
+    )

@@ -1,0 +1,116 @@
+"""Every process of the pipeline on this machine: servers, gateway, two consumers, recovery."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, Self
+
+from botdel.local.database import EmbeddedMongo
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.processes import ChildProcess
+
+PLANS: Final = {path.stem: path for path in (Path(__file__).parent / "plans").glob("*.yaml")}
+"""The sample services and their plan files."""
+READY_WITHIN: Final = 30.0
+"""Seconds for one of the pipeline's processes to listen."""
+
+STOP_WITHIN: Final = 30.0
+"""Seconds between SIGTERM and SIGKILL: longer than the grace a process gives its runs."""
+
+OnLine = Callable[[str, str], None]
+"""Gets a process's name and one line of its output."""
+
+
+class Installation:
+    """The whole pipeline. A broker or database that the environment names is used as it is.
+
+    `settings` are added to the environment of every process. Whatever was started is stopped at
+    the end, in the reverse order, and none outlives this process.
+    """
+
+    def __init__(
+        self, storage: Path, on_line: OnLine, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._storage = storage
+        self._on_line = on_line
+        self._settings = dict(settings or {})
+        self._stack = AsyncExitStack()
+        self._processes: dict[str, ChildProcess] = {}
+        self.urls: dict[str, str] = {}
+        self.env: dict[str, str] = {}
+        self.is_disposable = False
+        """Whether the database is one of its own, which ends with its folder."""
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self.env = await self._servers(stack) | self._credentials() | self._settings
+            stack.push_async_callback(self._stop_all)
+            starting = [
+                self._start("gateway", "gateway"),
+                self._start("recovery", "recovery"),
+                *(self.start_consumer(service) for service in PLANS),
+            ]
+            for outcome in await asyncio.gather(*starting, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start_consumer(self, service: str) -> None:
+        """Start the consumer of a sample service, again if it has ended, and wait for it."""
+        await self._start(f"consumer {service}", "consumer", "--plan", str(PLANS[service]))
+
+    def consumer(self, service: str) -> ChildProcess:
+        """The process that was last started as the consumer of a sample service."""
+        return self._processes[f"consumer {service}"]
+
+    async def _start(self, name: str, *command: str) -> None:
+        process = ChildProcess(
+            name,
+            [sys.executable, "-m", "botdel.cli", *command, "--port", "0"],
+            env=self.env,
+            on_line=lambda line: self._on_line(name, line),
+        )
+        self._processes[name] = process
+        await process.start()
+        self.urls[name] = await _listening(process)
+
+    async def _stop_all(self) -> None:
+        await asyncio.gather(*(process.stop(STOP_WITHIN) for process in self._processes.values()))
+
+    async def _servers(self, stack: AsyncExitStack) -> dict[str, str]:
+        emulator, uri = os.environ.get("PUBSUB_EMULATOR_HOST"), os.environ.get("BOTDEL_MONGODB_URI")
+        if not emulator:
+            broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
+            emulator = (await stack.enter_async_context(broker)).host
+        if not uri:
+            self.is_disposable = True
+            database = EmbeddedMongo(
+                self._storage / "mongodb", on_line=lambda line: self._on_line("mongodb", line)
+            )
+            uri = (await stack.enter_async_context(database)).uri
+        self.urls |= {"pubsub": emulator, "mongodb": uri}
+        return {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
+
+    def _credentials(self) -> dict[str, str]:
+        made = {
+            "GOOGLE_CLOUD_PROJECT": "botdel-local",
+            "BOTDEL_GATEWAY_TOKENS": secrets.token_hex(32),
+            "BOTDEL_RECOVERY_TOKEN": secrets.token_hex(32),
+            "BOTDEL_LOG_FORMAT": "json",
+        }
+        return {name: os.environ.get(name, value) for name, value in made.items()}
+
+
+async def _listening(process: ChildProcess) -> str:
+    """The URL that the process logs once it listens."""
+    line = await process.wait_for_line(lambda line: '"listening"' in line, READY_WITHIN)
+    return str(json.loads(line)["url"])

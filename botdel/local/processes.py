@@ -1,0 +1,218 @@
+"""Child processes: the servers of one machine, and the product's own processes beside them."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from botdel.local import run_with_parent
+from botdel.local.output import Output
+from deletion.errors import BotDeletionError
+
+KEPT_LINES: Final = 1_000
+"""Lines of output that are remembered; older ones are forgotten."""
+SHOWN_LINES: Final = 20
+"""Lines of output that an error shows."""
+STOP_WITHIN: Final = 10.0
+"""Seconds between SIGTERM and SIGKILL."""
+KILL_WITHIN: Final = 5.0
+"""Seconds for the kernel to end a process after SIGKILL."""
+LAST_OUTPUT_WITHIN: Final = 1.0
+"""Seconds for what an ended process has written to arrive here."""
+PROBE_EVERY: Final = 0.02
+"""Seconds between two questions whether a process is ready."""
+PORTS: Final = range(20_000, 32_000)
+"""Below the ports that systems hand out to clients; see `free_port`."""
+
+
+class ProcessFailed(BotDeletionError):
+    """A child process ended or did not do its part; the message closes with its last output."""
+
+    def __init__(self, process: "ChildProcess", what: str) -> None:
+        output = "".join(f"\n  | {line}" for line in list(process.lines)[-SHOWN_LINES:])
+        super().__init__(f"{process.name} {what}; its last output:{output or ' none'}")
+
+
+class ChildProcess:
+    """A program in a session of its own, heard line by line, never left behind.
+
+    `env` is added to the environment of this process. `on_line` gets each line of standard output
+    and standard error as it comes, without its line break; it must neither block nor raise.
+    `lines` holds the last of them.
+
+    When the program ends, the rest of its process group is killed. On Linux the program itself is
+    killed when the thread that called `start` ends, and so even when this process is killed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._argv = [str(argument) for argument in argv]
+        self._env = dict(env or {})
+        self._cwd = cwd
+        self._on_line = on_line
+        self._waiting: dict[asyncio.Future[str], Callable[[str], bool]] = {}
+        self._output: Output | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id, also that of its group; raises RuntimeError before `start`."""
+        return self._started.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or minus the number of the signal that ended it; None until then."""
+        return self._output.returncode if self._output else None
+
+    @property
+    def running(self) -> bool:
+        return self._output is not None and self._output.returncode is None
+
+    async def start(self) -> None:
+        """Start the program, which is not ready yet. Once only: a second run is a second object."""
+        if self._output is not None:
+            raise RuntimeError(f"{self.name} has been started before")
+        shim = [sys.executable, "-I", "-S", run_with_parent.__file__, str(os.getpid())]
+        _, self._output = await asyncio.get_running_loop().subprocess_exec(
+            lambda: Output(self._heard),
+            *shim,
+            *self._argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PYTHONUNBUFFERED": "1", **os.environ, **self._env},
+            cwd=self._cwd,
+            start_new_session=True,
+        )
+
+    async def wait_for_line(self, wanted: Callable[[str], bool], within: float) -> str:
+        """The first line, of those remembered and those to come, that is `wanted`.
+
+        `within` is in seconds. Raises ProcessFailed when the process ends without it or is late.
+        """
+        for line in self.lines:
+            if wanted(line):
+                return line
+        found = asyncio.get_running_loop().create_future()
+        self._waiting[found] = wanted
+        try:
+            await asyncio.wait(
+                {found, self._started.closed}, timeout=within, return_when="FIRST_COMPLETED"
+            )
+        finally:
+            del self._waiting[found]
+        if found.done():
+            return str(found.result())
+        await self._check_running()
+        raise ProcessFailed(self, f"did not print what was waited for within {within:g} s")
+
+    async def wait_ready(self, ready: Callable[[], Awaitable[bool]], within: float) -> None:
+        """Ask `ready` until it says so; each answer must itself come in bounded time.
+
+        `within` is in seconds. Raises ProcessFailed when the process ends first or is late.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while not await ready():
+                    await self._check_running()
+                    await asyncio.sleep(PROBE_EVERY)
+        except TimeoutError:
+            raise ProcessFailed(self, f"was not ready within {within:g} s") from None
+
+    async def wait(self, within: float) -> int:
+        """The exit code, once it ends; raises ProcessFailed when it runs on after `within` s."""
+        output = self._started
+        await asyncio.wait({output.exited}, timeout=within)
+        if output.returncode is None:
+            raise ProcessFailed(self, f"has not ended within {within:g} s")
+        await asyncio.wait({output.closed}, timeout=LAST_OUTPUT_WITHIN)
+        return output.returncode
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone; nothing happens when it has ended."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM to the process alone, as an orchestrator does it."""
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the process and to all in its group; `wait` then tells its end."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def stop(self, within: float = STOP_WITHIN) -> int | None:
+        """SIGTERM and, after `within` seconds, SIGKILL; the exit code, None if never started."""
+        if self._output is None:
+            return None
+        self.terminate()
+        try:
+            return await self.wait(within)
+        except ProcessFailed:
+            return await self._killed()
+        except asyncio.CancelledError:
+            await self._killed()
+            raise
+
+    async def _killed(self) -> int:
+        self.kill()
+        return await self.wait(KILL_WITHIN)
+
+    async def _check_running(self) -> None:
+        if not self.running:
+            code = await self.wait(KILL_WITHIN)
+            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+            raise ProcessFailed(self, f"ended too early ({how})")
+
+    @property
+    def _started(self) -> Output:
+        if self._output is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        return self._output
+
+    def _heard(self, line: str) -> None:
+        self.lines.append(line)
+        for found, wanted in self._waiting.items():
+            if not found.done() and wanted(line):
+                found.set_result(line)
+        if self._on_line is not None:
+            self._on_line(line)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on; another process may still take it first.
+
+    Not one of the ports a system hands out to clients, as binding to port 0 would give: while a
+    server is down, a client that keeps trying to connect to such a port may be handed that very
+    port, connect to itself, and keep the server from coming back.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"every port from {PORTS.start} to {PORTS.stop - 1} is taken")

@@ -1,0 +1,123 @@
+"""What the servers of one machine have in common: a port, a start that waits, a restart."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from botdel.local.processes import KILL_WITHIN, STOP_WITHIN, ChildProcess, ProcessFailed, free_port
+
+READY_WITHIN: Final = 60.0
+"""Seconds for a server to answer after its start; on an idle machine it takes one or two."""
+PORT_TRIES: Final = 5
+"""Ports that are tried when another process takes the one just found free."""
+TAKEN: Final = ("Address already in use", "BindException")
+"""How a server reports a taken port: the system's words, or Java's, in whatever language."""
+
+
+class PortTaken(ProcessFailed):
+    """Another process listens on the port."""
+
+
+class LocalServer(ABC):
+    """A server on 127.0.0.1, as a process of its own.
+
+    Without a `port` the first `start` chooses a free one, which is kept from then on. Each line of
+    its output goes to `on_line`.
+    """
+
+    stop_within: float = STOP_WITHIN
+    """Seconds between SIGTERM and SIGKILL."""
+
+    def __init__(self, name: str, port: int | None, on_line: Callable[[str], None] | None) -> None:
+        self.name = name
+        self._port = port
+        self._on_line = on_line
+        self._process: ChildProcess | None = None
+
+    @abstractmethod
+    def command(self, port: int) -> list[str | Path]:
+        """The program and its arguments."""
+
+    @abstractmethod
+    async def answers(self, process: ChildProcess, port: int) -> bool:
+        """Whether `process`, and no other server, answers on `port`; known within seconds."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; raises RuntimeError before the first `start`."""
+        if self._port is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        return self._port
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while it does not run."""
+        return self._process.pid if self._process and self._process.running else None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; nothing happens when it runs already.
+
+        Raises ProcessFailed when it ends or does not answer within READY_WITHIN seconds, and
+        PortTaken when its port, or each of PORT_TRIES free ones in turn, is taken.
+        """
+        if self.pid is not None:
+            return
+        choices = [self._port] if self._port else [free_port() for _ in range(PORT_TRIES)]
+        for port in choices:
+            try:
+                self._process = await self._listening(port)
+            except PortTaken:
+                if port == choices[-1]:
+                    raise
+            else:
+                self._port = port
+                return
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL if it does not help; its port stays its own."""
+        if self._process is not None:
+            await self._process.stop(self.stop_within)
+
+    async def kill(self) -> None:
+        """SIGKILL, as a crash would end it; returns when it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            await self._process.wait(KILL_WITHIN)
+
+    async def restart(self) -> None:
+        """Stop it if it runs, and start it again on the same port."""
+        await self.stop()
+        await self.start()
+
+    async def _listening(self, port: int) -> ChildProcess:
+        async with AsyncExitStack() as undo:
+            process = ChildProcess(self.name, self.command(port), on_line=self._on_line)
+            await process.start()
+            undo.push_async_callback(process.stop, within=0)
+            try:
+                await process.wait_ready(partial(self._ready, process, port), READY_WITHIN)
+            except ProcessFailed:
+                _check_port(process, port)
+                raise
+            undo.pop_all()
+        return process
+
+    async def _ready(self, process: ChildProcess, port: int) -> bool:
+        _check_port(process, port)
+        return await self.answers(process, port)
+
+
+def _check_port(process: ChildProcess, port: int) -> None:
+    """Not every server ends when its port is taken, but each one says so."""
+    if any(words in line for line in process.lines for words in TAKEN):
+        raise PortTaken(process, f"found port {port} taken")

@@ -1,0 +1,125 @@
+"""Alerts of equal kind, service and reason, made one: when it is due, and what it says."""
+
+import html
+import shlex
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from deletion.alerts import Alert, AlertKind
+from deletion.clock import rfc3339
+
+MOST_GROUPS: Final = 1_000
+"""In memory at a time; what would open another joins the group of its kind for `OTHER`."""
+MOST_EXAMPLES: Final = 5
+LONGEST: Final = 100
+"""Characters of a service, a reason or an example; the rest is cut off."""
+LONGEST_WAIT: Final = 10
+"""Quiet times after its first alert, a group is due though it has not been quiet."""
+OTHER: Final = "other"
+
+
+@dataclass(slots=True)
+class AlertGroup:
+    """What is told as one alert: how many, between when and when, and the first few by id."""
+
+    kind: AlertKind
+    service: str
+    reason: str
+    first_at: datetime
+    last_at: datetime
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, alert: Alert, now: datetime) -> None:
+        """One more, told `now`."""
+        self.count += alert.count
+        self.last_at = now
+        example = _plain(alert.example)
+        if example and example not in self.examples and len(self.examples) < MOST_EXAMPLES:
+            self.examples.append(example)
+
+    @property
+    def text(self) -> str:
+        """What happened, and the command that shows it."""
+        of = f" of {self.service}" if self.service else ""
+        match self.kind:
+            case AlertKind.DEAD_LETTER:
+                what = f"{_number(self.count, 'new dead letter')}{of}"
+                command = ["dead-letters", "list", *self._filters("service", "reason")]
+            case AlertKind.JOB_EXHAUSTED:
+                what = f"{_number(self.count, 'job')}{of} exhausted"
+                command = ["jobs", "list", *self._filters("service"), "--status", "exhausted"]
+            case AlertKind.JOBS_STALE:
+                what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
+                command = ["jobs", "list", *self._filters("service"), "--status", "in_progress"]
+        return f"{what} ({self.reason}): {shlex.join(['botdel', *command])}"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The same in fields."""
+        return {
+            "kind": self.kind.value,
+            "service": self.service,
+            "reason": self.reason,
+            "count": self.count,
+            "examples": self.examples,
+            "first_at": rfc3339(self.first_at),
+            "last_at": rfc3339(self.last_at),
+        }
+
+    @property
+    def body(self) -> dict[str, object]:
+        """What is posted. Slack wants three characters of `text` escaped, and takes the rest as
+        it is: https://docs.slack.dev/messaging/formatting-message-text
+        """
+        return {"text": html.escape(self.text, quote=False), **self.facts}
+
+    def _filters(self, *names: str) -> list[str]:
+        """Options of a command, for what is known."""
+        known = {"service": self.service, "reason": "" if self.reason == OTHER else self.reason}
+        return [part for name in names if known[name] for part in (f"--{name}", known[name])]
+
+
+class AlertGroups:
+    """What was told and is not sent yet, never more than `MOST_GROUPS` and one for each kind.
+
+    A group is due once nothing was added to it for the time `quiet`, and at the latest
+    `LONGEST_WAIT` times that after its first alert.
+    """
+
+    def __init__(self, quiet: timedelta) -> None:
+        self._quiet = quiet
+        self._groups: dict[tuple[AlertKind, str, str], AlertGroup] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def add(self, alert: Alert, now: datetime) -> None:
+        """Put it with those it belongs to."""
+        key = (alert.kind, _plain(alert.service), _plain(alert.reason))
+        if key not in self._groups and len(self) >= MOST_GROUPS:
+            key = (alert.kind, "", OTHER)
+        self._groups.setdefault(key, AlertGroup(*key, first_at=now, last_at=now)).add(alert, now)
+
+    def due_in(self, now: datetime) -> float:
+        """Seconds until the first group is due. An alert can only put that off."""
+        return (min(map(self._due_at, self._groups.values())) - now).total_seconds()
+
+    def take(self) -> AlertGroup:
+        """The group that is due first. What is told from now on opens another."""
+        key = min(self._groups, key=lambda key: self._due_at(self._groups[key]))
+        return self._groups.pop(key)
+
+    def _due_at(self, group: AlertGroup) -> datetime:
+        return min(group.last_at + self._quiet, group.first_at + self._quiet * LONGEST_WAIT)
+
+
+def _plain(text: str) -> str:
+    """On one line, without what cannot be printed (or encoded), and not too long."""
+    printable = (character if character.isprintable() else " " for character in text[:LONGEST])
+    return " ".join("".join(printable).split())
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

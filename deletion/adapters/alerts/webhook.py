@@ -1,0 +1,150 @@
+"""Alerts by webhook: grouped, logged, and posted as JSON, beside the work and never in its way."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import httpx
+import structlog
+from pydantic import SecretStr
+
+from deletion.adapters.alerts.groups import AlertGroup, AlertGroups
+from deletion.alerts import Alert
+from deletion.clock import Clock
+from deletion.errors import BotDeletionError, TransientError
+from deletion.retry import Retry
+
+log = structlog.get_logger(__name__)
+
+TRIES: Final = 6
+BASE_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 5.0
+"""Of one try. All of them, with the waits between, take about a minute at the most."""
+GRACE_SHARE: Final = 1 / 8
+"""Of a grace period, for alerts that wait when everything else of the process has ended."""
+_MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
+
+
+class Webhook:
+    """The address that alerts are posted to. Whoever knows the URL may post: no error quotes it."""
+
+    def __init__(
+        self,
+        url: SecretStr,
+        retry: Retry,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = url
+        self._retry = retry
+        self._answer_seconds = answer_seconds
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=answer_seconds,
+            trust_env=False,  # a proxy would get to see the URL
+            verify=ssl.create_default_context(),
+        )
+
+    async def post(self, body: Mapping[str, object]) -> None:
+        """Return once it was answered with success; it may then have arrived more than once.
+
+        Raises `TransientError` when the tries are used up, and `BotDeletionError` at once for an
+        answer that another try would not change. Redirects are not followed.
+        """
+        await self._retry.call(lambda: self._post(body))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _post(self, body: Mapping[str, object]) -> None:
+        url = self._url.get_secret_value()
+        try:
+            async with (
+                asyncio.timeout(self._answer_seconds),  # httpx' own is for each read
+                self._http.stream("POST", url, json=body) as answer,  # what it says is not read
+            ):
+                status = answer.status_code
+        except (httpx.TransportError, TimeoutError) as error:
+            raise TransientError(type(error).__name__) from None
+        if status in _MAY_PASS or httpx.codes.is_server_error(status):
+            raise TransientError(f"answered {status}")
+        if not httpx.codes.is_success(status):
+            raise BotDeletionError(f"answered {status}")
+
+
+class WebhookAlerts:
+    """`deletion.alerts.Alerts` that groups what it is told, and logs and posts each group.
+
+    A group goes out once nothing was added to it for `group_seconds`, and at the latest ten times
+    that after its first alert; one at a time, so that a webhook that is slow makes larger groups
+    and not more requests. Without a webhook it is logged only. To be used on the event loop.
+    """
+
+    def __init__(self, webhook: Webhook | None, clock: Clock, *, group_seconds: float) -> None:
+        self._webhook = webhook
+        self._clock = clock
+        self._groups = AlertGroups(timedelta(seconds=group_seconds))
+        self._sender: asyncio.Task[None] | None = None
+        self._quiet: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def tell(self, alert: Alert) -> None:
+        """See the port. Nothing is to be told after `close`."""
+        self._groups.add(alert, self._clock.now())
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send())
+
+    async def close(self, patience: float) -> None:
+        """Send at once what waits, within `patience` seconds; log what could not be sent."""
+        self._closing = True
+        if self._quiet:
+            self._quiet.cancel()
+        if self._sender:
+            over = asyncio.create_task(self._clock.sleep(patience))
+            both = {over, self._sender}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both)
+        while self._groups:
+            _not_delivered(self._groups.take(), "the process ended")
+        if self._webhook:
+            await self._webhook.close()
+
+    async def _send(self) -> None:
+        """Until nothing waits. An alert can only put off when the next group is due."""
+        while self._groups:
+            wait = self._groups.due_in(self._clock.now())
+            if wait > 0 and not self._closing:
+                self._quiet = asyncio.create_task(self._clock.sleep(wait))
+                await asyncio.wait({self._quiet})
+            else:
+                await self._deliver(self._groups.take())
+
+    async def _deliver(self, group: AlertGroup) -> None:
+        log.warning("alert", text=group.text, **group.facts)
+        if self._webhook is None:
+            return
+        try:
+            await self._webhook.post(group.body)
+        except asyncio.CancelledError:
+            _not_delivered(group, "the process ended")
+            raise
+        except BotDeletionError as error:
+            _not_delivered(group, str(error))
+        except Exception as error:  # noqa: BLE001 - recorded, without a text that may quote the URL
+            _not_delivered(group, type(error).__name__)
+
+
+def webhook_alerts(url: SecretStr | None, clock: Clock, group_seconds: float) -> WebhookAlerts:
+    """Alerts that are posted to `url`, or logged only without one; to be closed."""
+    webhook = Webhook(url, Retry(clock, TRIES, BASE_SECONDS)) if url else None
+    return WebhookAlerts(webhook, clock, group_seconds=group_seconds)
+
+
+def _not_delivered(group: AlertGroup, why: str) -> None:
+    log.error("alert not delivered", why=why, text=group.text, **group.facts)

@@ -1,0 +1,221 @@
+"""The dead letters on MongoDB. A unique index makes a message of a service one record.
+
+Each query walks an index, and an upsert or a guarded update decides what concurrent calls may
+not both do; tests/architecture measures each of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from urllib.parse import quote, unquote
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from deletion.adapters.mongo.connection import Client, Document, build_indexes, translated
+from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
+from deletion.errors import StoreUnavailable
+from deletion.ids import is_object_id
+
+COLLECTION = "dead_letters"
+BY_MESSAGE, BY_STATUS, BY_SERVICE = "service_message_unique", "status_id", "service_id"
+INDEXES = [
+    IndexModel(
+        [("service", ASCENDING), ("messageId", ASCENDING), ("publishedAt", ASCENDING)],
+        name=BY_MESSAGE,
+        unique=True,
+    ),
+    IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
+    IndexModel([("service", ASCENDING), ("_id", ASCENDING)], name=BY_SERVICE),
+]
+
+_DUPLICATE_KEY = 11000
+_RECORD_TRIES = 3
+
+
+class MongoDeadLetterStore:
+    """`deletion.ports.DeadLetterStore` on one collection of `database`; it needs its index."""
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._letters = client[database][COLLECTION]
+
+    async def ensure_indexes(self) -> None:
+        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
+        await build_indexes(self._letters, INDEXES)
+
+    def new_id(self) -> str:
+        """An ObjectId, as hex."""
+        return str(ObjectId())
+
+    async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """One query for the origins of replays, an update for each; one bulk write for the rest."""
+        origins = await self._of(letter.replay_of for letter in letters)
+        replays: list[DeadLetter] = []
+        others: list[DeadLetter] = []
+        for letter in letters:
+            origin = origins.get(letter.replay_of or "")
+            (replays if origin and letter.is_replay_of(origin) else others).append(letter)
+        returned = [replay.replay_of for replay in replays if await self._join(replay)]
+        told = list((await self._of(returned)).values())
+        return told + await self._upsert(others)
+
+    async def get(self, letter_id: str) -> DeadLetter | None:
+        """By `_id`."""
+        return (await self._of([letter_id])).get(letter_id)
+
+    async def find(
+        self,
+        *,
+        service: str | None = None,
+        reason: Reason | None = None,
+        status: DeadLetterStatus | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> list[DeadLetter]:
+        """Back along the index of the service or the status; without either, along `_id`."""
+        filters = {
+            "service": service,
+            "reason": reason and reason.value,
+            "status": status and status.value,
+            "_id": before and {"$lt": ObjectId(before)},
+        }
+        query = {name: value for name, value in filters.items() if value is not None}
+        with translated():
+            found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
+            return [_from_document(document) for document in await found.to_list(limit)]
+
+    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+        """One update by `_id` that expects the count as read."""
+        query = {"_id": ObjectId(letter.id), "count": letter.count}
+        with translated():
+            result = await self._letters.update_one(query, {"$set": {"status": status.value}})
+        return bool(result.matched_count)
+
+    async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, DeadLetter]:
+        """Those that are there, by their ids. What is no id is not there."""
+        ids = {ObjectId(each) for each in letter_ids if each and is_object_id(each)}
+        if not ids:
+            return {}
+        with translated():
+            found = await self._letters.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
+        return {letter.id: letter for letter in map(_from_document, found)}
+
+    async def _join(self, replay: DeadLetter) -> bool:
+        """Whether it came back for the first time: its message id is kept to tell."""
+        origin = {"_id": ObjectId(replay.replay_of)}
+        returned = {
+            "$inc": {"count": 1, "returns": 1},
+            "$max": _latest(replay),
+            "$set": {
+                "status": DeadLetterStatus.NEW.value,
+                "reason": replay.reason.value,
+                "detail": replay.detail,
+            },
+            "$push": {"returnedAs": replay.message_id},
+        }
+        seen_again = {"$inc": {"count": 1}, "$max": _latest(replay)}
+        with translated():
+            first = await self._letters.update_one(
+                {**origin, "returnedAs": {"$ne": replay.message_id}}, returned
+            )
+            if not first.matched_count:
+                await self._letters.update_one(origin, seen_again)
+        return bool(first.matched_count)
+
+    async def _upsert(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Count those that are there, insert the others, and answer with these."""
+        pending = _folded(letters)
+        inserted: list[DeadLetter] = []
+        for _ in range(_RECORD_TRIES):
+            if not pending:
+                return inserted
+            new, refused = await self._written(pending)
+            inserted += new
+            pending = refused
+        raise StoreUnavailable(f"{len(pending)} dead letters kept colliding with others")
+
+    async def _written(
+        self, letters: Sequence[DeadLetter]
+    ) -> tuple[list[DeadLetter], list[DeadLetter]]:
+        """Those inserted, and those that lost a race to be: the next try counts them."""
+        try:
+            with translated():
+                result = await self._letters.bulk_write(
+                    [_upsert_of(letter) for letter in letters], ordered=False
+                )
+        except BulkWriteError as error:
+            if error.details["writeConcernErrors"]:  # written, but it may be rolled back
+                raise StoreUnavailable("MongoDB: the write is not confirmed") from error
+            problems = error.details["writeErrors"]
+            if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
+                raise
+            new = [letters[upserted["index"]] for upserted in error.details["upserted"]]
+            return new, [letters[problem["index"]] for problem in problems]
+        return [letters[index] for index in result.upserted_ids or {}], []
+
+
+def _folded(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+    """One for each message: a group may hold it more than once."""
+    folded: dict[tuple[str, str, datetime], DeadLetter] = {}
+    for letter in letters:
+        key = letter.identity
+        folded[key] = folded[key].seen_again(letter) if key in folded else letter
+    return list(folded.values())
+
+
+def _upsert_of(letter: DeadLetter) -> UpdateOne:
+    return UpdateOne(
+        {
+            "service": letter.service,
+            "messageId": letter.message_id,
+            "publishedAt": letter.published_at,
+        },
+        {
+            "$inc": {"count": letter.count},
+            "$max": _latest(letter),
+            "$setOnInsert": {
+                "_id": ObjectId(letter.id),
+                "data": letter.data,
+                "attributes": {_stored(name): text for name, text in letter.attributes.items()},
+                "reason": letter.reason.value,
+                "detail": letter.detail,
+                "firstSeenAt": letter.first_seen_at,
+                "returns": letter.returns,
+                "returnedAs": [],
+                "status": letter.status.value,
+            },
+        },
+        upsert=True,
+    )
+
+
+def _latest(letter: DeadLetter) -> Document:
+    return {"deliveryAttempt": letter.delivery_attempt, "lastSeenAt": letter.last_seen_at}
+
+
+def _stored(name: str) -> str:
+    """An attribute's name as MongoDB can hold it: percent-encoded (RFC 3986), dots as well.
+
+    Pub/Sub takes any; BSON refuses a NUL, servers differ on `$` and `.`, and the driver reads
+    `$ref` back as something else.
+    """
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def _from_document(document: Document) -> DeadLetter:
+    return DeadLetter(
+        id=str(document["_id"]),
+        service=document["service"],
+        message_id=document["messageId"],
+        data=document["data"],
+        attributes={unquote(name): text for name, text in document["attributes"].items()},
+        published_at=document["publishedAt"],
+        delivery_attempt=document["deliveryAttempt"],
+        reason=Reason(document["reason"]),
+        detail=document["detail"],
+        first_seen_at=document["firstSeenAt"],
+        last_seen_at=document["lastSeenAt"],
+        count=document["count"],
+        returns=document["returns"],
+        status=DeadLetterStatus(document["status"]),
+    )

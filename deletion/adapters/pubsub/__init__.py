@@ -1,0 +1,1 @@
+"""Pub/Sub: the connection, the topology, publishing and pulling."""

@@ -1,0 +1,37 @@
+"""The names of the topic and of what derives from it (docs/decisions/0003)."""
+
+from dataclasses import dataclass
+
+from deletion.ids import is_service_name
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Full resource names, all derived from the project's id and the topic's."""
+
+    project: str
+    topic_id: str
+
+    @property
+    def topic(self) -> str:
+        """Where events are published."""
+        return f"projects/{self.project}/topics/{self.topic_id}"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where Pub/Sub moves what was delivered too often."""
+        return f"{self.topic}.dead-letter"
+
+    @property
+    def dead_letter_subscription(self) -> str:
+        """Keeps it: a topic without a subscription loses what it is given."""
+        return self.subscription("dead-letter")
+
+    def subscription(self, service: str) -> str:
+        """The subscription of one service."""
+        return f"projects/{self.project}/subscriptions/{self.topic_id}.{service}"
+
+    def service_of(self, subscription: str) -> str | None:
+        """Whose subscription that is; None when it is no service's."""
+        service = subscription.removeprefix(self.subscription(""))
+        return service if is_service_name(service) else None

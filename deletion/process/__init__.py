@@ -1,0 +1,1 @@
+"""What every process shares: serving, signals, probes, problems, tokens, logs, settings."""

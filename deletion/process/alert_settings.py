@@ -1,0 +1,28 @@
+"""Settings of the processes that alert."""
+
+from typing import Annotated
+
+import httpx
+from pydantic import AfterValidator, Field, SecretStr
+
+from deletion.process.settings import Settings
+
+_PORTS = range(1, 65_536)
+
+
+def _web_address(url: SecretStr) -> SecretStr:
+    """Refuse what cannot become a request, before an error of it could quote the URL."""
+    try:
+        asked = httpx.URL(url.get_secret_value())
+    except httpx.InvalidURL:
+        asked = httpx.URL()
+    if asked.scheme not in {"http", "https"} or not asked.host or (asked.port or 80) not in _PORTS:
+        raise ValueError("expected a URL that begins with http:// or https:// and names a host")
+    return url
+
+
+class AlertSettings(Settings):
+    """Where alerts go, and how long they are grouped. The URL is a credential by itself."""
+
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    alert_group_seconds: float = Field(5.0, gt=0, le=600)

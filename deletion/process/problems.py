@@ -1,0 +1,75 @@
+"""Problems (RFC 9457): every answer of a process that is not a success."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+PROBLEM: Final = "application/problem+json"
+
+PROBLEM_SCHEMA: Final = {
+    "title": "Problem",
+    "description": "RFC 9457; `type` is absent, which means about:blank",
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string", "description": "The phrase of the status"},
+        "status": {"type": "integer", "description": "The status of the answer"},
+        "detail": {"type": "string", "description": "What is wrong with this request"},
+    },
+}
+
+
+class Problem(Exception):
+    """An answer other than success, raised where it is found."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None):
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+    def response(self) -> JSONResponse:
+        """As `application/problem+json`; `type` is about:blank, so `title` is the status'."""
+        content = {"title": self.status.phrase, "status": self.status, "detail": self.detail}
+        return JSONResponse(content, self.status, self.headers, media_type=PROBLEM)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make every error of `app` a problem, the framework's own included."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers) if error.headers else None
+        return Problem(HTTPStatus(error.status_code), str(error.detail), headers).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, found).response()
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, __: Exception) -> Response:
+        detail = "an unexpected error; the log of this process has it"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).response()
+
+
+def documented(description: str, **headers: str) -> dict[str, Any]:
+    """An answer that is a problem, for FastAPI's `responses`; `Retry_After="…"` names a header."""
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},
+    }
+    if headers:
+        answer["headers"] = {
+            name.replace("_", "-"): {"description": meaning, "schema": {"type": "string"}}
+            for name, meaning in headers.items()
+        }
+    return answer

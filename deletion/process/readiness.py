@@ -1,0 +1,59 @@
+"""Whether a process can work: whether what it stands on answers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from deletion.errors import BotDeletionError
+
+ANSWER_SECONDS: Final = 2.0
+"""All that is asked get this long together to answer a probe."""
+KEEP_SECONDS: Final = 1.0
+"""An answer holds this long, so that probes, however many, never become a load."""
+
+Ask = Callable[[], Awaitable[object]]
+"""Returns when its subject answers, and raises when something is missing."""
+
+
+class Readiness:
+    """`deletion.process.probes.Check` over several subjects by their names, asked side by side."""
+
+    def __init__(
+        self, subjects: Mapping[str, Ask], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._subjects = subjects
+        self._monotonic = monotonic
+        self._one_at_a_time = asyncio.Lock()
+        self._asking: dict[str, asyncio.Task[str | None]] = {}
+        self._answer: str | None = None
+        self._holds_until = float("-inf")
+
+    async def __call__(self) -> str | None:
+        """What is missing, or None. Those who ask together share one answer."""
+        async with self._one_at_a_time:
+            if self._monotonic() >= self._holds_until:
+                self._answer = await self._ask_all()
+                self._holds_until = self._monotonic() + KEEP_SECONDS
+            return self._answer
+
+    async def _ask_all(self) -> str | None:
+        answers = await asyncio.gather(*(self._ask(name) for name in self._subjects))
+        return "; ".join(missing for missing in answers if missing) or None
+
+    async def _ask(self, name: str) -> str | None:
+        """A question that is not answered in time stays open, and is not asked twice."""
+        asking = self._asking.get(name)
+        if asking is None or asking.done():
+            asking = self._asking[name] = asyncio.create_task(self._answer_of(name))
+        answered, _ = await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
+        if not answered:
+            return f"{name} does not answer within {ANSWER_SECONDS:g} s"
+        return asking.result()
+
+    async def _answer_of(self, name: str) -> str | None:
+        try:
+            await self._subjects[name]()
+        except BotDeletionError as error:
+            return str(error)
+        return None

@@ -1,0 +1,65 @@
+"""Settings: from the environment and `.env`, checked before a process does anything.
+
+Each process reads the class that lists exactly what it needs; `load` turns what is wrong
+into a `ConfigurationError` that names the variable, never its value.
+"""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deletion.adapters.pubsub.names import Names
+from deletion.errors import ConfigurationError
+
+S = TypeVar("S", bound=BaseSettings)
+TOKEN_CHARACTERS = 16
+"""A shorter credential can be guessed; `openssl rand -hex 32` makes a good one."""
+
+
+def _long(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < TOKEN_CHARACTERS:
+        raise ValueError(f"expected at least {TOKEN_CHARACTERS} characters")
+    return token
+
+
+Token = Annotated[SecretStr, AfterValidator(_long)]
+"""A credential that is not printed, compared in constant time, and long enough."""
+
+
+class Settings(BaseSettings):
+    """How every class of settings is read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BOTDEL_", env_file=".env", extra="ignore", env_ignore_empty=True
+    )
+
+
+class PubSubSettings(Settings):
+    """Where events go, and what else every long-running process reads."""
+
+    project: str = Field(validation_alias="GOOGLE_CLOUD_PROJECT", min_length=1)
+    topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,180}$")
+    emulator: str | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST", min_length=3)
+    log_format: str = Field("auto", pattern="^(auto|json|console)$")
+    shutdown_grace_seconds: float = Field(20.0, gt=0, le=600)
+
+    @property
+    def names(self) -> Names:
+        """Topic and subscriptions of this installation."""
+        return Names(self.project, self.topic)
+
+
+def load(settings: type[S], **overrides: str | int | None) -> S:
+    """Read and check. Raises `ConfigurationError` naming every variable that is not right."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "\n".join(f"  {_variable(p['loc'])}: {p['msg']}" for p in error.errors())
+        raise ConfigurationError(f"settings are missing or wrong:\n{problems}") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"BOTDEL_{name.upper()}"

@@ -1,0 +1,42 @@
+"""Settings of the processes that reach the jobs: all but the gateway."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr, field_validator
+
+from deletion.job import LeasePolicy
+from deletion.process.settings import PubSubSettings, Settings
+
+
+class StoreSettings(Settings):
+    """Where the jobs are."""
+
+    mongodb_uri: SecretStr
+    mongodb_database: str = Field("bot_deletion", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+
+    @field_validator("mongodb_uri")
+    @classmethod
+    def _is_mongodb(cls, uri: SecretStr) -> SecretStr:
+        if not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("expected a URI that begins with mongodb:// or mongodb+srv://")
+        return uri
+
+
+class LeaseSettings(Settings):
+    """When a job is stale, and when it is spent."""
+
+    stale_after_seconds: float = Field(600.0, ge=1, le=86_400)
+    max_attempts: int = Field(5, ge=1, le=1000)
+
+    @property
+    def lease(self) -> LeasePolicy:
+        """The same, as the core wants it."""
+        return LeasePolicy(timedelta(seconds=self.stale_after_seconds), self.max_attempts)
+
+
+class JobsSettings(StoreSettings, LeaseSettings):
+    """What looks at records, or marks them, and needs no Pub/Sub."""
+
+
+class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
+    """What publishes or sets up: `botdel jobs retry`, `dead-letters replay`, `topology`."""

@@ -1,0 +1,181 @@
+"""A service with data on the real broker and database, and the product's processes around it."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from bson import ObjectId
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+from google.pubsub_v1.types import PubsubMessage, Subscription
+from pymongo import AsyncMongoClient
+
+from botdel.local.processes import ChildProcess
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import Topology
+from deletion.events import BotDeletionSubject, RequestPlaced, to_message
+
+SERVICE = "conversations"
+STALE_AFTER = 2
+"""Seconds, so that a test need not wait for long."""
+ACK_DEADLINE = 10
+"""Seconds, the least Pub/Sub allows: how long what a killed process had pulled is missing."""
+WITHIN = 60.0
+"""Seconds; far more than anything waited for takes."""
+TOKEN = "a-token-for-tests-alone"
+
+
+@dataclass
+class Pipeline:
+    """One test's own topic, subscription, jobs and data."""
+
+    emulator: str
+    mongo_uri: str
+    project: str
+    database: str
+    folder: Path
+    client: AsyncMongoClient[dict[str, Any]]
+    settings: dict[str, str] = field(default_factory=dict)
+    batch_size: int = 10
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What every process of this pipeline reads."""
+        return {
+            "PUBSUB_EMULATOR_HOST": self.emulator,
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "BOTDEL_MONGODB_URI": self.mongo_uri,
+            "BOTDEL_MONGODB_DATABASE": self.database,
+            "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
+            "BOTDEL_GATEWAY_TOKENS": TOKEN,
+            "BOTDEL_RECOVERY_TOKEN": TOKEN,
+            "BOTDEL_LOG_FORMAT": "json",
+        } | self.settings
+
+    @property
+    def names(self) -> Names:
+        return Names(self.project, "bot-deletion")
+
+    @property
+    def messages(self) -> Any:
+        """The collection the service owns."""
+        return self.client[self.database]["messages"]
+
+    @property
+    def jobs(self) -> Any:
+        """The collection of jobs."""
+        return self.client[self.database]["deletion_jobs"]
+
+    @property
+    def plan(self) -> Path:
+        """The plan file of the service."""
+        path = self.folder / "plan.yaml"
+        path.write_text(
+            f"service: {SERVICE}\n"
+            "steps:\n"
+            "  - name: messages\n"
+            f"    mongo: {{database: {self.database}, collection: messages, field: botId, "
+            f"batch_size: {self.batch_size}}}\n"
+        )
+        return path
+
+    async def fill(self, *counts: int) -> list[str]:
+        """A bot for each count, with so many messages; their ids."""
+        bots = [ObjectId() for _ in counts]
+        await self.messages.create_index([("botId", 1), ("_id", 1)])
+        for bot, count in zip(bots, counts, strict=True):
+            await self.messages.insert_many([{"botId": bot, "n": n} for n in range(count)])
+        return [str(bot) for bot in bots]
+
+    async def left(self, bot: str) -> int:
+        """How many messages the bot still has."""
+        return int(await self.messages.count_documents({"botId": ObjectId(bot)}))
+
+    def process(self, name: str, *module_and_arguments: str) -> ChildProcess:
+        """A Python process of this pipeline, not started yet."""
+        return ChildProcess(name, [sys.executable, "-m", *module_and_arguments], env=self.env)
+
+    def consumer(self, name: str = "consumer") -> ChildProcess:
+        """`botdel consumer`."""
+        return self.process(name, "botdel.cli", "consumer", "--plan", str(self.plan), "--port", "0")
+
+    async def job_of(self, bot: str) -> dict[str, Any] | None:
+        """The only job of the bot, as it is stored."""
+        found = await self.jobs.find({"botId": ObjectId(bot)}).to_list(2)
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    async def status_of(self, bot: str) -> str | None:
+        """Where the bot's only job stands."""
+        job = await self.job_of(bot)
+        return str(job["status"]) if job else None
+
+
+async def listening(process: ChildProcess) -> str:
+    """Wait until a process of the product listens; its URL."""
+    line = await process.wait_for_line(lambda line: '"listening"' in line, WITHIN)
+    return line.split('"url": "')[1].split('"')[0]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within: float = WITHIN) -> None:
+    """Return once `condition` holds; raises TimeoutError after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def request_placed(bot: str) -> BotDeletionSubject:
+    """A new event for the bot."""
+    now = datetime.now(UTC)
+    return BotDeletionSubject(str(uuid.uuid4()), now, bot, RequestPlaced(now))
+
+
+async def create_topology(pipeline: Pipeline) -> None:
+    """As the product would, but with the shortest ack deadline there is."""
+    async with pubsub(pipeline) as (publisher, subscriber):
+        topology = Topology(publisher, subscriber, pipeline.names, emulated=True)
+        await topology.apply()
+        await subscriber.create_subscription(
+            Subscription(
+                name=pipeline.names.subscription(SERVICE),
+                topic=pipeline.names.topic,
+                ack_deadline_seconds=ACK_DEADLINE,
+            )
+        )
+
+
+async def publish(pipeline: Pipeline, *subjects: BotDeletionSubject) -> None:
+    """Put events on the topic and wait for the broker's word."""
+    async with pubsub(pipeline) as (publisher, _):
+        messages = [to_message(subject) for subject in subjects]
+        await publisher.publish(
+            topic=pipeline.names.topic,
+            messages=[PubsubMessage(data=m.data, attributes=m.attributes) for m in messages],
+        )
+
+
+@asynccontextmanager
+async def pubsub(
+    pipeline: Pipeline,
+) -> AsyncIterator[tuple[PublisherAsyncClient, SubscriberAsyncClient]]:
+    """Clients of this pipeline's emulator, whatever this process's environment says."""
+    async with grpc.aio.insecure_channel(pipeline.emulator) as channel:
+        yield (
+            PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel)),
+            SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel)),
+        )
+
+
+async def sweep(pipeline: Pipeline, url: str) -> int:
+    """Run the cron client against recovery at `url`; its exit code."""
+    async with pipeline.process("cron", "botdel.cli", "recover", "--url", url, "--wait") as cron:
+        return await cron.wait(WITHIN)
