@@ -37,13 +37,20 @@ PlanFiles = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JobId = Annotated[str, typer.Argument(help="The job's id, 24 hex digits.")]
+JobIds = Annotated[
+    list[str] | None, typer.Argument(help="Ids of jobs; without any, filters choose.")
+]
+Bot = Annotated[str | None, typer.Option(help="Only this bot's, 24 hex digits.")]
 LetterId = Annotated[str, typer.Argument(help="The dead letter's id, 24 hex digits.")]
 LetterIds = Annotated[
     list[str] | None, typer.Argument(help="Ids of dead letters; without any, filters choose.")
 ]
 Service = Annotated[str | None, typer.Option(help="Only this service's.")]
 Reason = Annotated[
-    str | None, typer.Option(help="Only those undecodable, invalid, too_large or undelivered.")
+    str | None,
+    typer.Option(
+        help="Only those undecodable, invalid, too_large, too_new, too_many, undelivered."
+    ),
 ]
 Most = Annotated[int | None, typer.Option(help="At most so many, newest first.", min=1)]
 Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
@@ -138,9 +145,10 @@ def doctor(
 @jobs.command("list")
 def jobs_list(
     service: Service = None,
-    bot: Annotated[str | None, typer.Option(help="Only this bot's, 24 hex digits.")] = None,
+    bot: Bot = None,
     status: Annotated[
-        str | None, typer.Option(help="Only those in_progress, failed, complete or exhausted.")
+        str | None,
+        typer.Option(help="Only those pending, in_progress, failed, complete or exhausted."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
     as_json: AsJson = False,
@@ -160,11 +168,25 @@ def jobs_show(job_id: JobId, as_json: AsJson = False) -> None:
 
 
 @jobs.command("retry")
-def jobs_retry(job_id: JobId, as_json: AsJson = False) -> None:
-    """Send a failed, stale or exhausted job on, with all its attempts if they were spent."""
-    from botdel.jobs import retry
+def jobs_retry(
+    job_ids: JobIds = None,
+    service: Service = None,
+    bot: Bot = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only those failed, in_progress (and stale) or exhausted.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that can be retried.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many, the longest silent first.", min=1)
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make failed, stale or exhausted jobs pending again, with their attempts anew if spent."""
+    from botdel.jobs_retry import chosen, retry
 
-    run(retry(job_id, as_json=as_json))
+    choice = chosen(job_ids or [], service, bot, status, limit, everything=everything)
+    sys.exit(run(retry(choice, dry_run=dry_run, as_json=as_json)))
 
 
 @dead_letters.command("list")

@@ -1,4 +1,4 @@
-"""`botdel jobs list|show|retry`: for the operator who looks at deletions that do not end."""
+"""`botdel jobs list|show`: for the operator who looks at deletions that do not end."""
 
 import json
 from collections.abc import Sequence
@@ -10,22 +10,19 @@ from botdel.options import console, object_id, one_of
 from botdel.store import opened
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.pubsub.connection import PubSub
-from deletion.adapters.pubsub.publisher import GroupingPublisher
-from deletion.bus import Publisher
-from deletion.clock import Clock, SystemClock
-from deletion.errors import ConfigurationError, TransitionError
+from deletion.clock import SystemClock
+from deletion.errors import ConfigurationError
 from deletion.job import Job, LeasePolicy, Status
-from deletion.ports import JobStore
+from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
-from deletion.process.store_settings import JobsSettings, OperatorSettings
-from deletion.resume import resume_message
+from deletion.process.store_settings import JobsSettings
 
 COLOURS = {
     Status.COMPLETE: "green",
     Status.FAILED: "yellow",
     Status.EXHAUSTED: "red",
     Status.IN_PROGRESS: "cyan",
+    Status.PENDING: "blue",
 }
 
 
@@ -48,65 +45,35 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` when there is none of that id."""
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
-        job = await _get(store, job_id)
+        job = await get(store, job_id)
         if as_json:
             print(json.dumps(as_dict(job)))
         else:
             describe(job, settings.lease)
 
 
-async def retry(job_id: str, *, as_json: bool) -> None:
-    """Ask for the resumption of one job. Raises `TransitionError` when it runs or has ended."""
-    settings = load(OperatorSettings)
-    async with opened(MongoJobStore, settings) as store:
-        pubsub, clock = PubSub(settings.emulator), SystemClock()
-        try:
-            publisher = GroupingPublisher(pubsub.publisher(), settings.names.topic)
-            job = await send_on(await _get(store, job_id), store, publisher, clock, settings.lease)
-        finally:
-            await pubsub.close()
-        print(json.dumps(as_dict(job)) if as_json else f"resumption of {job.id} was asked for")
-
-
-async def send_on(
-    job: Job, store: JobStore, publisher: Publisher, clock: Clock, policy: LeasePolicy
-) -> Job:
-    """Give a spent job its attempts anew, then publish: the consumer's claim does the rest.
-
-    Raises `TransitionError`, and `LeaseLost` when the job moved meanwhile.
-    """
-    now = clock.now()
-    if job.status is not Status.EXHAUSTED and not job.is_resumable(now, policy):
-        raise TransitionError(
-            f"job {job.id} is {job.status}"
-            + (f", last heard of {job.last_modified_at}" if job.live else "")
-            + ": there is nothing to retry"
-        )
-    if job.status is not Status.EXHAUSTED and job.is_spent(policy):
-        job = await store.apply(job.exhaust(now, policy))
-    if job.status is Status.EXHAUSTED:
-        job = await store.apply(job.reopen(now))
-    await publisher.publish(resume_message(job, now))
-    return job
-
-
-def as_dict(job: Job) -> dict[str, object]:
+def as_dict(job: Read) -> dict[str, object]:
     """The job for machines: the stored document, ids as hex, times as RFC 3339."""
+    if isinstance(job, Unreadable):
+        return {"_id": job.id, "unreadable": job.reason}
     shown: dict[str, object] = json.loads(json.dumps(to_document(job), default=_plain))
     return shown
 
 
-async def _get(store: JobStore, job_id: str) -> Job:
+async def get(store: JobStore, job_id: str) -> Job:
     job = await store.get(object_id(job_id))
     if job is None:
         raise ConfigurationError(f"there is no job {job_id}: `botdel jobs list` shows them")
     return job
 
 
-def _table(found: Sequence[Job], policy: LeasePolicy) -> Table:
+def _table(found: Sequence[Read], policy: LeasePolicy) -> Table:
     columns = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for job in found:
+        if isinstance(job, Unreadable):
+            table.add_row(job.id, "", "", "unreadable", "", "", "", job.reason)
+            continue
         table.add_row(
             job.id,
             job.service,
@@ -130,7 +97,10 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     out = console()
     out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
     out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
+    out.print(f"requested by {job.requested_by or 'unknown'}, {len(job.event_ids)} requests")
     out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")
+    if job.due:
+        out.print(f"in queue {job.queue}, due {job.due}")
     if job.failure:
         out.print(f"failure at {job.failure.at}: {job.failure.type}: {job.failure.message}")
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")

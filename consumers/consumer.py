@@ -1,93 +1,104 @@
-"""The consumer: pulls what it has room for, runs what intake took, hands over on a stop."""
+"""The consumer: intake and workers side by side, until the process is asked to stop."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
 from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
-from consumers.slots import Slots
-from deletion.bus import Delivery, Publisher, Subscription
+from consumers.worker import Worker
+from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.errors import BotDeletionError, TransientError
-from deletion.job import Job, Status
+from deletion.errors import TransientError
 from deletion.ports import JobStore
-from deletion.resume import resume_message
 from deletion.retry import doubled, rest
-from deletion.runner import Runner
 
-PULL_LIMIT = 100
-"""Messages recorded by one bulk insert at the most."""
-INTERRUPTED = "interrupted"
-PAUSE_SECONDS = 1.0
+PULL_LIMIT: Final = 100
+"""Messages of one group: one pull, one bulk insert, one ack."""
+GROUPS: Final = 2
+"""Groups in memory: one is recorded while the next is pulled."""
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Between two tries while Pub/Sub or the database does not answer."""
-MAX_PAUSE_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Every message holds a slot from before its pull until its job has ended."""
+    """Intake never waits for a worker: a backlog is pending jobs, not waiting messages."""
 
     def __init__(
         self,
         *,
         intake: Intake,
-        runner: Runner,
+        workers: Sequence[Worker],
         subscription: Subscription,
-        publisher: Publisher,
         store: JobStore,
         clock: Clock,
-        slots: Slots,
         metrics: Metrics,
     ) -> None:
         self._intake = intake
-        self._runner = runner
+        self._workers = workers
         self._subscription = subscription
-        self._publisher = publisher
         self._store = store
         self._clock = clock
-        self._slots = slots
         self._metrics = metrics
-        self._working: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Task[None]] = set()
         self._unproven = True  # the database is to answer before the next pull
         self._failures = 0  # groups in a row that it could not take, though it answered
-        self.problem: str | None = "not started"
+        self._not_pulling: str | None = "not started"
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot work now; None when it can."""
+        problems = [self._not_pulling, *(worker.problem for worker in self._workers)]
+        return "; ".join(dict.fromkeys(p for p in problems if p)) or None
 
     async def consume(self, stopping: asyncio.Event, grace: float) -> None:
         """Work until `stopping`, then end every run within `grace` seconds.
 
         Raises `TopologyMissing` where nothing can put the subscription back.
         """
-        winding_up = asyncio.create_task(self._wind_up(stopping, grace))
+        working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
+        for task in working:  # one that breaks off must not leave an intake without a worker
+            task.add_done_callback(lambda _: stopping.set())
+        ending = asyncio.create_task(self._end(working, stopping, grace))
         try:
-            while room := await self._slots.reserve(PULL_LIMIT):
-                deliveries = await self._pull(room, stopping)
-                self._slots.release(room - len(deliveries))
-                if deliveries and stopping.is_set():
-                    await self._hand_back(deliveries)
-                elif deliveries:
-                    self._start(self._handle(deliveries))
+            await self._receive(stopping)
         finally:
             stopping.set()
-            await winding_up
+            await ending
+        for task in working:
+            if not task.cancelled():
+                task.result()
 
-    async def _pull(self, room: int, stopping: asyncio.Event) -> list[Delivery]:
+    async def _receive(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            if len(self._handling) >= GROUPS:
+                await asyncio.wait(self._handling, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            deliveries = await self._pull(stopping)
+            if deliveries:
+                self._handle(deliveries, stopping)
+        if self._handling:
+            await asyncio.wait(self._handling)
+
+    async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
         """After a problem, nothing is pulled before the database answers again."""
         try:
             if self._unproven:
                 await rest(self._clock, self._pause(), stopping)
                 await self._store.ping()
                 self._unproven = False
-            deliveries = await self._subscription.pull(room)
+            deliveries = await self._subscription.pull(PULL_LIMIT)
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
-            self.problem = str(error)
+            self._not_pulling = str(error)
             await rest(self._clock, PAUSE_SECONDS, stopping)
             return []
         if not self._unproven:  # a group may have been handed back during this pull
-            self.problem = None
+            self._not_pulling = None
         return deliveries
 
     def _pause(self) -> float:
@@ -96,77 +107,36 @@ class Consumer:
             return 0
         return doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
 
-    async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
-        """What the last pull brought is another process's work."""
-        await self._intake.hand_back(deliveries)
-        self._slots.release(len(deliveries))
+    def _handle(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
+        task = asyncio.create_task(self._take(deliveries, stopping))
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
 
-    async def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Take a group in; start what is to be run, free the places of the rest."""
-        idle = len(deliveries)
-        try:
-            taken = await self._intake.take(deliveries)
-            if any(t.outcome is Outcome.RETURNED for t in taken):
-                self._unproven, self.problem = True, "events had to be handed back"
-                self._failures += 1
-            else:
-                self._failures = 0
-            for job in (t.job for t in taken if t.job):
-                self._start(self._run(job))
-                idle -= 1
-            for t in taken:
-                self._metrics.took(t.outcome)
-        finally:
-            self._slots.release(idle)
+    async def _take(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
+        """Take a group in, and wake the workers. What the last pull brought goes back."""
+        take = self._intake.hand_back if stopping.is_set() else self._intake.take
+        taken = await take(deliveries)
+        for each in taken:
+            self._metrics.took(each.outcome)
+        outcomes = {each.outcome for each in taken}
+        if Outcome.RECORDED in outcomes:
+            for worker in self._workers:
+                worker.wake()
+        if Outcome.RETURNED in outcomes:
+            self._unproven, self._not_pulling = True, "events had to be handed back"
+            self._failures += 1
+        else:
+            self._failures = 0
 
-    async def _run(self, job: Job) -> None:
-        try:
-            with self._metrics.running.track_inprogress():
-                ended = await self._runner.run(job)
-            outcome = _outcome(ended)
-            self._metrics.ended(outcome)
-            if outcome == INTERRUPTED:
-                await self._ask_resumption(job)
-        finally:
-            self._slots.release()
+    async def _end(
+        self, working: Sequence[asyncio.Task[None]], stopping: asyncio.Event, grace: float
+    ) -> None:
+        """Beside the last pull, which must not be cancelled and takes its few seconds.
 
-    async def _ask_resumption(self, job: Job) -> None:
-        """So that a deployment costs moments, not the time to the next sweep."""
-        try:
-            await self._publisher.publish(resume_message(job, self._clock.now()))
-        except BotDeletionError as error:
-            log.warning("left to the next sweep", job_id=job.id, reason=str(error))
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._working.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("work broke off: its jobs will be stale", exc_info=error)
-
-    async def _wind_up(self, stopping: asyncio.Event, grace: float) -> None:
-        """Once stopping: half the grace for runs to end between two batches, then cut them short.
-
-        Beside the last pull, which must not be cancelled and takes its few seconds.
+        A worker may be claiming when it is asked to stop: what it gets is handed over as well.
         """
         await stopping.wait()
-        self._slots.close()
-        for share in (grace / 2, grace / 4):
-            over = asyncio.create_task(self._clock.sleep(share))
-            while self._working and not over.done():
-                await asyncio.wait({over, *self._working}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (over, *self._working):
-                task.cancel()
-        if self._working:
-            log.error("not handed over in time: their jobs will be stale", runs=len(self._working))
-
-
-def _outcome(ended: Job | None) -> str:
-    if ended is None:
-        return "lost"
-    if ended.status is Status.FAILED and ended.failure and ended.failure.interrupted:
-        return INTERRUPTED
-    return ended.status.value
+        await asyncio.wait(working, timeout=grace / 8)
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*(worker.end(grace * 7 / 8) for worker in self._workers))

@@ -1,37 +1,33 @@
-"""Intake: decode, record, ack. What comes out are jobs that this process owns and must run.
+"""Intake: decode → record → ack. It waits for no deletion and knows no slot.
 
-The order is the guarantee: a message is acked after its job is recorded or claimed, never
-before, so that a crash between any two steps leaves either the message or the job.
+The order is the guarantee: a message is acked after its job is recorded, never before, so that a
+crash between any two steps leaves the message, the job, or both.
 """
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from itertools import chain
+from typing import Final
 
 import structlog
 
+from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.errors import (
-    EventError,
-    LeaseLost,
-    StoreUnavailable,
-    UnknownEventType,
-)
-from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested, decode
-from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.dead_letter import Reason
+from deletion.errors import EventError, StoreUnavailable
+from deletion.events import decode
+from deletion.job import MAX_EVENTS, Job, StepProgress
 from deletion.plan import Plan
-from deletion.ports import EventArchive, JobStore, Recorded
+from deletion.ports import JobStore, Placing, Recorded
 from deletion.quarantine import GivenUp, Quarantine, refused
 from deletion.retry import Retry
 
-RECORD_WITHIN = timedelta(seconds=15)
-"""How long the same jobs are offered again: a call whose answer was lost has recorded them, and
-a redelivery would take them for running. With one call more it is less than the ack deadline."""
+RECORD_WITHIN: Final = timedelta(seconds=15)
+"""How long recording a group is tried. With one more call of the database and the ack it takes
+less than the ack deadline: docs/decisions/0019."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,117 +35,126 @@ log = structlog.get_logger(__name__)
 class Outcome(StrEnum):
     """What became of one delivery."""
 
-    RUN = "run"  # acked; its job is this process's to run
-    KNOWN = "known"  # acked; there is nothing to do here
+    RECORDED = "recorded"  # acked; a job of its own is pending
+    JOINED = "joined"  # acked; a live job of its bot covers it
+    KNOWN = "known"  # acked; a duplicate
+    FOREIGN = "foreign"  # acked; it is addressed to another service
     QUARANTINED = "quarantined"  # acked; it can never be handled, and is a dead letter now
     RETURNED = "returned"  # nacked; the database could not take it now
 
 
-ACKED = (Outcome.RUN, Outcome.KNOWN, Outcome.QUARANTINED)
+_PLACED: Final = {
+    Placing.NEW: Outcome.RECORDED,
+    Placing.JOINED: Outcome.JOINED,
+    Placing.KNOWN: Outcome.KNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One delivery and its outcome; `job` is there to be run, with `Outcome.RUN` alone."""
+    """One delivery and what became of it."""
 
     delivery: Delivery
     outcome: Outcome
-    job: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A delivery that asks for a deletion, and the job to record for it."""
+
+    delivery: Delivery
+    job: Job
 
 
 class Intake:
-    """The intake of one service. `worker` names this process in every claim it makes."""
+    """The intake of one service."""
 
     def __init__(
         self,
         plan: Plan,
         subscription: Subscription,
         store: JobStore,
-        archive: EventArchive,
         quarantine: Quarantine,
+        alerts: Alerts,
         clock: Clock,
-        policy: LeasePolicy,
-        worker: str,
     ) -> None:
         self._service = plan.service
         self._steps = tuple(StepProgress(step.name) for step in plan.steps)
         self._subscription = subscription
         self._store = store
-        self._archive = archive
         self._quarantine = quarantine
+        self._alerts = alerts
         self._clock = clock
-        self._policy = policy
-        self._worker = worker
         self._retry = Retry(clock, cap=2.0)
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
-        """Record what arrived together in one bulk insert, and settle each by its own outcome."""
-        ours: list[Delivery] = []
-        taken: list[Taken] = []
-        for delivery in deliveries:
-            if self._is_ours(delivery):
-                ours.append(delivery)
-            else:
-                taken.append(Taken(delivery, Outcome.KNOWN))
-        taken += chain.from_iterable(await asyncio.gather(*self._works(ours)))
-        await self._settle(taken)
+        """Take in what was delivered together: decode → record → ack.
+
+        Raises nothing: what cannot be recorded now is handed back to Pub/Sub.
+        """
+        decoded = [self._decode(delivery) for delivery in deliveries]
+        taken = await self._record(decoded)
+        await self._ack(taken)
         return taken
 
-    def _is_ours(self, delivery: Delivery) -> bool:
-        """What the filter of the subscription says, which an emulator ignores."""
-        return delivery.message.attributes.get("service", self._service) == self._service
+    async def hand_back(self, deliveries: Sequence[Delivery]) -> list[Taken]:
+        """Nack what was pulled and is not to be recorded here."""
+        taken = _all(deliveries, Outcome.RETURNED)
+        await self._ack(taken)
+        return taken
 
-    def _works(self, deliveries: Sequence[Delivery]) -> list[Awaitable[list[Taken]]]:
-        """What is to be done about them, each with the outcomes it leads to."""
-        placed: list[tuple[Delivery, Job]] = []
-        poison: list[GivenUp] = []
-        works: list[Awaitable[list[Taken]]] = []
-        for delivery in deliveries:
-            try:
-                subject = decode(delivery.message.data)
-            except UnknownEventType as unknown:
-                works.append(self._or_back([delivery], self._keep(delivery, unknown)))
-            except EventError as error:
-                poison.append(refused(delivery, self._service, error))
-            else:
-                match subject.event:
-                    case RequestPlaced() as event:
-                        placed.append((delivery, self._job(subject, event)))
-                    case ResumeRequested() as request:
-                        works.append(self._or_back([delivery], self._resume(delivery, request)))
-        if placed:
-            works.append(self._or_back([delivery for delivery, _ in placed], self._record(placed)))
-        if poison:
-            works.append(self._or_back([each.delivery for each in poison], self._give_up(poison)))
-        return works
-
-    async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Nack what was pulled but is not recorded."""
-        await self._settle([Taken(delivery, Outcome.RETURNED) for delivery in deliveries])
-
-    async def _or_back(
-        self, deliveries: Sequence[Delivery], work: Awaitable[list[Taken]]
-    ) -> list[Taken]:
-        """The outcome of `work`; when it fails, whatever the reason, the deliveries go back."""
+    def _decode(self, delivery: Delivery) -> Placed | GivenUp | Taken:
+        """What is to be recorded of a delivery; nothing of one that is another service's."""
+        attributes = delivery.message.attributes
+        if attributes.get("service", self._service) != self._service:
+            return Taken(delivery, Outcome.FOREIGN)
         try:
-            return await work
-        except StoreUnavailable as error:
-            log.warning("events handed back", count=len(deliveries), reason=str(error))
-        except Exception:
-            log.exception("events handed back", count=len(deliveries))
-        return [Taken(delivery, Outcome.RETURNED) for delivery in deliveries]
+            subject = decode(delivery.message.data)
+        except EventError as error:
+            return refused(delivery, self._service, error)
+        job = Job.placed(
+            id=self._store.new_id(),
+            service=self._service,
+            bot_id=subject.bot_id,
+            event_id=subject.event_id,
+            placed_at=subject.event.placed_at,
+            steps=self._steps,
+            now=self._clock.now(),
+            requested_by=subject.event.requested_by,
+            traceparent=attributes.get("traceparent"),
+        )
+        return Placed(delivery, job)
 
-    async def _record(self, placed: Sequence[tuple[Delivery, Job]]) -> list[Taken]:
-        """Each by itself from here on: what is new is this process's to run, come what may."""
-        recorded = await self._recorded([job for _, job in placed])
-        new: list[Taken] = []
-        known: list[Awaitable[list[Taken]]] = []
-        for (delivery, _), found in zip(placed, recorded, strict=True):
-            if found.is_new:
-                new.append(Taken(delivery, Outcome.RUN, found.job))
-            else:
-                known.append(self._or_back([delivery], self._take_over(delivery, found.job)))
-        return new + list(chain.from_iterable(await asyncio.gather(*known)))
+    async def _record(self, decoded: Sequence[Placed | GivenUp | Taken]) -> list[Taken]:
+        """Jobs and dead letters side by side: neither waits for the other."""
+        jobs, letters = await asyncio.gather(
+            self._place([each for each in decoded if isinstance(each, Placed)]),
+            self._give_up([each for each in decoded if isinstance(each, GivenUp)]),
+        )
+        return [*jobs, *letters, *(each for each in decoded if isinstance(each, Taken))]
+
+    async def _place(self, placed: Sequence[Placed]) -> list[Taken]:
+        """One bulk write; each by itself where one of them fails for a reason of its own."""
+        if not placed:
+            return []
+        try:
+            recorded = await self._recorded([each.job for each in placed])
+        except StoreUnavailable as error:
+            log.warning("events handed back", count=len(placed), reason=str(error))
+            return _all([each.delivery for each in placed], Outcome.RETURNED)
+        except Exception:
+            log.exception("events not recorded", count=len(placed))
+            if len(placed) == 1:
+                return _all([placed[0].delivery], Outcome.RETURNED)
+            alone = [await self._place([each]) for each in placed]
+            return [taken for each in alone for taken in each]
+        full = [self._full(p, r) for p, r in zip(placed, recorded, strict=True) if _is_full(r)]
+        self._alert(recorded)
+        return await self._give_up(full) + [
+            Taken(p.delivery, _PLACED[r.placing])
+            for p, r in zip(placed, recorded, strict=True)
+            if not _is_full(r)
+        ]
 
     async def _recorded(self, jobs: Sequence[Job]) -> list[Recorded]:
         latest = self._clock.now() + RECORD_WITHIN
@@ -160,69 +165,49 @@ class Intake:
 
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
-    async def _give_up(self, poison: Sequence[GivenUp]) -> list[Taken]:
-        await self._quarantine.keep(poison)
-        for each in poison:
+    async def _give_up(self, given_up: Sequence[GivenUp]) -> list[Taken]:
+        """Into the dead-letter store; back to Pub/Sub when that does not take them."""
+        deliveries = [each.delivery for each in given_up]
+        try:
+            await self._quarantine.keep(given_up)
+        except StoreUnavailable as error:
+            log.warning("events handed back", count=len(given_up), reason=str(error))
+            return _all(deliveries, Outcome.RETURNED)
+        except Exception:
+            log.exception("events handed back", count=len(given_up))
+            return _all(deliveries, Outcome.RETURNED)
+        for each in given_up:
             message_id = each.delivery.message_id
             log.error("event quarantined", message_id=message_id, reason=each.detail)
-        return [Taken(each.delivery, Outcome.QUARANTINED) for each in poison]
+        return _all(deliveries, Outcome.QUARANTINED)
 
-    async def _keep(self, delivery: Delivery, unknown: UnknownEventType) -> list[Taken]:
-        log.warning("event kept", message_id=delivery.message_id, reason=str(unknown))
-        await self._archive.keep(self._service, delivery)
-        return [Taken(delivery, Outcome.KNOWN)]
+    def _full(self, placed: Placed, recorded: Recorded) -> GivenUp:
+        detail = f"job {recorded.job_id} covers {MAX_EVENTS} requests already"
+        return GivenUp(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
-    async def _resume(self, delivery: Delivery, request: ResumeRequested) -> list[Taken]:
-        if request.service != self._service:
-            return [Taken(delivery, Outcome.KNOWN)]
-        job = await self._store.get(request.job_id)
-        if job is None or job.service != self._service:
-            log.warning("no such job", job_id=request.job_id)
-            return [Taken(delivery, Outcome.KNOWN)]
-        return await self._take_over(delivery, job)
+    def _alert(self, recorded: Sequence[Recorded]) -> None:
+        """Whoever joins an exhausted job waits for an operator, who is told again."""
+        for each in recorded:
+            if each.placing is Placing.JOINED and each.is_exhausted:
+                reason = "a request joined it"
+                self._alerts.tell(
+                    Alert(AlertKind.JOB_EXHAUSTED, self._service, reason, each.job_id)
+                )
 
-    async def _take_over(self, delivery: Delivery, job: Job) -> list[Taken]:
-        """Claim a job that failed or went silent; leave alone one that runs or has ended."""
-        now = self._clock.now()
-        if not self._is_claimable(job, now):
-            return [Taken(delivery, Outcome.KNOWN)]
+    async def _ack(self, taken: Sequence[Taken]) -> None:
+        """Best effort: if an ack is lost, the message is redelivered and is a duplicate."""
+        returned = [each.delivery for each in taken if each.outcome is Outcome.RETURNED]
+        acked = [each.delivery for each in taken if each.outcome is not Outcome.RETURNED]
         try:
-            claimed = await self._store.apply(job.claim(self._claim_name(), now, self._policy))
-        except LeaseLost:  # somebody else was faster
-            return [Taken(delivery, Outcome.KNOWN)]
-        return [Taken(delivery, Outcome.RUN, claimed)]
-
-    def _is_claimable(self, job: Job, now: datetime) -> bool:
-        if job.status is Status.EXHAUSTED:
-            log.error("job is exhausted: botdel jobs retry", job_id=job.id)
-            return False
-        if not job.is_resumable(now, self._policy):
-            return False
-        if job.is_spent(self._policy):
-            log.error("attempts are spent: recovery will end the job", job_id=job.id)
-            return False
-        return True
-
-    async def _settle(self, taken: Sequence[Taken]) -> None:
-        """Whatever becomes of an ack, what was recorded is to be run: a repeat is known."""
-        try:
-            await self._subscription.ack([t.delivery for t in taken if t.outcome in ACKED])
-            await self._subscription.nack([t.delivery for t in taken if t.outcome not in ACKED])
+            await self._subscription.ack(acked)
+            await self._subscription.nack(returned)
         except Exception:
             log.exception("acks lost", count=len(taken))
 
-    def _job(self, subject: BotDeletionSubject, event: RequestPlaced) -> Job:
-        return Job.placed(
-            id=self._store.new_id(),
-            service=self._service,
-            bot_id=subject.bot_id,
-            event_id=subject.event_id,
-            placed_at=event.placed_at,
-            steps=self._steps,
-            by=self._claim_name(),
-            now=self._clock.now(),
-        )
 
-    def _claim_name(self) -> str:
-        """Unique to each claim, so that a repeated write knows its own result."""
-        return f"{self._worker}/{secrets.token_hex(4)}"
+def _all(deliveries: Sequence[Delivery], outcome: Outcome) -> list[Taken]:
+    return [Taken(delivery, outcome) for delivery in deliveries]
+
+
+def _is_full(recorded: Recorded) -> bool:
+    return recorded.placing is Placing.FULL

@@ -1,44 +1,47 @@
 """A consumer's process: everything it needs, put together in one place."""
 
-import asyncio
 import os
 import secrets
 import socket
+from asyncio import Event
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 from fastapi import FastAPI
 
+from consumers.claims import Claims
 from consumers.consumer import Consumer
-from consumers.intake import Intake
+from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
 from consumers.settings import ConsumerSettings
-from consumers.slots import Slots
+from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
-from deletion.adapters.mongo.archive import MongoEventArchive
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
-from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
-from deletion.bus import Publisher, Subscription
+from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
-from deletion.errors import StoreUnavailable
+from deletion.errors import Interrupted, StoreUnavailable
+from deletion.job import suspects
 from deletion.plan import Plan, Provisioned
-from deletion.ports import DeadLetterStore, EventArchive, JobStore
+from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
-from deletion.process.signals import stop_on_signals
+from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
+
+SUSPECT_SLOTS = 1
+"""Jobs at a time, beside the others, that may be the ones that kill their process."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,22 +52,26 @@ class Parts:
 
     plan: Plan
     store: JobStore
-    archive: EventArchive
     dead_letters: DeadLetterStore
     subscription: Subscription
-    publisher: Publisher
     alerts: Alerts
     clock: Clock
 
 
 async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
-    """Consume until a signal.
+    """Consume until a signal, which ends the process at once while it is still starting.
 
     Raises `StoreUnavailable` when the database does not answer at the start, and
     `TopologyMissing` when real Pub/Sub has no subscription for the service.
     """
-    async with connected(settings, plan_file) as parts:
-        await work(settings, parts)
+    with stop_on_signals() as stopping:
+        async with AsyncExitStack() as stack:
+            connecting = stack.enter_async_context(connected(settings, plan_file))
+            try:
+                parts = await unless_stopped(connecting, stopping)
+            except Interrupted:
+                return
+            await work(settings, parts, stopping)
 
 
 @asynccontextmanager
@@ -75,7 +82,9 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
-        store = MongoJobStore(clients.get(), settings.mongodb_database)
+        store = MongoJobStore(
+            clients.get(), settings.mongodb_database, call_seconds=settings.lease.call_seconds
+        )
         await Retry(clock).call(store.ensure_indexes)
         dead_letters = MongoDeadLetterStore(clients.get(), settings.mongodb_database)
         await Retry(clock).call(dead_letters.ensure_indexes)
@@ -83,16 +92,15 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
         services = [plan_file.service]
         await topology.ready_for(services)
-        recreate = topology.recreating(services)
         yield Parts(
             plan=plan_file.build(clients.get),
             store=store,
-            archive=MongoEventArchive(clients.get(), settings.mongodb_database),
             dead_letters=dead_letters,
             subscription=PullSubscription(
-                subscriber, settings.names.subscription(plan_file.service), recreate=recreate
+                subscriber,
+                settings.names.subscription(plan_file.service),
+                recreate=topology.recreating(services),
             ),
-            publisher=GroupingPublisher(publisher, settings.names.topic, recreate=recreate),
             alerts=alerts,
             clock=clock,
         )
@@ -102,53 +110,63 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
         clients.close()
 
 
-async def work(settings: ConsumerSettings, parts: Parts) -> None:
-    """Consume over `parts` until a signal, then hand over within the grace period."""
-    metrics = Metrics()
-    with stop_on_signals() as stopping:
-        consumer = _compose(settings, parts, metrics, stopping)
-        await _report_missing(parts.plan)
+async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> None:
+    """Consume over `parts` until `stopping`, then hand over within the grace period."""
+    steps = [step.name for step in parts.plan.steps]
+    metrics = Metrics(parts.plan.service, steps, [outcome.value for outcome in Outcome])
+    consumer = compose(settings, parts, metrics, stopping)
+    await _report_missing(parts.plan)
 
-        async def ready() -> str | None:
-            return consumer.problem
+    async def ready() -> str | None:
+        return consumer.problem
 
-        app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
-        install_problems(app)
-        app.include_router(probes(metrics.registry, ready))
-        async with serving(
-            app, settings.consumer_host, settings.consumer_port, name="consumer", grace=1
-        ):
-            await consumer.consume(stopping, settings.shutdown_grace_seconds)
+    app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
+    install_problems(app)
+    app.include_router(probes(metrics.registry, ready))
+    async with serving(
+        app, settings.consumer_host, settings.consumer_port, name="consumer", grace=1
+    ):
+        await consumer.consume(stopping, settings.shutdown_grace_seconds)
 
 
-def _compose(
-    settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: asyncio.Event
+def compose(
+    settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: Event
 ) -> Consumer:
-    worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    """The consumer over `parts`: its intake, and a worker for each of the service's queues."""
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    runner = Runner(
+        parts.plan,
+        parts.store,
+        parts.clock,
+        settings.lease,
+        stopping=stopping,
+        retry_seconds=settings.retry_seconds,
+        on_batch=metrics.deleted,
+    )
+
+    def worker(queue: str, slots: int) -> Worker:
+        claims = Claims(
+            queue, parts.store, parts.clock, settings.lease, name, counted=metrics.claimed
+        )
+        return Worker(claims, runner, slots, parts.clock, metrics)
+
+    service = parts.plan.service
     return Consumer(
         intake=Intake(
             parts.plan,
             parts.subscription,
             parts.store,
-            parts.archive,
             Quarantine(parts.dead_letters, parts.alerts, parts.clock),
+            parts.alerts,
             parts.clock,
-            settings.lease,
-            worker,
         ),
-        runner=Runner(
-            parts.plan,
-            parts.store,
-            parts.clock,
-            settings.lease,
-            stopping=stopping,
-            on_batch=metrics.deleted,
-        ),
+        workers=[
+            worker(service, settings.consumer_slots),
+            worker(suspects(service), SUSPECT_SLOTS),
+        ],
         subscription=parts.subscription,
-        publisher=parts.publisher,
         store=parts.store,
         clock=parts.clock,
-        slots=Slots(settings.consumer_slots),
         metrics=metrics,
     )
 

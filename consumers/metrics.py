@@ -1,35 +1,57 @@
-"""What a consumer counts. Labels name steps and outcomes, never a bot."""
+"""What a consumer counts. Labels name its service, steps and outcomes, never a bot."""
+
+from collections.abc import Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+INTERRUPTED: Final = "interrupted"
+LOST: Final = "lost"
+RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", LOST)
+"""How a run ends: as its job's status then, handed over, or no longer its own."""
+
 
 class Metrics:
-    """One process's metrics, in a registry of its own."""
+    """One process's metrics, in a registry of its own.
 
-    def __init__(self) -> None:
+    Every child is there from the start, so that a first event already shows in `increase()`.
+    """
+
+    def __init__(self, service: str, steps: Iterable[str], outcomes: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
-        self._messages = Counter(
-            "botdel_consumer_messages", "Deliveries by outcome", ["outcome"], registry=self.registry
+        self._service = service
+        self._messages = self._counter("messages", "Deliveries by outcome", "outcome", outcomes)
+        self._runs = self._counter("runs", "Runs by how they ended", "outcome", RUNS)
+        self._claims = self._counter(
+            "claims", "Claims won, and lost to other replicas", "outcome", ("won", LOST)
         )
-        self._runs = Counter(
-            "botdel_consumer_runs", "Runs by how they ended", ["outcome"], registry=self.registry
+        self._deleted = self._counter("deleted_items", "Items deleted by step", "step", steps)
+        running = Gauge(
+            "botdel_consumer_running", "Jobs running now", ["service"], registry=self.registry
         )
-        self._deleted = Counter(
-            "botdel_consumer_deleted_items",
-            "Items deleted by step",
-            ["step"],
-            registry=self.registry,
-        )
-        self.running = Gauge("botdel_consumer_running", "Jobs running now", registry=self.registry)
+        self.running = running.labels(service)
 
     def took(self, outcome: str) -> None:
         """One delivery was taken in, with that `consumers.intake.Outcome`."""
-        self._messages.labels(outcome).inc()
+        self._messages.labels(self._service, outcome).inc()
+
+    def claimed(self, won: int, lost: int) -> None:
+        """So many claims were this process's, and others were faster with so many."""
+        self._claims.labels(self._service, "won").inc(won)
+        self._claims.labels(self._service, LOST).inc(lost)
 
     def ended(self, outcome: str) -> None:
-        """One run ended as a job's status, `interrupted`, or `lost`."""
-        self._runs.labels(outcome).inc()
+        """One run ended, as one of `RUNS`."""
+        self._runs.labels(self._service, outcome).inc()
 
     def deleted(self, step: str, items: int) -> None:
         """A batch of `step` deleted `items`."""
-        self._deleted.labels(step).inc(items)
+        self._deleted.labels(self._service, step).inc(items)
+
+    def _counter(self, name: str, meaning: str, label: str, children: Iterable[str]) -> Counter:
+        counter = Counter(
+            f"botdel_consumer_{name}", meaning, ["service", label], registry=self.registry
+        )
+        for child in children:
+            counter.labels(self._service, child)
+        return counter

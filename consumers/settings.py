@@ -13,3 +13,4 @@ class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     consumer_host: str = "127.0.0.1"
     consumer_port: int = Field(8081, ge=0, le=65_535)
     consumer_slots: int = Field(8, ge=1, le=10_000)
+    retry_seconds: float = Field(600.0, ge=0, le=86_400)

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"  # its bytes are no event
     INVALID = "invalid"  # an event that breaks a rule of the contract
     TOO_LARGE = "too_large"  # refused unread
+    TOO_NEW = "too_new"  # of a type that a later version knows: replay it after the upgrade
+    TOO_MANY = "too_many"  # its bot's job covers as many requests as one may
     UNDELIVERED = "undelivered"  # delivered too often: Pub/Sub's dead-letter policy moved it
 
 

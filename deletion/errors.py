@@ -14,11 +14,16 @@ BotDeletionError
 │       └── BusOverloaded   too much is unconfirmed already: come back later
 ├── TopologyMissing         a topic or subscription is not there, or not for this identity
 ├── TransitionError         the job's state does not allow it: read the job again
+├── UnreadableJob           its record is damaged, or of a later version: leave it alone
+├── ClockSkew               clocks differ by too much to tell silence: synchronise them
 ├── LeaseLost               another run owns the job by now: stop at once
 ├── SharedDocument          data would be deleted that is not the bot's alone
 ├── LeftOvers               everything ran, yet data of the bot is still there
+├── Parked                  an external API must not be called now: try again later
 └── Interrupted             the process was asked to stop: hand the job over
 """
+
+from datetime import datetime
 
 
 class BotDeletionError(Exception):
@@ -86,6 +91,19 @@ class TransitionError(BotDeletionError):
     """The job's state does not allow this transition; read the job again."""
 
 
+class UnreadableJob(BotDeletionError):
+    """The record of job `job_id` is damaged, or was written by a later version; `reason` says."""
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} cannot be read: {reason}")
+        self.job_id = job_id
+        self.reason = reason
+
+
+class ClockSkew(BotDeletionError):
+    """This machine's clock and the database's differ by too much; the message says by how much."""
+
+
 class LeaseLost(BotDeletionError):
     """Another run owns the job by now: this one stops before its next destructive call."""
 
@@ -96,6 +114,15 @@ class SharedDocument(BotDeletionError):
 
 class LeftOvers(BotDeletionError):
     """Every step ran, yet data of the bot was found again; somebody still writes it."""
+
+
+class Parked(BotDeletionError):
+    """A step must not go on before `until`; `spent` says whether this run has called out."""
+
+    def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:
+        super().__init__(why)
+        self.until = until
+        self.spent = spent
 
 
 class Interrupted(BotDeletionError):

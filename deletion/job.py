@@ -1,24 +1,37 @@
 """The job: one `DeletionJob` per (service, event), and every transition it may make.
 
-A job is a value. Its methods answer with a `Change`: the job as it was, the job as it
-should be, and the fields the store must find unchanged for the write to count. A store
-knows no rule of its own; the rules stand in `RULES`, drawn in docs/state_machine.md.
+A job is a value. Its methods return a `Change`: the job as it was, the job as it should be, and
+the fields the store must find unchanged for the write to count. A store knows no rule of its own;
+the rules stand in `RULES`, drawn in docs/state_machine.md.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from deletion.clock import milliseconds
 from deletion.errors import TransitionError
+
+MAX_EVENTS: Final = 1000
+"""Requests one job covers at the most; one more becomes a dead letter."""
+STALE: Final = "stale"
+"""The reason of an attempt that fell silent: a killed process, most of the time."""
+KEPT_ATTEMPTS: Final = 20
+"""Past attempts a job remembers, the latest ones."""
+SUSPECT_SILENCES: Final = 2
+"""After so many silent attempts a job waits in a queue of its own: it may kill its process."""
+LONGEST_REST: Final = timedelta(days=1)
+_TICK: Final = timedelta(milliseconds=1)
 
 
 class Status(StrEnum):
     """Where a job stands. Each comment names who moves it onwards."""
 
-    IN_PROGRESS = "in_progress"  # its run; once stale, whoever claims it
-    FAILED = "failed"  # the consumer that claims it, asked by recovery or a redelivery
+    PENDING = "pending"  # a worker claims it, from `due` on
+    IN_PROGRESS = "in_progress"  # its run; if the run goes silent, a sweep
+    FAILED = "failed"  # a sweep, once it has rested; if it was interrupted, a worker at once
     COMPLETE = "complete"  # nobody: the end
     EXHAUSTED = "exhausted"  # an operator, with `botdel jobs retry`
 
@@ -36,6 +49,8 @@ class StepProgress:
     """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own.
 
     `batches` counts those that are gone, and `slowest` is how long the slowest took, in seconds.
+    `read_back` says how the step last looked whether anything is left. `extra` holds fields of
+    later versions, which are kept on a write.
     """
 
     name: str
@@ -44,22 +59,28 @@ class StepProgress:
     cursor: str | None = None
     batches: int = 0
     slowest: float = 0.0
+    read_back: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
 
     def advanced(self, deleted: int, cursor: str | None, seconds: float) -> "StepProgress":
         """One batch further."""
-        return StepProgress(
-            self.name,
-            StepStatus.IN_PROGRESS,
-            self.deleted + deleted,
-            cursor,
-            self.batches + 1,
-            max(self.slowest, seconds),
+        return replace(
+            self,
+            status=StepStatus.IN_PROGRESS,
+            deleted=self.deleted + deleted,
+            cursor=cursor,
+            batches=self.batches + 1,
+            slowest=max(self.slowest, seconds),
         )
+
+    def again(self) -> "StepProgress":
+        """From its beginning, with what it has counted."""
+        return replace(self, status=StepStatus.PENDING, cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the last run ended without completing; `interrupted` says it was no fault."""
+    """Why the last run ended without completing; `interrupted` says that nothing was wrong."""
 
     type: str
     message: str
@@ -80,25 +101,41 @@ class PastAttempt:
     batch: int
     at: datetime
     reason: str
-
-
-STALE = "stale"
-"""The reason of an attempt that fell silent: a killed process, most of the time."""
-KEPT_ATTEMPTS = 20
-"""Past attempts a job remembers, the latest ones."""
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """How long silence is trusted, and how many claims a job may spend."""
+    """How long silence is trusted, how many claims a job may spend, and how long it rests.
+
+    `rest` is the rest after the first failed attempt; each further one is four times as long, up
+    to a day. `batch` is how long the heartbeat vouches for one batch of a step.
+    """
 
     stale_after: timedelta
     max_attempts: int
+    rest: timedelta = timedelta(minutes=20)
+    batch: timedelta = timedelta(minutes=5)
 
     @property
     def heartbeat_interval(self) -> float:
         """Seconds between heartbeats: a quarter of the threshold, so that one may be late."""
         return self.stale_after.total_seconds() / 4
+
+    @property
+    def call_seconds(self) -> float:
+        """How long one call of the database may take, so that a run knows in time what holds."""
+        return min(10.0, self.stale_after.total_seconds() / 3)
+
+    @property
+    def max_skew(self) -> timedelta:
+        """How far a sweep's clock may be from the database's."""
+        return self.stale_after / 3
+
+    def rest_after(self, attempt: int) -> timedelta:
+        """How long a job waits after its failed `attempt`, counted from 1."""
+        longer: int = 4 ** min(max(0, attempt - 1), 16)
+        return min(LONGEST_REST, self.rest * longer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +147,26 @@ class Rule:
     guard: tuple[str, ...]
 
 
-_HOLDER = ("status", "attempt", "claimed_by")
-_OUTSIDER = (*_HOLDER, "last_modified_at")
-"""An outsider also guards the heartbeat it read: a run that still beats is not robbed."""
-_UNJOINED = (*_HOLDER, "placed_at")
-"""A newer request may join a live job by moving `placed_at`: then it is not complete yet."""
+HOLDER: Final = ("status", "attempt", "claimed_by")
+"""What a run expects of the job it holds."""
+OUTSIDER: Final = (*HOLDER, "last_modified_at")
+"""What everybody else expects: the heartbeat too, so that a run that still beats is not robbed."""
+UNJOINED: Final = (*HOLDER, "placed_at")
+"""A newer request joins a live job by moving `placed_at`: then it is not complete yet."""
 
-RULES: dict[str, Rule] = {
-    "claim": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.IN_PROGRESS, _OUTSIDER),
-    "checkpoint": Rule(frozenset({Status.IN_PROGRESS}), Status.IN_PROGRESS, _HOLDER),
-    "complete": Rule(frozenset({Status.IN_PROGRESS}), Status.COMPLETE, _UNJOINED),
-    "fail": Rule(frozenset({Status.IN_PROGRESS}), Status.FAILED, _HOLDER),
-    "exhaust": Rule(frozenset({Status.FAILED, Status.IN_PROGRESS}), Status.EXHAUSTED, _OUTSIDER),
-    "reopen": Rule(frozenset({Status.EXHAUSTED}), Status.FAILED, _OUTSIDER),
+_RUNNING: Final = frozenset({Status.IN_PROGRESS})
+_STUCK: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
+
+RULES: Final[Mapping[str, Rule]] = {
+    "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
+    "checkpoint": Rule(_RUNNING, Status.IN_PROGRESS, HOLDER),
+    "complete": Rule(_RUNNING, Status.COMPLETE, UNJOINED),
+    "fail": Rule(_RUNNING, Status.FAILED, HOLDER),
+    "hand_over": Rule(_RUNNING, Status.FAILED, HOLDER),
+    "park": Rule(_RUNNING, Status.PENDING, HOLDER),
+    "resume": Rule(_STUCK, Status.PENDING, OUTSIDER),
+    "exhaust": Rule(_STUCK, Status.EXHAUSTED, OUTSIDER),
+    "retry": Rule(_STUCK | {Status.EXHAUSTED}, Status.PENDING, OUTSIDER),
 }
 
 
@@ -139,24 +183,27 @@ class Change:
 class Job:
     """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds.
 
-    `placed_at` is the time of the latest request it stands for: what was written before it is
-    deleted once the job is complete.
+    `event_ids` are the requests it covers: its own and each that joined. `placed_at` moves with
+    each that joins. `due` is the time from which a worker may claim it; None while none may.
     """
 
     id: str
     service: str
     bot_id: str
-    event_id: str
+    event_ids: tuple[str, ...]
     status: Status
     attempt: int
     claimed_by: str
     placed_at: datetime
     created_at: datetime
     last_modified_at: datetime
+    due: datetime | None = None
     steps: tuple[StepProgress, ...] = ()
     finished_at: datetime | None = None
     failure: Failure | None = None
     past_attempts: tuple[PastAttempt, ...] = ()
+    requested_by: str = ""
+    traceparent: str | None = None
 
     @classmethod
     def placed(
@@ -168,28 +215,50 @@ class Job:
         event_id: str,
         placed_at: datetime,
         steps: tuple[StepProgress, ...],
-        by: str,
         now: datetime,
+        requested_by: str = "",
+        traceparent: str | None = None,
     ) -> "Job":
-        """The job of a new event: recording it is its first claim."""
+        """The job of a new event, which any worker of the service may claim at once."""
         return cls(
             id=id,
             service=service,
             bot_id=bot_id,
-            event_id=event_id,
-            status=Status.IN_PROGRESS,
-            attempt=1,
-            claimed_by=by,
+            event_ids=(event_id,),
+            status=Status.PENDING,
+            attempt=0,
+            claimed_by="",
             placed_at=milliseconds(placed_at),
             created_at=now,
             last_modified_at=now,
+            due=now,
             steps=steps,
+            requested_by=requested_by,
+            traceparent=traceparent,
         )
+
+    @property
+    def event_id(self) -> str:
+        """The event that made it."""
+        return self.event_ids[0]
 
     @property
     def live(self) -> bool:
         """Until it is complete a job holds its (service, bot): an exhausted one still does."""
         return self.status is not Status.COMPLETE
+
+    @property
+    def queue(self) -> str | None:
+        """The queue of workers that may claim it; None while none may."""
+        if self.due is None:
+            return None
+        return suspects(self.service) if self.is_suspect else self.service
+
+    @property
+    def is_suspect(self) -> bool:
+        """It has fallen silent so often that it may be the one that kills its process."""
+        silences = sum(past.reason == STALE for past in self.past_attempts)
+        return silences >= SUSPECT_SILENCES
 
     @property
     def end(self) -> str:
@@ -206,33 +275,45 @@ class Job:
         """The checkpoint of `step`, which is a fresh one when it has not begun."""
         return next((p for p in self.steps if p.name == step), StepProgress(step))
 
+    def is_due(self, now: datetime) -> bool:
+        """A worker may claim it."""
+        return self.due is not None and self.due <= now
+
     def is_stale(self, now: datetime, policy: LeasePolicy) -> bool:
         """In progress, yet silent for the threshold: its run is gone, or as good as gone."""
         silent = now - self.last_modified_at >= policy.stale_after
         return self.status is Status.IN_PROGRESS and silent
 
+    def is_rested(self, now: datetime, policy: LeasePolicy) -> bool:
+        """Failed, and long enough ago: longer after each attempt, so that an outage passes."""
+        if self.status is not Status.FAILED or self.due is not None:
+            return False
+        return now - self.last_modified_at >= policy.rest_after(self.attempt)
+
     def is_resumable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """Failed or stale: somebody has to take it up."""
-        return self.status is Status.FAILED or self.is_stale(now, policy)
+        """A sweep has to move it on."""
+        return self.is_rested(now, policy) or self.is_stale(now, policy)
+
+    def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
+        """An operator may move it on, without waiting for its rest."""
+        failed = self.status is Status.FAILED and self.due is None
+        return failed or self.status is Status.EXHAUSTED or self.is_stale(now, policy)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
         """It has used every attempt, so that only an operator may send it on."""
         return self.attempt >= policy.max_attempts
 
-    def claim(self, by: str, now: datetime, policy: LeasePolicy) -> Change:
-        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
-        self._require(self.is_resumable(now, policy), "claim", "it is neither failed nor stale")
-        self._require(not self.is_spent(policy), "claim", "its attempts are spent")
-        return self._move(
-            "claim", now, attempt=self.attempt + 1, claimed_by=by, past_attempts=self._past()
-        )
-
-    def joined(self, placed_at: datetime) -> "Job":
-        """A newer request joins, so `placed_at` moves on: by a millisecond where the clocks of the
-        two requests say that it is not newer.
+    def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
+        """Newer requests join: `placed_at` moves on, by a millisecond where their clock says
+        that they are not newer.
         """
-        moved = self.placed_at + timedelta(milliseconds=1)
-        return replace(self, placed_at=max(moved, placed_at))
+        moved = later(self.placed_at, placed_at)
+        return replace(self, event_ids=(*self.event_ids, *event_ids), placed_at=moved)
+
+    def claim(self, by: str, now: datetime) -> Change:
+        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
+        self._require(self.is_due(now), "claim", "it is not due")
+        return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; with none it is a bare heartbeat."""
@@ -243,25 +324,56 @@ class Job:
         return self._move("complete", now, finished_at=now, failure=None)
 
     def fail(self, failure: Failure) -> Change:
-        """End this run. An interruption is no fault of the job: its attempt is handed back."""
-        attempt = self.attempt - 1 if failure.interrupted else self.attempt
-        return self._move("fail", failure.at, attempt=attempt, failure=failure)
+        """End this run on an error: the job rests until a sweep resumes it."""
+        return self._move("fail", failure.at, failure=failure)
+
+    def hand_over(self, failure: Failure) -> Change:
+        """End this run although nothing was wrong: its attempt is handed back, and any replica
+        may claim the job at once, before newer ones.
+        """
+        return self._move(
+            "hand_over",
+            failure.at,
+            attempt=self.attempt - 1,
+            failure=replace(failure, interrupted=True),
+            due=self.created_at,
+        )
+
+    def park(self, now: datetime, until: datetime, *, spent: bool) -> Change:
+        """Wait until `until`, because an external API must not be called now. The attempt is
+        handed back unless this run has called it.
+        """
+        attempt = self.attempt if spent else self.attempt - 1
+        return self._move("park", now, attempt=attempt, due=milliseconds(until))
+
+    def resume(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Back to the workers, before newer jobs."""
+        self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
+        self._require(not self.is_spent(policy), "resume", "its attempts are spent")
+        return self._move("resume", now, due=self.created_at, past_attempts=self._past())
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Give up on a job that failed, or went silent, with its last attempt."""
-        self._require(self.is_resumable(now, policy), "exhaust", "it is neither failed nor stale")
+        """Give the job up: it failed, or went silent, with its last attempt."""
+        self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         return self._move("exhaust", now, past_attempts=self._past())
 
-    def reopen(self, now: datetime) -> Change:
-        """An operator's word that the cause is gone: all attempts are given anew."""
-        return self._move("reopen", now, attempt=0)
+    def retry(self, now: datetime, policy: LeasePolicy) -> Change:
+        """An operator's word that the cause is gone: without a rest, and with all its attempts
+        anew if they were spent.
+        """
+        self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
+        exhausted = self.status is Status.EXHAUSTED
+        return self._move(
+            "retry",
+            now,
+            due=self.created_at,
+            attempt=0 if exhausted or self.is_spent(policy) else self.attempt,
+            past_attempts=self.past_attempts if exhausted else self._past(),
+        )
 
     def _past(self) -> tuple[PastAttempt, ...]:
-        """With the attempt that ends here, unless it was handed back or is an operator's reset."""
-        handed_back = self.failure and self.failure.interrupted and self.status is Status.FAILED
-        if not self.attempt or handed_back:
-            return self.past_attempts
+        """With the attempt that has ended here."""
         at = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
         ended = PastAttempt(
             self.attempt,
@@ -277,11 +389,27 @@ class Job:
         if not holds:
             raise TransitionError(f"cannot {transition} job {self.id}: {otherwise}")
 
-    def _move(self, transition: str, now: datetime, **values: object) -> Change:
+    def _move(
+        self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
+    ) -> Change:
+        """`last_modified_at` grows with every write, so that no two states of a job look alike
+        to whoever guards it, whatever the clocks of those who write say.
+        """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")
-        after = replace(self, status=rule.target, last_modified_at=now, **values)  # type: ignore[arg-type]
+        modified = max(now, self.last_modified_at + _TICK)
+        after = replace(self, status=rule.target, last_modified_at=modified, due=due, **values)  # type: ignore[arg-type]
         return Change(self, after, rule.guard)
+
+
+def later(placed_at: datetime, newer: datetime) -> datetime:
+    """`newer`, but at least a millisecond behind `placed_at`."""
+    return max(placed_at + _TICK, milliseconds(newer))
+
+
+def suspects(service: str) -> str:
+    """The queue of a service's jobs that fell silent twice; a process runs one at a time."""
+    return f"{service}/suspect"
 
 
 def merged(

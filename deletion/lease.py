@@ -1,12 +1,14 @@
 """The lease: one run's hold on its job, renewed by every write and fenced by each of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from deletion.clock import Clock
 from deletion.errors import LeaseLost
-from deletion.job import Change, Failure, Job, LeasePolicy, StepProgress, merged
+from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, merged
 from deletion.ports import JobStore
 from deletion.retry import Retry
 
@@ -27,13 +29,49 @@ class Lease:
         self._policy = policy
         self._retry = retry
         self._writing = asyncio.Lock()
+        self._written_at = min(job.last_modified_at, clock.now())
+        self._vouched_until: datetime | None = None
+
+    @asynccontextmanager
+    async def heartbeat(self) -> AsyncIterator[None]:
+        """Beat while the block runs. Once the job is another's, end the block with `LeaseLost`."""
+        body = asyncio.current_task()
+        beating = asyncio.create_task(self._beat())
+
+        def end_body(_: object) -> None:
+            if body and not beating.cancelled():
+                body.cancel()
+
+        beating.add_done_callback(end_body)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if body and beating.done() and not beating.cancelled():
+                body.uncancel()
+                beating.result()
+            raise
+        finally:
+            beating.remove_done_callback(end_body)
+            beating.cancel()
+            await asyncio.wait({beating})
+
+    @contextmanager
+    def one_batch(self) -> Iterator[None]:
+        """The heartbeat vouches for what happens inside for a limited time, and then falls silent:
+        a batch that hangs makes its job stale, not immortal.
+        """
+        self._vouched_until = self._clock.now() + self._policy.batch
+        try:
+            yield
+        finally:
+            self._vouched_until = None
 
     async def checkpoint(self, *steps: StepProgress) -> None:
         """Record progress; without any it is a heartbeat."""
         await self._write(lambda job: job.checkpoint(self._clock.now(), *steps))
 
     async def note(self, *steps: StepProgress) -> None:
-        """Progress that may wait for the next write: losing it costs nothing but a look."""
+        """Progress that goes with the next write; if it is lost, the step is just checked again."""
         async with self._writing:
             self.job = replace(self.job, steps=merged(self.job.steps, steps))
 
@@ -49,42 +87,66 @@ class Lease:
             return False
         return True
 
-    async def _was_joined(self) -> bool:
-        stored = await self._retry.call(lambda: self._store.get(self.job.id), give_up=self._stale)
-        if stored is None or stored.status is not self.job.status:
-            return False
-        joined = stored.fence == self.job.fence and stored.placed_at != self.job.placed_at
-        self.job = replace(self.job, placed_at=stored.placed_at)
-        return joined
+    async def fail(self, failure: Failure) -> None:
+        """End the run with its reason; the job is handed over if it was interrupted."""
+        if failure.interrupted:
+            await self._write(lambda job: job.hand_over(failure))
+        else:
+            await self._write(lambda job: job.fail(failure))
 
-    async def fail(self, error: BaseException, *, interrupted: bool = False) -> None:
-        """End the run with its reason, and the job's attempt back if it was interrupted."""
-        kind, message = type(error).__name__, str(error)[:1000]
-        await self._write(
-            lambda job: job.fail(Failure(kind, message, self._clock.now(), interrupted))
-        )
-
-    async def beat(self) -> None:
-        """Heartbeat for ever: one whenever nothing else was written for an interval."""
-        interval = self._policy.heartbeat_interval
-        while True:
-            idle = (self._clock.now() - self.job.last_modified_at).total_seconds()
-            if idle >= interval:
-                await self.checkpoint()
-            else:
-                await self._clock.sleep(interval - idle)
+    async def park(self, until: datetime, *, spent: bool) -> None:
+        """End the run for now: the job is due again at `until`."""
+        await self._write(lambda job: job.park(self._clock.now(), until, spent=spent))
 
     async def fence(self) -> None:
         """Before a destructive call: after a long silence (a paused process), prove the hold."""
         if self.job.is_stale(self._clock.now(), self._policy):
             await self.checkpoint()
 
-    async def _write(self, change: Callable[[Job], Change]) -> None:
+    async def _beat(self) -> None:
+        """One heartbeat whenever nothing else was written for an interval, while the run holds on.
+
+        Once it may not vouch any more it waits for the lease to be stale, and then gives it up.
+        """
+        interval = self._policy.heartbeat_interval
+        while self.job.status is Status.IN_PROGRESS:
+            if self._idle < interval:
+                await self._clock.sleep(interval - self._idle)
+            elif self._may_vouch():
+                await self._write(lambda job: job.checkpoint(self._clock.now()), after=interval)
+            elif self._idle < self._policy.stale_after.total_seconds():
+                await self._clock.sleep(interval)
+            else:
+                raise LeaseLost(f"job {self.job.id}: one batch took longer than the whole lease")
+
+    @property
+    def _idle(self) -> float:
+        """Seconds since the last write."""
+        return (self._clock.now() - self._written_at).total_seconds()
+
+    def _may_vouch(self) -> bool:
+        return self._vouched_until is None or self._clock.now() < self._vouched_until
+
+    async def _was_joined(self) -> bool:
+        stored = await self._retry.call(lambda: self._store.get(self.job.id), give_up=self._stale)
+        if stored is None or stored.status is not self.job.status:
+            return False
+        joined = stored.fence == self.job.fence and stored.placed_at != self.job.placed_at
+        self.job = replace(self.job, placed_at=stored.placed_at, event_ids=stored.event_ids)
+        return joined
+
+    async def _write(self, change: Callable[[Job], Change], *, after: float = 0) -> None:
+        """Write what `change` makes of the job, unless another write has come first: a run that
+        has ended has no heartbeat, nor has one that wrote less than `after` seconds ago.
+        """
         async with self._writing:
+            if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
+                return
             written = change(self.job)
             self.job = await self._retry.call(
                 lambda: self._store.apply(written), give_up=self._stale
             )
+            self._written_at = self._clock.now()
 
     def _stale(self) -> LeaseLost | None:
         if not self.job.is_stale(self._clock.now(), self._policy):

@@ -4,34 +4,60 @@ Each docstring is the specification. `tests/conformance` runs one suite over eve
 implementation, the in-memory ones included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
-from deletion.bus import Delivery
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.job import Change, Job, Status
 
 
+class Placing(StrEnum):
+    """What became of a request."""
+
+    NEW = "new"  # it has a job of its own
+    JOINED = "joined"  # a live job of its bot covers it from now on
+    KNOWN = "known"  # a job covers it already: a duplicate
+    FULL = "full"  # the live job of its bot covers as many requests as it may
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The job that stands for an event: the one offered, or an earlier one in its place."""
+    """What became of a request, and the job that was made for it or found in its place."""
 
-    job: Job
-    is_new: bool
+    placing: Placing
+    job_id: str
+    is_exhausted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record this code cannot read, written by a later version or damaged."""
+
+    id: str
+    reason: str
+    due: datetime | None
+    last_modified_at: datetime | None
+
+
+Read = Job | Unreadable
 
 
 class JobStore(Protocol):
     """Holds the jobs, and decides who owns one.
 
-    Unique are (service, event) and, while live, (service, bot): the store enforces both
-    at the insert, never by a read before it. Every method raises `StoreUnavailable` when
-    the database does not answer.
+    Unique are (bot, service, each of `event_ids`) and, while live, (bot, service): the store
+    enforces both when it writes, never by a read before it. Every method raises `StoreUnavailable`
+    when the database does not answer in time.
     """
 
     async def ping(self) -> None:
         """Return when the database answers."""
+
+    async def time(self) -> datetime:
+        """The database's clock, UTC."""
 
     def new_id(self) -> str:
         """An unused job id, 24 hex digits, later ones sorting after earlier ones."""
@@ -39,35 +65,41 @@ class JobStore(Protocol):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         """Insert all at once, all of one service; one outcome for each, in order.
 
-        A duplicate answers with the job that stands in its place. A live job of the same bot
-        is joined (`Job.joined`): its `placed_at` moves, and by that it cannot complete before it
-        has looked for that request's data as well. Repeating a call whose
-        answer was lost is safe: a job that is found stored under its own id is new,
-        unless another claim has taken it up since.
+        A request that a job covers already is known, whatever the state of that job. A live job of
+        the same bot is joined (`Job.joined`) and otherwise left as it is: by that it cannot
+        complete before its run has looked for that request's data as well. A job that covers
+        `MAX_EVENTS` requests takes no more. Repeating a call whose answer was lost is safe.
         """
+
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        """The jobs of `queue` due in [since, until], at most `limit`, the earliest first."""
 
     async def apply(self, change: Change) -> Job:
         """Write `change.after`, if the guarded fields still are as in `change.before`.
 
-        All but `placed_at`, which only `record` moves.
-
-        Atomic. Raises `LeaseLost` otherwise. Repeating a change that was written answers
-        as it did the first time.
+        All but `placed_at` and `event_ids`, which only `record` moves. Atomic. Raises `LeaseLost`
+        otherwise. Repeating a change that was written returns what it returned the first time.
         """
 
     async def get(self, job_id: str) -> Job | None:
-        """The job of that id."""
+        """The job of that id. Raises `UnreadableJob` for one this code cannot read."""
 
-    async def walk(
-        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
-        """A page of at most `limit` jobs of `status`, ascending by id, behind id `after`.
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> Sequence[Read]:
+        """The jobs of `status` last modified in [since, until], the longest silent first.
 
-        With `modified_before`, only those silent since.
+        At most `limit` of them, without those whose ids are in `skip`.
         """
 
-    async def count(self, status: Status) -> int:
-        """How many jobs are of `status`."""
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+        """How many jobs are of `status`; with `until`, of those last modified by then."""
 
     async def find(
         self,
@@ -76,15 +108,11 @@ class JobStore(Protocol):
         bot_id: str | None = None,
         status: Status | None = None,
         limit: int,
-    ) -> list[Job]:
-        """The newest jobs that fit every filter given, at most `limit`, newest first."""
+    ) -> Sequence[Read]:
+        """At most `limit` jobs that fit every filter given, the newest first.
 
-
-class EventArchive(Protocol):
-    """Keeps events that are newer than this code, for the release that knows them."""
-
-    async def keep(self, service: str, delivery: Delivery) -> None:
-        """Record bytes and attributes once per (service, message). Raises `StoreUnavailable`."""
+        With a status alone, those that were last modified first.
+        """
 
 
 class DeadLetterStore(Protocol):

@@ -10,7 +10,7 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Delivery
 from deletion.clock import Clock, milliseconds
 from deletion.dead_letter import DeadLetter, Reason
-from deletion.errors import EventError, InvalidEvent, OversizedEvent
+from deletion.errors import EventError, InvalidEvent, OversizedEvent, UnknownEventType
 from deletion.ports import DeadLetterStore
 
 DETAIL_CHARACTERS = 1000
@@ -33,6 +33,8 @@ def refused(delivery: Delivery, service: str, error: EventError) -> GivenUp:
             reason = Reason.INVALID
         case OversizedEvent():
             reason = Reason.TOO_LARGE
+        case UnknownEventType():
+            reason = Reason.TOO_NEW
         case _:
             reason = Reason.UNDECODABLE
     return GivenUp(delivery, service, reason, str(error))

@@ -5,11 +5,11 @@ Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-j
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type
 
 from deletion.clock import Clock
 from deletion.errors import TransientError
@@ -23,13 +23,16 @@ def doubled(base: float, times: int, cap: float) -> float:
     return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
 
 
-async def rest(clock: Clock, seconds: float, stopping: asyncio.Event) -> None:
-    """Return after `seconds`, or once `stopping` is set: a stop waits for no back-off."""
-    either = {asyncio.create_task(clock.sleep(seconds)), asyncio.create_task(stopping.wait())}
+async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
+    """Return after `seconds`, or once one of `events` is set: a stop waits for no back-off."""
+    if any(event.is_set() for event in events):
+        return
+    first: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
+    first.add(asyncio.create_task(clock.sleep(seconds)))
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in either:
+        for task in first:
             task.cancel()
 
 
@@ -43,16 +46,6 @@ class Retry:
     cap: float = 20.0
     rng: random.Random = field(default_factory=random.Random)
 
-    def attempts_of(self, *, bounded: bool = True) -> AsyncRetrying:
-        """Attempts to loop over; the last `TransientError` comes out as it is."""
-        return AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=lambda state: bounded and state.attempt_number >= self.attempts,
-            wait=self._full_jitter,
-            sleep=self.clock.sleep,
-            reraise=True,
-        )
-
     async def call(
         self,
         function: Callable[[], Awaitable[T]],
@@ -61,10 +54,10 @@ class Retry:
     ) -> T:
         """Call until it answers, at most `attempts` times, or for as long as `give_up` says.
 
-        `give_up` is asked after each failure and answers with the error to end on, which may
+        `give_up` is asked after each failure and returns the error to end on, which may
         be a `TransientError` itself.
         """
-        async for attempt in self.attempts_of(bounded=give_up is None):
+        async for attempt in self._attempts(bounded=give_up is None):
             with attempt:
                 return await function()
             outcome = attempt.retry_state.outcome
@@ -73,5 +66,52 @@ class Retry:
                 raise reason from error  # here and not above: a transient one would be retried
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _full_jitter(self, state: RetryCallState) -> float:
-        return self.rng.uniform(0, doubled(self.base, state.attempt_number - 1, self.cap))
+    def _attempts(self, *, bounded: bool) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=lambda state: bounded and state.attempt_number >= self.attempts,
+            wait=lambda state: self.jitter(state.attempt_number - 1),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+
+    def jitter(self, failures: int) -> float:
+        """Seconds to wait after so many failures before the last one."""
+        return self.rng.uniform(0, doubled(self.base, failures, self.cap))
+
+
+class Patience:
+    """Attempts to loop over, for `seconds` since the last progress; a stop ends every wait.
+
+    The last `TransientError` comes out as it is. `error` is the one that is being retried.
+    """
+
+    def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:
+        self._retry = retry
+        self._seconds = seconds
+        self._stopping = stopping
+        self._began = retry.clock.now()
+        self._failures = 0
+        self.error: TransientError | None = None
+
+    def renew(self) -> None:
+        """There was progress, which earns new patience."""
+        self._began = self._retry.clock.now()
+        self._failures = 0
+        self.error = None
+
+    async def __aiter__(self) -> AsyncIterator[AttemptManager]:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=self._is_over,
+            wait=lambda _: self._retry.jitter(self._failures - 1),
+            sleep=lambda seconds: rest(self._retry.clock, seconds, self._stopping),
+            reraise=True,
+        ):
+            yield attempt
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        self.error = error if isinstance(error, TransientError) else None
+        self._failures += 1
+        return (self._retry.clock.now() - self._began).total_seconds() >= self._seconds

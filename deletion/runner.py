@@ -1,28 +1,34 @@
 """The runner: one claimed job from its checkpoint to its end.
 
-Read `Runner.run` first; it is the whole story. Whatever happens, a run ends in exactly one
-of three ways: the job is complete, the job is failed with its reason, or the job is no
-longer this run's and nothing more is written.
+Read `Run.to_completion` first: start → delete → read back → complete. Whatever happens, a run ends
+in exactly one of these ways: the job is complete; it is failed with its reason, handed over or
+parked; or it is no longer this run's and nothing more is written.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
 from deletion.clock import Clock
-from deletion.errors import Interrupted, LeaseLost, LeftOvers
-from deletion.job import Job, LeasePolicy, StepProgress, StepStatus
+from deletion.errors import Interrupted, LeaseLost, LeftOvers, Parked, TransientError
+from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan, Step
 from deletion.ports import JobStore
-from deletion.retry import Retry
+from deletion.retry import Patience, Retry
 
 PASSES = 3
 """Times the plan is run over what the read-back still finds before the job fails."""
+RETRY_SECONDS = 600.0
+"""How long errors that may pass are retried in place, since the last progress."""
+MESSAGE_CHARACTERS = 1000
+"""Of an error, as the job keeps it."""
+
+OnBatch = Callable[[str, int], None]
+"""Gets a step's name and how many items a batch of it deleted."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +45,8 @@ class Runner:
         *,
         stopping: asyncio.Event,
         retry: Retry | None = None,
-        on_batch: Callable[[str, int], None] = lambda _step, _deleted: None,
+        retry_seconds: float = RETRY_SECONDS,
+        on_batch: OnBatch = lambda _step, _deleted: None,
     ) -> None:
         self._plan = plan
         self._store = store
@@ -47,6 +54,7 @@ class Runner:
         self._policy = policy
         self._stopping = stopping
         self._retry = retry or Retry(clock)
+        self._retry_seconds = retry_seconds
         self._on_batch = on_batch
 
     async def run(self, job: Job) -> Job | None:
@@ -57,89 +65,153 @@ class Runner:
         `CancelledError` when cancelled once more while the job is handed over: then it goes stale.
         """
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
-        try:
-            await self._end(lease)
-        except LeaseLost as lost:
-            log.warning("lease lost", job_id=job.id, reason=str(lost))
-            return None
-        log.info("run ended", job_id=job.id, status=lease.job.status, attempt=lease.job.attempt)
-        return lease.job
+        patience = Patience(self._retry, self._retry_seconds, self._stopping)
+        run = Run(self._plan, lease, patience, self._clock, self._stopping, self._on_batch)
+        with structlog.contextvars.bound_contextvars(
+            job_id=job.id,
+            event_id=job.event_id,
+            bot_id=job.bot_id,
+            service=job.service,
+            attempt=job.attempt,
+            traceparent=job.traceparent,
+        ):
+            try:
+                await self._end(run, lease)
+            except LeaseLost as lost:
+                log.warning("lease lost", reason=str(lost))
+                return None
+            log.info("run ended", status=lease.job.status)
+            return lease.job
 
-    async def _end(self, lease: Lease) -> None:
+    async def _end(self, run: "Run", lease: Lease) -> None:
+        """Run, and record what ended it."""
         try:
-            await self._keeping_alive(lease)
-            while not await lease.complete():
-                log.info("a newer request joined: looking again", job_id=lease.job.id)
-                await self._keeping_alive(lease)
+            async with lease.heartbeat():
+                await run.to_completion()
         except LeaseLost:
             raise
+        except Parked as parked:
+            log.info("parked", until=parked.until, reason=str(parked))
+            await lease.park(parked.until, spent=parked.spent)
         except (Interrupted, asyncio.CancelledError) as error:
-            await lease.fail(error, interrupted=True)
+            await lease.fail(self._interruption(error, run))
         except Exception as error:  # recorded: it becomes the job's failure
-            log.exception("run failed", job_id=lease.job.id)
-            await lease.fail(error)
+            log.exception("run failed")
+            await lease.fail(self._failure(error))
 
-    async def _keeping_alive(self, lease: Lease) -> None:
-        """Delete while the lease beats; whichever of the two raises first ends both."""
-        beating = asyncio.create_task(lease.beat())
-        deleting = asyncio.create_task(self._delete(lease))
-        try:
-            done, _ = await asyncio.wait({beating, deleting}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            beating.cancel()
-            deleting.cancel()
-            await asyncio.gather(beating, deleting, return_exceptions=True)
+    def _interruption(self, error: BaseException, run: "Run") -> Failure:
+        """No fault of the job, unless an error was being retried, or the step cancelled itself."""
+        if run.error:
+            return self._failure(run.error)
+        task = asyncio.current_task()
+        asked = self._stopping.is_set() or (task is not None and task.cancelling() > 0)
+        if not asked:
+            log.error("the step cancelled itself")
+        return replace(self._failure(error), interrupted=asked)
 
-    async def _delete(self, lease: Lease) -> None:
+    def _failure(self, error: BaseException) -> Failure:
+        message = str(error)[:MESSAGE_CHARACTERS]
+        return Failure(type(error).__name__, message, self._clock.now())
+
+
+class Run:
+    """One run over a lease."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        lease: Lease,
+        patience: Patience,
+        clock: Clock,
+        stopping: asyncio.Event,
+        on_batch: OnBatch,
+    ) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._patience = patience
+        self._clock = clock
+        self._stopping = stopping
+        self._on_batch = on_batch
+
+    @property
+    def error(self) -> TransientError | None:
+        """The error that is being retried, if one is."""
+        return self._patience.error
+
+    async def to_completion(self) -> None:
+        """Delete, read back, complete; again when a newer request has joined meanwhile."""
+        while True:
+            await self._delete_all()
+            if await self._lease.complete():
+                return
+            log.info("a newer request joined: looking again")
+
+    async def _delete_all(self) -> None:
+        """Every step that is not complete, until a read-back finds nothing.
+
+        Raises `LeftOvers` after `PASSES`.
+        """
         for _ in range(PASSES):
             for step in self._plan.steps:
-                if lease.job.progress(step.name).status is not StepStatus.COMPLETE:
-                    await self._perform(step, lease)
-            left = await self._read_back(lease.job.bot_id)
+                if self._progress(step).status is not StepStatus.COMPLETE:
+                    await self._delete(step)
+            left = await self._read_back()
             if not left:
                 return
-            log.warning("left overs", job_id=lease.job.id, steps=[step.name for step in left])
-            await lease.note(*(self._again(lease.job.progress(step.name)) for step in left))
+            log.warning("left overs", steps=[step.name for step in left])
         names = ", ".join(step.name for step in left)
         raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
 
-    async def _perform(self, step: Step, lease: Lease) -> None:
+    async def _delete(self, step: Step) -> None:
         """One step from its checkpoint; errors that may pass are retried from the last one."""
-        async for attempt in self._retry.attempts_of():
+        self._patience.renew()
+        async for attempt in self._patience:
             with attempt:
-                progress = lease.job.progress(step.name)
-                async with aclosing(step.delete(lease.job.bot_id, progress.cursor)) as batches:
-                    while further := await self._batch(batches, progress, lease):
+                progress = self._progress(step)
+                bot_id = self._lease.job.bot_id
+                async with aclosing(step.delete(bot_id, progress.cursor)) as batches:
+                    while further := await self._batch(batches, progress):
                         progress = further
-                        await lease.checkpoint(progress)
-                        attempt.retry_state.attempt_number = 1  # progress earns new patience
-        await lease.note(replace(progress, status=StepStatus.COMPLETE))
+                        await self._lease.checkpoint(progress)
+                        self._patience.renew()
+        self._patience.renew()
+        await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
     async def _batch(
-        self, batches: AsyncGenerator[Batch, None], progress: StepProgress, lease: Lease
+        self, batches: AsyncGenerator[Batch, None], progress: StepProgress
     ) -> StepProgress | None:
         """One batch further than `progress`; None when there is none left."""
-        if self._stopping.is_set():
-            raise Interrupted("the process was asked to stop")
-        await lease.fence()
+        self._check_stopping()
+        await self._lease.fence()
         began = self._clock.now()
-        batch = await anext(batches, None)
+        with self._lease.one_batch():
+            batch = await anext(batches, None)
         if batch is None:
             return None
         self._on_batch(progress.name, batch.deleted)
         seconds = (self._clock.now() - began).total_seconds()
         return progress.advanced(batch.deleted, batch.cursor, seconds)
 
-    async def _read_back(self, bot_id: str) -> list[Step]:
-        """The steps that still find something of the bot."""
-        return [
-            step
-            for step in self._plan.steps
-            if not await self._retry.call(partial(step.is_empty, bot_id))
-        ]
+    async def _read_back(self) -> list[Step]:
+        """The steps that still find something of the bot; they are to run again."""
+        looked = [(step, await self._is_empty(step)) for step in self._plan.steps]
+        left = [step for step, is_empty in looked if not is_empty]
+        await self._lease.note(*(self._progress(step).again() for step in left))
+        return left
 
-    @staticmethod
-    def _again(progress: StepProgress) -> StepProgress:
-        return replace(progress, status=StepStatus.PENDING, cursor=None)
+    async def _is_empty(self, step: Step) -> bool:
+        self._patience.renew()
+        async for attempt in self._patience:
+            with attempt:
+                self._check_stopping()
+                with self._lease.one_batch():
+                    is_empty = await step.is_empty(self._lease.job.bot_id)
+        self._patience.renew()
+        return is_empty
+
+    def _progress(self, step: Step) -> StepProgress:
+        return self._lease.job.progress(step.name)
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise Interrupted("the process was asked to stop")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Path, Response, Security
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, Field
 
-from deletion.errors import Interrupted, StoreUnavailable
+from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.probes import Check, probes
 from deletion.process.problems import Problem, documented, install_problems
@@ -49,9 +49,9 @@ class SweepView(BaseModel):
 
     sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
     status: SweepStatus
-    resumed: int = Field(ge=0, description="jobs whose resumption was requested")
-    exhausted: int = Field(ge=0, description="jobs given up, their attempts spent")
-    skipped: int = Field(ge=0, description="jobs somebody took up meanwhile, or unusable ones")
+    resumed: int = Field(ge=0, description="jobs that are pending again")
+    exhausted: int = Field(ge=0, description="jobs whose attempts are spent")
+    skipped: int = Field(ge=0, description="jobs that moved meanwhile, or cannot be read or moved")
     started_at: datetime
     last_modified_at: datetime
     finished_at: datetime | None
@@ -111,6 +111,6 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
 async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
     try:
         return await ask()
-    except (StoreUnavailable, Interrupted) as error:
+    except (StoreUnavailable, Interrupted, ClockSkew) as error:
         log.warning("not answered", reason=str(error))
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY) from error

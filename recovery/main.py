@@ -1,17 +1,17 @@
 """Recovery's process: everything it needs, put together in one place."""
 
 import asyncio
+from datetime import timedelta
 
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
 from deletion.adapters.mongo.connection import Client, Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.pubsub.connection import PubSub
-from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
-from deletion.bus import Publisher, Subscription
+from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
@@ -25,7 +25,7 @@ from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.sweep import silence
-from recovery.sweeper import Sweeper
+from recovery.sweeper import Sweeper, check_clock
 from recovery.sweeps import Sweeps
 
 TRIES = 4
@@ -59,16 +59,12 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> None:
     clock, metrics = SystemClock(), Metrics()
-    jobs = MongoJobStore(client, settings.mongodb_database)
+    jobs = MongoJobStore(
+        client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
+    )
     publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
     topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
-    grouping = GroupingPublisher(
-        publisher,
-        settings.names.topic,
-        max_pending=settings.sweep_page_size,
-        recreate=topology.recreating(),
-    )
-    sweeps = _sweeps(settings, jobs, client, grouping, alerts, clock, metrics)
+    sweeps = _sweeps(settings, jobs, client, alerts, clock, metrics)
     dead = PullSubscription(
         subscriber, settings.names.dead_letter_subscription, recreate=topology.recreating()
     )
@@ -111,7 +107,6 @@ def _sweeps(
     settings: RecoverySettings,
     jobs: MongoJobStore,
     client: Client,
-    publisher: Publisher,
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
@@ -121,18 +116,19 @@ def _sweeps(
     sweeper = Sweeper(
         jobs=jobs,
         sweeps=store,
-        publisher=publisher,
         clock=clock,
         policy=settings.lease,
         retry=retry,
         page_size=settings.sweep_page_size,
         alerts=alerts,
         stale_share=settings.alert_stale_share,
+        waiting_after=timedelta(seconds=settings.alert_waiting_seconds),
     )
 
     async def prepare() -> None:
         await jobs.ensure_indexes()
         await store.ensure_indexes()
+        await check_clock(jobs, clock, settings.lease)
 
     return Sweeps(
         store,

@@ -15,6 +15,7 @@ class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     recovery_port: int = Field(8082, ge=0, le=65_535)
     sweep_page_size: int = Field(500, ge=1, le=10_000)
     alert_stale_share: float = Field(0.5, gt=0, lt=1)
+    alert_waiting_seconds: float = Field(86_400.0, gt=0)
 
 
 class RecoverSettings(Settings):

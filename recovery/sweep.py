@@ -26,9 +26,9 @@ class SweepStatus(StrEnum):
 class Outcome(StrEnum):
     """What a sweep did about one job."""
 
-    RESUMED = "resumed"  # its resumption was requested, and Pub/Sub confirmed that
+    RESUMED = "resumed"  # it is pending again
     EXHAUSTED = "exhausted"  # its attempts were spent
-    SKIPPED = "skipped"  # somebody took it up meanwhile, or its record cannot be used
+    SKIPPED = "skipped"  # it moved meanwhile, or its record cannot be read or moved
 
 
 @dataclass(frozen=True, slots=True)

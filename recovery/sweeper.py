@@ -1,38 +1,49 @@
-"""What a sweep does: walk, and ask. It never runs a deletion itself.
+"""What a sweep does: page → move → count. It never runs a deletion itself.
 
-A resumption is a message like any other, so every run begins with the consumer's atomic
-claim. That makes a sweep harmless at any interval, beside another sweep, and twice: a job
-that is asked for again is claimed once, and one that has moved on is left alone.
+A sweep only makes jobs pending, so every run begins with a worker's atomic claim. That makes a
+sweep harmless at any interval, beside another sweep, and twice: a job that is moved twice is
+claimed once, and one that has moved on is left alone.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from deletion.alerts import Alert, AlertKind, Alerts
-from deletion.bus import Publisher
 from deletion.clock import Clock
 from deletion.errors import (
     BotDeletionError,
-    EventError,
+    ClockSkew,
     Interrupted,
     LeaseLost,
     StoreUnavailable,
-    TransitionError,
 )
 from deletion.job import Job, LeasePolicy, Status
-from deletion.ports import JobStore
-from deletion.resume import resume_message
+from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
+from deletion.silence import silent_pages
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep
 
+INTERRUPTED: Final = "interrupted: the process was asked to stop"
+
 log = structlog.get_logger(__name__)
 
-INTERRUPTED = "interrupted: the process was asked to stop"
+
+async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
+    """Raises `ClockSkew` when this process's clock differs from the database's by so much that
+    runs which beat would look silent.
+    """
+    apart = clock.now() - await jobs.time()
+    if abs(apart) > policy.max_skew:
+        raise ClockSkew(
+            f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "
+            f"{policy.max_skew.total_seconds():g} s: synchronise them (NTP), then sweep again"
+        )
 
 
 def log_exhausted(job: Job) -> None:
@@ -84,22 +95,23 @@ class Progress:
 class Sweeper:
     """Runs sweeps over `jobs`, `page_size` jobs in memory and under way at a time.
 
-    Alerts tell of each job that is given up, and of a sweep that finds more than `stale_share`
-    (0 to 1) of the jobs in progress silent: then it is not a process that has died, but many.
+    Alerts tell of each job that is exhausted, of a sweep that finds more than `stale_share`
+    (0 to 1) of the jobs in progress silent (then it is not a process that has died, but many), and
+    of jobs that have been pending for longer than `waiting_after`.
     """
 
     jobs: JobStore
     sweeps: SweepStore
-    publisher: Publisher
     clock: Clock
     policy: LeasePolicy
     retry: Retry
     page_size: int
     alerts: Alerts
     stale_share: float
+    waiting_after: timedelta
 
     async def run(self, sweep: Sweep, stopping: asyncio.Event) -> Sweep:
-        """Walk to the end, or as far as it gets; answers with the sweep as it ended.
+        """Walk to the end, or as far as it gets. Returns the sweep as it ended.
 
         Stops between two pages once `stopping` is set. A cancellation, in the middle of a
         page, is recorded as an interruption too, and goes on.
@@ -114,12 +126,15 @@ class Sweeper:
         return progress.sweep
 
     async def _walk(self, progress: Progress, stopping: asyncio.Event) -> str | None:
-        """Answers with the reason why it could not be walked to the end, if there is one."""
+        """Returns the reason why it could not be walked to the end, if there is one."""
         try:
-            await self._visit(Status.FAILED, progress, stopping)
             running = await self.retry.call(lambda: self.jobs.count(Status.IN_PROGRESS))
-            stale = await self._visit(Status.IN_PROGRESS, progress, stopping)
+            await self._visit(Status.FAILED, self.policy.rest_after(1), progress, stopping)
+            stale = await self._visit(
+                Status.IN_PROGRESS, self.policy.stale_after, progress, stopping
+            )
             self._report_stale(stale, running, progress.sweep)
+            await self._report_waiting(progress.sweep)
         except Interrupted:
             return INTERRUPTED
         except BotDeletionError as error:
@@ -129,59 +144,57 @@ class Sweeper:
             return f"unexpected {type(error).__name__}; the log of the process has it"
         return None
 
-    async def _visit(self, status: Status, progress: Progress, stopping: asyncio.Event) -> int:
-        """Every failed job, or every stale one; answers how many. Raises `Interrupted`."""
-        found, after = 0, None
-        while page := await self._page(status, after):
-            await self._settle(page, progress)
+    async def _visit(
+        self, status: Status, silence: timedelta, progress: Progress, stopping: asyncio.Event
+    ) -> int:
+        """Move every job of `status` that was silent for so long; returns how many those were.
+
+        Raises `Interrupted`.
+        """
+        found = 0
+        until = self.clock.now() - silence
+        async for page in silent_pages(
+            self.jobs, status, until=until, size=self.page_size, retry=self.retry
+        ):
+            outcomes = await asyncio.gather(
+                *(self._move(job) for job in page), return_exceptions=True
+            )
+            moved = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+            await progress.page(moved)
+            found += len(moved)
+            for error in outcomes:
+                if isinstance(error, BaseException):
+                    raise error
             if stopping.is_set():
                 raise Interrupted(INTERRUPTED)
-            found, after = found + len(page), page[-1].id
         return found
 
-    async def _page(self, status: Status, after: str | None) -> list[Job]:
-        """The next jobs behind the id `after`; of those in progress only the stale ones."""
+    async def _move(self, job: Read) -> Outcome | None:
+        """One job, whatever is wrong with it: no other one waits for it. None if it rests.
 
-        async def read() -> list[Job]:
-            stale = self.clock.now() - self.policy.stale_after
-            return await self.jobs.walk(
-                status,
-                modified_before=stale if status is Status.IN_PROGRESS else None,
-                after=after,
-                limit=self.page_size,
-            )
-
-        return await self.retry.call(read)
-
-    async def _settle(self, page: Sequence[Job], progress: Progress) -> None:
-        """All jobs of a page at once; raises the first error, after counting what was done."""
+        Raises only what the database raises when it does not answer.
+        """
+        if isinstance(job, Unreadable):
+            log.error("job cannot be read", job_id=job.id, reason=job.reason)
+            return Outcome.SKIPPED
         now = self.clock.now()
-        settled = await asyncio.gather(
-            *(self._outcome(job, now) for job in page), return_exceptions=True
-        )
-        await progress.page([outcome for outcome in settled if isinstance(outcome, Outcome)])
-        for error in settled:
-            if isinstance(error, BaseException):
-                raise error
-
-    async def _outcome(self, job: Job, now: datetime) -> Outcome:
+        if not job.is_resumable(now, self.policy):
+            return None
+        spent = job.is_spent(self.policy)
+        change = job.exhaust(now, self.policy) if spent else job.resume(now, self.policy)
         try:
-            if job.is_spent(self.policy):
-                return await self._exhaust(job, now)
-            message = resume_message(job, now)
-        except (LeaseLost, TransitionError):
+            moved = await self.retry.call(lambda: self.jobs.apply(change))
+        except LeaseLost:
             return Outcome.SKIPPED
-        except EventError as error:  # one broken record must not keep all others from recovery
-            log.error("job cannot be resumed", job_id=job.id, reason=str(error))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("job cannot be moved", job_id=job.id)
             return Outcome.SKIPPED
-        await self.retry.call(lambda: self.publisher.publish(message))
-        return Outcome.RESUMED
-
-    async def _exhaust(self, job: Job, now: datetime) -> Outcome:
-        change = job.exhaust(now, self.policy)
-        log_exhausted(await self.retry.call(lambda: self.jobs.apply(change)))
-        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
-        return Outcome.EXHAUSTED
+        if spent:
+            log_exhausted(moved)
+            self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
+        return Outcome.EXHAUSTED if spent else Outcome.RESUMED
 
     def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:
         """Some are the price of a killed process; a large share means that something is wrong."""
@@ -189,6 +202,15 @@ class Sweeper:
             log.error("jobs stale", sweep_id=sweep.id, stale=stale, in_progress=running)
             share = f"over {self.stale_share:.0%} of those in progress"
             self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
+
+    async def _report_waiting(self, sweep: Sweep) -> None:
+        """Pending for so long, jobs wait for workers that do not run, or are far too few."""
+        until = self.clock.now() - self.waiting_after
+        waiting = await self.retry.call(lambda: self.jobs.count(Status.PENDING, until=until))
+        if waiting:
+            log.error("jobs waiting", sweep_id=sweep.id, waiting=waiting)
+            reason = f"pending for over {self.waiting_after}"
+            self.alerts.tell(Alert(AlertKind.JOBS_WAITING, "", reason, sweep.id, waiting))
 
     async def _end(self, progress: Progress, reason: str | None) -> None:
         try:

@@ -60,7 +60,8 @@ async def round_trips(database: Database, clock: Clock) -> RoundTrips:
 
 
 async def _grace(store: JobStore, service: str, grace: float) -> list[Finding]:
-    jobs = await store.find(service=service, limit=NEWEST)
+    found = await store.find(service=service, limit=NEWEST)
+    jobs = [job for job in found if isinstance(job, Job)]
     return [grace_finding(service, slowest_batch(jobs), grace)]
 
 

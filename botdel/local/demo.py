@@ -185,7 +185,8 @@ class Demo:
         )
 
     async def _jobs_of(self, service: str) -> list[Job]:
-        return await self._jobs.find(service=service, limit=BOTS)
+        found = await self._jobs.find(service=service, limit=BOTS)
+        return [job for job in found if isinstance(job, Job)]
 
     def _check(self, claim: str, seen: int, expected: int) -> None:
         self._checks.append(Check(claim, f"{seen:,}", seen == expected))

@@ -3,10 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import structlog
+
+from deletion.errors import Interrupted
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -30,3 +35,22 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], stopping: asyncio.Event) -> T:
+    """The outcome of `work`; once `stopping` is set it is cancelled, and `Interrupted` raised.
+
+    For the start of a process: a signal ends it at once, whatever it waits for.
+    """
+    working = asyncio.create_task(work)
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+    if working.cancelled():
+        raise Interrupted("the process was asked to stop")
+    return working.result()

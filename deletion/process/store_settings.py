@@ -23,15 +23,22 @@ class StoreSettings(Settings):
 
 
 class LeaseSettings(Settings):
-    """When a job is stale, and when it is spent."""
+    """When a job is stale, when it is spent, and how long it rests."""
 
     stale_after_seconds: float = Field(600.0, ge=1, le=86_400)
     max_attempts: int = Field(5, ge=1, le=1000)
+    rest_seconds: float = Field(1200.0, ge=0, le=86_400)
+    batch_seconds: float = Field(300.0, gt=0, le=86_400)
 
     @property
     def lease(self) -> LeasePolicy:
         """The same, as the core wants it."""
-        return LeasePolicy(timedelta(seconds=self.stale_after_seconds), self.max_attempts)
+        return LeasePolicy(
+            timedelta(seconds=self.stale_after_seconds),
+            self.max_attempts,
+            timedelta(seconds=self.rest_seconds),
+            timedelta(seconds=self.batch_seconds),
+        )
 
 
 class JobsSettings(StoreSettings, LeaseSettings):

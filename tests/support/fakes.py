@@ -21,7 +21,7 @@ from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
 from deletion.plan import Batch
-from deletion.ports import Recorded
+from deletion.ports import Read, Recorded
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 
 
@@ -303,7 +303,7 @@ class ScriptedStore(MemoryJobStore):
     """
 
     def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
-        super().__init__()
+        super().__init__(clock.now)
         self._clock = clock
         self.journal = journal if journal is not None else []
         self.down = False
@@ -336,6 +336,10 @@ class ScriptedStore(MemoryJobStore):
         await self._enter("get")
         return await super().get(job_id)
 
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        await self._enter("due")
+        return await super().due(queue, since, until, limit)
+
     def put(self, job: Job) -> Job:
         """Store `job` as somebody else would have."""
         self.jobs[job.id] = job
@@ -356,22 +360,6 @@ class ScriptedStore(MemoryJobStore):
 def _raise_next(faults: "deque[BaseException | None] | None") -> None:
     if faults and (fault := faults.popleft()):
         raise fault
-
-
-class MemoryArchive:
-    """`deletion.ports.EventArchive` over a dict. While `down` it raises `StoreUnavailable`."""
-
-    def __init__(self, journal: list[str] | None = None) -> None:
-        self.kept: dict[tuple[str, str], Delivery] = {}
-        self.journal = journal if journal is not None else []
-        self.down = False
-
-    async def keep(self, service: str, delivery: Delivery) -> None:
-        """See the port."""
-        if self.down:
-            raise StoreUnavailable("the database is down")
-        self.kept.setdefault((service, delivery.message_id), delivery)
-        self.journal.append(f"keep {delivery.message_id}")
 
 
 class ScriptedDeadLetters(MemoryDeadLetterStore):
@@ -481,13 +469,14 @@ def a_job(status: Status = Status.IN_PROGRESS, **values: Any) -> Job:
         "id": "65f0a1b2c3d4e5f607180001",
         "service": SERVICE,
         "bot_id": BOT,
-        "event_id": str(uuid.uuid4()),
+        "event_ids": (str(uuid.uuid4()),),
         "status": status,
         "attempt": 1,
         "claimed_by": "worker-1/a",
         "placed_at": START - timedelta(minutes=5),
         "created_at": START,
         "last_modified_at": START,
+        "due": START if status is Status.PENDING else None,
     }
     return Job(**(fields | values))
 

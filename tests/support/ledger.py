@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -19,13 +19,13 @@ from weakref import WeakKeyDictionary
 
 from deletion.job import Change, Job, Status
 from deletion.plan import Batch, Plan, Step
-from deletion.ports import JobStore, Recorded
+from deletion.ports import JobStore, Read, Recorded
 
 
 class What(StrEnum):
     """What an entry is about."""
 
-    CLAIM = "claim"  # the owner took the job from `before`, or recorded it ("")
+    CLAIM = "claim"  # the owner took the job from `before`, "" for the first one
     WRITE = "write"  # the owner's update was accepted
     REFUSED = "refused"  # the owner's update was not
     DELETE = "delete"  # the owner deleted one batch
@@ -94,12 +94,7 @@ class LedgerStore:
     ledger: Ledger
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        began = self.ledger.now()
-        recorded = await self.store.record(jobs)
-        for found in recorded:
-            if found.is_new:
-                self._enter(began, What.CLAIM, found.job)
-        return recorded
+        return await self.store.record(jobs)
 
     async def apply(self, change: Change) -> Job:
         before, after = change.before, change.after
@@ -129,15 +124,25 @@ class LedgerStore:
     async def get(self, job_id: str) -> Job | None:
         return await self.store.get(job_id)
 
-    async def walk(
-        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
-        return await self.store.walk(
-            status, modified_before=modified_before, after=after, limit=limit
-        )
+    async def time(self) -> datetime:
+        return await self.store.time()
 
-    async def count(self, status: Status) -> int:
-        return await self.store.count(status)
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        return await self.store.due(queue, since, until, limit)
+
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> Sequence[Read]:
+        return await self.store.silent(status, since=since, until=until, skip=skip, limit=limit)
+
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+        return await self.store.count(status, until=until)
 
     async def find(
         self,
@@ -146,7 +151,7 @@ class LedgerStore:
         bot_id: str | None = None,
         status: Status | None = None,
         limit: int,
-    ) -> list[Job]:
+    ) -> Sequence[Read]:
         return await self.store.find(service=service, bot_id=bot_id, status=status, limit=limit)
 
 

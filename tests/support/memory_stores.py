@@ -1,25 +1,31 @@
 """Stores in memory, for tests: they pass the conformance suites of the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count, islice
 
+from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
-from deletion.job import Change, Job, Status
-from deletion.ports import Recorded
+from deletion.job import MAX_EVENTS, Change, Job, Status
+from deletion.ports import Placing, Read, Recorded
 
 
 class MemoryJobStore:
     """`deletion.ports.JobStore` over a dict. No await inside a method: each is atomic."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.jobs: dict[str, Job] = {}
+        self._now = now
         self._ids = count(1)
 
     async def ping(self) -> None:
         """It is always there."""
+
+    async def time(self) -> datetime:
+        """See the port."""
+        return milliseconds(self._now())
 
     def new_id(self) -> str:
         """Ids that sort in the order they were made."""
@@ -29,12 +35,21 @@ class MemoryJobStore:
         """See the port."""
         return [self._record(job) for job in jobs]
 
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        """See the port."""
+        fitting = [
+            (job.due, job.id, job)
+            for job in self.jobs.values()
+            if job.queue == queue and job.due and since <= job.due <= until
+        ]
+        return [job for _, _, job in sorted(fitting)[:limit]]
+
     async def apply(self, change: Change) -> Job:
         """See the port."""
         stored = self.jobs.get(change.after.id)
         if stored is None:
             raise LeaseLost(f"there is no job {change.after.id}")
-        written = replace(change.after, placed_at=stored.placed_at)
+        written = replace(change.after, placed_at=stored.placed_at, event_ids=stored.event_ids)
         if stored != written and not _matches(stored, change):
             raise LeaseLost(f"job {change.after.id} has moved on")
         self.jobs[change.after.id] = written
@@ -44,22 +59,31 @@ class MemoryJobStore:
         """See the port."""
         return self.jobs.get(job_id)
 
-    async def walk(
-        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> Sequence[Read]:
         """See the port."""
-        fitting = (
+        fitting = [
             job
-            for _, job in sorted(self.jobs.items())
+            for job in self.jobs.values()
             if job.status is status
-            and (modified_before is None or job.last_modified_at < modified_before)
-            and (after is None or job.id > after)
-        )
-        return list(islice(fitting, limit))
+            and since <= job.last_modified_at <= until
+            and job.id not in skip
+        ]
+        return sorted(fitting, key=lambda job: (job.last_modified_at, job.id))[:limit]
 
-    async def count(self, status: Status) -> int:
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
         """See the port."""
-        return sum(job.status is status for job in self.jobs.values())
+        return sum(
+            job.status is status and (until is None or job.last_modified_at <= until)
+            for job in self.jobs.values()
+        )
 
     async def find(
         self,
@@ -68,25 +92,32 @@ class MemoryJobStore:
         bot_id: str | None = None,
         status: Status | None = None,
         limit: int,
-    ) -> list[Job]:
+    ) -> Sequence[Read]:
         """See the port."""
-        fitting = (
+        fitting = [
             job
-            for _, job in sorted(self.jobs.items(), reverse=True)
+            for job in self.jobs.values()
             if service in (None, job.service)
             and bot_id in (None, job.bot_id)
             and status in (None, job.status)
-        )
-        return list(islice(fitting, limit))
+        ]
+        alone = status and not (service or bot_id)
+        fitting.sort(key=lambda job: (job.last_modified_at if alone else job.created_at, job.id))
+        return fitting[::-1][:limit]
 
     def _record(self, job: Job) -> Recorded:
-        standing = next((j for j in self.jobs.values() if _collides(j, job)), None)
-        if standing is None:
+        for standing in self.jobs.values():
+            if _is_of(standing, job) and job.event_id in standing.event_ids:
+                placing = Placing.NEW if standing.id == job.id else Placing.KNOWN
+                return _recorded(placing, standing)
+        live = next((j for j in self.jobs.values() if _is_of(j, job) and j.live), None)
+        if live is None:
             self.jobs[job.id] = job
-            return Recorded(job, is_new=True)
-        if standing.event_id != job.event_id:
-            standing = self.jobs[standing.id] = standing.joined(job.placed_at)
-        return Recorded(standing, is_new=standing.fence == job.fence)
+            return _recorded(Placing.NEW, job)
+        if len(live.event_ids) >= MAX_EVENTS:
+            return _recorded(Placing.FULL, live)
+        self.jobs[live.id] = live.joined([job.event_id], job.placed_at)
+        return _recorded(Placing.JOINED, live)
 
 
 class MemoryDeadLetterStore:
@@ -164,8 +195,9 @@ def _matches(stored: Job, change: Change) -> bool:
     return all(getattr(stored, name) == getattr(change.before, name) for name in change.guard)
 
 
-def _collides(stored: Job, job: Job) -> bool:
-    if stored.service != job.service:
-        return False
-    same_live_bot = stored.live and job.live and stored.bot_id == job.bot_id
-    return stored.event_id == job.event_id or same_live_bot
+def _is_of(stored: Job, job: Job) -> bool:
+    return (stored.service, stored.bot_id) == (job.service, job.bot_id)
+
+
+def _recorded(placing: Placing, job: Job) -> Recorded:
+    return Recorded(placing, job.id, job.status is Status.EXHAUSTED)

@@ -50,6 +50,9 @@ class AlertGroup:
             case AlertKind.JOB_EXHAUSTED:
                 what = f"{_number(self.count, 'job')}{of} exhausted"
                 command = ["jobs", "list", *self._filters("service"), "--status", "exhausted"]
+            case AlertKind.JOBS_WAITING:
+                what = f"{_number(self.count, 'job')}{of} waiting for a worker"
+                command = ["jobs", "list", *self._filters("service"), "--status", "pending"]
             case AlertKind.JOBS_STALE:
                 what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
                 command = ["jobs", "list", *self._filters("service"), "--status", "in_progress"]

@@ -1,27 +1,42 @@
 """The document a job is stored as. Its field names are fixed: others read them too."""
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from bson import ObjectId
 
 from deletion.adapters.mongo.connection import Document
+from deletion.errors import UnreadableJob
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
+
+_STEP: Final = frozenset({"name", "status", "deleted", "cursor", "batches", "slowest", "readBack"})
+_PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason"})
 
 
 def to_document(job: Job) -> Document:
     """The whole job, `live` included: the partial unique index needs it stored."""
+    update = update_of(job)
     return {
         "_id": ObjectId(job.id),
         "service": job.service,
         "botId": ObjectId(job.bot_id),
         "eventId": job.event_id,
+        "eventIds": list(job.event_ids),
         "placedAt": job.placed_at,
         "createdAt": job.created_at,
-        **mutable_fields(job),
+        "requestedBy": job.requested_by,
+        "traceparent": job.traceparent,
+        **update["$set"],
     }
 
 
-def mutable_fields(job: Job) -> Document:
-    """What a transition may write."""
-    return {
+def update_of(job: Job) -> Document:
+    """The update that a transition writes: no field of a later version is touched.
+
+    `queue` and `due` are absent, not null, while no worker may claim the job: the index that
+    serves claims is sparse.
+    """
+    fields: Document = {
         "status": job.status.value,
         "attempt": job.attempt,
         "claimedBy": job.claimed_by,
@@ -32,62 +47,85 @@ def mutable_fields(job: Job) -> Document:
         "pastAttempts": [_past_document(past) for past in job.past_attempts],
         "live": job.live,
     }
+    if job.due is None:
+        return {"$set": fields, "$unset": {"queue": "", "due": ""}}
+    return {"$set": {**fields, "queue": job.queue, "due": job.due}}
 
 
-def from_document(document: Document) -> Job:
-    """The job of a document that `to_document` wrote."""
-    failure = document["failure"]
+def from_document(document: Mapping[str, Any]) -> Job:
+    """The job of a document that `to_document` wrote, or a later version of it.
+
+    Raises `UnreadableJob` for one that lacks a field, or has a value this code does not know.
+    """
+    try:
+        return _job(document)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise UnreadableJob(str(document.get("_id")), f"{type(error).__name__}: {error}") from error
+
+
+def _job(document: Mapping[str, Any]) -> Job:
     return Job(
         id=str(document["_id"]),
         service=document["service"],
         bot_id=str(document["botId"]),
-        event_id=document["eventId"],
+        event_ids=tuple(document["eventIds"]),
         status=Status(document["status"]),
         attempt=document["attempt"],
         claimed_by=document["claimedBy"],
         placed_at=document["placedAt"],
         created_at=document["createdAt"],
         last_modified_at=document["lastModifiedAt"],
+        due=document.get("due"),
         finished_at=document["finishedAt"],
-        steps=tuple(
-            StepProgress(
-                name=p["name"],
-                status=StepStatus(p["status"]),
-                deleted=p["deleted"],
-                cursor=p["cursor"],
-                batches=p.get("batches", 0),
-                slowest=p.get("slowest", 0.0),
-            )
-            for p in document["steps"]
-        ),
-        failure=failure and Failure(**failure),
-        past_attempts=tuple(
-            PastAttempt(
-                attempt=past["attempt"],
-                claimed_by=past["claimedBy"],
-                step=past["step"],
-                batch=past["batch"],
-                at=past["at"],
-                reason=past["reason"],
-            )
-            for past in document.get("pastAttempts", ())
-        ),
+        steps=tuple(_step(step) for step in document["steps"]),
+        failure=_failure(document["failure"]),
+        past_attempts=tuple(_past(past) for past in document["pastAttempts"]),
+        requested_by=document.get("requestedBy", ""),
+        traceparent=document.get("traceparent"),
+    )
+
+
+def _step(document: Mapping[str, Any]) -> StepProgress:
+    return StepProgress(
+        name=document["name"],
+        status=StepStatus(document["status"]),
+        deleted=document["deleted"],
+        cursor=document["cursor"],
+        batches=document["batches"],
+        slowest=document["slowest"],
+        read_back=document.get("readBack"),
+        extra=_others(document, _STEP),
     )
 
 
 def _step_document(progress: StepProgress) -> Document:
     return {
+        **progress.extra,
         "name": progress.name,
         "status": progress.status.value,
         "deleted": progress.deleted,
         "cursor": progress.cursor,
         "batches": progress.batches,
         "slowest": progress.slowest,
+        "readBack": progress.read_back,
     }
+
+
+def _past(document: Mapping[str, Any]) -> PastAttempt:
+    return PastAttempt(
+        attempt=document["attempt"],
+        claimed_by=document["claimedBy"],
+        step=document["step"],
+        batch=document["batch"],
+        at=document["at"],
+        reason=document["reason"],
+        extra=_others(document, _PAST),
+    )
 
 
 def _past_document(past: PastAttempt) -> Document:
     return {
+        **past.extra,
         "attempt": past.attempt,
         "claimedBy": past.claimed_by,
         "step": past.step,
@@ -95,6 +133,17 @@ def _past_document(past: PastAttempt) -> Document:
         "at": past.at,
         "reason": past.reason,
     }
+
+
+def _failure(document: Mapping[str, Any] | None) -> Failure | None:
+    if document is None:
+        return None
+    return Failure(
+        type=document["type"],
+        message=document["message"],
+        at=document["at"],
+        interrupted=document["interrupted"],
+    )
 
 
 def _failure_document(failure: Failure | None) -> Document | None:
@@ -106,3 +155,7 @@ def _failure_document(failure: Failure | None) -> Document | None:
         "at": failure.at,
         "interrupted": failure.interrupted,
     }
+
+
+def _others(document: Mapping[str, Any], known: frozenset[str]) -> dict[str, object]:
+    return {name: value for name, value in document.items() if name not in known}

@@ -1,43 +1,60 @@
 """The job store on MongoDB. Its indexes enforce idempotency; its guarded update is the lease.
 
 Every query of the pipeline walks an index; tests/architecture measures each of them. They are
-left to the planner: a `hint` makes the embedded server of botdel/local/ read the whole collection.
+left to the planner: a `hint` makes the embedded server read the whole collection.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
-from functools import reduce
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
+import pymongo
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import BulkWriteError
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from deletion.adapters.mongo.connection import Client, Document, build_indexes, ping, translated
-from deletion.adapters.mongo.job_document import from_document, mutable_fields, to_document
-from deletion.errors import LeaseLost, StoreUnavailable
-from deletion.job import Change, Job, Status
-from deletion.ports import Recorded
+from deletion.adapters.mongo.job_document import from_document, to_document, update_of
+from deletion.errors import LeaseLost, StoreUnavailable, UnreadableJob
+from deletion.grouping import Grouping
+from deletion.job import MAX_EVENTS, Change, Job, Status, later
+from deletion.ports import Placing, Read, Recorded, Unreadable
 
-COLLECTION = "deletion_jobs"
-BY_EVENT, BY_LIVE_BOT = "service_event_unique", "service_bot_live_unique"
-BY_STATUS, BY_BOT, BY_ID = "status_id", "bot_id", "_id_"
-INDEXES = [
-    IndexModel([("service", ASCENDING), ("eventId", ASCENDING)], name=BY_EVENT, unique=True),
+COLLECTION: Final = "deletion_jobs"
+BY_EVENTS: Final = "bot_service_events_unique"
+BY_LIVE_BOT: Final = "bot_service_live_unique"
+BY_DUE, BY_SILENCE, BY_SERVICE = "queue_due", "status_modified", "status_service_created"
+INDEXES: Final = [
     IndexModel(
-        [("service", ASCENDING), ("botId", ASCENDING)],
+        [("botId", ASCENDING), ("service", ASCENDING), ("eventIds", ASCENDING)],
+        name=BY_EVENTS,
+        unique=True,
+    ),
+    IndexModel(
+        [("botId", ASCENDING), ("service", ASCENDING)],
         name=BY_LIVE_BOT,
         unique=True,
         partialFilterExpression={"live": True},
     ),
-    IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
-    IndexModel([("botId", ASCENDING), ("_id", ASCENDING)], name=BY_BOT),
+    IndexModel([("queue", ASCENDING), ("due", ASCENDING)], name=BY_DUE, sparse=True),
+    IndexModel([("status", ASCENDING), ("lastModifiedAt", ASCENDING)], name=BY_SILENCE),
+    IndexModel(
+        [("status", ASCENDING), ("service", ASCENDING), ("createdAt", ASCENDING)], name=BY_SERVICE
+    ),
 ]
+CALL_SECONDS: Final = 10.0
+"""How long one call may take, the driver's own retries included."""
+GROUP_LIMIT: Final = 100
+"""Changes in one bulk write."""
+GROUPS: Final = 2
+"""Bulk writes under way at a time."""
 
-_DUPLICATE_KEY = 11000
-_RECORD_TRIES = 5
-_FIELDS = {
+_DUPLICATE_KEY: Final = 11000
+_RECORD_TRIES: Final = 5
+_FIELDS: Final = {
     "status": "status",
     "attempt": "attempt",
     "claimed_by": "claimedBy",
@@ -49,9 +66,13 @@ _FIELDS = {
 class MongoJobStore:
     """`deletion.ports.JobStore` on one collection of `database`."""
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
         self._database = client[database]
         self._jobs = self._database[COLLECTION]
+        self._call_seconds = call_seconds
+        self._changes = Grouping(self._write, limit=GROUP_LIMIT, senders=GROUPS)
 
     async def ensure_indexes(self) -> None:
         """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
@@ -61,61 +82,75 @@ class MongoJobStore:
         """One round trip, or an error within seconds."""
         await ping(self._database)
 
+    async def time(self) -> datetime:
+        """As `hello` says."""
+        with self._bounded():
+            answer = await self._database.command("hello")
+        told: datetime = answer["localTime"]
+        return told.replace(tzinfo=UTC)  # a command's answer is decoded without a zone
+
     def new_id(self) -> str:
         """An ObjectId, as hex."""
         return str(ObjectId())
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """One bulk insert; for what was there already a find per unique index, and the joining."""
-        if not jobs:
-            return []
-        standing: dict[str, Job] = {}
-        pending = list(jobs)
+        """One bulk insert; for what it refuses a query for each unique index, and one bulk write
+        for the joining. Again for those whose live job has moved or ended in between.
+        """
+        outcomes: dict[str, Recorded] = {}
+        offered: set[str] = set()
         for _ in range(_RECORD_TRIES):
-            refused = await self._insert(pending)
-            standing.update({job.id: job for job in pending if job.id not in refused})
-            pending = [job for job in pending if job.id in refused]
-            standing.update(await self._in_place_of(pending))
-            pending = [job for job in pending if job.id not in standing]
-            if not pending:
-                break
-        else:  # each time, the job in the way had moved before it could be joined
-            raise StoreUnavailable(f"{len(pending)} jobs kept colliding with ones that moved")
-        return [Recorded(standing[job.id], standing[job.id].fence == job.fence) for job in jobs]
+            refused = await self._insert([job for job in jobs if job.id not in outcomes])
+            outcomes |= {
+                job.id: Recorded(Placing.NEW, job.id)
+                for job in jobs
+                if job.id not in outcomes and job.id not in refused
+            }
+            outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
+            standing = [job for job in jobs if job.id not in outcomes]
+            outcomes |= await self._joined(standing)
+            if len(outcomes) == len(jobs):
+                return [outcomes[job.id] for job in jobs]
+            offered |= {job.id for job in standing}
+        raise StoreUnavailable(f"{len(jobs) - len(outcomes)} jobs kept colliding with moving ones")
+
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> list[Read]:
+        """A range, closed at both ends, of the sparse index of (queue, due)."""
+        query = {"queue": queue, "due": {"$gte": since, "$lte": until}}
+        return await self._read(query, limit, "due")
 
     async def apply(self, change: Change) -> Job:
-        """One update by `_id` whose filter carries the guard; a repeat is known by its result."""
-        guard = {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
-        with translated():
-            result = await self._jobs.update_one(
-                {"_id": ObjectId(change.after.id), **guard}, {"$set": mutable_fields(change.after)}
-            )
-        if not result.matched_count:
-            stored = await self.get(change.after.id)
-            if stored is None or replace(stored, placed_at=change.after.placed_at) != change.after:
-                raise LeaseLost(f"job {change.after.id} has moved on")
-        return change.after
+        """Changes of the same moment go out in one bulk write, each with its guard."""
+        return await self._changes.ask(change)
 
     async def get(self, job_id: str) -> Job | None:
         """By `_id`."""
-        found = await self._read({"_id": ObjectId(job_id)}, limit=1)
-        return found[0] if found else None
+        with self._bounded():
+            found = await self._jobs.find_one({"_id": ObjectId(job_id)})
+        return from_document(found) if found else None
 
-    async def walk(
-        self, status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
-        """Along the index of (status, _id)."""
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> list[Read]:
+        """A range of the index of (status, lastModifiedAt)."""
+        query: Document = {"status": status, "lastModifiedAt": {"$gte": since, "$lte": until}}
+        if skip:
+            query["_id"] = {"$nin": [ObjectId(job_id) for job_id in skip]}
+        return await self._read(query, limit, "lastModifiedAt")
+
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+        """Along the index of (status, lastModifiedAt)."""
         query: Document = {"status": status}
-        if modified_before:
-            query["lastModifiedAt"] = {"$lt": modified_before}
-        if after:
-            query["_id"] = {"$gt": ObjectId(after)}
-        return await self._read(query, limit=limit)
-
-    async def count(self, status: Status) -> int:
-        """Along the index of (status, _id)."""
-        with translated():
-            return await self._jobs.count_documents({"status": status})
+        if until:
+            query["lastModifiedAt"] = {"$lte": until}
+        with self._bounded():
+            return await self._jobs.count_documents(query)
 
     async def find(
         self,
@@ -124,80 +159,197 @@ class MongoJobStore:
         bot_id: str | None = None,
         status: Status | None = None,
         limit: int,
-    ) -> list[Job]:
-        """Along the index of the bot or the status; without either, back along `_id`."""
-        filters = {"botId": bot_id and ObjectId(bot_id), "service": service, "status": status}
-        query = {name: value for name, value in filters.items() if value is not None}
-        hint = None if bot_id or status else BY_ID
-        return await self._read(query, limit=limit, newest_first=True, hint=hint)
+    ) -> list[Read]:
+        """Along the index of the bot, of (status, service), or of the status; else along `_id`."""
+        query: Document = {}
+        if bot_id:
+            query["botId"] = ObjectId(bot_id)
+        if service:
+            query["service"] = service
+        if status:
+            query["status"] = status
+        elif service and not bot_id:
+            query["status"] = {"$in": list(Status)}
+        order = "_id"
+        if not bot_id and (service or status):
+            order = "createdAt" if service else "lastModifiedAt"
+        return await self._read(query, limit, order, DESCENDING)
 
     async def _read(
-        self,
-        query: Mapping[str, Any],
-        *,
-        limit: int | None = None,
-        newest_first: bool = False,
-        hint: str | None = None,
-    ) -> list[Job]:
-        cursor = self._jobs.find(query, hint=hint)
-        if limit:
-            cursor = cursor.sort("_id", DESCENDING if newest_first else ASCENDING).limit(limit)
-        with translated():
-            return [from_document(document) for document in await cursor.to_list(limit)]
+        self, query: Mapping[str, Any], limit: int, order: str, direction: int = ASCENDING
+    ) -> list[Read]:
+        with self._bounded():
+            found = await self._jobs.find(query).sort(order, direction).limit(limit).to_list(limit)
+        return [_read(document) for document in found]
 
     async def _insert(self, jobs: Sequence[Job]) -> set[str]:
         """Insert what can be; returns the ids the unique indexes refused."""
         documents = [to_document(job) for job in jobs]
+        if not documents:
+            return set()
         try:
-            with translated():
+            with self._bounded():
                 await self._jobs.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            if error.details.get("writeConcernErrors"):  # written, but it may be rolled back
-                raise StoreUnavailable("MongoDB: the insert is not confirmed") from error
-            problems = error.details["writeErrors"]
-            if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
-                raise
-            return {str(documents[problem["index"]]["_id"]) for problem in problems}
+            duplicates = _duplicates(error)
+            return {str(documents[index]["_id"]) for index in duplicates}
         return set()
 
-    async def _in_place_of(self, refused: Sequence[Job]) -> dict[str, Job]:
-        """For each refused job the one of the same event, else the live one of the same bot."""
-        same_event = {job.event_id: job for job in await self._of_events(refused)}
-        others = [job for job in refused if job.event_id not in same_event]
-        same_bot = {job.bot_id: job for job in await self._joined(others)}
-        found = {job.id: same_event.get(job.event_id, same_bot.get(job.bot_id)) for job in refused}
-        return {job_id: standing for job_id, standing in found.items() if standing}
+    async def _covered(self, jobs: Sequence[Job], offered: Collection[str]) -> dict[str, Recorded]:
+        """Those whose event a job covers: as was `offered` to it in this call, or long since."""
+        if not jobs:
+            return {}
+        query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
+        covering: dict[str, Document] = {}
+        for document in await self._brief(query):
+            covering |= dict.fromkeys(document["eventIds"], document)
+        outcomes: dict[str, Recorded] = {}
+        for job in jobs:
+            if standing := covering.get(job.event_id):
+                found = str(standing["_id"])
+                placing = Placing.JOINED if job.id in offered else Placing.KNOWN
+                placing = Placing.NEW if found == job.id else placing
+                outcomes[job.id] = Recorded(placing, found, _is_exhausted(standing))
+        return outcomes
 
-    async def _joined(self, jobs: Sequence[Job]) -> list[Job]:
-        """The live jobs of the same bots, each with these requests joined to it in one update.
+    async def _joined(self, jobs: Sequence[Job]) -> dict[str, Recorded]:
+        """Those that have joined the live job of their bot, or found it full.
 
-        One that has ended since is left out, as there is room for a new job; and one that another
-        request has joined since, which is read again.
+        Nothing is said of the others of a group of which not every one has: the caller looks.
         """
-        joined = []
-        for standing in await self._of_live_bots(jobs):
-            placed = [job.placed_at for job in jobs if job.bot_id == standing.bot_id]
-            after = reduce(Job.joined, placed, standing)
-            as_read = {"live": True, "placedAt": standing.placed_at}
-            with translated():
-                result = await self._jobs.update_one(
-                    {"_id": ObjectId(standing.id), **as_read},
-                    {"$set": {"placedAt": after.placed_at}},
+        if not jobs:
+            return {}
+        by_bot: dict[str, list[Job]] = defaultdict(list)
+        for job in {job.event_id: job for job in jobs}.values():
+            by_bot[job.bot_id].append(job)
+        full: dict[str, Recorded] = {}
+        joining: dict[str, Recorded] = {}
+        updates: list[UpdateOne] = []
+        for document in await self._brief({**_of_bots(jobs), "live": True}):
+            found, exhausted = str(document["_id"]), _is_exhausted(document)
+            requests = by_bot[str(document["botId"])]
+            room = MAX_EVENTS - len(document["eventIds"])
+            for request in requests[room:]:
+                full[request.id] = Recorded(Placing.FULL, found, exhausted)
+            if room > 0:
+                updates.append(_joining(document, requests[:room]))
+                for request in requests[:room]:
+                    joining[request.id] = Recorded(Placing.JOINED, found, exhausted)
+        return full | joining if await self._all_match(updates) else full
+
+    async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
+        """Whether every one of them did; what a driver reports of a bulk are totals."""
+        if not updates:
+            return True
+        try:
+            with self._bounded():
+                result = await self._jobs.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            _duplicates(error)  # another job covers one of the events by now
+            return False
+        return result.matched_count == len(updates)
+
+    async def _brief(self, query: Document) -> list[Document]:
+        """What recording needs of the jobs in the way, whatever else a later version wrote."""
+        fields = ("botId", "eventIds", "placedAt", "status")
+        with self._bounded():
+            return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
+
+    async def _write(self, changes: Sequence[Change]) -> list[Job | Exception]:
+        """One bulk write; when fewer matched than were sent, the group is read back."""
+        errors: dict[int, Exception] = {}
+        try:
+            with self._bounded():
+                result = await self._jobs.bulk_write(
+                    [UpdateOne(_guarded(change), update_of(change.after)) for change in changes],
+                    ordered=False,
                 )
-            if result.matched_count:
-                joined.append(after)
-        return joined
+            if result.matched_count == len(changes):
+                return [change.after for change in changes]
+        except BulkWriteError as error:
+            _confirmed(error)
+            for problem in error.details["writeErrors"]:
+                failure = OperationFailure(problem["errmsg"], problem["code"])
+                errors[problem["index"]] = failure
+        ids = {"$in": [ObjectId(change.after.id) for change in changes]}
+        with self._bounded():
+            found = await self._jobs.find({"_id": ids}).to_list(len(changes))
+        stored = {str(document["_id"]): _read(document) for document in found}
+        return [
+            errors.get(index) or _outcome(change, stored.get(change.after.id))
+            for index, change in enumerate(changes)
+        ]
 
-    async def _of_events(self, jobs: Sequence[Job]) -> list[Job]:
-        if not jobs:
-            return []
-        events = {"$in": [job.event_id for job in jobs]}
-        return await self._read({"service": jobs[0].service, "eventId": events})
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        with translated(), pymongo.timeout(self._call_seconds):
+            yield
 
-    async def _of_live_bots(self, jobs: Sequence[Job]) -> list[Job]:
-        """Along the bots' index, whose few other services are told apart here."""
-        if not jobs:
-            return []
-        bots = {"$in": [ObjectId(job.bot_id) for job in jobs]}
-        found = await self._read({"botId": bots, "live": True})
-        return [job for job in found if job.service == jobs[0].service]
+
+def _read(document: Mapping[str, Any]) -> Read:
+    try:
+        return from_document(document)
+    except UnreadableJob as error:
+        return Unreadable(
+            error.job_id, error.reason, document.get("due"), document.get("lastModifiedAt")
+        )
+
+
+def _outcome(change: Change, stored: Read | None) -> Job | Exception:
+    """Whether the change stands there: written now, or by a call whose answer was lost."""
+    if isinstance(stored, Unreadable):
+        return UnreadableJob(stored.id, stored.reason)
+    if stored is not None:
+        after = change.after
+        as_joined = replace(stored, placed_at=after.placed_at, event_ids=after.event_ids)
+        if as_joined == after:
+            return after
+    return LeaseLost(f"job {change.after.id} has moved on")
+
+
+def _guarded(change: Change) -> Document:
+    """The shard key is part of it, so that a sharded collection sends it to one shard."""
+    guard = {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
+    return {"_id": ObjectId(change.after.id), "botId": ObjectId(change.after.bot_id), **guard}
+
+
+def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
+    """Guarded by `live` and by the `placedAt` it was read with, which every join moves."""
+    placed_at = document["placedAt"]
+    for request in requests:
+        placed_at = later(placed_at, request.placed_at)
+    return UpdateOne(
+        {
+            "_id": document["_id"],
+            "botId": document["botId"],
+            "live": True,
+            "placedAt": document["placedAt"],
+        },
+        {
+            "$set": {"placedAt": placed_at},
+            "$push": {"eventIds": {"$each": [request.event_id for request in requests]}},
+        },
+    )
+
+
+def _of_bots(jobs: Sequence[Job]) -> Document:
+    bots = {ObjectId(job.bot_id) for job in jobs}
+    return {"botId": {"$in": list(bots)}, "service": jobs[0].service}
+
+
+def _is_exhausted(document: Document) -> bool:
+    return bool(document["status"] == Status.EXHAUSTED)
+
+
+def _duplicates(error: BulkWriteError) -> list[int]:
+    """The indexes of the writes that a unique index refused. Raises for any other problem."""
+    _confirmed(error)
+    problems = error.details["writeErrors"]
+    if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
+        raise error
+    return [problem["index"] for problem in problems]
+
+
+def _confirmed(error: BulkWriteError) -> None:
+    if error.details.get("writeConcernErrors"):  # written, but it may be rolled back
+        raise StoreUnavailable("MongoDB: the write is not confirmed") from error

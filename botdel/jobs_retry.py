@@ -1,0 +1,148 @@
+"""`botdel jobs retry`: the operator's word that the cause of a failure is gone."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from botdel.jobs import get
+from botdel.options import object_id, one_of
+from botdel.run import FAILED
+from botdel.store import opened
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.clock import Clock, SystemClock
+from deletion.errors import ConfigurationError, LeaseLost, TransitionError
+from deletion.job import LeasePolicy, Status
+from deletion.ports import JobStore, Read, Unreadable
+from deletion.process.settings import load
+from deletion.process.store_settings import JobsSettings
+from deletion.retry import Retry
+from deletion.silence import silent_pages
+
+RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
+"""Where a job may stand that is retried; in progress only once it is stale."""
+PAGE: Final = 100
+"""Jobs in memory, and under way, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The jobs of `ids`; without any, those that fit every filter, the longest silent first."""
+
+    ids: Sequence[str] = ()
+    service: str | None = None
+    bot_id: str | None = None
+    status: Status | None = None
+    limit: int | None = None
+
+    async def pages(self, store: JobStore, clock: Clock) -> AsyncIterator[Sequence[Read]]:
+        """A few at a time. Raises `ConfigurationError` for an id that is not there."""
+        if self.ids:
+            yield [await get(store, job_id) for job_id in self.ids]
+            return
+        left = self.limit
+        for status in [self.status] if self.status else RETRYABLE:
+            async for page in silent_pages(
+                store, status, until=clock.now(), size=PAGE, retry=Retry(clock)
+            ):
+                fitting = [job for job in page if self._fits(job)][:left]
+                yield fitting
+                left = None if left is None else left - len(fitting)
+                if left == 0:
+                    return
+
+    def _fits(self, job: Read) -> bool:
+        if isinstance(job, Unreadable):
+            return not (self.service or self.bot_id)
+        return self.service in (None, job.service) and self.bot_id in (None, job.bot_id)
+
+
+def chosen(
+    ids: Sequence[str],
+    service: str | None,
+    bot: str | None,
+    status: str | None,
+    limit: int | None,
+    *,
+    everything: bool,
+) -> Choice:
+    """What the options choose. Raises `ConfigurationError` when they choose nothing, or both."""
+    filters = bool(service or bot or status)
+    if bool(ids) == (filters or everything):
+        raise ConfigurationError(
+            "name the jobs by their ids, or by --service, --bot and --status, or say --all"
+        )
+    wanted = one_of(Status, "--status", status)
+    if wanted and wanted not in RETRYABLE:
+        raise ConfigurationError(f"--status: expected one of {', '.join(RETRYABLE)}")
+    bot_id = object_id(bot) if bot else None
+    return Choice([object_id(each) for each in ids], service, bot_id, wanted, limit)
+
+
+async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
+    """Make the chosen jobs pending. Returns 0, or 1 when one named by its id could not be."""
+    settings, clock = load(JobsSettings), SystemClock()
+    async with opened(MongoJobStore, settings) as store:
+        tally = await send_on(choice, store, clock, settings.lease, dry_run=dry_run)
+    if as_json:
+        print(json.dumps({"retried": tally.retried, "refused": tally.refused, "dry_run": dry_run}))
+    else:
+        verb = "would be made pending" if dry_run else "pending again"
+        print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
+        for job_id, why in tally.refused.items():
+            print(f"  {job_id}: {why}")
+    return FAILED if tally.refused and choice.ids else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the jobs, by their ids."""
+
+    retried: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+async def send_on(
+    choice: Choice, store: JobStore, clock: Clock, policy: LeasePolicy, *, dry_run: bool = False
+) -> Tally:
+    """Retry every job that may be: `Job.retry`, and the workers do the rest.
+
+    Of a choice by filters, those that run or rest in a queue are passed over without a word.
+    """
+    tally = Tally()
+    async for page in choice.pages(store, clock):
+        now = clock.now()
+        offered = [job for job in page if choice.ids or _is_retryable(job, now, policy)]
+        answers = await asyncio.gather(
+            *(_retried(job, store, now, policy, dry_run=dry_run) for job in offered)
+        )
+        for job, refusal in zip(offered, answers, strict=True):
+            if refusal:
+                tally.refused[job.id] = refusal
+            else:
+                tally.retried.append(job.id)
+    return tally
+
+
+def _is_retryable(job: Read, now: datetime, policy: LeasePolicy) -> bool:
+    return isinstance(job, Unreadable) or job.is_retryable(now, policy)
+
+
+async def _retried(
+    job: Read, store: JobStore, now: datetime, policy: LeasePolicy, *, dry_run: bool
+) -> str | None:
+    """Why it was refused; None when it was not."""
+    if isinstance(job, Unreadable):
+        return f"it cannot be read: {job.reason}"
+    try:
+        change = job.retry(now, policy)
+        if not dry_run:
+            await store.apply(change)
+    except TransitionError:
+        silent = f", last heard of {job.last_modified_at}" if job.live else ""
+        return f"it is {job.status}{silent}: there is nothing to retry"
+    except LeaseLost:
+        return "it has moved meanwhile: look at it again"
+    return None

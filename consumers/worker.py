@@ -1,0 +1,129 @@
+"""The worker: claims due jobs of one queue and runs each in a slot."""
+
+import asyncio
+import random
+
+import structlog
+
+from consumers.claims import Claims
+from consumers.metrics import INTERRUPTED, LOST, Metrics
+from deletion.clock import Clock
+from deletion.errors import TransientError
+from deletion.job import Job, Status
+from deletion.retry import doubled, rest
+from deletion.runner import Runner
+
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
+"""Between two tries while the database does not answer."""
+POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 5.0
+"""Between two looks while nothing is due, or others are faster; doubled each time."""
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """`slots` runs at a time. `problem` says why it claims nothing now; None when it can."""
+
+    def __init__(
+        self,
+        claims: Claims,
+        runner: Runner,
+        slots: int,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._claims = claims
+        self._runner = runner
+        self._slots = slots
+        self._clock = clock
+        self._metrics = metrics
+        self._rng = rng or random.Random()  # noqa: S311 - it spreads polls, it guards nothing
+        self._running: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._failures = 0
+        self.problem: str | None = None
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._woken.set()
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Claim and run until `stopping`; the runs go on until they have ended, see `end`."""
+        fruitless = 0
+        while not stopping.is_set():
+            self._woken.clear()
+            free = self._slots - len(self._running)
+            jobs = await self._claim(free, stopping) if free else []
+            for job in jobs:
+                self._start(job)
+            fruitless = 0 if jobs else fruitless + 1
+            if not free:
+                await rest(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
+                fruitless = 0
+            elif not jobs:
+                await self._idle(fruitless, stopping)
+
+    async def end(self, grace: float) -> None:
+        """Once stopping: half of `grace` seconds for the runs to end between two batches, a
+        quarter for them to hand over when cut short. What is left then goes stale.
+        """
+        for share in (grace / 2, grace / 4):
+            over = asyncio.create_task(self._clock.sleep(share))
+            while self._running and not over.done():
+                await asyncio.wait({over, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (over, *self._running):
+                task.cancel()
+        if self._running:
+            log.error("not handed over in time: their jobs will be stale", runs=len(self._running))
+
+    async def _claim(self, free: int, stopping: asyncio.Event) -> list[Job]:
+        try:
+            jobs = await self._claims.take(free)
+        except TransientError as error:
+            log.warning("not claiming", reason=str(error))
+            await self._pause(str(error), stopping)
+            return []
+        except Exception as error:
+            log.exception("not claiming")
+            await self._pause(f"unexpected {type(error).__name__}", stopping)
+            return []
+        self._failures, self.problem = 0, None
+        return jobs
+
+    async def _pause(self, problem: str, stopping: asyncio.Event) -> None:
+        self.problem = problem
+        seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
+        self._failures += 1
+        await rest(self._clock, seconds, stopping)
+
+    async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
+        """Jittered, so that replicas do not look at the same moments."""
+        seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS)
+        await rest(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
+
+    def _start(self, job: Job) -> None:
+        task = asyncio.create_task(self._run(job))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _run(self, job: Job) -> None:
+        with self._metrics.running.track_inprogress():
+            ended = await self._runner.run(job)
+        self._metrics.ended(_outcome(ended))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A slot is free."""
+        self._running.discard(task)
+        self._woken.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a run broke off: its job will be stale", exc_info=error)
+
+
+def _outcome(ended: Job | None) -> str:
+    if ended is None:
+        return LOST
+    if ended.status is Status.FAILED and ended.failure and ended.failure.interrupted:
+        return INTERRUPTED
+    return ended.status.value

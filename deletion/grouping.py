@@ -1,0 +1,56 @@
+"""Grouping: what is asked at the same time is answered together, in one round trip."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Grouping(Generic[T, R]):
+    """Calls `answer` with all items that wait, at most `limit` of them, `senders` calls at a time.
+
+    `answer` returns a result or an exception for each item, in order; when it raises, that is the
+    outcome of each. While it is slow, groups grow instead of calls.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        limit: int,
+        senders: int,
+    ) -> None:
+        self._answer = answer
+        self._limit = limit
+        self._most_senders = senders
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+
+    async def ask(self, item: T) -> R:
+        """The result for `item`. A caller that is cancelled does not take its item back."""
+        outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, outcome))
+        if len(self._senders) < self._most_senders:
+            sender = asyncio.create_task(self._send())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+        return await outcome
+
+    async def _send(self) -> None:
+        while self._waiting:
+            size = min(len(self._waiting), self._limit)
+            group = [self._waiting.popleft() for _ in range(size)]
+            try:
+                results = await self._answer([item for item, _ in group])
+            except Exception as error:  # noqa: BLE001 - it is the outcome of each who waits
+                results = [error] * size
+            for (_, outcome), result in zip(group, results, strict=True):
+                if outcome.done():
+                    continue
+                if isinstance(result, Exception):
+                    outcome.set_exception(result)
+                else:
+                    outcome.set_result(result)

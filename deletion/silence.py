@@ -1,0 +1,31 @@
+"""Walking the jobs of a status by their silence, in pages: memory holds one page."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from deletion.job import Status
+from deletion.ports import JobStore, Read
+from deletion.retry import Retry
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def silent_pages(
+    jobs: JobStore, status: Status, *, until: datetime, size: int, retry: Retry
+) -> AsyncIterator[Sequence[Read]]:
+    """Pages of at most `size` jobs of `status` last modified by `until`, the longest silent first.
+
+    What is moved meanwhile is not silent any more, and so is not read again; what is not is
+    behind `since`, or among those to skip. Raises `StoreUnavailable` when `retry` is used up.
+    """
+    since, seen = EPOCH, set[str]()
+
+    async def read() -> Sequence[Read]:
+        return await jobs.silent(status, since=since, until=until, skip=seen, limit=size)
+
+    while page := await retry.call(read):
+        yield page
+        last = page[-1].last_modified_at or since
+        ties = {job.id for job in page if job.last_modified_at == last}
+        since, seen = last, ties | seen if last == since else ties
