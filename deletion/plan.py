@@ -11,10 +11,14 @@ from deletion.ids import is_service_name
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one bounded call deleted: a count of items, and where to go on from."""
+    """What one bounded call deleted: a count of items, and where to go on from.
+
+    `last` says that nothing is left behind it as far as the step can see.
+    """
 
     deleted: int
     cursor: str | None
+    last: bool = False
 
 
 class Step(Protocol):

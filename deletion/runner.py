@@ -132,6 +132,7 @@ class Run:
         self._clock = clock
         self._stopping = stopping
         self._on_batch = on_batch
+        self._seconds = 0.0  # of the latest batch
 
     @property
     def error(self) -> TransientError | None:
@@ -170,27 +171,27 @@ class Run:
                 progress = self._progress(step)
                 bot_id = self._lease.job.bot_id
                 async with aclosing(step.delete(bot_id, progress.cursor)) as batches:
-                    while further := await self._batch(batches, progress):
-                        progress = further
-                        await self._lease.checkpoint(progress)
+                    while batch := await self._batch(batches):
+                        progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
+                        self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
+                        if batch.last and step is self._plan.steps[-1]:
+                            break
+                        await self._lease.checkpoint(progress)
         self._patience.renew()
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
-    async def _batch(
-        self, batches: AsyncGenerator[Batch, None], progress: StepProgress
-    ) -> StepProgress | None:
-        """One batch further than `progress`; None when there is none left."""
+    async def _batch(self, batches: AsyncGenerator[Batch, None]) -> Batch | None:
+        """The next batch; None when there is none left. Each is followed by a checkpoint; that of
+        the very last one goes with the job's end, which is the next write.
+        """
         self._check_stopping()
         await self._lease.fence()
         began = self._clock.now()
         with self._lease.one_batch():
             batch = await anext(batches, None)
-        if batch is None:
-            return None
-        self._on_batch(progress.name, batch.deleted)
-        seconds = (self._clock.now() - began).total_seconds()
-        return progress.advanced(batch.deleted, batch.cursor, seconds)
+        self._seconds = (self._clock.now() - began).total_seconds()
+        return batch
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find something of the bot; they are to run again."""

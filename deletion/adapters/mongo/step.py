@@ -49,7 +49,10 @@ class MongoStep:
                 first, last = last, page[-1]["_id"]
                 span = self._span(bot_id, after=first, through=last)
                 result = await self.collection.delete_many(span)
-                yield Batch(result.deleted_count, json_util.dumps(last))
+                is_last = len(page) < self.batch_size
+                yield Batch(result.deleted_count, json_util.dumps(last), is_last)
+                if is_last:
+                    return
 
     async def is_empty(self, bot_id: str) -> bool:
         """One look at the index."""
