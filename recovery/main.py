@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client, Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
@@ -21,6 +22,7 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from recovery.app import create_app
 from recovery.dead_letters import DeadLetterConsumer
+from recovery.gauges import JobGauges
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
@@ -70,8 +72,13 @@ async def _serve(
     )
     dead_letters = _dead_letters(settings, client, dead, alerts, clock)
     ready = Readiness({"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require})
+    gauges = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
     app = create_app(
-        sweeps, BearerTokens([settings.recovery_token]), registry=metrics.registry, ready=ready
+        sweeps,
+        BearerTokens([settings.recovery_token]),
+        registry=metrics.registry,
+        ready=ready,
+        refresh=gauges.refresh,
     )
     # A quarter for the page under way, one for its cancellation, one for requests, and the last
     # for alerts and for the connections to close.
