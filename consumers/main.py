@@ -4,9 +4,9 @@ import os
 import secrets
 import socket
 from asyncio import Event
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from fastapi import FastAPI
@@ -30,7 +30,7 @@ from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.job import suspects
-from deletion.plan import Plan, Provisioned
+from deletion.plan import Plan, Provisioned, Step
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import probes
 from deletion.process.problems import install_problems
@@ -58,10 +58,13 @@ class Parts:
     clock: Clock
 
 
-async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
+async def run(
+    settings: ConsumerSettings, plan_file: PlanFile, *, steps: Sequence[Step] = ()
+) -> None:
     """Consume until a signal, which ends the process at once while it is still starting.
 
-    Raises `StoreUnavailable` when the database does not answer at the start, and
+    `steps` are a team's own, run behind those of the plan file. Raises `PlanError` where they do
+    not fit it, `StoreUnavailable` when the database does not answer at the start, and
     `TopologyMissing` when real Pub/Sub has no subscription for the service.
     """
     with stop_on_signals() as stopping:
@@ -71,7 +74,8 @@ async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
                 parts = await unless_stopped(connecting, stopping)
             except Interrupted:
                 return
-            await work(settings, parts, stopping)
+            plan = Plan(parts.plan.service, (*parts.plan.steps, *steps))
+            await work(settings, replace(parts, plan=plan), stopping)
 
 
 @asynccontextmanager
