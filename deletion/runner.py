@@ -6,8 +6,8 @@ parked; or it is no longer this run's and nothing more is written.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -170,7 +170,7 @@ class Run:
             with attempt:
                 progress = self._progress(step)
                 bot_id = self._lease.job.bot_id
-                async with aclosing(step.delete(bot_id, progress.cursor)) as batches:
+                async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
                     while batch := await self._batch(batches):
                         progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
                         self._on_batch(step.name, batch.deleted)
@@ -180,6 +180,17 @@ class Run:
                         await self._lease.checkpoint(progress)
         self._patience.renew()
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
+
+    @asynccontextmanager
+    async def _closing(
+        self, batches: AsyncGenerator[Batch, None]
+    ) -> AsyncIterator[AsyncGenerator[Batch, None]]:
+        """As `aclosing`, but an end that hangs is vouched for no longer than a batch is."""
+        try:
+            yield batches
+        finally:
+            with self._lease.one_batch():
+                await batches.aclose()
 
     async def _batch(self, batches: AsyncGenerator[Batch, None]) -> Batch | None:
         """The next batch; None when there is none left. Each is followed by a checkpoint; that of
