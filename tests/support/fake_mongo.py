@@ -12,13 +12,19 @@ from typing import Any, Final, Self
 import bson
 
 Document = dict[str, Any]
-Reply = Callable[[Document], Document | None]
+Reply = Callable[[Document], Mapping[str, Any] | None]
 """The answer to one command, without `ok`; None for no answer at all."""
 
 HEADER: Final = struct.Struct("<iiii")
 OP_MSG: Final = 2013
+REPLICA_SET: Final[Document] = {"isWritablePrimary": True, "setName": "rs"}
 STANDALONE: Final[Document] = {"isWritablePrimary": True}
 MONGOS: Final[Document] = {"isWritablePrimary": True, "msg": "isdbgrid"}
+LIMITS: Final[Document] = {
+    "minWireVersion": 0,
+    "maxWireVersion": 21,
+    "maxBsonObjectSize": 16 << 20,
+}
 HELLO: Final = ("hello", "ismaster", "isMaster")
 NO_DOCUMENTS: Final[Document] = {"cursor": {"id": 0, "ns": "d.c", "firstBatch": []}}
 
@@ -31,8 +37,7 @@ def failure(code: int, message: str = "as the test wants it") -> Document:
 class FakeMongo:
     """Listens on a port of its own; `commands` has all that came but those of the driver itself.
 
-    `hello` describes the deployment: {} for the primary of a replica set, None for a server that
-    accepts connections and never answers anything.
+    `hello` describes the deployment, None for a server that accepts and never answers anything.
     """
 
     def __init__(self, hello: Mapping[str, Any] | None, reply: Reply) -> None:
@@ -58,11 +63,6 @@ class FakeMongo:
         """As BOTDEL_MONGODB_URI wants it."""
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true&retryReads=false"
 
-    def replica_set(self) -> Document:
-        """The `hello` of the primary of an unsharded replica set."""
-        address = f"127.0.0.1:{self.port}"
-        return {"isWritablePrimary": True, "setName": "rs", "hosts": [address], "me": address}
-
     def sent(self, name: str) -> list[Document]:
         """The commands of that name, in their order."""
         return [command for command in self.commands if name in command]
@@ -86,13 +86,14 @@ class FakeMongo:
         finally:
             writer.transport.abort()
 
-    def _answer(self, command: Document) -> Document | None:
+    def _answer(self, command: Document) -> Mapping[str, Any] | None:
         if self._hello is None:
             return None
         name = next(iter(command))
         if name in HELLO:
-            limits = {"minWireVersion": 0, "maxWireVersion": 21, "maxBsonObjectSize": 16 << 20}
-            return {**limits, **(self._hello or self.replica_set())}
+            if "maxTimeMS" in command:  # a call of the product, and not the driver's own
+                self.commands.append(command)
+            return {**LIMITS, **self._hello, "hosts": [f"127.0.0.1:{self.port}"]}
         if name == "endSessions":
             return {}
         self.commands.append(command)

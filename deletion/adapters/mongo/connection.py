@@ -28,6 +28,7 @@ from pymongo.errors import (
 
 from deletion.adapters.mongo.driver import (
     OTHER_CALLS,
+    AgnosticBaseCursor,
     AsyncIOMotorClient,
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
@@ -39,6 +40,7 @@ from deletion.errors import ConfigurationError, StoreUnavailable
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Collection = AsyncIOMotorCollection[Document]
+Cursor = AgnosticBaseCursor[Document]
 Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_SECONDS = 3

@@ -13,6 +13,7 @@ from deletion.errors import ConfigurationError
 VARIABLE = "MOTOR_MAX_WORKERS"
 
 try:
+    from motor.core import AgnosticBaseCursor
     from motor.frameworks import asyncio as _framework
     from motor.motor_asyncio import (
         AsyncIOMotorClient,
@@ -23,6 +24,7 @@ except ValueError as error:  # Motor reads its variable while it is imported
     raise ConfigurationError(f"{VARIABLE}: expected a whole number above 0: {error}") from error
 
 __all__ = [
+    "AgnosticBaseCursor",
     "AsyncIOMotorClient",
     "AsyncIOMotorCollection",
     "AsyncIOMotorDatabase",
