@@ -21,7 +21,7 @@ from botdel.cli import app
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.process.settings import Settings
-from deletion.process.store_settings import JobsSettings, OperatorSettings
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
 from gateway.answers import ANSWERS
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -37,7 +37,8 @@ READERS: dict[type[Settings], set[str]] = {
     RecoverySettings: {"recovery"},
     RecoverSettings: {"recover"},
     JobsSettings: {"jobs", "dead-letters"},
-    OperatorSettings: {"topology", "jobs", "dead-letters"},
+    OperatorSettings: {"jobs", "dead-letters"},
+    TopologySettings: {"topology"},
 }
 """Which command reads which class."""
 

@@ -11,7 +11,7 @@ from tests.architecture.test_imports import python
 JOBS, DATA = "mongodb://jobs.invalid/", "mongodb://data.invalid/?maxPoolSize=500&minPoolSize=9"
 
 
-@pytest.mark.parametrize("runs", [0, 9, 1001])
+@pytest.mark.parametrize("runs", [1, 9, 1001])
 def test_a_setting_that_leaves_no_thread_for_a_call_is_refused_by_its_name(runs: int) -> None:
     needed = calls_of(runs)
     with pytest.raises(ConfigurationError, match=f"MOTOR_MAX_WORKERS: expected at least {needed}"):
@@ -26,6 +26,14 @@ def test_there_are_threads_for_two_calls_of_each_run_and_for_what_has_no_run() -
     before = framework._EXECUTOR
     reserve_threads(1, {})
     assert framework._EXECUTOR is before, "a pool is never made smaller, nor anew for nothing"
+
+
+def test_clients_for_runs_reserve_their_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTOR_MAX_WORKERS", "12")
+    Clients(JOBS, runs=2)
+    Clients(JOBS), "a command has no runs, and any pool will do"
+    with pytest.raises(ConfigurationError, match="MOTOR_MAX_WORKERS"):
+        Clients(JOBS, runs=3)
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-3"])

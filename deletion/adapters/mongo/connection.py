@@ -127,7 +127,7 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
     await ping(collection.database)  # type: ignore[arg-type]
     try:
         with translated(), pymongo.timeout(INDEX_SECONDS):
-            await collection.create_indexes(indexes)
+            await collection.create_indexes(list(indexes))
     except OperationFailure as error:
         raise ConfigurationError(f"indexes of {collection.full_name}: {error}") from error
 
@@ -167,7 +167,8 @@ class Clients:
     """
 
     def __init__(self, default_uri: str, runs: int = 0) -> None:
-        reserve_threads(runs)
+        if runs:  # a command has no heartbeats that wait for a thread
+            reserve_threads(runs)
         self._default_uri = default_uri
         self._runs = runs
         self._by_uri: dict[str, Client] = {}
