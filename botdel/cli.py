@@ -119,9 +119,9 @@ def topology_apply(plan: PlanFiles = None) -> None:
     from botdel.topology import apply
     from deletion.adapters.plan_file import read_plan
     from deletion.process.settings import load
-    from deletion.process.store_settings import OperatorSettings
+    from deletion.process.store_settings import TopologySettings
 
-    settings = load(OperatorSettings)
+    settings = load(TopologySettings)
     sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
 
 

@@ -18,8 +18,11 @@ from consumers.metrics import Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo import dead_letters as letters
+from deletion.adapters.mongo import jobs
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
@@ -42,6 +45,11 @@ from deletion.runner import Runner
 
 SUSPECT_SLOTS = 1
 """Jobs at a time, beside the others, that may be the ones that kill their process."""
+
+INDEXES: Indexes = {
+    jobs.COLLECTION: jobs.INDEXES,
+    letters.COLLECTION: letters.INDEXES,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -82,24 +90,23 @@ async def run(
 async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
     """The real parts, with what they need in place; closed at the end."""
     clock = SystemClock()
-    clients = Clients(settings.mongodb_uri.get_secret_value())
+    runs = settings.consumer_slots + SUSPECT_SLOTS
+    clients = Clients(settings.mongodb_uri.get_secret_value(), runs)
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
-        store = MongoJobStore(
-            clients.get(), settings.mongodb_database, call_seconds=settings.lease.call_seconds
-        )
-        await Retry(clock).call(store.ensure_indexes)
-        dead_letters = MongoDeadLetterStore(clients.get(), settings.mongodb_database)
-        await Retry(clock).call(dead_letters.ensure_indexes)
+        database = clients.get()[settings.mongodb_database]
+        await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
         services = [plan_file.service]
         await topology.ready_for(services)
         yield Parts(
-            plan=plan_file.build(clients.get),
-            store=store,
-            dead_letters=dead_letters,
+            plan=plan_file.build(clients.get, settings.lease.call_seconds),
+            store=MongoJobStore(
+                database.client, database.name, call_seconds=settings.lease.call_seconds
+            ),
+            dead_letters=MongoDeadLetterStore(database.client, database.name),
             subscription=PullSubscription(
                 subscriber,
                 settings.names.subscription(plan_file.service),

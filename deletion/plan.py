@@ -54,6 +54,18 @@ class Provisioned(Protocol):
         """Create it; safe to repeat."""
 
 
+@runtime_checkable
+class Verified(Protocol):
+    """A step that says how its last look was made, for the record of the job."""
+
+    @property
+    def read_concern(self) -> str | None:
+        """The read concern of the last `is_empty` that returned; None before the first.
+
+        Concurrent runs share a step: read it before anything else is awaited.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The ordered steps of one service. Raises `PlanError` when names do not fit."""

@@ -16,7 +16,7 @@ from deletion.clock import Clock
 from deletion.errors import Interrupted, LeaseLost, LeftOvers, Parked, TransientError
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
-from deletion.plan import Batch, Plan, Step
+from deletion.plan import Batch, Plan, Step, Verified
 from deletion.ports import JobStore
 from deletion.retry import Patience, Retry
 
@@ -206,9 +206,14 @@ class Run:
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find something of the bot; they are to run again."""
-        looked = [(step, await self._is_empty(step)) for step in self._plan.steps]
-        left = [step for step, is_empty in looked if not is_empty]
-        await self._lease.note(*(self._progress(step).again() for step in left))
+        left = []
+        for step in self._plan.steps:
+            progress, is_empty = self._progress(step), await self._is_empty(step)
+            if isinstance(step, Verified):
+                progress = replace(progress, read_back=step.read_concern)
+            await self._lease.note(progress if is_empty else progress.again())
+            if not is_empty:
+                left.append(step)
         return left
 
     async def _is_empty(self, step: Step) -> bool:

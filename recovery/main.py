@@ -2,11 +2,17 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+
+import structlog
 
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo import dead_letters as letters
+from deletion.adapters.mongo import jobs as job_records
 from deletion.adapters.mongo.census import MongoCensus
-from deletion.adapters.mongo.connection import Client, Clients
+from deletion.adapters.mongo.connection import Client, Clients, Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
@@ -14,12 +20,14 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
+from deletion.errors import StoreUnavailable
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
 from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
+from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.gauges import JobGauges
@@ -30,6 +38,14 @@ from recovery.sweep import silence
 from recovery.sweeper import Sweeper, check_clock
 from recovery.sweeps import Sweeps
 
+log = structlog.get_logger(__name__)
+
+SWEEP_INDEXES: Indexes = {
+    job_records.COLLECTION: job_records.INDEXES,
+    mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES,
+}
+LETTER_INDEXES: Indexes = {letters.COLLECTION: letters.INDEXES}
+
 TRIES = 4
 """Of each call of a sweep; with back-off about 35 s while Pub/Sub does not answer."""
 
@@ -38,19 +54,30 @@ async def run(settings: RecoverySettings) -> None:
     """Serve and record dead letters until a signal, then end both within the grace period.
 
     A database or a Pub/Sub that does not answer is no reason not to start: `/readyz` says so
-    until it does. Raises `ConfigurationError`, `OSError` for a port that is taken, and
-    `TopologyMissing` (never against an emulator).
+    until it does. Raises `ConfigurationError`, which a missing unique index is too, `OSError` for
+    a port that is taken, and `TopologyMissing`; the indexes and the topology never against an
+    emulator, where this process makes them.
     """
     clients = Clients(settings.mongodb_uri.get_secret_value())
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds)
     try:
         with stop_on_signals() as stopping:
+            if not pubsub.is_emulated:
+                await _require(clients.get()[settings.mongodb_database])
             await _serve(settings, clients.get(), pubsub, alerts, stopping)
     finally:
         await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
         await pubsub.close()
         clients.close()
+
+
+async def _require(database: Database) -> None:
+    """Look at the indexes once before anything is served, if the database answers at once."""
+    try:
+        await prepare(database, {**SWEEP_INDEXES, **LETTER_INDEXES}, build=False)
+    except StoreUnavailable as error:
+        log.warning("indexes are checked later", reason=str(error))
 
 
 async def _serve(
@@ -106,7 +133,7 @@ def _dead_letters(
         Quarantine(store, alerts, clock),
         clock,
         prefix=f"{settings.topic}.",
-        prepare=store.ensure_indexes,
+        prepare=partial(_prepared, settings, client, LETTER_INDEXES),
     )
 
 
@@ -132,9 +159,8 @@ def _sweeps(
         waiting_after=timedelta(seconds=settings.alert_waiting_seconds),
     )
 
-    async def prepare() -> None:
-        await jobs.ensure_indexes()
-        await store.ensure_indexes()
+    async def ready_to_sweep() -> None:
+        await _prepared(settings, client, SWEEP_INDEXES)
         await check_clock(jobs, clock, settings.lease)
 
     return Sweeps(
@@ -143,6 +169,12 @@ def _sweeps(
         clock,
         retry,
         silent_after=silence(settings.lease),
-        prepare=prepare,
+        prepare=ready_to_sweep,
         ended=metrics.ended,
     )
+
+
+async def _prepared(settings: RecoverySettings, client: Client, indexes: Indexes) -> None:
+    """Build them beside an emulator, require them elsewhere."""
+    database = client[settings.mongodb_database]
+    await prepare(database, indexes, build=settings.emulator is not None)

@@ -22,7 +22,7 @@ from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.clock import SystemClock
 from deletion.process.settings import Settings
-from deletion.process.store_settings import JobsSettings, OperatorSettings
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
 from gateway.answers import ANSWERS
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
@@ -40,7 +40,8 @@ READERS: dict[type[Settings], set[str]] = {
     RecoverySettings: {"recovery"},
     RecoverSettings: {"recover"},
     JobsSettings: {"jobs", "dead-letters"},
-    OperatorSettings: {"topology", "dead-letters"},
+    OperatorSettings: {"dead-letters"},
+    TopologySettings: {"topology"},
 }
 """Which command reads which class."""
 
