@@ -249,7 +249,9 @@ def main() -> None:
     try:
         app()
     except (BotDeletionError, OSError) as error:
-        print(f"botdel: {error}", file=sys.stderr)
+        from botdel.terminal import escaped
+
+        print(escaped(f"botdel: {error}", keep="\n\t"), file=sys.stderr)
         sys.exit(exit_code(error))
 
 

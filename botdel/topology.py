@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.text import Text
 
 from botdel.run import FAILED
+from botdel.terminal import console, printable
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
@@ -18,7 +19,7 @@ from recovery.mongo_sweeps import MongoSweepStore
 
 async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
-    out = Console()
+    out = console()
     pubsub, clients = (
         PubSub(settings.emulator),
         Clients(settings.mongodb_uri.get_secret_value()),
@@ -44,5 +45,6 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
         await pubsub.close()
         clients.close()
     for difference in differences:
-        out.print(f"[yellow]differs[/] {difference.subscription}: {difference}", highlight=False)
+        what = printable(f" {difference.subscription}: {difference}")
+        out.print(Text.assemble(("differs", "yellow"), what))
     return FAILED if differences else 0

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from botdel.local.installation import Installation
+from botdel.terminal import console, printable
 from deletion.process.signals import stop_on_signals
 
 FOLDER: Final = Path(".local")
@@ -18,11 +18,10 @@ COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 
 async def up() -> int:
     """Start everything, say where it listens, show the logs, and take all down. Returns 0."""
-    out = Console(highlight=False)
+    out = console()
 
     def show(name: str, line: str) -> None:
-        colour = COLOURS[sum(name.encode()) % len(COLOURS)]
-        out.print(f"[{colour}]{name:>22}[/] │ {escape(readable(line))}", soft_wrap=True)
+        out.print(shown(name, line), soft_wrap=True)
 
     with stop_on_signals() as stopping:
         async with Installation(FOLDER, show) as installation:
@@ -41,6 +40,12 @@ async def up() -> int:
             await stopping.wait()
             out.rule("stopping")
     return 0
+
+
+def shown(name: str, line: str) -> Text:
+    """A line of a process's log behind the name of the process, which has a colour of its own."""
+    colour = COLOURS[sum(name.encode()) % len(COLOURS)]
+    return Text.assemble((f"{name:>22}", colour), " │ ", printable(readable(line), keep="\t"))
 
 
 def readable(line: str) -> str:
