@@ -229,11 +229,15 @@ def dead_letters_discard(
 
 
 @local.command("up")
-def local_up() -> None:
+def local_up(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
+    ] = False,
+) -> None:
     """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C takes all down."""
     from botdel.local.up import up
 
-    sys.exit(run(up()))
+    sys.exit(run(up(verbose=verbose)))
 
 
 @app.command()

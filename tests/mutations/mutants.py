@@ -353,6 +353,21 @@ MUTANTS: Final = (
         'f"botdel: {error}"',
         ("unit",),
     ),
+    # --- one machine
+    Mutant(
+        "a default port that was taken meanwhile ends the start",
+        "botdel/local/installation.py",
+        "if not (port and found_taken(process)):",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "two processes of one machine have one default port",
+        "botdel/local/installation.py",
+        "if port not in {gateway, recovery})",
+        "if port != gateway)",
+        ("unit",),
+    ),
     # --- the stores
     Mutant(
         "the store in memory writes whatever the guard says",
