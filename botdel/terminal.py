@@ -55,6 +55,20 @@ class Terminal(Console):
                 yield segment._replace(text=_without_controls(segment.text))
 
 
+class Bars(Progress):
+    """Progress bars that count `unit`, below what is printed to `out` meanwhile."""
+
+    def __init__(self, out: Terminal, unit: str) -> None:
+        super().__init__(
+            TextColumn("{task.description:>22}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit.replace("{", "{{").replace("}", "}}"), markup=False),
+            TimeElapsedColumn(),
+            console=out,
+        )
+
+
 def console() -> Terminal:
     """Standard output. One that is no terminal is wide, so that ids are never cut."""
     return Terminal(width=None if sys.stdout.isatty() else WIDE)
@@ -70,18 +84,6 @@ def escaped(text: str, *, keep: str = "") -> str:
 def printable(text: str, *, keep: str = "") -> Text:
     """`text` on one line, `escaped`: for a field of a record, which must not look like two."""
     return Text(escaped(text, keep=keep))
-
-
-def bars(out: Terminal, unit: str) -> Progress:
-    """Progress bars that count `unit`, below what is printed to `out` meanwhile."""
-    return Progress(
-        TextColumn("{task.description:>22}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit.replace("{", "{{").replace("}", "}}"), markup=False),
-        TimeElapsedColumn(),
-        console=out,
-    )
 
 
 @contextmanager

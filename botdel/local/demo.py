@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx
+from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +22,7 @@ from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.samples import Census, Samples
 from botdel.local.up import shown
-from botdel.terminal import Terminal, bars, console, printable
+from botdel.terminal import Bars, Terminal, console, printable
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.job import Job, Status
@@ -112,7 +113,7 @@ class Demo:
         }
         faults = {"conversations": self._kill, "analytics": self._terminate}
         next_sweep = math.inf
-        with bars(out, "documents") as progress:
+        with Bars(out, "documents") as progress:
             tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
             deadline = time.monotonic() + DONE_WITHIN
             while time.monotonic() < deadline:
@@ -129,6 +130,9 @@ class Demo:
                     out.print(await self._recover())
                     next_sweep = time.monotonic() + STALE_AFTER
                 await asyncio.sleep(0.1)
+            left = await self._samples.left(doomed)
+            gone = {service: total - left[service] for service, total in totals.items()}
+            settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
         for service in totals:
             self._check(f"jobs of {service} complete", _complete(jobs[service]), len(doomed))
 
@@ -181,7 +185,8 @@ class Demo:
         )
 
     async def _jobs_of(self, service: str) -> list[Job]:
-        return await self._jobs.find(service=service, limit=BOTS)
+        found = await self._jobs.find(service=service, limit=BOTS)
+        return [job for job in found if isinstance(job, Job)]
 
     def _check(self, claim: str, seen: int, expected: int) -> None:
         self._checks.append(Check(claim, f"{seen:,}", seen == expected))
@@ -230,6 +235,24 @@ async def _run(installation: Installation, out: Terminal) -> int:
         return code
     finally:
         client.close()
+
+
+def settle(
+    progress: Bars,
+    tasks: Mapping[str, TaskID],
+    gone: Mapping[str, int],
+    counted: Mapping[str, int],
+) -> None:
+    """End each service's bar at what is gone, and say what of it no checkpoint has counted.
+
+    A run that is killed between a batch and its checkpoint has deleted what nobody counts.
+    """
+    for service, task in tasks.items():
+        progress.update(task, completed=gone[service])
+        if (uncounted := gone[service] - counted[service]) > 0:
+            progress.console.print(
+                f"{service}: {uncounted:,} documents were deleted by the killed run and not counted"
+            )
 
 
 def _signalled(name: str, colour: str, service: str) -> Text:

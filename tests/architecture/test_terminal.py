@@ -11,6 +11,7 @@ PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 TERMINAL = ROOT / "botdel" / "terminal.py"
 ALLOWED = {
     "rich.console": {"Group", "RenderableType"},
+    "rich.progress": {"TaskID"},
     "rich.table": {"Column", "Table"},
     "rich.text": {"Text"},
 }

@@ -368,6 +368,13 @@ MUTANTS: Final = (
         "if port != gateway)",
         ("unit",),
     ),
+    Mutant(
+        "what the killed run of the demo did not count is not said",
+        "botdel/local/demo.py",
+        "if (uncounted := gone[service] - counted[service]) > 0:",
+        "if (uncounted := 0):",
+        ("unit",),
+    ),
     # --- the stores
     Mutant(
         "the store in memory writes whatever the guard says",

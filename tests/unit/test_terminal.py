@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from botdel.terminal import Terminal, bars, console, escaped, printable, waiting
+from botdel.terminal import Bars, Terminal, console, escaped, printable, waiting
 from tests.support.hostile import harmless
 
 MARKUP = "[/v1/files] [bold]b[/bold] [link=http://x]l[/link] :bomb: [red]"
@@ -82,7 +82,7 @@ def test_a_field_stays_on_its_line() -> None:
 
 def test_bars_take_descriptions_as_they_are() -> None:
     out = StringIO()
-    with bars(Terminal(file=out, width=200, force_terminal=True), MARKUP) as progress:
+    with Bars(Terminal(file=out, width=200, force_terminal=True), MARKUP) as progress:
         progress.add_task(f"{MARKUP} 1 \x1b[2J", total=1)
         progress.console.print(MARKUP)
     shown = out.getvalue()
