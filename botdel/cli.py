@@ -251,11 +251,15 @@ def dead_letters_discard(
 
 
 @local.command("up")
-def local_up() -> None:
+def local_up(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
+    ] = False,
+) -> None:
     """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C takes all down."""
     from botdel.local.up import up
 
-    sys.exit(run(up()))
+    sys.exit(run(up(verbose=verbose)))
 
 
 @app.command()
@@ -271,7 +275,9 @@ def main() -> None:
     try:
         app()
     except (BotDeletionError, OSError) as error:
-        print(f"botdel: {error}", file=sys.stderr)
+        from botdel.terminal import escaped
+
+        print(escaped(f"botdel: {error}", keep="\n\t"), file=sys.stderr)
         sys.exit(exit_code(error))
 
 

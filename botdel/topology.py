@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.text import Text
 
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.run import FAILED
+from botdel.terminal import console, printable
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.mongo.retention import apply_retention
@@ -18,7 +19,7 @@ from deletion.process.store_settings import TopologySettings
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
-    out = Console()
+    out = console()
     pubsub, clients = (
         PubSub(settings.emulator),
         Clients(settings.mongodb_uri.get_secret_value()),
@@ -43,7 +44,8 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
         await pubsub.close()
         clients.close()
     for difference in differences:
-        out.print(f"[yellow]differs[/] {difference.subscription}: {difference}", highlight=False)
+        what = printable(f" {difference.subscription}: {difference}")
+        out.print(Text.assemble(("differs", "yellow"), what))
     if retention:
-        out.print(f"[yellow]differs[/] {retention}", highlight=False)
+        out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
     return FAILED if differences or retention else 0

@@ -27,7 +27,7 @@ JOB, INTAKE, RUNNER, LEASE = (
 )
 CONSUMER, SWEEPER, SWEEPS = "consumers/consumer.py", "recovery/sweeper.py", "recovery/sweeps.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
-JOBS_COMMAND = "botdel/jobs.py"
+JOBS_COMMAND, TERMINAL = "botdel/jobs.py", "botdel/terminal.py"
 MONGO, MONGO_LETTERS, MONGO_SWEEPS = (
     "deletion/adapters/mongo/jobs.py",
     "deletion/adapters/mongo/dead_letters.py",
@@ -315,6 +315,71 @@ MUTANTS: Final = (
         JOBS_COMMAND,
         "if job.status is not Status.EXHAUSTED and not job.is_resumable(now, policy):",
         "if job.status is Status.COMPLETE:",
+    ),
+    # --- the terminal
+    Mutant(
+        "text of others is read as markup",
+        TERMINAL,
+        'options |= {"markup": False, "emoji": False}',
+        'options |= {"emoji": False}',
+        ("unit",),
+    ),
+    Mutant(
+        "a string's control characters are not escaped",
+        TERMINAL,
+        'escaped(text, keep="\\n\\t")',
+        "text",
+        ("unit",),
+    ),
+    Mutant(
+        "a text's control characters reach the terminal",
+        TERMINAL,
+        "if segment.control or segment.text.isprintable():",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "a field of a record may look like two",
+        TERMINAL,
+        "return Text(escaped(text, keep=keep))",
+        'return Text(escaped(text, keep="\\n"))',
+        ("unit",),
+    ),
+    Mutant(
+        "what is waited for is read as markup",
+        TERMINAL,
+        "yield lambda text: status.update(printable(text))",
+        "yield status.update",
+        ("unit",),
+    ),
+    Mutant(
+        "an error of a command acts on the terminal",
+        "botdel/cli.py",
+        'escaped(f"botdel: {error}", keep="\\n\\t")',
+        'f"botdel: {error}"',
+        ("unit",),
+    ),
+    # --- one machine
+    Mutant(
+        "a default port that was taken meanwhile ends the start",
+        "botdel/local/installation.py",
+        "if not (port and found_taken(process)):",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "two processes of one machine have one default port",
+        "botdel/local/installation.py",
+        "if port not in {gateway, recovery})",
+        "if port != gateway)",
+        ("unit",),
+    ),
+    Mutant(
+        "what the killed run of the demo did not count is not said",
+        "botdel/local/demo.py",
+        "if (uncounted := gone[service] - counted[service]) > 0:",
+        "if (uncounted := 0):",
+        ("unit",),
     ),
     # --- the stores
     Mutant(
