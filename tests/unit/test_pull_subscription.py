@@ -19,7 +19,7 @@ PATH = "projects/a-project/subscriptions/bot-deletion.conversations"
 
 
 def error(kind: type[GoogleAPICallError]) -> GoogleAPICallError:
-    return kind("no")  # type: ignore[no-untyped-call]
+    return kind("no")
 
 
 class Server:
