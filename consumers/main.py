@@ -32,7 +32,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import StoreUnavailable
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, EventArchive, JobStore
-from deletion.process.probes import probes
+from deletion.process.probes import Check, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
@@ -55,6 +55,8 @@ class Parts:
     publisher: Publisher
     alerts: Alerts
     clock: Clock
+    attached: Check
+    """Whether the subscription still belongs to its topic."""
 
 
 async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
@@ -95,6 +97,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
             publisher=GroupingPublisher(publisher, settings.names.topic, recreate=recreate),
             alerts=alerts,
             clock=clock,
+            attached=topology.attachment(plan_file.service),
         )
     finally:
         await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
@@ -110,7 +113,7 @@ async def work(settings: ConsumerSettings, parts: Parts) -> None:
         await _report_missing(parts.plan)
 
         async def ready() -> str | None:
-            return consumer.problem
+            return consumer.problem or await parts.attached()
 
         app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
         install_problems(app)

@@ -108,9 +108,7 @@ async def test_a_subscription_whose_topic_was_made_again_is_told_of_with_what_to
     assert (difference.resource, difference.found) == (path, DELETED_TOPIC)
     assert await topology.compare(topology.wanted(["conversations"])[1]) == [difference]
     real = Topology(*clients, topology.names, emulated=False)
-    remedy = (
-        r"_deleted-topic_.*`gcloud .* delete bot-deletion.conversations .*botdel topology apply"
-    )
+    remedy = r"_deleted-topic_.* delete bot-deletion.conversations .*`botdel topology apply`"
     with pytest.raises(TopologyMissing, match=remedy):
         await real.ready_for(["conversations"])
     assert re.search(remedy, str(await topology.attachment("conversations")()))
