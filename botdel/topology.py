@@ -13,8 +13,14 @@ from deletion.adapters.mongo.retention import apply_retention
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC
 from deletion.plan import Provisioned
 from deletion.process.store_settings import TopologySettings
+
+LOST = (
+    "its topic was deleted, and one made again is another: it gets nothing. Delete the "
+    "subscription (`gcloud pubsub subscriptions delete`), then run this again"
+)
 
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
@@ -28,7 +34,7 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
         topology = Topology(
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
-        differences = await topology.apply([plan.service for plan in plans])
+        applied = await topology.apply([plan.service for plan in plans])
         out.print(f"topic {settings.names.topic} and dead letters: in place")
         database = clients.get()[settings.mongodb_database]
         await prepare(database, COLLECTIONS, build=True)
@@ -43,9 +49,14 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
     finally:
         await pubsub.close()
         clients.close()
-    for difference in differences:
-        what = printable(f" {difference.subscription}: {difference}")
+    for path in applied.sought:
+        sought = f"subscription {path}: new; gets what its topic has kept, for 31 days at most"
+        out.print(printable(sought))
+    for difference in applied.differences:
+        what = printable(f" {difference.resource}: {difference}")
         out.print(Text.assemble(("differs", "yellow"), what))
+        if difference.found == DELETED_TOPIC:
+            out.print(printable(f"  {LOST}"))
     if retention:
         out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
-    return FAILED if differences or retention else 0
+    return FAILED if applied.differences or retention else 0

@@ -35,7 +35,7 @@ from deletion.errors import Interrupted, StoreUnavailable
 from deletion.job import suspects
 from deletion.plan import Plan, Provisioned, Step
 from deletion.ports import DeadLetterStore, JobStore
-from deletion.process.probes import probes
+from deletion.process.probes import Check, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
@@ -64,6 +64,8 @@ class Parts:
     subscription: Subscription
     alerts: Alerts
     clock: Clock
+    attached: Check
+    """Whether the subscription still belongs to its topic."""
 
 
 async def run(
@@ -114,6 +116,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
             ),
             alerts=alerts,
             clock=clock,
+            attached=topology.attachment(plan_file.service),
         )
     finally:
         await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
@@ -129,7 +132,7 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
     await _report_missing(parts.plan)
 
     async def ready() -> str | None:
-        return consumer.problem
+        return consumer.problem or await parts.attached()
 
     app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
     install_problems(app)

@@ -17,8 +17,9 @@ SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{2,62}$"
 """A service, 3 to 63 characters: it is part of a Pub/Sub subscription's name (at most 255
 characters) and of its filter (at most 256 bytes)."""
 
-RESERVED_SERVICES: Final = frozenset({"dead-letter"})
-"""Names whose subscription (`<topic>.<name>`) belongs to the pipeline itself."""
+RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
+"""Names whose subscription (`<topic>.<name>`) the pipeline needs itself: the keeper of dead
+letters, canaries (`doctor.<hex>`), and the request ledger."""
 
 _object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
 _uuid = re.compile(UUID_PATTERN).fullmatch

@@ -7,6 +7,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -28,6 +30,32 @@ SOURCE = "CloudPubSubDeadLetterSource"
 https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
 
 
+class Observer(Protocol):
+    """Counts what the consumer does."""
+
+    def pulled(self) -> None:
+        """A pull was answered, and what it brought is recorded and acked."""
+
+    def failed(self) -> None:
+        """A pull, a record or an ack was not; the messages stay where they are."""
+
+    def recorded(self, count: int) -> None:
+        """So many dead letters are recorded and acked."""
+
+
+class Unobserved:
+    """`Observer` that counts nothing."""
+
+    def pulled(self) -> None:
+        """See the protocol."""
+
+    def failed(self) -> None:
+        """See the protocol."""
+
+    def recorded(self, count: int) -> None:
+        """See the protocol."""
+
+
 class DeadLetterConsumer:
     """`prefix` is what every subscription's id begins with, before the name of its service.
 
@@ -42,27 +70,41 @@ class DeadLetterConsumer:
         *,
         prefix: str,
         prepare: Callable[[], Awaitable[None]],
+        observer: Observer | None = None,
     ) -> None:
         self._subscription = subscription
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
         self._prepare = prepare
+        self._observer = observer or Unobserved()
         self._unproven = True
         self._failures = 0
+        self._failing_since: datetime | None = None
+        self._reason = ""
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is recorded, and since when; None while the last pull worked."""
+        if self._failing_since is None:
+            return None
+        since = self._failing_since.isoformat(timespec="seconds")
+        return f"no dead letter is recorded since {since}: {self._reason}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Record and ack until `stopping`; ends within one pull of it. Outlives every outage."""
         while not stopping.is_set():
             try:
                 await self._pull()
-                self._failures = 0
             except BotDeletionError as error:
                 log.warning("dead letters stay where they are", reason=str(error))
-                await self._pause(stopping)
-            except Exception:
+                await self._pause(stopping, str(error))
+            except Exception as error:
                 log.exception("dead letters stay where they are")
-                await self._pause(stopping)
+                await self._pause(stopping, f"{type(error).__name__}, which the log has")
+            else:
+                self._failures, self._failing_since = 0, None
+                self._observer.pulled()
 
     async def _pull(self) -> None:
         """After a failure nothing is pulled before the database answers."""
@@ -75,6 +117,7 @@ class DeadLetterConsumer:
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
         await self._quarantine.keep([self._given_up(delivery) for delivery in deliveries])
         await self._subscription.ack(deliveries)
+        self._observer.recorded(len(deliveries))
         log.error("dead letters recorded", count=len(deliveries))
 
     def _given_up(self, delivery: Delivery) -> GivenUp:
@@ -87,7 +130,9 @@ class DeadLetterConsumer:
         delivery = replace(delivery, attempt=attempt)
         return GivenUp(delivery, service, Reason.UNDELIVERED, detail)
 
-    async def _pause(self, stopping: asyncio.Event) -> None:
+    async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
+        self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
+        self._observer.failed()
         self._unproven = True
         seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
         self._failures += 1

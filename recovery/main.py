@@ -97,8 +97,14 @@ async def _serve(
     dead = PullSubscription(
         subscriber, settings.names.dead_letter_subscription, recreate=topology.recreating()
     )
-    dead_letters = _dead_letters(settings, client, dead, alerts, clock)
-    ready = Readiness({"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require})
+    dead_letters = _dead_letters(settings, client, dead, alerts, clock, metrics)
+    database, attached = Readiness({"MongoDB": jobs.ping}), topology.keeper_attachment()
+
+    async def ready() -> str | None:
+        """Pub/Sub is what the recorder of dead letters finds it to be: nothing is changed."""
+        missing = (await database(), dead_letters.problem, await attached())
+        return "; ".join(each for each in missing if each) or None
+
     gauges = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
     app = create_app(
         sweeps,
@@ -113,7 +119,7 @@ async def _serve(
     async with serving(
         app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
     ):
-        await topology.ready_for()
+        await topology.ready_for(keeper=True)
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
         ending = asyncio.wait({consuming}, timeout=grace / 4)
@@ -126,6 +132,7 @@ def _dead_letters(
     subscription: Subscription,
     alerts: Alerts,
     clock: Clock,
+    metrics: Metrics,
 ) -> DeadLetterConsumer:
     store = MongoDeadLetterStore(client, settings.mongodb_database)
     return DeadLetterConsumer(
@@ -134,6 +141,7 @@ def _dead_letters(
         clock,
         prefix=f"{settings.topic}.",
         prepare=partial(_prepared, settings, client, LETTER_INDEXES),
+        observer=metrics,
     )
 
 

@@ -24,11 +24,39 @@ class Metrics:
             "When the last sweep of this process ended, in seconds since 1970; 0 for never",
             registry=self.registry,
         )
+        self._recorded = Counter(
+            "botdel_recovery_dead_letters_recorded",
+            "Messages of the dead-letter subscription that were recorded and acked",
+            registry=self.registry,
+        )
+        self._failures = Counter(
+            "botdel_recovery_dead_letters_failures",
+            "Pulls of the dead-letter subscription that failed, or whose messages were not kept",
+            registry=self.registry,
+        )
+        self._recording = Gauge(
+            "botdel_recovery_dead_letters_recording",
+            "1 while the last pull of the dead-letter subscription worked, else 0",
+            registry=self.registry,
+        )
         # A counter that is there from the start can be alerted on before it first counts.
         for status in (SweepStatus.COMPLETE, SweepStatus.FAILED):
             self._sweeps.labels(status)
         for outcome in Outcome:
             self._jobs.labels(outcome)
+
+    def pulled(self) -> None:
+        """See `recovery.dead_letters.Observer`."""
+        self._recording.set(1)
+
+    def failed(self) -> None:
+        """See `recovery.dead_letters.Observer`."""
+        self._failures.inc()
+        self._recording.set(0)
+
+    def recorded(self, count: int) -> None:
+        """See `recovery.dead_letters.Observer`."""
+        self._recorded.inc(count)
 
     def ended(self, sweep: Sweep) -> None:
         """One sweep of this process ended, with all it has counted."""

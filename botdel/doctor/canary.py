@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus

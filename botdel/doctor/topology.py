@@ -4,11 +4,18 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from google.pubsub_v1.types import Subscription
+from google.pubsub_v1.types import Subscription, Topic
 
 from botdel.doctor.findings import Finding, failed, ok, together, told
 from deletion.adapters.pubsub.names import Names
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS, Difference, Topology
+from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.pubsub.wanted import (
+    DELETED_TOPIC,
+    MAX_DELIVERY_ATTEMPTS,
+    SEEK_LABEL,
+    Difference,
+    wanted_topics,
+)
 
 FLAGS = {
     "ack_deadline_seconds": "ack-deadline",
@@ -17,7 +24,9 @@ FLAGS = {
     "retry_policy.minimum_backoff": "min-retry-delay",
     "retry_policy.maximum_backoff": "max-retry-delay",
 }
-"""Of `gcloud pubsub subscriptions update`, which cannot change topic and filter."""
+"""Of `gcloud pubsub subscriptions update`, which cannot change topic and filter; the one on how
+long messages are kept is of `gcloud pubsub topics update` too."""
+SOUGHT = f"labels.{SEEK_LABEL}"
 POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delivery_attempts"}
 
 
@@ -25,10 +34,11 @@ async def topology_findings(
     topology: Topology, services: Sequence[str], planned: Collection[str]
 ) -> list[Finding]:
     """Of both topics, of the subscription of dead letters, and of each of `services`."""
-    names = topology.names
-    topics = [names.topic, names.dead_letter_topic]
     return await together(
-        *(told(_label("topic", path), _topic(topology, path)) for path in topics),
+        *(
+            told(_label("topic", wanted.name), _topic(topology, wanted))
+            for wanted in wanted_topics(topology.names)
+        ),
         *(
             told(_label("subscription", wanted.name), _subscription(topology, wanted, planned))
             for wanted in topology.wanted(services)
@@ -36,9 +46,9 @@ async def topology_findings(
     )
 
 
-async def _topic(topology: Topology, path: str) -> list[Finding]:
-    await topology.require_topic(path)
-    return [ok(_label("topic", path), "is there")]
+async def _topic(topology: Topology, wanted: Topic) -> list[Finding]:
+    differences = await topology.compare_topic(wanted)
+    return [topic_finding(topology.names, wanted.name, differences)]
 
 
 async def _subscription(
@@ -46,6 +56,15 @@ async def _subscription(
 ) -> list[Finding]:
     differences = await topology.compare(wanted)
     return [subscription_finding(topology.names, wanted.name, differences, planned)]
+
+
+def topic_finding(names: Names, path: str, differences: Sequence[Difference]) -> Finding:
+    """Of a topic that exists."""
+    check = _label("topic", path)
+    if not differences:
+        return ok(check, "as it should be")
+    update = f"gcloud pubsub topics update {path.rpartition('/')[2]} --project={names.project}"
+    return failed(check, "; ".join(map(str, differences)), f"`{update} {_flags(differences)}`")
 
 
 def subscription_finding(
@@ -64,18 +83,33 @@ def subscription_finding(
 def remedy(names: Names, path: str, differences: Sequence[Difference]) -> str:
     """The command that changes the settings, or how to replace a subscription that has to be."""
     name, settings = path.rpartition("/")[2], {difference.setting for difference in differences}
+    if SOUGHT in settings:
+        return "`botdel topology apply` broke off before it had sought it back: run it again"
+    if any(difference.found == DELETED_TOPIC for difference in differences):
+        return (
+            "its topic was deleted, and one made again is another: it gets nothing any more. "
+            f"`gcloud pubsub subscriptions delete {name} --project={names.project}`, "
+            "then `botdel topology apply --plan FILE`"
+        )
     if settings - FLAGS.keys() - POLICY:
         return (
             "topic and filter cannot be changed: stop the gateway, let the consumer empty it, "
             f"`gcloud pubsub subscriptions delete {name} --project={names.project}`, "
             "then `botdel topology apply --plan FILE`"
         )
-    flagged = [difference for difference in differences if difference.setting in FLAGS]
-    flags = [f"--{FLAGS[each.setting]}={_value(each.expected)}" for each in flagged]
+    flags = [_flags(differences)] if settings & FLAGS.keys() else []
     if settings & POLICY:
         flags.append(_policy(names, path))
     update = f"gcloud pubsub subscriptions update {name} --project={names.project}"
     return f"`{update} {' '.join(flags)}`"
+
+
+def _flags(differences: Sequence[Difference]) -> str:
+    return " ".join(
+        f"--{FLAGS[each.setting]}={_value(each.expected)}"
+        for each in differences
+        if each.setting in FLAGS
+    )
 
 
 def _policy(names: Names, path: str) -> str:
@@ -89,7 +123,7 @@ def _value(expected: object) -> str:
     if expected is None:
         return "never"  # of the expiration alone: the others have a value
     if isinstance(expected, timedelta):
-        return f"{expected.total_seconds():g}s"
+        return f"{int(expected.total_seconds())}s"
     return str(expected)
 
 

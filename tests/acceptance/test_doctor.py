@@ -115,7 +115,7 @@ async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
 async def test_what_is_printed_is_a_line_for_each_check(installed: Pipeline) -> None:
     code, lines = await botdel(installed, "doctor", NO_CANARY)
     assert code == 0, lines
-    assert "✓ topic bot-deletion: is there" in lines
+    assert "✓ topic bot-deletion: as it should be" in lines
     assert any(line.startswith("! alerts: ") and " → set BOTDEL_ALERT_" in line for line in lines)
     assert {line[0] for line in lines} == {"✓", "!"}
 

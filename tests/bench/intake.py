@@ -33,6 +33,7 @@ from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.seeking import seek
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
 from deletion.bus import Delivery
@@ -77,6 +78,8 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
             # New ones each time: the emulator goes on feeding a stream that was cancelled.
             paths = {name: names.subscription(f"{name}-{number}") for name in contenders}
             await topology.apply([f"{name}-{number}" for name in contenders])
+            for path in paths.values():  # not the events of earlier rounds, which the topic keeps
+                await seek(subscriber, path, datetime.now(UTC))
             await _publish(grouping)
             order = list(contenders)[number % 4 :] + list(contenders)[: number % 4]
             for name in order:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, where tests cut, slow down and refuse connections."""
+"""A TCP proxy in front of a server: tests cut, slow down, refuse and black-hole connections."""
 
 import asyncio
 from contextlib import suppress
@@ -20,7 +20,9 @@ class Proxy:
         self._delay = 0.0
         self._mute = False
         self._refusing = False
+        self._swallowing = False
         self._open: set[asyncio.StreamWriter] = set()
+        self._black_holed: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -52,11 +54,22 @@ class Proxy:
         self._refusing = True
         self.cut()
 
+    def black_hole(self, *, new: bool = False) -> None:
+        """Swallow both directions of every open connection without closing it; of `new` ones too.
+
+        That is what a NAT gateway does to a flow it has forgotten, and a firewall to all.
+        """
+        self._black_holed |= self._open
+        self._swallowing = new
+
     def heal(self) -> None:
         """As at the beginning. A stream with a hole in it is of no use any more, and is reset."""
         if self._mute:
             self.cut()
-        self._delay, self._mute, self._refusing = 0.0, False, False
+        for writer in self._black_holed:
+            writer.transport.abort()
+        self._delay = 0.0
+        self._mute = self._refusing = self._swallowing = False
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving = asyncio.create_task(self._serve(reader, writer))
@@ -71,6 +84,8 @@ class Proxy:
                 answers, requests = await asyncio.open_connection("127.0.0.1", self._target)
                 ends.add(requests)
                 self._open |= ends
+                if self._swallowing:
+                    self._black_holed |= ends
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pass(reader, requests))
                     both.create_task(self._pass(answers, writer, answering=True))
@@ -78,6 +93,7 @@ class Proxy:
             pass  # one end is gone, and so is the other now
         finally:
             self._open -= ends
+            self._black_holed -= ends
             for end in ends:
                 end.transport.abort()
 
@@ -87,7 +103,7 @@ class Proxy:
         while data := await reader.read(CHUNK):
             if self._delay:
                 await asyncio.sleep(self._delay)
-            if not (answering and self._mute):
+            if not (answering and self._mute) and writer not in self._black_holed:
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):

@@ -15,7 +15,7 @@ from pymongo import AsyncMongoClient
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from tests.faults.data import OWNED, SERVICES, Data
 from tests.faults.proxy import Proxy
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule

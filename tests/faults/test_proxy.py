@@ -95,6 +95,25 @@ async def test_muted_the_server_hears_what_it_cannot_answer(proxy: Proxy, echo: 
     assert await asked(await connected(proxy)) == b"hello\n"
 
 
+async def test_a_black_hole_swallows_both_directions_of_what_is_open_and_closes_nothing(
+    proxy: Proxy, echo: Echo
+) -> None:
+    connection = await connected(proxy)
+    assert await asked(connection) == b"hello\n"
+    proxy.black_hole()
+    waiting = asyncio.create_task(asked(connection, b"lost\n"))
+    assert await asked(await connected(proxy)) == b"hello\n", "a new flow works"
+    assert not waiting.done()
+    proxy.black_hole(new=True)
+    later = asyncio.create_task(asked(await connected(proxy), b"lost\n"))
+    await asyncio.sleep(SLOW_BY)
+    assert not later.done()
+    proxy.heal()
+    assert [await waiting, await later] == [b"", b""]
+    assert await asked(await connected(proxy)) == b"hello\n"
+    assert b"lost\n" not in echo.heard
+
+
 async def test_refusing_it_lets_nobody_through_until_it_is_healed(proxy: Proxy) -> None:
     earlier = await connected(proxy)
     proxy.refuse()

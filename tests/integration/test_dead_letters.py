@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
 
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.events import MAX_EVENT_BYTES
 from deletion.process.serving import serving
 from tests.support.pipeline import (

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from botdel.local.processes import free_port
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
 from tests.integration.recovering import GRACE, SWEEPS, Recovery, job, pipeline_at, recovering, seed
-from tests.support.pipeline import WITHIN, Pipeline, until
+from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""
@@ -152,3 +153,33 @@ async def test_a_terminated_process_exits_in_time_without_its_database(world: Wo
         recovery.process.terminate()
         assert await recovery.process.wait(WITHIN) == 0
         assert time.monotonic() - begun < GRACE
+
+
+async def test_a_dead_letter_subscription_that_lost_its_topic_is_said_by_readiness(
+    world: World,
+) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    async with recovering(world.pipeline) as recovery, pubsub(world.pipeline) as (publisher, _):
+        await until(partial(recorder_works, recovery))
+        topic = world.pipeline.names.dead_letter_topic
+        await publisher.delete_topic(topic=topic)
+        await publisher.create_topic(name=topic)
+        answer = await recovery.http.get("/readyz")
+        assert (answer.status_code, "_deleted-topic_" in answer.text) == (503, True)
+        assert "botdel topology apply" in answer.text
+
+
+async def test_without_pubsub_the_recorder_of_dead_letters_says_since_when(world: World) -> None:
+    await world.mongo.start()
+    async with recovering(world.pipeline) as recovery:
+        assert not await until_unready(recovery)
+        answer = await recovery.http.get("/readyz")
+        assert "no dead letter is recorded since 2" in answer.text
+        assert not await recorder_works(recovery)
+
+
+async def recorder_works(recovery: Recovery) -> bool:
+    """As its metrics say."""
+    metrics = (await recovery.http.get("/metrics")).text
+    return "botdel_recovery_dead_letters_recording 1.0" in metrics

@@ -1,17 +1,20 @@
 """The topology on the real broker: made where it may be, named where it must be there already."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
-from google.pubsub_v1.types import Subscription
+from google.pubsub_v1.types import PubsubMessage, Subscription
 
 from botdel.local.emulator import PubSubEmulator
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS, Topology
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.pubsub.topology import Applied, Topology
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC, MAX_DELIVERY_ATTEMPTS, RETENTION
 from deletion.errors import TopologyMissing
 
 Clients = tuple[PublisherAsyncClient, SubscriberAsyncClient]
@@ -46,19 +49,88 @@ async def test_an_emulator_gets_what_it_lacks_and_real_pubsub_is_told_what_to_ap
 async def test_what_exists_is_not_changed_and_each_difference_is_told(
     clients: Clients, topology: Topology
 ) -> None:
-    assert await topology.apply(["conversations"]) == []
-    assert await topology.apply(["conversations"]) == [], "applying twice is harmless"
+    for _ in range(2):
+        assert await topology.apply(["conversations"]) == Applied(), "applying twice is harmless"
     path = topology.names.subscription("conversations")
     await clients[1].delete_subscription(subscription=path)
     await clients[1].create_subscription(name=path, topic=topology.names.topic)
-    differences = await topology.apply(["conversations"])
-    assert {difference.subscription for difference in differences} == {path}
+    differences = (await topology.apply(["conversations"])).differences
+    assert {difference.resource for difference in differences} == {path}
     told = {difference.setting: str(difference) for difference in differences}
     assert told["filter"].startswith("filter is '', expected 'NOT attributes:service OR ")
     assert told["retry_policy.minimum_backoff"].endswith("is 0:00:00, expected 0:00:10")
     assert "dead_letter_policy.max_delivery_attempts" in told
     found = await clients[1].get_subscription(subscription=path)
     assert found.filter == ""
+
+
+async def test_topics_keep_messages_for_31_days_and_one_that_does_not_is_told_of(
+    clients: Clients, topology: Topology
+) -> None:
+    await clients[0].create_topic(name=topology.names.topic)
+    [difference] = (await topology.apply(["conversations"])).differences
+    assert difference.resource == topology.names.topic
+    assert str(difference).endswith("is 0:00:00, expected 31 days, 0:00:00")
+    dead = await clients[0].get_topic(topic=topology.names.dead_letter_topic)
+    assert dead.message_retention_duration == RETENTION == timedelta(days=31)
+    path = topology.names.subscription("conversations")
+    found = await clients[1].get_subscription(subscription=path)
+    assert found.message_retention_duration == timedelta(days=7), "the emulator takes no more"
+
+
+async def test_a_service_that_comes_later_gets_what_was_published_before(
+    clients: Clients, topology: Topology
+) -> None:
+    await topology.apply(["conversations"])
+    await clients[0].publish(topic=topology.names.topic, messages=[PubsubMessage(data=b"before")])
+    assert await topology.apply(["analytics"]) == Applied(), "the emulator needs no seek"
+    subscription = PullSubscription(clients[1], topology.names.subscription("analytics"))
+    assert [delivery.message.data for delivery in await subscription.pull(10)] == [b"before"]
+
+
+async def test_a_canary_gets_nothing_that_was_published_before(
+    clients: Clients, topology: Topology
+) -> None:
+    await topology.apply()
+    await clients[0].publish(topic=topology.names.topic, messages=[PubsubMessage(data=b"before")])
+    async with topology.canary(CANARY) as path:
+        assert await PullSubscription(clients[1], path).pull(10) == []
+
+
+async def test_a_subscription_whose_topic_was_made_again_is_told_of_with_what_to_do(
+    clients: Clients, topology: Topology
+) -> None:
+    """It exists, answers every pull, and gets nothing."""
+    await topology.apply(["conversations"])
+    path = topology.names.subscription("conversations")
+    await clients[0].delete_topic(topic=topology.names.topic)
+    [difference] = (await topology.apply(["conversations"])).differences
+    assert (difference.resource, difference.found) == (path, DELETED_TOPIC)
+    assert await topology.compare(topology.wanted(["conversations"])[1]) == [difference]
+    real = Topology(*clients, topology.names, emulated=False)
+    remedy = r"_deleted-topic_.* delete bot-deletion.conversations .*`botdel topology apply`"
+    with pytest.raises(TopologyMissing, match=remedy):
+        await real.ready_for(["conversations"])
+    assert re.search(remedy, str(await topology.attachment("conversations")()))
+    await topology.ready_for(["conversations"])  # on an emulator the set-up replaces it
+    await real.ready_for(["conversations"], keeper=True)
+    assert await topology.attachment("conversations")() is None
+
+
+async def test_recovery_does_not_start_without_a_sound_subscription_of_dead_letters(
+    clients: Clients, topology: Topology
+) -> None:
+    await topology.apply()
+    real = Topology(*clients, topology.names, emulated=False)
+    await clients[0].delete_topic(topic=topology.names.dead_letter_topic)
+    await topology.apply()
+    await real.ready_for()
+    with pytest.raises(TopologyMissing, match=r"bot-deletion.dead-letter belongs to _deleted"):
+        await real.ready_for(keeper=True)
+    assert "_deleted-topic_" in str(await topology.keeper_attachment()())
+    await clients[1].delete_subscription(subscription=topology.names.dead_letter_subscription)
+    with pytest.raises(TopologyMissing, match=r"dead-letter does not exist"):
+        await real.ready_for(keeper=True)
 
 
 async def test_comparing_creates_nothing_and_finds_what_applying_would(
@@ -71,7 +143,8 @@ async def test_comparing_creates_nothing_and_finds_what_applying_would(
     assert await topology.compare(wanted) == await topology.compare(keeper) == []
     await clients[1].delete_subscription(subscription=wanted.name)
     await clients[1].create_subscription(name=wanted.name, topic=topology.names.topic)
-    assert await topology.compare(wanted) == await topology.apply(["conversations"]) != []
+    assert await topology.compare(wanted) != []
+    assert await topology.compare(wanted) == (await topology.apply(["conversations"])).differences
 
 
 async def test_services_are_those_with_a_subscription_named_after_the_topic(

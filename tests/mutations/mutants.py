@@ -28,6 +28,11 @@ JOB, INTAKE, RUNNER, LEASE = (
 CONSUMER, SWEEPER, SWEEPS = "consumers/consumer.py", "recovery/sweeper.py", "recovery/sweeps.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 JOBS_COMMAND, TERMINAL = "botdel/jobs.py", "botdel/terminal.py"
+TOPOLOGY, ATTACHMENT = (
+    "deletion/adapters/pubsub/topology.py",
+    "deletion/adapters/pubsub/attachment.py",
+)
+JOBS_COMMAND = "botdel/jobs.py"
 MONGO, MONGO_LETTERS, MONGO_SWEEPS = (
     "deletion/adapters/mongo/jobs.py",
     "deletion/adapters/mongo/dead_letters.py",
@@ -437,6 +442,73 @@ MUTANTS: Final = (
         'query = {"_id": ObjectId(letter.id), "count": letter.count}',
         'query = {"_id": ObjectId(letter.id)}',
         DATABASE,
+    ),
+    # --- the topology
+    Mutant(
+        "a new subscription is not sought back",
+        TOPOLOGY,
+        "            await seek_back(self._subscriber, wanted.name)\n",
+        "",
+    ),
+    Mutant(
+        "a new subscription does not say that it is to be sought back",
+        TOPOLOGY,
+        "            made.labels[SEEK_LABEL] = SEEK_PENDING",
+        "            pass",
+    ),
+    Mutant(
+        "a subscription that came with its topic is sought back too",
+        TOPOLOGY,
+        "if not (topic_is_new or self._emulated):",
+        "if not self._emulated:",
+    ),
+    Mutant(
+        "a start does not ask whether the subscription may be pulled",
+        TOPOLOGY,
+        "            if CONSUME not in held.permissions:",
+        "            if not held:",
+    ),
+    Mutant(
+        "a subscription that lost its topic is as good as another",
+        ATTACHMENT,
+        "    if found.topic == topic:",
+        "    if found.topic:",
+    ),
+    Mutant(
+        "every probe asks Pub/Sub",
+        ATTACHMENT,
+        "self._holds_until = self._monotonic() + KEEP_SECONDS",
+        "self._holds_until = self._monotonic()",
+    ),
+    Mutant(
+        "a lost topic is forgotten when Pub/Sub does not answer",
+        ATTACHMENT,
+        "            log.debug(",
+        "            self._problem = None\n            log.debug(",
+    ),
+    Mutant(
+        "a pull that is never answered is an empty one",
+        "deletion/adapters/pubsub/subscription.py",
+        "                await self._ask()\n",
+        "",
+    ),
+    Mutant(
+        "a recorder that fails is no problem",
+        DEAD_LETTERS,
+        "self._failing_since or self._clock.now(), reason",
+        "None, reason",
+    ),
+    Mutant(
+        "a recorder says when it failed last, not since when",
+        DEAD_LETTERS,
+        "self._failing_since or self._clock.now(), reason",
+        "self._clock.now(), reason",
+    ),
+    Mutant(
+        "a service may be called like the ledger",
+        "deletion/ids.py",
+        'frozenset({"dead-letter", "doctor", "ledger"})',
+        'frozenset({"dead-letter", "doctor"})',
     ),
     Mutant(
         "two sweeps may run",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from deletion.adapters.pubsub.topology import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.clock import Clock
 from recovery.dead_letters import SOURCE

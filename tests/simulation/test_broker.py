@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deletion.adapters.pubsub.topology import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from recovery.dead_letters import SOURCE
 from tests.simulation import loop

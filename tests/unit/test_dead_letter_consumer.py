@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,6 +13,7 @@ from deletion.bus import Message
 from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import DeadLetterConsumer
+from recovery.metrics import Metrics
 from tests.support.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
 
 SOURCE = {
@@ -32,6 +34,7 @@ class World:
         self.store = ScriptedDeadLetters(self.journal)
         self.alerts = RecordedAlerts()
         self.prepared = 0
+        self.metrics = Metrics()
         self.stopping = asyncio.Event()
         self.consumer = DeadLetterConsumer(
             self.subscription,
@@ -39,12 +42,18 @@ class World:
             self.clock,
             prefix="bot-deletion.",
             prepare=self.prepare,
+            observer=self.metrics,
         )
 
     async def prepare(self) -> None:
         self.prepared += 1
         if self.store.down:
             raise StoreUnavailable("the database is down")
+
+    def metric(self, name: str) -> float:
+        value = self.metrics.registry.get_sample_value(f"botdel_recovery_dead_letters_{name}")
+        assert value is not None, f"{name} is there from the start"
+        return value
 
     async def recorded(self, count: int) -> None:
         await until(lambda: len(self.store.letters) == count, self.clock)
@@ -130,6 +139,35 @@ async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
     world.subscription.down = False
     await world.bus.publish(Message(b"x", SOURCE))
     await world.recorded(1)
+
+
+async def test_it_says_since_when_and_why_nothing_is_recorded_until_it_is(world: World) -> None:
+    await until(lambda: world.metric("recording") == 1, world.clock)
+    assert world.consumer.problem is None
+    world.subscription.down = True
+    began = world.clock.now()
+    await world.clock.sleep(600)
+    problem = str(world.consumer.problem)
+    assert problem.startswith("no dead letter is recorded since ")
+    assert problem.endswith(": the subscription is down")
+    since = datetime.fromisoformat(problem.split(" since ")[1].split(": ", maxsplit=1)[0])
+    assert began - timedelta(seconds=1) <= since <= began + timedelta(seconds=3)
+    assert (world.metric("recording"), world.metric("failures_total") > 5) == (0, True)
+    world.subscription.down = False
+    await world.bus.publish(Message(b"x", SOURCE))
+    await until(lambda: world.metric("recorded_total") == 1, world.clock)
+    await until(lambda: world.consumer.problem is None, world.clock)
+    assert world.metric("recording") == 1
+
+
+async def test_a_database_that_is_away_is_a_problem_of_the_recorder_too(world: World) -> None:
+    assert world.metric("recorded_total") == world.metric("failures_total") == 0
+    world.store.down = True
+    await world.bus.publish(Message(b"x", SOURCE))
+    await until(lambda: "the database is down" in str(world.consumer.problem), world.clock)
+    world.store.down = False
+    await until(lambda: world.consumer.problem is None, world.clock)
+    assert world.metric("failures_total") > 0
 
 
 async def test_an_ack_that_is_lost_only_adds_to_the_count(world: World) -> None:

@@ -28,11 +28,11 @@ from botdel.doctor.timing import (
     heartbeat_finding,
     slowest_batch,
 )
-from botdel.doctor.topology import subscription_finding
+from botdel.doctor.topology import subscription_finding, topic_finding
 from botdel.terminal import Terminal
 from deletion.adapters.mongo.jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
 from deletion.adapters.pubsub.names import Names
-from deletion.adapters.pubsub.topology import Difference
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.job import LeasePolicy, StepProgress
 from tests.support.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
@@ -216,6 +216,31 @@ def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
         "--min-retry-delay=10s "
         "--dead-letter-topic=projects/a-project/topics/bot-deletion.dead-letter "
         "--max-delivery-attempts=5`"
+    )
+
+
+def test_a_subscription_that_lost_its_topic_is_deleted_and_made_again() -> None:
+    lost = difference("topic", DELETED_TOPIC, NAMES.topic)
+    found = subscription_finding(NAMES, PATH, [lost], {SERVICE})
+    assert (found.status, "it gets nothing" in found.remedy) == (Status.FAILED, True)
+    places = [found.remedy.index(step) for step in ("delete bot-deletion.conv", "topology apply")]
+    assert places == sorted(places)
+
+
+def test_a_subscription_that_was_not_sought_back_is_completed_by_another_apply() -> None:
+    pending = difference("labels.botdel-seek", "pending", None)
+    found = subscription_finding(NAMES, PATH, [pending], {SERVICE})
+    assert (found.status, "run it again" in found.remedy) == (Status.FAILED, True)
+
+
+def test_a_topic_that_forgets_too_early_is_changed_by_one_command() -> None:
+    assert topic_finding(NAMES, NAMES.topic, []).status is Status.OK
+    differences = [difference("message_retention_duration", None, timedelta(days=31), NAMES.topic)]
+    found = topic_finding(NAMES, NAMES.topic, differences)
+    assert (found.check, found.status) == ("topic bot-deletion", Status.FAILED)
+    assert found.remedy == (
+        "`gcloud pubsub topics update bot-deletion --project=a-project "
+        "--message-retention-duration=2678400s`"
     )
 
 

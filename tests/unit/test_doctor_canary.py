@@ -8,7 +8,7 @@ import pytest
 
 from botdel.doctor.canary import DATA, Canary
 from botdel.doctor.findings import Finding, Status
-from deletion.adapters.pubsub.topology import MAX_DELIVERY_ATTEMPTS
+from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from deletion.ids import (
     OBJECT_ID_PATTERN,
+    RESERVED_SERVICES,
     SERVICE_PATTERN,
     UUID_PATTERN,
     is_object_id,
@@ -67,7 +68,7 @@ def test_no_id_comes_with(disguise: str) -> None:
 
 @given(st.from_regex(SERVICE_PATTERN.replace("$", r"\Z")))
 def test_a_service_is_named_as_its_pattern_says(name: str) -> None:
-    assert is_service_name(name) == (name != "dead-letter")
+    assert is_service_name(name) == (name not in RESERVED_SERVICES)
 
 
 @pytest.mark.parametrize("name", ["abc", "a-1", "conversations", "a" * 63])
@@ -82,9 +83,10 @@ def test_a_service_may_not_be_called(name: str) -> None:
     assert not is_service_name(name)
 
 
-def test_the_name_of_the_dead_letter_subscription_is_taken() -> None:
-    assert not is_service_name("dead-letter")
-    assert is_service_name("dead-letters")
+@pytest.mark.parametrize("name", ["dead-letter", "doctor", "ledger"])
+def test_a_name_that_the_pipeline_needs_itself_is_taken(name: str) -> None:
+    assert not is_service_name(name)
+    assert is_service_name(f"{name}s")
 
 
 @pytest.mark.parametrize("pattern", [OBJECT_ID_PATTERN, UUID_PATTERN, SERVICE_PATTERN])

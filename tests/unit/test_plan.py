@@ -28,7 +28,7 @@ def test_steps_need_names_of_their_own_because_checkpoints_are_kept_under_them()
 
 @pytest.mark.parametrize(
     "service",
-    ["", "ab", "Conversations", "1abc", "a_b_c", "abc ", "abc\n", "a" * 64, "dead-letter"],
+    ["", "ab", "Conversations", "1abc", "a_b_c", "abc ", "abc\n", "a" * 64, "ledger"],
 )
 def test_a_service_needs_a_name_that_fits_a_subscription_and_is_not_reserved(service: str) -> None:
     with pytest.raises(PlanError, match=r"^service: expected"):

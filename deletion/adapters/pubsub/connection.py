@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import grpc
 from google.api_core import exceptions as gcp
@@ -25,13 +27,46 @@ BOUNDED_RETRY = AsyncRetry(
 )
 """Ends within 5 s plus one call; the library's own default goes on for 600 s."""
 
-_CHANNEL_OPTIONS = [
+_CHANNEL_OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", -1),  # else a message over 4 MB silently never arrives
 ]
 
-_MAY_PASS = (
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """How a connection whose packets are swallowed is found out, and replaced.
+
+    `every` seconds after the last byte from the server gRPC pings it, if a call is under way then;
+    `within` seconds later, without an answer, it connects anew. Of a ping that is under way
+    already only `ping_timeout_ms` counts, 60 s by default. `keepalive_timeout_ms` is also the
+    TCP_USER_TIMEOUT of the socket, which ends it once sent bytes stay unacknowledged for so long.
+    https://github.com/grpc/grpc/blob/master/doc/keepalive.md, docs/decisions/0024
+    """
+
+    every: float
+    within: float
+
+    @property
+    def options(self) -> list[tuple[str, int]]:
+        """As gRPC wants them, in milliseconds. No pings without calls: servers object to them."""
+        within = int(self.within * 1000)
+        return [
+            ("grpc.keepalive_time_ms", int(self.every * 1000)),
+            ("grpc.keepalive_timeout_ms", within),
+            ("grpc.http2.ping_timeout_ms", within),
+            ("grpc.keepalive_permit_without_calls", 0),
+        ]
+
+
+PULLING: Final = Keepalive(every=30, within=10)
+"""30 s is what Google's own library sets; on an idle subscription nothing else may come for long,
+and a server takes too many pings in between for abuse (GOAWAY, ENHANCE_YOUR_CALM)."""
+PUBLISHING: Final = Keepalive(every=5, within=5)
+"""Shorter, because a client waits: a publish is always answered soon, which allows the pings."""
+
+_MAY_PASS: Final = (
     gcp.Aborted,
     gcp.Cancelled,
     gcp.RetryError,
@@ -47,8 +82,16 @@ class PubSub:
     `emulator` is the host and port of one; without it calls go to Google's Pub/Sub.
     """
 
-    def __init__(self, emulator: str | None = None) -> None:
+    def __init__(
+        self,
+        emulator: str | None = None,
+        *,
+        pulling: Keepalive = PULLING,
+        publishing: Keepalive = PUBLISHING,
+    ) -> None:
         self._emulator = emulator
+        self._pulling = pulling
+        self._publishing = publishing
         self._channels: list[grpc.aio.Channel] = []
 
     @property
@@ -58,12 +101,12 @@ class PubSub:
 
     def publisher(self) -> PublisherAsyncClient:
         """A client of its own channel. Raises `ConfigurationError` without credentials."""
-        channel = self._channel(PublisherGrpcAsyncIOTransport)
+        channel = self._channel(PublisherGrpcAsyncIOTransport, self._publishing)
         return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
 
     def subscriber(self) -> SubscriberAsyncClient:
         """A client of its own channel. Raises `ConfigurationError` without credentials."""
-        channel = self._channel(SubscriberGrpcAsyncIOTransport)
+        channel = self._channel(SubscriberGrpcAsyncIOTransport, self._pulling)
         return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
 
     async def close(self) -> None:
@@ -72,13 +115,16 @@ class PubSub:
         self._channels.clear()
 
     def _channel(
-        self, transport: type[PublisherGrpcAsyncIOTransport | SubscriberGrpcAsyncIOTransport]
+        self,
+        transport: type[PublisherGrpcAsyncIOTransport | SubscriberGrpcAsyncIOTransport],
+        keepalive: Keepalive,
     ) -> grpc.aio.Channel:
+        options = [*_CHANNEL_OPTIONS, *keepalive.options]
         if self._emulator:
-            channel = grpc.aio.insecure_channel(self._emulator, options=_CHANNEL_OPTIONS)
+            channel = grpc.aio.insecure_channel(self._emulator, options=options)
         else:
             try:
-                channel = transport.create_channel(options=_CHANNEL_OPTIONS)
+                channel = transport.create_channel(options=options)
             except GoogleAuthError as error:
                 raise ConfigurationError(
                     f"no credentials for Pub/Sub: {error} "

@@ -4,49 +4,47 @@ Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the
 topic and the subscription that keeps what arrives there; `T.<service>` are the services'.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
-from google.api_core.exceptions import AlreadyExists, NotFound
-from google.protobuf.duration_pb2 import Duration
+from google.api_core.exceptions import AlreadyExists, MethodNotImplemented, NotFound
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
-from google.pubsub_v1.types import (
-    DeadLetterPolicy,
-    ExpirationPolicy,
-    RetryPolicy,
-    Subscription,
-)
+from google.pubsub_v1.types import Subscription, Topic
 
+from deletion.adapters.pubsub.attachment import Attachment, detached
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.adapters.pubsub.names import Names
-from deletion.errors import BusUnavailable
+from deletion.adapters.pubsub.seeking import seek, seek_back
+from deletion.adapters.pubsub.wanted import (
+    DELETED_TOPIC,
+    SEEK_LABEL,
+    SEEK_PENDING,
+    Difference,
+    subscription_differences,
+    topic_differences,
+    wanted_canary,
+    wanted_keeper,
+    wanted_subscription,
+    wanted_topics,
+)
+from deletion.errors import BusUnavailable, TopologyMissing
+
+CONSUME = "pubsub.subscriptions.consume"
 
 log = structlog.get_logger(__name__)
 
-MAX_DELIVERY_ATTEMPTS = 5
-ACK_DEADLINE_SECONDS = 60
-RETENTION = timedelta(days=7)
-BACK_OFF = RetryPolicy(
-    minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=600)
-)
 
+@dataclass(slots=True)
+class Applied:
+    """What `Topology.apply` found and did. `sought` are subscriptions that got earlier messages."""
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One setting of a subscription that is not as it should be."""
-
-    subscription: str
-    setting: str
-    found: object
-    expected: object
-
-    def __str__(self) -> str:
-        return f"{self.setting} is {_shown(self.found)}, expected {_shown(self.expected)}"
+    differences: list[Difference] = field(default_factory=list)
+    sought: list[str] = field(default_factory=list)
 
 
 class Topology:
@@ -65,13 +63,16 @@ class Topology:
         self._emulated = emulated
         self.names = names
 
-    async def ready_for(self, services: Sequence[str] = ()) -> None:
+    async def ready_for(self, services: Sequence[str] = (), *, keeper: bool = False) -> None:
         """At a process's start: create what an emulator lacks, look for it on real Pub/Sub.
 
         Raises `TopologyMissing` there. A bus that does not answer is left to be waited for.
         """
         try:
-            await (self.apply(services) if self._emulated else self.require(services))
+            if self._emulated:
+                await self._set_up(services)
+            else:
+                await self.require(services, keeper=keeper)
         except BusUnavailable as error:
             log.warning("topology not checked", reason=str(error))
 
@@ -79,32 +80,56 @@ class Topology:
         """Puts the topology back where it can be lost: an emulator forgets it in a restart."""
         return partial(self.apply, services) if self._emulated else None
 
-    async def apply(self, services: Iterable[str] = ()) -> list[Difference]:
-        """Create what is missing, and answer with what exists and differs.
+    async def apply(self, services: Iterable[str] = ()) -> Applied:
+        """Create what is missing. Returns how what exists differs.
 
-        Safe to repeat and to race. Raises `BusUnavailable`.
+        A subscription that this call creates on a topic from before gets the messages that the
+        topic still keeps (docs/decisions/0023). Safe to repeat and to race. Raises
+        `BusUnavailable`.
         """
-        differences = []
-        for topic in (self.names.topic, self.names.dead_letter_topic):
-            await self._create_topic(topic)
+        applied, new = Applied(), set()
+        for topic in wanted_topics(self.names):
+            if await self._create_topic(topic):
+                new.add(topic.name)
+            else:
+                applied.differences += await self.compare_topic(topic)
         for wanted in self.wanted(services):
-            differences += await self._create_subscription(wanted)
-        return differences
+            await self._apply(wanted, applied, topic_is_new=wanted.topic in new)
+        return applied
 
-    async def require(self, services: Iterable[str] = ()) -> None:
-        """Raise `TopologyMissing` with the first name that does not exist."""
+    async def require(self, services: Iterable[str] = (), *, keeper: bool = False) -> None:
+        """Raise `TopologyMissing` for the first thing that keeps this identity from working.
+
+        Looked at are the topic, the subscriptions of `services`, and the `keeper` of dead letters:
+        whether each is there, belongs to its topic, and may be pulled.
+        """
         await self.require_topic(self.names.topic)
         for service in services:
-            await self._get_subscription(self.names.subscription(service))
+            await self._require_subscription(self.names.subscription(service), self.names.topic)
+        if keeper:
+            path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
+            await self._require_subscription(path, topic)
 
     async def require_topic(self, topic: str) -> None:
         """Raise `TopologyMissing` when there is no such topic."""
-        with translated(topic):
-            await self._publisher.get_topic(topic=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS)
+        await self._get_topic(topic)
+
+    def attachment(self, service: str) -> Attachment:
+        """Whether the subscription of `service` belongs to the topic, for `/readyz`."""
+        return Attachment(self._subscriber, self.names.subscription(service), self.names.topic)
+
+    def keeper_attachment(self) -> Attachment:
+        """The same of the subscription of dead letters."""
+        path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
+        return Attachment(self._subscriber, path, topic)
 
     async def compare(self, wanted: Subscription) -> list[Difference]:
         """How what exists differs. Raises `TopologyMissing` when nothing does."""
-        return _differences(wanted, await self._get_subscription(wanted.name))
+        return subscription_differences(wanted, await self._get_subscription(wanted.name))
+
+    async def compare_topic(self, wanted: Topic) -> list[Difference]:
+        """How what exists differs. Raises `TopologyMissing` when nothing does."""
+        return topic_differences(wanted, await self._get_topic(wanted.name))
 
     async def services(self) -> list[str]:
         """Those that have a subscription on the topic. Raises `TopologyMissing`."""
@@ -121,95 +146,95 @@ class Topology:
 
         It is deleted at the end, and expires by itself should this process be killed before.
         """
-        wanted = self._of(service)
-        wanted.filter = f'attributes.service = "{service}"'
-        wanted.ack_deadline_seconds = 10  # these three are the least that Pub/Sub allows
-        wanted.message_retention_duration = Duration(seconds=600)
-        wanted.expiration_policy = ExpirationPolicy(ttl=timedelta(days=1))
-        del wanted.retry_policy  # again at once
+        wanted = wanted_canary(self.names, service, emulated=self._emulated)
         try:
             await self._create_subscription(wanted)
+            if self._emulated:  # it would get, unfiltered, everything the topic keeps
+                await seek(self._subscriber, wanted.name, datetime.now(UTC))
             yield wanted.name
         finally:
-            with translated(wanted.name), suppress(NotFound):
-                await self._subscriber.delete_subscription(
-                    subscription=wanted.name, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
-                )
+            await self._delete_subscription(wanted.name)
 
     def wanted(self, services: Iterable[str]) -> list[Subscription]:
         """How every subscription should be: that of the dead letters, and the services'."""
-        keeper = Subscription(
-            name=self.names.dead_letter_subscription,
-            topic=self.names.dead_letter_topic,
-            ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-            message_retention_duration=RETENTION,
-            expiration_policy=ExpirationPolicy(),
-            retry_policy=BACK_OFF,
-        )
-        return [keeper, *(self._of(service) for service in services)]
-
-    def _of(self, service: str) -> Subscription:
-        return Subscription(
-            name=self.names.subscription(service),
-            topic=self.names.topic,
-            filter=f'NOT attributes:service OR attributes.service = "{service}"',
-            ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-            message_retention_duration=RETENTION,
-            expiration_policy=ExpirationPolicy(),
-            retry_policy=BACK_OFF,
-            dead_letter_policy=DeadLetterPolicy(
-                dead_letter_topic=self.names.dead_letter_topic,
-                max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
+        return [
+            wanted_keeper(self.names, emulated=self._emulated),
+            *(
+                wanted_subscription(self.names, service, emulated=self._emulated)
+                for service in services
             ),
-        )
+        ]
 
-    async def _create_topic(self, topic: str) -> None:
-        with translated(topic), suppress(AlreadyExists):
-            await self._publisher.create_topic(
-                name=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
-            )
+    async def _set_up(self, services: Sequence[str]) -> None:
+        """On an emulator. A subscription whose topic was deleted there is made anew."""
+        differences = (await self.apply(services)).differences
+        lost = [each.resource for each in differences if each.found == DELETED_TOPIC]
+        for path in lost:
+            log.warning("subscription made anew", subscription=path, topic=DELETED_TOPIC)
+            await self._delete_subscription(path)
+        if lost:
+            await self.apply(services)
 
-    async def _create_subscription(self, wanted: Subscription) -> list[Difference]:
+    async def _apply(self, wanted: Subscription, applied: Applied, *, topic_is_new: bool) -> None:
+        made = Subscription(wanted)
+        if not (topic_is_new or self._emulated):
+            made.labels[SEEK_LABEL] = SEEK_PENDING
+        is_new = await self._create_subscription(made)
+        found = made if is_new else await self._get_subscription(wanted.name)
+        if SEEK_LABEL in found.labels:
+            await seek_back(self._subscriber, wanted.name)
+            del found.labels[SEEK_LABEL]
+            applied.sought.append(wanted.name)
+        applied.differences += subscription_differences(wanted, found)
+
+    async def _create_topic(self, wanted: Topic) -> bool:
+        """Whether this call created it."""
+        with translated(wanted.name):
+            try:
+                await self._publisher.create_topic(
+                    wanted, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+                )
+            except AlreadyExists:
+                return False
+        return True
+
+    async def _create_subscription(self, wanted: Subscription) -> bool:
+        """Whether this call created it."""
         with translated(f"the topic of {wanted.name}"):
             try:
                 await self._subscriber.create_subscription(
                     wanted, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
                 )
             except AlreadyExists:
-                return await self.compare(wanted)
-        return []
+                return False
+        return True
+
+    async def _delete_subscription(self, path: str) -> None:
+        with translated(path), suppress(NotFound):
+            await self._subscriber.delete_subscription(
+                subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            )
+
+    async def _require_subscription(self, path: str, topic: str) -> None:
+        if problem := detached(await self._get_subscription(path), topic):
+            raise TopologyMissing(problem)
+        with translated(path), suppress(MethodNotImplemented):  # an emulator knows no rights
+            held = await self._subscriber.test_iam_permissions(
+                {"resource": path, "permissions": [CONSUME]},
+                retry=BOUNDED_RETRY,
+                timeout=CALL_SECONDS,
+            )
+            if CONSUME not in held.permissions:
+                raise TopologyMissing(f"{path} may not be pulled by this identity: grant {CONSUME}")
+
+    async def _get_topic(self, topic: str) -> Topic:
+        with translated(topic):
+            return await self._publisher.get_topic(
+                topic=topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            )
 
     async def _get_subscription(self, path: str) -> Subscription:
         with translated(path):
             return await self._subscriber.get_subscription(
                 subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
             )
-
-
-def _differences(wanted: Subscription, found: Subscription) -> list[Difference]:
-    """In every setting this pipeline cares for."""
-    expected, was = _settings(wanted), _settings(found)
-    return [
-        Difference(wanted.name, setting, was[setting], expected[setting])
-        for setting in expected
-        if was[setting] != expected[setting]
-    ]
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, str) else str(value)
-
-
-def _settings(subscription: Subscription) -> Mapping[str, object]:
-    retry, dead_letter = subscription.retry_policy, subscription.dead_letter_policy
-    return {
-        "topic": subscription.topic,
-        "filter": subscription.filter,
-        "ack_deadline_seconds": subscription.ack_deadline_seconds,
-        "message_retention_duration": subscription.message_retention_duration,
-        "expiration_policy.ttl": subscription.expiration_policy.ttl,
-        "retry_policy.minimum_backoff": retry.minimum_backoff,
-        "retry_policy.maximum_backoff": retry.maximum_backoff,
-        "dead_letter_policy.dead_letter_topic": dead_letter.dead_letter_topic,
-        "dead_letter_policy.max_delivery_attempts": dead_letter.max_delivery_attempts,
-    }

@@ -1,0 +1,75 @@
+"""Whether a subscription belongs to its topic: one that lost it looks sound, and gets nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from google.api_core.exceptions import GoogleAPICallError
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.types import Subscription
+
+from deletion.adapters.pubsub.connection import CALL_SECONDS
+
+KEEP_SECONDS: Final = 60.0
+"""Pub/Sub is asked no more often than this, however many probes come."""
+
+log = structlog.get_logger(__name__)
+
+
+def detached(found: Subscription, topic: str) -> str | None:
+    """What is wrong and what to do about it when `found` belongs to another topic; else None.
+
+    A topic that was deleted and made again is another one: `_deleted-topic_` stays.
+    """
+    if found.topic == topic:
+        return None
+    _, project, _, name = found.name.split("/")
+    return (
+        f"{found.name} belongs to {found.topic} and not to {topic}, and gets nothing: "
+        f"`gcloud pubsub subscriptions delete {name} --project={project}`, "
+        "then `botdel topology apply` with its plan"
+    )
+
+
+class Attachment:
+    """A check for `/readyz`. It changes nothing, and does not wait for an answer in vain.
+
+    Only a wrong topic is a problem here: that Pub/Sub does not answer, or does not allow the
+    question, is for the pulls to find out.
+    """
+
+    def __init__(
+        self,
+        client: SubscriberAsyncClient,
+        path: str,
+        topic: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._topic = topic
+        self._monotonic = monotonic
+        self._one_at_a_time = asyncio.Lock()
+        self._problem: str | None = None
+        self._holds_until = float("-inf")
+
+    async def __call__(self) -> str | None:
+        """What `detached` says, at most `KEEP_SECONDS` old; the last known when it cannot tell."""
+        async with self._one_at_a_time:
+            if self._monotonic() >= self._holds_until:
+                await self._look()
+                self._holds_until = self._monotonic() + KEEP_SECONDS
+            return self._problem
+
+    async def _look(self) -> None:
+        try:
+            found = await self._client.get_subscription(
+                subscription=self._path, retry=None, timeout=CALL_SECONDS
+            )
+        except GoogleAPICallError as error:
+            log.debug("topic not checked", subscription=self._path, reason=str(error))
+        else:
+            self._problem = detached(found, self._topic)

@@ -1,0 +1,136 @@
+"""How topics and subscriptions should be, and how what exists differs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.pubsub_v1.types import (
+    DeadLetterPolicy,
+    ExpirationPolicy,
+    RetryPolicy,
+    Subscription,
+    Topic,
+)
+
+from deletion.adapters.pubsub.names import Names
+
+MAX_DELIVERY_ATTEMPTS: Final = 5
+ACK_DEADLINE_SECONDS: Final = 60
+RETENTION: Final = timedelta(days=31)
+"""The longest Pub/Sub keeps a message, on a topic and on a subscription."""
+EMULATED_RETENTION: Final = timedelta(days=7)
+"""The longest that the emulator (0.8.20) takes on a subscription; on a topic it takes 31 days."""
+BACK_OFF: Final = RetryPolicy(
+    minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=600)
+)
+DELETED_TOPIC: Final = "_deleted-topic_"
+"""What Pub/Sub calls the topic of a subscription whose topic was deleted; a topic that is made
+again under the same name is another one."""
+
+SEEK_LABEL, SEEK_PENDING = "botdel-seek", "pending"
+"""On a subscription from its creation until it was sought back (docs/decisions/0023)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One setting of a topic or subscription, `resource`, that is not as it should be."""
+
+    resource: str
+    setting: str
+    found: object
+    expected: object
+
+    def __str__(self) -> str:
+        return f"{self.setting} is {_shown(self.found)}, expected {_shown(self.expected)}"
+
+
+def wanted_topics(names: Names) -> list[Topic]:
+    """How both topics should be."""
+    return [
+        Topic(name=name, message_retention_duration=RETENTION)
+        for name in (names.topic, names.dead_letter_topic)
+    ]
+
+
+def wanted_keeper(names: Names, *, emulated: bool) -> Subscription:
+    """How the subscription of the dead letters should be."""
+    return Subscription(
+        name=names.dead_letter_subscription,
+        topic=names.dead_letter_topic,
+        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+        message_retention_duration=EMULATED_RETENTION if emulated else RETENTION,
+        expiration_policy=ExpirationPolicy(),
+        retry_policy=BACK_OFF,
+    )
+
+
+def wanted_subscription(names: Names, service: str, *, emulated: bool) -> Subscription:
+    """How the subscription of a service should be."""
+    return Subscription(
+        name=names.subscription(service),
+        topic=names.topic,
+        filter=f'NOT attributes:service OR attributes.service = "{service}"',
+        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+        message_retention_duration=EMULATED_RETENTION if emulated else RETENTION,
+        expiration_policy=ExpirationPolicy(),
+        retry_policy=BACK_OFF,
+        dead_letter_policy=DeadLetterPolicy(
+            dead_letter_topic=names.dead_letter_topic,
+            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
+        ),
+    )
+
+
+def wanted_canary(names: Names, service: str, *, emulated: bool) -> Subscription:
+    """A service's, but it gets canaries only, and expires by itself if nobody deletes it."""
+    wanted = wanted_subscription(names, service, emulated=emulated)
+    wanted.filter = f'attributes.service = "{service}"'
+    wanted.ack_deadline_seconds = 10  # these three are the least that Pub/Sub allows
+    wanted.message_retention_duration = Duration(seconds=600)
+    wanted.expiration_policy = ExpirationPolicy(ttl=timedelta(days=1))
+    del wanted.retry_policy  # again at once
+    return wanted
+
+
+def subscription_differences(wanted: Subscription, found: Subscription) -> list[Difference]:
+    """In every setting this pipeline cares for."""
+    return _differences(wanted.name, _settings(wanted), _settings(found))
+
+
+def topic_differences(wanted: Topic, found: Topic) -> list[Difference]:
+    """In how long it keeps messages; keys and storage policies are the operator's."""
+    setting = "message_retention_duration"
+    expected, was = wanted.message_retention_duration, found.message_retention_duration
+    return _differences(wanted.name, {setting: expected}, {setting: was})
+
+
+def _differences(
+    resource: str, expected: Mapping[str, object], found: Mapping[str, object]
+) -> list[Difference]:
+    return [
+        Difference(resource, setting, found[setting], value)
+        for setting, value in expected.items()
+        if found[setting] != value
+    ]
+
+
+def _settings(subscription: Subscription) -> Mapping[str, object]:
+    retry, dead_letter = subscription.retry_policy, subscription.dead_letter_policy
+    return {
+        "topic": subscription.topic,
+        "filter": subscription.filter,
+        "ack_deadline_seconds": subscription.ack_deadline_seconds,
+        "message_retention_duration": subscription.message_retention_duration,
+        "expiration_policy.ttl": subscription.expiration_policy.ttl,
+        "retry_policy.minimum_backoff": retry.minimum_backoff,
+        "retry_policy.maximum_backoff": retry.maximum_backoff,
+        "dead_letter_policy.dead_letter_topic": dead_letter.dead_letter_topic,
+        "dead_letter_policy.max_delivery_attempts": dead_letter.max_delivery_attempts,
+        f"labels.{SEEK_LABEL}": subscription.labels.get(SEEK_LABEL),
+    }
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)

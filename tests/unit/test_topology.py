@@ -1,0 +1,216 @@
+"""What the emulator cannot show of the topology: seeking back, rights, and readiness."""
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from google.api_core.exceptions import (
+    AlreadyExists,
+    Forbidden,
+    GoogleAPICallError,
+    NotFound,
+    ServiceUnavailable,
+)
+from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.types import SeekRequest, Subscription, Topic, UpdateSubscriptionRequest
+
+from deletion.adapters.pubsub.attachment import KEEP_SECONDS, Attachment
+from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.topology import CONSUME, Applied, Topology
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC, RETENTION, SEEK_LABEL
+from deletion.errors import BusUnavailable, TopologyMissing
+
+NAMES = Names("a-project", "bot-deletion")
+PATH = NAMES.subscription("conversations")
+
+
+def error(kind: type[GoogleAPICallError]) -> GoogleAPICallError:
+    return kind("no")
+
+
+class Server:
+    """Pub/Sub's administration, as both clients; the next call named in `breaking` raises."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.sought: dict[str, datetime] = {}
+        self.permissions = [CONSUME]
+        self.breaking: dict[str, GoogleAPICallError] = {}
+        self.calls: list[str] = []
+
+    def topology(self) -> Topology:
+        publisher = cast("PublisherAsyncClient", self)
+        return Topology(publisher, cast("SubscriberAsyncClient", self), NAMES, emulated=False)
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if broken := self.breaking.pop(name, None):
+            raise broken
+
+    async def create_topic(self, topic: Topic, **_: object) -> None:
+        self._called("create_topic")
+        if topic.name in self.topics:
+            raise error(AlreadyExists)
+        self.topics[topic.name] = Topic(topic)
+
+    async def get_topic(self, *, topic: str, **_: object) -> Topic:
+        self._called("get_topic")
+        return self.topics[topic]
+
+    async def create_subscription(self, subscription: Subscription, **_: object) -> None:
+        self._called("create_subscription")
+        if subscription.name in self.subscriptions:
+            raise error(AlreadyExists)
+        self.subscriptions[subscription.name] = Subscription(subscription)
+
+    async def get_subscription(self, *, subscription: str, **_: object) -> Subscription:
+        self._called("get_subscription")
+        if subscription not in self.subscriptions:
+            raise error(NotFound)
+        return Subscription(self.subscriptions[subscription])
+
+    async def seek(self, request: SeekRequest, **_: object) -> None:
+        self._called("seek")
+        self.sought[request.subscription] = cast("datetime", request.time)
+
+    async def update_subscription(self, request: UpdateSubscriptionRequest, **_: object) -> None:
+        self._called("update_subscription")
+        assert list(request.update_mask.paths) == ["labels"]
+        self.subscriptions[request.subscription.name].labels = request.subscription.labels
+
+    async def test_iam_permissions(
+        self, request: dict[str, object], **_: object
+    ) -> iam_policy_pb2.TestIamPermissionsResponse:
+        self._called("test_iam_permissions")
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=self.permissions)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+# --- seeking back
+
+
+async def test_with_its_topic_a_subscription_is_new_and_nothing_is_sought(server: Server) -> None:
+    assert await server.topology().apply(["conversations"]) == Applied()
+    assert server.sought == {}
+    assert SEEK_LABEL not in server.subscriptions[PATH].labels
+    assert server.subscriptions[PATH].message_retention_duration == RETENTION
+    assert {topic.message_retention_duration for topic in server.topics.values()} == {RETENTION}
+
+
+async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_once(
+    server: Server,
+) -> None:
+    await server.topology().apply(["conversations"])
+    del server.subscriptions[PATH]
+    assert await server.topology().apply(["conversations"]) == Applied(sought=[PATH])
+    assert list(server.sought) == [PATH], "and nothing that existed"
+    ago = datetime.now(UTC) - server.sought[PATH]
+    assert RETENTION <= ago < RETENTION + timedelta(minutes=1)
+    assert SEEK_LABEL not in server.subscriptions[PATH].labels
+    server.sought.clear()
+    assert await server.topology().apply(["conversations"]) == Applied()
+    assert server.sought == {}
+
+
+@pytest.mark.parametrize("call", ["seek", "update_subscription"])
+async def test_an_apply_that_breaks_off_before_it_has_sought_is_completed_by_the_next(
+    server: Server, call: str
+) -> None:
+    await server.topology().apply()
+    server.breaking[call] = error(Forbidden)
+    with pytest.raises(TopologyMissing):
+        await server.topology().apply(["conversations"])
+    wanted = server.topology().wanted(["conversations"])[1]
+    [difference] = await server.topology().compare(wanted)
+    assert (difference.setting, difference.found) == (f"labels.{SEEK_LABEL}", "pending")
+    server.sought.clear()
+    assert await server.topology().apply(["conversations"]) == Applied(sought=[PATH])
+    assert list(server.sought) == [PATH]
+    assert await server.topology().compare(wanted) == []
+
+
+async def test_labels_of_others_stay(server: Server) -> None:
+    await server.topology().apply()
+    server.breaking["seek"] = error(Forbidden)
+    with pytest.raises(TopologyMissing):
+        await server.topology().apply(["conversations"])
+    server.subscriptions[PATH].labels["team"] = "chat"
+    await server.topology().apply(["conversations"])
+    assert dict(server.subscriptions[PATH].labels) == {"team": "chat"}
+
+
+# --- rights
+
+
+async def test_who_may_look_at_a_subscription_but_not_pull_does_not_start(server: Server) -> None:
+    await server.topology().apply(["conversations"])
+    await server.topology().ready_for(["conversations"], keeper=True)
+    server.permissions = []
+    with pytest.raises(TopologyMissing, match=rf"conversations may not be pulled .*{CONSUME}"):
+        await server.topology().ready_for(["conversations"])
+    with pytest.raises(TopologyMissing, match=r"dead-letter may not be pulled"):
+        await server.topology().ready_for(keeper=True)
+
+
+async def test_a_bus_that_does_not_answer_is_waited_for(server: Server) -> None:
+    server.breaking["get_topic"] = error(ServiceUnavailable)
+    await server.topology().ready_for(["conversations"], keeper=True)
+    server.breaking["get_topic"] = error(ServiceUnavailable)
+    with pytest.raises(BusUnavailable):
+        await server.topology().require()
+
+
+# --- readiness
+
+
+class Checked:
+    """The check of a probe over `server`, in time of its own."""
+
+    def __init__(self, server: Server) -> None:
+        self.now = 0.0
+        client = cast("SubscriberAsyncClient", server)
+        self.check = Attachment(client, PATH, NAMES.topic, monotonic=lambda: self.now)
+
+    async def __call__(self) -> str | None:
+        return await self.check()
+
+
+async def test_pubsub_is_asked_once_a_minute_however_many_probes_come(server: Server) -> None:
+    await server.topology().apply(["conversations"])
+    server.calls.clear()
+    checked = Checked(server)
+    for _ in range(100):
+        assert await checked() is None
+        checked.now += KEEP_SECONDS / 50
+    assert server.calls == ["get_subscription"] * 2
+
+
+async def test_a_lost_topic_is_a_problem_until_it_is_seen_to_be_the_right_one(
+    server: Server,
+) -> None:
+    await server.topology().apply(["conversations"])
+    checked = Checked(server)
+    server.subscriptions[PATH].topic = DELETED_TOPIC
+    assert "botdel topology apply" in str(await checked())
+    server.breaking["get_subscription"] = error(ServiceUnavailable)
+    checked.now += KEEP_SECONDS
+    assert "botdel topology apply" in str(await checked()), "no answer is no good news"
+    server.subscriptions[PATH].topic = NAMES.topic
+    checked.now += KEEP_SECONDS
+    assert await checked() is None
+
+
+@pytest.mark.parametrize("kind", [Forbidden, ServiceUnavailable, NotFound])
+async def test_a_question_that_is_not_answered_makes_nobody_unready(
+    server: Server, kind: type[GoogleAPICallError]
+) -> None:
+    server.breaking["get_subscription"] = error(kind)
+    assert await Checked(server)() is None
+    assert server.calls == ["get_subscription"], "and nothing is created"
