@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.topology import Topology
+from deletion.process.connections import Bounds
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
@@ -53,6 +54,7 @@ async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Ev
         settings.gateway_port,
         name="gateway",
         grace=settings.shutdown_grace_seconds,
+        bounds=Bounds(connections=settings.gateway_max_connections),
     ):
         await stopping.wait()
     await publisher.flush()

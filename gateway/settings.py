@@ -14,6 +14,7 @@ class GatewaySettings(PubSubSettings):
     gateway_tokens: Annotated[tuple[Token, ...], NoDecode]
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(8080, ge=0, le=65_535)
+    gateway_max_connections: int = Field(2500, ge=1, le=100_000)
     gateway_max_pending: int = Field(2000, ge=1)
     gateway_confirm_seconds: float = Field(8.0, gt=0, le=60)
 

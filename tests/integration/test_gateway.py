@@ -270,4 +270,20 @@ async def test_a_port_that_is_taken_is_an_error(emulator: PubSubEmulator, projec
     async with gateway_process(environment) as process:
         assert await process.wait(WITHIN) == 1
     assert "Traceback" not in "\n".join(process.lines)
-    assert any("in use" in line for line in process.lines)
+    assert any("in use: set BOTDEL_GATEWAY_PORT or --port" in line for line in process.lines)
+
+
+async def test_a_head_without_end_is_refused_and_other_clients_are_not(gateway: Gateway) -> None:
+    port = gateway.http.base_url.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    half = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+    try:
+        for _, slow in half:
+            slow.write(b"DELETE /v1/bots/")
+        writer.write(b"DELETE / HTTP/1.1\r\nx: " + b"a" * 20_000)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            assert (await reader.readline()).split()[1] == b"431"
+            assert (await gateway.delete()).status_code == 202
+    finally:
+        for _, each in [(reader, writer), *half]:
+            each.transport.abort()

@@ -123,7 +123,7 @@ async def test_the_document_says_how_to_ask(served: Served) -> None:
     schema = document["components"]["schemas"][accepted["$ref"].rpartition("/")[2]]
     assert set(schema["required"]) == {"event_id", "bot_id", "placed_at"}
     assert {int(status) for status in operation["responses"]} == {
-        *(202, 400, 401, 408, 413, 422, 429, 500, 503)
+        *(202, 400, 401, 408, 413, 422, 429, 431, 500, 503)
     }
     assert "requestBody" not in operation
 
