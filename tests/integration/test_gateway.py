@@ -18,6 +18,7 @@ from google.pubsub_v1.types import PubsubMessage
 
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
@@ -178,6 +179,23 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
         async with subscribed(emulator, project) as received:
             content = (await gateway.delete()).json()
             assert decode((await received.next()).data).event_id == content["event_id"]
+
+
+async def test_a_probe_creates_nothing(project: str) -> None:
+    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+        await emulator.kill()
+        await gateway.answers("/readyz", 503)
+        await emulator.start()
+        await gateway.answers("/readyz", 200)
+        pubsub = PubSub(emulator.host)
+        try:
+            listed = await pubsub.publisher().list_topics(
+                project=f"projects/{project}", timeout=WITHIN
+            )
+            assert [topic async for topic in listed] == []
+        finally:
+            await pubsub.close()
+        assert (await gateway.delete()).status_code == 202, "the publish puts it back"
 
 
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:

@@ -1,8 +1,10 @@
 """Publishing: what arrives together goes out together, and each message is confirmed."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -27,6 +29,14 @@ _RawRequest: Final = PublishRequest.pb()
 Waiting = tuple[Message, "asyncio.Future[None]"]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a publish ended, and when, on the clock of `monotonic`; no error when confirmed."""
+
+    at: float
+    error: BotDeletionError | None
+
+
 class GroupingPublisher:
     """`deletion.bus.Publisher` that sends one request for all that waits.
 
@@ -45,6 +55,7 @@ class GroupingPublisher:
         max_requests: int = 2,
         confirm_seconds: float = 8.0,
         recreate: Callable[[], Awaitable[object]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
         # The client's own method costs as much again, for each request, as this call.
@@ -55,9 +66,12 @@ class GroupingPublisher:
         self._max_requests = max_requests
         self._confirm_seconds = confirm_seconds
         self._recreate = recreate
+        self._monotonic = monotonic
         self._waiting: deque[Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self.pending = 0
+        self.last: Outcome | None = None
+        """Of all publishes the one that ended last."""
 
     async def publish(self, message: Message) -> None:
         """See the port. Raises `BusOverloaded` at once when too much is unconfirmed."""
@@ -70,8 +84,10 @@ class GroupingPublisher:
             self._wake()
             async with asyncio.timeout(self._confirm_seconds):
                 await confirmed
-        except TimeoutError as error:
-            raise BusUnavailable(f"not confirmed in {self._confirm_seconds:g} s") from error
+        except TimeoutError:
+            late = BusUnavailable(f"not confirmed in {self._confirm_seconds:g} s")
+            self.last = Outcome(self._monotonic(), late)
+            raise late from None
         finally:
             self.pending -= 1
 
@@ -99,7 +115,7 @@ class GroupingPublisher:
                 await self._request(group)
 
     async def _request(self, group: list[Waiting]) -> None:
-        error: BaseException | None = None
+        error: BotDeletionError | None = None
         try:
             await self._publish([message for message, _ in group])
         except BotDeletionError as expected:
@@ -107,6 +123,7 @@ class GroupingPublisher:
         except Exception as unexpected:
             log.exception("publishing failed", messages=len(group))
             error = BusUnavailable(f"Pub/Sub refused: {type(unexpected).__name__}")
+        self.last = Outcome(self._monotonic(), error)
         for _, confirmed in group:
             if confirmed.done():
                 continue
