@@ -18,6 +18,7 @@ from deletion.events import (
     decode,
     encode,
 )
+from deletion.events.codec import MAX_REQUESTED_BY
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 
 EVENT_ID = "018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f"
@@ -25,18 +26,19 @@ BOT_ID = "65f0a1b2c3d4e5f607182930"
 JOB_ID = "65f0a1b2c3d4e5f607182931"
 NOW = datetime(2025, 3, 30, 1, 59, 59, 999999, UTC)
 
-PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW))
+PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW, "a client"))
 RESUME = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, ResumeRequested("conversations", JOB_ID, NOW))
 
 object_ids = st.binary(min_size=12, max_size=12).map(bytes.hex)
 times = st.datetimes(timezones=st.just(UTC))
+placed = st.builds(RequestPlaced, times, st.text(max_size=MAX_REQUESTED_BY))
 services = st.from_regex(r"[a-z][a-z0-9-]{2,62}", fullmatch=True).filter("dead-letter".__ne__)
 subjects = st.builds(
     BotDeletionSubject,
     event_id=st.uuids().map(str),
     timestamp=times,
     bot_id=object_ids,
-    event=st.builds(RequestPlaced, times) | st.builds(ResumeRequested, services, object_ids, times),
+    event=placed | st.builds(ResumeRequested, services, object_ids, times),
     version=st.integers(1, 2**31 - 1),
 )
 
@@ -220,7 +222,7 @@ def test_ids_are_written_in_lower_case() -> None:
 
 def test_times_of_other_zones_are_the_same_instants_in_utc() -> None:
     kathmandu = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
-    subject = BotDeletionSubject(EVENT_ID, kathmandu, BOT_ID, RequestPlaced(kathmandu))
+    subject = BotDeletionSubject(EVENT_ID, kathmandu, BOT_ID, RequestPlaced(kathmandu, "a client"))
 
     assert subject == PLACED
     assert subject.timestamp.tzinfo is UTC
@@ -254,6 +256,26 @@ def test_the_events_themselves_need_a_time_zone() -> None:
         RequestPlaced(naive)
     with pytest.raises(InvalidEvent, match="requested_at"):
         ResumeRequested("conversations", JOB_ID, naive)
+
+
+@pytest.mark.parametrize("name", ["a" * (MAX_REQUESTED_BY + 1), "\ud800"])
+def test_a_name_that_is_too_long_or_no_text_cannot_be_made(name: str) -> None:
+    with pytest.raises(InvalidEvent, match="requested_by"):
+        RequestPlaced(NOW, name)
+
+
+def test_a_name_that_is_too_long_is_named() -> None:
+    found = message()
+    found.request_placed.requested_by = "a" * (MAX_REQUESTED_BY + 1)
+
+    assert refused(found) == "requested_by"
+
+
+def test_an_event_from_before_names_had_a_field_names_nobody() -> None:
+    found = message()
+    found.request_placed.ClearField("requested_by")
+
+    assert decode(found.SerializeToString()).event == RequestPlaced(NOW)
 
 
 def test_a_time_before_year_one_in_utc_cannot_be_made() -> None:

@@ -21,10 +21,12 @@ EVENT_TYPE_RESUME_REQUESTED: EventType
 class BotDeletionSubject(_message.Message):
     __slots__ = ("event_id", "timestamp", "version", "bot_id", "event_type", "request_placed", "resume_requested")
     class RequestPlaced(_message.Message):
-        __slots__ = ("placed_at",)
+        __slots__ = ("placed_at", "requested_by")
         PLACED_AT_FIELD_NUMBER: _ClassVar[int]
+        REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
         placed_at: _timestamp_pb2.Timestamp
-        def __init__(self, placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+        requested_by: str
+        def __init__(self, placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
     class ResumeRequested(_message.Message):
         __slots__ = ("service", "job_id", "requested_at")
         SERVICE_FIELD_NUMBER: _ClassVar[int]
