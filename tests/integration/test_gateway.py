@@ -122,7 +122,9 @@ async def test_the_event_arrives_as_it_was_answered(
     subject = decode(message.data)
     assert answer.json()["event_id"] == subject.event_id
     assert subject.bot_id == BOT
-    assert subject.event == RequestPlaced(datetime.fromisoformat(answer.json()["placed_at"]))
+    assert subject.event == RequestPlaced(
+        datetime.fromisoformat(answer.json()["placed_at"]), "client"
+    )
     traceparent = message.attributes["traceparent"]
     assert traceparent[:36] == PARENT[:36]
     assert dict(message.attributes) == attributes(subject, traceparent)
