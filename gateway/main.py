@@ -43,6 +43,7 @@ async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Ev
         client,
         settings.names.topic,
         max_pending=settings.gateway_max_pending,
+        max_requests=settings.gateway_publish_requests,
         confirm_seconds=settings.gateway_confirm_seconds,
         recreate=topology.recreating(),
     )

@@ -20,6 +20,7 @@ class GatewaySettings(PubSubSettings):
     gateway_port: int = Field(8080, ge=0, le=65_535)
     gateway_max_connections: int = Field(2500, ge=1, le=100_000)
     gateway_max_pending: int = Field(2000, ge=1)
+    gateway_publish_requests: int = Field(16, ge=1, le=1000)
     gateway_confirm_seconds: float = Field(8.0, gt=0, le=60)
 
     @field_validator("gateway_tokens", mode="before")

@@ -95,6 +95,7 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f":hunter22{TOKEN}"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{'n' * 101}:hunter22{TOKEN}"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"a:hunter22{TOKEN},b:hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_PUBLISH_REQUESTS", "0"),
     (GatewaySettings, "BOTDEL_GATEWAY_MAX_CONNECTIONS", "0"),
 ]
 

@@ -23,6 +23,11 @@ log = structlog.get_logger(__name__)
 GROUP_LIMIT: Final = 500
 """Below Pub/Sub's 1,000 messages and, at the size of an event, far below its 10 MB."""
 
+PROMPT_REQUESTS: Final = 2
+"""So many requests go out without waiting for each other."""
+SLOW_SECONDS: Final = 0.01
+"""One more goes out when none has begun for so long: Pub/Sub is slow, and messages wait."""
+
 _RawRequest: Final = PublishRequest.pb()
 """Filled ten times as fast as the class that wraps it."""
 
@@ -40,8 +45,9 @@ class Outcome:
 class GroupingPublisher:
     """`deletion.bus.Publisher` that sends one request for all that waits.
 
-    At most `max_pending` messages are unconfirmed and `max_requests` requests under way, so
-    that a slow bus makes larger groups instead of more requests. A message that is not
+    At most `max_pending` messages are unconfirmed and `max_requests` requests under way. A busy
+    bus makes larger groups instead of more requests; a slow one gets more requests, one every
+    `SLOW_SECONDS`, so that none stalls what comes behind it. A message that is not
     confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` puts the topic back
     where it may be lost (an emulator that was restarted).
     """
@@ -52,7 +58,7 @@ class GroupingPublisher:
         topic: str,
         *,
         max_pending: int = 2000,
-        max_requests: int = 2,
+        max_requests: int = 16,
         confirm_seconds: float = 8.0,
         recreate: Callable[[], Awaitable[object]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,6 +75,8 @@ class GroupingPublisher:
         self._monotonic = monotonic
         self._waiting: deque[Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        self._slow: asyncio.TimerHandle | None = None
+        self._begun = float("-inf")
         self.pending = 0
         self.last: Outcome | None = None
         """Of all publishes the one that ended last."""
@@ -97,10 +105,27 @@ class GroupingPublisher:
             await asyncio.wait(self._senders)
 
     def _wake(self) -> None:
-        if len(self._senders) < self._max_requests:
-            sender = asyncio.create_task(self._send())
-            self._senders.add(sender)
-            sender.add_done_callback(self._ended)
+        if len(self._senders) < min(PROMPT_REQUESTS, self._max_requests):
+            self._start()
+        elif len(self._senders) < self._max_requests and self._slow is None:
+            self._look_again(SLOW_SECONDS)
+
+    def _start(self) -> None:
+        sender = asyncio.create_task(self._send())
+        self._senders.add(sender)
+        sender.add_done_callback(self._ended)
+
+    def _look_again(self, seconds: float) -> None:
+        self._slow = asyncio.get_running_loop().call_later(seconds, self._waited)
+
+    def _waited(self) -> None:
+        self._slow = None
+        if not self._waiting or len(self._senders) >= self._max_requests:
+            return
+        left = self._begun + SLOW_SECONDS - self._monotonic()
+        if left <= 0:
+            self._start()
+        self._look_again(left if left > 0 else SLOW_SECONDS)
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
@@ -116,6 +141,7 @@ class GroupingPublisher:
 
     async def _request(self, group: list[Waiting]) -> None:
         error: BotDeletionError | None = None
+        self._begun = self._monotonic()
         try:
             await self._publish([message for message, _ in group])
         except BotDeletionError as expected:
