@@ -3,9 +3,11 @@
 from typing import Any, Final
 
 from deletion.ids import OBJECT_ID_PATTERN
+from deletion.process.connections import Bounds
 from deletion.process.problems import documented
 from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
 
+BOUNDS: Final = Bounds()
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 KEY_PATTERN: Final = "^[!-~]{1,255}$"
 """1 to 255 visible ASCII characters."""
@@ -40,12 +42,18 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "Pub/Sub has confirmed the event: every service will see it"},
     400: documented(f"The {IDEMPOTENCY_KEY} header is not right"),
     401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
-    408: documented(f"The request's body did not end within {BODY_SECONDS:g} s; none is needed"),
+    408: documented(
+        f"Request line and headers did not end within {BOUNDS.seconds:g} s, or the body, of which "
+        f"none is needed, within {BODY_SECONDS:g} s"
+    ),
     413: documented(f"The request's body is over {MAX_BODY_BYTES} bytes; none is needed"),
     422: documented("The bot's id is not 24 hex digits"),
     429: documented("Too many events wait for Pub/Sub; not placed", Retry_After=_RETRY),
+    431: documented(f"Request line and headers exceed {BOUNDS.head_bytes} bytes"),
     500: documented("An error nobody foresaw; the request may have been placed"),
     503: documented(
-        "Pub/Sub did not confirm in time; the request may have been placed", Retry_After=_RETRY
+        "Pub/Sub did not confirm in time, and the request may have been placed; or too many "
+        "connections, and it was not placed",
+        Retry_After=_RETRY,
     ),
 }

@@ -86,13 +86,13 @@ def _delete_bot(tokens: BearerTokens, deletions: Deletions) -> Endpoint:
 
         What happens next is up to the services that own data of the bot.
         """
-        tokens.require(request)
+        requested_by = tokens.require(request)
         await discard_body(request)
         bot_id = request.path_params["bot_id"]
         if not is_object_id(bot_id):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bot_id: expected 24 hex digits")
         key = _idempotency_key(request)
-        placed = await _placed(deletions.place(bot_id, key, _traceparent(request)))
+        placed = await _placed(deletions.place(bot_id, key, _traceparent(request), requested_by))
         content = {
             "event_id": placed.event_id,
             "bot_id": placed.bot_id,

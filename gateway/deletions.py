@@ -44,8 +44,10 @@ class Deletions:
         self._random_bytes = random_bytes
         self._pending = pending
 
-    async def place(self, bot_id: str, key: str | None, traceparent: str | None) -> Placed:
-        """Return once Pub/Sub has confirmed the event.
+    async def place(
+        self, bot_id: str, key: str | None, traceparent: str | None, requested_by: str
+    ) -> Placed:
+        """Return once Pub/Sub has confirmed the event, which says who asked.
 
         With a `key`, its event is the same whenever, and on whichever replica, it is used again
         for this bot. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
@@ -54,11 +56,19 @@ class Deletions:
         now = self._now()
         placed_at = milliseconds(now)
         event_id = self._event_id(bot_id, key)
-        subject = BotDeletionSubject(event_id, placed_at, bot_id, RequestPlaced(placed_at))
+        subject = BotDeletionSubject(
+            event_id, placed_at, bot_id, RequestPlaced(placed_at, requested_by)
+        )
         trace = continued(traceparent, self._random_bytes)
         with self._pending.track_inprogress():
             await self._publisher.publish(to_message(subject, trace))
-        log.info("accepted", event_id=event_id, bot_id=bot_id, traceparent=trace)
+        log.info(
+            "accepted",
+            event_id=event_id,
+            bot_id=bot_id,
+            requested_by=requested_by,
+            traceparent=trace,
+        )
         return Placed(event_id, bot_id, rfc3339(subject.timestamp))
 
     def _event_id(self, bot_id: str, key: str | None) -> str:

@@ -23,15 +23,19 @@ SCHEMA_VERSION: Final = 1
 MAX_EVENT_BYTES: Final = 64 * 1024
 """Longer messages are refused unread, in bytes; an event of today takes 100 to 200."""
 
+MAX_REQUESTED_BY: Final = 200
+"""Characters of the name of whoever asked."""
+
 _MAX_INT32: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPlaced:
-    """A client asked for the bot to be deleted.
+    """A client asked for the bot to be deleted; `requested_by` names it, "" when not known.
 
     Raises:
-        InvalidEvent: `placed_at` has no time zone or does not exist in UTC.
+        InvalidEvent: `placed_at` has no time zone or does not exist in UTC, or `requested_by` is
+            longer than `MAX_REQUESTED_BY` or no text that can be encoded.
     """
 
     placed_at: datetime
@@ -39,6 +43,8 @@ class RequestPlaced:
 
     def __post_init__(self) -> None:
         _set(self, "placed_at", _utc("placed_at", self.placed_at))
+        if len(self.requested_by) > MAX_REQUESTED_BY or not _encodable(self.requested_by):
+            raise InvalidEvent("requested_by", f"at most {MAX_REQUESTED_BY} characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ def encode(subject: BotDeletionSubject) -> bytes:
         event_type=pb.EVENT_TYPE_REQUEST_PLACED,
     )
     message.request_placed.placed_at.FromDatetime(subject.event.placed_at)
+    message.request_placed.requested_by = subject.event.requested_by
     return message.SerializeToString()
 
 
@@ -97,7 +104,8 @@ def decode(data: bytes) -> BotDeletionSubject:
 
 
 def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> dict[str, str]:
-    """The attributes of the event's Pub/Sub message; subscriptions filter by `service`.
+    """The attributes of the event's Pub/Sub message. `service`, by which subscriptions filter, is
+    not among them: the event is for every service.
 
     `traceparent` is the header of W3C Trace Context of the span that publishes.
     """
@@ -125,7 +133,8 @@ def _event(message: pb.BotDeletionSubject) -> RequestPlaced:
     """The member of the oneof that `event_type` names, nothing else."""
     if message.event_type == pb.EVENT_TYPE_REQUEST_PLACED:
         _require(message, "request_placed")
-        return RequestPlaced(_instant(message.request_placed, "placed_at"))
+        placed = message.request_placed
+        return RequestPlaced(_instant(placed, "placed_at"), placed.requested_by)
     _uuid("event_id", message.event_id)
     _object_id("bot_id", message.bot_id)
     if message.event_type == pb.EVENT_TYPE_UNSPECIFIED:
@@ -154,6 +163,14 @@ def _utc(field: str, value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError as error:
         raise InvalidEvent(field, "a time in the years 1 to 9999") from error
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _object_id(field: str, text: str) -> str:

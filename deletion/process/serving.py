@@ -1,13 +1,18 @@
 """What every long-running process has in common: an HTTP port, and a clean end."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+
+from deletion.process.connections import BoundedHttp, Bounds, Connections
 
 log = structlog.get_logger(__name__)
 
@@ -20,17 +25,24 @@ class _Server(uvicorn.Server):
         yield
 
 
+BOUNDS: Final = Bounds()
+
+
 @asynccontextmanager
 async def serving(
-    app: FastAPI, host: str, port: int, *, name: str, grace: float
+    app: FastAPI, host: str, port: int, *, name: str, grace: float, bounds: Bounds = BOUNDS
 ) -> AsyncIterator[str]:
     """Serve `app` while the block runs and give its URL; port 0 takes a free one.
 
+    `name` is the process's, as in the settings `BOTDEL_<NAME>_HOST` and `BOTDEL_<NAME>_PORT`.
     At the end no new request is taken, and those under way get `grace` seconds.
-    Raises `OSError` when the port is taken.
+    Raises `OSError` naming the setting when the port or the address cannot be had.
     """
+    protocol: Any = partial(BoundedHttp, among=Connections(bounds))
     config = uvicorn.Config(
         app,
+        http=protocol,
+        timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]  # any number of seconds,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -38,8 +50,7 @@ async def serving(
         lifespan="off",
         ws="none",
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=config.backlog)
+    listening = _listening(host, port, name, config.backlog)
     name_in_url = f"[{host}]" if ":" in host else host
     url = f"http://{name_in_url}:{listening.getsockname()[1]}"
     server = _Server(config)
@@ -55,3 +66,16 @@ async def serving(
     finally:
         server.should_exit = True
         await running
+
+
+def _listening(host: str, port: int, name: str, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        of_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        setting = "port" if of_port else "host"
+        reason = str(error.strerror).partition(" (while attempting")[0]
+        remedy = f"set BOTDEL_{name.upper()}_{setting.upper()} or --{setting}"
+        where = f"cannot listen on {host}, port {port}"
+        raise OSError(error.errno, f"{where}: {reason}: {remedy}") from error

@@ -17,13 +17,14 @@ TOKEN_CHARACTERS = 16
 """A shorter credential can be guessed; `openssl rand -hex 32` makes a good one."""
 
 
-def _long(token: SecretStr) -> SecretStr:
+def long_enough(token: SecretStr) -> SecretStr:
+    """Return it. Raises `ValueError` when it can be guessed."""
     if len(token.get_secret_value()) < TOKEN_CHARACTERS:
         raise ValueError(f"expected at least {TOKEN_CHARACTERS} characters")
     return token
 
 
-Token = Annotated[SecretStr, AfterValidator(_long)]
+Token = Annotated[SecretStr, AfterValidator(long_enough)]
 """A credential that is not printed, compared in constant time, and long enough."""
 
 

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -16,14 +17,27 @@ _CHALLENGE: Final = 'Bearer realm="botdel"'
 """RFC 6750 wants at least one parameter, and no error where no token was given."""
 
 
+CLIENT: Final = "client"
+"""Whoever has a token without a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedToken:
+    """A credential, and who has it."""
+
+    name: str
+    token: SecretStr
+
+
 class BearerTokens(SecurityBase):
     """Checks `Authorization: Bearer …` (RFC 6750) against every token, in constant time.
 
     As a dependency, `Security(tokens)`, it also stands in the OpenAPI document.
     """
 
-    def __init__(self, tokens: Sequence[SecretStr]) -> None:
-        self._tokens = [token.get_secret_value().encode() for token in tokens]
+    def __init__(self, tokens: Sequence[SecretStr | NamedToken]) -> None:
+        named = [t if isinstance(t, NamedToken) else NamedToken(CLIENT, t) for t in tokens]
+        self._tokens = [(each.name, each.token.get_secret_value().encode()) for each in named]
         self.model = HTTPBearer()
         self.scheme_name = "bearer"
 
@@ -31,16 +45,18 @@ class BearerTokens(SecurityBase):
         """As `require`."""
         self.require(request)
 
-    def require(self, request: Request) -> None:
-        """Raise a 401 problem unless the request carries one of the tokens."""
+    def require(self, request: Request) -> str:
+        """Return whose token the request carries. Raise a 401 problem when it carries none."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise self._refused("a bearer token is required", _CHALLENGE)
         offered = given.strip().encode()
-        # Not any(): every comparison is made, whichever of them holds.
-        if not sum(hmac.compare_digest(offered, token) for token in self._tokens):
+        # No early end: every comparison is made, whichever of them holds.
+        names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]
+        if not names:
             challenge = f'{_CHALLENGE}, error="invalid_token"'
             raise self._refused("the bearer token is not valid", challenge)
+        return names[0]
 
     @staticmethod
     def _refused(detail: str, challenge: str) -> Problem:

@@ -5,6 +5,9 @@ process makes the load. Each round measures both, one right after the other and 
 first, so that whatever else the machine does meets both; medians of the rounds are shown. Ours
 checks the token, the id and the key, encodes, traces, measures and logs besides.
 
+The last row has a round trip of 200 ms between both and Pub/Sub: there it counts how many requests
+may be under way at once.
+
 `python -m tests.bench.gateway HOST:PORT` of an emulator prints a row for each load.
 """
 
@@ -23,6 +26,8 @@ from botdel.local.processes import free_port
 
 REQUESTS: Final = {1: 400, 16: 1_500, 64: 2_000}
 """Of one round, by keep-alive connections: half a second each."""
+FAR_CONNECTIONS, FAR_REQUESTS, FAR_SECONDS = 64, 640, 0.2
+"""Ten requests on each connection, and the latency: the best there could be is 320 per second."""
 WARM_UP: Final = 2_000
 ROUNDS: Final = 11
 TOKEN: Final = secrets.token_hex(16)
@@ -35,17 +40,44 @@ Figures = dict[str, float]
 
 async def bench(emulator_host: str, rounds: int = ROUNDS) -> list[Figures]:
     """One row for each number of connections; a ratio over 1 says that ours is better."""
-    async with _server("bare", emulator_host) as bare, _server("ours", emulator_host) as ours:
+    async with _both(emulator_host) as (bare, ours):
+        rows = [
+            await _row(bare, ours, connections, requests, rounds)
+            for connections, requests in REQUESTS.items()
+        ]
+    async with _far(emulator_host) as far, _both(far) as (bare, ours):
+        row = await _row(bare, ours, FAR_CONNECTIONS, FAR_REQUESTS, rounds)
+    return [*rows, {"latency_ms": FAR_SECONDS * 1e3} | row]
+
+
+@contextlib.asynccontextmanager
+async def _both(host: str) -> AsyncIterator[tuple[int, int]]:
+    async with _server("bare", host) as bare, _server("ours", host) as ours:
         for port in (bare, ours):
             await _load(port, max(REQUESTS), WARM_UP)
-        return [await _row(bare, ours, connections, rounds) for connections in REQUESTS]
+        yield bare, ours
 
 
-async def _row(bare: int, ours: int, connections: int, rounds: int) -> Figures:
+@contextlib.asynccontextmanager
+async def _far(host: str) -> AsyncIterator[str]:
+    """The emulator behind a latency."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.delay", host.rpartition(":")[2], str(FAR_SECONDS)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        yield f"127.0.0.1:{int(await process.stdout.readline())}"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _row(bare: int, ours: int, connections: int, requests: int, rounds: int) -> Figures:
     found: list[Figures] = []
     for number in range(rounds):
         ports = (bare, ours) if number % 2 else (ours, bare)
-        loads = {port: await _load(port, connections, REQUESTS[connections]) for port in ports}
+        loads = {port: await _load(port, connections, requests) for port in ports}
         found.append(_compared(loads[bare], loads[ours]))
     return {"connections": connections} | {
         name: median(row[name] for row in found) for name in found[0]

@@ -18,6 +18,7 @@ from google.pubsub_v1.types import PubsubMessage
 
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
@@ -121,7 +122,9 @@ async def test_the_event_arrives_as_it_was_answered(
     subject = decode(message.data)
     assert answer.json()["event_id"] == subject.event_id
     assert subject.bot_id == BOT
-    assert subject.event == RequestPlaced(datetime.fromisoformat(answer.json()["placed_at"]))
+    assert subject.event == RequestPlaced(
+        datetime.fromisoformat(answer.json()["placed_at"]), "client"
+    )
     traceparent = message.attributes["traceparent"]
     assert traceparent[:36] == PARENT[:36]
     assert dict(message.attributes) == attributes(subject, traceparent)
@@ -178,6 +181,23 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
         async with subscribed(emulator, project) as received:
             content = (await gateway.delete()).json()
             assert decode((await received.next()).data).event_id == content["event_id"]
+
+
+async def test_a_probe_creates_nothing(project: str) -> None:
+    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+        await emulator.kill()
+        await gateway.answers("/readyz", 503)
+        await emulator.start()
+        await gateway.answers("/readyz", 200)
+        pubsub = PubSub(emulator.host)
+        try:
+            listed = await pubsub.publisher().list_topics(
+                project=f"projects/{project}", timeout=WITHIN
+            )
+            assert [topic async for topic in listed] == []
+        finally:
+            await pubsub.close()
+        assert (await gateway.delete()).status_code == 202, "the publish puts it back"
 
 
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
@@ -270,4 +290,20 @@ async def test_a_port_that_is_taken_is_an_error(emulator: PubSubEmulator, projec
     async with gateway_process(environment) as process:
         assert await process.wait(WITHIN) == 1
     assert "Traceback" not in "\n".join(process.lines)
-    assert any("in use" in line for line in process.lines)
+    assert any("in use: set BOTDEL_GATEWAY_PORT or --port" in line for line in process.lines)
+
+
+async def test_a_head_without_end_is_refused_and_other_clients_are_not(gateway: Gateway) -> None:
+    port = gateway.http.base_url.port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    half = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+    try:
+        for _, slow in half:
+            slow.write(b"DELETE /v1/bots/")
+        writer.write(b"DELETE / HTTP/1.1\r\nx: " + b"a" * 20_000)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            assert (await reader.readline()).split()[1] == b"431"
+            assert (await gateway.delete()).status_code == 202
+    finally:
+        for _, each in [(reader, writer), *half]:
+            each.transport.abort()

@@ -30,9 +30,24 @@ SUITES: Final = {
         "tests/integration/test_hung_data_server.py",
         "tests/integration/test_retention.py",
     ],
+    "edge": [
+        f"tests/unit/test_{name}.py"
+        for name in (
+            *("connections", "gateway_app", "gateway_headers", "gateway_publisher"),
+            *("publishing_readiness", "settings"),
+        )
+    ],
 }
 PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-SLOW: Final = ("gateway", "processes", "find_emulator", "recovery_client", "webhook", "settings")
+SLOW: Final = (
+    "gateway",
+    "processes",
+    "find_emulator",
+    "recovery_client",
+    "webhook",
+    "settings",
+    "connections",
+)
 """What has nothing to do with the life cycle is left out of the unit tests."""
 
 
@@ -105,7 +120,8 @@ def mutated(mutant: Mutant, source: str) -> str:
 
 def _tests(suite: str, root: Path) -> list[str]:
     paths = sorted(path for pattern in SUITES[suite] for path in root.glob(pattern))
-    return [str(path) for path in paths if not any(name in path.name for name in SLOW)]
+    left_out = SLOW if suite == "unit" else ()
+    return [str(path) for path in paths if not any(name in path.name for name in left_out)]
 
 
 async def _run(suite: str, root: Path) -> Verdict:

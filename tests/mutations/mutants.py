@@ -6,6 +6,7 @@ from typing import Final
 LIFE_CYCLE: Final = ("unit", "simulation")
 DATABASE: Final = ("conformance",)
 DATA: Final = ("data",)
+EDGE: Final = ("edge",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ CONNECTION, DRIVER, STEP, INDEXES, RETENTION = (
 )
 RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
+CONNECTIONS, TOKENS = "deletion/process/connections.py", "deletion/process/tokens.py"
+PUBLISHER, PUBLISHING = (
+    "deletion/adapters/pubsub/publisher.py",
+    "deletion/adapters/pubsub/readiness.py",
+)
 
 MUTANTS: Final = (
     # --- the rules of a job
@@ -657,5 +663,160 @@ MUTANTS: Final = (
         "if days is not None and not gap([ttl_index(days)], found):",
         "if days is None or not gap([ttl_index(days)], found):",
         DATA,
+    ),
+    # --- what a client or Pub/Sub may cost the gateway
+    Mutant(
+        "a head has no bound",
+        CONNECTIONS,
+        "            if room <= 0:",
+        "            if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a head is counted anew with each piece",
+        CONNECTIONS,
+        "0 if self._progress else self._unparsed + len(piece)",
+        "0 if self._progress else len(piece)",
+        EDGE,
+    ),
+    Mutant(
+        "a half-sent request is held for ever",
+        CONNECTIONS,
+        "if self._in_head and self._timer is None and not self._done_reading:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a connection that asks nothing is held for ever",
+        CONNECTIONS,
+        "            self._among.waits(self)\n            self._wait(self._bounds.seconds)\n        else:",
+        "            self._among.waits(self)\n        else:",
+        EDGE,
+    ),
+    Mutant(
+        "a body may trickle in for ever after its answer",
+        CONNECTIONS,
+        "if self.transport.is_closing() or not self._in_head:",
+        "if self.transport.is_closing():",
+        EDGE,
+    ),
+    Mutant(
+        "an answer that is not read is held for ever",
+        CONNECTIONS,
+        "        super().pause_writing()\n        self._among.waits(self)\n        self._wait(self._bounds.seconds)",
+        "        super().pause_writing()\n        self._among.waits(self)",
+        EDGE,
+    ),
+    Mutant(
+        "a byte buys a half-sent request more time",
+        CONNECTIONS,
+        "        if self._timer is None:\n            self._timer = self.loop",
+        "        self._wait_no_longer()\n        if True:\n            self._timer = self.loop",
+        EDGE,
+    ),
+    Mutant(
+        "connections have no bound",
+        CONNECTIONS,
+        "if len(self._open) >= self.bounds.connections:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "whoever holds the connections keeps others out",
+        CONNECTIONS,
+        "if not self._waiting:",
+        "if True:",
+        EDGE,
+    ),
+    Mutant(
+        "a connection with a request under way makes room",
+        CONNECTIONS,
+        '"""It has a request under way."""\n        self._waiting.pop(connection, None)',
+        '"""It has a request under way."""',
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead have no bound",
+        CONNECTIONS,
+        "if len(self.pipeline) > self._bounds.pipelined:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "comparing tokens ends with the first that holds",
+        TOKENS,
+        "names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]",
+        "names = [n for n in [next((n for n, t in self._tokens if hmac.compare_digest(offered, t)), '')] if n]",
+        EDGE,
+    ),
+    Mutant(
+        "an event does not say who asked",
+        "gateway/deletions.py",
+        "RequestPlaced(placed_at, requested_by)",
+        "RequestPlaced(placed_at)",
+        EDGE,
+    ),
+    Mutant(
+        "a token has two names",
+        "gateway/settings.py",
+        "if names.setdefault(each.token.get_secret_value(), each.name) != each.name:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "every probe asks Pub/Sub",
+        PUBLISHING,
+        "if recent and error is None:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a publish of long ago is proof",
+        PUBLISHING,
+        "self._monotonic() - last.at < RECENT_SECONDS",
+        "self._monotonic() - last.at < float('inf')",
+        EDGE,
+    ),
+    Mutant(
+        "a topic that can be seen may be published to",
+        PUBLISHING,
+        "if isinstance(error, TopologyMissing):",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a missing viewer role makes unready",
+        PUBLISHING,
+        "except (gcp.Forbidden, gcp.TooManyRequests) as error:",
+        "except () as error:",
+        EDGE,
+    ),
+    Mutant(
+        "a publish that is late is no failure",
+        PUBLISHER,
+        "            self.last = Outcome(self._monotonic(), late)\n",
+        "",
+        EDGE,
+    ),
+    Mutant(
+        "slow publishes stall what comes behind them",
+        PUBLISHER,
+        "        if left <= 0:\n            self._start()",
+        "        if left <= 0:\n            pass",
+        EDGE,
+    ),
+    Mutant(
+        "requests under way have no bound",
+        PUBLISHER,
+        "if not self._waiting or len(self._senders) >= self._max_requests:",
+        "if not self._waiting:",
+        EDGE,
+    ),
+    Mutant(
+        "a busy Pub/Sub gets more requests",
+        PUBLISHER,
+        "left = self._begun + SLOW_SECONDS - self._monotonic()",
+        "left = 0.0",
+        EDGE,
     ),
 )

@@ -15,13 +15,14 @@ from pydantic import SecretStr
 
 from deletion.bus import Message
 from deletion.process.problems import PROBLEM
-from deletion.process.tokens import BearerTokens
+from deletion.process.tokens import BearerTokens, NamedToken
 from gateway.app import create_app
 
 BOT = "65f0a1b2c3d4e5f607182930"
 PATH = f"/v1/bots/{BOT}"
 TOKEN = "a-token-that-is-long-enough"
 OTHER_TOKEN = "another-token-long-enough"
+NEXT_TOKEN = "the-next-token-of-portal"
 NOW = datetime(2025, 3, 30, 1, 59, 59, 250_999, UTC)
 
 
@@ -66,7 +67,13 @@ async def serving() -> AsyncIterator[Served]:
 
     app = create_app(
         bus,
-        BearerTokens([SecretStr(OTHER_TOKEN), SecretStr(TOKEN)]),
+        BearerTokens(
+            [
+                NamedToken("portal", SecretStr(OTHER_TOKEN)),
+                SecretStr(TOKEN),
+                NamedToken("portal", SecretStr(NEXT_TOKEN)),
+            ]
+        ),
         registry=registry,
         ready=ready,
         now=lambda: NOW,

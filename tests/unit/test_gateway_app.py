@@ -39,7 +39,7 @@ async def test_what_is_published_is_what_was_answered(served: Served) -> None:
     subject = decode(message.data)
     placed_at = datetime.fromisoformat(content["placed_at"])
     assert (subject.event_id, subject.bot_id) == (content["event_id"], BOT)
-    assert subject.event == RequestPlaced(placed_at)
+    assert subject.event == RequestPlaced(placed_at, "client")
     assert subject.timestamp == placed_at
     attributes = dict(message.attributes)
     assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]", attributes.pop("traceparent"))

@@ -3,10 +3,22 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
-from deletion.events import decode
+from deletion.clock import milliseconds
+from deletion.events import RequestPlaced, decode
 from gateway.deletions import NAMESPACE
-from tests.unit.gateway_served import BOT, OTHER_TOKEN, PATH, TOKEN, Served, problem, serving
+from tests.unit.gateway_served import (
+    BOT,
+    NEXT_TOKEN,
+    NOW,
+    OTHER_TOKEN,
+    PATH,
+    TOKEN,
+    Served,
+    problem,
+    serving,
+)
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -45,6 +57,34 @@ async def test_a_wrong_token_is_told_from_none(served: Served, token: str) -> No
 async def test_any_of_the_tokens_opens(served: Served, header: str) -> None:
     answer = await served.http.delete(PATH, headers={"Authorization": header})
     assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("token", "name"), [(TOKEN, "client"), (OTHER_TOKEN, "portal"), (NEXT_TOKEN, "portal")]
+)
+async def test_who_asked_is_in_the_event_and_in_the_log(
+    served: Served, token: str, name: str
+) -> None:
+    with capture_logs() as logged:
+        await served.http.delete(PATH, headers={"Authorization": f"Bearer {token}"})
+    (message,) = served.bus.published
+    assert decode(message.data).event == RequestPlaced(milliseconds(NOW), name)
+    assert logged[0]["requested_by"] == name
+    assert token not in str(logged)
+
+
+async def test_every_token_is_compared_whichever_holds(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    def compare(offered: bytes, token: bytes) -> bool:
+        compared.append(token)
+        return offered == token
+
+    monkeypatch.setattr("deletion.process.tokens.hmac.compare_digest", compare)
+    await served.http.delete(PATH, headers={"Authorization": f"Bearer {OTHER_TOKEN}"})
+    assert compared == [token.encode() for token in (OTHER_TOKEN, TOKEN, NEXT_TOKEN)]
 
 
 async def test_who_has_no_token_learns_nothing_else(served: Served) -> None:
@@ -123,7 +163,7 @@ async def test_the_document_says_how_to_ask(served: Served) -> None:
     schema = document["components"]["schemas"][accepted["$ref"].rpartition("/")[2]]
     assert set(schema["required"]) == {"event_id", "bot_id", "placed_at"}
     assert {int(status) for status in operation["responses"]} == {
-        *(202, 400, 401, 408, 413, 422, 429, 500, 503)
+        *(202, 400, 401, 408, 413, 422, 429, 431, 500, 503)
     }
     assert "requestBody" not in operation
 

@@ -9,7 +9,7 @@ import pytest
 from google.pubsub_v1.types import PublishRequest
 
 from deletion.adapters.pubsub import publisher as module
-from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.publisher import SLOW_SECONDS, GroupingPublisher
 from deletion.bus import Message
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 
@@ -76,6 +76,33 @@ async def test_while_requests_are_under_way_the_rest_gathers() -> None:
     stub.open.set()
     await asyncio.gather(*publishing)
     assert sorted(map(len, stub.requests)) == [1, 1, 8]
+
+
+async def test_slow_requests_do_not_stall_what_comes_behind_them_up_to_a_bound() -> None:
+    stub = Stub()
+    stub.open.clear()
+    bus = publisher(stub, max_requests=4)
+    publishing = []
+    for number in range(6):
+        publishing.append(asyncio.create_task(bus.publish(message(number))))
+        await asyncio.sleep(SLOW_SECONDS * 3)
+    assert stub.requests == [[b"0"], [b"1"], [b"2"], [b"3"]]
+    stub.open.set()
+    await asyncio.gather(*publishing)
+    assert sorted(stub.requests[4:]) in ([[b"4"], [b"5"]], [[b"4", b"5"]])
+
+
+async def test_while_requests_begin_quickly_there_are_no_more_of_them() -> None:
+    stub, now = Stub(), 0.0
+    stub.open.clear()
+    bus = publisher(stub, max_requests=4, monotonic=lambda: now)
+    publishing = []
+    for number in range(6):
+        publishing.append(asyncio.create_task(bus.publish(message(number))))
+        await asyncio.sleep(SLOW_SECONDS * 2)
+    assert stub.requests == [[b"0"], [b"1"]], "the last one began just now"
+    stub.open.set()
+    await asyncio.gather(*publishing)
 
 
 async def test_what_comes_as_a_sender_ends_is_sent_at_once() -> None:

@@ -91,6 +91,13 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", "hunter22"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{TOKEN},hunter22"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", " , "),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", "portal:hunter22"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"hunter22 portal:{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f":hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{'n' * 101}:hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"a:hunter22{TOKEN},b:hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_PUBLISH_REQUESTS", "0"),
+    (GatewaySettings, "BOTDEL_GATEWAY_MAX_CONNECTIONS", "0"),
 ]
 
 
@@ -110,6 +117,18 @@ def test_a_token_of_sixteen_characters_is_long_enough_and_one_less_is_not(
     load(RecoverySettings)
     monkeypatch.setenv("BOTDEL_RECOVERY_TOKEN", TOKEN[:-1])
     assert "at least 16 characters" in refused(RecoverySettings)
+
+
+def test_tokens_have_names_and_a_client_may_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = f"portal:{TOKEN}0, {TOKEN}1 ,portal:{TOKEN}2,{'n' * 100}:{TOKEN}:3"
+    monkeypatch.setenv("BOTDEL_GATEWAY_TOKENS", value)
+    tokens = load(GatewaySettings).gateway_tokens
+    assert [(each.name, each.token.get_secret_value()) for each in tokens] == [
+        ("portal", f"{TOKEN}0"),
+        ("client", f"{TOKEN}1"),
+        ("portal", f"{TOKEN}2"),
+        ("n" * 100, f"{TOKEN}:3"),
+    ]
 
 
 def test_secrets_are_not_printed() -> None:

@@ -1,8 +1,10 @@
 """Publishing: what arrives together goes out together, and each message is confirmed."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -21,17 +23,31 @@ log = structlog.get_logger(__name__)
 GROUP_LIMIT: Final = 500
 """Below Pub/Sub's 1,000 messages and, at the size of an event, far below its 10 MB."""
 
+PROMPT_REQUESTS: Final = 2
+"""So many requests go out without waiting for each other."""
+SLOW_SECONDS: Final = 0.01
+"""One more goes out when none has begun for so long: Pub/Sub is slow, and messages wait."""
+
 _RawRequest: Final = PublishRequest.pb()
 """Filled ten times as fast as the class that wraps it."""
 
 Waiting = tuple[Message, "asyncio.Future[None]"]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a publish ended, and when, on the clock of `monotonic`; no error when confirmed."""
+
+    at: float
+    error: BotDeletionError | None
+
+
 class GroupingPublisher:
     """`deletion.bus.Publisher` that sends one request for all that waits.
 
-    At most `max_pending` messages are unconfirmed and `max_requests` requests under way, so
-    that a slow bus makes larger groups instead of more requests. A message that is not
+    At most `max_pending` messages are unconfirmed and `max_requests` requests under way. A busy
+    bus makes larger groups instead of more requests; a slow one gets more requests, one every
+    `SLOW_SECONDS`, so that none stalls what comes behind it. A message that is not
     confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` puts the topic back
     where it may be lost (an emulator that was restarted).
     """
@@ -42,9 +58,10 @@ class GroupingPublisher:
         topic: str,
         *,
         max_pending: int = 2000,
-        max_requests: int = 2,
+        max_requests: int = 16,
         confirm_seconds: float = 8.0,
         recreate: Callable[[], Awaitable[object]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
         # The client's own method costs as much again, for each request, as this call.
@@ -55,9 +72,14 @@ class GroupingPublisher:
         self._max_requests = max_requests
         self._confirm_seconds = confirm_seconds
         self._recreate = recreate
+        self._monotonic = monotonic
         self._waiting: deque[Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        self._slow: asyncio.TimerHandle | None = None
+        self._begun = float("-inf")
         self.pending = 0
+        self.last: Outcome | None = None
+        """Of all publishes the one that ended last."""
 
     async def publish(self, message: Message) -> None:
         """See the port. Raises `BusOverloaded` at once when too much is unconfirmed."""
@@ -70,8 +92,10 @@ class GroupingPublisher:
             self._wake()
             async with asyncio.timeout(self._confirm_seconds):
                 await confirmed
-        except TimeoutError as error:
-            raise BusUnavailable(f"not confirmed in {self._confirm_seconds:g} s") from error
+        except TimeoutError:
+            late = BusUnavailable(f"not confirmed in {self._confirm_seconds:g} s")
+            self.last = Outcome(self._monotonic(), late)
+            raise late from None
         finally:
             self.pending -= 1
 
@@ -81,10 +105,27 @@ class GroupingPublisher:
             await asyncio.wait(self._senders)
 
     def _wake(self) -> None:
-        if len(self._senders) < self._max_requests:
-            sender = asyncio.create_task(self._send())
-            self._senders.add(sender)
-            sender.add_done_callback(self._ended)
+        if len(self._senders) < min(PROMPT_REQUESTS, self._max_requests):
+            self._start()
+        elif len(self._senders) < self._max_requests and self._slow is None:
+            self._look_again(SLOW_SECONDS)
+
+    def _start(self) -> None:
+        sender = asyncio.create_task(self._send())
+        self._senders.add(sender)
+        sender.add_done_callback(self._ended)
+
+    def _look_again(self, seconds: float) -> None:
+        self._slow = asyncio.get_running_loop().call_later(seconds, self._waited)
+
+    def _waited(self) -> None:
+        self._slow = None
+        if not self._waiting or len(self._senders) >= self._max_requests:
+            return
+        left = self._begun + SLOW_SECONDS - self._monotonic()
+        if left <= 0:
+            self._start()
+        self._look_again(left if left > 0 else SLOW_SECONDS)
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
@@ -99,7 +140,8 @@ class GroupingPublisher:
                 await self._request(group)
 
     async def _request(self, group: list[Waiting]) -> None:
-        error: BaseException | None = None
+        error: BotDeletionError | None = None
+        self._begun = self._monotonic()
         try:
             await self._publish([message for message, _ in group])
         except BotDeletionError as expected:
@@ -107,6 +149,7 @@ class GroupingPublisher:
         except Exception as unexpected:
             log.exception("publishing failed", messages=len(group))
             error = BusUnavailable(f"Pub/Sub refused: {type(unexpected).__name__}")
+        self.last = Outcome(self._monotonic(), error)
         for _, confirmed in group:
             if confirmed.done():
                 continue

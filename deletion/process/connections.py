@@ -1,0 +1,259 @@
+"""HTTP connections with bounds: what a client may cost before anybody knows who it is.
+
+uvicorn limits neither the size of a head (request line and headers) nor the time to send one, and
+the limit it has on connections refuses everybody once it is reached. docs/decisions/0021.
+"""
+
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
+from collections import OrderedDict
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import structlog
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from deletion.process.problems import Problem
+
+log = structlog.get_logger(__name__)
+
+PIECE: Final = 4096
+"""Bytes given to the parser at a time: how closely a head behind another request is counted."""
+LOG_SECONDS: Final = 10.0
+"""Anybody can make the bound on connections be reached: it is logged no more often."""
+TOO_MANY: Final = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; not placed", {"Retry-After": "1"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one server. It waits for a client `seconds` at most, and `idle_seconds` between requests.
+
+    `pipelined` requests may be sent ahead on one connection, and wait for their answers' turn.
+    """
+
+    connections: int = 100
+    head_bytes: int = 16 * 1024
+    seconds: float = 10.0
+    idle_seconds: float = 5.0
+    linger_seconds: float = 1.0
+    pipelined: int = 16
+
+
+class Connections:
+    """The open connections of one server, and the order in which they began to wait.
+
+    A connection waits while it is its client's turn: for a request, for the rest of one, or to
+    read an answer. One that comes when there are as many as allowed takes the place of the one
+    that has waited longest, so that clients that only hold connections cannot keep others out.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._open: set[BoundedHttp] = set()
+        self._waiting: OrderedDict[BoundedHttp, None] = OrderedDict()
+        self._logged_at = float("-inf")
+
+    def opened(self, connection: "BoundedHttp") -> bool:
+        """Make room for it. False when every other one has a request under way."""
+        if len(self._open) >= self.bounds.connections:
+            self._log(connection.loop.time())
+            if not self._waiting:
+                return False
+            longest, _ = self._waiting.popitem(last=False)
+            self._open.discard(longest)
+            longest.drop()
+        self._open.add(connection)
+        return True
+
+    def closed(self, connection: "BoundedHttp") -> None:
+        """It is gone."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def waits(self, connection: "BoundedHttp") -> None:
+        """It is its client's turn, from now on."""
+        self._waiting[connection] = None
+
+    def works(self, connection: "BoundedHttp") -> None:
+        """It has a request under way."""
+        self._waiting.pop(connection, None)
+
+    def _log(self, now: float) -> None:
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            log.warning("no more connections", open=len(self._open), waiting=len(self._waiting))
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's protocol within the bounds of its `Connections`.
+
+    A head over the limit is answered 431, one that does not end in time 408, a connection for
+    which there is no room 503, each as a problem, and the connection is closed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+        *,
+        among: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._among = among
+        self._bounds = among.bounds
+        self._timer: TimerHandle | None = None
+        self._unparsed = 0  # bytes since the last head or part of a body was complete
+        self._progress = False
+        self._in_head = True
+        self._done_reading = False
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Wait for the first request, if there is room."""
+        super().connection_made(cast("Transport", transport))  # uvloop's is no subclass
+        if self._among.opened(self):
+            self._among.waits(self)
+            self._wait(self._bounds.seconds)
+        else:
+            self._done_reading = True
+            self.transport.write(_refusal(TOO_MANY))
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._wait_no_longer()
+        self._among.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse in pieces, so that no head becomes longer than allowed."""
+        start = 0
+        while start < len(data) and not self._done_reading:
+            room = self._bounds.head_bytes - self._unparsed
+            if room <= 0:
+                detail = f"request line and headers exceed {self._bounds.head_bytes} bytes"
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+                return
+            piece = data[start : start + min(room, PIECE)]
+            start += len(piece)
+            self._parse(piece)
+        if self._in_head and self._timer is None and not self._done_reading:
+            self._wait(self._bounds.seconds)
+
+    def _parse(self, piece: bytes) -> None:
+        self._progress = False
+        super().data_received(piece)
+        self._unparsed = 0 if self._progress else self._unparsed + len(piece)
+        if len(self.pipeline) > self._bounds.pipelined:
+            self._read_no_more()
+
+    def on_headers_complete(self) -> None:
+        """It is the application's turn."""
+        self._progress, self._in_head = True, False
+        self._wait_no_longer()
+        self._among.works(self)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body is none of the head."""
+        self._progress = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The next byte belongs to another head."""
+        self._in_head = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """It is the client's turn: to ask again, to send the rest, to read."""
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._among.waits(self)
+            if self.transport.is_closing() or not self._in_head:
+                self._wait(self._bounds.seconds)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        super().pause_writing()
+        self._among.waits(self)
+        self._wait(self._bounds.seconds)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self._wait_no_longer()
+        if self._answering:
+            self._among.works(self)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, even if its client has not read everything."""
+        super().timeout_keep_alive_handler()
+        self._wait(self._bounds.linger_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        """As a problem, and behind the answers that are due."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def drop(self) -> None:
+        """Close at once: another connection needs the place."""
+        self._done_reading = True
+        self.transport.abort()
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._waited)
+
+    def _wait_no_longer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _waited(self) -> None:
+        self._timer = None
+        if self._done_reading or self.transport.is_closing() or self.flow.write_paused:
+            self.drop()
+        elif self._in_head and self._unparsed:
+            detail = f"no complete request within {self._bounds.seconds:g} s"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
+        else:
+            self._read_no_more()
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer with a problem, unless other answers are under way, and close."""
+        if not self.transport.is_closing() and not self._answering:
+            self.transport.write(_refusal(Problem(status, detail)))
+        self._read_no_more()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _read_no_more(self) -> None:
+        """Close behind the answers under way. What the client still sends stays in the socket.
+
+        The connection is shut for writing first, and closed a moment later: closing at once on
+        bytes that were not read resets it, and the client may never see the answer.
+        """
+        self._done_reading = True
+        self.flow.pause_reading()
+        if self._answering and not self._in_head:
+            self.drop()  # its body will not end
+        elif self._answering:
+            self.cycle.keep_alive = False
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+            self._among.waits(self)
+            self._wait_no_longer()
+            self._wait(self._bounds.linger_seconds)
+
+
+def _refusal(problem: Problem) -> bytes:
+    response = problem.response()
+    head = [STATUS_LINE[problem.status], b"connection: close\r\n"]
+    head += [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
+    return b"".join([*head, b"\r\n", response.body])
