@@ -1,6 +1,7 @@
 """Recovery's process: everything it needs, put together in one place."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
@@ -13,9 +14,10 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
+from deletion.errors import Interrupted
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
-from deletion.process.signals import stop_on_signals
+from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
@@ -29,26 +31,30 @@ from recovery.sweeper import Sweeper, check_clock
 from recovery.sweeps import Sweeps
 
 TRIES = 4
-"""Of each call of a sweep; with back-off about 35 s while Pub/Sub does not answer."""
+"""Of each call of a sweep while the database does not answer."""
 
 
 async def run(settings: RecoverySettings) -> None:
     """Serve and record dead letters until a signal, then end both within the grace period.
 
-    A database or a Pub/Sub that does not answer is no reason not to start: `/readyz` says so
-    until it does. Raises `ConfigurationError`, `OSError` for a port that is taken, and
-    `TopologyMissing` (never against an emulator).
+    A signal ends the process at once while it is still starting. A database or a Pub/Sub that
+    does not answer is no reason not to start: `/readyz` says so until it does. Raises
+    `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never
+    against an emulator).
     """
-    clients = Clients(settings.mongodb_uri.get_secret_value())
-    pubsub = PubSub(settings.emulator)
-    alerts = webhook_alerts(settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds)
-    try:
-        with stop_on_signals() as stopping:
-            await _serve(settings, clients.get(), pubsub, alerts, stopping)
-    finally:
-        await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
-        await pubsub.close()
-        clients.close()
+    with stop_on_signals() as stopping:
+        clients = Clients(settings.mongodb_uri.get_secret_value())
+        pubsub = PubSub(settings.emulator)
+        alerts = webhook_alerts(
+            settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds
+        )
+        try:
+            with suppress(Interrupted):
+                await _serve(settings, clients.get(), pubsub, alerts, stopping)
+        finally:
+            await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
+            await pubsub.close()
+            clients.close()
 
 
 async def _serve(
@@ -79,7 +85,7 @@ async def _serve(
     async with serving(
         app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
     ):
-        await topology.ready_for()
+        await unless_stopped(topology.ready_for(), stopping)
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
         ending = asyncio.wait({consuming}, timeout=grace / 4)
