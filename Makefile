@@ -24,8 +24,8 @@ help: ## Show this list
 demo: $(STAMP) ## See a deletion survive what breaks on the way
 	@$(BIN)/botdel demo
 
-up: $(STAMP) ## Start everything on this machine, until Ctrl-C
-	@$(BIN)/botdel local up
+up: $(STAMP) ## Start everything on this machine, until Ctrl-C (VERBOSE=1 shows the broker's log)
+	@$(BIN)/botdel local up $(if $(VERBOSE),--verbose)
 
 test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)

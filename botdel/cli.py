@@ -119,9 +119,9 @@ def topology_apply(plan: PlanFiles = None) -> None:
     from botdel.topology import apply
     from deletion.adapters.plan_file import read_plan
     from deletion.process.settings import load
-    from deletion.process.store_settings import OperatorSettings
+    from deletion.process.store_settings import TopologySettings
 
-    settings = load(OperatorSettings)
+    settings = load(TopologySettings)
     sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
 
 
@@ -251,11 +251,15 @@ def dead_letters_discard(
 
 
 @local.command("up")
-def local_up() -> None:
+def local_up(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
+    ] = False,
+) -> None:
     """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C takes all down."""
     from botdel.local.up import up
 
-    sys.exit(run(up()))
+    sys.exit(run(up(verbose=verbose)))
 
 
 @app.command()
@@ -271,7 +275,9 @@ def main() -> None:
     try:
         app()
     except (BotDeletionError, OSError) as error:
-        print(f"botdel: {error}", file=sys.stderr)
+        from botdel.terminal import escaped
+
+        print(escaped(f"botdel: {error}", keep="\n\t"), file=sys.stderr)
         sys.exit(exit_code(error))
 
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rich.table import Column, Table
+from rich.text import Text
 
-from botdel.options import console, object_id, one_of
+from botdel.options import object_id, one_of
 from botdel.store import opened
+from botdel.terminal import console, printable
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
@@ -87,22 +89,26 @@ def _table(found: Sequence[Read], policy: LeasePolicy) -> Table:
     return table
 
 
-def _status(job: Job, policy: LeasePolicy) -> str:
+def _status(job: Job, policy: LeasePolicy) -> Text:
     stale = " (stale)" if job.is_stale(SystemClock().now(), policy) else ""
-    return f"[{COLOURS[job.status]}]{job.status}{stale}[/]"
+    return Text(f"{job.status}{stale}", COLOURS[job.status])
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
     """Print the job for a person: where it stands, its steps, and where each attempt stood."""
     out = console()
-    out.print(f"job {job.id}  {_status(job, policy)}  attempt {job.attempt}/{policy.max_attempts}")
-    out.print(f"service {job.service}, bot {job.bot_id}, event {job.event_id}")
-    out.print(f"requested by {job.requested_by or 'unknown'}, {len(job.event_ids)} requests")
-    out.print(f"placed {job.placed_at}, last modified {job.last_modified_at}, by {job.claimed_by}")
+    attempt = f"  attempt {job.attempt}/{policy.max_attempts}"
+    out.print(Text.assemble(f"job {job.id}  ", _status(job, policy), attempt))
+    out.print(printable(f"service {job.service}, bot {job.bot_id}, event {job.event_id}"))
+    asked = f"requested by {job.requested_by or 'unknown'}, {len(job.event_ids)} requests"
+    out.print(printable(asked))
+    times = f"placed {job.placed_at}, last modified {job.last_modified_at}"
+    out.print(printable(f"{times}, by {job.claimed_by}"))
     if job.due:
-        out.print(f"in queue {job.queue}, due {job.due}")
+        out.print(printable(f"in queue {job.queue}, due {job.due}"))
     if job.failure:
-        out.print(f"failure at {job.failure.at}: {job.failure.type}: {job.failure.message}")
+        failure = f"{job.failure.type}: {job.failure.message}"
+        out.print(printable(f"failure at {job.failure.at}: {failure}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
     for step in job.steps:
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")

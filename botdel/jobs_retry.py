@@ -11,6 +11,7 @@ from botdel.jobs import get
 from botdel.options import object_id, one_of
 from botdel.run import FAILED
 from botdel.store import opened
+from botdel.terminal import console, printable
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import Clock, SystemClock
 from deletion.errors import ConfigurationError, LeaseLost, TransitionError
@@ -90,9 +91,10 @@ async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
         print(json.dumps({"retried": tally.retried, "refused": tally.refused, "dry_run": dry_run}))
     else:
         verb = "would be made pending" if dry_run else "pending again"
-        print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
+        out = console()
+        out.print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
         for job_id, why in tally.refused.items():
-            print(f"  {job_id}: {why}")
+            out.print(printable(f"  {job_id}: {why}"))
     return FAILED if tally.refused and choice.ids else 0
 
 

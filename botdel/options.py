@@ -1,17 +1,12 @@
-"""What an operator types, checked, and the terminal that answers."""
+"""What an operator types, checked."""
 
-import sys
 from enum import StrEnum
 from typing import TypeVar
-
-from rich.console import Console
 
 from deletion.errors import ConfigurationError
 from deletion.ids import is_object_id
 
 E = TypeVar("E", bound=StrEnum)
-WIDE = 160
-"""Characters of a line when no terminal says how wide it is."""
 
 
 def object_id(text: str) -> str:
@@ -26,8 +21,3 @@ def one_of(kind: type[E], option: str, name: str | None) -> E | None:
     if name is not None and name not in set(kind):
         raise ConfigurationError(f"{option}: expected one of {', '.join(kind)}, found {name!r}")
     return kind(name) if name else None
-
-
-def console() -> Console:
-    """Ids are never cut: output that is not a terminal gets the width it needs."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)

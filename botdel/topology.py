@@ -2,23 +2,24 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.text import Text
 
+from botdel.doctor.indexes import COLLECTIONS
 from botdel.run import FAILED
+from botdel.terminal import console, printable
 from deletion.adapters.mongo.connection import Clients
-from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
-from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.indexes import prepare
+from deletion.adapters.mongo.retention import apply_retention
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.topology import Topology
 from deletion.plan import Provisioned
-from deletion.process.store_settings import OperatorSettings
-from recovery.mongo_sweeps import MongoSweepStore
+from deletion.process.store_settings import TopologySettings
 
 
-async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
+async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
-    out = Console()
+    out = console()
     pubsub, clients = (
         PubSub(settings.emulator),
         Clients(settings.mongodb_uri.get_secret_value()),
@@ -29,11 +30,10 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
         )
         differences = await topology.apply([plan.service for plan in plans])
         out.print(f"topic {settings.names.topic} and dead letters: in place")
-        for store in (MongoJobStore, MongoDeadLetterStore, MongoSweepStore):
-            await store(clients.get(), settings.mongodb_database).ensure_indexes()
-        out.print(
-            f"indexes of jobs, dead letters and sweeps in {settings.mongodb_database}: in place"
-        )
+        database = clients.get()[settings.mongodb_database]
+        await prepare(database, COLLECTIONS, build=True)
+        retention = await apply_retention(database, settings.keep_complete_days)
+        out.print(f"indexes of {', '.join(COLLECTIONS)} in {database.name}: in place")
         for plan in plans:
             out.print(f"subscription {settings.names.subscription(plan.service)}: in place")
             for step in plan.build(clients.get).steps:
@@ -44,5 +44,8 @@ async def apply(settings: OperatorSettings, plans: Sequence[PlanFile]) -> int:
         await pubsub.close()
         clients.close()
     for difference in differences:
-        out.print(f"[yellow]differs[/] {difference.subscription}: {difference}", highlight=False)
-    return FAILED if differences else 0
+        what = printable(f" {difference.subscription}: {difference}")
+        out.print(Text.assemble(("differs", "yellow"), what))
+    if retention:
+        out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
+    return FAILED if differences or retention else 0

@@ -16,7 +16,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import LeaseLost, UnreadableJob
-from deletion.job import Job, LeasePolicy
+from deletion.job import Change, Job, LeasePolicy
 from deletion.ports import JobStore, Read
 from deletion.retry import Retry
 from deletion.silence import EPOCH
@@ -68,7 +68,8 @@ class Claims:
             self._window = await self._read_due()
             self._rng.shuffle(self._window)
         chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
-        answers = await asyncio.gather(*(self._claim(job) for job in chosen))
+        by, now = f"{self._worker}/{secrets.token_hex(4)}", self._clock.now()
+        answers = await asyncio.gather(*(self._claim(job.claim(by, now)) for job in chosen))
         won = [job for job in answers if job]
         self._adapt(len(won), len(chosen) - len(won))
         return won
@@ -93,24 +94,26 @@ class Claims:
                 log.warning("due jobs cannot be read", queue=self._queue, count=len(page))
                 since = max(last, first + TICK)
 
-    async def _claim(self, job: Job) -> Job | None:
+    async def _claim(self, claim: Change) -> Job | None:
         """The job, claimed; None when it is not this process's.
 
         A claim whose answer was lost is repeated until it is answered, or stale: `claimedBy` says
         whose it is.
         """
-        claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
 
         def stale() -> LeaseLost | None:
             late = claim.after.is_stale(self._clock.now(), self._policy)
-            return LeaseLost(f"job {job.id}: its claim was not answered") if late else None
+            return LeaseLost(f"job {claim.after.id}: its claim was not answered") if late else None
 
         try:
             return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)
         except LeaseLost:
             return None
         except UnreadableJob as error:
-            log.warning("job cannot be read", job_id=job.id, reason=error.reason)
+            log.warning("job cannot be read", job_id=error.job_id, reason=error.reason)
+            return None
+        except Exception:  # recorded: one job that cannot be claimed keeps no other from it
+            log.exception("job cannot be claimed", job_id=claim.after.id)
             return None
 
     def _adapt(self, won: int, lost: int) -> None:

@@ -4,9 +4,9 @@ import os
 import secrets
 import socket
 from asyncio import Event
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from fastapi import FastAPI
@@ -18,8 +18,11 @@ from consumers.metrics import Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.mongo import dead_letters as letters
+from deletion.adapters.mongo import jobs
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
@@ -30,7 +33,7 @@ from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.job import suspects
-from deletion.plan import Plan, Provisioned
+from deletion.plan import Plan, Provisioned, Step
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import probes
 from deletion.process.problems import install_problems
@@ -42,6 +45,11 @@ from deletion.runner import Runner
 
 SUSPECT_SLOTS = 1
 """Jobs at a time, beside the others, that may be the ones that kill their process."""
+
+INDEXES: Indexes = {
+    jobs.COLLECTION: jobs.INDEXES,
+    letters.COLLECTION: letters.INDEXES,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -58,10 +66,13 @@ class Parts:
     clock: Clock
 
 
-async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
+async def run(
+    settings: ConsumerSettings, plan_file: PlanFile, *, steps: Sequence[Step] = ()
+) -> None:
     """Consume until a signal, which ends the process at once while it is still starting.
 
-    Raises `StoreUnavailable` when the database does not answer at the start, and
+    `steps` are a team's own, run behind those of the plan file. Raises `PlanError` where they do
+    not fit it, `StoreUnavailable` when the database does not answer at the start, and
     `TopologyMissing` when real Pub/Sub has no subscription for the service.
     """
     with stop_on_signals() as stopping:
@@ -69,31 +80,31 @@ async def run(settings: ConsumerSettings, plan_file: PlanFile) -> None:
             connecting = stack.enter_async_context(connected(settings, plan_file))
             with suppress(Interrupted):
                 parts = await unless_stopped(connecting, stopping)
-                await work(settings, parts, stopping)
+                plan = Plan(parts.plan.service, (*parts.plan.steps, *steps))
+                await work(settings, replace(parts, plan=plan), stopping)
 
 
 @asynccontextmanager
 async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
     """The real parts, with what they need in place; closed at the end."""
     clock = SystemClock()
-    clients = Clients(settings.mongodb_uri.get_secret_value())
+    runs = settings.consumer_slots + SUSPECT_SLOTS
+    clients = Clients(settings.mongodb_uri.get_secret_value(), runs)
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
-        store = MongoJobStore(
-            clients.get(), settings.mongodb_database, call_seconds=settings.lease.call_seconds
-        )
-        await Retry(clock).call(store.ensure_indexes)
-        dead_letters = MongoDeadLetterStore(clients.get(), settings.mongodb_database)
-        await Retry(clock).call(dead_letters.ensure_indexes)
+        database = clients.get()[settings.mongodb_database]
+        await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
         services = [plan_file.service]
         await topology.ready_for(services)
         yield Parts(
-            plan=plan_file.build(clients.get),
-            store=store,
-            dead_letters=dead_letters,
+            plan=plan_file.build(clients.get, settings.lease.call_seconds),
+            store=MongoJobStore(
+                database.client, database.name, call_seconds=settings.lease.call_seconds
+            ),
+            dead_letters=MongoDeadLetterStore(database.client, database.name),
             subscription=PullSubscription(
                 subscriber,
                 settings.names.subscription(plan_file.service),

@@ -146,7 +146,7 @@ class Lease:
             self.job = await self._retry.call(
                 lambda: self._store.apply(written), give_up=self._stale
             )
-            self._written_at = self._clock.now()
+            self._written_at = min(self.job.last_modified_at, self._clock.now())
 
     def _stale(self) -> LeaseLost | None:
         if not self.job.is_stale(self._clock.now(), self._policy):

@@ -11,10 +11,14 @@ from deletion.ids import is_service_name
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one bounded call deleted: a count of items, and where to go on from."""
+    """What one bounded call deleted: a count of items, and where to go on from.
+
+    `last` says that nothing is left behind it as far as the step can see.
+    """
 
     deleted: int
     cursor: str | None
+    last: bool = False
 
 
 class Step(Protocol):
@@ -48,6 +52,18 @@ class Provisioned(Protocol):
 
     async def provide(self) -> None:
         """Create it; safe to repeat."""
+
+
+@runtime_checkable
+class Verified(Protocol):
+    """A step that says how its last look was made, for the record of the job."""
+
+    @property
+    def read_concern(self) -> str | None:
+        """The read concern of the last `is_empty` that returned; None before the first.
+
+        Concurrent runs share a step: read it before anything else is awaited.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,23 @@ class JobStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many jobs of a service stand at a status, and when the oldest was created (UTC)."""
+
+    service: str
+    status: Status
+    jobs: int
+    oldest: datetime
+
+
+class Census(Protocol):
+    """Counts jobs for whoever watches them."""
+
+    async def unfinished(self) -> Sequence[Unfinished]:
+        """The jobs that are not complete, by service and status. Raises `StoreUnavailable`."""
+
+
 class DeadLetterStore(Protocol):
     """Keeps messages that were given up, until somebody decides what becomes of them.
 

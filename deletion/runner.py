@@ -6,8 +6,8 @@ parked; or it is no longer this run's and nothing more is written.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -16,7 +16,7 @@ from deletion.clock import Clock
 from deletion.errors import Interrupted, LeaseLost, LeftOvers, Parked, TransientError
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
-from deletion.plan import Batch, Plan, Step
+from deletion.plan import Batch, Plan, Step, Verified
 from deletion.ports import JobStore
 from deletion.retry import Patience, Retry
 
@@ -132,6 +132,7 @@ class Run:
         self._clock = clock
         self._stopping = stopping
         self._on_batch = on_batch
+        self._seconds = 0.0  # of the latest batch
 
     @property
     def error(self) -> TransientError | None:
@@ -169,34 +170,50 @@ class Run:
             with attempt:
                 progress = self._progress(step)
                 bot_id = self._lease.job.bot_id
-                async with aclosing(step.delete(bot_id, progress.cursor)) as batches:
-                    while further := await self._batch(batches, progress):
-                        progress = further
-                        await self._lease.checkpoint(progress)
+                async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
+                    while batch := await self._batch(batches):
+                        progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
+                        self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
+                        if batch.last and step is self._plan.steps[-1]:
+                            break
+                        await self._lease.checkpoint(progress)
         self._patience.renew()
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
-    async def _batch(
-        self, batches: AsyncGenerator[Batch, None], progress: StepProgress
-    ) -> StepProgress | None:
-        """One batch further than `progress`; None when there is none left."""
+    @asynccontextmanager
+    async def _closing(
+        self, batches: AsyncGenerator[Batch, None]
+    ) -> AsyncIterator[AsyncGenerator[Batch, None]]:
+        """As `aclosing`, but an end that hangs is vouched for no longer than a batch is."""
+        try:
+            yield batches
+        finally:
+            with self._lease.one_batch():
+                await batches.aclose()
+
+    async def _batch(self, batches: AsyncGenerator[Batch, None]) -> Batch | None:
+        """The next batch; None when there is none left. Each is followed by a checkpoint; that of
+        the very last one goes with the job's end, which is the next write.
+        """
         self._check_stopping()
         await self._lease.fence()
         began = self._clock.now()
         with self._lease.one_batch():
             batch = await anext(batches, None)
-        if batch is None:
-            return None
-        self._on_batch(progress.name, batch.deleted)
-        seconds = (self._clock.now() - began).total_seconds()
-        return progress.advanced(batch.deleted, batch.cursor, seconds)
+        self._seconds = (self._clock.now() - began).total_seconds()
+        return batch
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find something of the bot; they are to run again."""
-        looked = [(step, await self._is_empty(step)) for step in self._plan.steps]
-        left = [step for step, is_empty in looked if not is_empty]
-        await self._lease.note(*(self._progress(step).again() for step in left))
+        left = []
+        for step in self._plan.steps:
+            progress, is_empty = self._progress(step), await self._is_empty(step)
+            if isinstance(step, Verified):
+                progress = replace(progress, read_back=step.read_concern)
+            await self._lease.note(progress if is_empty else progress.again())
+            if not is_empty:
+                left.append(step)
         return left
 
     async def _is_empty(self, step: Step) -> bool:

@@ -74,12 +74,17 @@ class SweepView(BaseModel):
 
 
 def create_app(
-    sweeps: Sweeps, tokens: BearerTokens, *, registry: CollectorRegistry, ready: Check
+    sweeps: Sweeps,
+    tokens: BearerTokens,
+    *,
+    registry: CollectorRegistry,
+    ready: Check,
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """The app over its ports."""
     app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    app.include_router(probes(registry, ready))
+    app.include_router(probes(registry, ready, *([refresh] if refresh else [])))
     app.include_router(_routes(sweeps, tokens))
     return app
 

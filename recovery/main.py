@@ -3,10 +3,17 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
+
+import structlog
 
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
-from deletion.adapters.mongo.connection import Client, Clients
+from deletion.adapters.mongo import dead_letters as letters
+from deletion.adapters.mongo import jobs as job_records
+from deletion.adapters.mongo.census import MongoCensus
+from deletion.adapters.mongo.connection import Client, Clients, Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
@@ -14,21 +21,31 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
-from deletion.errors import Interrupted
+from deletion.errors import Interrupted, StoreUnavailable
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
+from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letters import DeadLetterConsumer
+from recovery.gauges import JobGauges
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.sweep import silence
 from recovery.sweeper import Sweeper, check_clock
 from recovery.sweeps import Sweeps
+
+log = structlog.get_logger(__name__)
+
+SWEEP_INDEXES: Indexes = {
+    job_records.COLLECTION: job_records.INDEXES,
+    mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES,
+}
+LETTER_INDEXES: Indexes = {letters.COLLECTION: letters.INDEXES}
 
 TRIES = 4
 """Of each call of a sweep while the database does not answer."""
@@ -39,8 +56,9 @@ async def run(settings: RecoverySettings) -> None:
 
     A signal ends the process at once while it is still starting. A database or a Pub/Sub that
     does not answer is no reason not to start: `/readyz` says so until it does. Raises
-    `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never
-    against an emulator).
+    `ConfigurationError`, which a missing unique index is too, `OSError` for a port that is taken,
+    and `TopologyMissing`; the indexes and the topology never against an emulator, where this
+    process makes them.
     """
     with stop_on_signals() as stopping:
         clients = Clients(settings.mongodb_uri.get_secret_value())
@@ -50,11 +68,22 @@ async def run(settings: RecoverySettings) -> None:
         )
         try:
             with suppress(Interrupted):
+                if not pubsub.is_emulated:
+                    database = clients.get()[settings.mongodb_database]
+                    await unless_stopped(_require(database), stopping)
                 await _serve(settings, clients.get(), pubsub, alerts, stopping)
         finally:
             await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
             await pubsub.close()
             clients.close()
+
+
+async def _require(database: Database) -> None:
+    """Look at the indexes once before anything is served, if the database answers at once."""
+    try:
+        await prepare(database, {**SWEEP_INDEXES, **LETTER_INDEXES}, build=False)
+    except StoreUnavailable as error:
+        log.warning("indexes are checked later", reason=str(error))
 
 
 async def _serve(
@@ -76,8 +105,13 @@ async def _serve(
     )
     dead_letters = _dead_letters(settings, client, dead, alerts, clock)
     ready = Readiness({"MongoDB": jobs.ping, "Pub/Sub": topology.recreating() or topology.require})
+    gauges = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
     app = create_app(
-        sweeps, BearerTokens([settings.recovery_token]), registry=metrics.registry, ready=ready
+        sweeps,
+        BearerTokens([settings.recovery_token]),
+        registry=metrics.registry,
+        ready=ready,
+        refresh=gauges.refresh,
     )
     # A quarter for the page under way, one for its cancellation, one for requests, and the last
     # for alerts and for the connections to close.
@@ -105,7 +139,7 @@ def _dead_letters(
         Quarantine(store, alerts, clock),
         clock,
         prefix=f"{settings.topic}.",
-        prepare=store.ensure_indexes,
+        prepare=partial(_prepared, settings, client, LETTER_INDEXES),
     )
 
 
@@ -131,9 +165,8 @@ def _sweeps(
         waiting_after=timedelta(seconds=settings.alert_waiting_seconds),
     )
 
-    async def prepare() -> None:
-        await jobs.ensure_indexes()
-        await store.ensure_indexes()
+    async def ready_to_sweep() -> None:
+        await _prepared(settings, client, SWEEP_INDEXES)
         await check_clock(jobs, clock, settings.lease)
 
     return Sweeps(
@@ -142,6 +175,12 @@ def _sweeps(
         clock,
         retry,
         silent_after=silence(settings.lease),
-        prepare=prepare,
+        prepare=ready_to_sweep,
         ended=metrics.ended,
     )
+
+
+async def _prepared(settings: RecoverySettings, client: Client, indexes: Indexes) -> None:
+    """Build them beside an emulator, require them elsewhere."""
+    database = client[settings.mongodb_database]
+    await prepare(database, indexes, build=settings.emulator is not None)

@@ -4,8 +4,6 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from rich.console import Console
-
 from botdel.dead_letters.actions import (
     Action,
     Choice,
@@ -17,9 +15,10 @@ from botdel.dead_letters.actions import (
     why_not_discarded,
 )
 from botdel.dead_letters.text import as_dict, described, in_full, row, table
-from botdel.options import console, object_id, one_of
+from botdel.options import object_id, one_of
 from botdel.run import FAILED
 from botdel.store import opened
+from botdel.terminal import console, printable, waiting
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
@@ -119,8 +118,8 @@ async def _carry_out(
     """Report what was done also when it could not be done to the end."""
     tally = Tally()
     try:
-        with Console(stderr=True).status("") as status:
-            await act_on(choice, store, action, tally, lambda: status.update(_sum(tally, done)))
+        with waiting(_sum(tally, done)) as say:
+            await act_on(choice, store, action, tally, lambda: say(_sum(tally, done)))
     finally:
         _report(tally, done, as_json=as_json)
     return FAILED if tally.refused else 0
@@ -131,9 +130,10 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
         refused = [{"_id": letter_id, "why": why} for letter_id, why in tally.refused.items()]
         print(json.dumps({done.replace(" ", "_"): tally.done, "refused": refused}))
         return
+    out = console()
     for letter_id, why in tally.refused.items():
-        print(f"{letter_id} is refused: {why}")
-    print(_sum(tally, done))
+        out.print(printable(f"{letter_id} is refused: {why}"), soft_wrap=True)
+    out.print(_sum(tally, done))
 
 
 def _sum(tally: Tally, done: str) -> str:

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from botdel.dead_letters.explain import Explanation, explain
+from botdel.terminal import printable
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
 
 LINE_BYTES = 16
@@ -101,13 +102,6 @@ def described(letter: DeadLetter) -> RenderableType:
         _excerpt(letter.data, explanation),
         _fields(explanation),
         _verdict(explanation),
-    )
-
-
-def printable(text: str) -> Text:
-    """`text` without what would move a terminal's cursor, colour it, or be taken for markup."""
-    return Text(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     )
 
 

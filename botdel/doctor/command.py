@@ -21,11 +21,12 @@ from botdel.doctor.findings import (
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
-from botdel.doctor.report import progress, show
+from botdel.doctor.report import show
 from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.run import FAILED
+from botdel.terminal import waiting
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
@@ -43,7 +44,7 @@ async def doctor(plans: Sequence[PlanFile], canary_seconds: float | None, *, as_
 
     No canary is sent without `canary_seconds`, in which it has to be recorded.
     """
-    with progress() as say:
+    with waiting("looking") as say:
         findings = await examine(plans, canary_seconds, say)
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0

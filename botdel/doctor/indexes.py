@@ -1,24 +1,19 @@
 """Indexes: the pipeline's own, which enforce its rules, and what the steps of each plan need."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from pymongo import IndexModel
 
 from botdel.doctor.findings import Finding, failed, ok, together, told
 from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import Collection, Database, translated
+from deletion.adapters.mongo.indexes import Described, Indexes, gap
 from deletion.plan import Plan, Provisioned, Step
 from recovery import mongo_sweeps
 
-COLLECTIONS: Mapping[str, Sequence[IndexModel]] = {
+COLLECTIONS: Indexes = {
     module.COLLECTION: module.INDEXES for module in (jobs, dead_letters, mongo_sweeps)
 }
-IMMATERIAL = ("v", "ns", "name", "background")
-"""What a server says of an index and this pipeline does not ask for."""
-
-Described = Mapping[str, Mapping[str, Any]]
-"""Indexes by name, as the driver tells them."""
 
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
@@ -51,35 +46,18 @@ async def _step(service: str, step: Step) -> list[Finding]:
 
 
 def index_finding(collection: str, wanted: Sequence[IndexModel], found: Described) -> Finding:
-    """Compares by name, because that is how the database tells an index that is there already."""
-    check, expected = f"indexes of {collection}", [index.document for index in wanted]
-    differing = [
-        index["name"]
-        for index in expected
-        if index["name"] in found and _shape(index) != _shape(found[index["name"]])
-    ]
-    missing = [index["name"] for index in expected if index["name"] not in found]
-    if differing:
-        drops = ", ".join(f'`db.{collection}.dropIndex("{name}")`' for name in differing)
-        detail = f"not as it should be: {', '.join(differing)}"
-        if missing:
-            detail += f"; missing: {', '.join(missing)}"
+    """What the comparison of `deletion.adapters.mongo.indexes` means, and what to do about it."""
+    check, lacking = f"indexes of {collection}", gap(wanted, found)
+    missing = f"missing: {', '.join(lacking.missing)}"
+    if lacking.differing:
+        drops = ", ".join(f'`db.{collection}.dropIndex("{name}")`' for name in lacking.differing)
+        detail = f"not as it should be: {', '.join(lacking.differing)}"
+        if lacking.missing:
+            detail += f"; {missing}"
         return failed(check, detail, f"{drops}, then run `botdel topology apply`")
-    if missing:
-        return failed(check, f"missing: {', '.join(missing)}", "run `botdel topology apply`")
-    return ok(check, f"{len(expected)} as they should be")
-
-
-def _shape(index: Mapping[str, Any]) -> dict[str, object]:
-    """Its keys in their order, and every option that is on."""
-    key = index["key"]
-    fields = list(key.items() if isinstance(key, Mapping) else key)
-    options = {
-        name: dict(value) if isinstance(value, Mapping) else value
-        for name, value in index.items()
-        if name not in (*IMMATERIAL, "key") and value is not False
-    }
-    return {"key": fields, **options}
+    if lacking.missing:
+        return failed(check, missing, "run `botdel topology apply`")
+    return ok(check, f"{len(wanted)} as they should be")
 
 
 def _check(service: str, step: Step) -> str:

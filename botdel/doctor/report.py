@@ -2,16 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from botdel.doctor.findings import Finding, Status
+from botdel.terminal import Terminal, console, escaped, printable
 
 MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗"}
 COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "red"}
@@ -22,35 +21,25 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     elif sys.stdout.isatty():
-        tabulate(findings, Console())
+        tabulate(findings, console())
     else:
-        print("\n".join(map(line, findings)))
+        for finding in findings:
+            console().print(printable(line(finding)), soft_wrap=True)
 
 
-def tabulate(findings: Sequence[Finding], out: Console) -> None:
+def tabulate(findings: Sequence[Finding], out: Terminal) -> None:
     """A table, and below it what to do: unbroken, so that a command can be copied."""
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         mark = Text(MARKS[finding.status], style=COLOURS[finding.status])
-        table.add_row(mark, finding.check, Text(finding.detail, overflow="fold"))
+        table.add_row(mark, finding.check, Text(escaped(finding.detail), overflow="fold"))
     out.print(table)
     for finding in findings:
         if finding.remedy:
-            out.print(Text(f"{finding.check} → {finding.remedy}"), soft_wrap=True)
+            out.print(printable(f"{finding.check} → {finding.remedy}"), soft_wrap=True)
 
 
 def line(finding: Finding) -> str:
     """One finding: mark, check, how it is, and after an arrow what to do."""
     remedy = f" → {finding.remedy}" if finding.remedy else ""
     return f"{MARKS[finding.status]} {finding.check}: {finding.detail}{remedy}"
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """A line that shows what is waited for, on a terminal alone; it is given the text."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("looking") as spinner:
-        yield spinner.update

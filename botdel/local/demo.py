@@ -14,20 +14,21 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 from rich.table import Table
+from rich.text import Text
 
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
 from botdel.local.samples import Census, Samples
-from botdel.local.up import readable
+from botdel.local.up import shown
+from botdel.terminal import Bars, Terminal, console, printable
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.job import Job, Status
 
 T = TypeVar("T")
-Say = Callable[[str], None]
+Say = Callable[[Text], None]
 
 BOTS: Final = 300
 DELETED: Final = 40
@@ -45,13 +46,6 @@ FAULT_AT: Final = 0.25
 """The share of its deletions after which a consumer is broken."""
 TAIL: Final = 60
 """Log lines that are shown when a check fails."""
-COLUMNS: Final = (
-    TextColumn("{task.description:>22}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("documents"),
-    TimeElapsedColumn(),
-)
 SETTINGS: Final = {
     "BOTDEL_MONGODB_DATABASE": DATABASE,
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
@@ -78,7 +72,7 @@ class Demo:
         self._checks: list[Check] = []
         self._times: dict[str, float] = {}
 
-    async def run(self, out: Console) -> int:
+    async def run(self, out: Terminal) -> int:
         """Returns 0 when every check holds, else 1."""
         bots = await self._timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
         before = await self._samples.census()
@@ -86,7 +80,7 @@ class Demo:
         out.print(f"{documents:,} documents of {BOTS} bots in {len(PLANS)} services")
         doomed = bots[:DELETED]
         await self._timed("requests", self._request(doomed))
-        await self._timed("deletions", self._watch(doomed, before))
+        await self._timed("deletions", self._watch(doomed, before, out))
         await self._timed("reading back", self._read_back(doomed, before))
         out.print(self._summary())
         return 0 if all(check.holds for check in self._checks) else 1
@@ -109,7 +103,9 @@ class Demo:
         accepted = sum(answer.status_code == httpx.codes.ACCEPTED for answer in answers)
         self._check("DELETEs answered with 202", accepted, len(doomed))
 
-    async def _watch(self, doomed: Sequence[str], before: Mapping[str, Census]) -> None:
+    async def _watch(
+        self, doomed: Sequence[str], before: Mapping[str, Census], out: Terminal
+    ) -> None:
         """Show progress, break each consumer once in the middle, recover until all is done."""
         totals = {
             service: sum(len(before[name].get(bot, ())) for name in collections for bot in doomed)
@@ -117,23 +113,26 @@ class Demo:
         }
         faults = {"conversations": self._kill, "analytics": self._terminate}
         next_sweep = math.inf
-        with Progress(*COLUMNS) as progress:
-            bars = {name: progress.add_task(name, total=n) for name, n in totals.items()}
+        with Bars(out, "documents") as progress:
+            tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
             deadline = time.monotonic() + DONE_WITHIN
             while time.monotonic() < deadline:
                 jobs = {service: await self._jobs_of(service) for service in totals}
-                for service, bar in bars.items():
+                for service, bar in tasks.items():
                     done = _deleted(jobs[service])
                     progress.update(bar, completed=done)
                     if service in faults and done > totals[service] * FAULT_AT:
-                        await faults.pop(service)(service, progress.console.print)
+                        await faults.pop(service)(service, out.print)
                         next_sweep = time.monotonic() + STALE_AFTER
                 if not faults and all(_complete(jobs[s]) == len(doomed) for s in totals):
                     break
                 if not faults and time.monotonic() > next_sweep:
-                    progress.console.print(await self._recover(), highlight=False)
+                    out.print(await self._recover())
                     next_sweep = time.monotonic() + STALE_AFTER
                 await asyncio.sleep(0.1)
+            left = await self._samples.left(doomed)
+            gone = {service: total - left[service] for service, total in totals.items()}
+            settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
         for service in totals:
             self._check(f"jobs of {service} complete", _complete(jobs[service]), len(doomed))
 
@@ -141,7 +140,7 @@ class Demo:
         process = self._installation.consumer(service)
         process.kill()
         code = await process.wait(STOP_WITHIN)
-        say(f"[red]SIGKILL[/] to consumer {service} in the middle of its work; started again")
+        say(_signalled("SIGKILL", "red", service))
         self._check(f"consumer {service} was killed", code, -signal.SIGKILL)
         await self._installation.start_consumer(service)
 
@@ -149,13 +148,13 @@ class Demo:
         process = self._installation.consumer(service)
         process.terminate()
         code = await process.wait(STOP_WITHIN)
-        say(f"[yellow]SIGTERM[/] to consumer {service} in the middle of its work; started again")
+        say(_signalled("SIGTERM", "yellow", service))
         self._check(f"consumer {service} handed over and exited with", code, 0)
         handed = sum(1 for job in await self._jobs_of(service) if job.status is Status.FAILED)
         self._checks.append(Check("jobs it handed over", str(handed), handed > 0))
         await self._installation.start_consumer(service)
 
-    async def _recover(self) -> str:
+    async def _recover(self) -> Text:
         """The cron client, as a scheduler would call it; what it said."""
         url, env = self._installation.urls["recovery"], self._installation.env
         command = [sys.executable, "-m", "botdel.cli", "recover", "--url", url, "--wait"]
@@ -163,7 +162,8 @@ class Demo:
             code = await process.wait(RECOVER_WITHIN)
         if code:
             self._check("the cron client exits with", code, 0)
-        return f"[cyan]cron[/] {process.lines[-1] if process.lines else ''}"
+        said = printable(process.lines[-1] if process.lines else "")
+        return Text.assemble(("cron ", "cyan"), said)
 
     async def _read_back(self, doomed: Sequence[str], before: Mapping[str, Census]) -> None:
         after = await self._samples.census()
@@ -194,7 +194,8 @@ class Demo:
     def _summary(self) -> Table:
         table = Table("what", "seen", "", title="The proof")
         for check in self._checks:
-            table.add_row(check.claim, check.seen, "[green]✓" if check.holds else "[red]✗")
+            mark = Text("✓", "green") if check.holds else Text("✗", "red")
+            table.add_row(check.claim, check.seen, mark)
         table.add_section()
         for what, seconds in self._times.items():
             table.add_row(what, f"{seconds:.1f} s", "")
@@ -203,25 +204,26 @@ class Demo:
 
 async def demo() -> int:
     """Start everything, run the demo, take everything down. Returns 0, or 1 if a check fails."""
-    out = Console()
+    out = console()
     out.rule("bot deletion: the whole pipeline on this machine")
-    tail: deque[str] = deque(maxlen=TAIL)
+    tail: deque[Text] = deque(maxlen=TAIL)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="botdel-demo-") as folder:
         async with Installation(
-            Path(folder), lambda name, line: tail.append(f"{name} | {readable(line)}"), SETTINGS
+            Path(folder), lambda name, line: tail.append(shown(name, line)), SETTINGS
         ) as installation:
             for name, url in installation.urls.items():
-                out.print(f"{name:>22}   {url}", highlight=False, soft_wrap=True)
+                out.print(f"{name:>22}   {url}", soft_wrap=True)
             code = await _run(installation, out)
     out.print(f"everything is down again; {time.monotonic() - began:.1f} s in all")
     if code:
-        out.print("[red]a check failed; the last of the logs:")
-        out.print("\n".join(tail), markup=False, highlight=False)
+        out.print(Text("a check failed; the last of the logs:", "red"))
+        for line in tail:
+            out.print(line, soft_wrap=True)
     return code
 
 
-async def _run(installation: Installation, out: Console) -> int:
+async def _run(installation: Installation, out: Terminal) -> int:
     client = connect(installation.env["BOTDEL_MONGODB_URI"])
     samples, jobs = Samples(client), client[DATABASE][COLLECTION]
     try:
@@ -233,6 +235,29 @@ async def _run(installation: Installation, out: Console) -> int:
         return code
     finally:
         client.close()
+
+
+def settle(
+    progress: Bars,
+    tasks: Mapping[str, TaskID],
+    gone: Mapping[str, int],
+    counted: Mapping[str, int],
+) -> None:
+    """End each service's bar at what is gone, and say what of it no checkpoint has counted.
+
+    A run that is killed between a batch and its checkpoint has deleted what nobody counts.
+    """
+    for service, task in tasks.items():
+        progress.update(task, completed=gone[service])
+        if (uncounted := gone[service] - counted[service]) > 0:
+            progress.console.print(
+                f"{service}: {uncounted:,} documents were deleted by the killed run and not counted"
+            )
+
+
+def _signalled(name: str, colour: str, service: str) -> Text:
+    what = f" to consumer {service} in the middle of its work; started again"
+    return Text.assemble((name, colour), what)
 
 
 def _deleted(jobs: Sequence[Job]) -> int:

@@ -5,16 +5,24 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
-from botdel.local.processes import ChildProcess
+from botdel.local.processes import ChildProcess, ProcessFailed, is_free
+from botdel.local.server import found_taken
+from consumers.settings import ConsumerSettings
+from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.plan_file import read_plan
+from deletion.plan import Provisioned
+from gateway.settings import GatewaySettings
+from recovery.settings import RecoverySettings
 
-PLANS: Final = {path.stem: path for path in (Path(__file__).parent / "plans").glob("*.yaml")}
+PLANS: Final = {p.stem: p for p in sorted((Path(__file__).parent / "plans").glob("*.yaml"))}
 """The sample services and their plan files."""
 READY_WITHIN: Final = 30.0
 """Seconds for one of the pipeline's processes to listen."""
@@ -29,16 +37,22 @@ OnLine = Callable[[str, str], None]
 class Installation:
     """The whole pipeline. A broker or database that the environment names is used as it is.
 
-    `settings` are added to the environment of every process. Whatever was started is stopped at
-    the end, in the reverse order, and none outlives this process.
+    `settings` are added to the environment of every process. A process that has one of `ports`
+    listens there unless the port is taken; any other port is a free one. Whatever was started is
+    stopped at the end, in the reverse order, and none outlives this process.
     """
 
     def __init__(
-        self, storage: Path, on_line: OnLine, settings: Mapping[str, str] | None = None
+        self,
+        storage: Path,
+        on_line: OnLine,
+        settings: Mapping[str, str] | None = None,
+        ports: Mapping[str, int] | None = None,
     ) -> None:
         self._storage = storage
         self._on_line = on_line
         self._settings = dict(settings or {})
+        self._ports = dict(ports or {})
         self._stack = AsyncExitStack()
         self._processes: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
@@ -49,6 +63,7 @@ class Installation:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
+            await _provide(self.env["BOTDEL_MONGODB_URI"])
             stack.push_async_callback(self._stop_all)
             starting = [
                 self._start("gateway", "gateway"),
@@ -73,15 +88,23 @@ class Installation:
         return self._processes[f"consumer {service}"]
 
     async def _start(self, name: str, *command: str) -> None:
-        process = ChildProcess(
-            name,
-            [sys.executable, "-m", "botdel.cli", *command, "--port", "0"],
-            env=self.env,
-            on_line=lambda line: self._on_line(name, line),
-        )
-        self._processes[name] = process
-        await process.start()
-        self.urls[name] = await _listening(process)
+        wanted = self._ports.get(name, 0)
+        for port in (wanted, 0) if wanted and is_free(wanted) else (0,):
+            process = ChildProcess(
+                name,
+                [sys.executable, "-m", "botdel.cli", *command, "--port", str(port)],
+                env=self.env,
+                on_line=lambda line: self._on_line(name, line),
+            )
+            self._processes[name] = process
+            await process.start()
+            try:
+                self.urls[name] = await _listening(process)
+            except ProcessFailed:
+                if not (port and found_taken(process)):
+                    raise
+            else:
+                return
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(process.stop(STOP_WITHIN) for process in self._processes.values()))
@@ -108,6 +131,28 @@ class Installation:
             "BOTDEL_LOG_FORMAT": "json",
         }
         return {name: os.environ.get(name, value) for name, value in made.items()}
+
+
+def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
+    """For each process the default port of its settings; further consumers get the next numbers."""
+    gateway = int(GatewaySettings.model_fields["gateway_port"].default)
+    recovery = int(RecoverySettings.model_fields["recovery_port"].default)
+    first = int(ConsumerSettings.model_fields["consumer_port"].default)
+    numbers = (port for port in count(first) if port not in {gateway, recovery})
+    consumers = {f"consumer {service}": next(numbers) for service in services}
+    return {"gateway": gateway, "recovery": recovery} | consumers
+
+
+async def _provide(uri: str) -> None:
+    """Create the indexes that the sample plans need, as `botdel topology apply` does."""
+    clients = Clients(uri)
+    try:
+        for plan in PLANS.values():
+            for step in read_plan(plan).build(clients.get).steps:
+                if isinstance(step, Provisioned):
+                    await step.provide()
+    finally:
+        clients.close()
 
 
 async def _listening(process: ChildProcess) -> str:

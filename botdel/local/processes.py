@@ -203,6 +203,15 @@ class ChildProcess:
             self._on_line(line)
 
 
+def is_free(port: int) -> bool:
+    """Whether a TCP port of 127.0.0.1 can be had; another process may still take it first."""
+    with socket.socket() as candidate, contextlib.suppress(OSError):
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        candidate.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on; another process may still take it first.
 
@@ -211,8 +220,6 @@ def free_port() -> int:
     port, connect to itself, and keep the server from coming back.
     """
     for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            candidate.bind(("127.0.0.1", port))
+        if is_free(port):
             return port
     raise OSError(f"every port from {PORTS.start} to {PORTS.stop - 1} is taken")

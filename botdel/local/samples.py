@@ -1,7 +1,7 @@
 """Sample data: real dialogue in 28 languages, spread over the bots of two services."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
@@ -82,6 +82,16 @@ class Samples:
                     found.setdefault(str(document[field]), set()).add(document["_id"])
                 counted[name] = {bot: frozenset(ids) for bot, ids in found.items()}
         return counted
+
+    async def left(self, bots: Sequence[str]) -> dict[str, int]:
+        """For each service, how many documents of these bots it has."""
+        owners = {"bot": [*bots], "botId": [ObjectId(bot) for bot in bots]}
+        found = dict.fromkeys(self.owned, 0)
+        for service, collections in self.owned.items():
+            for name, collection in collections.items():
+                field = "bot" if name == "events" else "botId"
+                found[service] += await collection.count_documents({field: {"$in": owners[field]}})
+        return found
 
     async def clear(self) -> None:
         """Remove what an earlier run may have left in a database that outlives it."""

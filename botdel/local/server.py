@@ -117,7 +117,12 @@ class LocalServer(ABC):
         return await self.answers(process, port)
 
 
+def found_taken(process: ChildProcess) -> bool:
+    """Whether `process` has said that its port is taken."""
+    return any(words in line for line in process.lines for words in TAKEN)
+
+
 def _check_port(process: ChildProcess, port: int) -> None:
     """Not every server ends when its port is taken, but each one says so."""
-    if any(words in line for line in process.lines for words in TAKEN):
+    if found_taken(process):
         raise PortTaken(process, f"found port {port} taken")

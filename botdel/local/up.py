@@ -5,27 +5,34 @@ import os
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from botdel.local.installation import Installation
+from botdel.local.installation import Installation, default_ports
+from botdel.terminal import console, printable
 from deletion.process.signals import stop_on_signals
 
 FOLDER: Final = Path(".local")
 """Data and credentials of this installation, below the working directory."""
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 
+CHATTY: Final = ("pubsub",)
+"""Whose log is shown only when it is asked for: the emulator's Java notes every connection."""
 
-async def up() -> int:
-    """Start everything, say where it listens, show the logs, and take all down. Returns 0."""
-    out = Console(highlight=False)
+
+async def up(*, verbose: bool) -> int:
+    """Start everything, say where it listens, show the logs, and take all down. Returns 0.
+
+    The broker's log is shown only when `verbose`; whether or not, an error that ends the start
+    quotes it.
+    """
+    out = console()
 
     def show(name: str, line: str) -> None:
-        colour = COLOURS[sum(name.encode()) % len(COLOURS)]
-        out.print(f"[{colour}]{name:>22}[/] │ {escape(readable(line))}", soft_wrap=True)
+        if verbose or name not in CHATTY:
+            out.print(shown(name, line), soft_wrap=True)
 
     with stop_on_signals() as stopping:
-        async with Installation(FOLDER, show) as installation:
+        async with Installation(FOLDER, show, ports=default_ports()) as installation:
             environment = _write_environment(installation.env)
             out.rule("ready")
             for name, url in installation.urls.items():
@@ -41,6 +48,12 @@ async def up() -> int:
             await stopping.wait()
             out.rule("stopping")
     return 0
+
+
+def shown(name: str, line: str) -> Text:
+    """A line of a process's log behind the name of the process, which has a colour of its own."""
+    colour = COLOURS[sum(name.encode()) % len(COLOURS)]
+    return Text.assemble((f"{name:>22}", colour), " │ ", printable(readable(line), keep="\t"))
 
 
 def readable(line: str) -> str:

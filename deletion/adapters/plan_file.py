@@ -13,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.mongo.connection import Client
-from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.mongo.step import CALL_SECONDS, FieldType, MongoStep
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, check
@@ -58,8 +58,8 @@ class StepSpec(_Strict):
     name: Name
     mongo: MongoSpec
 
-    def build(self, connect: Connect) -> MongoStep:
-        """The step this describes."""
+    def build(self, connect: Connect, call_seconds: float = CALL_SECONDS) -> MongoStep:
+        """The step this describes; each of its calls ends within `call_seconds`."""
         spec = self.mongo
         client = connect(None if spec.uri is None else spec.uri.get_secret_value())
         return MongoStep(
@@ -68,6 +68,7 @@ class StepSpec(_Strict):
             spec.field,
             spec.field_type,
             spec.batch_size,
+            call_seconds,
         )
 
 
@@ -77,9 +78,13 @@ class PlanFile(_Strict):
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
 
-    def build(self, connect: Connect) -> Plan:
-        """The plan this describes. Raises `PlanError`."""
-        return Plan(self.service, tuple(step.build(connect) for step in self.steps))
+    def build(self, connect: Connect, call_seconds: float = CALL_SECONDS) -> Plan:
+        """The plan this describes; each call to data ends within `call_seconds`.
+
+        Raises `PlanError`.
+        """
+        steps = tuple(step.build(connect, call_seconds) for step in self.steps)
+        return Plan(self.service, steps)
 
 
 def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:

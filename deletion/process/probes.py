@@ -13,8 +13,17 @@ Check = Callable[[], Awaitable[str | None]]
 """Answers with what is missing, or None when all is well. Bounded in time by itself."""
 
 
-def probes(registry: CollectorRegistry, ready: Check) -> APIRouter:
-    """`/healthz` (alive), `/readyz` (can work, else 503 and why), `/metrics` (Prometheus)."""
+async def _nothing() -> None:
+    """Most metrics are counted as things happen."""
+
+
+def probes(
+    registry: CollectorRegistry, ready: Check, refresh: Callable[[], Awaitable[None]] = _nothing
+) -> APIRouter:
+    """`/healthz` (alive), `/readyz` (can work, else 503 and why), `/metrics` (Prometheus).
+
+    `refresh` reads the metrics that are read when they are scraped; it never raises.
+    """
     router = APIRouter(tags=["operations"])
 
     @router.get("/healthz", response_class=PlainTextResponse, summary="Alive")
@@ -34,6 +43,7 @@ def probes(registry: CollectorRegistry, ready: Check) -> APIRouter:
 
     @router.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics")
     async def metrics() -> Response:
+        await refresh()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -46,4 +46,14 @@ class JobsSettings(StoreSettings, LeaseSettings):
 
 
 class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
-    """What publishes or sets up: `botdel jobs retry`, `dead-letters replay`, `topology`."""
+    """What publishes: `botdel dead-letters replay`."""
+
+
+class TopologySettings(PubSubSettings, StoreSettings):
+    """`botdel topology apply`.
+
+    Complete jobs are kept for 31 days at least, because a message may come back for so long, and
+    for as many at most as MongoDB's 32 bits of seconds hold; for ever when it is not set.
+    """
+
+    keep_complete_days: int | None = Field(None, ge=31, le=24_855)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from deletion.adapters.mongo.retention import FINISHED
 from deletion.job import Failure, Job, Status
 from tests.integration.recovering import HOUR, job, seed
 from tests.support.pipeline import (
@@ -142,6 +143,25 @@ async def test_topology_apply_creates_everything_twice_and_says_what_differs(
     code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
     assert code == 1
     assert "ack_deadline_seconds is 10, expected" in " ".join(lines)
+
+
+async def test_topology_apply_keeps_complete_jobs_for_as_long_as_is_set(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.settings["BOTDEL_TOPIC"] = "another"
+    apply = ("topology", "apply", "--plan", str(pipeline.plan))
+    code, lines = await botdel(pipeline, *apply)
+    assert code == 0, lines
+    assert FINISHED not in await pipeline.jobs.index_information(), "only when asked to"
+    pipeline.settings["BOTDEL_KEEP_COMPLETE_DAYS"] = "31"
+    code, lines = await botdel(pipeline, *apply)
+    assert code == 0, lines
+    assert FINISHED in await pipeline.jobs.index_information()
+    del pipeline.settings["BOTDEL_KEEP_COMPLETE_DAYS"]
+    code, lines = await botdel(pipeline, *apply)
+    assert code == 1
+    assert "dropIndex" in " ".join(lines)
+    assert FINISHED in await pipeline.jobs.index_information(), "what exists is not changed"
 
 
 async def test_a_wrong_plan_is_refused_with_line_field_and_expectation(pipeline: Pipeline) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from botdel.local.processes import ChildProcess
+from botdel.local.installation import default_ports
+from botdel.local.processes import ChildProcess, is_free
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
@@ -26,10 +27,14 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
 
         environment = (tmp_path / ".local" / "env").read_text()
         token = environment.split("BOTDEL_GATEWAY_TOKENS='")[1].split("'")[0]
-        (url,) = (
-            line.split()[1]
-            for line in up.lines
-            if line.split()[:1] == ["gateway"] and len(line.split()) == 2
+        urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)
+        url = urls[f"{'gateway':>22}"]
+        for name, port in default_ports().items():
+            assert urls[f"{name:>22}"].endswith(f":{port}") or not is_free(port), urls
+        said = "\n".join(up.lines)
+        assert "not provided for" not in said
+        assert "Detected HTTP/2 connection" not in said, (
+            "the emulator's log, which nobody asked for"
         )
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
             answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")

@@ -44,7 +44,7 @@ NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
 CROWD = 5000
 """Documents that a query should not look at."""
-READS_NOTHING = {"insert", "createIndexes", "listIndexes", "ping", "endSessions"}
+READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}
 GOES_ON = {"getMore", "killCursors"}
 
 Query = Mapping[str, Any]

@@ -20,15 +20,18 @@ import recovery
 from botdel.cli import app
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
+from deletion.clock import SystemClock
 from deletion.process.settings import Settings
-from deletion.process.store_settings import JobsSettings, OperatorSettings
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
 from gateway.answers import ANSWERS
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
 from recovery.client import Exit
+from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
 from tests.architecture.documents import DOCS, README, table
+from tests.unit.test_gauges import CountedJobs
 
 PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 READERS: dict[type[Settings], set[str]] = {
@@ -37,7 +40,8 @@ READERS: dict[type[Settings], set[str]] = {
     RecoverySettings: {"recovery"},
     RecoverSettings: {"recover"},
     JobsSettings: {"jobs", "dead-letters"},
-    OperatorSettings: {"topology", "jobs", "dead-letters"},
+    OperatorSettings: {"dead-letters"},
+    TopologySettings: {"topology"},
 }
 """Which command reads which class."""
 
@@ -123,7 +127,9 @@ def test_every_answer_of_the_gateway_is_in_the_table_and_no_other() -> None:
 def test_every_metric_is_in_the_table_and_no_other() -> None:
     registry = CollectorRegistry()
     GatewayMetrics(registry)
-    registries = (registry, ConsumerMetrics().registry, RecoveryMetrics().registry)
+    recovering = RecoveryMetrics().registry
+    JobGauges(recovering, CountedJobs(), SystemClock())
+    registries = (registry, ConsumerMetrics("any", ["any"], ["any"]).registry, recovering)
     real = {
         metric.name + ("_total" if metric.type == "counter" else "")
         for each in registries

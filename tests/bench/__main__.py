@@ -1,7 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
-`python -m tests.bench [gateway] [intake] [deletion] [sweep]` runs some of them. Each gets an
-emulator and a database of its own. Takes about ten minutes; use a machine that does nothing else.
+`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [claims] [sweep]` runs some of
+them. Each gets an emulator and a database of its own. Takes about fifteen minutes; use a machine
+that does nothing else.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from rich.table import Table
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
-from tests.bench import deletion, gateway, intake, sweep
+from tests.bench import claims, deletion, gateway, intake, small_jobs, sweep
 
-NAMES = ("gateway", "intake", "deletion", "sweep")
+NAMES = ("gateway", "intake", "small-jobs", "deletion", "claims", "sweep")
 
 
 async def main(wanted: tuple[str, ...]) -> None:
@@ -27,12 +28,16 @@ async def main(wanted: tuple[str, ...]) -> None:
         async with PubSubEmulator() as emulator:
             for row in await gateway.bench(emulator.host):
                 out.print(_table("gateway: DELETEs per second", row))
-    for name, module in (("intake", intake), ("deletion", deletion)):
+    for name, module in (("intake", intake), ("small-jobs", small_jobs), ("deletion", deletion)):
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
                 async with PubSubEmulator() as emulator, EmbeddedMongo(Path(folder)) as database:
                     found = await module.bench(emulator.host, database.uri)
                     out.print(_table(f"{name}: each per second", found))
+    if "claims" in wanted:
+        with tempfile.TemporaryDirectory() as folder:
+            async with EmbeddedMongo(Path(folder)) as database:
+                out.print(_table("claims: eight at a time", await claims.bench(database.uri)))
     if "sweep" in wanted:
         with tempfile.TemporaryDirectory() as folder:
             async with EmbeddedMongo(Path(folder)) as database:

@@ -1,15 +1,16 @@
 """Intake: events recorded and acked per second, against subscribers that only ack.
 
-The same 5,000 events wait in three subscriptions of one topic. Ours decodes each, records it in
-one bulk insert with those that came along, and acks; its runs wait, so that only intake counts.
+The same 5,000 events wait in four subscriptions of one topic. Ours decodes each, records it in
+one bulk insert with those that came along, and acks: once with idle slots (nothing else runs),
+once while every slot is busy with a deletion that goes on for as long as the events come.
 """
 
 import asyncio
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from statistics import median
@@ -21,15 +22,14 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import AcknowledgeRequest, PullRequest
 from pymongo import monitoring
 
+from consumers.claims import Claims
 from consumers.consumer import Consumer
-from consumers.intake import Intake
+from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
-from consumers.slots import Slots
-from deletion.adapters.mongo.archive import MongoEventArchive
+from consumers.worker import Worker
 from deletion.adapters.mongo.connection import Database, connect
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.publisher import GroupingPublisher
@@ -38,8 +38,8 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.bus import Delivery
 from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
-from deletion.job import Job, LeasePolicy
-from deletion.plan import Plan
+from deletion.job import Job, LeasePolicy, StepProgress
+from deletion.plan import Batch, Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.support.fakes import RecordedAlerts
@@ -48,7 +48,8 @@ EVENTS: Final = 5_000
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 120.0
 LONG: Final = timedelta(hours=1)
-STREAM, PULLS, OURS = "bare-stream", "bare-pulls", "ours"
+SLOTS: Final = 8
+STREAM, PULLS, IDLE, BUSY = "bare-stream", "bare-pulls", "ours-idle", "ours-busy"
 
 
 async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dict[str, float]:
@@ -67,7 +68,8 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
         contenders: dict[str, Callable[[str], Awaitable[float]]] = {
             STREAM: _stream,
             PULLS: lambda path: _pulls(subscriber, path),
-            OURS: lambda path: _ours(subscriber, path, grouping, store, client[names.project]),
+            IDLE: lambda path: _ours(subscriber, path, store, client[names.project], busy=False),
+            BUSY: lambda path: _ours(subscriber, path, store, client[names.project], busy=True),
         }
         found: dict[str, list[float]] = {name: [] for name in contenders}
         trips = []
@@ -76,11 +78,11 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
             paths = {name: names.subscription(f"{name}-{number}") for name in contenders}
             await topology.apply([f"{name}-{number}" for name in contenders])
             await _publish(grouping)
-            order = list(contenders)[number % 3 :] + list(contenders)[: number % 3]
+            order = list(contenders)[number % 4 :] + list(contenders)[: number % 4]
             for name in order:
                 commands.seen = 0
                 found[name].append(EVENTS / await contenders[name](paths[name]))
-                if name == OURS:
+                if name == IDLE:
                     trips.append(commands.seen / EVENTS)
     finally:
         await pubsub.close()
@@ -88,9 +90,11 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
     rates = {name: median(values) for name, values in found.items()}
     return {
         **rates,
-        "of the stream": rates[OURS] / rates[STREAM],
-        "of the pulls": rates[OURS] / rates[PULLS],
-        "round trips per event": median(trips),
+        "idle, of the stream": rates[IDLE] / rates[STREAM],
+        "idle, of the pulls": rates[IDLE] / rates[PULLS],
+        "busy, of the stream": rates[BUSY] / rates[STREAM],
+        "busy, of idle": rates[BUSY] / rates[IDLE],
+        "round trips per event, idle": median(trips),
     }
 
 
@@ -152,14 +156,24 @@ async def _pulls(client: SubscriberAsyncClient, path: str) -> float:
     return time.perf_counter() - began
 
 
-class WaitingRunner(Runner):
-    """Runs that do nothing until they are let go, so that only intake is measured."""
+@dataclass
+class EndlessStep:
+    """A deletion that goes on until it is stopped: a batch of nothing, ten times a second."""
 
-    go: asyncio.Event
+    name: str
+    running: int = 0
+    all_run: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, job: Job) -> Job | None:
-        await self.go.wait()
-        return None
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        self.running += 1
+        if self.running == SLOTS:
+            self.all_run.set()
+        while True:
+            await asyncio.sleep(0.1)
+            yield Batch(0, cursor)
+
+    async def is_empty(self, bot_id: str) -> bool:
+        return False
 
 
 @dataclass
@@ -186,34 +200,53 @@ class CountingSubscription:
 async def _ours(
     subscriber: SubscriberAsyncClient,
     path: str,
-    publisher: GroupingPublisher,
     store: MongoJobStore,
     database: Database,
+    *,
+    busy: bool,
 ) -> float:
     clock, policy, stopping = SystemClock(), LeasePolicy(LONG, 5), asyncio.Event()
-    plan = Plan(OURS, (MongoStep("nothing", database["nothing"], "botId"),))
+    step = EndlessStep("endless")
+    plan = Plan(path.rpartition(".")[2], (step,))
     subscription = CountingSubscription(PullSubscription(subscriber, path), asyncio.Event())
-    runner = WaitingRunner(plan, store, clock, policy, stopping=stopping)
-    runner.go = stopping
-    archive = MongoEventArchive(database.client, database.name)
-    quarantine = Quarantine(
-        MongoDeadLetterStore(database.client, database.name), RecordedAlerts(), clock
+    alerts = RecordedAlerts()
+    letters = MongoDeadLetterStore(database.client, database.name)
+    metrics = Metrics(plan.service, [step.name], [outcome.value for outcome in Outcome])
+    runner = Runner(plan, store, clock, policy, stopping=stopping)
+    worker = Worker(
+        Claims(plan.service, store, clock, policy, "bench"), runner, SLOTS, clock, metrics
     )
+    if busy:
+        await store.record([_filler(plan, store, clock.now()) for _ in range(SLOTS)])
     consumer = Consumer(
-        intake=Intake(plan, subscription, store, archive, quarantine, clock, policy, "bench"),
-        runner=runner,
+        intake=Intake(plan, subscription, store, Quarantine(letters, alerts, clock), alerts, clock),
+        workers=[],
         subscription=subscription,
-        publisher=publisher,
         store=store,
         clock=clock,
-        slots=Slots(EVENTS),
-        metrics=Metrics(),
+        metrics=metrics,
     )
+    working = asyncio.create_task(worker.work(stopping) if busy else asyncio.sleep(0))
+    async with asyncio.timeout(ROUND_SECONDS):
+        if busy:
+            await step.all_run.wait()
     began = time.perf_counter()
     consuming = asyncio.create_task(consumer.consume(stopping, grace=10))
     async with asyncio.timeout(ROUND_SECONDS):
         await subscription.done.wait()
     seconds = time.perf_counter() - began
     stopping.set()
-    await consuming
+    await asyncio.gather(consuming, working, worker.end(10))
     return seconds
+
+
+def _filler(plan: Plan, store: MongoJobStore, now: datetime) -> Job:
+    return Job.placed(
+        id=store.new_id(),
+        service=plan.service,
+        bot_id=str(ObjectId()),
+        event_id=str(uuid.uuid4()),
+        placed_at=now,
+        steps=tuple(StepProgress(step.name) for step in plan.steps),
+        now=now,
+    )

@@ -2,8 +2,7 @@
 
 The same hundred resumable jobs, half of them failed and half of them stale, lie spread among
 1,000 jobs and among 100,000; all others are complete. The sweep is the real one, on a real
-database with the real sweep store; only the publisher counts instead of publishing, because
-Pub/Sub's share is the same for both.
+database with the real sweep store. Each sweep makes them pending, and they are put back after it.
 """
 
 import asyncio
@@ -15,10 +14,9 @@ from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 
-from deletion.adapters.mongo.connection import Client, connect
+from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.bus import Message
 from deletion.clock import SystemClock, milliseconds
 from deletion.job import Job, LeasePolicy, Status
 from deletion.retry import Retry
@@ -34,17 +32,6 @@ PAGE_SIZE = 500
 """As it is by default."""
 INSERTED_TOGETHER = 1_000
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
-
-
-class CountingPublisher:
-    """Counts what would be published."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    async def publish(self, message: Message) -> None:
-        """See `deletion.bus.Publisher`."""
-        self.count += bool(message.data)
 
 
 async def bench(
@@ -87,27 +74,41 @@ async def fill(client: Client, database: str, size: int, resumable: int) -> None
 
 async def sweep_once(client: Client, database: str, resumable: int) -> float:
     """The seconds of one sweep, which has to find them all."""
-    clock, publisher = SystemClock(), CountingPublisher()
+    clock = SystemClock()
     sweeps = MongoSweepStore(client, database)
     sweeper = Sweeper(
         jobs=MongoJobStore(client, database),
         sweeps=sweeps,
-        publisher=publisher,
         clock=clock,
         policy=POLICY,
         retry=Retry(clock),
         page_size=PAGE_SIZE,
         alerts=RecordedAlerts(),
         stale_share=0.5,
+        waiting_after=timedelta(days=1),
     )
     begun = time.perf_counter()
     started = Sweep.started(sweeps.new_id(), clock.now())
     await sweeps.start(started, silent_since=started.started_at)
     ended = await sweeper.run(started, asyncio.Event())
     taken = time.perf_counter() - begun
-    if ended.status is not SweepStatus.COMPLETE or publisher.count != resumable:
-        raise AssertionError(f"{ended}: {publisher.count} of {resumable} jobs were found")
+    if ended.status is not SweepStatus.COMPLETE or ended.resumed != resumable:
+        raise AssertionError(f"{ended}: not {resumable} jobs were resumed")
+    await _put_back(client, database)
     return taken
+
+
+async def _put_back(client: Client, database: str) -> None:
+    """As they were before the sweep, half of them failed and half of them stale."""
+    jobs = client[database][COLLECTION]
+    found = await jobs.find({"status": Status.PENDING.value}, {"_id": True}).to_list(None)
+    silent = milliseconds(datetime.now(UTC)) - timedelta(hours=1)
+    for number, document in enumerate(found):
+        status = Status.FAILED if number % 2 else Status.IN_PROGRESS
+        fields: Document = {"status": status.value, "lastModifiedAt": silent, "pastAttempts": []}
+        await jobs.update_one(
+            {"_id": document["_id"]}, {"$set": fields, "$unset": {"queue": "", "due": ""}}
+        )
 
 
 def _job(resumable: int | None) -> Job:
@@ -121,7 +122,7 @@ def _job(resumable: int | None) -> Job:
         id=str(ObjectId()),
         service="conversations",
         bot_id=str(ObjectId()),
-        event_id=str(uuid.uuid4()),
+        event_ids=(str(uuid.uuid4()),),
         status=status,
         attempt=1,
         claimed_by="bench",

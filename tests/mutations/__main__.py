@@ -24,6 +24,12 @@ SUITES: Final = {
     "unit": ["tests/unit/test_*.py", "tests/architecture/test_state_machine_doc.py"],
     "simulation": ["tests/simulation"],
     "conformance": ["tests/conformance"],
+    "data": [
+        "tests/unit/test_mongo_*.py",
+        "tests/unit/test_recovery_start.py",
+        "tests/integration/test_hung_data_server.py",
+        "tests/integration/test_retention.py",
+    ],
 }
 PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
 SLOW: Final = ("gateway", "processes", "find_emulator", "recovery_client", "webhook", "settings")

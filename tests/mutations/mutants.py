@@ -5,6 +5,7 @@ from typing import Final
 
 LIFE_CYCLE: Final = ("unit", "simulation")
 DATABASE: Final = ("conformance",)
+DATA: Final = ("data",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,17 @@ JOB, INTAKE, RUNNER, LEASE = (
 )
 CONSUMER, SWEEPER, SWEEPS = "consumers/consumer.py", "recovery/sweeper.py", "recovery/sweeps.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
-JOBS_COMMAND = "botdel/jobs.py"
+JOBS_COMMAND, TERMINAL = "botdel/jobs.py", "botdel/terminal.py"
 MONGO, MONGO_LETTERS, MONGO_SWEEPS = (
     "deletion/adapters/mongo/jobs.py",
     "deletion/adapters/mongo/dead_letters.py",
     "recovery/mongo_sweeps.py",
 )
+CONNECTION, DRIVER, STEP, INDEXES, RETENTION = (
+    f"deletion/adapters/mongo/{name}.py"
+    for name in ("connection", "driver", "step", "indexes", "retention")
+)
+RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
 
 MUTANTS: Final = (
@@ -310,6 +316,71 @@ MUTANTS: Final = (
         "if job.status is not Status.EXHAUSTED and not job.is_resumable(now, policy):",
         "if job.status is Status.COMPLETE:",
     ),
+    # --- the terminal
+    Mutant(
+        "text of others is read as markup",
+        TERMINAL,
+        'options |= {"markup": False, "emoji": False}',
+        'options |= {"emoji": False}',
+        ("unit",),
+    ),
+    Mutant(
+        "a string's control characters are not escaped",
+        TERMINAL,
+        'escaped(text, keep="\\n\\t")',
+        "text",
+        ("unit",),
+    ),
+    Mutant(
+        "a text's control characters reach the terminal",
+        TERMINAL,
+        "if segment.control or segment.text.isprintable():",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "a field of a record may look like two",
+        TERMINAL,
+        "return Text(escaped(text, keep=keep))",
+        'return Text(escaped(text, keep="\\n"))',
+        ("unit",),
+    ),
+    Mutant(
+        "what is waited for is read as markup",
+        TERMINAL,
+        "yield lambda text: status.update(printable(text))",
+        "yield status.update",
+        ("unit",),
+    ),
+    Mutant(
+        "an error of a command acts on the terminal",
+        "botdel/cli.py",
+        'escaped(f"botdel: {error}", keep="\\n\\t")',
+        'f"botdel: {error}"',
+        ("unit",),
+    ),
+    # --- one machine
+    Mutant(
+        "a default port that was taken meanwhile ends the start",
+        "botdel/local/installation.py",
+        "if not (port and found_taken(process)):",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "two processes of one machine have one default port",
+        "botdel/local/installation.py",
+        "if port not in {gateway, recovery})",
+        "if port != gateway)",
+        ("unit",),
+    ),
+    Mutant(
+        "what the killed run of the demo did not count is not said",
+        "botdel/local/demo.py",
+        "if (uncounted := gone[service] - counted[service]) > 0:",
+        "if (uncounted := 0):",
+        ("unit",),
+    ),
     # --- the stores
     Mutant(
         "the store in memory writes whatever the guard says",
@@ -373,5 +444,146 @@ MUTANTS: Final = (
         "name=ONE_RUNNING, unique=True",
         "name=ONE_RUNNING, unique=False",
         DATABASE,
+    ),
+    # --- what is asked of a database
+    Mutant(
+        "a step reads back what may be rolled back",
+        STEP,
+        "self.collection.with_options(read_concern=ReadConcern(concern))",
+        "self.collection",
+        DATA,
+    ),
+    Mutant(
+        "a replica set is read back as if it were sharded",
+        STEP,
+        "return LINEARIZABLE if is_replica_set else MAJORITY",
+        "return MAJORITY",
+        DATA,
+    ),
+    Mutant(
+        "mongos is read back as a replica set",
+        STEP,
+        """is_replica_set = "setName" in hello and hello.get("msg") != "isdbgrid\"""",
+        "is_replica_set = True",
+        DATA,
+    ),
+    Mutant(
+        "a read back that is refused is not made in another way",
+        STEP,
+        "if concern == MAJORITY or error.code not in NOT_SUPPORTED:",
+        "if error.code:",
+        DATA,
+    ),
+    Mutant(
+        "a step does not say that it fell back",
+        STEP,
+        "        self.read_concern = concern\n",
+        "        self.read_concern = self.read_concern or LINEARIZABLE\n",
+        DATA,
+    ),
+    Mutant(
+        "a call to data may take for ever",
+        STEP,
+        "with translated(), pymongo.timeout(self.call_seconds):",
+        "with translated():",
+        DATA,
+    ),
+    Mutant(
+        "a code of a failover fails the job",
+        CONNECTION,
+        "return labelled or not TRANSIENT_CODES.isdisjoint(_codes(error))",
+        "return labelled",
+        DATA,
+    ),
+    Mutant(
+        "a code of a failover inside a bulk write fails the job",
+        CONNECTION,
+        "if isinstance(error, BulkWriteError):",
+        "if not isinstance(error, OperationFailure):",
+        DATA,
+    ),
+    Mutant(
+        "threads are not sized from the runs",
+        DRIVER,
+        "if _framework.max_workers < needed:",
+        "if _framework.max_workers < 0:",
+        DATA,
+    ),
+    Mutant(
+        "clients reserve no threads for their runs",
+        CONNECTION,
+        "            reserve_threads(runs)",
+        "            pass",
+        DATA,
+    ),
+    Mutant(
+        "too few threads are not refused",
+        DRIVER,
+        "if given is not None and int(given) < needed:",
+        "if given is not None and int(given) < 0:",
+        DATA,
+    ),
+    Mutant(
+        "connections are not bounded",
+        CONNECTION,
+        "maxPoolSize=connections,",
+        "maxPoolSize=None,",
+        DATA,
+    ),
+    Mutant(
+        "idle connections are kept",
+        CONNECTION,
+        "maxIdleTimeMS=IDLE_SECONDS * 1000,",
+        "maxIdleTimeMS=None,",
+        DATA,
+    ),
+    Mutant(
+        "a process builds indexes wherever it runs",
+        INDEXES,
+        "await (build_indexes if build else require_indexes)(database[name], wanted)",
+        "await build_indexes(database[name], wanted)",
+        DATA,
+    ),
+    Mutant(
+        "a process starts without its unique indexes",
+        INDEXES,
+        "if needed := [name for name in names if name in unique]:",
+        "if needed := [name for name in () if name in unique]:",
+        DATA,
+    ),
+    Mutant(
+        "an index that only has the name is taken for the unique one",
+        INDEXES,
+        "if name in found and expected[name] != shape(found[name])",
+        "if False",
+        DATA,
+    ),
+    Mutant(
+        "recovery serves before it has looked for its unique indexes",
+        RECOVERY,
+        "if not pubsub.is_emulated:",
+        "if False:",
+        DATA,
+    ),
+    Mutant(
+        "jobs that are not complete expire too",
+        RETENTION,
+        """        partialFilterExpression={"status": "complete"},\n""",
+        "",
+        DATA,
+    ),
+    Mutant(
+        "complete jobs expire although nobody asked for it",
+        RETENTION,
+        "if difference is None and days is not None:",
+        "if difference is None and (days := days or 31):",
+        DATA,
+    ),
+    Mutant(
+        "an index that goes on deleting is not reported",
+        RETENTION,
+        "if days is not None and not gap([ttl_index(days)], found):",
+        "if days is None or not gap([ttl_index(days)], found):",
+        DATA,
     ),
 )

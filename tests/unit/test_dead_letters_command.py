@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from botdel.dead_letters import actions
 from botdel.dead_letters.actions import (
@@ -21,8 +20,10 @@ from botdel.dead_letters.actions import (
     act_on,
     why_not_discarded,
 )
+from botdel.dead_letters.command import _carry_out as carry_out
 from botdel.dead_letters.command import chosen, listed
 from botdel.dead_letters.text import as_dict, described, in_full, row, table
+from botdel.terminal import Terminal
 from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
@@ -31,6 +32,7 @@ from tests.conformance.test_dead_letter_store import a_letter, again
 from tests.conformance.test_dead_letter_store import replay as come_back
 from tests.schema.samples import SAMPLES
 from tests.support.fakes import MemoryBus, VirtualClock
+from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.memory_stores import MemoryDeadLetterStore
 
 NEW, REPLAYED, DISCARDED = DeadLetterStatus
@@ -339,6 +341,18 @@ async def test_a_dry_run_tells_what_would_be_done_and_does_nothing(world: World)
     assert (world.store.letters, world.bus.published) == (before, [])
 
 
+async def test_why_a_letter_is_refused_does_not_act_on_the_terminal(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (letter,) = await world.put()
+    action = DryRun(lambda _: f"why {HOSTILE}")
+    code = await carry_out(action, of(letter), world.store, "replayed", as_json=False)
+    said = capsys.readouterr().out
+    assert code == 1
+    assert f"{letter.id} is refused: why {SHOWN}\n0 replayed, 1 refused\n" in said
+    assert harmless(said)
+
+
 async def test_progress_is_told_after_each_page(world: World) -> None:
     await world.put(PAGE + 1)
     told: list[int] = []
@@ -354,7 +368,7 @@ async def test_progress_is_told_after_each_page(world: World) -> None:
 
 def text_of(*shown: Any) -> str:
     out = io.StringIO()
-    Console(file=out, width=160, force_terminal=True, color_system=None).print(*shown)
+    Terminal(file=out, width=160).print(*shown)
     return out.getvalue()
 
 

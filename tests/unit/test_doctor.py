@@ -14,7 +14,6 @@ from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import InvalidURI, OperationFailure
-from rich.console import Console
 
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
@@ -30,12 +29,14 @@ from botdel.doctor.timing import (
     slowest_batch,
 )
 from botdel.doctor.topology import subscription_finding
+from botdel.terminal import Terminal
 from deletion.adapters.mongo.jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Difference
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.job import LeasePolicy, StepProgress
 from tests.support.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
+from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 NAMES = Names("a-project", "bot-deletion")
 PATH = NAMES.subscription(SERVICE)
@@ -474,11 +475,23 @@ def test_each_finding_is_a_line_with_its_remedy(
 def test_on_a_terminal_what_to_do_is_unbroken_below_the_table() -> None:
     command = f"`gcloud {'x' * 200}`"
     out = StringIO()
-    tabulate([failed("one", "y" * 100, command), ok("two", "fine")], Console(file=out, width=40))
+    tabulate([failed("one", "y" * 100, command), ok("two", "fine")], Terminal(file=out, width=40))
     lines = out.getvalue().splitlines()
     assert lines[-1] == f"one → {command}"
     assert "".join(lines[:-1]).count("y") == 100
     assert not any("two →" in line for line in lines)
+
+
+def test_what_a_broker_or_a_database_says_does_not_act_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hostile = [failed("one", f"detail {HOSTILE}", f"remedy {HOSTILE}")]
+    tabulate(hostile, Terminal(width=1_000))
+    show(hostile, as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.count(f"detail {SHOWN}") == 2
+    assert shown.count(f"→ remedy {SHOWN}") == 2
+    assert harmless(shown)
 
 
 def test_machines_get_the_same(findings: list[Finding], capsys: pytest.CaptureFixture[str]) -> None:

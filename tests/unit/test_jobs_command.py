@@ -1,15 +1,20 @@
 """`botdel jobs retry` sends a job on, and nothing else: the consumer's claim does the rest."""
 
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from botdel import jobs
 from botdel.jobs import as_dict, describe, send_on
 from deletion.errors import BusUnavailable, LeaseLost, TransitionError
 from deletion.events import ResumeRequested, decode
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
 from tests.support.fakes import POLICY, START, MemoryBus, ScriptedStore, VirtualClock, a_job
+from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
@@ -147,3 +152,58 @@ def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     assert "0.5 s" in shown
     for row in (("first, batch 3", "stale", "worker-1/a"), ("every step was done", "LeftOvers")):
         assert any(all(cell in line for cell in row) for line in shown.splitlines()), shown
+
+
+def hostile_job() -> Job:
+    """Whatever text a record may hold is somebody else's."""
+    step = StepProgress(f"step {HOSTILE}", cursor=f"cursor {HOSTILE}")
+    past = PastAttempt(1, f"by {HOSTILE}", f"at {HOSTILE}", 3, START, f"ended {HOSTILE}")
+    failure = Failure(f"type {HOSTILE}", f"message {HOSTILE}", START)
+    job = a_job(Status.FAILED, failure=failure, steps=(step,), past_attempts=(past,))
+    return replace(
+        job,
+        service=f"service {HOSTILE}",
+        event_id=f"event {HOSTILE}",
+        claimed_by=f"claimed {HOSTILE}",
+    )
+
+
+def test_no_text_of_a_job_is_markup_or_acts_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
+    describe(hostile_job(), POLICY)
+    shown = capsys.readouterr().out
+    for field in ("type", "message", "service", "event", "claimed"):
+        assert f"{field} {SHOWN}" in shown
+    for cell in ("step", "cursor", "by", "at", "ended"):
+        assert f"{cell} {SHOWN}" in shown
+    assert harmless(shown)
+
+
+async def test_no_text_in_the_list_of_jobs_is_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Store:
+        async def find(self, **_: object) -> list[Job]:
+            return [hostile_job()]
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[Store]:
+        yield Store()
+
+    monkeypatch.setattr(jobs, "opened", opened)
+    monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://localhost")
+    await jobs.show_list(None, None, None, 50, as_json=False)
+    shown = capsys.readouterr().out
+    assert f"service {SHOWN}" in shown
+    assert f"type {SHOWN}" in shown
+    assert harmless(shown)
+
+
+def test_a_failure_of_several_lines_does_not_look_like_other_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    describe(a_job(Status.FAILED, failure=Failure("E", "one\njob x complete", START)), POLICY)
+    assert "\njob x complete" not in capsys.readouterr().out

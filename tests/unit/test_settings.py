@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 from consumers.settings import ConsumerSettings
 from deletion.errors import ConfigurationError
 from deletion.process.settings import load
-from deletion.process.store_settings import OperatorSettings
+from deletion.process.store_settings import OperatorSettings, TopologySettings
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -26,6 +26,7 @@ NEEDS: dict[type[BaseSettings], list[str]] = {
     ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     RecoverySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_RECOVERY_TOKEN"],
     OperatorSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
+    TopologySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
 }
 
 
@@ -147,3 +148,14 @@ def test_a_file_of_settings_is_read_and_the_environment_comes_before_it(
     monkeypatch.setenv("BOTDEL_CONSUMER_PORT", "9001")
     settings = load(ConsumerSettings)
     assert (settings.consumer_slots, settings.consumer_port) == (3, 9001)
+
+
+@pytest.mark.parametrize("days", ["30", "0", "-1", "24856", "a month"])
+def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
+    days: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(TopologySettings).keep_complete_days is None
+    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", days)
+    assert "BOTDEL_KEEP_COMPLETE_DAYS" in refused(TopologySettings)
+    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", "31")
+    assert load(TopologySettings).keep_complete_days == 31

@@ -1,7 +1,8 @@
 """The connection to MongoDB: made in one place, its errors told apart in one place.
 
 Motor is at its end of life. Changing over to PyMongo's own asyncio API is a matter of this file
-and of its callers' `close()`, which becomes a coroutine: all other calls are the same.
+and `driver.py`, and of their callers' `close()`, which becomes a coroutine: all other calls are the
+same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,9 @@ from time import monotonic
 from typing import Any
 
 import pymongo
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConnectionFailure,
     CursorNotFound,
     ExecutionTimeout,
@@ -25,11 +26,21 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from deletion.adapters.mongo.driver import (
+    OTHER_CALLS,
+    AgnosticBaseCursor,
+    AsyncIOMotorClient,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+    calls_of,
+    reserve_threads,
+)
 from deletion.errors import ConfigurationError, StoreUnavailable
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
 Collection = AsyncIOMotorCollection[Document]
+Cursor = AgnosticBaseCursor[Document]
 Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_SECONDS = 3
@@ -37,6 +48,8 @@ SERVER_SELECTION_SECONDS = 3
 while the database is away each call would take all of its time."""
 OPERATION_SECONDS = 30
 """How long one call waits for a connection, and for each answer on it."""
+IDLE_SECONDS = 60
+"""How long a connection is kept that nobody uses."""
 
 PING_SECONDS = 3
 """A probe must tell soon, where a write may wait for a new primary."""
@@ -55,10 +68,33 @@ _MAY_PASS = (
     WTimeoutError,
     WaitQueueTimeoutError,
 )
+TRANSIENT_CODES = frozenset(
+    {
+        6,  # HostUnreachable
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        133,  # FailedToSatisfyReadPreference
+        134,  # ReadConcernMajorityNotAvailableYet
+        175,  # QueryPlanKilled
+        189,  # PrimarySteppedDown
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11602,  # InterruptedDueToReplStateChange
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+    }
+)
+"""Of failovers. A mongos passes them on without the label that the driver goes by:
+https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml"""
 
 
-def connect(uri: str) -> Client:
-    """A client that gives up on a silent server after seconds, and connects when first used."""
+def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
+    """A client that gives up on a silent server after seconds, and connects when first used.
+
+    It opens at most `connections` to each server, besides those that watch it.
+    """
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
@@ -70,6 +106,9 @@ def connect(uri: str) -> Client:
         connectTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
         socketTimeoutMS=OPERATION_SECONDS * 1000,
         waitQueueTimeoutMS=OPERATION_SECONDS * 1000,
+        maxPoolSize=connections,
+        minPoolSize=0,
+        maxIdleTimeMS=IDLE_SECONDS * 1000,
     )
 
 
@@ -88,7 +127,7 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
     await ping(collection.database)  # type: ignore[arg-type]
     try:
         with translated(), pymongo.timeout(INDEX_SECONDS):
-            await collection.create_indexes(indexes)
+            await collection.create_indexes(list(indexes))
     except OperationFailure as error:
         raise ConfigurationError(f"indexes of {collection.full_name}: {error}") from error
 
@@ -101,24 +140,49 @@ def translated() -> Iterator[None]:
     except _MAY_PASS as error:
         raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
     except PyMongoError as error:
-        if error.has_error_label("RetryableWriteError") or error.timeout:
+        if _may_pass(error):
             raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
         raise
 
 
-class Clients:
-    """One client for each URI, made when it is first asked for; None means the default."""
+def _may_pass(error: PyMongoError) -> bool:
+    labelled = error.has_error_label("RetryableWriteError") or error.timeout
+    return labelled or not TRANSIENT_CODES.isdisjoint(_codes(error))
 
-    def __init__(self, default_uri: str) -> None:
+
+def _codes(error: PyMongoError) -> set[int | None]:
+    """Of a command, or of every write of a bulk that was refused or is not confirmed."""
+    if isinstance(error, BulkWriteError):
+        kinds = ("writeErrors", "writeConcernErrors")
+        return {each.get("code") for kind in kinds for each in error.details.get(kind, ())}
+    return {error.code} if isinstance(error, OperationFailure) else set()
+
+
+class Clients:
+    """One client for each URI, made when it is first asked for; None means the default.
+
+    `runs` is how many jobs the process runs at once: it bounds the connections to each server,
+    and the threads that the clients share have room for them. Raises `ConfigurationError` when
+    `MOTOR_MAX_WORKERS` leaves no such room.
+    """
+
+    def __init__(self, default_uri: str, runs: int = 0) -> None:
+        if runs:  # a command has no heartbeats that wait for a thread
+            reserve_threads(runs)
         self._default_uri = default_uri
+        self._runs = runs
         self._by_uri: dict[str, Client] = {}
 
     def get(self, uri: str | None = None) -> Client:
         """The client of `uri`."""
         uri = uri or self._default_uri
         if uri not in self._by_uri:
-            self._by_uri[uri] = connect(uri)
+            self._by_uri[uri] = connect(uri, self._connections(uri))
         return self._by_uri[uri]
+
+    def _connections(self, uri: str) -> int:
+        """A server of data alone gets one call of each run; commands have no runs."""
+        return calls_of(self._runs) if uri == self._default_uri else self._runs or OTHER_CALLS
 
     def close(self) -> None:
         """Close all of them, within `CLOSE_SECONDS`: a server that hangs gets no farewell."""

@@ -1,25 +1,44 @@
 """The step that deletes a bot's documents from one MongoDB collection."""
 
-from collections.abc import AsyncGenerator, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pymongo
 from bson import ObjectId, json_util
 from pymongo import ASCENDING, IndexModel
+from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
-from deletion.adapters.mongo.connection import Collection, Document, build_indexes, translated
+from deletion.adapters.mongo.connection import (
+    Collection,
+    Cursor,
+    Document,
+    build_indexes,
+    translated,
+)
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
 
 FieldType = Literal["objectid", "string"]
+CALL_SECONDS = 10.0
+"""What one call may take where nothing else is said."""
+LINEARIZABLE, MAJORITY = "linearizable", "majority"
+NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
+"""What a deployment may say to a read concern that it does not have: FailedToParse,
+InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MongoStep:
     """Walks the bot's documents in `_id` order and deletes one range after the other.
 
     `batch_size` bounds in documents what one call deletes, and so memory, the time between
-    two checkpoints, and how long other work on the collection has to wait.
+    two checkpoints, and how long other work on the collection has to wait. `call_seconds`
+    bounds each call, retries of the driver included; one that is cut off is a
+    `StoreUnavailable`, and what it has deleted until then stays deleted.
     """
 
     name: str
@@ -27,6 +46,10 @@ class MongoStep:
     field: str
     field_type: FieldType = "objectid"
     batch_size: int = 1000
+    call_seconds: float = CALL_SECONDS
+    read_concern: str | None = dataclasses.field(default=None, init=False)
+    """See `deletion.plan.Verified`."""
+    _strongest: str | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
     def index(self) -> list[tuple[str, int]]:
@@ -41,24 +64,42 @@ class MongoStep:
         BSON types: ids of another type are left to the read-back and the next pass.
         """
         last = None if cursor is None else json_util.loads(cursor)
-        with translated():
-            found = self.collection.find(self._span(bot_id, after=last), {self.field: True})
-            ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
-            while page := await ids.to_list(self.batch_size):
-                self._check_owner(page, bot_id)
-                first, last = last, page[-1]["_id"]
-                span = self._span(bot_id, after=first, through=last)
-                result = await self.collection.delete_many(span)
-                yield Batch(result.deleted_count, json_util.dumps(last))
+        found = self.collection.find(self._span(bot_id, after=last), {self.field: True})
+        ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
+        while page := await self._page(ids):
+            self._check_owner(page, bot_id)
+            first, last = last, page[-1]["_id"]
+            with self._bounded():
+                result = await self.collection.delete_many(
+                    self._span(bot_id, after=first, through=last)
+                )
+            is_last = len(page) < self.batch_size
+            yield Batch(result.deleted_count, json_util.dumps(last), is_last)
+            if is_last:
+                return
 
     async def is_empty(self, bot_id: str) -> bool:
-        """One look at the index."""
-        with translated():
-            return await self.collection.find_one(self._span(bot_id), {"_id": True}) is None
+        """One look at the index, `linearizable` on a replica set and `majority` elsewhere.
+
+        Neither sees a delete that may be rolled back, and the first none of the past that a
+        primary holds which has been replaced: docs/decisions/0025.
+        """
+        query = self._span(bot_id)
+        with self._bounded():
+            concern = self._strongest = self._strongest or await self._concern()
+            try:
+                found = await self._look(query, concern)
+            except OperationFailure as error:
+                if concern == MAJORITY or error.code not in NOT_SUPPORTED:
+                    raise
+                concern = self._strongest = MAJORITY
+                found = await self._look(query, concern)
+        self.read_concern = concern
+        return found is None
 
     async def missing(self) -> str | None:
         """Whether an index begins with what the batches walk; without one each of them scans."""
-        with translated():
+        with self._bounded():
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
         if any([field for field, _ in index["key"]][:2] == wanted for index in indexes):
@@ -72,6 +113,27 @@ class MongoStep:
     async def provide(self) -> None:
         """Create the index; returns when it is built."""
         await build_indexes(self.collection, [IndexModel(self.index)])
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """One call. Never around a `yield`: the bound belongs to the task that awaits."""
+        with translated(), pymongo.timeout(self.call_seconds):
+            yield
+
+    async def _page(self, ids: Cursor) -> list[Document]:
+        with self._bounded():
+            return await ids.to_list(self.batch_size)
+
+    async def _concern(self) -> str:
+        """The strongest that this kind of deployment has for a read of any filter."""
+        hello = await self.collection.database.client.admin.command("hello")
+        is_replica_set = "setName" in hello and hello.get("msg") != "isdbgrid"
+        return LINEARIZABLE if is_replica_set else MAJORITY
+
+    async def _look(self, query: Document, concern: str) -> Document | None:
+        """The bound is sent along as `maxTimeMS`: a majority that is away is not waited for."""
+        collection = self.collection.with_options(read_concern=ReadConcern(concern))
+        return await collection.find_one(query, {"_id": True})
 
     def _span(self, bot_id: str, *, after: Any = None, through: Any = None) -> Document:
         bounds = {"$gt": after, "$lte": through}

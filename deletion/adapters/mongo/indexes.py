@@ -1,0 +1,100 @@
+"""Indexes: compared with what is wanted, and checked or built when a process starts.
+
+Building one can take a day. A long-running process therefore builds only on the local set-up;
+elsewhere `botdel topology apply` does, and the process refuses to run without the unique ones,
+because these are what makes a duplicate a no-op.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pymongo
+import structlog
+from pymongo import IndexModel
+
+from deletion.adapters.mongo.connection import (
+    PING_SECONDS,
+    Collection,
+    Database,
+    build_indexes,
+    translated,
+)
+from deletion.errors import ConfigurationError
+
+log = structlog.get_logger(__name__)
+
+Indexes = Mapping[str, Sequence[IndexModel]]
+"""What each collection wants."""
+Described = Mapping[str, Mapping[str, Any]]
+"""Indexes by name, as the driver reports them."""
+IMMATERIAL = ("v", "ns", "name", "background")
+"""What a server says of an index and this pipeline does not ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Names of the wanted indexes that are missing, and of those that differ."""
+
+    missing: tuple[str, ...]
+    differing: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.differing)
+
+
+def gap(wanted: Sequence[IndexModel], found: Described) -> Gap:
+    """Compares by name, because that is how the database tells an index that is there already."""
+    expected = {index.document["name"]: shape(index.document) for index in wanted}
+    return Gap(
+        tuple(name for name in expected if name not in found),
+        tuple(name for name in expected if name in found and expected[name] != shape(found[name])),
+    )
+
+
+def shape(index: Mapping[str, Any]) -> dict[str, object]:
+    """Its keys in their order, and every option that is on."""
+    key = index["key"]
+    fields = list(key.items() if isinstance(key, Mapping) else key)
+    options = {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in index.items()
+        if name not in (*IMMATERIAL, "key") and value is not False
+    }
+    return {"key": fields, **options}
+
+
+async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> Gap:
+    """Which of `wanted` the collection does not have; within `PING_SECONDS`.
+
+    Raises `StoreUnavailable`.
+    """
+    with translated(), pymongo.timeout(PING_SECONDS):
+        return gap(wanted, await collection.index_information())
+
+
+async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> None:
+    """Raise `ConfigurationError` unless every unique one is there; log what else is missing."""
+    lacking = await missing_indexes(collection, wanted)
+    unique = {index.document["name"] for index in wanted if index.document.get("unique")}
+    names = (*lacking.missing, *lacking.differing)
+    if needed := [name for name in names if name in unique]:
+        raise ConfigurationError(
+            f"{collection.full_name} lacks unique indexes as they should be: {', '.join(needed)}; "
+            "run `botdel topology apply`, which builds them and says what differs"
+        )
+    if names:
+        log.warning(
+            "indexes are missing or differ: queries scan; run `botdel topology apply`",
+            collection=collection.full_name,
+            indexes=list(names),
+        )
+
+
+async def prepare(database: Database, indexes: Indexes, *, build: bool) -> None:
+    """Build the indexes of each collection, or only require the unique ones.
+
+    Raises `ConfigurationError` and `StoreUnavailable`.
+    """
+    for name, wanted in indexes.items():
+        await (build_indexes if build else require_indexes)(database[name], wanted)

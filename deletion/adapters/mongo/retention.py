@@ -1,0 +1,56 @@
+"""Retention: complete jobs may be deleted after some time, by a TTL index that is opt-in.
+
+Never before 31 days: a message may come back for so long, and only its job's record makes it a
+duplicate. After that an idempotency key is forgotten with the record; docs/decisions/0026.
+"""
+
+from datetime import timedelta
+
+import pymongo
+from pymongo import ASCENDING, IndexModel
+
+from deletion.adapters.mongo.connection import PING_SECONDS, Database, build_indexes, translated
+from deletion.adapters.mongo.indexes import gap
+
+COLLECTION = "deletion_jobs"
+FINISHED = "complete_finished_ttl"
+
+
+def ttl_index(days: int) -> IndexModel:
+    """Over complete jobs alone: any other status is somebody's work, however old."""
+    return IndexModel(
+        [("finishedAt", ASCENDING)],
+        name=FINISHED,
+        expireAfterSeconds=int(timedelta(days=days).total_seconds()),
+        partialFilterExpression={"status": "complete"},
+    )
+
+
+async def apply_retention(database: Database, days: int | None) -> str | None:
+    """Create the index when `days` is set and there is none.
+
+    Returns how what exists differs from `days`, with what to do about it; it is never changed or
+    dropped here. Raises `StoreUnavailable`.
+    """
+    difference = await retention_difference(database, days)
+    if difference is None and days is not None:
+        await build_indexes(database[COLLECTION], [ttl_index(days)])
+    return difference
+
+
+async def retention_difference(database: Database, days: int | None) -> str | None:
+    """How an index that exists differs from what `days` asks for; None when nothing does."""
+    with translated(), pymongo.timeout(PING_SECONDS):
+        found = await database[COLLECTION].index_information()
+    if FINISHED not in found:
+        return None
+    if days is not None and not gap([ttl_index(days)], found):
+        return None
+    seconds = found[FINISHED].get("expireAfterSeconds")
+    kept = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
+    wanted = "not set" if days is None else f"{days}"
+    then = "" if days is None else ", then run `botdel topology apply`"
+    return (
+        f"index {FINISHED} deletes complete jobs after {kept}, and BOTDEL_KEEP_COMPLETE_DAYS is "
+        f'{wanted}: run `db.{COLLECTION}.dropIndex("{FINISHED}")`{then}'
+    )

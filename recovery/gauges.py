@@ -1,0 +1,61 @@
+"""Gauges of the unfinished jobs, read when they are scraped and kept for a while."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from deletion.clock import Clock
+from deletion.ports import Census
+
+KEPT_FOR: Final = timedelta(seconds=30)
+"""Scrapes, however many, never become a load."""
+READ_SECONDS: Final = 5.0
+"""A scrape waits so long for the database."""
+
+log = structlog.get_logger(__name__)
+
+
+class JobGauges:
+    """`botdel_jobs` and `botdel_jobs_oldest_created_timestamp_seconds`, by service and status.
+
+    While they cannot be read they are absent rather than old, and the failures are counted.
+    """
+
+    def __init__(self, registry: CollectorRegistry, census: Census, clock: Clock) -> None:
+        labels = ["service", "status"]
+        self._jobs = Gauge("botdel_jobs", "Unfinished jobs", labels, registry=registry)
+        self._oldest = Gauge(
+            "botdel_jobs_oldest_created_timestamp_seconds",
+            "When the oldest unfinished job was created, in seconds since 1970",
+            labels,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "botdel_jobs_read_failures", "Scrapes that could not count the jobs", registry=registry
+        )
+        self._census = census
+        self._clock = clock
+        self._holds_until = clock.now()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def refresh(self) -> None:
+        """Read them again if they are old. Raises nothing."""
+        async with self._one_at_a_time:
+            if self._clock.now() < self._holds_until:
+                return
+            self._holds_until = self._clock.now() + KEPT_FOR
+            self._jobs.clear()
+            self._oldest.clear()
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    found = await self._census.unfinished()
+            except Exception:
+                log.exception("jobs not counted")
+                self._failures.inc()
+                return
+            for group in found:
+                self._jobs.labels(group.service, group.status).set(group.jobs)
+                self._oldest.labels(group.service, group.status).set(group.oldest.timestamp())

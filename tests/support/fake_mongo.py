@@ -1,0 +1,121 @@
+"""A MongoDB server that says what a test wants: OP_MSG on TCP, and nothing behind it.
+
+For replies that no server on this machine gives: another kind of deployment, an error code of a
+failover, no answer at all. https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
+
+import bson
+
+Document = dict[str, Any]
+Reply = Callable[[Document], Mapping[str, Any] | None]
+"""The answer to one command, without `ok`; None for no answer at all."""
+
+HEADER: Final = struct.Struct("<iiii")
+OP_MSG: Final = 2013
+REPLICA_SET: Final[Document] = {"isWritablePrimary": True, "setName": "rs"}
+STANDALONE: Final[Document] = {"isWritablePrimary": True}
+MONGOS: Final[Document] = {"isWritablePrimary": True, "msg": "isdbgrid"}
+LIMITS: Final[Document] = {
+    "minWireVersion": 0,
+    "maxWireVersion": 21,
+    "maxBsonObjectSize": 16 << 20,
+}
+HELLO: Final = ("hello", "ismaster", "isMaster")
+NO_DOCUMENTS: Final[Document] = {"cursor": {"id": 0, "ns": "d.c", "firstBatch": []}}
+
+
+def failure(code: int, message: str = "as the test wants it") -> Document:
+    """A command that failed, without any error label."""
+    return {"ok": 0, "code": code, "codeName": f"Code{code}", "errmsg": message}
+
+
+class FakeMongo:
+    """Listens on a port of its own; `commands` has all that came but those of the driver itself.
+
+    `hello` describes the deployment, None for a server that accepts and never answers anything.
+    """
+
+    def __init__(self, hello: Mapping[str, Any] | None, reply: Reply) -> None:
+        self._hello = hello
+        self._reply = reply
+        self._serving: set[asyncio.Task[None]] = set()
+        self.commands: list[Document] = []
+        self.connections = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    @property
+    def uri(self) -> str:
+        """As BOTDEL_MONGODB_URI wants it."""
+        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true&retryReads=false"
+
+    def sent(self, name: str) -> list[Document]:
+        """The commands of that name, in their order."""
+        return [command for command in self.commands if name in command]
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                length, request, _, _ = HEADER.unpack(await reader.readexactly(HEADER.size))
+                command = _command(await reader.readexactly(length - HEADER.size))
+                answer = self._answer(command)
+                if answer is not None:
+                    writer.write(_message({"ok": 1, **answer}, request))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client is gone
+        finally:
+            writer.transport.abort()
+
+    def _answer(self, command: Document) -> Mapping[str, Any] | None:
+        if self._hello is None:
+            return None
+        name = next(iter(command))
+        if name in HELLO:
+            if "maxTimeMS" in command:  # a call of the product, and not the driver's own
+                self.commands.append(command)
+            return {**LIMITS, **self._hello, "hosts": [f"127.0.0.1:{self.port}"]}
+        if name == "endSessions":
+            return {}
+        self.commands.append(command)
+        return self._reply(command)
+
+
+def _command(body: bytes) -> Document:
+    """A section of kind 1 is an array of the command: its name, then its documents."""
+    command: Document = {}
+    at = 4  # after the flags
+    while at < len(body):
+        kind, size = body[at], struct.unpack_from("<i", body, at + 1)[0]
+        section = body[at + 1 : at + 1 + size]
+        if kind == 0:
+            command = {**bson.decode(section), **command}
+        else:
+            name, _, documents = section[4:].partition(b"\0")
+            command[name.decode()] = bson.decode_all(documents)
+        at += 1 + size
+    return command
+
+
+def _message(document: Document, response_to: int) -> bytes:
+    body = struct.pack("<iB", 0, 0) + bson.encode(document)
+    return HEADER.pack(HEADER.size + len(body), 0, response_to, OP_MSG) + body

@@ -1,0 +1,58 @@
+"""The console script: what a person reads of an error."""
+
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from botdel import cli
+from deletion.errors import BusUnavailable, ConfigurationError
+from tests.support.hostile import HOSTILE, SHOWN, harmless
+
+
+def said_by(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[object, str]:
+    """Exit code and standard error of a command that raises `error`."""
+
+    def app() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, capsys.readouterr().err
+
+
+def test_an_error_is_a_sentence_that_does_not_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = said_by(BusUnavailable(f"one {HOSTILE}\n  two"), monkeypatch, capsys)
+    assert (code, said) == (1, f"botdel: one {SHOWN}\n  two\n")
+    assert harmless(said)
+
+
+def test_what_is_set_wrong_has_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said_by(ConfigurationError("x"), monkeypatch, capsys) == (2, "botdel: x\n")
+
+
+@pytest.mark.parametrize("typed", [(), ("jobs",), ("jobs", "list")])
+def test_an_argument_that_cannot_be_is_quoted_as_it_is(
+    typed: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["botdel", *typed, "[/v1] [bold]b"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "[/v1] [bold]b" in capsys.readouterr().err
+
+
+def test_the_help_says_where_settings_come_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["botdel", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "BOTDEL_* variables and .env" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,114 @@
+"""Where the processes of one machine listen."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from botdel.local import installation
+from botdel.local.installation import Installation, default_ports
+from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
+
+LISTEN: Final = """
+import json, socket, sys, time
+port = int(sys.argv[-1])
+if port == {broken}:
+    sys.exit("another error")
+listening = socket.create_server(("127.0.0.1", port))
+url = f"http://127.0.0.1:{{listening.getsockname()[1]}}"
+print(json.dumps({{"event": "listening", "url": url}}), flush=True)
+time.sleep(60)
+"""
+"""Listens on its last argument as the pipeline's processes do, and ends if that is taken."""
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        yield port
+
+
+def test_each_process_has_its_default_port_and_no_two_have_one() -> None:
+    assert default_ports(["a", "b", "c"]) == {
+        "gateway": 8080,
+        "consumer a": 8081,
+        "recovery": 8082,
+        "consumer b": 8083,
+        "consumer c": 8084,
+    }
+
+
+def test_the_sample_services_keep_their_ports() -> None:
+    ports = default_ports()
+    assert (ports["consumer analytics"], ports["consumer conversations"]) == (8081, 8083)
+
+
+def test_a_port_is_free_when_nobody_listens_on_it(taken: int) -> None:
+    assert not is_free(taken)
+    assert is_free(free_port())
+
+
+class Started:
+    """The gateway of an installation, in which a process that only listens stands for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.tried: list[int] = []
+        self._folder = folder
+        monkeypatch.setattr(installation, "ChildProcess", self._process)
+        self.broken = -1
+
+    async def on(self, wanted: int | None) -> int:
+        """The port it is on when `wanted` is its own."""
+        ports = {} if wanted is None else {"gateway": wanted}
+        parts = Installation(self._folder, lambda *_: None, ports=ports)
+        await parts._start("gateway", "gateway")
+        await parts._stop_all()
+        return int(parts.urls["gateway"].rpartition(":")[2])
+
+    def _process(self, name: str, argv: list[str], **options: Any) -> ChildProcess:
+        self.tried.append(int(argv[-1]))
+        script = LISTEN.format(broken=self.broken)
+        stand_in = [sys.executable, "-c", script, argv[-1]]
+        return ChildProcess(name, stand_in, **options)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Started:
+    return Started(monkeypatch, tmp_path)
+
+
+async def test_a_port_that_is_free_is_taken(started: Started) -> None:
+    wanted = free_port()
+    assert await started.on(wanted) == wanted
+    assert started.tried == [wanted]
+
+
+async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
+    started: Started, taken: int
+) -> None:
+    assert await started.on(taken) != taken
+    assert started.tried == [0]
+
+
+async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
+    started: Started, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "is_free", lambda port: True)
+    assert await started.on(taken) != taken
+    assert started.tried == [taken, 0]
+
+
+async def test_a_process_that_fails_otherwise_is_not_started_again(started: Started) -> None:
+    started.broken = free_port()
+    with pytest.raises(ProcessFailed, match="another error"):
+        await started.on(started.broken)
+    assert started.tried == [started.broken]
+
+
+async def test_without_a_wish_it_is_a_free_port(started: Started) -> None:
+    await started.on(None)
+    assert started.tried == [0]

@@ -1,0 +1,57 @@
+"""`botdel topology apply` says what is in place and what differs."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from botdel import topology
+from deletion.adapters.pubsub.topology import Difference
+from deletion.process.settings import load
+from deletion.process.store_settings import OperatorSettings
+from tests.support.hostile import HOSTILE, SHOWN, harmless
+
+
+class Part:
+    """Stands for each outside part: whatever it is asked for is there."""
+
+    emulated = is_emulated = True
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def get(self) -> None:
+        pass
+
+    publisher = subscriber = get
+
+    async def ensure_indexes(self) -> None:
+        pass
+
+    async def apply(self, services: Sequence[str]) -> list[Difference]:
+        return [Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")]
+
+
+class Bus(Part):
+    async def close(self) -> None:
+        pass
+
+
+class Database(Part):
+    def close(self) -> None:
+        pass
+
+
+async def test_what_a_broker_has_does_not_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
+    monkeypatch.setattr(topology, "PubSub", Bus)
+    monkeypatch.setattr(topology, "Clients", Database)
+    for part in ("Topology", "MongoJobStore", "MongoDeadLetterStore", "MongoSweepStore"):
+        monkeypatch.setattr(topology, part, Part)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    assert await topology.apply(load(OperatorSettings), []) == 1
+    said = capsys.readouterr().out
+    assert f"differs of {SHOWN}: filter is '{SHOWN}', expected 'NOT attributes'" in said
+    assert harmless(said)
