@@ -65,7 +65,7 @@ class Consumer:
             task.add_done_callback(lambda _: stopping.set())
         ending = asyncio.create_task(self._end(working, stopping, grace))
         try:
-            await self._receive(stopping)
+            await self._receive(stopping, grace / 2)
         finally:
             stopping.set()
             await ending
@@ -73,16 +73,24 @@ class Consumer:
             if not task.cancelled():
                 task.result()
 
-    async def _receive(self, stopping: asyncio.Event) -> None:
+    async def _receive(self, stopping: asyncio.Event, patience: float) -> None:
+        """Once stopping, groups get `patience` seconds: a database that takes nothing must not
+        hold the process. What is not acked by then is delivered again.
+        """
+        asked = asyncio.create_task(stopping.wait())
         while not stopping.is_set():
             if len(self._handling) >= GROUPS:
-                await asyncio.wait(self._handling, return_when=asyncio.FIRST_COMPLETED)
+                waited_for = {asked, *self._handling}
+                await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
                 continue
             deliveries = await self._pull(stopping)
             if deliveries:
                 self._handle(deliveries, stopping)
+        asked.cancel()
         if self._handling:
-            await asyncio.wait(self._handling)
+            _, late = await asyncio.wait(self._handling, timeout=patience)
+            for task in late:
+                task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
         """After a problem, nothing is pulled before the database answers again."""

@@ -5,7 +5,7 @@ import secrets
 import socket
 from asyncio import Event
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -80,12 +80,10 @@ async def run(
     with stop_on_signals() as stopping:
         async with AsyncExitStack() as stack:
             connecting = stack.enter_async_context(connected(settings, plan_file))
-            try:
+            with suppress(Interrupted):
                 parts = await unless_stopped(connecting, stopping)
-            except Interrupted:
-                return
-            plan = Plan(parts.plan.service, (*parts.plan.steps, *steps))
-            await work(settings, replace(parts, plan=plan), stopping)
+                plan = Plan(parts.plan.service, (*parts.plan.steps, *steps))
+                await work(settings, replace(parts, plan=plan), stopping)
 
 
 @asynccontextmanager
@@ -125,11 +123,14 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
 
 
 async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> None:
-    """Consume over `parts` until `stopping`, then hand over within the grace period."""
+    """Consume over `parts` until `stopping`, then hand over within the grace period.
+
+    Raises `Interrupted` when it was still starting.
+    """
     steps = [step.name for step in parts.plan.steps]
     metrics = Metrics(parts.plan.service, steps, [outcome.value for outcome in Outcome])
     consumer = compose(settings, parts, metrics, stopping)
-    await _report_missing(parts.plan)
+    await unless_stopped(_report_missing(parts.plan), stopping)
 
     async def ready() -> str | None:
         return consumer.problem or await parts.attached()

@@ -1,6 +1,7 @@
 """Recovery's process: everything it needs, put together in one place."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -20,10 +21,10 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
-from deletion.errors import StoreUnavailable
+from deletion.errors import Interrupted, StoreUnavailable
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
-from deletion.process.signals import stop_on_signals
+from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
@@ -47,29 +48,34 @@ SWEEP_INDEXES: Indexes = {
 LETTER_INDEXES: Indexes = {letters.COLLECTION: letters.INDEXES}
 
 TRIES = 4
-"""Of each call of a sweep; with back-off about 35 s while Pub/Sub does not answer."""
+"""Of each call of a sweep while the database does not answer."""
 
 
 async def run(settings: RecoverySettings) -> None:
     """Serve and record dead letters until a signal, then end both within the grace period.
 
-    A database or a Pub/Sub that does not answer is no reason not to start: `/readyz` says so
-    until it does. Raises `ConfigurationError`, which a missing unique index is too, `OSError` for
-    a port that is taken, and `TopologyMissing`; the indexes and the topology never against an
-    emulator, where this process makes them.
+    A signal ends the process at once while it is still starting. A database or a Pub/Sub that
+    does not answer is no reason not to start: `/readyz` says so until it does. Raises
+    `ConfigurationError`, which a missing unique index is too, `OSError` for a port that is taken,
+    and `TopologyMissing`; the indexes and the topology never against an emulator, where this
+    process makes them.
     """
-    clients = Clients(settings.mongodb_uri.get_secret_value())
-    pubsub = PubSub(settings.emulator)
-    alerts = webhook_alerts(settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds)
-    try:
-        with stop_on_signals() as stopping:
-            if not pubsub.is_emulated:
-                await _require(clients.get()[settings.mongodb_database])
-            await _serve(settings, clients.get(), pubsub, alerts, stopping)
-    finally:
-        await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
-        await pubsub.close()
-        clients.close()
+    with stop_on_signals() as stopping:
+        clients = Clients(settings.mongodb_uri.get_secret_value())
+        pubsub = PubSub(settings.emulator)
+        alerts = webhook_alerts(
+            settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds
+        )
+        try:
+            with suppress(Interrupted):
+                if not pubsub.is_emulated:
+                    database = clients.get()[settings.mongodb_database]
+                    await unless_stopped(_require(database), stopping)
+                await _serve(settings, clients.get(), pubsub, alerts, stopping)
+        finally:
+            await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
+            await pubsub.close()
+            clients.close()
 
 
 async def _require(database: Database) -> None:
@@ -119,7 +125,7 @@ async def _serve(
     async with serving(
         app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
     ):
-        await topology.ready_for(keeper=True)
+        await unless_stopped(topology.ready_for(keeper=True), stopping)
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
         ending = asyncio.wait({consuming}, timeout=grace / 4)

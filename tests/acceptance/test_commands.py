@@ -1,12 +1,14 @@
 """What an operator types, against the real parts."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from bson import ObjectId
 
 from deletion.adapters.mongo.retention import FINISHED
+from deletion.job import Failure, Job, Status
+from tests.integration.recovering import HOUR, job, seed
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
@@ -74,6 +76,56 @@ async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipel
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert (code, "nothing to retry" in lines[-1]) == (1, True), lines
     assert await pipeline.left(bot) == 0
+
+
+async def test_retry_takes_filters_and_a_dry_run_changes_nothing(pipeline: Pipeline) -> None:
+    exhausted = [_given_up(Status.EXHAUSTED) for _ in range(3)]
+    failed = [_given_up(Status.FAILED) for _ in range(2)]
+    of_another = _given_up(Status.FAILED, service="analytics")
+    resting = job(Status.FAILED)  # an operator need not wait for its rest
+    others = [job(Status.IN_PROGRESS), job(Status.PENDING), job(Status.COMPLETE, silent=HOUR)]
+    await seed(pipeline, [*exhausted, *failed, of_another, resting, *others])
+    pipeline.settings |= {"GOOGLE_CLOUD_PROJECT": "", "BOTDEL_STALE_AFTER_SECONDS": "600"}
+
+    async def retried(*filters: str) -> set[str]:
+        answer = await output_of(pipeline, "jobs", "retry", *filters)
+        assert (answer["refused"], answer["dry_run"]) == ({}, "--dry-run" in filters)
+        return set(answer["retried"])
+
+    before = await pipeline.jobs.find().sort("_id").to_list(None)
+    of_status = ("--status", "exhausted")
+    assert await retried(*of_status, "--dry-run") == _ids(exhausted)
+    assert await retried("--service", "analytics", "--dry-run") == _ids([of_another])
+    assert await retried("--bot", resting.bot_id, "--dry-run") == _ids([resting])
+    assert len(await retried(*of_status, "--limit", "2", "--dry-run")) == 2
+    everything = _ids([*exhausted, *failed, of_another, resting])
+    assert await retried("--all", "--dry-run") == everything
+    code, lines = await botdel(pipeline, "jobs", "retry", "--all", "--dry-run")
+    assert (code, lines[-1]) == (0, "7 would be made pending, 0 refused")
+    assert await pipeline.jobs.find().sort("_id").to_list(None) == before
+
+    assert await retried(*of_status) == _ids(exhausted)
+    assert await retried(*of_status) == set()
+    for stored in await pipeline.jobs.find({"status": "pending", "attempt": 0}).to_list(None):
+        assert stored["queue"] == SERVICE
+    assert await retried("--all") == _ids([*failed, of_another, resting])
+    left = {str(one["_id"]) for one in before} - everything
+    after = [one for one in await pipeline.jobs.find().to_list(None) if str(one["_id"]) in left]
+    assert sorted(after, key=_id) == [one for one in before if str(one["_id"]) in left]
+
+
+async def test_retry_refuses_to_choose_nothing_or_both_and_names_what_it_cannot_do(
+    pipeline: Pipeline,
+) -> None:
+    running = job(Status.IN_PROGRESS)
+    await seed(pipeline, [running])
+    pipeline.settings["BOTDEL_STALE_AFTER_SECONDS"] = "600"
+    for arguments in ((), (running.id, "--all"), ("--status", "complete"), (str(ObjectId()),)):
+        code, lines = await botdel(pipeline, "jobs", "retry", *arguments)
+        assert (code, lines[-1].startswith("botdel: ")) == (2, True), lines
+    code, lines = await botdel(pipeline, "jobs", "retry", running.id)
+    assert (code, lines[-2]) == (1, "0 pending again, 1 refused")
+    assert "it is in_progress" in lines[-1]
 
 
 async def test_topology_apply_creates_everything_twice_and_says_what_differs(
@@ -155,22 +207,20 @@ async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
 
 
 async def _insert_exhausted(pipeline: Pipeline, bot: str) -> str:
-    then = datetime.now(UTC) - timedelta(days=1)
-    job = {
-        "_id": ObjectId(),
-        "service": SERVICE,
-        "botId": ObjectId(bot),
-        "eventId": "0f8fad5b-d9cb-469f-a165-70867728950e",
-        "status": "exhausted",
-        "attempt": 5,
-        "claimedBy": "gone",
-        "placedAt": then,
-        "createdAt": then,
-        "lastModifiedAt": then,
-        "finishedAt": None,
-        "steps": [],
-        "failure": {"type": "Boom", "message": "it broke", "at": then, "interrupted": False},
-        "live": True,
-    }
-    await pipeline.jobs.insert_one(job)
-    return str(job["_id"])
+    (job_id,) = await seed(pipeline, [_given_up(Status.EXHAUSTED, bot_id=bot)])
+    return job_id
+
+
+def _given_up(status: Status, **values: Any) -> Job:
+    """A job that broke an hour ago, its attempts spent if it is exhausted."""
+    silent = job(status, attempt=5 if status is Status.EXHAUSTED else 1, silent=HOUR)
+    failure = Failure("Boom", "it broke", silent.last_modified_at)
+    return replace(silent, failure=failure, **values)
+
+
+def _ids(jobs: list[Job]) -> set[str]:
+    return {one.id for one in jobs}
+
+
+def _id(document: dict[str, Any]) -> str:
+    return str(document["_id"])

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,29 +22,43 @@ from consumers.settings import ConsumerSettings
 from deletion.adapters.plan_file import read_plan
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
+from deletion.errors import Interrupted
 from deletion.job import Change, Job, Status
 from deletion.plan import Batch, Plan, Step
 from deletion.ports import Recorded
 from deletion.process.logs import configure
 from deletion.process.settings import load
+from deletion.process.signals import stop_on_signals, unless_stopped
+from tests.faults.supervised import OnLine
 from tests.support.ledger import LedgerStore, entered, file_ledger
 from tests.support.pipeline import Pipeline
 
 BEFORE_RECORD = "before-record"
 BEFORE_ACK = "between-record-and-ack"
-BEFORE_RUN = "between-ack-and-run"
+BEFORE_CLAIM = "between-ack-and-claim"
+BEFORE_RUN = "between-claim-and-run"
 BETWEEN_BATCHES = "between-two-batches"
 BEFORE_COMPLETE = "before-complete"
 BEFORE_THIRD_BATCH = "before-the-third-batch"
 """After the fence, and so the last moment before data goes; resumed there, it is there again."""
-POINTS = (BEFORE_RECORD, BEFORE_ACK, BEFORE_RUN, BETWEEN_BATCHES, BEFORE_COMPLETE)
+POINTS = (
+    BEFORE_RECORD,
+    BEFORE_ACK,
+    BEFORE_CLAIM,
+    BEFORE_RUN,
+    BETWEEN_BATCHES,
+    BEFORE_COMPLETE,
+)
+
+KILLED = 137
+"""What the process exits with that the killer has ended."""
 
 Reached = Callable[[str], None]
 
 
 @dataclass
 class FaultyStore(LedgerStore):
-    """A job store that tells when a point is reached; to record takes `pace` seconds longer."""
+    """A job store that tells when a point is reached; recording takes `pace` seconds longer."""
 
     reached: Reached
     pace: float
@@ -58,6 +72,8 @@ class FaultyStore(LedgerStore):
         if change.after.status is Status.COMPLETE:
             self.reached(BEFORE_COMPLETE)
         job = await super().apply(change)
+        if change.before.status is not Status.IN_PROGRESS:
+            self.reached(BEFORE_RUN)
         if any(step.deleted for step in job.steps):
             self.reached(BETWEEN_BATCHES)
         return job
@@ -78,7 +94,7 @@ class FaultySubscription:
             self.reached(BEFORE_ACK)
         await self.subscription.ack(deliveries)
         if deliveries:
-            self.reached(BEFORE_RUN)
+            self.reached(BEFORE_CLAIM)
 
     async def nack(self, deliveries: Sequence[Delivery]) -> None:
         await self.subscription.nack(deliveries)
@@ -86,17 +102,23 @@ class FaultySubscription:
 
 @dataclass
 class FaultyStep:
-    """A step each batch of which takes `pace` seconds longer, and that tells of the third one."""
+    """A step each batch of which takes `pace` seconds longer, and that tells of the third one.
+
+    It ends its process, as nobody could catch it, in the first batch of the bot `killer`.
+    """
 
     step: Step
     pace: float
     reached: Reached
+    killer: str | None = None
 
     @property
     def name(self) -> str:
         return self.step.name
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        if bot_id == self.killer:
+            os._exit(KILLED)
         gone = 0 if cursor is None else 2
         async with aclosing(self.step.delete(bot_id, cursor)) as batches:
             while True:
@@ -143,11 +165,11 @@ def faulty(parts: Parts, options: argparse.Namespace) -> Parts:
     ledger = file_ledger(options.ledger)
     reached = signalling(options.at, options.signal)
     plan = entered(parts.plan, ledger)
-    steps = tuple(FaultyStep(step, options.pace, reached) for step in plan.steps)
+    steps = tuple(FaultyStep(step, options.pace, reached, options.killer) for step in plan.steps)
     return replace(
         parts,
         plan=Plan(plan.service, steps),
-        store=FaultyStore(parts.store, ledger, reached, options.pace),
+        store=FaultyStore(parts.store, ledger, reached, options.record_pace),
         subscription=FaultySubscription(parts.subscription, reached),
         clock=SkewedClock(parts.clock, timedelta(seconds=options.skew)),
     )
@@ -157,8 +179,12 @@ async def consume(options: argparse.Namespace) -> None:
     """What `botdel consumer` does, over the wrapped parts."""
     settings = load(ConsumerSettings, consumer_port=0)
     configure(settings.log_format)
-    async with connected(settings, read_plan(options.plan)) as parts:
-        await work(settings, faulty(parts, options))
+    with stop_on_signals() as stopping:
+        async with AsyncExitStack() as stack:
+            connecting = stack.enter_async_context(connected(settings, read_plan(options.plan)))
+            with suppress(Interrupted):
+                parts = await unless_stopped(connecting, stopping)
+                await work(settings, faulty(parts, options), stopping)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -167,7 +193,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("plan", type=Path)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--skew", type=float, default=0.0)
-    parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--pace", type=float, default=0.0, help="longer takes each batch")
+    parser.add_argument(
+        "--record-pace", type=float, default=0.0, help="longer takes each recording"
+    )
+    parser.add_argument("--killer", help="the bot whose deletion ends the process")
     parser.add_argument("--at", choices=(*POINTS, BEFORE_THIRD_BATCH))
     parser.add_argument("--signal", default="SIGKILL")
     return parser
@@ -178,10 +208,13 @@ def ledger_of(pipeline: Pipeline) -> Path:
     return pipeline.folder / "ledger.jsonl"
 
 
-def faulty_consumer(pipeline: Pipeline, name: str, *options: str) -> ChildProcess:
+def faulty_consumer(
+    pipeline: Pipeline, name: str, *options: str, on_line: OnLine | None = None
+) -> ChildProcess:
     """The process, for the plan of the pipeline; not started yet."""
     module, ledger = "tests.faults.faulty_consumer", ledger_of(pipeline)
-    return pipeline.process(name, module, str(pipeline.plan), str(ledger), *options)
+    arguments = (module, str(pipeline.plan), str(ledger), *options)
+    return pipeline.process(name, *arguments, on_line=on_line)
 
 
 if __name__ == "__main__":

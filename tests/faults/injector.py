@@ -114,7 +114,7 @@ class Injector:
         Pub/Sub keeps a confirmed message until it is acked, for days; the emulator forgets it
         when it ends. So nobody calls, and every accepted event has a job or is a dead letter in
         every service, before it is killed. What it may still hold harms nobody: copies of
-        recorded events, and requests for resumption, which the next sweep makes again.
+        recorded events.
 
         It also counts from 1 again, so that an ack from before would be one of a new message:
         these get the time to be given up first.

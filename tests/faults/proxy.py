@@ -21,6 +21,9 @@ class Proxy:
         self._mute = False
         self._refusing = False
         self._swallowing = False
+        self._doomed: bytes | None = None
+        self._dooms_left = 0
+        self.swallowed = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._black_holed: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -49,6 +52,14 @@ class Proxy:
         """Pass requests on and drop what the server says: what it did, it did unheard."""
         self._mute = True
 
+    def swallow(self, request: bytes, times: int = 1) -> None:
+        """Reset the connection in place of the answer to a request that holds these bytes.
+
+        The server has done by then what it was asked for. So for `times` requests, which must each
+        be in one chunk; `swallowed` counts them.
+        """
+        self._doomed, self._dooms_left = request, times
+
     def refuse(self) -> None:
         """Reset every connection, and each new one at once."""
         self._refusing = True
@@ -70,6 +81,7 @@ class Proxy:
             writer.transport.abort()
         self._delay = 0.0
         self._mute = self._refusing = self._swallowing = False
+        self._doomed = None
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving = asyncio.create_task(self._serve(reader, writer))
@@ -86,9 +98,10 @@ class Proxy:
                 self._open |= ends
                 if self._swallowing:
                     self._black_holed |= ends
+                lost = asyncio.Event()
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pass(reader, requests))
-                    both.create_task(self._pass(answers, writer, answering=True))
+                    both.create_task(self._pass(reader, requests, lost))
+                    both.create_task(self._pass(answers, writer, lost, answering=True))
         except* OSError:
             pass  # one end is gone, and so is the other now
         finally:
@@ -98,13 +111,32 @@ class Proxy:
                 end.transport.abort()
 
     async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answering: bool = False
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        lost: asyncio.Event,
+        *,
+        answering: bool = False,
     ) -> None:
+        """`lost` is of this connection: the next answer on it is not to arrive."""
         while data := await reader.read(CHUNK):
             if self._delay:
                 await asyncio.sleep(self._delay)
+            if answering and lost.is_set():
+                raise ConnectionResetError
+            if not answering and self._is_to_be_swallowed(data):
+                lost.set()
             if not (answering and self._mute) and writer not in self._black_holed:
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):
             writer.write_eof()
+
+    def _is_to_be_swallowed(self, data: bytes) -> bool:
+        if self._doomed is None or self._doomed not in data:
+            return False
+        self.swallowed += 1
+        self._dooms_left -= 1
+        if not self._dooms_left:
+            self._doomed = None
+        return True

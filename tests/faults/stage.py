@@ -26,6 +26,8 @@ PACE: Final = 0.4
 """Seconds each batch, and each recording, takes longer, so that faults find them under way."""
 SETTINGS: Final = {
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
+    "BOTDEL_REST_SECONDS": "0",  # attempts are many here, and each would rest for longer
+    "BOTDEL_RETRY_SECONDS": "20",
     "BOTDEL_MAX_ATTEMPTS": "50",  # so many that faults alone exhaust few jobs, if any
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
 }
@@ -144,7 +146,8 @@ def _consumer(stage: Stage, name: str, skew: float) -> Supervised:
     plan.write_text(owned.plan(stage.direct.database))
 
     def make(skew: float, on_line: OnLine) -> ChildProcess:
-        options = (str(plan), str(stage.ledger), f"--skew={skew:.3f}", f"--pace={PACE}")
+        paces = (f"--pace={PACE}", f"--record-pace={PACE}")
+        options = (str(plan), str(stage.ledger), f"--skew={skew:.3f}", *paces)
         return _process(stage, name, on_line, "tests.faults.faulty_consumer", *options)
 
     return Supervised(name, make, skew, stage.direct.folder / f"{name}.log")

@@ -60,7 +60,7 @@ async def play(
             await _settled(stage, callers)
         now, entries = await records(stage), read_ledger(stage.ledger)
         found = _found(stage, callers, now, entries) | swept
-        found["jobs asked for by sweeps"] = await _resumed(stage)
+        found["jobs made pending by sweeps"] = await _resumed(stage)
         failures = await broken(stage, callers, now, before, entries)
     failures += [f"still running: {process}" for process in _children() - already]
     failures += [
@@ -101,7 +101,7 @@ async def _settled(stage: Stage, callers: Callers) -> None:
 
 
 async def _resumed(stage: Stage) -> int:
-    """How many jobs the sweeps have asked for."""
+    """How many times sweeps have made a job pending."""
     sweeps = stage.direct.client[stage.direct.database][SWEEPS]
     return sum([sweep["resumed"] async for sweep in sweeps.find()])
 
@@ -114,7 +114,7 @@ def _found(
     said = sum((process.said for process in stage.processes.values()), Counter[str]())
     ends = sum((process.ends for process in stage.processes.values()), Counter[int]())
     took = [
-        min(finished) - event.placed_at
+        finished - event.placed_at
         for event in callers.accepted
         for service in SERVICES
         if (finished := now.finished(event, service))

@@ -114,6 +114,20 @@ async def test_a_black_hole_swallows_both_directions_of_what_is_open_and_closes_
     assert b"lost\n" not in echo.heard
 
 
+async def test_a_swallowed_request_is_heard_and_its_connection_reset_in_place_of_the_answer(
+    proxy: Proxy, echo: Echo
+) -> None:
+    doomed, other = await connected(proxy), await connected(proxy)
+    proxy.swallow(b"write", times=2)
+    assert await asked(doomed, b"read\n") == b"read\n"
+    assert await asked(doomed, b"write 1\n") == b""
+    assert await asked(other) == b"hello\n"
+    assert await asked(other, b"write 2\n") == b""
+    assert echo.heard == [b"read\n", b"write 1\n", b"hello\n", b"write 2\n"]
+    assert await asked(await connected(proxy), b"write 3\n") == b"write 3\n"
+    assert proxy.swallowed == 2
+
+
 async def test_refusing_it_lets_nobody_through_until_it_is_healed(proxy: Proxy) -> None:
     earlier = await connected(proxy)
     proxy.refuse()

@@ -1,11 +1,14 @@
 """A consumer gets SIGKILL or SIGTERM at each point of a deletion: nothing is ever lost."""
 
 import signal
+from typing import Any
 
 import pytest
 
 from botdel.local.processes import ChildProcess
 from tests.faults.faulty_consumer import (
+    BEFORE_ACK,
+    BEFORE_CLAIM,
     BEFORE_COMPLETE,
     BEFORE_RECORD,
     BETWEEN_BATCHES,
@@ -13,6 +16,7 @@ from tests.faults.faulty_consumer import (
     faulty_consumer,
 )
 from tests.support.pipeline import (
+    SERVICE,
     WITHIN,
     Pipeline,
     listening,
@@ -24,10 +28,23 @@ from tests.support.pipeline import (
 
 MESSAGES, OTHERS = 45, 30
 """Of the bot that is deleted, in batches of 10, and of one that is not."""
+STANDS: dict[str, set[str | None]] = {
+    BEFORE_RECORD: {None},
+    BEFORE_ACK: {"pending", "in_progress"},  # a worker that polls may have been quicker
+    BEFORE_CLAIM: {"pending", "in_progress"},
+}
+"""Where the job of a killed consumer may stand; everywhere else it is in progress."""
 
 
 def consumer_at(pipeline: Pipeline, point: str, number: signal.Signals) -> ChildProcess:
     return faulty_consumer(pipeline, "broken consumer", "--at", point, "--signal", number.name)
+
+
+async def stored(pipeline: Pipeline, bot: str) -> dict[str, Any]:
+    """The job of the bot, which has one."""
+    job = await pipeline.job_of(bot)
+    assert job is not None
+    return job
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -41,7 +58,8 @@ async def test_a_killed_consumer_leaves_the_message_or_the_job_and_both_are_enou
 
     deleted = {BETWEEN_BATCHES: 10, BEFORE_COMPLETE: MESSAGES}.get(point, 0)
     assert await pipeline.left(bot) == MESSAGES - deleted
-    assert await pipeline.status_of(bot) == (None if point == BEFORE_RECORD else "in_progress")
+    stood = await pipeline.status_of(bot)
+    assert stood in STANDS.get(point, {"in_progress"})
 
     recovery = pipeline.process("recovery", "botdel.cli", "recovery", "--port", "0")
     async with pipeline.consumer(), recovery:
@@ -54,9 +72,9 @@ async def test_a_killed_consumer_leaves_the_message_or_the_job_and_both_are_enou
         await until(swept_until_complete)
     assert await pipeline.left(bot) == 0
     assert await pipeline.left(other) == OTHERS
-    job = await pipeline.job_of(bot)
-    assert job is not None
-    assert job["attempt"] == (1 if point == BEFORE_RECORD else 2)
+    job = await stored(pipeline, bot)
+    assert job["attempt"] == (2 if stood == "in_progress" else 1)
+    assert [past["reason"] for past in job["pastAttempts"]] == ["stale"] * (job["attempt"] - 1)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -68,16 +86,18 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
         await publish(pipeline, request_placed(bot))
         assert await broken.wait(WITHIN) == 0
 
-    job = await pipeline.job_of(bot)
-    assert job is not None
+    job = await stored(pipeline, bot)
     if point == BEFORE_COMPLETE:
         assert job["status"] == "complete"
     else:
-        assert (job["status"], job["failure"]["interrupted"]) == ("failed", True)
+        if job["status"] == "pending":  # it had not been claimed yet
+            assert point in (BEFORE_RECORD, BEFORE_ACK, BEFORE_CLAIM)
+        else:
+            assert (job["status"], job["failure"]["interrupted"]) == ("failed", True)
         assert job["attempt"] == 0, "an interruption is no fault of the job"
-        left = await pipeline.left(bot)
+        assert (job["queue"], job["due"]) == (SERVICE, job["createdAt"]), "due, before newer ones"
         under_way = 20 if point == BETWEEN_BATCHES else 0
-        assert MESSAGES - under_way <= left, "it stopped between two batches"
+        assert MESSAGES - under_way <= await pipeline.left(bot), "it stopped between two batches"
 
     async with pipeline.consumer():
 
@@ -87,6 +107,27 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
         await until(complete)
     assert await pipeline.left(bot) == 0
     assert await pipeline.left(other) == OTHERS
-    job = await pipeline.job_of(bot)
-    assert job is not None
-    assert job["attempt"] == 1
+    job = await stored(pipeline, bot)
+    assert (job["attempt"], job["pastAttempts"]) == (1, [])
+
+
+async def test_a_consumer_terminated_in_a_batch_that_takes_long_hands_over_within_its_grace(
+    pipeline: Pipeline,
+) -> None:
+    """The batch is cut short, and its job is the next replica's at once."""
+    pipeline.settings["BOTDEL_SHUTDOWN_GRACE_SECONDS"] = "4"
+    (bot,) = await pipeline.fill(MESSAGES)
+    async with faulty_consumer(pipeline, "slow", "--pace", "600") as slow:
+        await listening(slow)
+        await publish(pipeline, request_placed(bot))
+        await until(lambda: _is(pipeline, bot, "in_progress"))
+        slow.terminate()
+        assert await slow.wait(within=WITHIN) == 0
+    job = await stored(pipeline, bot)
+    assert (job["status"], job["failure"]["interrupted"], job["attempt"]) == ("failed", True, 0)
+    async with pipeline.consumer():
+        await until(lambda: _is(pipeline, bot, "complete"))
+
+
+async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
+    return await pipeline.status_of(bot) == status

@@ -17,7 +17,7 @@ EVENT = Accepted(str(uuid4()), str(ObjectId()), PLACED)
 
 def job(status: str, **fields: Any) -> dict[str, Any]:
     """The event's own, unless `fields` say otherwise."""
-    of_event = {"eventId": EVENT.event_id, "botId": ObjectId(EVENT.bot_id), "placedAt": PLACED}
+    of_event = {"eventIds": [EVENT.event_id], "botId": ObjectId(EVENT.bot_id), "placedAt": PLACED}
     return {"service": SERVICE, "status": status} | of_event | fields
 
 
@@ -28,6 +28,7 @@ def dead_letter(data: bytes, service: str = SERVICE) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "fate"),
     [
+        ("pending", Fate.UNDER_WAY),
         ("in_progress", Fate.UNDER_WAY),
         ("failed", Fate.UNDER_WAY),
         ("complete", Fate.COMPLETE),
@@ -40,14 +41,13 @@ def test_an_event_stands_where_its_job_does(status: str, fate: Fate) -> None:
     assert Records([job(status, botId=ObjectId())], []).fate(EVENT, SERVICE) is Fate.UNRECORDED
 
 
-def test_an_event_without_a_job_stands_where_one_does_that_it_joined() -> None:
-    theirs = {"eventId": str(uuid4())}
-    for later in (timedelta(), timedelta(milliseconds=1)):
-        joined = job("complete", placedAt=PLACED + later, **theirs)
-        assert Records([joined], []).fate(EVENT, SERVICE) is Fate.COMPLETE
-        assert Records([joined, job("failed")], []).fate(EVENT, SERVICE) is Fate.UNDER_WAY
-    earlier = job("complete", placedAt=PLACED - timedelta(milliseconds=1), **theirs)
-    assert Records([earlier], []).fate(EVENT, SERVICE) is Fate.UNRECORDED
+def test_an_event_without_a_job_stands_where_one_does_that_it_joined_and_nowhere_else() -> None:
+    joined = job("complete", eventIds=[str(uuid4()), EVENT.event_id])
+    assert Records([joined], []).fate(EVENT, SERVICE) is Fate.COMPLETE
+    for moved in (timedelta(), timedelta(days=1)):  # a later `placedAt` covers nobody
+        theirs = job("complete", eventIds=[str(uuid4())], placedAt=PLACED + moved)
+        assert Records([theirs], []).fate(EVENT, SERVICE) is Fate.UNRECORDED
+        assert Records([theirs, joined], []).fate(EVENT, SERVICE) is Fate.COMPLETE
 
 
 def test_an_event_is_a_dead_letter_of_the_service_that_gave_it_up_and_of_no_other() -> None:

@@ -46,7 +46,7 @@ class Records:
 
     def fate(self, event: Accepted, service: str) -> Fate:
         """A job tells more than a dead letter: a message may be given up after it was recorded."""
-        statuses = {Status(job["status"]) for job in self.standing(event, service)}
+        statuses = {Status(job["status"]) for job in self.covering(event, service)}
         if Status.COMPLETE in statuses:
             return Fate.COMPLETE
         if statuses:
@@ -54,23 +54,17 @@ class Records:
         dead = (service, event.event_id) in self._given_up
         return Fate.DEAD_LETTER if dead else Fate.UNRECORDED
 
-    def finished(self, event: Accepted, service: str) -> list[datetime]:
-        """When jobs were complete that stand for the event, or for a request that is no older."""
-        return [
-            job["finishedAt"]
-            for job in self._by_bot[service, event.bot_id]
-            if job["eventId"] == event.event_id or job["placedAt"] >= event.placed_at
-            if job["finishedAt"]
-        ]
+    def finished(self, event: Accepted, service: str) -> datetime | None:
+        """When the job that covers the event was complete."""
+        return max(
+            (j["finishedAt"] for j in self.covering(event, service) if j["finishedAt"]),
+            default=None,
+        )
 
-    def standing(self, event: Accepted, service: str) -> list[dict[str, Any]]:
-        """The job of the event, or else those of its bot for requests that are no older.
-
-        An event that joined such a job has none of its own (docs/decisions/0014).
-        """
+    def covering(self, event: Accepted, service: str) -> list[dict[str, Any]]:
+        """The jobs that cover the event: its own, or the one it joined. More than one is wrong."""
         of_bot = self._by_bot[service, event.bot_id]
-        own = [job for job in of_bot if job["eventId"] == event.event_id]
-        return own or [job for job in of_bot if job["placedAt"] >= event.placed_at]
+        return [job for job in of_bot if event.event_id in job["eventIds"]]
 
     def given_up(self, data: bytes, service: str) -> set[str]:
         """The reasons why messages with these bytes are dead letters of the service."""
@@ -140,7 +134,7 @@ def unsettled(callers: Callers, now: Records) -> list[str]:
     """Every accepted event that is neither done nor to be seen by an operator, a line each."""
     return [
         f"event {event.event_id} of bot {event.bot_id}, placed {event.placed_at:%H:%M:%S.%f}, "
-        f"is {fate} in {service}: {_told(now.standing(event, service))}"
+        f"is {fate} in {service}: {_told(now.covering(event, service))}"
         for event in callers.accepted
         for service in SERVICES
         if (fate := now.fate(event, service)) not in SETTLED
@@ -155,7 +149,8 @@ async def broken(
     return [
         *unsettled(callers, now),
         *_wrong_documents(callers, now, before, after),
-        *_twice_recorded(now),
+        *_twice_covered(now),
+        *_wrongly_queued(now),
         *await _unseen(stage, now),
         *violations(entries),
     ]
@@ -177,11 +172,20 @@ def _wrong_documents(
             yield f"bot {bot} is deleted in {service}, and has {len(has)} documents there"
 
 
-def _twice_recorded(now: Records) -> Iterator[str]:
-    recorded = Counter((job["service"], job["eventId"]) for job in now.jobs)
-    for (service, event), times in recorded.items():
+def _twice_covered(now: Records) -> Iterator[str]:
+    covered = Counter((job["service"], event) for job in now.jobs for event in job["eventIds"])
+    for (service, event), times in covered.items():
         if times > 1:
-            yield f"event {event} has {times} jobs in {service}"
+            yield f"event {event} is covered {times} times in {service}"
+
+
+def _wrongly_queued(now: Records) -> Iterator[str]:
+    """A worker finds a job by `queue` and `due`, which both are there while it may be claimed."""
+    for job in now.jobs:
+        interrupted = bool(job["failure"] and job["failure"]["interrupted"])
+        is_due = job["status"] == Status.PENDING or (job["status"] == Status.FAILED and interrupted)
+        if {"queue", "due"} & set(job) != ({"queue", "due"} if is_due else set()):
+            yield f"job {job['_id']} is {job['status']}, with {job.get('queue')}, {job.get('due')}"
 
 
 def _poison_at_large(callers: Callers, now: Records) -> Iterator[str]:

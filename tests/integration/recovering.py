@@ -1,4 +1,4 @@
-"""What the tests of recovery's process share: the process, jobs, and what it asked for."""
+"""What the tests of recovery's process share: the process, and jobs in every state."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -10,22 +10,25 @@ from uuid import uuid4
 
 import httpx
 from bson import ObjectId
-from google.pubsub_v1.types import PubsubMessage
 from pymongo import AsyncMongoClient
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
 from deletion.clock import milliseconds
 from deletion.job import Job, Status
-from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, pubsub, until
+from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
 
 SWEEPS = "/v1/recovery/sweeps"
 STALE_AFTER = timedelta(seconds=600)
+REST = timedelta(seconds=60)
+HOUR = timedelta(hours=1)
+"""Long enough for a failed job to have rested, and for a silent one to be stale."""
 GRACE = 8.0
 """Seconds."""
 SETTINGS = {
     "BOTDEL_RECOVERY_PORT": "0",
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds()),
+    "BOTDEL_REST_SECONDS": str(REST.total_seconds()),
     "BOTDEL_MAX_ATTEMPTS": "3",
     "BOTDEL_SWEEP_PAGE_SIZE": "4",
     "BOTDEL_SHUTDOWN_GRACE_SECONDS": str(GRACE),
@@ -51,9 +54,17 @@ class Recovery:
     http: httpx.AsyncClient
 
     async def started(self) -> str:
-        """Start a sweep, or join one; its id."""
+        """Start a sweep, or join one; its id. Called again while the database is too slow."""
         answer = await self.http.post(SWEEPS)
-        assert answer.status_code == 202, answer.text
+
+        async def accepted() -> bool:
+            nonlocal answer
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                answer = await self.http.post(SWEEPS)
+            return answer.status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        await until(accepted)
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return str(answer.json()["sweep_id"])
 
     async def shown(self, sweep_id: str) -> dict[str, Any]:
@@ -91,17 +102,19 @@ async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
 def job(status: Status, *, attempt: int = 1, silent: timedelta = timedelta()) -> Job:
     """A job of a bot of its own that was last modified `silent` ago."""
     now = milliseconds(datetime.now(UTC))
+    claimable = status is Status.PENDING
     return Job(
         id=str(ObjectId()),
         service=SERVICE,
         bot_id=str(ObjectId()),
-        event_id=str(uuid4()),
+        event_ids=(str(uuid4()),),
         status=status,
-        attempt=attempt,
-        claimed_by="a run",
+        attempt=0 if claimable else attempt,
+        claimed_by="" if claimable else "a run",
         placed_at=now,
         created_at=now,
         last_modified_at=now - silent,
+        due=now if claimable else None,
     )
 
 
@@ -112,19 +125,9 @@ async def seed(pipeline: Pipeline, jobs: Iterable[Job]) -> list[str]:
     return [str(document["_id"]) for document in documents]
 
 
-async def asked_for(pipeline: Pipeline, number: int) -> list[PubsubMessage]:
-    """The messages the service's subscription holds, at least `number` of them."""
-    messages: list[PubsubMessage] = []
-    path = pipeline.names.subscription(SERVICE)
-    async with pubsub(pipeline) as (_, subscriber):
-
-        async def have_come() -> bool:
-            pulled = await subscriber.pull(subscription=path, max_messages=100, timeout=10)
-            messages.extend(received.message for received in pulled.received_messages)
-            acks = [received.ack_id for received in pulled.received_messages]
-            if acks:
-                await subscriber.acknowledge(subscription=path, ack_ids=acks)
-            return len(messages) >= number
-
-        await until(have_come)
-    return messages
+async def claimable(pipeline: Pipeline) -> list[dict[str, Any]]:
+    """The jobs that a worker of the service may claim at this moment."""
+    now = datetime.now(UTC)
+    found = pipeline.jobs.find({"queue": SERVICE, "due": {"$lte": now}})
+    documents: list[dict[str, Any]] = await found.to_list(None)
+    return documents

@@ -70,7 +70,8 @@ async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: 
         await until(done)
         async with httpx.AsyncClient() as http:
             metrics = (await http.get(f"{url}/metrics")).text
-    assert 'botdel_consumer_messages_total{outcome="quarantined"} 3.0' in metrics
+    labels = f'outcome="quarantined",service="{SERVICE}"'
+    assert f"botdel_consumer_messages_total{{{labels}}} 3.0" in metrics
     by_reason = {letter["reason"]: letter for letter in await letters(pipeline)}
     assert set(by_reason) == {"undecodable", "too_large", "invalid"}
     letter = by_reason["undecodable"]

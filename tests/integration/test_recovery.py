@@ -16,23 +16,24 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
 from deletion.adapters.mongo.connection import connect
-from deletion.events import ResumeRequested, decode
 from deletion.job import Status
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.sweep import Sweep
 from tests.integration.recovering import (
+    HOUR,
+    REST,
     STALE_AFTER,
     SWEEPS,
-    asked_for,
+    claimable,
     job,
     pipeline_at,
     recovering,
     seed,
 )
-from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, create_topology
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
 
-HOUR = timedelta(hours=1)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 @pytest.fixture
@@ -48,17 +49,22 @@ async def pipeline(
         yield pipeline
 
 
-async def test_it_asks_for_what_failed_or_went_silent_and_for_nothing_else(
+async def test_it_makes_pending_what_has_rested_or_fell_silent_and_nothing_else(
     pipeline: Pipeline,
 ) -> None:
-    wanted = [job(Status.FAILED) for _ in range(5)]
+    wanted = [job(Status.FAILED, silent=REST + SECOND) for _ in range(5)]
     wanted += [job(Status.IN_PROGRESS, silent=STALE_AFTER + HOUR) for _ in range(4)]
-    spent = [job(Status.FAILED, attempt=3), job(Status.IN_PROGRESS, attempt=3, silent=HOUR)]
-    others = [job(Status.COMPLETE, silent=HOUR), job(Status.EXHAUSTED, attempt=3, silent=HOUR)]
+    spent = [
+        job(Status.FAILED, attempt=3, silent=DAY),
+        job(Status.IN_PROGRESS, attempt=3, silent=DAY),
+    ]
+    others = [job(Status.COMPLETE, silent=DAY), job(Status.EXHAUSTED, attempt=3, silent=DAY)]
     others += [job(Status.IN_PROGRESS), job(Status.IN_PROGRESS, attempt=3)]
+    others += [job(Status.FAILED), job(Status.FAILED, attempt=2, silent=REST * 2)]
+    others += [job(Status.FAILED, attempt=3, silent=REST * 4)]
     ids = await seed(pipeline, wanted)
     await seed(pipeline, spent + others)
-    untouched = {"_id": {"$nin": [ObjectId(one.id) for one in spent]}}
+    untouched = {"_id": {"$in": [ObjectId(one.id) for one in others]}}
     before = await pipeline.jobs.find(untouched).sort("_id").to_list()
 
     async with recovering(pipeline) as recovery:
@@ -68,18 +74,16 @@ async def test_it_asks_for_what_failed_or_went_silent_and_for_nothing_else(
 
     counts = {name: sweep[name] for name in ("status", "resumed", "exhausted", "skipped")}
     assert counts == {"status": "complete", "resumed": 9, "exhausted": 2, "skipped": 0}
-    messages = await asked_for(pipeline, len(wanted))
-    requests = [decode(message.data).event for message in messages]
-    assert all(isinstance(request, ResumeRequested) for request in requests)
-    assert sorted(r.job_id for r in requests if isinstance(r, ResumeRequested)) == sorted(ids)
-    assert {message.attributes["service"] for message in messages} == {SERVICE}
-    bots = {decode(message.data).bot_id for message in messages}
-    assert bots == {one.bot_id for one in wanted}
+    resumed = await claimable(pipeline)
+    assert sorted(str(one["_id"]) for one in resumed) == sorted(ids)
+    assert all((one["status"], one["attempt"]) == ("pending", 1) for one in resumed)
+    assert all(one["due"] == one["createdAt"] for one in resumed), "before newer ones"
     assert await pipeline.jobs.find(untouched).sort("_id").to_list() == before
     for one in spent:
         stored = await pipeline.job_of(one.bot_id)
         assert stored
         assert (stored["status"], stored["live"]) == ("exhausted", True)
+        assert not {"queue", "due"} & set(stored)
     lines = [json.loads(line) for line in recovery.process.lines]
     exhausted = {line["job_id"] for line in lines if line["event"] == "job exhausted"}
     assert exhausted == {one.id for one in spent}
@@ -100,7 +104,7 @@ async def test_only_the_credential_opens_it(pipeline: Pipeline) -> None:
 async def test_of_two_processes_one_sweeps_and_both_answer_with_its_sweep(
     pipeline: Pipeline,
 ) -> None:
-    ids = await seed(pipeline, [job(Status.FAILED) for _ in range(200)])
+    ids = await seed(pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(200)])
     async with recovering(pipeline) as one, recovering(pipeline) as other:
         started = await asyncio.gather(*(r.started() for r in (one, other) * 5))
         await one.ended(started[0])
@@ -112,14 +116,14 @@ async def test_of_two_processes_one_sweeps_and_both_answer_with_its_sweep(
         (sweep["startedAt"], sweep["finishedAt"] or datetime.now(UTC)) for sweep in sweeps
     )
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
-    messages = await asked_for(pipeline, len(ids))
-    assert len({message.attributes["bot_id"] for message in messages}) == len(ids)
+    assert {str(one["_id"]) for one in await claimable(pipeline)} == set(ids)
+    assert sum(sweep["resumed"] for sweep in sweeps) == len(ids), "each was moved once"
 
 
 async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_work(
     pipeline: Pipeline,
 ) -> None:
-    await seed(pipeline, [job(Status.FAILED)])
+    await seed(pipeline, [job(Status.FAILED, silent=HOUR)])
     client = connect(pipeline.mongo_uri)
     store = MongoSweepStore(client, pipeline.database)
     await store.ensure_indexes()
@@ -139,7 +143,7 @@ async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_w
 async def test_the_cron_job_succeeds_and_its_failures_each_have_their_exit_code(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await seed(pipeline, [job(Status.FAILED) for _ in range(3)])
+    await seed(pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(3)])
 
     async def cron(url: str, token: str = TOKEN) -> int:
         return await recover(url, SecretStr(token), wait=True, timeout_seconds=WITHIN)

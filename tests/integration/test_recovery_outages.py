@@ -15,11 +15,22 @@ from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import free_port
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
-from tests.integration.recovering import GRACE, SWEEPS, Recovery, job, pipeline_at, recovering, seed
+from tests.integration.recovering import (
+    GRACE,
+    HOUR,
+    SWEEPS,
+    Recovery,
+    job,
+    pipeline_at,
+    recovering,
+    seed,
+)
 from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""
+MANY = 800
+"""Jobs, in pages of four: a sweep of them takes seconds."""
 IN_TIME = 8.0
 """Seconds; the process itself gives the database five."""
 
@@ -63,29 +74,27 @@ async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
         await world.emulator.start()
         await world.mongo.start()
         await until(recovery.is_ready)
-        await seed(world.pipeline, [job(Status.FAILED)])
+        await seed(world.pipeline, [job(Status.FAILED, silent=HOUR)])
         sweep = await recovery.ended(await recovery.started())
         assert sweep["status"] == "complete"
 
 
-async def test_without_pubsub_a_start_is_answered_at_once_and_the_sweep_waits_for_it(
+async def test_a_sweep_needs_no_pubsub_and_readiness_says_that_dead_letters_do(
     world: World,
 ) -> None:
     await world.emulator.start()
     await world.mongo.start()
-    await seed(world.pipeline, [job(Status.FAILED) for _ in range(10)])
+    await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(10)])
     async with recovering(world.pipeline) as recovery:
         await until(recovery.is_ready)
         await world.emulator.kill()
         begun = time.monotonic()
-        first, second = await recovery.started(), await recovery.started()
+        sweep_id = await recovery.started()
         assert time.monotonic() - begun < AT_ONCE
-        assert first == second
-        assert (await recovery.shown(first))["status"] == "running"
+        sweep = await recovery.ended(sweep_id)
+        assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
         assert not await until_unready(recovery)
         await world.emulator.start()
-        sweep = await recovery.ended(first)
-        assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
         await until(recovery.is_ready)
 
 
@@ -102,7 +111,7 @@ async def until_unready(recovery: Recovery) -> bool:
 async def test_it_outlives_a_killed_database(world: World) -> None:
     await world.emulator.start()
     await world.mongo.start()
-    await seed(world.pipeline, [job(Status.FAILED) for _ in range(3)])
+    await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(3)])
     async with recovering(world.pipeline) as recovery:
         before = await recovery.ended(await recovery.started())
         await world.mongo.kill()
@@ -112,34 +121,53 @@ async def test_it_outlives_a_killed_database(world: World) -> None:
         assert not await until_unready(recovery)
         await world.mongo.start()
         await until(recovery.is_ready)
+        await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(2)])
         after = await recovery.ended(await recovery.started())
-        assert (after["status"], after["resumed"]) == ("complete", 3)
+        assert (after["status"], after["resumed"]) == ("complete", 2)
         assert await recovery.shown(before["sweep_id"]) == before
 
 
-async def test_a_terminated_process_ends_its_sweep_as_interrupted_though_pubsub_hangs(
+async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_does_the_rest(
     world: World,
 ) -> None:
     await world.emulator.start()
     await world.mongo.start()
-    await seed(world.pipeline, [job(Status.FAILED) for _ in range(10)])
+    await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
-        await until(recovery.is_ready)
-        assert world.emulator.pid
-        os.kill(world.emulator.pid, signal.SIGSTOP)
+        sweep_id = await recovery.started()
+
+        async def under_way() -> bool:
+            return bool((await recovery.shown(sweep_id))["resumed"])
+
+        await until(under_way)
+        begun = time.monotonic()
+        recovery.process.terminate()
+        assert await recovery.process.wait(WITHIN) == 0
+        assert time.monotonic() - begun < GRACE
+    async with recovering(world.pipeline) as successor:
+        ended = await successor.shown(sweep_id)
+        assert (ended["status"], ended["error"]) == ("failed", INTERRUPTED)
+        sweep = await successor.ended(await successor.started())
+        assert (sweep["status"], ended["resumed"] + sweep["resumed"]) == ("complete", MANY)
+
+
+async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_process(
+    world: World,
+) -> None:
+    await world.emulator.start()
+    await world.mongo.start()
+    await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
+    async with recovering(world.pipeline) as recovery:
+        await recovery.started()
+        assert world.mongo.pid
+        os.kill(world.mongo.pid, signal.SIGSTOP)
         try:
-            sweep_id = await recovery.started()
             begun = time.monotonic()
             recovery.process.terminate()
             assert await recovery.process.wait(WITHIN) == 0
             assert time.monotonic() - begun < GRACE
         finally:
-            os.kill(world.emulator.pid, signal.SIGCONT)
-    async with recovering(world.pipeline) as successor:
-        ended = await successor.shown(sweep_id)
-        assert (ended["status"], ended["error"]) == ("failed", INTERRUPTED)
-        sweep = await successor.ended(await successor.started())
-        assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
+            os.kill(world.mongo.pid, signal.SIGCONT)
 
 
 async def test_a_terminated_process_exits_in_time_without_its_database(world: World) -> None:

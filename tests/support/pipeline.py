@@ -27,6 +27,8 @@ from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 SERVICE = "conversations"
 STALE_AFTER = 2
 """Seconds, so that a test need not wait for long."""
+REST = 0.1
+"""Seconds a job rests after its first failure; four times as long after each further one."""
 ACK_DEADLINE = 10
 """Seconds, the least Pub/Sub allows: how long what a killed process had pulled is missing."""
 WITHIN = 60.0
@@ -56,6 +58,7 @@ class Pipeline:
             "BOTDEL_MONGODB_URI": self.mongo_uri,
             "BOTDEL_MONGODB_DATABASE": self.database,
             "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
+            "BOTDEL_REST_SECONDS": str(REST),
             "BOTDEL_GATEWAY_TOKENS": TOKEN,
             "BOTDEL_RECOVERY_TOKEN": TOKEN,
             "BOTDEL_LOG_FORMAT": "json",
@@ -100,9 +103,12 @@ class Pipeline:
         """How many messages the bot still has."""
         return int(await self.messages.count_documents({"botId": ObjectId(bot)}))
 
-    def process(self, name: str, *module_and_arguments: str) -> ChildProcess:
+    def process(
+        self, name: str, *module_and_arguments: str, on_line: Callable[[str], None] | None = None
+    ) -> ChildProcess:
         """A Python process of this pipeline, not started yet."""
-        return ChildProcess(name, [sys.executable, "-m", *module_and_arguments], env=self.env)
+        argv = [sys.executable, "-m", *module_and_arguments]
+        return ChildProcess(name, argv, env=self.env, on_line=on_line)
 
     def consumer(self, name: str = "consumer") -> ChildProcess:
         """`botdel consumer`."""
