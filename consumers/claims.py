@@ -68,9 +68,16 @@ class Claims:
             self._window = await self._read_due()
             self._rng.shuffle(self._window)
         chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
-        answers = await asyncio.gather(*(self._claim(job) for job in chosen))
-        won = [job for job in answers if job]
-        self._adapt(len(won), len(chosen) - len(won))
+        answers = await asyncio.gather(
+            *(self._claim(job) for job in chosen), return_exceptions=True
+        )
+        won = [answer for answer in answers if isinstance(answer, Job)]
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        self._adapt(len(won), len(chosen) - len(won) - len(errors))
+        if errors and not won:
+            raise errors[0]
+        for error in errors:  # the jobs that were claimed beside it are to be run
+            log.error("job cannot be claimed", queue=self._queue, exc_info=error)
         return won
 
     async def _read_due(self) -> list[Job]:
