@@ -69,9 +69,16 @@ class Claims:
             self._rng.shuffle(self._window)
         chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
         by, now = f"{self._worker}/{secrets.token_hex(4)}", self._clock.now()
-        answers = await asyncio.gather(*(self._claim(job.claim(by, now)) for job in chosen))
-        won = [job for job in answers if job]
-        self._adapt(len(won), len(chosen) - len(won))
+        answers = await asyncio.gather(
+            *(self._claim(job.claim(by, now)) for job in chosen), return_exceptions=True
+        )
+        won = [answer for answer in answers if isinstance(answer, Job)]
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        self._adapt(len(won), len(chosen) - len(won) - len(errors))
+        if errors and not won:
+            raise errors[0]
+        for error in errors:  # the jobs that were claimed beside it are to be run
+            log.error("job cannot be claimed", queue=self._queue, exc_info=error)
         return won
 
     async def _read_due(self) -> list[Job]:
@@ -111,9 +118,6 @@ class Claims:
             return None
         except UnreadableJob as error:
             log.warning("job cannot be read", job_id=error.job_id, reason=error.reason)
-            return None
-        except Exception:  # recorded: one job that cannot be claimed keeps no other from it
-            log.exception("job cannot be claimed", job_id=claim.after.id)
             return None
 
     def _adapt(self, won: int, lost: int) -> None:

@@ -33,11 +33,19 @@ class Grouping(Generic[T, R]):
         """The result for `item`. A caller that is cancelled does not take its item back."""
         outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, outcome))
+        self._wake()
+        return await outcome
+
+    def _wake(self) -> None:
         if len(self._senders) < self._most_senders:
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
-        return await outcome
+            sender.add_done_callback(self._ended)
+
+    def _ended(self, sender: asyncio.Task[None]) -> None:
+        self._senders.discard(sender)
+        if self._waiting:  # it came when the sender had looked for the last time
+            self._wake()
 
     async def _send(self) -> None:
         while self._waiting:

@@ -86,6 +86,7 @@ class Failure:
     message: str
     at: datetime
     interrupted: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Runner:
         return replace(self._failure(error), interrupted=asked)
 
     def _failure(self, error: BaseException) -> Failure:
-        message = str(error)[:MESSAGE_CHARACTERS]
+        message = str(error)[:MESSAGE_CHARACTERS].encode(errors="replace").decode()
         return Failure(type(error).__name__, message, self._clock.now())
 
 

@@ -178,11 +178,11 @@ class Sweeper:
             log.error("job cannot be read", job_id=job.id, reason=job.reason)
             return Outcome.SKIPPED
         now = self.clock.now()
-        if not job.is_resumable(now, self.policy):
-            return None
-        spent = job.is_spent(self.policy)
-        change = job.exhaust(now, self.policy) if spent else job.resume(now, self.policy)
         try:
+            if not job.is_resumable(now, self.policy):
+                return None
+            spent = job.is_spent(self.policy)
+            change = job.exhaust(now, self.policy) if spent else job.resume(now, self.policy)
             moved = await self.retry.call(lambda: self.jobs.apply(change))
         except LeaseLost:
             return Outcome.SKIPPED

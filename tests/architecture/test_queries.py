@@ -11,7 +11,7 @@ import copy
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -26,22 +26,20 @@ from pymongo.monitoring import (
 )
 
 from botdel.local.database import EmbeddedMongo
-from deletion.adapters.mongo.archive import MongoEventArchive
 from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.adapters.mongo.step import MongoStep
-from deletion.bus import Delivery, Message
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
-from deletion.job import Failure, LeasePolicy, Status
+from deletion.job import MAX_EVENTS, Failure, Job, Status
+from deletion.silence import EPOCH
 from tests.conformance.test_dead_letter_store import a_letter, again, replay
-from tests.conformance.test_job_store import a_job
+from tests.conformance.test_job_store import POLICY, SILENT, a_job, redelivered, request_for
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
-POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
 CROWD = 5000
 """Documents that a query should not look at."""
 READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}
@@ -68,7 +66,7 @@ class Listener(CommandListener):
                 self.queries.append({part: command[part] for part in parts if part in command})
             case "update" | "delete" as kind:
                 for each in command[f"{kind}s"]:
-                    query = {"find": command[kind], "filter": each["q"]}
+                    query = {"find": command[kind], "filter": each["q"], "is_write": True}
                     self.queries.append(query | ({"hint": each["hint"]} if "hint" in each else {}))
             case "aggregate" if [*command["pipeline"][0]] == ["$match"]:  # as a count begins
                 query = command["pipeline"][0]["$match"]
@@ -106,7 +104,8 @@ class Watched:
 
     async def took(self, query: Query) -> int:
         """Milliseconds of the server for `query`, at best."""
-        explain = {"explain": dict(query), "verbosity": "executionStats"}
+        command = {part: value for part, value in query.items() if part != "is_write"}
+        explain = {"explain": command, "verbosity": "executionStats"}
         answers = [await self.database.command(explain) for _ in range(3)]
         return min(int(answer["executionStats"]["executionTimeMillis"]) for answer in answers)
 
@@ -136,38 +135,53 @@ async def store(watched: Watched) -> MongoJobStore:
 
 
 async def record(store: MongoJobStore) -> None:
-    """One that is new, and each way to be a duplicate."""
-    job = a_job()
-    await store.record([job])
-    await store.record([a_job(event_id=job.event_id), a_job(bot_id=job.bot_id), a_job(), job])
+    """One that is new, and each way not to be."""
+    job, full = a_job(), a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS)))
+    await store.record([job, full])
+    await store.record([redelivered(job), request_for(job), request_for(full), a_job(), job])
 
 
 async def apply(store: MongoJobStore) -> None:
-    """A change that is written, and ones that are refused."""
-    job = a_job()
+    """Changes that are written, by either guard, and ones that are refused."""
+    job = a_job(status=Status.PENDING)
     await store.record([job])
-    await store.apply(job.checkpoint(NOW))
-    await store.apply(job.fail(Failure("ValueError", "broken", NOW)))
-    for change in (job.complete(NOW), job.claim("worker/new", NOW + POLICY.stale_after, POLICY)):
+    claimed = await store.apply(job.claim("worker/a", NOW))
+    beaten = await store.apply(claimed.checkpoint(NOW))
+    failed = await store.apply(beaten.fail(Failure("ValueError", "broken", NOW)))
+    await store.apply(failed.resume(SILENT, POLICY))
+    for change in (claimed.complete(NOW), claimed.resume(SILENT, POLICY)):
         with pytest.raises(LeaseLost):
             await store.apply(change)
 
 
 async def get(store: MongoJobStore) -> None:
     [job] = await store.find(status=Status.FAILED, limit=1)
+    assert isinstance(job, Job)
     assert await store.get(job.id) == job
     assert await store.get(str(ObjectId())) is None
 
 
-async def walk(store: MongoJobStore) -> None:
-    """Failed ones and stale ones, from the beginning and behind a page, as a sweep does."""
-    for status, modified_before in ((Status.FAILED, None), (Status.IN_PROGRESS, NOW)):
-        for after in (None, str(ObjectId())):
-            await store.walk(status, modified_before=modified_before, after=after, limit=100)
+async def due(store: MongoJobStore) -> None:
+    """Both queues, a window that holds some and one that holds none."""
+    for queue in ("conversations", "conversations/suspect"):
+        for since, until in ((EPOCH, NOW), (NOW, SILENT), (EPOCH, EPOCH)):
+            await store.due(queue, since, until, 100)
+
+
+async def silent(store: MongoJobStore) -> None:
+    """As a sweep does, from the beginning and behind a page."""
+    for status in (Status.FAILED, Status.IN_PROGRESS):
+        for skip in ((), [str(ObjectId()) for _ in range(100)]):
+            await store.silent(status, since=EPOCH, until=NOW, skip=skip, limit=100)
 
 
 async def count(store: MongoJobStore) -> None:
     assert await store.count(Status.EXHAUSTED) == 10
+    assert await store.count(Status.PENDING, until=EPOCH) == 0
+
+
+async def time(store: MongoJobStore) -> None:
+    await store.time()
 
 
 async def find(store: MongoJobStore) -> None:
@@ -178,12 +192,14 @@ async def find(store: MongoJobStore) -> None:
 
 
 JOB_QUERIES: dict[str, tuple[Callable[[MongoJobStore], Awaitable[None]], int]] = {
-    "record": (record, 2),
-    "apply": (apply, 6),
-    "get": (get, 2),
-    "walk": (walk, 4),
-    "count": (count, 1),
+    "record": (record, 3),
+    "due": (due, 6),
+    "apply": (apply, 8),
+    "get": (get, 3),
+    "silent": (silent, 4),
+    "count": (count, 2),
     "find": (find, 8),
+    "time": (time, 0),
 }
 """What calls each method in all its forms, and how many queries that must send at least."""
 
@@ -203,7 +219,8 @@ def is_an_operators_look(query: Query) -> bool:
     Nothing in the pipeline waits for it; `botdel jobs list` does.
     """
     fields = set(query["filter"])
-    return bool(query.get("limit")) and fields in (set(), {"service"}, {"service", "status"})
+    newest = query.get("sort") in ({"_id": -1}, {"createdAt": -1})
+    return bool(query.get("limit")) and newest and fields in (set(), {"service", "status"})
 
 
 def test_every_method_of_the_job_store_is_called_here() -> None:
@@ -222,15 +239,31 @@ async def test_every_query_for_jobs_walks_an_index(
     assert len(watched.listener.queries) >= at_least
 
 
-async def test_the_newest_of_all_are_read_backwards_along_the_ids(
+async def test_the_newest_of_all_are_read_along_the_ids_and_those_of_a_service_by_status(
     watched: Watched, store: MongoJobStore
 ) -> None:
     watched.watch()
     await store.find(limit=50)
     await store.find(service="conversations", limit=50)
     watched.listener.on = False
-    assert [query.get("hint") for query in watched.listener.queries] == ["_id_", "_id_"]
-    assert [query.get("sort") for query in watched.listener.queries] == [{"_id": -1}] * 2
+    newest, of_service = watched.listener.queries
+    assert (newest["filter"], newest["sort"]) == ({}, {"_id": -1})
+    assert of_service["filter"]["status"] == {"$in": list(Status)}
+    assert of_service["sort"] == {"createdAt": -1}
+    assert not any("hint" in query for query in watched.listener.queries)
+
+
+async def test_every_update_of_a_job_names_the_shard_key(
+    watched: Watched, store: MongoJobStore
+) -> None:
+    """Or a sharded collection would ask every shard."""
+    watched.watch()
+    await record(store)
+    await apply(store)
+    watched.listener.on = False
+    updates = [query for query in watched.listener.queries if query.get("is_write")]
+    assert len(updates) >= 8
+    assert all("botId" in query["filter"] for query in updates)
 
 
 @pytest.fixture
@@ -245,7 +278,7 @@ async def bare_store(watched: Watched, database_name: str) -> AsyncIterator[Mong
     watched.database = before
 
 
-@pytest.mark.parametrize("method", ["walk", "find"])
+@pytest.mark.parametrize("method", ["due", "silent", "find"])
 async def test_it_is_seen_when_an_index_of_the_jobs_is_missing(
     watched: Watched, bare_store: MongoJobStore, method: str
 ) -> None:
@@ -263,7 +296,8 @@ async def test_it_is_seen_when_the_look_for_what_collides_has_no_index(
     watched.watch()
     await bare_store.record([job])
     await bare_store.record([job])
-    assert [set(query["filter"]) for query in await watched.scans()] == [{"service", "eventId"}]
+    found = [set(query["filter"]) for query in await watched.scans()]
+    assert found == [{"botId", "service", "eventIds"}]
 
 
 async def test_an_update_and_a_delete_without_an_index_are_seen(
@@ -382,23 +416,6 @@ async def test_it_is_seen_when_an_index_of_the_dead_letters_is_missing(
         assert found == [{"service"}, {"status", "_id"}, *[by_message] * 3]
     finally:
         watched.database = before
-
-
-# --- the archive of newer events
-
-
-async def test_keeping_an_event_walks_an_index(watched: Watched) -> None:
-    assert public(MongoEventArchive) == {"keep"}
-    events = watched.database["unknown_events"]
-    await events.insert_many([{"_id": f"s/{number}"} for number in range(CROWD)])
-    archive = MongoEventArchive(watched.client, watched.database.name)
-    delivery = Delivery(Message(b"x", {"a": "b"}), "new", "ack", 1, NOW)
-    watched.watch()
-    for _ in range(2):
-        await archive.keep("conversations", delivery)
-    assert await watched.scans() == []
-    assert len(watched.listener.queries) == 2
-    assert await events.count_documents({}) == CROWD + 1
 
 
 # --- the step that deletes from a collection

@@ -11,8 +11,11 @@ from deletion.job import Job, Status
 
 MAX_ATTEMPTS = 2
 STALE_AFTER = timedelta(seconds=60)
+REST = timedelta(seconds=20)
+"""After the first attempt; four times as long after each further one, up to a day."""
+PARKED = timedelta(seconds=30)
 TICK = timedelta(milliseconds=1)
-"""By which a request joins whose time is not newer."""
+"""By which a request joins whose time is not newer, and by which every write is later."""
 STEP = "first"
 
 
@@ -21,26 +24,32 @@ class Row:
     """What the model knows of a job. `owner` names the claim that was the last to succeed."""
 
     bot: str
-    event: str
+    events: tuple[str, ...]
     status: Status
     attempt: int
     owner: str
     placed_at: datetime
+    created: datetime
     modified: datetime
+    due: datetime | None
     deleted: int
+    silences: int
 
     @classmethod
     def of(cls, job: Job) -> "Row":
         """What a job looks like to the model."""
         return cls(
             job.bot_id,
-            job.event_id,
+            job.event_ids,
             job.status,
             job.attempt,
             job.claimed_by,
             job.placed_at,
+            job.created_at,
             job.last_modified_at,
+            job.due,
             job.progress(STEP).deleted,
+            sum(past.reason == "stale" for past in job.past_attempts),
         )
 
     @property
@@ -48,10 +57,20 @@ class Row:
         """Until it is complete."""
         return self.status is not Status.COMPLETE
 
+    def is_silent(self, now: datetime) -> bool:
+        """Stale."""
+        return self.status is Status.IN_PROGRESS and now - self.modified >= STALE_AFTER
+
     def is_abandoned(self, now: datetime) -> bool:
-        """Failed or stale."""
-        silent = now - self.modified >= STALE_AFTER
-        return self.status is Status.FAILED or (self.status is Status.IN_PROGRESS and silent)
+        """Stale, or failed and rested."""
+        rest = min(timedelta(days=1), REST * 4 ** max(0, self.attempt - 1))
+        rested = self.is_failure and now - self.modified >= rest
+        return rested or self.is_silent(now)
+
+    @property
+    def is_failure(self) -> bool:
+        """Failed, and not handed over."""
+        return self.status is Status.FAILED and self.due is None
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,7 @@ class Transition:
 
     is_legal: Callable[[Row, datetime], bool]
     guard: tuple[str, ...]
-    result: Callable[[Row, str], Row]
+    result: Callable[[Row, str, datetime], Row]
 
     def is_accepted(self, stored: Row, known: Row) -> bool:
         """Whether the stored row is still as the worker knows it, as far as that matters."""
@@ -68,11 +87,31 @@ class Transition:
 
     def after(self, row: Row, now: datetime, owner: str) -> Row:
         """The row that was written at `now`; `owner` is who claims it, if it is a claim."""
-        return replace(self.result(row, owner), modified=now)
+        written = self.result(row, owner, now)
+        return replace(written, modified=max(now, row.modified + TICK))
 
 
 def _is_running(row: Row, _: datetime) -> bool:
     return row.status is Status.IN_PROGRESS
+
+
+def _claimed(row: Row, owner: str, _: datetime) -> Row:
+    attempt = row.attempt + 1
+    return replace(row, status=Status.IN_PROGRESS, attempt=attempt, owner=owner, due=None)
+
+
+def _counted(row: Row) -> Row:
+    silent = row.status is Status.IN_PROGRESS
+    return replace(row, silences=row.silences + silent)
+
+
+def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
+    return replace(_counted(row), status=Status.PENDING, due=row.created)
+
+
+def _retried(row: Row, owner: str, now: datetime) -> Row:
+    spent = row.status is Status.EXHAUSTED or row.attempt >= MAX_ATTEMPTS
+    return replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt)
 
 
 _HOLDER = ("status", "attempt", "owner")
@@ -80,33 +119,41 @@ _OUTSIDER = (*_HOLDER, "modified")
 
 TRANSITIONS = {
     "claim": Transition(
-        lambda row, now: row.is_abandoned(now) and row.attempt < MAX_ATTEMPTS,
-        _OUTSIDER,
-        lambda row, owner: replace(
-            row, status=Status.IN_PROGRESS, attempt=row.attempt + 1, owner=owner
-        ),
+        lambda row, now: row.due is not None and row.due <= now, _OUTSIDER, _claimed
     ),
     "checkpoint": Transition(
-        _is_running, _HOLDER, lambda row, _: replace(row, deleted=row.deleted + 1)
+        _is_running, _HOLDER, lambda row, _, __: replace(row, deleted=row.deleted + 1)
     ),
     "complete": Transition(
-        _is_running, (*_HOLDER, "placed_at"), lambda row, _: replace(row, status=Status.COMPLETE)
+        _is_running,
+        (*_HOLDER, "placed_at"),
+        lambda row, _, __: replace(row, status=Status.COMPLETE),
     ),
-    "fail": Transition(_is_running, _HOLDER, lambda row, _: replace(row, status=Status.FAILED)),
-    "interrupt": Transition(
+    "fail": Transition(_is_running, _HOLDER, lambda row, _, __: replace(row, status=Status.FAILED)),
+    "hand_over": Transition(
         _is_running,
         _HOLDER,
-        lambda row, _: replace(row, status=Status.FAILED, attempt=row.attempt - 1),
+        lambda row, _, __: replace(
+            row, status=Status.FAILED, attempt=row.attempt - 1, due=row.created
+        ),
+    ),
+    "park": Transition(
+        _is_running,
+        _HOLDER,
+        lambda row, _, now: replace(row, status=Status.PENDING, due=now + PARKED),
+    ),
+    "resume": Transition(
+        lambda row, now: row.is_abandoned(now) and row.attempt < MAX_ATTEMPTS, _OUTSIDER, _resumed
     ),
     "exhaust": Transition(
         lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS,
         _OUTSIDER,
-        lambda row, _: replace(row, status=Status.EXHAUSTED),
+        lambda row, _, __: replace(_counted(row), status=Status.EXHAUSTED),
     ),
-    "reopen": Transition(
-        lambda row, _: row.status is Status.EXHAUSTED,
+    "retry": Transition(
+        lambda row, now: row.is_failure or row.is_silent(now) or row.status is Status.EXHAUSTED,
         _OUTSIDER,
-        lambda row, _: replace(row, status=Status.FAILED, attempt=0),
+        _retried,
     ),
 }
 
@@ -117,22 +164,24 @@ class Model:
 
     rows: dict[str, Row] = field(default_factory=dict)
 
-    def record(self, job: Job) -> tuple[str, bool]:
-        """The id of the job that stands for this one, and whether it is this one."""
+    def record(self, job: Job) -> tuple[str, str]:
+        """What becomes of a request, and the job by which it is covered."""
         for job_id, row in self.rows.items():
-            if row.event == job.event_id:
-                return job_id, (job_id, row.attempt, row.owner) == job.fence
+            if row.bot == job.bot_id and job.event_id in row.events:
+                return "new" if job_id == job.id else "known", job_id
         for job_id, row in self.rows.items():
             if row.bot == job.bot_id and row.is_live:
-                self.rows[job_id] = replace(row, placed_at=max(row.placed_at + TICK, job.placed_at))
-                return job_id, False
+                placed_at = max(row.placed_at + TICK, job.placed_at)
+                events = (*row.events, job.event_id)
+                self.rows[job_id] = replace(row, placed_at=placed_at, events=events)
+                return "joined", job_id
         self.rows[job.id] = Row.of(job)
-        return job.id, True
+        return "new", job.id
 
     def apply(self, name: str, before: Job, after: Job) -> bool:
-        """Whether the write counts; the latest request is nothing that a worker writes."""
+        """Whether the write counts; what has joined is nothing that a worker writes."""
         stored = self.rows[after.id]
-        target = replace(Row.of(after), placed_at=stored.placed_at)
+        target = replace(Row.of(after), placed_at=stored.placed_at, events=stored.events)
         if stored != target and not TRANSITIONS[name].is_accepted(stored, Row.of(before)):
             return False
         assert stored == target or stored.is_live, "complete is final"
@@ -143,8 +192,18 @@ class Model:
         """What holds whatever has happened."""
         rows = list(self.rows.values())
         assert _are_unique(row.bot for row in rows if row.is_live), "two live jobs of one bot"
-        assert _are_unique(row.event for row in rows), "two jobs of one event"
-        assert all(0 <= row.attempt <= MAX_ATTEMPTS for row in rows)
+        assert _are_unique(event for row in rows for event in row.events), "covered twice"
+        assert all(row.attempt >= 0 for row in rows)
+        assert all(row.due is None or row.status in ("pending", "failed") for row in rows)
+        assert all(row.due for row in rows if row.status == "pending"), "pending for ever"
+
+    def queues(self) -> dict[str, set[str]]:
+        """Which jobs each queue of workers holds: "" the usual one, "/suspect" the other."""
+        queues: dict[str, set[str]] = {"": set(), "/suspect": set()}
+        for job_id, row in self.rows.items():
+            if row.due is not None:
+                queues["/suspect" if row.silences >= 2 else ""].add(job_id)
+        return queues
 
 
 def _are_unique(names: Iterable[str]) -> bool:

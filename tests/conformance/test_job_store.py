@@ -1,7 +1,7 @@
 """One suite for every job store: the one in memory, and MongoDB's over the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,9 +13,11 @@ from bson import ObjectId
 
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.errors import LeaseLost
+from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import (
+    MAX_EVENTS,
     RULES,
+    STALE,
     Change,
     Failure,
     Job,
@@ -24,15 +26,21 @@ from deletion.job import (
     Status,
     StepProgress,
     StepStatus,
+    suspects,
 )
-from deletion.ports import JobStore
+from deletion.ports import JobStore, Placing, Read, Recorded
+from deletion.silence import EPOCH
 from tests.conformance.replicas import replicas
 from tests.support.memory_stores import MemoryJobStore
 
-POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
+POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3, rest=timedelta(seconds=60))
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
+TICK = timedelta(milliseconds=1)
 LATER = NOW + timedelta(seconds=1)
-STALE = NOW + POLICY.stale_after
+SILENT = NOW + timedelta(days=2)
+"""Stale by then, and rested after any attempt."""
+SERVICE = "conversations"
+LIVE = [status for status in Status if status is not Status.COMPLETE]
 
 Open = Callable[[], Awaitable[JobStore]]
 """Another store object on the same jobs, with a connection of its own where there is one."""
@@ -63,12 +71,12 @@ numbers = count(1)
 
 
 def a_job(**values: Any) -> Job:
-    """A job of its own bot and event, unless `values` say otherwise."""
+    """A job of its own bot and event, unless `values` say otherwise; pending ones are due."""
     fields: dict[str, Any] = {
         "id": str(ObjectId()),
-        "service": "conversations",
+        "service": SERVICE,
         "bot_id": str(ObjectId()),
-        "event_id": str(uuid4()),
+        "event_ids": (str(uuid4()),),
         "status": Status.IN_PROGRESS,
         "attempt": 1,
         "claimed_by": f"worker/{next(numbers)}",
@@ -76,7 +84,19 @@ def a_job(**values: Any) -> Job:
         "created_at": NOW,
         "last_modified_at": NOW,
     }
+    if values.get("status") is Status.PENDING:
+        fields["due"] = NOW
     return Job(**(fields | values))
+
+
+def redelivered(job: Job, event_id: str | None = None) -> Job:
+    """What a redelivery of an event of `job` offers: the same request, as another job."""
+    return a_job(service=job.service, bot_id=job.bot_id, event_ids=(event_id or job.event_id,))
+
+
+def request_for(job: Job, placed_at: datetime = LATER) -> Job:
+    """Another request for the bot of `job`."""
+    return a_job(service=job.service, bot_id=job.bot_id, placed_at=placed_at)
 
 
 async def stored(store: JobStore, job: Job) -> Job:
@@ -88,222 +108,367 @@ async def stored(store: JobStore, job: Job) -> Job:
 
 async def put(store: JobStore, job: Job) -> Job:
     """Record `job`, in whatever state."""
-    [outcome] = await store.record([job])
-    assert outcome.is_new
+    assert await store.record([job]) == [Recorded(Placing.NEW, job.id)]
     return job
 
 
-def ids(jobs: Iterable[Job]) -> list[str]:
+def placings(outcomes: Iterable[Recorded]) -> list[Placing]:
+    return [outcome.placing for outcome in outcomes]
+
+
+def ids(jobs: Iterable[Read]) -> list[str]:
     return [job.id for job in jobs]
 
 
 class TestRecording:
     async def test_a_new_job_is_stored_as_it_was_offered(self, store: JobStore) -> None:
-        job = a_job()
-        [outcome] = await store.record([job])
-        assert outcome.is_new
-        assert outcome.job == job == await store.get(job.id)
+        job = a_job(status=Status.PENDING, requested_by="crm", traceparent="00-ab-cd-01")
+        await put(store, job)
+        assert await store.get(job.id) == job
 
     async def test_nothing_offered_is_nothing_recorded(self, store: JobStore) -> None:
         assert await store.record([]) == []
 
-    async def test_the_same_event_again_answers_with_the_job_that_stands(
+    @pytest.mark.parametrize("status", Status)
+    async def test_an_event_is_known_whatever_the_state_of_its_job(
+        self, store: JobStore, status: Status
+    ) -> None:
+        first = await put(store, a_job(status=status))
+        repeated = redelivered(first)
+        [outcome] = await store.record([repeated])
+        assert outcome == Recorded(Placing.KNOWN, first.id, status is Status.EXHAUSTED)
+        assert await store.get(repeated.id) is None
+        assert await stored(store, first) == first, "and nothing moved"
+
+    async def test_a_request_that_joined_is_known_afterwards(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        joined = request_for(first)
+        await store.record([joined])
+        before = await stored(store, first)
+        [outcome] = await store.record([redelivered(first, joined.event_id)])
+        assert outcome == Recorded(Placing.KNOWN, first.id)
+        assert await stored(store, first) == before
+
+    async def test_a_request_that_joined_is_known_after_its_job_is_complete(
         self, store: JobStore
     ) -> None:
+        """Or else a late redelivery would delete what was written since."""
         first = await put(store, a_job())
-        again = a_job(event_id=first.event_id, bot_id=first.bot_id)
-        [outcome] = await store.record([again])
-        assert (outcome.job, outcome.is_new) == (first, False)
-        assert await store.get(again.id) is None
+        joined = request_for(first)
+        await store.record([joined])
+        await store.apply((await stored(store, first)).complete(LATER))
+        [outcome] = await store.record([redelivered(first, joined.event_id)])
+        assert outcome == Recorded(Placing.KNOWN, first.id)
+        assert len(await store.find(bot_id=first.bot_id, limit=9)) == 1
 
-    async def test_the_answer_is_the_job_as_it_stands_by_now(self, store: JobStore) -> None:
-        first = await put(store, a_job())
-        moved = await store.apply(first.checkpoint(LATER, StepProgress("a", deleted=3)))
-        [outcome] = await store.record([a_job(event_id=first.event_id)])
-        assert outcome.job == moved
-
-    async def test_an_event_stays_known_after_its_job_is_complete(self, store: JobStore) -> None:
+    async def test_a_request_after_completion_is_a_new_job(self, store: JobStore) -> None:
         first = await put(store, a_job())
         done = await store.apply(first.complete(LATER))
-        [outcome] = await store.record([a_job(event_id=first.event_id, bot_id=first.bot_id)])
-        assert (outcome.job, outcome.is_new) == (done, False)
+        second = request_for(first)
+        assert await store.record([second]) == [Recorded(Placing.NEW, second.id)]
+        assert await stored(store, first) == done
+        [outcome] = await store.record([request_for(first)])
+        assert outcome == Recorded(Placing.JOINED, second.id)
 
-    @pytest.mark.parametrize(
-        "status", [Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED], ids=str
-    )
-    async def test_another_request_for_a_live_bot_answers_with_the_live_job(
-        self, store: JobStore, status: Status
+    async def test_an_event_counts_for_its_job_even_if_another_one_lives(
+        self, store: JobStore
     ) -> None:
-        first = await put(store, a_job(status=status))
-        [outcome] = await store.record([a_job(bot_id=first.bot_id)])
-        assert (outcome.job.id, outcome.is_new) == (first.id, False)
-        assert outcome.job == await stored(store, first)
+        done = await put(store, a_job())
+        await store.apply(done.complete(LATER))
+        live = await put(store, request_for(done))
+        [outcome] = await store.record([redelivered(done)])
+        assert outcome == Recorded(Placing.KNOWN, done.id)
+        assert await stored(store, live) == live
 
-    @pytest.mark.parametrize(
-        "status", [Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED], ids=str
-    )
-    async def test_a_newer_request_for_a_live_bot_joins_its_job(
-        self, store: JobStore, status: Status
-    ) -> None:
-        first = await put(store, a_job(status=status))
-        newest, newer = LATER + timedelta(seconds=1), LATER
-        outcomes = await store.record(
-            [a_job(bot_id=first.bot_id, placed_at=at) for at in (newest, newer)]
-        )
-        joined = await stored(store, first)
-        assert newest <= joined.placed_at < newest + timedelta(seconds=1)
-        assert replace(joined, placed_at=first.placed_at) == first, "nothing else moved"
-        assert {(o.job.id, o.is_new) for o in outcomes} == {(first.id, False)}
-
-    async def test_a_repeated_event_joins_nothing(self, store: JobStore) -> None:
+    async def test_services_do_not_know_of_each_other(self, store: JobStore) -> None:
         first = await put(store, a_job())
-        await store.record([a_job(event_id=first.event_id, bot_id=first.bot_id, placed_at=LATER)])
-        assert await stored(store, first) == first
+        await put(store, replace(first, id=str(ObjectId()), service="billing"))
+
+    async def test_a_duplicate_is_told_the_job_of_its_own_service(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        await put(store, replace(first, id=str(ObjectId()), service="billing"))
+        outcomes = await store.record([request_for(first), redelivered(first)])
+        assert [outcome.job_id for outcome in outcomes] == [first.id, first.id]
+
+    async def test_one_event_id_of_two_bots_is_two_requests(self, store: JobStore) -> None:
+        """Event ids are unique to a bot only: no request may be taken for another bot's."""
+        first, second = await put(store, a_job()), await put(store, a_job())
+        event = str(uuid4())
+        offered = [redelivered(first, event), redelivered(second, event)]
+        outcomes = await store.record(offered)
+        assert outcomes == [
+            Recorded(Placing.JOINED, first.id),
+            Recorded(Placing.JOINED, second.id),
+        ]
+        assert await store.record([*offered[:1], redelivered(second, event)]) == [
+            Recorded(Placing.KNOWN, first.id),
+            Recorded(Placing.KNOWN, second.id),
+        ]
+
+    async def test_an_event_another_bot_is_known_by_joins_the_job_of_its_own(
+        self, store: JobStore
+    ) -> None:
+        first, second = await put(store, a_job()), await put(store, a_job())
+        outcomes = await store.record([redelivered(first), redelivered(second, first.event_id)])
+        assert outcomes == [
+            Recorded(Placing.KNOWN, first.id),
+            Recorded(Placing.JOINED, second.id),
+        ]
+        assert (await stored(store, second)).event_ids == (second.event_id, first.event_id)
+
+    async def test_the_same_event_twice_in_one_call_is_new_once(self, store: JobStore) -> None:
+        first = a_job()
+        outcomes = await store.record([first, redelivered(first), a_job(), redelivered(first)])
+        assert [each.job_id for each in outcomes].count(first.id) == 3
+        assert placings(outcomes).count(Placing.NEW) == 2
+        assert placings(outcomes).count(Placing.KNOWN) == 2
+
+    async def test_the_same_event_twice_in_one_call_joins_once(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        request = request_for(first)
+        outcomes = await store.record([request, redelivered(first, request.event_id)])
+        assert placings(outcomes) == [Placing.JOINED, Placing.KNOWN]
+        assert (await stored(store, first)).event_ids == (first.event_id, request.event_id)
+
+    async def test_two_requests_for_one_bot_in_one_call_make_one_job(self, store: JobStore) -> None:
+        first = a_job()
+        second = request_for(first)
+        outcomes = await store.record([first, second])
+        assert sorted(placings(outcomes)) == [Placing.JOINED, Placing.NEW]
+        [job] = await store.find(bot_id=first.bot_id, limit=9)
+        assert isinstance(job, Job)
+        assert set(job.event_ids) == {first.event_id, second.event_id}
+
+    async def test_outcomes_come_in_the_order_of_what_was_offered(self, store: JobStore) -> None:
+        by_event, by_bot = await put(store, a_job()), await put(store, a_job())
+        new, newer = a_job(), a_job()
+        outcomes = await store.record([new, redelivered(by_event), newer, request_for(by_bot)])
+        assert outcomes == [
+            Recorded(Placing.NEW, new.id),
+            Recorded(Placing.KNOWN, by_event.id),
+            Recorded(Placing.NEW, newer.id),
+            Recorded(Placing.JOINED, by_bot.id),
+        ]
+
+    async def test_a_call_repeated_because_its_answer_was_lost_changes_nothing(
+        self, store: JobStore
+    ) -> None:
+        standing = await put(store, a_job())
+        group = [a_job(), request_for(standing), a_job()]
+        assert placings(await store.record(group)) == [Placing.NEW, Placing.JOINED, Placing.NEW]
+        before = [await stored(store, job) for job in (group[0], standing, group[2])]
+        outcomes = await store.record(group)
+        assert placings(outcomes) == [Placing.NEW, Placing.KNOWN, Placing.NEW]
+        assert [await stored(store, job) for job in (group[0], standing, group[2])] == before
+
+    async def test_a_repeated_call_takes_no_job_back_from_who_claimed_it(
+        self, store: JobStore
+    ) -> None:
+        job = await put(store, a_job(status=Status.PENDING))
+        taken = await store.apply(job.claim("worker/other", LATER))
+        await store.record([job])
+        assert await stored(store, job) == taken
+
+    async def test_of_many_records_of_one_event_exactly_one_is_new(self, open_store: Open) -> None:
+        stores = [await open_store() for _ in range(8)]
+        first = a_job()
+        offered = [redelivered(first) for _ in range(24)]
+        answers = await asyncio.gather(
+            *(stores[number % 8].record([job]) for number, job in enumerate(offered))
+        )
+        outcomes = [outcome for [outcome] in answers]
+        assert sorted(placings(outcomes)) == [Placing.KNOWN] * 23 + [Placing.NEW]
+        assert len({outcome.job_id for outcome in outcomes}) == 1
+        assert len(await stores[0].find(bot_id=first.bot_id, limit=99)) == 1
+
+    async def test_of_many_requests_for_one_bot_one_becomes_a_job_and_all_are_covered(
+        self, open_store: Open
+    ) -> None:
+        stores = [await open_store() for _ in range(3)]
+        first = a_job()
+        groups = [[request_for(first) for _ in range(3)] for _ in stores]
+        answers = await asyncio.gather(
+            *(recorded(store, group) for store, group in zip(stores, groups, strict=True))
+        )
+        outcomes = [outcome for answer in answers for outcome in answer]
+        assert placings(outcomes).count(Placing.NEW) == 1
+        assert placings(outcomes).count(Placing.JOINED) == 8
+        [job] = await stores[0].find(bot_id=first.bot_id, limit=99)
+        assert isinstance(job, Job)
+        assert sorted(job.event_ids) == sorted(each.event_id for group in groups for each in group)
+
+    async def test_of_many_deliveries_of_one_request_exactly_one_joins(
+        self, open_store: Open
+    ) -> None:
+        stores = [await open_store() for _ in range(6)]
+        first = await put(stores[0], a_job())
+        event = str(uuid4())
+        answers = await asyncio.gather(
+            *(recorded(store, [redelivered(first, event)]) for store in stores)
+        )
+        outcomes = [outcome for [outcome] in answers]
+        assert set(placings(outcomes)) <= {Placing.JOINED, Placing.KNOWN}
+        joined = await stored(stores[0], first)
+        assert joined.event_ids == (first.event_id, event), "it is covered once"
+
+
+async def recorded(store: JobStore, jobs: Sequence[Job]) -> list[Recorded]:
+    """As intake does it: again, while the jobs in the way move too fast."""
+    while True:
+        try:
+            return await store.record(jobs)
+        except StoreUnavailable:
+            await asyncio.sleep(0.01)
+
+
+class TestJoining:
+    """Another request for a bot whose job is live: the job stands for both from then on."""
+
+    @pytest.mark.parametrize("status", LIVE)
+    async def test_it_moves_the_events_and_the_time_and_nothing_else(
+        self, store: JobStore, status: Status
+    ) -> None:
+        first = await put(store, a_job(status=status))
+        request = request_for(first)
+        [outcome] = await store.record([request])
+        assert outcome == Recorded(Placing.JOINED, first.id, status is Status.EXHAUSTED)
+        events = (first.event_id, request.event_id)
+        assert await stored(store, first) == replace(first, event_ids=events, placed_at=LATER)
+
+    async def test_a_time_that_is_not_newer_moves_it_by_a_millisecond(
+        self, store: JobStore
+    ) -> None:
+        """What a request stands for was written before it arrived, whatever time it bears."""
+        first = await put(store, a_job())
+        for number, behind in enumerate([timedelta(hours=1), timedelta(0)], start=1):
+            await store.record([request_for(first, NOW - behind)])
+            assert (await stored(store, first)).placed_at == NOW + number * TICK
+
+    async def test_each_of_several_moves_it(self, store: JobStore) -> None:
+        first = await put(store, a_job())
+        await store.record([request_for(first, NOW) for _ in range(3)])
+        joined = await stored(store, first)
+        assert joined.placed_at == NOW + 3 * TICK
+        assert len(joined.event_ids) == 4
 
     async def test_a_job_that_was_joined_is_not_complete_before_its_run_knows(
         self, store: JobStore
     ) -> None:
         first = await put(store, a_job())
-        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
+        await store.record([request_for(first)])
         with pytest.raises(LeaseLost):
             await store.apply(first.complete(LATER))
-        beaten = await store.apply(first.checkpoint(LATER))
         known = await stored(store, first)
-        assert known == replace(beaten, placed_at=LATER), "a checkpoint does not undo the joining"
         assert (await store.apply(known.complete(LATER))).status is Status.COMPLETE
 
-    async def test_another_request_after_completion_is_a_new_job(self, store: JobStore) -> None:
+    async def test_no_change_of_a_run_takes_it_back(self, store: JobStore) -> None:
         first = await put(store, a_job())
-        done = await store.apply(first.complete(LATER))
-        second = a_job(bot_id=first.bot_id)
-        [outcome] = await store.record([second])
-        assert (outcome.job, outcome.is_new) == (second, True)
-        assert await stored(store, first) == done
-        third = a_job(bot_id=first.bot_id)
-        [outcome] = await store.record([third])
-        assert (outcome.job.id, outcome.is_new) == (second.id, False)
+        await store.record([request_for(first)])
+        joined = await stored(store, first)
+        beaten = await store.apply(first.checkpoint(LATER))
+        await store.apply(beaten.fail(FAILURE))
+        after = await stored(store, first)
+        assert (after.placed_at, after.event_ids) == (joined.placed_at, joined.event_ids)
 
-    async def test_services_do_not_know_of_each_other(self, store: JobStore) -> None:
-        first = await put(store, a_job())
-        other = a_job(service="billing", bot_id=first.bot_id, event_id=first.event_id)
-        [outcome] = await store.record([other])
-        assert (outcome.job, outcome.is_new) == (other, True)
-
-    async def test_a_duplicate_answers_with_the_job_of_its_own_service(
+    async def test_it_touches_the_job_of_its_own_service_and_bot_only(
         self, store: JobStore
     ) -> None:
         first = await put(store, a_job())
-        await put(store, a_job(service="billing", bot_id=first.bot_id, event_id=first.event_id))
-        by_bot, by_event = a_job(bot_id=first.bot_id), a_job(event_id=first.event_id)
-        outcomes = await store.record([by_bot, by_event])
-        assert [outcome.job.id for outcome in outcomes] == [first.id, first.id]
+        others = [a_job(service="billing", bot_id=first.bot_id), a_job()]
+        for other in others:
+            await put(store, other)
+        await store.record([request_for(first)])
+        assert [await stored(store, other) for other in others] == others
 
-    async def test_of_duplicates_in_one_group_one_is_new(self, store: JobStore) -> None:
-        first = a_job()
-        group = [first, a_job(event_id=first.event_id, bot_id=first.bot_id), a_job(), first]
-        group[3] = a_job(bot_id=first.bot_id)
-        outcomes = await store.record(group)
-        assert [outcome.is_new for outcome in outcomes].count(True) == 2
-        standing = {outcome.job.id for outcome in outcomes if outcome.job.bot_id == first.bot_id}
-        assert len(standing) == 1
+    async def test_a_job_takes_as_many_as_it_may_and_no_more(self, store: JobStore) -> None:
+        events = tuple(str(uuid4()) for _ in range(MAX_EVENTS - 2))
+        first = await put(store, a_job(event_ids=events))
+        requests = [request_for(first) for _ in range(4)]
+        outcomes = await store.record(requests)
+        assert placings(outcomes) == [Placing.JOINED] * 2 + [Placing.FULL] * 2
+        assert {outcome.job_id for outcome in outcomes} == {first.id}
+        full = await stored(store, first)
+        assert full.event_ids == (*events, *(each.event_id for each in requests[:2]))
+        outcomes = await store.record([requests[3], redelivered(first, requests[0].event_id)])
+        assert placings(outcomes) == [Placing.FULL, Placing.KNOWN]
+        assert await stored(store, first) == full
 
-    async def test_outcomes_come_in_the_order_of_what_was_offered(self, store: JobStore) -> None:
-        by_event, by_bot = await put(store, a_job()), await put(store, a_job())
-        new, newer = a_job(), a_job()
-        outcomes = await store.record(
-            [new, a_job(event_id=by_event.event_id), newer, a_job(bot_id=by_bot.bot_id)]
-        )
-        assert ids(outcome.job for outcome in outcomes) == ids([new, by_event, newer, by_bot])
-        assert [outcome.is_new for outcome in outcomes] == [True, False, True, False]
+    async def test_a_job_that_a_later_version_let_cover_more_is_full(self, store: JobStore) -> None:
+        first = a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS + 3)))
+        await put(store, first)
+        outcomes = await store.record([request_for(first) for _ in range(5)])
+        assert placings(outcomes) == [Placing.FULL] * 5
+        assert await stored(store, first) == first
 
-    async def test_a_group_may_collide_by_event_with_one_job_and_by_bot_with_another(
-        self, store: JobStore
-    ) -> None:
-        """The event decides: it is the same request, whatever else lives."""
-        done = await put(store, a_job())
-        await store.apply(done.complete(LATER))
-        live = await put(store, a_job(bot_id=done.bot_id))
-        [outcome] = await store.record([a_job(event_id=done.event_id, bot_id=done.bot_id)])
-        assert outcome.job.id == done.id != live.id
-
-    async def test_a_call_repeated_because_its_answer_was_lost_answers_new_again(
-        self, store: JobStore
-    ) -> None:
-        group = [a_job(), a_job(), a_job()]
-        first = await store.record(group)
-        assert await store.record(group) == first
-        assert all(outcome.is_new for outcome in first)
-
-    async def test_a_repeated_call_does_not_take_back_a_job_another_claim_holds(
-        self, store: JobStore
-    ) -> None:
-        job = await put(store, a_job())
-        taken = await store.apply(job.claim("worker/other", STALE, POLICY))
-        [outcome] = await store.record([job])
-        assert (outcome.job, outcome.is_new) == (taken, False)
-
-    async def test_of_many_records_of_one_event_exactly_one_is_new(self, open_store: Open) -> None:
-        stores = [await open_store() for _ in range(8)]
-        event_id, bot_id = str(uuid4()), str(ObjectId())
-        offered = [a_job(event_id=event_id, bot_id=bot_id) for _ in range(24)]
-        answers = await asyncio.gather(
-            *(stores[number % 8].record([job]) for number, job in enumerate(offered))
-        )
-        outcomes = [outcome for [outcome] in answers]
-        assert [outcome.is_new for outcome in outcomes].count(True) == 1
-        assert len({outcome.job.id for outcome in outcomes}) == 1
-        assert len(await stores[0].find(bot_id=bot_id, limit=99)) == 1
-
-    async def test_of_many_requests_for_one_bot_exactly_one_becomes_a_job(
+    async def test_of_a_completion_and_a_request_at_once_neither_is_lost(
         self, open_store: Open
     ) -> None:
-        stores = [await open_store() for _ in range(4)]
-        bot_id = str(ObjectId())
-        groups = [[a_job(bot_id=bot_id) for _ in range(5)] for _ in stores]
-        answers = await asyncio.gather(
-            *(store.record(group) for store, group in zip(stores, groups, strict=True))
-        )
-        outcomes = [outcome for answer in answers for outcome in answer]
-        assert [outcome.is_new for outcome in outcomes].count(True) == 1
-        assert len({outcome.job.id for outcome in outcomes}) == 1
+        run, intake = await open_store(), await open_store()
+        for _ in range(10):
+            job = await put(run, a_job())
+            request = request_for(job)
+            async with asyncio.TaskGroup() as both:
+                recording = both.create_task(intake.record([request]))
+                completing = both.create_task(completed(run, job))
+            if completing.result():
+                assert recording.result() == [Recorded(Placing.NEW, request.id)]
+            else:
+                assert recording.result() == [Recorded(Placing.JOINED, job.id)]
 
 
 FAILURE = Failure("ValueError", "broken", LATER)
+INTERRUPTION = replace(FAILURE, type="Interrupted", interrupted=True)
+PROGRESS = StepProgress("a", StepStatus.IN_PROGRESS, 7, "c")
 
 # Each transition from each of its sources: the job before it, and the change.
 CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
+    "claim pending": (
+        a_job(status=Status.PENDING, attempt=0),
+        lambda job: job.claim("worker/new", LATER),
+    ),
     "claim failed": (
-        a_job(status=Status.FAILED, failure=FAILURE),
-        lambda job: job.claim("worker/new", LATER, POLICY),
+        a_job(status=Status.FAILED, failure=INTERRUPTION, due=NOW),
+        lambda job: job.claim("worker/new", LATER),
     ),
-    "claim stale": (a_job(), lambda job: job.claim("worker/new", STALE, POLICY)),
-    "checkpoint": (
-        a_job(),
-        lambda job: job.checkpoint(LATER, StepProgress("a", StepStatus.IN_PROGRESS, 7, "c")),
-    ),
+    "checkpoint": (a_job(), lambda job: job.checkpoint(LATER, PROGRESS)),
     "complete": (a_job(), lambda job: job.complete(LATER)),
     "fail": (a_job(), lambda job: job.fail(FAILURE)),
-    "fail interrupted": (a_job(), lambda job: job.fail(replace(FAILURE, interrupted=True))),
+    "hand_over": (a_job(), lambda job: job.hand_over(FAILURE)),
+    "park": (a_job(), lambda job: job.park(LATER, LATER, spent=False)),
+    "resume failed": (
+        a_job(status=Status.FAILED, failure=FAILURE),
+        lambda job: job.resume(SILENT, POLICY),
+    ),
+    "resume stale": (a_job(), lambda job: job.resume(SILENT, POLICY)),
     "exhaust failed": (
         a_job(status=Status.FAILED, attempt=3, failure=FAILURE),
-        lambda job: job.exhaust(LATER, POLICY),
+        lambda job: job.exhaust(SILENT, POLICY),
     ),
-    "exhaust stale": (a_job(attempt=3), lambda job: job.exhaust(STALE, POLICY)),
-    "reopen": (a_job(status=Status.EXHAUSTED, attempt=3), lambda job: job.reopen(LATER)),
+    "exhaust stale": (a_job(attempt=3), lambda job: job.exhaust(SILENT, POLICY)),
+    "retry failed": (
+        a_job(status=Status.FAILED, failure=FAILURE),
+        lambda job: job.retry(LATER, POLICY),
+    ),
+    "retry stale": (a_job(), lambda job: job.retry(SILENT, POLICY)),
+    "retry exhausted": (
+        a_job(status=Status.EXHAUSTED, attempt=3),
+        lambda job: job.retry(LATER, POLICY),
+    ),
 }
 UNDERNEATH: dict[str, Callable[[Job], Any]] = {
-    "status": lambda job: next(s for s in Status if s is not job.status and s != "complete"),
+    "status": lambda job: next(s for s in LIVE if s is not job.status),
     "attempt": lambda job: job.attempt + 1,
     "claimed_by": lambda job: "worker/somebody-else",
-    "last_modified_at": lambda job: job.last_modified_at + timedelta(milliseconds=1),
-    "placed_at": lambda job: job.placed_at + timedelta(milliseconds=1),
+    "last_modified_at": lambda job: job.last_modified_at + TICK,
+    "placed_at": lambda job: job.placed_at + TICK,
 }
 
 
 def fresh(name: str) -> tuple[Job, Change]:
     """The job of a change, under ids of its own, and the change."""
     template, change = CHANGES[name]
-    job = replace(template, id=str(ObjectId()), bot_id=str(ObjectId()), event_id=str(uuid4()))
+    own = {"id": str(ObjectId()), "bot_id": str(ObjectId()), "event_ids": (str(uuid4()),)}
+    job = replace(template, **own)  # type: ignore[arg-type]
     return job, change(job)
 
 
@@ -322,57 +487,6 @@ async def completed(store: JobStore, job: Job) -> bool:
     except LeaseLost:
         return False
     return True
-
-
-class TestJoining:
-    """A newer request for a bot whose job is live: the job stands for both from then on."""
-
-    async def test_a_request_whose_clock_is_behind_joins_all_the_same(
-        self, store: JobStore
-    ) -> None:
-        """What it stands for was written before it arrived, whatever time it bears."""
-        first = await put(store, a_job())
-        behind = NOW - timedelta(hours=1)
-        [outcome] = await store.record([a_job(bot_id=first.bot_id, placed_at=behind)])
-        joined = await stored(store, first)
-        assert outcome.job == joined
-        assert joined.placed_at == first.placed_at + timedelta(milliseconds=1)
-        with pytest.raises(LeaseLost):
-            await store.apply(first.complete(LATER))
-        await store.apply(joined.complete(LATER))
-
-    async def test_a_request_joins_the_job_of_its_own_service_and_bot_only(
-        self, store: JobStore
-    ) -> None:
-        first = await put(store, a_job())
-        others = [a_job(service="billing", bot_id=first.bot_id), a_job()]
-        for other in others:
-            await put(store, other)
-        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
-        assert [await stored(store, other) for other in others] == others
-
-    async def test_no_change_of_a_run_takes_the_newer_time_back(self, store: JobStore) -> None:
-        first = await put(store, a_job())
-        await store.record([a_job(bot_id=first.bot_id, placed_at=LATER)])
-        await store.apply(first.checkpoint(LATER))
-        await store.apply(first.fail(FAILURE))
-        assert (await stored(store, first)).placed_at == LATER
-
-    async def test_of_a_completion_and_a_newer_request_at_once_neither_is_lost(
-        self, open_store: Open
-    ) -> None:
-        run, intake = await open_store(), await open_store()
-        for _ in range(10):
-            job = await put(run, a_job())
-            request = a_job(bot_id=job.bot_id, placed_at=LATER)
-            async with asyncio.TaskGroup() as both:
-                recording = both.create_task(intake.record([request]))
-                completing = both.create_task(completed(run, job))
-            [outcome] = recording.result()
-            if completing.result():
-                assert (outcome.job, outcome.is_new) == (request, True), "it is a job of its own"
-            else:
-                assert outcome.job == replace(job, placed_at=LATER), "it joined"
 
 
 class TestApplying:
@@ -394,6 +508,29 @@ class TestApplying:
         assert await store.apply(change) == await store.apply(change) == change.after
         assert await stored(store, job) == change.after
 
+    async def test_a_repeated_change_of_a_job_that_was_joined_since_answers_the_same(
+        self, store: JobStore
+    ) -> None:
+        job, change = fresh("checkpoint")
+        await put(store, job)
+        await store.apply(change)
+        await store.record([request_for(job)])
+        assert await store.apply(change) == change.after
+        assert len((await stored(store, job)).event_ids) == 2
+
+    async def test_a_repeated_change_that_was_moved_on_since_is_refused(
+        self, store: JobStore
+    ) -> None:
+        """Whose claim was resumed and claimed again must not take itself for the holder."""
+        job, claim = fresh("claim pending")
+        await put(store, job)
+        claimed = await store.apply(claim)
+        resumed = await store.apply(claimed.resume(SILENT, POLICY))
+        moved = await store.apply(resumed.claim("worker/next", SILENT))
+        with pytest.raises(LeaseLost):
+            await store.apply(claim)
+        assert await stored(store, job) == moved
+
     @pytest.mark.parametrize(
         ("name", "field"),
         [(name, field) for name in CHANGES for field in RULES[name.split()[0]].guard],
@@ -407,7 +544,7 @@ class TestApplying:
             await store.apply(change)
         assert await stored(store, job) == moved
 
-    @pytest.mark.parametrize("name", ["checkpoint", "complete", "fail"])
+    @pytest.mark.parametrize("name", ["checkpoint", "complete", "fail", "hand_over", "park"])
     async def test_a_heartbeat_underneath_does_not_cost_a_run_its_own_write(
         self, store: JobStore, name: str
     ) -> None:
@@ -424,11 +561,29 @@ class TestApplying:
         with pytest.raises(LeaseLost):
             await store.apply(change)
 
+    async def test_each_change_of_a_group_has_its_own_outcome(self, store: JobStore) -> None:
+        """What a driver reports of a bulk are totals: nobody may be told another's outcome."""
+        jobs = [await put(store, a_job()) for _ in range(30)]
+        for job in jobs[::3]:
+            await store.apply(job.fail(FAILURE))
+        repeated = [await store.apply(job.complete(LATER)) for job in jobs[1::3]]
+        answers = await asyncio.gather(
+            *(store.apply(job.complete(LATER)) for job in jobs), return_exceptions=True
+        )
+        assert all(isinstance(answer, LeaseLost) for answer in answers[::3])
+        assert answers[1::3] == repeated
+        assert [job.status for job in answers[2::3] if isinstance(job, Job)] == ["complete"] * 10
+        assert [(await stored(store, job)).status for job in jobs] == [
+            Status.FAILED,
+            Status.COMPLETE,
+            Status.COMPLETE,
+        ] * 10
+
     async def test_of_concurrent_claims_exactly_one_wins(self, open_store: Open) -> None:
         stores = [await open_store() for _ in range(8)]
-        for status in (Status.FAILED, Status.IN_PROGRESS):
-            job = await put(stores[0], a_job(status=status))
-            claims = [job.claim(f"worker/{n}", STALE, POLICY) for n in range(len(stores))]
+        for status in (Status.PENDING, Status.FAILED):
+            job = await put(stores[0], a_job(status=status, due=NOW))
+            claims = [job.claim(f"worker/{n}", LATER) for n in range(len(stores))]
             answers = await asyncio.gather(
                 *(store.apply(claim) for store, claim in zip(stores, claims, strict=True)),
                 return_exceptions=True,
@@ -438,24 +593,105 @@ class TestApplying:
             assert sum(isinstance(answer, LeaseLost) for answer in answers) == len(stores) - 1
             assert await stored(stores[0], job) == won[0]
 
-    async def test_a_claim_and_a_late_heartbeat_do_not_both_count(self, open_store: Open) -> None:
-        run, outsider = await open_store(), await open_store()
+    async def test_a_resumption_and_a_late_heartbeat_do_not_both_count(
+        self, open_store: Open
+    ) -> None:
+        run, sweep = await open_store(), await open_store()
         for _ in range(10):
             job = await put(run, a_job())
             answers = await asyncio.gather(
-                run.apply(job.checkpoint(STALE)),
-                outsider.apply(job.claim("worker/new", STALE, POLICY)),
+                run.apply(job.checkpoint(SILENT)),
+                sweep.apply(job.resume(SILENT, POLICY)),
                 return_exceptions=True,
             )
             assert sorted(isinstance(answer, Job) for answer in answers) == [False, True]
 
-    async def test_a_completed_job_makes_room_and_a_reopened_one_still_holds_its_bot(
+    async def test_a_claim_by_an_old_read_after_a_hand_over_in_the_same_millisecond_is_refused(
         self, store: JobStore
     ) -> None:
+        """Status, attempt and due are as before: only `last_modified_at` tells."""
+        job = await put(
+            store, a_job(status=Status.FAILED, attempt=0, failure=INTERRUPTION, due=NOW)
+        )
+        old = job.claim("worker/slow", NOW)
+        claimed = await store.apply(job.claim(job.claimed_by, NOW))
+        again = await store.apply(claimed.hand_over(replace(INTERRUPTION, at=NOW)))
+        assert (again.status, again.attempt, again.claimed_by, again.due) == (
+            job.status,
+            job.attempt,
+            job.claimed_by,
+            job.due,
+        )
+        with pytest.raises(LeaseLost):
+            await store.apply(old)
+        assert await stored(store, job) == again
+
+    async def test_a_retried_job_still_holds_its_bot(self, store: JobStore) -> None:
         job = await put(store, a_job(status=Status.EXHAUSTED, attempt=3))
-        await store.apply(job.reopen(LATER))
-        [outcome] = await store.record([a_job(bot_id=job.bot_id)])
-        assert outcome.job.id == job.id
+        await store.apply(job.retry(LATER, POLICY))
+        [outcome] = await store.record([request_for(job)])
+        assert outcome == Recorded(Placing.JOINED, job.id)
+
+
+class TestQueues:
+    """Which jobs a worker may claim."""
+
+    async def due(self, store: JobStore, queue: str = SERVICE, **bounds: Any) -> Sequence[Read]:
+        return await store.due(
+            queue, bounds.get("since", EPOCH), bounds.get("until", SILENT), bounds.get("limit", 99)
+        )
+
+    async def test_the_range_is_closed_at_both_ends(self, store: JobStore) -> None:
+        jobs = [a_job(status=Status.PENDING, due=NOW + n * TICK) for n in range(5)]
+        await store.record(jobs)
+        found = await self.due(store, since=NOW + TICK, until=NOW + 3 * TICK)
+        assert found == jobs[1:4]
+
+    async def test_the_earliest_come_first_whenever_they_were_recorded(
+        self, store: JobStore
+    ) -> None:
+        order = [3, 0, 4, 1, 2]
+        jobs = [a_job(status=Status.PENDING, due=NOW + n * TICK) for n in order]
+        await store.record(jobs)
+        found = await self.due(store, limit=3)
+        assert found == [jobs[1], jobs[3], jobs[4]]
+
+    async def test_a_queue_holds_jobs_of_its_own_service(self, store: JobStore) -> None:
+        own = await put(store, a_job(status=Status.PENDING))
+        other = await put(store, a_job(status=Status.PENDING, service="billing"))
+        assert await self.due(store) == [own]
+        assert await self.due(store, "billing") == [other]
+
+    async def test_what_fell_silent_twice_waits_in_a_queue_of_its_own(
+        self, store: JobStore
+    ) -> None:
+        past = tuple(PastAttempt(n, "worker/a", "a", 1, NOW, STALE) for n in (1, 2))
+        once = await put(store, a_job(status=Status.PENDING, past_attempts=past[:1]))
+        twice = await put(store, a_job(status=Status.PENDING, past_attempts=past))
+        assert await self.due(store) == [once]
+        assert await self.due(store, suspects(SERVICE)) == [twice]
+
+    @pytest.mark.parametrize("name", CHANGES)
+    async def test_a_job_is_in_a_queue_while_it_may_be_claimed_and_no_longer(
+        self, store: JobStore, name: str
+    ) -> None:
+        job, change = fresh(name)
+        await put(store, job)
+        assert ids(await self.due(store)) == ([job.id] if job.due else [])
+        after = await store.apply(change)
+        claimable = change.after.status is Status.PENDING or name == "hand_over"
+        assert await self.due(store) == ([after] if claimable else [])
+
+    async def test_a_silent_job_that_is_resumed_a_second_time_changes_its_queue(
+        self, store: JobStore
+    ) -> None:
+        job = await put(store, a_job())
+        once = await store.apply(job.resume(SILENT, POLICY))
+        assert ids(await self.due(store)) == [job.id]
+        claimed = await store.apply(once.claim("worker/2", SILENT))
+        await store.apply(claimed.resume(SILENT + timedelta(days=2), POLICY))
+        assert await self.due(store) == []
+        assert ids(await self.due(store, suspects(SERVICE))) == [job.id]
 
 
 class TestReading:
@@ -464,28 +700,31 @@ class TestReading:
             status=Status.FAILED,
             attempt=7,
             claimed_by="host-1:42:a1b2c3/0f0e0d0c",
+            event_ids=(str(uuid4()), str(uuid4())),
             placed_at=datetime(1970, 1, 1, 0, 0, 0, 1000, UTC),
             created_at=datetime(2025, 12, 31, 23, 59, 59, 999_000, UTC),
             last_modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+            due=datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC),
             finished_at=datetime(2100, 2, 28, 12, tzinfo=UTC),
             steps=(
-                StepProgress("a", StepStatus.COMPLETE, 2**40, '{"$oid": "x"}', 2**33, 0.1),
-                StepProgress("b.c-d", StepStatus.IN_PROGRESS, 1, ""),
+                StepProgress("a", StepStatus.COMPLETE, 2**40, '{"$oid": "x"}', 2**33, 0.1, "local"),
+                StepProgress("b.c-d", StepStatus.IN_PROGRESS, 1, "", extra={"region": ["eu"]}),
                 StepProgress("e"),
             ),
             failure=Failure("Ошибка", "line 1\nline 2 \N{BOMB}", LATER, interrupted=True),
             past_attempts=(
                 PastAttempt(1, "worker-1/a", "a", 2, LATER, "stale"),
-                PastAttempt(2, "worker-2/b", None, 0, LATER, "LeftOvers"),
+                PastAttempt(2, "worker-2/b", None, 0, LATER, "LeftOvers", {"node": "n-1"}),
             ),
+            requested_by="crm",
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
         await put(store, job)
         assert await stored(store, job) == job
 
     async def test_what_is_not_known_yet_is_read_back_as_none(self, store: JobStore) -> None:
-        job = await put(store, a_job())
-        found = await stored(store, job)
-        assert (found.finished_at, found.failure) == (None, None)
+        found = await stored(store, await put(store, a_job()))
+        assert (found.finished_at, found.failure, found.due) == (None, None, None)
         assert (found.steps, found.past_attempts) == ((), ())
 
     async def test_times_are_read_back_with_their_zone(self, store: JobStore) -> None:
@@ -496,7 +735,15 @@ class TestReading:
         for status in (Status.FAILED, Status.IN_PROGRESS, Status.FAILED):
             await put(store, a_job(status=status))
         counted = {status: await store.count(status) for status in Status}
-        assert counted == {"failed": 2, "in_progress": 1, "complete": 0, "exhausted": 0}
+        assert counted == dict.fromkeys(Status, 0) | {Status.FAILED: 2, Status.IN_PROGRESS: 1}
+
+    async def test_those_last_modified_by_then_are_counted(self, store: JobStore) -> None:
+        for number in range(4):
+            at = NOW + number * TICK
+            await put(store, a_job(status=Status.PENDING, last_modified_at=at))
+        await put(store, a_job(last_modified_at=NOW))
+        assert await store.count(Status.PENDING, until=NOW + TICK) == 2
+        assert await store.count(Status.PENDING, until=NOW - TICK) == 0
 
     async def test_an_unknown_id_is_no_job(self, store: JobStore) -> None:
         assert await store.get(str(ObjectId())) is None
@@ -509,44 +756,49 @@ class TestReading:
     async def test_it_answers_a_ping(self, store: JobStore) -> None:
         await store.ping()
 
+    async def test_its_time_is_that_of_this_machine_in_utc(self, store: JobStore) -> None:
+        """Both run here; what differs is what a sweep must know."""
+        before = datetime.now(UTC)
+        told = await store.time()
+        assert before - timedelta(seconds=1) <= told <= datetime.now(UTC) + timedelta(seconds=1)
+        assert told.utcoffset() == timedelta(0)
 
-class TestWalking:
-    async def test_pages_follow_each_other_by_id_and_leave_nothing_out(
+
+class TestSilence:
+    """Jobs by how long nobody has written to them."""
+
+    async def silent(self, store: JobStore, **values: Any) -> Sequence[Read]:
+        query: dict[str, Any] = {"since": EPOCH, "until": SILENT, "limit": 99} | values
+        return await store.silent(query.pop("status", Status.FAILED), **query)
+
+    async def failed(self, store: JobStore, *after: int) -> list[Job]:
+        """A failed job for each, last modified so many milliseconds after `NOW`."""
+        jobs = [a_job(status=Status.FAILED, last_modified_at=NOW + n * TICK) for n in after]
+        await store.record(jobs)
+        return jobs
+
+    async def test_the_longest_silent_come_first_whenever_they_were_recorded(
         self, store: JobStore
     ) -> None:
-        failed = [a_job(status=Status.FAILED) for _ in range(7)]
-        await store.record([*reversed(failed), a_job(), a_job(status=Status.EXHAUSTED)])
-        pages: list[list[Job]] = []
-        after = None
-        while page := await store.walk(Status.FAILED, modified_before=None, after=after, limit=3):
-            pages.append(page)
-            after = page[-1].id
-        assert [len(page) for page in pages] == [3, 3, 1]
-        assert [job for page in pages for job in page] == failed
+        jobs = await self.failed(store, 2, 0, 3, 1)
+        assert await self.silent(store, limit=3) == [jobs[1], jobs[3], jobs[0]]
 
-    async def test_only_what_was_silent_since_is_found(self, store: JobStore) -> None:
-        times = [NOW - timedelta(milliseconds=1), NOW, NOW + timedelta(milliseconds=1)]
-        jobs = [a_job(last_modified_at=time) for time in times]
-        await store.record(jobs)
-        found = await store.walk(Status.IN_PROGRESS, modified_before=NOW, after=None, limit=9)
-        assert found == jobs[:1]
+    async def test_the_range_is_closed_at_both_ends(self, store: JobStore) -> None:
+        jobs = await self.failed(store, 0, 1, 2, 3, 4)
+        found = await self.silent(store, since=NOW + TICK, until=NOW + 3 * TICK)
+        assert found == jobs[1:4]
 
-    async def test_a_page_of_silent_jobs_goes_on_behind_its_last_one(self, store: JobStore) -> None:
-        jobs = [a_job(last_modified_at=NOW - timedelta(hours=1)) for _ in range(3)]
-        await store.record(jobs)
-        found = await store.walk(Status.IN_PROGRESS, modified_before=NOW, after=jobs[0].id, limit=9)
-        assert found == jobs[1:]
+    async def test_only_jobs_of_the_status_are_found(self, store: JobStore) -> None:
+        by_status = {status: await put(store, a_job(status=status)) for status in Status}
+        for status, job in by_status.items():
+            assert await self.silent(store, status=status) == [job]
 
-    async def test_a_job_that_moves_on_during_the_walk_does_not_disturb_it(
-        self, store: JobStore
-    ) -> None:
-        jobs = [a_job(status=Status.FAILED) for _ in range(4)]
-        await store.record(jobs)
-        first = await store.walk(Status.FAILED, modified_before=None, after=None, limit=2)
-        for job in first:
-            await store.apply(job.claim("worker/new", LATER, POLICY))
-        rest = await store.walk(Status.FAILED, modified_before=None, after=first[-1].id, limit=2)
-        assert first + rest == jobs
+    async def test_those_to_skip_do_not_count_towards_the_limit(self, store: JobStore) -> None:
+        jobs = await self.failed(store, 0, 0, 0, 0, 1)
+        first = await self.silent(store, limit=2)
+        rest = await self.silent(store, since=NOW, skip=set(ids(first)), limit=3)
+        assert {*ids(first), *ids(rest[:2])} == set(ids(jobs[:4])), "of a tie nothing is lost"
+        assert rest[2] == jobs[4]
 
 
 class TestFinding:
@@ -554,8 +806,8 @@ class TestFinding:
     async def jobs(self, store: JobStore) -> list[Job]:
         """Two services, three bots, several states; oldest first."""
         bots = [str(ObjectId()) for _ in range(3)]
-        jobs = [
-            a_job(service=service, bot_id=bot, status=status)
+        cases = [
+            (service, bot, status)
             for bot in bots
             for service, status in [
                 ("billing", Status.COMPLETE),
@@ -563,6 +815,16 @@ class TestFinding:
                 ("billing", Status.IN_PROGRESS),
                 ("conversations", Status.COMPLETE),
             ]
+        ]
+        jobs = [
+            a_job(
+                service=service,
+                bot_id=bot,
+                status=status,
+                created_at=NOW + number * TICK,
+                last_modified_at=NOW + number * TICK,
+            )
+            for number, (service, bot, status) in enumerate(cases)
         ]
         for service in ("billing", "conversations"):
             await store.record([job for job in jobs if job.service == service])
@@ -594,6 +856,14 @@ class TestFinding:
         ]
         assert await store.find(**filters, limit=99) == fitting
         assert await store.find(**filters, limit=2) == fitting[:2]
+
+    async def test_by_status_alone_those_modified_last_come_first(
+        self, store: JobStore, jobs: list[Job]
+    ) -> None:
+        """An operator looks at what has happened; an old job may have failed a moment ago."""
+        moved = await store.apply(jobs[2].checkpoint(LATER))
+        found = await store.find(status=Status.IN_PROGRESS, limit=99)
+        assert found == [moved, jobs[10], jobs[6]]
 
     async def test_what_fits_nothing_finds_nothing(self, store: JobStore, jobs: list[Job]) -> None:
         assert await store.find(bot_id=str(ObjectId()), limit=9) == []

@@ -6,13 +6,15 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from inspect import getmembers, iscoroutinefunction
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from bson import ObjectId
-from pymongo.errors import BulkWriteError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
@@ -21,14 +23,16 @@ from deletion.adapters.mongo.connection import (
     SERVER_SELECTION_SECONDS,
     Client,
     Clients,
+    Collection,
     Document,
     connect,
 )
+from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.errors import ConfigurationError, StoreUnavailable
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
-from deletion.ports import Recorded
-from tests.conformance.test_job_store import a_job, put
+from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
+from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
+from deletion.ports import Placing, Recorded, Unreadable
+from tests.conformance.test_job_store import POLICY, a_job, put, redelivered, request_for
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 
@@ -40,14 +44,29 @@ async def store(client: Client, database_name: str) -> MongoJobStore:
     return store
 
 
+@pytest.fixture
+def jobs(store: MongoJobStore, client: Client, database_name: str) -> Collection:
+    """What the store writes to."""
+    return client[database_name][COLLECTION]
+
+
 async def test_a_job_is_stored_under_the_names_and_types_others_read(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75),)
+    steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75, "majority"),)
     past = PastAttempt(1, "worker/a", "messages", 3, NOW, "stale")
     failure = Failure("ValueError", "broken", NOW, interrupted=True)
     job = await put(
-        store, a_job(status=Status.FAILED, steps=steps, failure=failure, past_attempts=(past,))
+        store,
+        a_job(
+            status=Status.FAILED,
+            due=NOW,
+            steps=steps,
+            failure=failure,
+            past_attempts=(past,),
+            requested_by="crm",
+            traceparent="00-ab-cd-01",
+        ),
     )
     document = await client[database_name][COLLECTION].find_one({})
     assert document == {
@@ -55,6 +74,9 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
         "service": job.service,
         "botId": ObjectId(job.bot_id),
         "eventId": job.event_id,
+        "eventIds": [job.event_id],
+        "requestedBy": "crm",
+        "traceparent": "00-ab-cd-01",
         "status": "failed",
         "attempt": 1,
         "claimedBy": job.claimed_by,
@@ -62,6 +84,8 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
         "createdAt": job.created_at,
         "lastModifiedAt": job.last_modified_at,
         "finishedAt": None,
+        "queue": "conversations",
+        "due": NOW,
         "steps": [
             {
                 "name": "messages",
@@ -70,6 +94,7 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
                 "cursor": "c",
                 "batches": 2,
                 "slowest": 0.75,
+                "readBack": "majority",
             }
         ],
         "failure": {"type": "ValueError", "message": "broken", "at": NOW, "interrupted": True},
@@ -87,25 +112,251 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
     }
 
 
-async def test_a_job_without_what_later_releases_added_is_read(
-    store: MongoJobStore, client: Client, database_name: str
+async def test_queue_and_due_are_absent_and_not_null_while_no_worker_may_claim(
+    store: MongoJobStore, jobs: Collection
 ) -> None:
-    job = await put(store, a_job(steps=(StepProgress("messages", deleted=3),)))
-    dropped = {"pastAttempts": "", "steps.0.batches": "", "steps.0.slowest": ""}
-    await client[database_name][COLLECTION].update_one({}, {"$unset": dropped})
-    assert await store.get(job.id) == job
+    """The index that serves claims is sparse: a null would be in it."""
+    job = await put(store, a_job(status=Status.PENDING))
+    assert {"queue", "due"} <= set((await jobs.find_one({})) or {})
+    await store.apply(job.claim("worker/a", NOW))
+    assert not {"queue", "due"} & set((await jobs.find_one({})) or {})
+    running = await put(store, a_job())
+    found = await jobs.find_one({"_id": ObjectId(running.id)})
+    assert found
+    assert not {"queue", "due"} & set(found)
+
+
+# --- records this code cannot read, or not altogether
+
+DAMAGE: dict[str, Document] = {
+    "an unknown status": {"$set": {"status": "archived"}},
+    "a missing field": {"$unset": {"claimedBy": ""}},
+    "an attempt that is no number": {"$set": {"attempt": "many"}},
+    "a null time": {"$set": {"createdAt": None}},
+    "steps that are none": {"$set": {"steps": "all"}},
+    "a step of an unknown status": {"$set": {"steps": [{"name": "a", "status": "skipped"}]}},
+    "a failure of another shape": {"$set": {"failure": "broken"}},
+}
+
+
+@pytest.fixture(params=DAMAGE.values(), ids=list(DAMAGE))
+async def damaged(
+    request: pytest.FixtureRequest, store: MongoJobStore, jobs: Collection
+) -> tuple[Job, Job]:
+    """Two pending jobs, of which the first cannot be read any more."""
+    first = a_job(status=Status.PENDING, service="damaged", last_modified_at=NOW)
+    second = a_job(status=Status.PENDING, service="damaged", last_modified_at=NOW)
+    await store.record([first, second])
+    await jobs.update_one({"_id": ObjectId(first.id)}, request.param)
+    return first, second
+
+
+async def test_a_record_that_cannot_be_read_does_not_stop_a_page(
+    store: MongoJobStore, damaged: tuple[Job, Job]
+) -> None:
+    first, second = damaged
+    by_id = {job.id: job for job in await store.due("damaged", NOW, NOW, 9)}
+    unreadable = by_id[first.id]
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.due, unreadable.last_modified_at) == (NOW, NOW)
+    assert by_id[second.id] == second
+    assert second in await store.silent(Status.PENDING, since=NOW, until=NOW, limit=9)
+    assert second in await store.find(service="damaged", limit=9)
+    assert second in await store.find(limit=9)
+    [found] = await store.find(bot_id=first.bot_id, limit=9)
+    assert found == unreadable
+    with pytest.raises(UnreadableJob, match=first.id):
+        await store.get(first.id)
+
+
+async def test_a_record_that_cannot_be_read_is_joined_all_the_same(
+    store: MongoJobStore, damaged: tuple[Job, Job], jobs: Collection
+) -> None:
+    """Its bot's next request must not be lost, nor hold up those that came with it."""
+    first, second = damaged
+    offered = [
+        request_for(first),
+        redelivered(first),
+        a_job(service="damaged"),
+        request_for(second),
+    ]
+    outcomes = await store.record(offered)
+    assert [outcome.placing for outcome in outcomes] == ["joined", "known", "new", "joined"]
+    found = await jobs.find_one({"_id": ObjectId(first.id)})
+    assert found
+    assert found["eventIds"] == [first.event_id, offered[0].event_id]
+
+
+async def test_a_change_of_a_record_that_cannot_be_read_says_so_and_the_others_are_written(
+    store: MongoJobStore, damaged: tuple[Job, Job], jobs: Collection
+) -> None:
+    first, second = damaged
+    await jobs.update_one({"_id": ObjectId(first.id)}, {"$set": {"attempt": 77}})
+    answers = await asyncio.gather(
+        store.apply(first.claim("worker/a", NOW)),
+        store.apply(second.claim("worker/b", NOW)),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], UnreadableJob | LeaseLost)
+    assert isinstance(answers[1], Job)
+
+
+async def test_fields_of_later_versions_are_ignored_and_kept_on_every_write(
+    store: MongoJobStore, jobs: Collection
+) -> None:
+    job = await put(
+        store,
+        a_job(
+            steps=(StepProgress("a"), StepProgress("b")),
+            failure=Failure("ValueError", "broken", NOW),
+            past_attempts=(PastAttempt(1, "worker/a", "a", 3, NOW, "stale"),),
+        ),
+    )
+    later = {
+        "region": "eu",
+        "steps.0.pace": 7,
+        "pastAttempts.0.node": {"name": "n-1"},
+        "failure.trace": ["x", "y"],
+    }
+    await jobs.update_one({"_id": ObjectId(job.id)}, {"$set": later})
+    read = await store.get(job.id)
+    assert read
+    beaten = await store.apply(read.checkpoint(NOW, read.progress("a").advanced(5, "c", 0.1)))
+    await store.apply(beaten.resume(NOW + timedelta(days=1), POLICY))
+    found = await jobs.find_one({"_id": ObjectId(job.id)})
+    assert found
+    assert found["region"] == "eu"
+    assert (found["steps"][0]["deleted"], found["steps"][0]["pace"]) == (5, 7)
+    assert found["pastAttempts"][0]["node"] == {"name": "n-1"}
+    assert found["failure"]["trace"] == ["x", "y"]
+    assert len(found["pastAttempts"]) == 2
+
+
+NOT_STORABLE: dict[str, StepProgress] = {
+    "a number that is too large": StepProgress("a", deleted=2**70),
+    "half a character": StepProgress("a", cursor="\udcff"),
+    "more than a document holds": StepProgress("a", cursor="x" * 17_000_000),
+}
+
+
+@pytest.mark.parametrize("progress", NOT_STORABLE.values(), ids=NOT_STORABLE.keys())
+async def test_a_change_that_cannot_be_stored_does_not_fail_its_group(
+    store: MongoJobStore, progress: StepProgress
+) -> None:
+    jobs = [await put(store, a_job()) for _ in range(4)]
+    changes = [job.checkpoint(NOW, StepProgress("a", deleted=3)) for job in jobs]
+    changes[2] = jobs[2].checkpoint(NOW, progress)
+    answers = await asyncio.gather(*map(store.apply, changes), return_exceptions=True)
+    assert isinstance(answers[2], Exception)
+    assert not isinstance(answers[2], LeaseLost | StoreUnavailable)
+    for number in (0, 1, 3):
+        assert answers[number] == changes[number].after
+        assert await store.get(jobs[number].id) == changes[number].after
+    assert await store.get(jobs[2].id) == jobs[2]
+
+
+async def test_a_change_the_server_refuses_does_not_fail_its_group(
+    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document that breaks a rule of validation, say."""
+    first, second = await put(store, a_job()), await put(store, a_job())
+    refusal = BulkWriteError(
+        {
+            "writeErrors": [{"index": 0, "code": 121, "errmsg": "validation"}],
+            "writeConcernErrors": [],
+        }
+    )
+    jobs, real = store._jobs, store._jobs.bulk_write
+
+    async def bulk_write(updates: Sequence[UpdateOne], *, ordered: bool) -> NoReturn:
+        assert not ordered
+        await real(updates[1:], ordered=ordered)
+        raise refusal
+
+    monkeypatch.setattr(store, "_jobs", Standing(jobs, bulk_write))
+    answers = await asyncio.gather(
+        store.apply(first.checkpoint(NOW)),
+        store.apply(second.checkpoint(NOW)),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], OperationFailure)
+    assert answers[1] == second.checkpoint(NOW).after
+
+
+class Standing:
+    """A collection whose bulk writes are somebody else's."""
+
+    def __init__(self, jobs: Any, bulk_write: Any) -> None:
+        self.bulk_write = bulk_write
+        self.find = jobs.find
+
+
+async def test_a_change_that_may_be_rolled_back_is_not_taken_for_written(
+    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await put(store, a_job())
+
+    async def bulk_write(updates: Sequence[UpdateOne], *, ordered: bool) -> NoReturn:
+        raise BulkWriteError(
+            {"writeErrors": [], "writeConcernErrors": [{"code": 11602, "errmsg": "stepped down"}]}
+        )
+
+    monkeypatch.setattr(store, "_jobs", Standing(store._jobs, bulk_write))
+    with pytest.raises(StoreUnavailable):
+        await store.apply(job.checkpoint(NOW))
+
+
+async def test_changes_of_one_moment_go_out_together(
+    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await put(store, a_job()) for _ in range(12)]
+    sizes: list[int] = []
+    real = store._jobs.bulk_write
+
+    async def bulk_write(updates: Sequence[UpdateOne], *, ordered: bool) -> Any:
+        sizes.append(len(updates))
+        assert all("botId" in update._filter for update in updates), "the shard key"
+        return await real(updates, ordered=ordered)
+
+    monkeypatch.setattr(store, "_jobs", Standing(store._jobs, bulk_write))
+    await asyncio.gather(*(store.apply(job.checkpoint(NOW)) for job in jobs))
+    assert sum(sizes) == 12
+    assert len(sizes) <= 3
+
+
+# --- indexes
+
+
+async def test_the_indexes_are_those_declared_and_begin_with_the_shard_key_where_unique(
+    store: MongoJobStore, jobs: Collection
+) -> None:
+    indexes = {
+        name: (tuple(field for field, _ in index["key"]), index)
+        for name, index in (await jobs.index_information()).items()
+        if name != "_id_"
+    }
+    assert {name: keys for name, (keys, _) in indexes.items()} == {
+        "bot_service_events_unique": ("botId", "service", "eventIds"),
+        "bot_service_live_unique": ("botId", "service"),
+        "queue_due": ("queue", "due"),
+        "status_modified": ("status", "lastModifiedAt"),
+        "status_service_created": ("status", "service", "createdAt"),
+    }
+    unique = {name for name, (_, index) in indexes.items() if index.get("unique")}
+    assert unique == {"bot_service_events_unique", "bot_service_live_unique"}
+    live = indexes["bot_service_live_unique"][1]
+    assert dict(live["partialFilterExpression"]) == {"live": True}
+    assert indexes["queue_due"][1].get("sparse")
 
 
 async def test_the_database_itself_refuses_a_second_job(
-    store: MongoJobStore, client: Client, database_name: str
+    store: MongoJobStore, jobs: Collection
 ) -> None:
-    indexes = await client[database_name][COLLECTION].index_information()
-    unique = {
-        tuple(field for field, _ in index["key"]): dict(index.get("partialFilterExpression", {}))
-        for index in indexes.values()
-        if index.get("unique")
-    }
-    assert unique == {("service", "eventId"): {}, ("service", "botId"): {"live": True}}
+    job = await put(store, a_job())
+    done = await put(store, a_job(status=Status.COMPLETE))
+    for second in (request_for(job), redelivered(done)):
+        with pytest.raises(DuplicateKeyError):
+            await jobs.insert_one(to_document(second))
 
 
 async def test_creating_the_indexes_again_is_harmless(store: MongoJobStore) -> None:
@@ -116,7 +367,7 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
     client: Client, database_name: str
 ) -> None:
     jobs = client[database_name][COLLECTION]
-    await jobs.create_index([("service", 1), ("eventId", 1)], name="service_event_unique")
+    await jobs.create_index([("service", 1), ("eventId", 1)], name="bot_service_events_unique")
     with pytest.raises(ConfigurationError, match=COLLECTION):
         await MongoJobStore(client, database_name).ensure_indexes()
 
@@ -128,7 +379,10 @@ CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
     "record": lambda store: store.record([JOB]),
     "apply": lambda store: store.apply(JOB.complete(NOW)),
     "get": lambda store: store.get(JOB.id),
-    "walk": lambda store: store.walk(Status.FAILED, modified_before=NOW, after=None, limit=1),
+    "time": lambda store: store.time(),
+    "due": lambda store: store.due("conversations", NOW, NOW, 1),
+    "silent": lambda store: store.silent(Status.FAILED, since=NOW, until=NOW, limit=1),
+    "count": lambda store: store.count(Status.FAILED, until=NOW),
     "find": lambda store: store.find(limit=1),
 }
 
@@ -136,13 +390,21 @@ CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
 async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}/?directConnection=true")
     store = MongoJobStore(client, "nowhere")
-    async with asyncio.timeout(3 * SERVER_SELECTION_SECONDS):
-        answers = await asyncio.gather(
-            *(call(store) for call in CALLS.values()), return_exceptions=True
-        )
+    names = list(CALLS)
+    for few in (names[:5], names[5:]):  # each takes one of the driver's threads
+        async with asyncio.timeout(3 * SERVER_SELECTION_SECONDS):
+            answers = await asyncio.gather(
+                *(CALLS[call](store) for call in few), return_exceptions=True
+            )
+        for call, answer in zip(few, answers, strict=True):
+            assert isinstance(answer, StoreUnavailable), call
     client.close()
-    for call, answer in zip(CALLS, answers, strict=True):
-        assert isinstance(answer, StoreUnavailable), call
+
+
+def test_every_call_is_among_them() -> None:
+    assert {name for name, _ in getmembers(MongoJobStore, iscoroutinefunction)} - set(CALLS) == {
+        name for name, _ in getmembers(MongoJobStore, iscoroutinefunction) if name.startswith("_")
+    }
 
 
 async def test_a_ping_that_gets_no_answer_does_not_keep_anybody_waiting(
@@ -203,35 +465,70 @@ async def test_an_insert_refused_for_another_reason_is_no_duplicate(
 
 
 class Racing(MongoJobStore):
-    """A store where the job in the way completes just before it can be read, `races` times."""
+    """A store where the jobs in the way move just before their bots' requests join them."""
 
-    races = 1
+    def __init__(self, client: Client, database: str, *moves: Callable[[Job], Change]) -> None:
+        super().__init__(client, database)
+        self.moves = list(moves)
+        self.others = MongoJobStore(client, database)
 
-    async def _in_place_of(self, refused: Sequence[Job]) -> dict[str, Job]:
-        for job in refused:
-            if self.races:
-                self.races -= 1
-                [live] = await self.find(bot_id=job.bot_id, limit=1)
-                await self.apply(live.complete(NOW))
-        return await super()._in_place_of(refused)
+    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
+        if jobs and self.moves:
+            move = self.moves.pop()
+            [live] = await self.others.find(bot_id=jobs[0].bot_id, limit=1)
+            assert isinstance(live, Job)
+            await self.others.apply(move(live))
+        return await super()._joined(jobs, offered)
 
 
-async def test_a_job_whose_rival_completes_meanwhile_is_recorded_after_all(
+async def test_a_request_whose_live_job_completes_meanwhile_is_a_new_job(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
     first = await put(store, a_job())
-    second = a_job(bot_id=first.bot_id)
-    assert await Racing(client, database_name).record([second]) == [Recorded(second, is_new=True)]
+    racing = Racing(client, database_name, lambda live: live.complete(NOW))
+    second = request_for(first)
+    assert await racing.record([second]) == [Recorded(Placing.NEW, second.id)]
 
 
-async def test_a_job_that_collides_with_nothing_that_can_be_read_is_not_recorded(
+async def test_a_request_whose_live_job_beats_meanwhile_joins_it(
+    store: MongoJobStore, client: Client, database_name: str
+) -> None:
+    first = await put(store, a_job())
+    racing = Racing(client, database_name, lambda live: live.checkpoint(NOW))
+    [outcome] = await racing.record([request_for(first)])
+    assert outcome == Recorded(Placing.JOINED, first.id)
+
+
+class Doubled(MongoJobStore):
+    """A store where each request that is to join is recorded by a redelivery just before."""
+
+    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
+        if jobs:
+            await super()._joined([redelivered(job) for job in jobs], set())
+        return await super()._joined(jobs, offered)
+
+
+async def test_a_request_that_joins_twice_at_once_is_covered_once(
+    store: MongoJobStore, client: Client, database_name: str
+) -> None:
+    """A unique index does not keep one document from naming an event twice."""
+    first = await put(store, a_job())
+    request = request_for(first)
+    [outcome] = await Doubled(client, database_name).record([request])
+    assert outcome == Recorded(Placing.KNOWN, first.id)
+    joined = await store.get(first.id)
+    assert joined
+    assert joined.event_ids == (first.event_id, request.event_id)
+
+
+async def test_a_request_that_collides_with_nothing_that_can_be_read_is_not_recorded(
     store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await put(store, a_job())
 
-    async def nothing(_: Sequence[Job]) -> dict[str, Job]:
-        return {}
+    async def nothing(_: Document) -> list[Document]:
+        return []
 
-    monkeypatch.setattr(store, "_in_place_of", nothing)
+    monkeypatch.setattr(store, "_brief", nothing)
     with pytest.raises(StoreUnavailable):
-        await store.record([a_job(bot_id=first.bot_id)])
+        await store.record([request_for(first)])

@@ -108,12 +108,13 @@ class MemoryJobStore:
     def _record(self, job: Job) -> Recorded:
         for standing in self.jobs.values():
             if _is_of(standing, job) and job.event_id in standing.event_ids:
-                placing = Placing.NEW if standing.id == job.id else Placing.KNOWN
-                return _recorded(placing, standing)
+                if standing.id == job.id:
+                    return Recorded(Placing.NEW, job.id)
+                return _recorded(Placing.KNOWN, standing)
         live = next((j for j in self.jobs.values() if _is_of(j, job) and j.live), None)
-        if live is None:
+        if live is None or not job.live:
             self.jobs[job.id] = job
-            return _recorded(Placing.NEW, job)
+            return Recorded(Placing.NEW, job.id)
         if len(live.event_ids) >= MAX_EVENTS:
             return _recorded(Placing.FULL, live)
         self.jobs[live.id] = live.joined([job.event_id], job.placed_at)

@@ -1,7 +1,8 @@
 """The document a job is stored as. Its field names are fixed: others read them too."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 from bson import ObjectId
 
@@ -9,7 +10,10 @@ from deletion.adapters.mongo.connection import Document
 from deletion.errors import UnreadableJob
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 
+T = TypeVar("T")
+
 _STEP: Final = frozenset({"name", "status", "deleted", "cursor", "batches", "slowest", "readBack"})
+_FAILURE: Final = frozenset({"type", "message", "at", "interrupted"})
 _PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason"})
 
 
@@ -66,15 +70,15 @@ def from_document(document: Mapping[str, Any]) -> Job:
 def _job(document: Mapping[str, Any]) -> Job:
     return Job(
         id=str(document["_id"]),
-        service=document["service"],
-        bot_id=str(document["botId"]),
-        event_ids=tuple(document["eventIds"]),
+        service=_value(document, "service", str),
+        bot_id=str(_value(document, "botId", ObjectId)),
+        event_ids=(_value(document, "eventIds", list)[0], *document["eventIds"][1:]),
         status=Status(document["status"]),
-        attempt=document["attempt"],
-        claimed_by=document["claimedBy"],
-        placed_at=document["placedAt"],
-        created_at=document["createdAt"],
-        last_modified_at=document["lastModifiedAt"],
+        attempt=_value(document, "attempt", int),
+        claimed_by=_value(document, "claimedBy", str),
+        placed_at=_value(document, "placedAt", datetime),
+        created_at=_value(document, "createdAt", datetime),
+        last_modified_at=_value(document, "lastModifiedAt", datetime),
         due=document.get("due"),
         finished_at=document["finishedAt"],
         steps=tuple(_step(step) for step in document["steps"]),
@@ -83,6 +87,14 @@ def _job(document: Mapping[str, Any]) -> Job:
         requested_by=document.get("requestedBy", ""),
         traceparent=document.get("traceparent"),
     )
+
+
+def _value(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """The field, of its kind: a null would be found out only where it is reckoned with."""
+    value = document[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")
+    return value
 
 
 def _step(document: Mapping[str, Any]) -> StepProgress:
@@ -143,6 +155,7 @@ def _failure(document: Mapping[str, Any] | None) -> Failure | None:
         message=document["message"],
         at=document["at"],
         interrupted=document["interrupted"],
+        extra=_others(document, _FAILURE),
     )
 
 
@@ -150,6 +163,7 @@ def _failure_document(failure: Failure | None) -> Document | None:
     if failure is None:
         return None
     return {
+        **failure.extra,
         "type": failure.type,
         "message": failure.message,
         "at": failure.at,

@@ -14,8 +14,9 @@ from typing import Any, Final
 import pymongo
 import structlog
 from bson import ObjectId, encode
+from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from deletion.adapters.mongo.connection import Client, Document, build_indexes, ping, translated
 from deletion.adapters.mongo.job_document import from_document, to_document, update_of
@@ -56,6 +57,8 @@ GROUPS: Final = 2
 """Bulk writes under way at a time."""
 
 _DUPLICATE_KEY: Final = 11000
+_NOT_STORABLE: Final = (BSONError, DocumentTooLarge, OverflowError, UnicodeError)
+"""What the driver raises before anything is sent."""
 _RECORD_TRIES: Final = 5
 _FIELDS: Final = {
     "status": "status",
@@ -111,10 +114,9 @@ class MongoJobStore:
             }
             outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
             standing = [job for job in jobs if job.id not in outcomes]
-            outcomes |= await self._joined(standing)
+            outcomes |= await self._joined(standing, offered)
             if len(outcomes) == len(jobs):
                 return [outcomes[job.id] for job in jobs]
-            offered |= {job.id for job in standing}
         raise StoreUnavailable(f"{len(jobs) - len(outcomes)} jobs kept colliding with moving ones")
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> list[Read]:
@@ -203,41 +205,45 @@ class MongoJobStore:
         if not jobs:
             return {}
         query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
-        covering: dict[str, Document] = {}
+        covering: dict[tuple[str, str], Document] = {}
         for document in await self._brief(query):
-            covering |= dict.fromkeys(document["eventIds"], document)
+            bot = str(document["botId"])
+            covering |= {(bot, event): document for event in document["eventIds"]}
         outcomes: dict[str, Recorded] = {}
         for job in jobs:
-            if standing := covering.get(job.event_id):
+            if standing := covering.get((job.bot_id, job.event_id)):
                 found = str(standing["_id"])
                 placing = Placing.JOINED if job.id in offered else Placing.KNOWN
                 placing = Placing.NEW if found == job.id else placing
                 outcomes[job.id] = Recorded(placing, found, _is_exhausted(standing))
         return outcomes
 
-    async def _joined(self, jobs: Sequence[Job]) -> dict[str, Recorded]:
+    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
         """Those that have joined the live job of their bot, or found it full.
 
         Nothing is said of the others of a group of which not every one has: the caller looks.
+        Adds to `offered` what may have joined, and is not told whether it has.
         """
         if not jobs:
             return {}
         by_bot: dict[str, list[Job]] = defaultdict(list)
-        for job in {job.event_id: job for job in jobs}.values():
-            by_bot[job.bot_id].append(job)
+        for job in {(job.bot_id, job.event_id): job for job in reversed(jobs)}.values():
+            by_bot[job.bot_id].insert(0, job)
         full: dict[str, Recorded] = {}
         joining: dict[str, Recorded] = {}
         updates: list[UpdateOne] = []
         for document in await self._brief({**_of_bots(jobs), "live": True}):
             found, exhausted = str(document["_id"]), _is_exhausted(document)
-            requests = by_bot[str(document["botId"])]
-            room = MAX_EVENTS - len(document["eventIds"])
+            covered = set(document["eventIds"])  # one may have joined since it was looked for
+            requests = [j for j in by_bot[str(document["botId"])] if j.event_id not in covered]
+            room = max(0, MAX_EVENTS - len(document["eventIds"]))
             for request in requests[room:]:
                 full[request.id] = Recorded(Placing.FULL, found, exhausted)
-            if room > 0:
+            if requests[:room]:
                 updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:
                     joining[request.id] = Recorded(Placing.JOINED, found, exhausted)
+        offered |= joining.keys()
         return full | joining if await self._all_match(updates) else full
 
     async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
@@ -259,7 +265,17 @@ class MongoJobStore:
             return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
 
     async def _write(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        """One bulk write; when fewer matched than were sent, the group is read back."""
+        """One bulk write; each by itself where one of them is nothing that can be stored."""
+        try:
+            return await self._write_all(changes)
+        except _NOT_STORABLE as error:
+            if len(changes) == 1:
+                return [error]
+        alone = [await self._write([change]) for change in changes]
+        return [outcome for each in alone for outcome in each]
+
+    async def _write_all(self, changes: Sequence[Change]) -> list[Job | Exception]:
+        """When fewer matched than were sent, the group is read back."""
         failed: Exception | None = None
         try:
             with self._bounded():
