@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import grpc
 import httpx
@@ -19,6 +19,7 @@ from google.pubsub_v1.types import PubsubMessage
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
 from deletion.adapters.pubsub.names import Names
+from deletion.adapters.pubsub.seeking import seek
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
 
@@ -92,6 +93,7 @@ async def subscribed(emulator: PubSubEmulator, project: str) -> AsyncIterator["R
         names = Names(project, "bot-deletion")
         name = names.subscription("test")
         await client.create_subscription(name=name, topic=names.topic, timeout=WITHIN)
+        await seek(client, name, datetime.now(UTC))
         yield Received(client, name)
 
 
