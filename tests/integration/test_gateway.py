@@ -179,7 +179,9 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
         assert answers[-1].status_code == 202
         async with subscribed(emulator, project) as received:
             content = (await gateway.delete()).json()
-            assert decode((await received.next()).data).event_id == content["event_id"]
+            # A request that was answered 503 may arrive all the same, and late.
+            while decode((await received.next()).data).event_id != content["event_id"]:
+                continue
 
 
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
