@@ -31,7 +31,7 @@ REST = 0.1
 """Seconds a job rests after its first failure; four times as long after each further one."""
 ACK_DEADLINE = 10
 """Seconds, the least Pub/Sub allows: how long what a killed process had pulled is missing."""
-WITHIN = 60.0
+WITHIN = 90.0
 """Seconds; far more than anything waited for takes."""
 TOKEN = "a-token-for-tests-alone"
 
