@@ -123,7 +123,11 @@ def test_every_answer_of_the_gateway_is_in_the_table_and_no_other() -> None:
 def test_every_metric_is_in_the_table_and_no_other() -> None:
     registry = CollectorRegistry()
     GatewayMetrics(registry)
-    registries = (registry, ConsumerMetrics().registry, RecoveryMetrics().registry)
+    registries = (
+        registry,
+        ConsumerMetrics("conversations", [], []).registry,
+        RecoveryMetrics().registry,
+    )
     real = {
         metric.name + ("_total" if metric.type == "counter" else "")
         for each in registries
