@@ -38,15 +38,18 @@ class Lease:
         body = asyncio.current_task()
         beating = asyncio.create_task(self._beat())
 
+        def lost() -> bool:
+            return beating.done() and not beating.cancelled() and bool(beating.exception())
+
         def end_body(_: object) -> None:
-            if body and not beating.cancelled():
+            if body and lost():
                 body.cancel()
 
         beating.add_done_callback(end_body)
         try:
             yield
         except asyncio.CancelledError:
-            if body and beating.done() and not beating.cancelled():
+            if body and lost():
                 body.uncancel()
                 beating.result()
             raise

@@ -104,14 +104,18 @@ class Patience:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=self._is_over,
-            wait=lambda _: self._retry.jitter(self._failures - 1),
+            wait=self._wait,
             sleep=lambda seconds: rest(self._retry.clock, seconds, self._stopping),
             reraise=True,
         ):
             yield attempt
 
+    def _wait(self, _: RetryCallState) -> float:
+        seconds = self._retry.jitter(self._failures)
+        self._failures += 1
+        return seconds
+
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         self.error = error if isinstance(error, TransientError) else None
-        self._failures += 1
         return (self._retry.clock.now() - self._began).total_seconds() >= self._seconds

@@ -7,7 +7,15 @@ import asyncio
 import heapq
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -21,7 +29,7 @@ from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
 from deletion.plan import Batch
-from deletion.ports import Read, Recorded
+from deletion.ports import Read, Recorded, Unreadable
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 
 
@@ -300,6 +308,7 @@ class ScriptedStore(MemoryJobStore):
 
     A fault in `lost` is raised after the work was done: only the answer was lost. While
     `down`, every call raises `StoreUnavailable`. `pauses[method]` are seconds a call takes.
+    Its own clock is ahead of everybody's by `skew`.
     """
 
     def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
@@ -307,6 +316,8 @@ class ScriptedStore(MemoryJobStore):
         self._clock = clock
         self.journal = journal if journal is not None else []
         self.down = False
+        self.skew = timedelta(0)
+        self.unreadable: dict[str, Unreadable] = {}
         self.faults: dict[str, deque[BaseException | None]] = {}
         self.lost: dict[str, deque[BaseException | None]] = {}
         self.pauses: dict[str, float] = {}
@@ -338,7 +349,35 @@ class ScriptedStore(MemoryJobStore):
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
         await self._enter("due")
-        return await super().due(queue, since, until, limit)
+        found = await super().due(queue, since, until, limit)
+        return [self.unreadable.get(job.id, job) for job in found]
+
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> Sequence[Read]:
+        await self._enter("silent")
+        found = await super().silent(status, since=since, until=until, skip=skip, limit=limit)
+        return [self.unreadable.get(job.id, job) for job in found]
+
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+        await self._enter("count")
+        return await super().count(status, until=until)
+
+    async def time(self) -> datetime:
+        await self._enter("time")
+        return await super().time() + self.skew
+
+    def damage(self, job: Job) -> Job:
+        """From now on pages hold what this code cannot read in place of `job`."""
+        reason = "ValueError: 'archived' is not a valid Status"
+        self.unreadable[job.id] = Unreadable(job.id, reason, job.due, job.last_modified_at)
+        return job
 
     def put(self, job: Job) -> Job:
         """Store `job` as somebody else would have."""

@@ -1,6 +1,5 @@
 """Decode, record, ack: in that order, whatever breaks in between."""
 
-import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,20 +15,18 @@ from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
 from deletion.dead_letter import Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
-from deletion.events import BotDeletionSubject, ResumeRequested, to_message
+from deletion.events import BotDeletionSubject, to_message
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
-from deletion.job import Failure, Job, Status, StepProgress
+from deletion.job import MAX_EVENTS, Job, Status, StepProgress
 from deletion.plan import Plan
+from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
-from deletion.resume import resume_message
 from tests.support.fakes import (
     BOT,
     OTHER_BOT,
-    POLICY,
     SERVICE,
     START,
     Crash,
-    MemoryArchive,
     MemoryBus,
     RecordedAlerts,
     ScriptedDeadLetters,
@@ -41,8 +38,6 @@ from tests.support.fakes import (
 )
 
 ACK_DEADLINE = 60
-STALE_SECONDS = POLICY.stale_after.total_seconds()
-FAILURE = Failure("ValueError", "broken", START)
 
 
 class World:
@@ -54,24 +49,14 @@ class World:
         self.bus = MemoryBus(self.clock, self.journal)
         self.subscription = self.bus.subscribe(ack_deadline=ACK_DEADLINE)
         self.store = ScriptedStore(self.clock, self.journal)
-        self.archive = MemoryArchive(self.journal)
         self.dead_letters = ScriptedDeadLetters(self.journal)
         self.alerts = RecordedAlerts()
-        self.intake = self.process("worker-1")
+        self.intake = self.process()
 
-    def process(self, worker: str) -> Intake:
+    def process(self) -> Intake:
         plan = Plan(SERVICE, (ScriptedStep("first", {}, self.clock),))
         quarantine = Quarantine(self.dead_letters, self.alerts, self.clock)
-        return Intake(
-            plan,
-            self.subscription,
-            self.store,
-            self.archive,
-            quarantine,
-            self.clock,
-            POLICY,
-            worker,
-        )
+        return Intake(plan, self.subscription, self.store, quarantine, self.alerts, self.clock)
 
     async def publish(self, *events: BotDeletionSubject | Message) -> None:
         for event in events:
@@ -86,14 +71,19 @@ class World:
     def jobs(self) -> list[Job]:
         return list(self.store.jobs.values())
 
+    @property
+    def covered(self) -> list[str]:
+        """Every event that a job covers."""
+        return [event for job in self.jobs for event in job.event_ids]
+
     def put(self, status: Status, **values: Any) -> Job:
         """A job that is stored already, of an earlier event."""
-        failure = FAILURE if status is Status.FAILED else None
-        return self.store.put(a_job(status, failure=failure, **values))
+        return self.store.put(a_job(status, **values))
 
 
-def to_run(taken: Sequence[Taken]) -> list[Job]:
-    return [t.job for t in taken if t.job]
+def outcomes(taken: Sequence[Taken]) -> dict[str, Outcome]:
+    """What became of each message, by its id."""
+    return {each.delivery.message_id: each.outcome for each in taken}
 
 
 def unknown_type() -> Message:
@@ -115,32 +105,29 @@ async def world() -> World:
     return World()
 
 
-async def test_a_new_event_is_recorded_then_acked_then_to_be_run(world: World) -> None:
+async def test_a_new_event_is_recorded_as_pending_and_then_acked(world: World) -> None:
     event = placed()
-    [taken] = await world.take(event)
+    event = replace(event, event=replace(event.event, requested_by="crm"))
+    message = to_message(event)
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    taken = await world.take(Message(message.data, {**message.attributes, **trace}))
     assert world.journal == [f"record {event.event_id}", "ack 1"]
-    assert taken.outcome is Outcome.RUN
+    assert outcomes(taken) == {"1": Outcome.RECORDED}
     [job] = world.jobs
-    assert taken.job == job
-    assert (job.service, job.bot_id, job.event_id) == (SERVICE, BOT, event.event_id)
-    assert (job.status, job.attempt) == (Status.IN_PROGRESS, 1)
-    assert job.claimed_by.startswith("worker-1/")
+    assert (job.service, job.bot_id, job.event_ids) == (SERVICE, BOT, (event.event_id,))
+    assert (job.status, job.attempt, job.claimed_by) == (Status.PENDING, 0, "")
     assert job.placed_at == START
-    assert job.created_at == world.clock.now()
+    assert job.created_at == job.due == world.clock.now()
     assert job.steps == (StepProgress("first"),)
+    assert (job.requested_by, job.traceparent) == ("crm", trace["traceparent"])
 
 
 async def test_what_arrives_together_is_recorded_by_one_call(world: World) -> None:
     events = [placed(f"{number:024x}") for number in range(50)]
     taken = await world.take(*events)
     assert world.store.calls == ["record"]
-    assert len(to_run(taken)) == len(world.subscription.acked) == 50
-    assert {job.bot_id for job in to_run(taken)} == {event.bot_id for event in events}
-
-
-async def test_each_claim_has_a_name_of_its_own(world: World) -> None:
-    taken = await world.take(placed(BOT), placed(OTHER_BOT))
-    assert len({job.claimed_by for job in to_run(taken)}) == 2
+    assert len(taken) == len(world.subscription.acked) == 50
+    assert {job.bot_id for job in world.jobs} == {event.bot_id for event in events}
 
 
 async def test_nothing_comes_of_nothing(world: World) -> None:
@@ -161,234 +148,170 @@ async def test_a_crash_loses_neither_message_nor_job(world: World, crash: str) -
         await world.take(event)
     assert world.subscription.unacked == ["1"], "the message is still Pub/Sub's"
 
-    world.intake = world.process("worker-2")
+    world.intake = world.process()
     await world.clock.sleep(ACK_DEADLINE)
-    taken = await world.take()
+    await world.take()
     assert world.subscription.unacked == []
-    if crash == "before the record":
-        assert [job.event_id for job in to_run(taken)] == [event.event_id]
-    else:  # by then the job of the dead process is stale
-        assert [job.attempt for job in to_run(taken)] == [2]
-    assert len(world.jobs) == 1
+    [job] = world.jobs
+    assert (job.status, job.event_ids) == (Status.PENDING, (event.event_id,))
 
 
-async def test_a_database_that_is_away_hands_everything_back_and_runs_nothing(
-    world: World,
-) -> None:
+async def test_a_database_that_is_away_hands_everything_back(world: World) -> None:
     world.store.down = True
     taken = await world.take(placed(BOT), placed(OTHER_BOT))
-    assert [(t.outcome, t.job) for t in taken] == [(Outcome.RETURNED, None)] * 2
+    assert outcomes(taken) == {"1": Outcome.RETURNED, "2": Outcome.RETURNED}
     assert world.journal == ["nack 1", "nack 2"]
     world.store.down = False
-    assert len(to_run(await world.take())) == 2, "the first redelivery is at once"
+    assert len(await world.take()) == len(world.jobs) == 2, "the first redelivery is at once"
 
 
-async def test_a_record_whose_answer_was_lost_is_repeated_and_run_once(world: World) -> None:
+async def test_a_record_whose_answer_was_lost_is_repeated_and_recorded_once(world: World) -> None:
     world.store.lost["record"] = deque([StoreUnavailable("answer lost")])
-    taken = await world.take(placed())
-    assert to_run(taken) == world.jobs
+    assert outcomes(await world.take(placed())) == {"1": Outcome.RECORDED}
     assert world.store.calls == ["record", "record"]
     assert world.subscription.unacked == []
 
 
-async def test_a_record_is_not_repeated_for_ever(world: World) -> None:
+async def test_a_record_is_not_repeated_beyond_what_the_ack_deadline_allows(world: World) -> None:
     world.store.down = True
-    world.store.pauses["record"] = 3
+    world.store.pauses["record"] = 10
     await world.publish(placed())
-    pulled = await world.subscription.pull(1)
-    await world.intake.take(pulled)
+    await world.intake.take(await world.subscription.pull(1))
     took = world.clock.now() - START
     assert RECORD_WITHIN <= took < timedelta(seconds=ACK_DEADLINE / 2)
     assert world.subscription.nacked == ["1"]
 
 
-async def test_a_record_nobody_confirmed_is_not_run_and_goes_stale_for_recovery(
-    world: World,
-) -> None:
+async def test_a_record_nobody_confirmed_is_pending_and_nobody_owns_it(world: World) -> None:
     world.store.lost["record"] = deque([StoreUnavailable("answer lost")] * 999)
-    assert to_run(await world.take(placed())) == []
-    assert to_run(await world.take()) == [], "redelivered at once: taken for running"
-    world.store.lost.clear()
-    await world.clock.sleep(STALE_SECONDS)
+    assert outcomes(await world.take(placed())) == {"1": Outcome.RETURNED}
     [job] = world.jobs
-    assert len(to_run(await world.take(resume_message(job, world.clock.now())))) == 1
+    assert job.is_due(world.clock.now()), "a worker may claim it at once"
+    world.store.lost.clear()
+    assert outcomes(await world.take()) == {"1": Outcome.KNOWN}
 
 
 @pytest.mark.parametrize("error", [BusUnavailable("away"), RuntimeError("unexpected")])
-async def test_a_lost_ack_does_not_keep_the_job_from_running(
+async def test_a_lost_ack_costs_a_redelivery_that_is_a_duplicate(
     world: World, error: Exception
 ) -> None:
     world.subscription.ack_faults.append(error)
-    taken = await world.take(placed())
-    assert to_run(taken) == world.jobs
-    await world.clock.sleep(ACK_DEADLINE - 1)
-    world.store.put(replace(world.jobs[0], last_modified_at=world.clock.now()))
-    assert to_run(await world.take()) == [], "its redelivery finds it running"
+    assert outcomes(await world.take(placed())) == {"1": Outcome.RECORDED}
+    await world.clock.sleep(ACK_DEADLINE)
+    assert outcomes(await world.take()) == {"1": Outcome.KNOWN}
     assert world.subscription.unacked == []
+    assert len(world.jobs) == 1
 
 
-async def test_duplicates_in_one_group_are_run_once(world: World) -> None:
+async def test_duplicates_in_one_group_make_one_job(world: World) -> None:
     event = placed()
     taken = await world.take(event, event, event)
-    assert len(to_run(taken)) == len(world.jobs) == 1
+    assert sorted(outcomes(taken).values()) == [Outcome.KNOWN, Outcome.KNOWN, Outcome.RECORDED]
+    assert world.covered == [event.event_id]
     assert world.subscription.acked == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("status", [Status.IN_PROGRESS, Status.COMPLETE, Status.EXHAUSTED])
-async def test_an_event_whose_job_runs_or_has_ended_is_only_acked(
+@pytest.mark.parametrize("status", list(Status))
+async def test_a_redelivery_changes_nothing_whatever_the_state_of_its_job(
+    world: World, status: Status
+) -> None:
+    job = world.put(status, last_modified_at=START - timedelta(days=9))
+    taken = await world.take(placed(event_id=job.event_id))
+    assert outcomes(taken) == {"1": Outcome.KNOWN}
+    assert world.journal[-1] == "ack 1"
+    assert world.jobs == [job]
+    assert world.alerts.told == []
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.COMPLETE])
+async def test_another_request_for_a_bot_whose_job_is_live_joins_it(
     world: World, status: Status
 ) -> None:
     job = world.put(status)
-    taken = await world.take(placed(event_id=job.event_id))
-    assert to_run(taken) == []
-    assert world.journal[-1] == "ack 1"
-    assert world.jobs == [job]
-
-
-@pytest.mark.parametrize("status", [Status.FAILED, Status.IN_PROGRESS])
-async def test_the_redelivery_of_a_failed_or_stale_job_claims_it_before_the_ack(
-    world: World, status: Status
-) -> None:
-    silent = START - timedelta(seconds=STALE_SECONDS)
-    job = world.put(status, last_modified_at=silent)
-    [taken] = await world.take(placed(event_id=job.event_id))
-    assert world.journal[-2:] == ["apply in_progress", "ack 1"]
-    assert world.jobs == [taken.job]
-    assert taken.job is not None
-    assert taken.job.id == job.id
-    assert taken.job.attempt == 2
-    assert taken.job.claimed_by.startswith("worker-1/")
-    assert taken.job.last_modified_at == world.clock.now()
-
-
-async def test_a_job_is_not_taken_a_millisecond_before_it_is_stale(world: World) -> None:
-    silent = START - timedelta(seconds=STALE_SECONDS) + timedelta(milliseconds=1)
-    job = world.put(Status.IN_PROGRESS, last_modified_at=silent)
-    assert to_run(await world.take(placed(event_id=job.event_id))) == []
-    assert world.jobs == [job]
-
-
-@pytest.mark.parametrize("status", [Status.FAILED, Status.IN_PROGRESS])
-async def test_a_job_whose_attempts_are_spent_is_acked_and_not_run(
-    world: World, status: Status
-) -> None:
-    silent = START - timedelta(seconds=STALE_SECONDS)
-    job = world.put(status, attempt=POLICY.max_attempts, last_modified_at=silent)
-    assert to_run(await world.take(placed(event_id=job.event_id))) == []
-    assert world.subscription.unacked == []
-    assert world.jobs == [job], "ending it is recovery's"
-
-
-async def test_of_two_processes_that_want_a_failed_job_one_gets_it(world: World) -> None:
-    job = world.put(Status.FAILED)
-    await world.publish(placed(event_id=job.event_id), placed(event_id=job.event_id))
-    groups = [await world.subscription.pull(1) for _ in range(2)]
-    intakes = [world.process("worker-1"), world.process("worker-2")]
-    taken = await asyncio.gather(
-        *(intake.take(group) for intake, group in zip(intakes, groups, strict=True))
-    )
-    assert sorted(len(to_run(each)) for each in taken) == [0, 1]
-    assert world.store.calls.count("apply") == 2, "both tried"
-    assert world.subscription.unacked == []
-
-
-async def test_a_claim_the_database_does_not_answer_is_handed_back(world: World) -> None:
-    job = world.put(Status.FAILED)
-    world.store.faults["apply"] = deque([StoreUnavailable("away")])
-    taken = await world.take(placed(event_id=job.event_id))
-    assert to_run(taken) == []
-    assert world.subscription.nacked == ["1"]
-    assert len(to_run(await world.take())) == 1
-
-
-async def test_another_request_for_a_bot_that_is_being_deleted_joins_its_job(world: World) -> None:
-    job = world.put(Status.IN_PROGRESS)
     world.clock.pause(1)
     request = placed(BOT, timestamp=world.clock.now())
-    assert to_run(await world.take(request)) == []
-    assert world.jobs == [replace(job, placed_at=world.clock.now())]
+    assert outcomes(await world.take(request)) == {"1": Outcome.JOINED}
+    assert world.jobs == [job.joined([request.event_id], world.clock.now())]
+    assert world.subscription.acked == ["1"]
+
+
+async def test_whoever_joins_an_exhausted_job_has_an_operator_told_again(world: World) -> None:
+    job = world.put(Status.EXHAUSTED)
+    request = placed(BOT)
+    await world.take(request)
+    told = Alert(AlertKind.JOB_EXHAUSTED, SERVICE, "a request joined it", job.id)
+    assert world.alerts.told == [told]
+    await world.take(request)
+    assert world.alerts.told == [told], "a duplicate is no news"
+    await world.take(placed(BOT))
+    assert world.alerts.told == [told, told]
 
 
 async def test_a_request_for_a_bot_whose_job_is_complete_is_a_new_job(world: World) -> None:
     world.put(Status.COMPLETE)
-    [job] = to_run(await world.take(placed(BOT)))
-    assert job.attempt == 1
+    assert outcomes(await world.take(placed(BOT))) == {"1": Outcome.RECORDED}
     assert len(world.jobs) == 2
 
 
-async def test_a_resumption_claims_the_job_it_names(world: World) -> None:
-    job = world.put(Status.FAILED)
-    [resumed] = to_run(await world.take(resume_message(job, START)))
-    assert (resumed.id, resumed.attempt) == (job.id, 2)
-    assert world.journal == ["apply in_progress", "ack 1"]
+async def test_one_request_more_than_a_job_covers_is_a_dead_letter(world: World) -> None:
+    events = tuple(f"{n}" for n in range(MAX_EVENTS - 1))
+    job = world.put(Status.IN_PROGRESS, event_ids=events)
+    taken = await world.take(placed(BOT), placed(BOT), placed(OTHER_BOT))
+    assert outcomes(taken) == {
+        "1": Outcome.JOINED,
+        "2": Outcome.QUARANTINED,
+        "3": Outcome.RECORDED,
+    }
+    [letter] = world.dead_letters.letters.values()
+    assert (letter.reason, letter.message_id) == (Reason.TOO_MANY, "2")
+    assert job.id in letter.detail
+    assert world.journal.index("quarantine 2") < world.journal.index("ack 2")
+    assert [alert.kind for alert in world.alerts.told] == [AlertKind.DEAD_LETTER]
 
 
-async def test_a_resumption_that_comes_twice_is_run_once(world: World) -> None:
-    job = world.put(Status.FAILED)
-    message = resume_message(job, START)
-    assert len(to_run(await world.take(message, message))) == 1
-    assert to_run(await world.take(message)) == []
-    assert world.subscription.unacked == []
-
-
-@pytest.mark.parametrize("status", [Status.IN_PROGRESS, Status.COMPLETE, Status.EXHAUSTED])
-async def test_a_resumption_of_a_job_that_runs_or_has_ended_is_only_acked(
-    world: World, status: Status
+async def test_a_full_job_whose_dead_letter_cannot_be_recorded_hands_the_request_back(
+    world: World,
 ) -> None:
-    job = world.put(status)
-    assert to_run(await world.take(resume_message(job, START))) == []
-    assert world.subscription.acked == ["1"]
-    assert world.jobs == [job]
+    world.put(Status.IN_PROGRESS, event_ids=tuple(f"{n}" for n in range(MAX_EVENTS)))
+    world.dead_letters.down = True
+    taken = await world.take(placed(BOT), placed(OTHER_BOT))
+    assert outcomes(taken) == {"1": Outcome.RETURNED, "2": Outcome.RECORDED}
+    assert (world.subscription.acked, world.subscription.nacked) == (["2"], ["1"])
 
 
-async def test_a_resumption_never_gives_a_spent_job_another_attempt(world: World) -> None:
-    job = world.put(Status.FAILED, attempt=POLICY.max_attempts)
-    assert to_run(await world.take(resume_message(job, START))) == []
-    assert world.subscription.acked == ["1"]
-    assert world.jobs == [job]
-
-
-async def test_a_resumption_for_another_service_is_acked_unseen(world: World) -> None:
-    job = world.put(Status.FAILED)
-    other = resume_message(replace(job, service="billing"), START)
-    assert to_run(await world.take(other)) == []
-    assert world.subscription.acked == ["1"]
-    assert world.store.calls == []
-
-
-async def test_a_job_of_another_service_is_never_run_whoever_asks(world: World) -> None:
-    job = world.put(Status.FAILED, service="billing")
-    asked = resume_message(replace(job, service=SERVICE), START)
-    assert to_run(await world.take(asked)) == []
-    assert world.subscription.acked == ["1"]
-    assert world.jobs == [job]
-
-
-async def test_a_resumption_of_a_job_that_does_not_exist_is_acked(world: World) -> None:
-    assert to_run(await world.take(resume_message(a_job(), START))) == []
-    assert world.subscription.acked == ["1"]
-
-
-async def test_a_resumption_is_handed_back_while_the_database_is_away(world: World) -> None:
-    job = world.put(Status.FAILED)
-    world.store.down = True
-    await world.take(resume_message(job, START))
-    assert world.subscription.nacked == ["1"]
-
-
-async def test_an_event_of_a_newer_type_is_kept_then_acked_and_never_run(world: World) -> None:
+async def test_an_event_of_a_newer_type_is_a_dead_letter_and_never_run(world: World) -> None:
+    """Where an operator sees it, and from where it is replayed after the upgrade."""
     message = unknown_type()
-    assert to_run(await world.take(message)) == []
-    assert world.journal == ["keep 1", "ack 1"]
-    [kept] = world.archive.kept.values()
-    assert kept.message == message
-    assert world.jobs == []
+    taken = await world.take(message, placed())
+    assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RECORDED}
+    [letter] = world.dead_letters.letters.values()
+    assert (letter.reason, letter.data) == (Reason.TOO_NEW, message.data)
+    assert world.journal.index("quarantine 1") < world.journal.index("ack 1")
+    assert world.alerts.told == [Alert(AlertKind.DEAD_LETTER, SERVICE, Reason.TOO_NEW, letter.id)]
+    assert len(world.jobs) == 1
 
 
-async def test_an_event_that_cannot_be_kept_is_handed_back(world: World) -> None:
-    world.archive.down = True
-    await world.take(unknown_type())
-    assert world.journal == ["nack 1"]
+async def test_one_bad_event_does_not_stop_the_others_of_its_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database refuses the document of one bot, whatever it is that is wrong with it."""
+    record = world.store.record
+
+    async def refusing(jobs: Sequence[Job]) -> list[Recorded]:
+        if any(job.bot_id == OTHER_BOT for job in jobs):
+            raise OverflowError("cannot be stored")
+        return await record(jobs)
+
+    monkeypatch.setattr(world.store, "record", refusing)
+    bots = [f"{number:024x}" for number in range(1, 5)]
+    taken = await world.take(placed(bots[0]), placed(bots[1]), placed(OTHER_BOT), placed(bots[2]))
+    assert outcomes(taken) == {
+        "1": Outcome.RECORDED,
+        "2": Outcome.RECORDED,
+        "3": Outcome.RETURNED,
+        "4": Outcome.RECORDED,
+    }
+    assert (sorted(world.subscription.acked), world.subscription.nacked) == (["1", "2", "4"], ["3"])
 
 
 NO_BOT = pb.BotDeletionSubject(event_type=pb.EVENT_TYPE_REQUEST_PLACED).SerializeToString()
@@ -401,13 +324,13 @@ POISON = {
 
 
 @pytest.mark.parametrize(("data", "reason"), POISON.values(), ids=POISON.keys())
-async def test_poison_is_quarantined_before_its_ack_and_the_rest_of_its_group_is_run(
+async def test_poison_is_quarantined_before_its_ack_and_the_rest_of_its_group_is_recorded(
     world: World, data: bytes, reason: Reason
 ) -> None:
     good = [placed(BOT), placed(OTHER_BOT)]
     taken = await world.take(good[0], Message(data, {"colour": "green"}), good[1])
-    assert [job.event_id for job in to_run(taken)] == [event.event_id for event in good]
-    assert [t.outcome for t in taken if not t.job] == [Outcome.QUARANTINED]
+    assert world.covered == [event.event_id for event in good]
+    assert outcomes(taken)["2"] is Outcome.QUARANTINED
     assert world.journal.index("quarantine 2") < world.journal.index("ack 2")
     assert sorted(world.subscription.acked) == ["1", "2", "3"]
     [letter] = world.dead_letters.letters.values()
@@ -436,12 +359,12 @@ async def test_poison_that_arrives_together_is_recorded_by_one_call(world: World
     assert world.dead_letters.calls == 1
 
 
-async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_run(
+async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_recorded(
     world: World,
 ) -> None:
     world.dead_letters.down = True
     taken = await world.take(Message(b"\xff", {}), placed())
-    assert [t.outcome for t in taken] == [Outcome.RUN, Outcome.RETURNED]
+    assert outcomes(taken) == {"1": Outcome.RETURNED, "2": Outcome.RECORDED}
     assert (world.subscription.acked, world.subscription.nacked) == (["2"], ["1"])
     assert world.alerts.told == []
 
@@ -456,37 +379,44 @@ async def test_what_is_addressed_to_another_service_is_acked_and_nothing_else(
 ) -> None:
     """A filter keeps it away on Pub/Sub; an emulator delivers it."""
     [taken] = await world.take(Message(data, {"service": "billing"}))
-    assert taken.outcome is Outcome.KNOWN
+    assert taken.outcome is Outcome.FOREIGN
     assert world.journal == ["ack 1"]
 
 
-async def test_an_event_that_is_replayed_to_this_service_is_run(world: World) -> None:
+async def test_an_event_that_is_replayed_to_this_service_is_recorded(world: World) -> None:
     event = placed()
     message = Message(to_message(event).data, {"service": SERVICE, "dead_letter": "a" * 24})
-    [job] = to_run(await world.take(message))
-    assert job.event_id == event.event_id
+    assert outcomes(await world.take(message)) == {"1": Outcome.RECORDED}
+    assert world.covered == [event.event_id]
+
+
+async def test_the_dead_letters_database_away_does_not_hold_up_the_jobs(world: World) -> None:
+    """Nor the other way round: neither waits for the other."""
+    world.store.down = True
+    taken = await world.take(Message(b"\xff", {}), placed())
+    assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RETURNED}
 
 
 async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) -> None:
     running = world.put(Status.IN_PROGRESS, id="a" * 24, bot_id=f"{1:024x}")
     failed = world.put(Status.FAILED, id="b" * 24, bot_id=f"{2:024x}")
-    resumable = world.put(Status.FAILED, id="c" * 24, bot_id=f"{3:024x}")
-    new = placed()
     taken = await world.take(
         placed(running.bot_id, running.event_id),
-        placed(failed.bot_id, failed.event_id),
-        resume_message(resumable, START),
+        placed(failed.bot_id),
+        Message(b"x", {"service": "billing"}),
         unknown_type(),
         Message(b"\xff", {}),
-        new,
+        placed(),
     )
-    assert {job.event_id for job in to_run(taken)} == {
-        failed.event_id,
-        resumable.event_id,
-        new.event_id,
+    assert outcomes(taken) == {
+        "1": Outcome.KNOWN,
+        "2": Outcome.JOINED,
+        "3": Outcome.FOREIGN,
+        "4": Outcome.QUARANTINED,
+        "5": Outcome.QUARANTINED,
+        "6": Outcome.RECORDED,
     }
     assert sorted(world.subscription.acked) == ["1", "2", "3", "4", "5", "6"]
-    assert sorted(t.delivery.message_id for t in taken) == ["1", "2", "3", "4", "5", "6"]
 
 
 async def test_handing_back_records_nothing(world: World) -> None:
@@ -503,18 +433,12 @@ async def test_handing_back_while_the_bus_is_away_is_left_to_the_deadline(world:
     await world.intake.hand_back(pulled)
     world.subscription.down = False
     await world.clock.sleep(ACK_DEADLINE)
-    assert len(to_run(await world.take())) == 1
+    assert outcomes(await world.take()) == {"1": Outcome.RECORDED}
 
 
 async def test_the_time_of_an_event_from_the_future_is_kept_as_it_is(world: World) -> None:
     future = START + timedelta(days=400)
-    [job] = to_run(await world.take(placed(timestamp=future)))
+    await world.take(placed(timestamp=future))
+    [job] = world.jobs
     assert job.placed_at == future
     assert job.created_at == world.clock.now()
-
-
-async def test_a_resumption_carries_ids_in_lower_case(world: World) -> None:
-    job = world.put(Status.FAILED)
-    request = ResumeRequested(SERVICE, job.id.upper(), START)
-    event = BotDeletionSubject(placed().event_id, START, BOT, request)
-    assert len(to_run(await world.take(event))) == 1

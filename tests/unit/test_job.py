@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from itertools import pairwise, product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,9 @@ from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 from deletion.job import (
     KEPT_ATTEMPTS,
+    LONGEST_REST,
     RULES,
+    STALE,
     Change,
     Failure,
     Job,
@@ -22,83 +26,108 @@ from deletion.job import (
     StepProgress,
     StepStatus,
     merged,
+    suspects,
 )
-from tests.support.fakes import POLICY, START, a_job
+from tests.support.fakes import SERVICE, START, a_job
 
+POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3, rest=timedelta(minutes=20))
+TICK = timedelta(milliseconds=1)
 LATER = START + timedelta(seconds=5)
-STALE = START + POLICY.stale_after
+SILENT = START + timedelta(days=2)
+"""Stale by then, and rested after any attempt."""
 ERROR = Failure("ValueError", "broken", LATER)
-INTERRUPTION = Failure("Interrupted", "stopping", LATER, interrupted=True)
-
-FRESH, SILENT = LATER, STALE
 SPENT, LEFT = POLICY.max_attempts, POLICY.max_attempts - 1
 
-CALLS: dict[str, Callable[[Job, bool], Change]] = {
-    "claim": lambda job, stale: job.claim("worker-2/b", STALE if stale else LATER, POLICY),
-    "checkpoint": lambda job, stale: job.checkpoint(STALE if stale else LATER),
-    "complete": lambda job, stale: job.complete(STALE if stale else LATER),
-    "fail": lambda job, _: job.fail(ERROR),
-    "exhaust": lambda job, stale: job.exhaust(STALE if stale else LATER, POLICY),
-    "reopen": lambda job, stale: job.reopen(STALE if stale else LATER),
+CALLS: dict[str, Callable[[Job, datetime], Change]] = {
+    "claim": lambda job, now: job.claim("worker-2/b", now),
+    "checkpoint": lambda job, now: job.checkpoint(now),
+    "complete": lambda job, now: job.complete(now),
+    "fail": lambda job, now: job.fail(replace(ERROR, at=now)),
+    "hand_over": lambda job, now: job.hand_over(replace(ERROR, at=now)),
+    "park": lambda job, now: job.park(now, now + timedelta(hours=1), spent=True),
+    "resume": lambda job, now: job.resume(now, POLICY),
+    "exhaust": lambda job, now: job.exhaust(now, POLICY),
+    "retry": lambda job, now: job.retry(now, POLICY),
 }
 
-# The table of the design, written out: (transition, status, stale, spent) -> status afterwards.
-# What is not listed is refused.
-ALLOWED: dict[tuple[str, str, bool, bool], str] = {
-    ("claim", "failed", False, False): "in_progress",
-    ("claim", "failed", True, False): "in_progress",
-    ("claim", "in_progress", True, False): "in_progress",
-    ("checkpoint", "in_progress", False, False): "in_progress",
-    ("checkpoint", "in_progress", False, True): "in_progress",
-    ("checkpoint", "in_progress", True, False): "in_progress",
-    ("checkpoint", "in_progress", True, True): "in_progress",
-    ("complete", "in_progress", False, False): "complete",
-    ("complete", "in_progress", False, True): "complete",
-    ("complete", "in_progress", True, False): "complete",
-    ("complete", "in_progress", True, True): "complete",
-    ("fail", "in_progress", False, False): "failed",
-    ("fail", "in_progress", False, True): "failed",
-    ("fail", "in_progress", True, False): "failed",
-    ("fail", "in_progress", True, True): "failed",
-    ("exhaust", "failed", False, True): "exhausted",
-    ("exhaust", "failed", True, True): "exhausted",
-    ("exhaust", "in_progress", True, True): "exhausted",
-    ("reopen", "exhausted", False, False): "failed",
-    ("reopen", "exhausted", False, True): "failed",
-    ("reopen", "exhausted", True, False): "failed",
-    ("reopen", "exhausted", True, True): "failed",
+CASES = {
+    "pending, due": a_job(Status.PENDING, attempt=0, due=START),
+    "pending, due later": a_job(Status.PENDING, attempt=0, due=SILENT + TICK),
+    "in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT),
+    "in_progress, spent": a_job(Status.IN_PROGRESS, attempt=SPENT),
+    "failed": a_job(Status.FAILED, attempt=LEFT, failure=ERROR),
+    "failed, spent": a_job(Status.FAILED, attempt=SPENT, failure=ERROR),
+    "failed, handed over": a_job(
+        Status.FAILED, attempt=LEFT, failure=replace(ERROR, interrupted=True), due=START
+    ),
+    "complete": a_job(Status.COMPLETE),
+    "exhausted": a_job(Status.EXHAUSTED, attempt=SPENT),
 }
+
+# The table of the design, written out: (transition, case) -> status afterwards, at once and after
+# a long silence. What is not listed is refused.
+RUN = ("checkpoint", "in_progress"), ("complete", "complete"), ("fail", "failed")
+RUN += ("hand_over", "failed"), ("park", "pending")
+AT_ONCE: dict[tuple[str, str], str] = {
+    ("claim", "pending, due"): "in_progress",
+    ("claim", "failed, handed over"): "in_progress",
+    **{(name, "in_progress"): target for name, target in RUN},
+    **{(name, "in_progress, spent"): target for name, target in RUN},
+    ("retry", "failed"): "pending",
+    ("retry", "failed, spent"): "pending",
+    ("retry", "exhausted"): "pending",
+}
+LONG_AFTER: dict[tuple[str, str], str] = {
+    **AT_ONCE,
+    ("resume", "in_progress"): "pending",
+    ("resume", "failed"): "pending",
+    ("exhaust", "in_progress, spent"): "exhausted",
+    ("exhaust", "failed, spent"): "exhausted",
+    ("retry", "in_progress"): "pending",
+    ("retry", "in_progress, spent"): "pending",
+}
+OUTSIDER = {"status", "attempt", "claimed_by", "last_modified_at"}
+HOLDER = {"status", "attempt", "claimed_by"}
 GUARDS = {
-    "claim": {"status", "attempt", "claimed_by", "last_modified_at"},
-    "checkpoint": {"status", "attempt", "claimed_by"},
-    "complete": {"status", "attempt", "claimed_by", "placed_at"},
-    "fail": {"status", "attempt", "claimed_by"},
-    "exhaust": {"status", "attempt", "claimed_by", "last_modified_at"},
-    "reopen": {"status", "attempt", "claimed_by", "last_modified_at"},
+    "claim": OUTSIDER,
+    "checkpoint": HOLDER,
+    "complete": HOLDER | {"placed_at"},
+    "fail": HOLDER,
+    "hand_over": HOLDER,
+    "park": HOLDER,
+    "resume": OUTSIDER,
+    "exhaust": OUTSIDER,
+    "retry": OUTSIDER,
 }
 
 
-@pytest.mark.parametrize("spent", [False, True], ids=["left", "spent"])
-@pytest.mark.parametrize("stale", [False, True], ids=["fresh", "stale"])
-@pytest.mark.parametrize("status", list(Status))
-@pytest.mark.parametrize("transition", list(CALLS))
+@pytest.mark.parametrize("now", [LATER, SILENT], ids=["at once", "long after"])
+@pytest.mark.parametrize(("transition", "case"), list(product(CALLS, CASES)))
 def test_a_transition_is_made_or_refused_as_the_design_says(
-    transition: str, status: Status, stale: bool, spent: bool
+    transition: str, case: str, now: datetime
 ) -> None:
-    job = a_job(status, attempt=SPENT if spent else LEFT)
-    expected = ALLOWED.get((transition, status.value, stale, spent))
+    job = CASES[case]
+    expected = (AT_ONCE if now == LATER else LONG_AFTER).get((transition, case))
     if expected is None:
         with pytest.raises(TransitionError, match=job.id):
-            CALLS[transition](job, stale)
-    else:
-        change = CALLS[transition](job, stale)
-        assert change.before is job
-        assert change.after.status.value == expected
-        assert set(change.guard) == GUARDS[transition]
+            CALLS[transition](job, now)
+        return
+    change = CALLS[transition](job, now)
+    assert change.before is job
+    assert change.after.status.value == expected
+    assert set(change.guard) == GUARDS[transition]
+    assert change.after.last_modified_at == now
+    for name in ("id", "service", "bot_id", "event_ids", "placed_at", "created_at", "steps"):
+        assert getattr(change.after, name) == getattr(job, name), "what it stands for stays"
 
 
-def test_every_rule_is_under_test() -> None:
+def test_every_rule_is_under_test_from_every_one_of_its_sources() -> None:
     assert set(RULES) == set(CALLS) == set(GUARDS)
+    for name, rule in RULES.items():
+        made = {case: target for (made, case), target in LONG_AFTER.items() if made == name}
+        assert {CASES[case].status for case in made} == rule.sources
+        assert set(made.values()) == {rule.target.value}
+    assert {job.status for job in CASES.values()} == set(Status)
 
 
 def test_a_guard_names_fields_of_a_job() -> None:
@@ -106,16 +135,47 @@ def test_a_guard_names_fields_of_a_job() -> None:
     assert all(names.issuperset(rule.guard) for rule in RULES.values())
 
 
-@pytest.mark.parametrize("transition", sorted({transition for transition, *_ in ALLOWED}))
-def test_a_transition_never_touches_what_the_job_stands_for(transition: str) -> None:
-    _, status, stale, spent = next(key for key in ALLOWED if key[0] == transition)
-    job = a_job(Status(status), attempt=SPENT if spent else LEFT)
-    after = CALLS[transition](job, stale).after
-    for name in ("id", "service", "bot_id", "event_id", "placed_at", "created_at", "steps"):
-        assert getattr(after, name) == getattr(job, name)
+@pytest.mark.parametrize(("transition", "case"), LONG_AFTER)
+def test_a_job_is_in_a_queue_while_a_worker_may_claim_it_and_only_then(
+    transition: str, case: str
+) -> None:
+    after = CALLS[transition](CASES[case], SILENT).after
+    claimable = after.status is Status.PENDING or transition == "hand_over"
+    assert (after.due is not None) is claimable
+    assert after.queue == (SERVICE if claimable else None)
 
 
-def test_a_placed_job_is_its_first_claim() -> None:
+@pytest.mark.parametrize("transition", ["hand_over", "resume", "retry"])
+def test_what_goes_back_to_the_workers_is_due_before_newer_jobs(transition: str) -> None:
+    job = replace(CASES["in_progress"], created_at=START - timedelta(days=3))
+    assert CALLS[transition](job, SILENT).after.due == job.created_at
+
+
+@pytest.mark.parametrize(("transition", "case"), LONG_AFTER)
+def test_the_time_of_a_write_grows_even_within_one_millisecond_or_by_a_clock_behind(
+    transition: str, case: str
+) -> None:
+    """Or else two states of a job would look alike to whoever guards it."""
+    future = replace(CASES[case], last_modified_at=SILENT)
+    if transition in ("resume", "exhaust"):  # they need a silence
+        return
+    behind = SILENT if "retry" not in transition else SILENT + POLICY.stale_after
+    after = CALLS[transition](future, behind).after
+    assert after.last_modified_at > future.last_modified_at
+    assert after.last_modified_at == max(behind, SILENT + TICK)
+
+
+def test_states_that_follow_each_other_in_one_millisecond_never_look_alike() -> None:
+    job = a_job(Status.PENDING, attempt=0, due=START)
+    seen = [job]
+    for _ in range(5):
+        claimed = seen[-1].claim("worker/same", START).after
+        seen += [claimed, claimed.hand_over(replace(ERROR, at=START)).after]
+    times = [each.last_modified_at for each in seen]
+    assert all(later - earlier == TICK for earlier, later in pairwise(times))
+
+
+def test_a_placed_job_is_due_at_once_and_has_spent_nothing() -> None:
     steps = (StepProgress("messages"),)
     job = Job.placed(
         id="65f0a1b2c3d4e5f607180002",
@@ -124,44 +184,59 @@ def test_a_placed_job_is_its_first_claim() -> None:
         event_id="018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f",
         placed_at=START + timedelta(microseconds=1999),
         steps=steps,
-        by="worker-1/a",
         now=LATER,
+        requested_by="crm",
+        traceparent="00-ab-cd-01",
     )
-    assert (job.status, job.attempt, job.claimed_by) == (Status.IN_PROGRESS, 1, "worker-1/a")
-    assert job.placed_at == START + timedelta(milliseconds=1)
-    assert job.created_at == job.last_modified_at == LATER
+    assert (job.status, job.attempt, job.claimed_by) == (Status.PENDING, 0, "")
+    assert job.placed_at == START + TICK
+    assert job.created_at == job.last_modified_at == job.due == LATER
+    assert (job.event_ids, job.event_id) == ((job.event_id,), job.event_ids[0])
+    assert (job.requested_by, job.traceparent) == ("crm", "00-ab-cd-01")
     assert job.steps == steps
-    assert job.finished_at is None
-    assert job.failure is None
+    assert (job.finished_at, job.failure, job.past_attempts) == (None, None, ())
+    assert job.is_due(LATER)
+    assert not job.is_due(LATER - TICK)
 
 
 def test_a_job_is_stale_from_the_threshold_on_and_not_a_millisecond_earlier() -> None:
-    job = a_job()
-    assert not job.is_stale(STALE - timedelta(milliseconds=1), POLICY)
-    assert job.is_stale(STALE, POLICY)
-    assert job.is_stale(STALE + timedelta(days=1), POLICY)
+    job, stale = a_job(), START + POLICY.stale_after
+    assert not job.is_stale(stale - TICK, POLICY)
+    assert job.is_stale(stale, POLICY)
+    assert job.is_stale(stale + timedelta(days=1), POLICY)
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.COMPLETE, Status.EXHAUSTED])
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.IN_PROGRESS])
 def test_only_a_job_in_progress_goes_stale(status: Status) -> None:
-    assert not a_job(status).is_stale(STALE + timedelta(days=365), POLICY)
+    assert not a_job(status).is_stale(SILENT, POLICY)
 
 
 @pytest.mark.parametrize(
-    ("status", "now", "resumable"),
-    [
-        (Status.FAILED, FRESH, True),
-        (Status.FAILED, SILENT, True),
-        (Status.IN_PROGRESS, FRESH, False),
-        (Status.IN_PROGRESS, SILENT, True),
-        (Status.COMPLETE, SILENT, False),
-        (Status.EXHAUSTED, SILENT, False),
-    ],
+    ("attempt", "minutes"), [(0, 20), (1, 20), (2, 80), (3, 320), (4, 1280), (5, 1440), (99, 1440)]
 )
-def test_failed_and_stale_jobs_are_to_be_resumed(
-    status: Status, now: datetime, resumable: bool
+def test_a_failed_job_rests_four_times_as_long_after_each_attempt_up_to_a_day(
+    attempt: int, minutes: int
 ) -> None:
-    assert a_job(status).is_resumable(now, POLICY) is resumable
+    rested = START + timedelta(minutes=minutes)
+    job = a_job(Status.FAILED, attempt=attempt, failure=ERROR)
+    assert POLICY.rest_after(attempt) == timedelta(minutes=minutes) <= LONGEST_REST
+    assert not job.is_resumable(rested - TICK, POLICY)
+    assert job.is_resumable(rested, POLICY)
+
+
+def test_a_day_without_the_data_database_exhausts_no_job_with_the_defaults() -> None:
+    """However often it is swept: each attempt takes ten minutes of retries."""
+    policy = LeasePolicy(timedelta(minutes=10), max_attempts=5)
+    job, now = a_job(Status.PENDING, attempt=0, due=START), START
+    while now < START + timedelta(days=1):
+        if job.is_due(now):
+            job = job.claim("worker/a", now).after
+            now += timedelta(minutes=10)
+            job = job.fail(replace(ERROR, at=now)).after
+        elif job.is_resumable(now, policy):
+            job = job.resume(now, policy).after  # raises when its attempts are spent
+        now += timedelta(minutes=1)
+    assert not job.is_spent(policy)
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -176,10 +251,17 @@ def test_attempts_are_spent_with_the_last_one_and_not_before() -> None:
 
 
 def test_a_claim_counts_an_attempt_and_names_its_owner() -> None:
-    failed = a_job(Status.FAILED, attempt=1, failure=ERROR)
-    after = failed.claim("worker-2/b", LATER, POLICY).after
-    assert (after.attempt, after.claimed_by, after.last_modified_at) == (2, "worker-2/b", LATER)
-    assert after.failure == ERROR, "why it failed stays known until it is complete"
+    handed_over = CASES["failed, handed over"]
+    after = handed_over.claim("worker-2/b", LATER).after
+    assert (after.attempt, after.claimed_by, after.due) == (SPENT, "worker-2/b", None)
+    assert after.failure == handed_over.failure, "why it failed stays known until it is complete"
+
+
+def test_a_claim_is_made_from_due_on_and_not_a_millisecond_earlier() -> None:
+    job = a_job(Status.PENDING, attempt=0, due=LATER)
+    with pytest.raises(TransitionError, match="not due"):
+        job.claim("worker/a", LATER - TICK)
+    assert job.claim("worker/a", LATER).after.attempt == 1
 
 
 STEPS = (
@@ -188,16 +270,18 @@ STEPS = (
 )
 
 
-def test_a_claim_records_where_the_attempt_before_it_stood() -> None:
-    stale = a_job(attempt=1, steps=STEPS, failure=INTERRUPTION)
-    claimed = stale.claim("worker-2/b", STALE, POLICY).after
-    assert claimed.past_attempts == (PastAttempt(1, "worker-1/a", "b", 4, START, "stale"),)
+@pytest.mark.parametrize("transition", ["resume", "retry"])
+def test_what_ends_an_attempt_records_where_it_stood(transition: str) -> None:
+    stale = a_job(attempt=1, steps=STEPS, failure=ERROR)
+    after = CALLS[transition](stale, SILENT).after
+    assert after.past_attempts == (PastAttempt(1, "worker-1/a", "b", 4, START, STALE),)
 
 
 def test_a_failure_is_named_and_each_attempt_is_added() -> None:
-    job = a_job(attempt=1, steps=STEPS).fail(ERROR).after.claim("worker/2", LATER, POLICY).after
-    job = replace(job.fail(ERROR).after, attempt=SPENT)
-    past = job.exhaust(LATER, POLICY).after.past_attempts
+    failed = a_job(attempt=1, steps=STEPS).fail(ERROR).after
+    job = failed.resume(SILENT, POLICY).after.claim("worker/2", SILENT).after
+    job = replace(job.fail(replace(ERROR, at=SILENT)).after, attempt=SPENT)
+    past = job.exhaust(SILENT + timedelta(days=1), POLICY).after.past_attempts
     assert [(p.attempt, p.claimed_by, p.reason) for p in past] == [
         (1, "worker-1/a", ERROR.type),
         (SPENT, "worker/2", ERROR.type),
@@ -205,52 +289,114 @@ def test_a_failure_is_named_and_each_attempt_is_added() -> None:
 
 
 def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
-    stale = a_job(steps=STEPS[:1])
-    [past] = stale.claim("worker/2", STALE, POLICY).after.past_attempts
+    [past] = a_job(steps=STEPS[:1]).resume(SILENT, POLICY).after.past_attempts
     assert (past.step, past.batch) == (None, 0)
 
 
 def test_what_spent_no_attempt_leaves_none_behind() -> None:
-    interrupted = a_job(attempt=2).fail(INTERRUPTION).after
-    assert interrupted.claim("worker/2", LATER, POLICY).after.past_attempts == ()
-    exhausted = a_job(Status.FAILED, attempt=SPENT, failure=ERROR).exhaust(LATER, POLICY).after
-    reopened = exhausted.reopen(LATER).after
-    assert len(reopened.claim("worker/2", LATER, POLICY).after.past_attempts) == 1
+    handed_over = a_job(attempt=2).hand_over(ERROR).after
+    assert handed_over.claim("worker/2", LATER).after.past_attempts == ()
+    parked = a_job(attempt=2).park(LATER, LATER, spent=False).after
+    assert parked.claim("worker/2", LATER).after.past_attempts == ()
+    exhausted = CASES["failed, spent"].exhaust(SILENT, POLICY).after
+    assert len(exhausted.retry(SILENT, POLICY).after.past_attempts) == 1, "it was there already"
 
 
 def test_the_latest_attempts_are_remembered() -> None:
-    patient = LeasePolicy(POLICY.stale_after, max_attempts=1000)
-    job = a_job(Status.FAILED, failure=ERROR)
+    patient = LeasePolicy(POLICY.stale_after, max_attempts=1000, rest=timedelta(0))
+    job, now = a_job(Status.FAILED, failure=ERROR), START
     for number in range(2, KEPT_ATTEMPTS + 9):
-        job = job.claim(f"worker/{number}", LATER, patient).after.fail(ERROR).after
+        now += timedelta(seconds=1)
+        job = job.resume(now, patient).after.claim(f"worker/{number}", now).after
+        job = job.fail(replace(ERROR, at=now)).after
     assert [past.attempt for past in job.past_attempts] == list(range(8, KEPT_ATTEMPTS + 8))
+
+
+def past(*reasons: str) -> tuple[PastAttempt, ...]:
+    return tuple(PastAttempt(n, "w", "a", 1, START, why) for n, why in enumerate(reasons, 1))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "suspect"),
+    [
+        ([], False),
+        ([STALE], False),
+        (["ValueError", "ValueError", STALE], False),
+        ([STALE, "ValueError", STALE], True),
+        ([STALE] * 3, True),
+    ],
+)
+def test_what_fell_silent_twice_waits_in_a_queue_of_its_own(
+    reasons: list[str], suspect: bool
+) -> None:
+    job = a_job(Status.PENDING, due=START, past_attempts=past(*reasons))
+    assert job.is_suspect is suspect
+    assert job.queue == (suspects(SERVICE) if suspect else SERVICE)
+    assert suspects(SERVICE) == f"{SERVICE}/suspect"
+
+
+def test_a_suspect_that_is_handed_over_stays_among_the_suspects() -> None:
+    job = a_job(past_attempts=past(STALE, STALE))
+    assert job.hand_over(ERROR).after.queue == suspects(SERVICE)
+
+
+def test_a_silence_after_a_failure_is_a_silence() -> None:
+    """The failure of an attempt before does not excuse it."""
+    stale = a_job(attempt=2, failure=ERROR)
+    assert stale.end == STALE
+    assert stale.fail(ERROR).after.end == ERROR.type
 
 
 def test_an_error_spends_the_attempt_and_is_recorded() -> None:
     after = a_job(attempt=2).fail(ERROR).after
-    assert (after.attempt, after.failure, after.last_modified_at) == (2, ERROR, ERROR.at)
+    assert (after.attempt, after.failure, after.due) == (2, ERROR, None)
 
 
-def test_an_interruption_hands_the_attempt_back() -> None:
-    after = a_job(attempt=2).fail(INTERRUPTION).after
-    assert (after.attempt, after.failure, after.last_modified_at) == (1, INTERRUPTION, LATER)
+def test_an_interruption_hands_the_attempt_back_and_says_so() -> None:
+    after = a_job(attempt=2).hand_over(ERROR).after
+    assert (after.attempt, after.due) == (1, START)
+    assert after.failure == replace(ERROR, interrupted=True)
+    assert not after.is_resumable(SILENT, POLICY), "it is a worker's, not a sweep's"
+    assert not after.is_retryable(SILENT, POLICY)
 
 
 def test_interruptions_never_spend_a_job() -> None:
-    job = a_job(attempt=POLICY.max_attempts - 1)
+    job = a_job(attempt=LEFT)
     for number in range(20):
-        job = job.fail(INTERRUPTION).after.claim(f"worker/{number}", LATER, POLICY).after
-    assert not job.is_spent(POLICY)
+        job = job.hand_over(ERROR).after.claim(f"worker/{number}", LATER).after
+    assert job.attempt == LEFT
+
+
+@pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])
+def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt: int) -> None:
+    until = LATER + timedelta(minutes=1, microseconds=77)
+    after = a_job(attempt=2).park(LATER, until, spent=spent).after
+    assert (after.status, after.attempt) == (Status.PENDING, attempt)
+    assert after.due == LATER + timedelta(minutes=1), "as the database keeps it"
 
 
 def test_completing_clears_the_failure_of_an_earlier_run() -> None:
     after = a_job(failure=ERROR).complete(LATER).after
-    assert (after.failure, after.finished_at, after.last_modified_at) == (None, LATER, LATER)
+    assert (after.failure, after.finished_at) == (None, LATER)
 
 
-def test_reopening_gives_all_attempts_anew() -> None:
-    after = a_job(Status.EXHAUSTED, attempt=SPENT, failure=ERROR).reopen(LATER).after
-    assert (after.status, after.attempt, after.failure) == (Status.FAILED, 0, ERROR)
+@pytest.mark.parametrize(
+    ("case", "attempt"),
+    [("failed", LEFT), ("failed, spent", 0), ("in_progress, spent", 0), ("exhausted", 0)],
+)
+def test_a_retry_gives_all_attempts_anew_if_they_were_spent(case: str, attempt: int) -> None:
+    assert CASES[case].retry(SILENT, POLICY).after.attempt == attempt
+
+
+def test_requests_that_join_move_the_time_and_are_covered() -> None:
+    job = a_job()
+    joined = job.joined(["x", "y"], LATER + timedelta(microseconds=10))
+    assert joined.event_ids == (*job.event_ids, "x", "y")
+    assert joined.placed_at == LATER
+    behind = job.joined(["z"], job.placed_at - timedelta(days=1))
+    assert behind.placed_at == job.placed_at + TICK
+    unmoved: dict[str, Any] = {"event_ids": job.event_ids, "placed_at": job.placed_at}
+    assert replace(joined, **unmoved) == replace(behind, **unmoved) == job
 
 
 def test_a_checkpoint_records_progress_and_the_time() -> None:
@@ -258,8 +404,13 @@ def test_a_checkpoint_records_progress_and_the_time() -> None:
     progress = StepProgress("b", StepStatus.IN_PROGRESS, 7, "cursor")
     after = job.checkpoint(LATER, progress).after
     assert after.steps == (StepProgress("a"), progress)
-    assert after.last_modified_at == LATER
     assert (after.status, after.attempt) == (job.status, job.attempt)
+
+
+def test_a_batch_counts_on_and_a_step_that_runs_again_keeps_what_it_counted() -> None:
+    begun = StepProgress("a", extra={"x": 1}).advanced(5, "c", 2.0).advanced(3, "d", 1.0)
+    assert begun == StepProgress("a", StepStatus.IN_PROGRESS, 8, "d", 2, 2.0, extra={"x": 1})
+    assert begun.again() == replace(begun, status=StepStatus.PENDING, cursor=None)
 
 
 def test_the_progress_of_a_step_that_is_not_known_yet_is_a_fresh_one() -> None:
@@ -291,6 +442,9 @@ def test_times_are_cut_to_milliseconds_never_rounded_up(time: datetime) -> None:
     assert timedelta(0) <= time - cut < timedelta(milliseconds=1)
 
 
-def test_three_heartbeats_fit_into_the_threshold() -> None:
+def test_three_heartbeats_fit_into_the_threshold_and_a_call_is_shorter() -> None:
     policy = LeasePolicy(timedelta(seconds=600), 5)
     assert policy.heartbeat_interval <= 600 / 3
+    assert policy.call_seconds == 10
+    assert LeasePolicy(timedelta(seconds=9), 5).call_seconds == 3
+    assert policy.max_skew == timedelta(seconds=200)

@@ -10,11 +10,13 @@ from itertools import pairwise
 import pytest
 
 from deletion.errors import LeaseLost, StoreUnavailable
-from deletion.job import Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.job import Failure, Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.retry import Retry
 from tests.support.fakes import POLICY, START, ScriptedStore, VirtualClock, a_job
 
+FAILURE = Failure("ValueError", "broken", START)
+INTERRUPTION = Failure("Interrupted", "stopping", START, interrupted=True)
 STALE_SECONDS = POLICY.stale_after.total_seconds()
 
 
@@ -34,13 +36,12 @@ class World:
     def rob(self) -> Job:
         """Another run claims the job, as it may once it is stale."""
         at = max(self.clock.now(), self.stored.last_modified_at + POLICY.stale_after)
-        return self.store.put(self.stored.claim("worker-2/b", at, POLICY).after)
+        resumed = self.stored.resume(at, POLICY).after
+        return self.store.put(resumed.claim("worker-2/b", at).after)
 
     async def beat_for(self, seconds: float) -> None:
-        beating = asyncio.create_task(self.lease.beat())
-        await self.clock.sleep(seconds)
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        async with self.lease.heartbeat():
+            await self.clock.sleep(seconds)
 
     @property
     def written_at(self) -> list[datetime]:
@@ -60,11 +61,10 @@ async def test_the_heartbeat_moves_at_least_every_third_of_the_threshold(stale_a
 
 async def test_a_heartbeat_is_left_out_while_checkpoints_are_written() -> None:
     world = World()
-    beating = asyncio.create_task(world.lease.beat())
-    for number in range(60):
-        await world.clock.sleep(POLICY.heartbeat_interval - 1)
-        await world.lease.checkpoint(StepProgress("a", StepStatus.IN_PROGRESS, number))
-    beating.cancel()
+    async with world.lease.heartbeat():
+        for number in range(60):
+            await world.clock.sleep(POLICY.heartbeat_interval - 1)
+            await world.lease.checkpoint(StepProgress("a", StepStatus.IN_PROGRESS, number))
     assert len(world.written_at) == 60
 
 
@@ -77,23 +77,124 @@ async def test_a_heartbeat_carries_the_progress_that_was_noted() -> None:
     assert world.stored.progress("a") == done
 
 
-async def test_a_heartbeat_ends_when_the_job_is_anothers() -> None:
+async def test_the_block_ends_with_a_lost_lease_when_the_job_is_anothers() -> None:
     world = World()
-    beating = asyncio.create_task(world.lease.beat())
     robber = world.rob()
     with pytest.raises(LeaseLost):
-        await beating
+        async with world.lease.heartbeat():
+            await world.clock.sleep(3600)
+    assert world.clock.now() - START <= POLICY.stale_after / 3
     assert world.stored == robber
+    task = asyncio.current_task()
+    assert task
+    assert task.cancelling() == 0, "whoever waits next must not be cancelled"
 
 
-@pytest.mark.parametrize("write", ["checkpoint", "complete", "fail"])
+async def test_no_heartbeat_is_written_after_the_block() -> None:
+    world = World()
+    await world.beat_for(POLICY.heartbeat_interval * 1.5)
+    written = len(world.written_at)
+    assert written == 1
+    await world.clock.sleep(3600)
+    assert len(world.written_at) == written
+
+
+async def test_no_heartbeat_is_written_after_the_end_of_the_job() -> None:
+    world = World()
+    async with world.lease.heartbeat():
+        await world.lease.complete()
+        assert len(world.written_at) == 1
+    await world.clock.sleep(3600)
+    assert len(world.written_at) == 1
+    assert world.stored.status is Status.COMPLETE
+
+
+async def test_a_heartbeat_that_waits_for_the_last_write_does_not_follow_it() -> None:
+    """A heartbeat behind it would be refused, and end the run as lost."""
+    world = World()
+    world.store.pauses["apply"] = POLICY.heartbeat_interval * 2
+    async with world.lease.heartbeat():
+        await world.clock.sleep(1)
+        await world.lease.fail(FAILURE)
+        await asyncio.sleep(0)
+    assert [change.after.status for change in world.store.applied] == [Status.FAILED]
+
+
+async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
+    world = World()
+    with pytest.raises(ZeroDivisionError):
+        async with world.lease.heartbeat():
+            await world.clock.sleep(100)
+            raise ZeroDivisionError
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_real_cancellation_of_the_block_passes_through() -> None:
+    world = World()
+
+    async def body() -> None:
+        async with world.lease.heartbeat():
+            await world.clock.sleep(3600)
+
+    task = asyncio.create_task(body())
+    await world.clock.sleep(POLICY.heartbeat_interval * 1.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_an_error_of_the_heartbeat_itself_ends_the_block() -> None:
+    world = World()
+    world.store.faults["apply"] = deque([PermissionError("not authorised")])
+    with pytest.raises(PermissionError):
+        async with world.lease.heartbeat():
+            await world.clock.sleep(3600)
+
+
+async def test_a_batch_is_vouched_for_as_long_as_it_may_take_and_then_not_any_more() -> None:
+    world = World()
+    with pytest.raises(LeaseLost, match="one batch"):
+        async with world.lease.heartbeat():
+            with world.lease.one_batch():
+                await world.clock.sleep(24 * 3600)
+    last = world.written_at[-1] - START
+    interval = timedelta(seconds=POLICY.heartbeat_interval)
+    assert POLICY.batch - interval <= last <= POLICY.batch
+    silent = world.clock.now() - world.written_at[-1]
+    assert POLICY.stale_after <= silent <= POLICY.stale_after + interval
+    assert world.stored.is_stale(world.clock.now(), POLICY), "and recovery's to find"
+
+
+async def test_a_batch_that_ends_in_time_or_between_two_heartbeats_costs_nothing() -> None:
+    world = World()
+    async with world.lease.heartbeat():
+        for _ in range(5):
+            with world.lease.one_batch():
+                await world.clock.sleep(POLICY.batch.total_seconds() + POLICY.call_seconds)
+            await world.lease.checkpoint()
+
+
+async def test_what_lies_between_two_batches_is_vouched_for_without_end() -> None:
+    """A wait for an error to pass, say."""
+    world = World()
+    async with world.lease.heartbeat():
+        with world.lease.one_batch():
+            await world.clock.sleep(1)
+        await world.clock.sleep(24 * 3600)
+    assert world.clock.now() - world.written_at[-1] <= POLICY.stale_after / 3
+
+
+@pytest.mark.parametrize("write", ["checkpoint", "complete", "fail", "hand over", "park"])
 async def test_no_write_counts_once_the_job_is_anothers(write: str) -> None:
     world = World()
     robber = world.rob()
     writes: dict[str, Callable[[], Awaitable[object]]] = {
         "checkpoint": lambda: world.lease.checkpoint(StepProgress("a", StepStatus.COMPLETE)),
         "complete": world.lease.complete,
-        "fail": lambda: world.lease.fail(ValueError("broken")),
+        "fail": lambda: world.lease.fail(FAILURE),
+        "hand over": lambda: world.lease.fail(INTERRUPTION),
+        "park": lambda: world.lease.park(START, spent=False),
     }
     with pytest.raises(LeaseLost):
         await writes[write]()
@@ -104,8 +205,8 @@ async def test_a_run_that_was_interrupted_and_resumed_elsewhere_cannot_write_on(
     """The attempt alone would not tell: an interruption hands it back, the next claim takes it."""
     world = World()
     before = Lease(world.job, world.store, world.clock, POLICY, Retry(world.clock))
-    await world.lease.fail(InterruptedError(), interrupted=True)
-    resumed = world.store.put(world.stored.claim("worker-2/b", world.clock.now(), POLICY).after)
+    await world.lease.fail(INTERRUPTION)
+    resumed = world.store.put(world.stored.claim("worker-2/b", world.clock.now()).after)
     assert resumed.attempt == world.job.attempt
     with pytest.raises(LeaseLost):
         await before.checkpoint()
@@ -175,7 +276,7 @@ async def test_joining_disturbs_no_other_write() -> None:
     later = world.job.placed_at + timedelta(days=1)
     world.store.put(replace(world.job, placed_at=later))
     await world.lease.checkpoint(StepProgress("a", deleted=3))
-    await world.lease.fail(ValueError("broken"))
+    await world.lease.fail(FAILURE)
     assert world.stored.status is Status.FAILED
     assert world.stored.placed_at == later
 
@@ -203,12 +304,32 @@ async def test_the_fence_stops_a_run_whose_job_was_taken_during_a_long_pause() -
     assert world.stored == robber
 
 
-async def test_a_failure_says_what_and_when_in_bounded_length() -> None:
+async def test_a_failure_is_recorded_as_it_is_and_the_job_rests() -> None:
     world = World()
-    world.clock.pause(7)
-    await world.lease.fail(ValueError("x" * 5000))
-    failure = world.stored.failure
-    assert failure is not None
-    assert (failure.type, failure.interrupted) == ("ValueError", False)
-    assert failure.at == world.clock.now() == world.stored.last_modified_at
-    assert failure.message == "x" * 1000
+    await world.lease.fail(FAILURE)
+    assert world.stored.failure == FAILURE
+    assert (world.stored.attempt, world.stored.due) == (1, None)
+
+
+async def test_an_interruption_hands_the_job_over() -> None:
+    world = World()
+    await world.lease.fail(INTERRUPTION)
+    assert world.stored.failure == INTERRUPTION
+    assert (world.stored.attempt, world.stored.due) == (0, world.job.created_at)
+
+
+@pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
+async def test_a_parked_job_is_due_later(spent: bool, attempt: int) -> None:
+    world = World()
+    until = START + timedelta(minutes=3)
+    await world.lease.park(until, spent=spent)
+    assert (world.stored.status, world.stored.due) == (Status.PENDING, until)
+    assert world.stored.attempt == attempt
+
+
+async def test_a_job_that_was_joined_tells_which_requests_it_covers() -> None:
+    world = World()
+    later = world.job.placed_at + timedelta(days=1)
+    world.store.put(world.job.joined(["another"], later))
+    assert not await world.lease.complete()
+    assert world.lease.job.event_ids == (*world.job.event_ids, "another")

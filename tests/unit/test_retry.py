@@ -1,5 +1,6 @@
 """Errors that may pass are tried again, with full jitter; no other error is."""
 
+import asyncio
 import random
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from deletion.errors import (
     StoreUnavailable,
     TransientError,
 )
-from deletion.retry import Retry
+from deletion.retry import Patience, Retry, rest
 from tests.support.fakes import START, VirtualClock
 
 
@@ -138,3 +139,107 @@ async def test_a_very_long_outage_does_not_break_the_back_off() -> None:
     flaky = Flaky(2000)
     assert await Retry(sleeps, rng=Highest()).call(flaky, give_up=lambda: None) == "answer"
     assert sleeps.asked[-1] == 20
+
+
+class Patient:
+    """A loop over `Patience` of 100 seconds; each attempt takes `seconds`."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.clock = VirtualClock()
+        self.stopping = asyncio.Event()
+        self.seconds = seconds
+        retry = Retry(self.clock, base=1, cap=8, rng=Highest())
+        self.patience = Patience(retry, 100, self.stopping)
+        self.attempts = 0
+
+    async def loop(self, flaky: Flaky) -> str:
+        answer = ""
+        async for attempt in self.patience:
+            with attempt:
+                self.attempts += 1
+                await self.clock.sleep(self.seconds)
+                answer = await flaky()
+        return answer
+
+    @property
+    def took(self) -> float:
+        return (self.clock.now() - START).total_seconds()
+
+
+async def test_patience_ends_with_the_time_and_the_last_error_comes_out_as_it_is() -> None:
+    patient, flaky = Patient(), Flaky(10**6)
+    with pytest.raises(StoreUnavailable) as caught:
+        await patient.loop(flaky)
+    assert caught.value is flaky.error is patient.patience.error
+    assert 100 <= patient.took <= 100 + 8
+
+
+async def test_patience_does_not_count_attempts() -> None:
+    patient = Patient()
+    assert await patient.loop(Flaky(12)) == "answer"
+    assert patient.attempts == 13
+
+
+async def test_slow_attempts_use_up_the_same_patience() -> None:
+    patient = Patient(seconds=60)
+    with pytest.raises(StoreUnavailable):
+        await patient.loop(Flaky(99))
+    assert patient.attempts == 2
+
+
+async def test_progress_renews_patience_and_shortens_the_wait_again() -> None:
+    patient = Patient()
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await patient.loop(Flaky(10**6))
+        assert patient.patience.error is not None
+        patient.patience.renew()
+        assert patient.patience.error is None
+    assert 500 <= patient.took <= 500 + 5 * 8
+    before = patient.took
+    await patient.loop(Flaky(3))
+    assert patient.took - before == 1 + 2 + 4
+
+
+async def test_a_stop_ends_the_wait_and_leaves_the_error_to_be_seen() -> None:
+    patient, flaky = Patient(), Flaky(10**6)
+    patient.patience = Patience(
+        Retry(patient.clock, base=3600, cap=3600, rng=Highest()), 10**6, patient.stopping
+    )
+
+    async def stop() -> None:
+        await patient.clock.sleep(5)
+        assert patient.patience.error is flaky.error
+        flaky.error = ValueError("the next attempt sees that it is to stop")
+        patient.stopping.set()
+
+    stopping = asyncio.create_task(stop())
+    with pytest.raises(ValueError, match="to stop"):
+        await patient.loop(flaky)
+    await stopping
+    assert patient.took == 5
+    assert isinstance(patient.patience.error, StoreUnavailable), "it was being retried"
+
+
+@pytest.mark.parametrize("error", [ValueError("v"), LeaseLost("l"), asyncio.CancelledError()])
+async def test_patience_is_for_errors_that_may_pass(error: BaseException) -> None:
+    patient = Patient()
+    with pytest.raises(type(error)):
+        await patient.loop(Flaky(99, error))  # type: ignore[arg-type]
+    assert (patient.attempts, patient.took) == (1, 0)
+    assert patient.patience.error is None
+
+
+async def test_a_rest_ends_with_the_time_or_with_the_first_event() -> None:
+    clock = VirtualClock()
+    first, second = asyncio.Event(), asyncio.Event()
+    await rest(clock, 10, first, second)
+    assert clock.now() == START + timedelta(seconds=10)
+    resting = asyncio.create_task(rest(clock, 3600, first, second))
+    await clock.sleep(5)
+    second.set()
+    await resting
+    assert clock.now() == START + timedelta(seconds=15)
+    await rest(clock, 3600, first, second)
+    assert clock.now() == START + timedelta(seconds=15), "it was set already"
+    assert len(asyncio.all_tasks()) == 1

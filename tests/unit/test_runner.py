@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from deletion.errors import LeaseLost, StoreUnavailable, TransientError
+from deletion.errors import LeaseLost, Parked, StoreUnavailable, TransientError
 from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan
@@ -30,8 +30,8 @@ from tests.support.fakes import (
     items,
 )
 
-PATIENCE = 4
-"""Attempts of the retry in these tests."""
+PATIENCE = 300
+"""Seconds for which errors that may pass are retried in these tests."""
 
 
 class World:
@@ -52,7 +52,8 @@ class World:
             self.clock,
             policy,
             stopping=self.stopping,
-            retry=Retry(self.clock, attempts=PATIENCE),
+            retry=Retry(self.clock, attempts=2),
+            retry_seconds=PATIENCE,
             on_batch=lambda step, deleted: self.batches.append((step, deleted)),
         )
         steps = (StepProgress("first"), StepProgress("second"))
@@ -75,7 +76,15 @@ class World:
 
     def rob(self) -> None:
         at = max(self.clock.now(), self.stored.last_modified_at + POLICY.stale_after)
-        self.store.put(self.stored.claim("worker-2/b", at, POLICY).after)
+        resumed = self.stored.resume(at, POLICY).after
+        self.store.put(resumed.claim("worker-2/b", at).after)
+
+    def take_up(self) -> None:
+        """Another process claims it, after a sweep where one is needed."""
+        if self.stored.due is None:
+            self.clock.pause(POLICY.rest_after(self.stored.attempt).total_seconds() + 1)
+            self.store.put(self.stored.resume(self.clock.now(), POLICY).after)
+        self.job = self.store.put(self.stored.claim("worker-2/b", self.clock.now()).after)
 
     async def run(self) -> Job | None:
         async with asyncio.timeout(20):
@@ -190,7 +199,7 @@ async def test_a_request_that_joins_after_the_read_back_is_looked_for_too(world:
         """Between the last read-back and the end: data, and a request to delete it."""
         if change.after.status is Status.COMPLETE and change.after.placed_at < newer:
             world.second.data[BOT] = [7]
-            await world.store.record([a_job(id="d" * 24, event_id="another", placed_at=newer)])
+            await world.store.record([a_job(id="d" * 24, event_ids=("b",), placed_at=newer)])
 
     world.store.before_apply = join
     await world.run()
@@ -227,7 +236,7 @@ async def test_left_overs_fail_the_job_after_the_last_pass(world: World) -> None
 async def test_left_overs_are_cleared_by_the_next_run(world: World) -> None:
     world.first.read_script.extend([lambda: world.first.data[BOT].append(0)] * PASSES)
     await world.run()
-    world.job = world.store.put(world.stored.claim("worker-2/b", world.clock.now(), POLICY).after)
+    world.take_up()
     await world.run()
     assert world.stored.status is Status.COMPLETE
     assert world.first.data[BOT] == []
@@ -256,7 +265,7 @@ async def test_an_interrupted_job_is_finished_by_the_next_run(world: World) -> N
     world.second.script.extend([None, world.stopping.set])
     await world.run()
     world.stopping.clear()
-    world.job = world.store.put(world.stored.claim("worker-2/b", world.clock.now(), POLICY).after)
+    world.take_up()
     await world.run()
     assert world.stored.status is Status.COMPLETE
     assert world.stored.attempt == 1
@@ -303,9 +312,9 @@ async def test_an_error_that_may_pass_is_tried_again_from_the_last_checkpoint(wo
 
 
 async def test_errors_without_progress_use_up_the_patience(world: World) -> None:
-    world.first.script.extend([TransientError("away")] * 99)
+    world.first.script.extend([TransientError("away")] * 9999)
     await world.run()
-    assert len(world.first.cursors) == PATIENCE
+    assert PATIENCE <= (world.clock.now() - START).total_seconds() <= PATIENCE + 20
     assert world.stored.status is Status.FAILED
     assert world.stored.failure is not None
     assert (world.stored.failure.type, world.stored.failure.message) == ("TransientError", "away")
@@ -314,28 +323,40 @@ async def test_errors_without_progress_use_up_the_patience(world: World) -> None
 
 
 async def test_progress_renews_the_patience(world: World) -> None:
-    away = [TransientError("away")] * (PATIENCE - 1)
-    world.first.script.extend([*away, None, *away, None, *away, None, *away])
+    away = [TransientError("away"), PATIENCE - 30.0]
+    world.first.script.extend([*away, *away, *away, TransientError("away")])
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert (world.clock.now() - START).total_seconds() > 2 * PATIENCE
+
+
+async def test_a_step_or_a_look_has_all_of_the_patience_of_its_own(world: World) -> None:
+    slow = [PATIENCE - 30.0, TransientError("away")]
+    for script in (world.first.read_script, world.second.read_script):
+        script.extend(slow[1:])
+    world.first.script.extend(slow)
+    world.second.script.extend(slow)
     await world.run()
     assert world.stored.status is Status.COMPLETE
 
 
 async def test_progress_does_not_make_the_patience_endless(world: World) -> None:
-    world.first.script.extend([None, *[TransientError("away")] * 99])
+    world.first.script.extend([None, *[TransientError("away")] * 9999])
     await world.run()
-    assert len(world.first.cursors) == PATIENCE
+    assert (world.clock.now() - START).total_seconds() <= PATIENCE + 20
     assert world.stored.status is Status.FAILED
+    assert world.stored.progress("first").deleted == 2
 
 
 async def test_a_read_back_that_may_pass_is_tried_again(world: World) -> None:
-    world.second.read_script.extend([TransientError("away")] * (PATIENCE - 1))
+    world.second.read_script.extend([TransientError("away")] * 10)
     await world.run()
     assert world.stored.status is Status.COMPLETE
-    assert world.second.read_backs == PATIENCE
+    assert world.second.read_backs == 11
 
 
 async def test_a_read_back_that_does_not_answer_is_never_taken_for_empty(world: World) -> None:
-    world.second.read_script.extend([TransientError("away")] * 99)
+    world.second.read_script.extend([TransientError("away")] * 9999)
     await world.run()
     assert world.stored.status is Status.FAILED
 
@@ -388,7 +409,7 @@ async def test_the_heartbeat_stops_a_slow_step_whose_job_was_taken(world: World)
 
 async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world: World) -> None:
     def suspended() -> None:
-        world.clock.pause(POLICY.stale_after.total_seconds())
+        world.clock.pause(POLICY.stale_after.total_seconds() + 1)
         world.rob()
 
     store = world.store
@@ -407,7 +428,8 @@ async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world:
 
 async def test_the_record_moves_at_least_every_third_of_the_threshold_in_a_step_of_hours() -> None:
     world = World()
-    world.first.script.append(4 * 3600.0)
+    world.first.data[BOT] = list(range(100))
+    world.first.seconds = POLICY.batch.total_seconds() - 1
     await world.run()
     times = [START, *(change.after.last_modified_at for change in world.store.applied)]
     third = POLICY.stale_after / 3
@@ -417,7 +439,7 @@ async def test_the_record_moves_at_least_every_third_of_the_threshold_in_a_step_
 
 
 async def test_a_read_back_of_hours_keeps_the_lease_too() -> None:
-    world = World()
+    world = World(policy=replace(POLICY, batch=timedelta(hours=3)))
     world.second.read_script.append(2 * 3600.0)
     await world.run()
     times = [START, *(change.after.last_modified_at for change in world.store.applied)]
@@ -451,6 +473,104 @@ async def test_a_failure_is_written_once_the_database_answers_again(world: World
     world.store.faults["apply"] = deque([StoreUnavailable("away")] * 3)
     await world.run()
     assert world.stored.status is Status.FAILED
+
+
+@pytest.mark.parametrize("where", ["script", "read_script"])
+async def test_a_hung_step_is_vouched_for_as_long_as_a_batch_may_take_and_then_goes_stale(
+    world: World, where: str
+) -> None:
+    getattr(world.first, where).append(30 * 24 * 3600.0 - 1)
+    assert await world.run() is None
+    last = world.stored.last_modified_at - START
+    assert POLICY.batch - POLICY.stale_after <= last <= POLICY.batch + POLICY.stale_after
+    assert world.stored.is_stale(world.clock.now(), POLICY)
+    assert not world.stored.is_spent(POLICY)
+    assert world.clock.now() - START < timedelta(hours=1)
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_an_interruption_while_an_error_is_retried_fails_with_that_error(
+    world: World, how: str
+) -> None:
+    """Or a process restarted again and again would retry a job for ever, its attempt unspent."""
+    world.first.script.extend([None, *[TransientError("no primary")] * 9999])
+    running = asyncio.create_task(world.run())
+    await world.clock.sleep(60)
+    world.stopping.set() if how == "stop" else running.cancel()
+    await running
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "TransientError"
+    assert world.stored.failure.message == "no primary"
+    assert not world.stored.failure.interrupted
+    assert (world.stored.attempt, world.stored.due) == (1, None), "its attempt is spent"
+    assert world.clock.now() - START < timedelta(seconds=61)
+
+
+async def test_an_error_that_has_passed_does_not_spend_the_attempt_of_an_interruption(
+    world: World,
+) -> None:
+    world.first.script.extend([TransientError("away"), None, world.stopping.set])
+    await world.run()
+    assert world.stored.failure is not None
+    assert world.stored.failure.interrupted
+    assert world.stored.attempt == 0
+
+
+async def test_interruptions_of_a_step_that_fails_use_up_the_attempts(world: World) -> None:
+    for attempt in range(1, POLICY.max_attempts + 1):
+        world.first.script.extend([TransientError("no primary")] * 9999)
+        running = asyncio.create_task(world.run())
+        await world.clock.sleep(30)
+        world.stopping.set()
+        await running
+        world.stopping.clear()
+        world.first.script.clear()
+        assert world.stored.attempt == attempt
+        if attempt < POLICY.max_attempts:
+            world.take_up()
+    assert world.stored.is_spent(POLICY)
+
+
+async def test_a_step_that_cancels_itself_fails_and_is_not_handed_back(world: World) -> None:
+    """It would be claimed at once, and cancel itself again, for ever."""
+
+    def cancel() -> None:
+        raise asyncio.CancelledError("by the step")
+
+    world.first.script.extend([None, cancel])
+    await world.run()
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert (world.stored.failure.type, world.stored.failure.interrupted) == (
+        "CancelledError",
+        False,
+    )
+    assert (world.stored.attempt, world.stored.due) == (1, None)
+
+
+@pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
+async def test_a_job_whose_step_must_not_call_now_is_parked(
+    world: World, spent: bool, attempt: int
+) -> None:
+    until = START + timedelta(minutes=7)
+    world.second.script.extend([None, Parked(until, "the circuit is open", spent=spent)])
+    ended = await world.run()
+    assert ended == world.stored
+    assert (world.stored.status, world.stored.due) == (Status.PENDING, until)
+    assert world.stored.attempt == attempt
+    assert world.stored.failure is None
+    assert world.stored.progress("second").deleted == 2, "what it has done is kept"
+
+
+async def test_a_message_that_cannot_be_stored_as_it_is_is_stored_all_the_same(
+    world: World,
+) -> None:
+    """Of a file name, say: half a character would be refused with the failure itself."""
+    world.first.script.append(ValueError("\udcff" + "x" * 5000))
+    await world.run()
+    assert world.stored.failure is not None
+    assert world.stored.failure.message == "?" + "x" * 999
 
 
 async def test_a_database_that_refuses_a_checkpoint_fails_the_job(world: World) -> None:

@@ -1,23 +1,27 @@
 """What a sweep does about jobs, over parts in memory."""
 
 import asyncio
-from datetime import datetime, timedelta
+from collections import deque
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from deletion.alerts import Alert, AlertKind
-from deletion.bus import Message
-from deletion.errors import LeaseLost, StoreUnavailable, TopologyMissing
-from deletion.events import decode
-from deletion.job import Change, Job, Status
+from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
+from deletion.job import Change, Status
 from recovery.sweep import Sweep, SweepStatus
-from recovery.sweeper import INTERRUPTED, log_exhausted
+from recovery.sweeper import INTERRUPTED, check_clock, log_exhausted
 from tests.support.fakes import START
-from tests.unit.sweeping import POLICY, World, failing_times, request_of
+from tests.unit.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
 
-STALE = START - POLICY.stale_after - timedelta(milliseconds=1)
-FRESH = START - POLICY.stale_after + timedelta(seconds=1)
+TICK = timedelta(milliseconds=1)
+STALE = START - POLICY.stale_after
+FRESH = STALE + TICK
+RESTED = START - POLICY.rest_after(1)
+SPENT = POLICY.max_attempts
 
 
 async def run(world: World, stopping: asyncio.Event | None = None) -> Sweep:
@@ -31,28 +35,73 @@ def counts(sweep: Sweep) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 100])
-async def test_every_failed_and_every_stale_job_is_asked_for_once_whatever_the_page(
+async def test_every_rested_and_every_stale_job_is_made_pending_once_whatever_the_page(
     page_size: int,
 ) -> None:
     world = World(page_size=page_size)
     wanted = []
     for _ in range(7):
-        wanted.append(world.jobs.add(Status.FAILED))
+        wanted.append(world.jobs.add(Status.FAILED, modified=RESTED))
+        world.jobs.add(Status.FAILED, modified=RESTED + TICK)
         world.jobs.add(Status.COMPLETE)
         wanted.append(world.jobs.add(Status.IN_PROGRESS, modified=STALE))
         world.jobs.add(Status.IN_PROGRESS, modified=FRESH)
-        world.jobs.add(Status.EXHAUSTED, attempt=5)
+        world.jobs.add(Status.EXHAUSTED, attempt=SPENT)
+    before = dict(world.jobs.jobs)
     sweep = await run(world)
-    assert sorted(world.publisher.resumed) == sorted(wanted)
+    assert sorted(world.jobs.resumed) == sorted(wanted)
     assert (sweep.status, counts(sweep)) == ("complete", (14, 0, 0))
     assert await world.sweeps.get(sweep.id) == sweep
+    for job_id, job in world.jobs.jobs.items():
+        if job_id in wanted:
+            assert job == before[job_id].resume(START, POLICY).after
+        else:
+            assert job == before[job_id], "and no other is touched"
 
 
-async def test_a_job_that_failed_a_moment_ago_is_asked_for() -> None:
-    world = World()
-    job = world.jobs.add(Status.FAILED, modified=START)
+async def test_the_oldest_silence_comes_first() -> None:
+    world = World(page_size=2)
+    jobs = [world.jobs.add(modified=LONG_AGO + timedelta(hours=h)) for h in (3, 0, 4, 1, 2)]
     await run(world)
-    assert world.publisher.resumed == [job]
+    assert world.jobs.resumed == [jobs[n] for n in (1, 3, 4, 0, 2)]
+
+
+async def test_a_job_rests_longer_after_each_attempt() -> None:
+    world = World()
+    jobs = [
+        world.jobs.add(attempt=attempt, modified=START - POLICY.rest_after(attempt) + early)
+        for attempt in (1, 2, 3, 4)
+        for early in (timedelta(0), TICK)
+    ]
+    sweep = await run(world)
+    assert sorted(world.jobs.resumed) == jobs[::2]
+    assert counts(sweep) == (4, 0, 0), "those that rest are not skipped"
+
+
+async def test_a_spent_job_rests_before_it_is_exhausted() -> None:
+    """Or a sweep a minute would end it in the middle of an outage."""
+    world = World()
+    world.jobs.add(attempt=SPENT, modified=START - POLICY.rest_after(SPENT) + TICK)
+    assert counts(await run(world)) == (0, 0, 0)
+
+
+async def test_a_job_that_was_handed_over_is_a_workers_and_not_a_sweeps() -> None:
+    world = World()
+    world.jobs.add(Status.FAILED, due=LONG_AGO)
+    assert counts(await run(world)) == (0, 0, 0)
+    assert world.jobs.applied == []
+
+
+async def test_sweeping_twice_at_once_moves_each_job_once() -> None:
+    world = World(page_size=2)
+    jobs = [world.jobs.add() for _ in range(5)]
+    both = [Sweep.started(world.sweeps.new_id(), START) for _ in range(2)]
+    world.sweeps.sweeps = {sweep.id: sweep for sweep in both}
+    first, second = await asyncio.gather(
+        *(world.sweeper.run(sweep, asyncio.Event()) for sweep in both)
+    )
+    assert sorted(world.jobs.resumed) == jobs
+    assert first.resumed + second.resumed == 5
 
 
 async def test_nothing_to_do_is_a_complete_sweep() -> None:
@@ -60,87 +109,72 @@ async def test_nothing_to_do_is_a_complete_sweep() -> None:
     assert (sweep.status, counts(sweep), sweep.finished_at) == ("complete", (0, 0, 0), START)
 
 
-async def test_a_request_names_service_and_job_and_is_seen_by_that_service_only() -> None:
-    world = World()
-    job = world.jobs.add(service="service-b")
-    await run(world)
-    (message,) = world.publisher.messages
-    subject, request = decode(message.data), request_of(message)
-    assert (request.service, request.job_id, request.requested_at) == ("service-b", job, START)
-    assert subject.bot_id == world.jobs.jobs[job].bot_id
-    assert message.attributes["service"] == "service-b"
-
-
-async def test_it_changes_no_job_that_has_attempts_left() -> None:
-    world = World()
-    for status in Status:
-        world.jobs.add(status, attempt=4)
-    before = dict(world.jobs.jobs)
-    await run(world)
-    assert world.jobs.jobs == before
-
-
 @pytest.mark.parametrize("status", [Status.FAILED, Status.IN_PROGRESS])
 async def test_a_job_with_its_attempts_spent_is_exhausted_and_reported_not_resumed(
     status: Status,
 ) -> None:
     world = World()
-    job = world.jobs.add(status, attempt=5, modified=STALE)
+    job = world.jobs.add(status, attempt=SPENT)
     sweep = await run(world)
     assert counts(sweep) == (0, 1, 0)
     assert world.jobs.jobs[job].status is Status.EXHAUSTED
     assert world.given_up == [job]
-    assert world.publisher.messages == []
 
 
-async def test_a_spent_job_that_still_runs_is_left_alone() -> None:
+async def test_a_job_somebody_moves_on_meanwhile_is_skipped() -> None:
     world = World()
-    job = world.jobs.add(Status.IN_PROGRESS, attempt=5, modified=FRESH)
-    assert counts(await run(world)) == (0, 0, 0)
-    assert world.jobs.jobs[job].status is Status.IN_PROGRESS
-
-
-async def test_a_spent_job_somebody_moves_on_meanwhile_is_skipped() -> None:
-    world = World()
-    job = world.jobs.add(attempt=5)
-
-    async def reopened_first(change: Change) -> Job:
-        raise LeaseLost(change.after.id)
-
-    world.jobs.apply = reopened_first  # type: ignore[method-assign]
+    jobs = [world.jobs.add(attempt=attempt) for attempt in (1, SPENT, 2)]
+    world.jobs.faults["apply"] = deque([LeaseLost("moved"), LeaseLost("moved")])
     sweep = await run(world)
-    assert (sweep.status, counts(sweep), world.given_up) == ("complete", (0, 0, 1), [])
-    assert world.jobs.jobs[job].status is Status.FAILED
+    assert (sweep.status, counts(sweep), world.given_up) == ("complete", (1, 0, 2), [])
+    assert world.jobs.jobs[jobs[1]].status is Status.FAILED
 
 
-async def test_a_spent_job_that_is_not_stale_any_more_by_a_clock_set_back_is_skipped() -> None:
+async def test_a_run_that_beats_between_the_page_and_the_move_is_not_robbed() -> None:
     world = World()
-    world.jobs.add(Status.IN_PROGRESS, attempt=5, modified=STALE)
-    walk = world.jobs.walk
+    job = world.jobs.add(Status.IN_PROGRESS)
+    beaten = world.jobs.jobs[job].checkpoint(START).after
 
-    async def then_set_back(
-        status: Status, *, modified_before: datetime | None, after: str | None, limit: int
-    ) -> list[Job]:
-        page = await walk(status, modified_before=modified_before, after=after, limit=limit)
-        if page:
-            world.clock.pause(-3600)
-        return page
+    async def beat(change: Change) -> None:
+        world.jobs.put(beaten)
 
-    world.jobs.walk = then_set_back  # type: ignore[method-assign]
+    world.jobs.before_apply = beat
     sweep = await run(world)
     assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 1))
+    assert world.jobs.jobs[job] == beaten
 
 
-async def test_a_record_that_cannot_be_used_is_skipped_and_does_not_keep_the_others() -> None:
-    world = World()
-    world.jobs.add(service="Not A Service")
-    job = world.jobs.add()
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+async def test_it_goes_on_past_every_job_it_cannot_read_or_move_and_counts_it(
+    page_size: int,
+) -> None:
+    """Of one later version, they may all stand in front, silent since the same moment."""
+    world = World(page_size=page_size)
+    odd: dict[str, Any] = {"attempt": "many"}
+    for _ in range(3):
+        world.jobs.damage(world.jobs.jobs[world.jobs.add()])
+        world.jobs.damage(world.jobs.jobs[world.jobs.add(Status.IN_PROGRESS)])
+        unusable = world.jobs.add()
+        world.jobs.put(replace(world.jobs.jobs[unusable], **odd))
+    wanted = [world.jobs.add(), world.jobs.add(Status.IN_PROGRESS)]
     with capture_logs() as logs:
         sweep = await run(world)
-    assert (sweep.status, counts(sweep), world.publisher.resumed) == ("complete", (1, 0, 1), [job])
-    assert [(line["event"], line["log_level"]) for line in logs] == [
-        ("job cannot be resumed", "error")
-    ]
+    assert (sweep.status, counts(sweep)) == ("complete", (2, 0, 9))
+    assert sorted(world.jobs.resumed) == wanted
+    events = [line["event"] for line in logs if line["log_level"] == "error"]
+    assert events.count("job cannot be read") == 6
+    assert events.count("job cannot be moved") == 3
+
+
+async def test_a_job_the_database_refuses_to_move_does_not_keep_the_others() -> None:
+    world = World()
+    jobs = [world.jobs.add() for _ in range(4)]
+    world.jobs.faults["apply"] = deque([None, PermissionError("secret"), None])
+    with capture_logs() as logs:
+        sweep = await run(world)
+    assert (sweep.status, counts(sweep)) == ("complete", (3, 0, 1))
+    assert len(world.jobs.resumed) == len(jobs) - 1
+    assert [line["event"] for line in logs] == ["job cannot be moved"]
 
 
 @pytest.mark.parametrize(
@@ -160,12 +194,31 @@ async def test_a_large_share_of_stale_jobs_is_told_once_with_their_number(
         assert (alert.kind, alert.example) == (AlertKind.JOBS_STALE, sweep.id)
 
 
+async def test_jobs_that_wait_for_a_worker_for_too_long_are_told_once_with_their_number() -> None:
+    world = World()
+    for modified in (START - WAITING_AFTER, START - WAITING_AFTER + TICK, LONG_AGO):
+        world.jobs.add(Status.PENDING, modified=modified)
+    with capture_logs() as logs:
+        sweep = await run(world)
+    [alert] = world.alerts.told
+    assert (alert.kind, alert.example, alert.count) == (AlertKind.JOBS_WAITING, sweep.id, 2)
+    assert [line["event"] for line in logs] == ["jobs waiting"]
+    assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 0))
+
+
+async def test_what_this_sweep_makes_pending_does_not_wait_yet() -> None:
+    world = World()
+    world.jobs.add()
+    await run(world)
+    assert world.alerts.told == []
+
+
 async def test_an_exhausted_job_is_told_with_why_its_last_attempt_ended() -> None:
     world = World()
-    failed = world.jobs.add(Status.FAILED, attempt=5)
+    failed = world.jobs.add(Status.FAILED, attempt=SPENT)
     for _ in range(2):
         world.jobs.add(Status.IN_PROGRESS, attempt=1, modified=FRESH)
-    silent = world.jobs.add(Status.IN_PROGRESS, attempt=5, modified=STALE)
+    silent = world.jobs.add(Status.IN_PROGRESS, attempt=SPENT, modified=STALE)
     await run(world)
     assert world.alerts.told == [
         Alert(AlertKind.JOB_EXHAUSTED, "service-a", "Boom", failed),
@@ -173,20 +226,20 @@ async def test_an_exhausted_job_is_told_with_why_its_last_attempt_ended() -> Non
     ]
 
 
-async def test_a_page_is_published_together() -> None:
+async def test_a_page_is_moved_together_and_no_more() -> None:
     world = World(page_size=3)
     for _ in range(5):
         world.jobs.add()
     under_way = peak = 0
 
-    async def publish(message: Message) -> None:
+    async def apply(change: Change) -> None:
         nonlocal under_way, peak
         under_way += 1
         peak = max(peak, under_way)
         await asyncio.sleep(0)
         under_way -= 1
 
-    world.publisher.publish = publish  # type: ignore[method-assign]
+    world.jobs.before_apply = apply
     await run(world)
     assert peak == 3
 
@@ -215,72 +268,48 @@ async def test_progress_is_recorded_after_each_page_and_is_the_heartbeat() -> No
     ]
 
 
-async def test_a_short_outage_of_pubsub_is_waited_out() -> None:
-    world = World()
-    job = world.jobs.add()
-    world.publisher.refusing = failing_times(3)
-    sweep = await run(world)
-    assert (sweep.status, world.publisher.resumed) == ("complete", [job])
-    assert world.clock.now() < START + timedelta(seconds=10)
-
-
 async def test_a_long_outage_fails_the_sweep_with_its_reason_and_what_was_done() -> None:
     world = World(page_size=2)
-    first, second, third, refused = (world.jobs.add() for _ in range(4))
-    world.publisher.refusing = lambda message: request_of(message).job_id == refused
+    for _ in range(4):
+        world.jobs.add()
+    moved = 0
+
+    async def away(change: Change) -> None:
+        nonlocal moved
+        moved += 1
+        if moved > 3:
+            raise StoreUnavailable("no primary")
+
+    world.jobs.before_apply = away
     sweep = await run(world)
-    assert (sweep.status, sweep.error) == ("failed", "BusUnavailable: Pub/Sub is away")
-    assert counts(sweep) == (3, 0, 0)
-    assert sorted(world.publisher.resumed) == [first, second, third]
+    assert (sweep.status, sweep.error) == ("failed", "StoreUnavailable: no primary")
+    assert counts(sweep) == (3, 0, 0), "what was moved of the page under way counts too"
     assert await world.sweeps.get(sweep.id) == sweep
-
-
-async def test_a_missing_topic_fails_the_sweep_at_once() -> None:
-    world = World()
-    world.jobs.add()
-
-    async def publish(message: Message) -> None:
-        raise TopologyMissing("no topic")
-
-    world.publisher.publish = publish  # type: ignore[method-assign]
-    sweep = await run(world)
-    assert (sweep.status, sweep.error) == ("failed", "TopologyMissing: no topic")
-    assert world.clock.now() == START
 
 
 async def test_an_unexpected_error_fails_the_sweep_and_its_text_stays_in_the_log() -> None:
     world = World()
-    world.jobs.add()
-
-    async def publish(message: Message) -> None:
-        raise RuntimeError("secret")
-
-    world.publisher.publish = publish  # type: ignore[method-assign]
+    world.jobs.faults["silent"] = deque([RuntimeError("secret")])
     with capture_logs() as logs:
         sweep = await run(world)
     assert sweep.error == "unexpected RuntimeError; the log of the process has it"
     assert [line["event"] for line in logs] == ["unexpected error in a sweep"]
 
 
-@pytest.mark.parametrize(
-    ("store", "method"), [("jobs", "walk"), ("jobs", "apply"), ("sweeps", "save")]
-)
-async def test_a_database_that_is_away_for_a_moment_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, store: str, method: str
-) -> None:
+@pytest.mark.parametrize("method", ["silent", "apply", "count"])
+async def test_a_database_that_is_away_for_a_moment_is_waited_for(method: str) -> None:
     world = World()
-    job, spent = world.jobs.add(), world.jobs.add(attempt=5)
-    part = getattr(world, store)
-    works, failures = getattr(part, method), failing_times(2)
-
-    async def unsteady(*args: object, **kwargs: object) -> object:
-        if failures(Message(b"", {})):
-            raise StoreUnavailable("no primary")
-        return await works(*args, **kwargs)
-
-    monkeypatch.setattr(part, method, unsteady)
+    job, spent = world.jobs.add(), world.jobs.add(attempt=SPENT)
+    world.jobs.faults[method] = deque([StoreUnavailable("no primary")] * 2)
     assert (await run(world)).status is SweepStatus.COMPLETE
-    assert (world.publisher.resumed, world.given_up) == ([job], [spent])
+    assert (world.jobs.resumed, world.given_up) == ([job], [spent])
+
+
+async def test_a_move_whose_answer_was_lost_is_repeated_and_counted_once() -> None:
+    world = World()
+    world.jobs.add()
+    world.jobs.lost["apply"] = deque([StoreUnavailable("answer lost")])
+    assert counts(await run(world)) == (1, 0, 0)
 
 
 async def test_a_stop_ends_the_sweep_between_two_pages() -> None:
@@ -299,12 +328,12 @@ async def test_a_cancelled_sweep_is_recorded_as_interrupted() -> None:
     stuck = world.jobs.add()
     hanging = asyncio.Event()
 
-    async def publish(message: Message) -> None:
-        if request_of(message).job_id == stuck:
+    async def hang(change: Change) -> None:
+        if change.after.id == stuck:
             hanging.set()
             await asyncio.Event().wait()
 
-    world.publisher.publish = publish  # type: ignore[method-assign]
+    world.jobs.before_apply = hang
     running = asyncio.create_task(run(world))
     await hanging.wait()
     running.cancel()
@@ -318,20 +347,29 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
     world = World(page_size=2)
     for _ in range(6):
         world.jobs.add()
-    publish = world.publisher.publish
 
-    async def robbed(message: Message) -> None:
+    async def robbed(change: Change) -> None:
         for sweep in list(world.sweeps.sweeps.values()):
             world.sweeps.sweeps[sweep.id] = sweep.given_up(START)
-        await publish(message)
 
-    world.publisher.publish = robbed  # type: ignore[method-assign]
+    world.jobs.before_apply = robbed
     sweep = await run(world)
-    assert len(world.publisher.messages) == 2
+    assert len(world.jobs.resumed) == 2
     assert sweep.status is SweepStatus.FAILED
     stored = await world.sweeps.get(sweep.id)
     assert stored
     assert stored.error == "given up: its process went silent"
+
+
+@pytest.mark.parametrize("ahead", [1, -1])
+async def test_a_clock_that_is_off_the_databases_by_too_much_is_refused(ahead: int) -> None:
+    """By a clock that is ahead, runs that beat would look silent."""
+    world = World()
+    world.jobs.skew = ahead * POLICY.stale_after / 3
+    await check_clock(world.jobs, world.clock, POLICY)
+    world.jobs.skew = ahead * (POLICY.stale_after / 3 + TICK)
+    with pytest.raises(ClockSkew, match="synchronise"):
+        await check_clock(world.jobs, world.clock, POLICY)
 
 
 async def test_an_end_that_cannot_be_recorded_is_logged_and_the_sweep_counts_as_failed() -> None:

@@ -1,19 +1,20 @@
 """Starting sweeps: at once, one at a time, and ended with the process."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
 
-from deletion.bus import Message
-from deletion.errors import Interrupted, StoreUnavailable
+from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
+from deletion.job import Change
 from deletion.retry import Retry
 from recovery import sweeps as module
 from recovery.sweep import Sweep, SweepStatus
-from recovery.sweeper import INTERRUPTED
+from recovery.sweeper import INTERRUPTED, check_clock
 from recovery.sweeps import Sweeps
 from tests.support.fakes import START
-from tests.unit.sweeping import World
+from tests.unit.sweeping import POLICY, World
 
 
 class Started:
@@ -23,6 +24,7 @@ class Started:
         self.world = world
         self.ended: asyncio.Queue[Sweep] = asyncio.Queue()
         self.prepared = 0
+        self.preparing: Callable[[], Awaitable[None]] = self.check_clock
         self.sweeps = Sweeps(
             world.sweeps,
             world.sweeper,
@@ -35,22 +37,24 @@ class Started:
 
     async def prepare(self) -> None:
         self.prepared += 1
+        await self.preparing()
+
+    async def check_clock(self) -> None:
+        await check_clock(self.world.jobs, self.world.clock, POLICY)
 
 
 def hang(world: World) -> asyncio.Event:
-    """Make publishing wait for the event that is returned."""
+    """Make every move of a job wait for the event that is returned."""
     going_on = asyncio.Event()
-    publish = world.publisher.publish
 
-    async def waiting(message: Message) -> None:
+    async def waiting(change: Change) -> None:
         await going_on.wait()
-        await publish(message)
 
-    world.publisher.publish = waiting  # type: ignore[method-assign]
+    world.jobs.before_apply = waiting
     return going_on
 
 
-async def test_a_start_answers_before_anything_is_published_and_the_sweep_goes_on() -> None:
+async def test_a_start_answers_before_anything_is_moved_and_the_sweep_goes_on() -> None:
     started = Started(World())
     job = started.world.jobs.add()
     going_on = hang(started.world)
@@ -59,7 +63,7 @@ async def test_a_start_answers_before_anything_is_published_and_the_sweep_goes_o
     going_on.set()
     ended = await started.ended.get()
     assert (ended.id, ended.status, ended.resumed) == (sweep.id, "complete", 1)
-    assert started.world.publisher.resumed == [job]
+    assert started.world.jobs.resumed == [job]
     assert await started.sweeps.get(sweep.id) == ended
 
 
@@ -94,7 +98,7 @@ async def test_a_sweep_another_process_runs_is_answered_with_and_not_run_here() 
     started.world.clock.pause(599)
     assert await started.sweeps.start() == other
     await started.sweeps.close(1)
-    assert started.world.publisher.messages == []
+    assert started.world.jobs.resumed == []
     assert started.ended.empty()
     assert job in started.world.jobs.jobs
 
@@ -155,17 +159,23 @@ async def test_a_database_that_stays_away_is_told_to_the_caller() -> None:
     async def away() -> None:
         raise StoreUnavailable("no primary")
 
-    sweeps = Sweeps(
-        started.world.sweeps,
-        started.world.sweeper,
-        started.world.clock,
-        Retry(started.world.clock, attempts=4),
-        silent_after=timedelta(seconds=600),
-        prepare=away,
-        ended=started.ended.put_nowait,
-    )
+    started.preparing = away
     with pytest.raises(StoreUnavailable, match="no primary"):
-        await sweeps.start()
+        await started.sweeps.start()
+
+
+async def test_a_clock_that_is_off_refuses_to_start_and_leaves_no_sweep_behind() -> None:
+    started = Started(World())
+    started.world.jobs.skew = timedelta(hours=-1)
+    job = started.world.jobs.add()
+    with pytest.raises(ClockSkew):
+        await started.sweeps.start()
+    assert started.world.sweeps.sweeps == {}
+    assert started.world.jobs.resumed == []
+    started.world.jobs.skew = timedelta(0)
+    await started.sweeps.start()
+    await started.ended.get()
+    assert started.world.jobs.resumed == [job]
 
 
 async def test_closing_interrupts_a_page_that_hangs_and_refuses_new_sweeps() -> None:
