@@ -16,7 +16,7 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import free_port
 from deletion.adapters.mongo.job_document import to_document
-from deletion.adapters.mongo.jobs import BY_EVENT, BY_STATUS
+from deletion.adapters.mongo.jobs import BY_EVENTS, BY_SILENCE
 from deletion.job import Status, StepProgress
 from tests.acceptance.test_commands import botdel
 from tests.integration.recovering import job, pipeline_at, recovering
@@ -223,9 +223,9 @@ async def test_subscriptions_and_topics_that_are_missing_are_found_and_not_creat
 
 async def test_indexes_that_are_missing_or_others_are_found(installed: Pipeline) -> None:
     database = installed.client[installed.database]
-    await installed.jobs.drop_index(BY_EVENT)
-    await installed.jobs.drop_index(BY_STATUS)
-    await installed.jobs.create_index([("status", -1)], name=BY_STATUS)
+    await installed.jobs.drop_index(BY_EVENTS)
+    await installed.jobs.drop_index(BY_SILENCE)
+    await installed.jobs.create_index([("status", -1)], name=BY_SILENCE)
     await database["recovery_sweeps"].drop_index("one_running")
     await installed.messages.drop_indexes()
     code, found = await examined(installed, "--plan", str(installed.plan), NO_CANARY)
@@ -233,12 +233,12 @@ async def test_indexes_that_are_missing_or_others_are_found(installed: Pipeline)
     step = f"step {SERVICE}/messages"
     jobs, sweeps = "indexes of deletion_jobs", "indexes of recovery_sweeps"
     assert failures(found) == {jobs, sweeps, step}
-    assert BY_EVENT in found[jobs]["detail"]
-    assert f'dropIndex("{BY_STATUS}")' in found[jobs]["remedy"]
+    assert BY_EVENTS in found[jobs]["detail"]
+    assert f'dropIndex("{BY_SILENCE}")' in found[jobs]["remedy"]
     assert found[sweeps]["remedy"] == "run `botdel topology apply`"
     assert "(botId, _id)" in found[step]["detail"]
 
-    await installed.jobs.drop_index(BY_STATUS)
+    await installed.jobs.drop_index(BY_SILENCE)
     assert (await botdel(installed, "topology", "apply", "--plan", str(installed.plan)))[0] == 0
     code, found = await examined(installed, "--plan", str(installed.plan), NO_CANARY)
     assert (code, failures(found)) == (0, set()), "what it names is what helps"

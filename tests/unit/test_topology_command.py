@@ -1,13 +1,15 @@
 """`botdel topology apply` says what is in place and what differs."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pytest
 
 from botdel import topology
-from deletion.adapters.pubsub.topology import Difference
+from deletion.adapters.pubsub.topology import Applied
+from deletion.adapters.pubsub.wanted import Difference
 from deletion.process.settings import load
-from deletion.process.store_settings import OperatorSettings
+from deletion.process.store_settings import TopologySettings
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 
@@ -24,11 +26,9 @@ class Part:
 
     publisher = subscriber = get
 
-    async def ensure_indexes(self) -> None:
-        pass
-
-    async def apply(self, services: Sequence[str]) -> list[Difference]:
-        return [Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")]
+    async def apply(self, services: Sequence[str]) -> Applied:
+        different = Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")
+        return Applied([different], [f"new {HOSTILE}"])
 
 
 class Bus(Part):
@@ -37,8 +37,17 @@ class Bus(Part):
 
 
 class Database(Part):
+    name = "jobs"
+
+    def get(self) -> "dict[str, Database]":  # type: ignore[override]
+        return defaultdict(Database)
+
     def close(self) -> None:
         pass
+
+
+async def nothing(*_: object, **__: object) -> None:
+    """Indexes are in place."""
 
 
 async def test_what_a_broker_has_does_not_act_on_the_terminal(
@@ -47,11 +56,13 @@ async def test_what_a_broker_has_does_not_act_on_the_terminal(
     monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
     monkeypatch.setattr(topology, "PubSub", Bus)
     monkeypatch.setattr(topology, "Clients", Database)
-    for part in ("Topology", "MongoJobStore", "MongoDeadLetterStore", "MongoSweepStore"):
-        monkeypatch.setattr(topology, part, Part)
+    monkeypatch.setattr(topology, "Topology", Part)
+    monkeypatch.setattr(topology, "prepare", nothing)
+    monkeypatch.setattr(topology, "apply_retention", nothing)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
-    assert await topology.apply(load(OperatorSettings), []) == 1
+    assert await topology.apply(load(TopologySettings), []) == 1
     said = capsys.readouterr().out
     assert f"differs of {SHOWN}: filter is '{SHOWN}', expected 'NOT attributes'" in said
+    assert f"subscription new {SHOWN}: new" in said
     assert harmless(said)
