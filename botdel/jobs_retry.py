@@ -30,7 +30,9 @@ PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The jobs of `ids`; without any, those that fit every filter, the longest silent first."""
+    """The jobs of `ids`; without any, those that fit every filter and may be retried, at most
+    `limit` of them, the longest silent first.
+    """
 
     ids: Sequence[str] = ()
     service: str | None = None
@@ -38,7 +40,9 @@ class Choice:
     status: Status | None = None
     limit: int | None = None
 
-    async def pages(self, store: JobStore, clock: Clock) -> AsyncIterator[Sequence[Read]]:
+    async def pages(
+        self, store: JobStore, clock: Clock, policy: LeasePolicy
+    ) -> AsyncIterator[Sequence[Read]]:
         """A few at a time. Raises `ConfigurationError` for an id that is not there."""
         if self.ids:
             yield [await get(store, job_id) for job_id in self.ids]
@@ -48,7 +52,9 @@ class Choice:
             async for page in silent_pages(
                 store, status, until=clock.now(), size=PAGE, retry=Retry(clock)
             ):
-                fitting = [job for job in page if self._fits(job)][:left]
+                now = clock.now()
+                fitting = [j for j in page if self._fits(j) and _is_retryable(j, now, policy)]
+                fitting = fitting[:left]
                 yield fitting
                 left = None if left is None else left - len(fitting)
                 if left == 0:
@@ -114,13 +120,12 @@ async def send_on(
     Of a choice by filters, those that run or rest in a queue are passed over without a word.
     """
     tally = Tally()
-    async for page in choice.pages(store, clock):
+    async for page in choice.pages(store, clock, policy):
         now = clock.now()
-        offered = [job for job in page if choice.ids or _is_retryable(job, now, policy)]
         answers = await asyncio.gather(
-            *(_retried(job, store, now, policy, dry_run=dry_run) for job in offered)
+            *(_retried(job, store, now, policy, dry_run=dry_run) for job in page)
         )
-        for job, refusal in zip(offered, answers, strict=True):
+        for job, refusal in zip(page, answers, strict=True):
             if refusal:
                 tally.refused[job.id] = refusal
             else:

@@ -1,4 +1,4 @@
-"""The consumer pulls what it has room for, and leaves nothing behind when it stops."""
+"""Intake and workers side by side: nothing waits for a deletion, nothing is left behind."""
 
 import asyncio
 from collections import deque
@@ -8,23 +8,23 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from consumers.consumer import PULL_LIMIT, Consumer
-from consumers.intake import Intake
+from consumers.claims import Claims
+from consumers.consumer import GROUPS, PULL_LIMIT, Consumer
+from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
-from consumers.slots import Slots
+from consumers.worker import Worker
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
-from deletion.events import BotDeletionSubject, ResumeRequested, decode, to_message
-from deletion.job import Job, Status
+from deletion.events import BotDeletionSubject, to_message
+from deletion.job import STALE, Job, PastAttempt, Status, suspects
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
-from deletion.resume import resume_message
 from deletion.runner import Runner
 from tests.support.fakes import (
     BOT,
     POLICY,
     SERVICE,
-    MemoryArchive,
+    START,
     MemoryBus,
     RecordedAlerts,
     ScriptedStep,
@@ -55,33 +55,27 @@ class World:
         self.data = items([BOT, *BOTS], 5)
         self.step = ScriptedStep("first", self.data, self.clock, seconds=SECONDS_PER_BATCH)
         self.stopping = asyncio.Event()
-        self.metrics = Metrics()
-        self.slots = Slots(slots)
+        self.metrics = Metrics(SERVICE, ["first"], list(Outcome))
+        self.slots = slots
         self.dead_letters = MemoryDeadLetterStore()
-        self.consumer = self.new_consumer(self.slots)
+        self.consumer = self.new_consumer()
         self.consuming: asyncio.Task[None] | None = None
 
-    def new_consumer(self, slots: Slots) -> Consumer:
-        plan = Plan(SERVICE, (self.step,))
-        archive = MemoryArchive(self.journal)
-        quarantine = Quarantine(self.dead_letters, RecordedAlerts(), self.clock)
+    def new_consumer(self) -> Consumer:
+        plan, alerts = Plan(SERVICE, (self.step,)), RecordedAlerts()
+        quarantine = Quarantine(self.dead_letters, alerts, self.clock)
+        runner = Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping)
+
+        def worker(queue: str, slots: int) -> Worker:
+            claims = Claims(queue, self.store, self.clock, POLICY, "worker-1")
+            return Worker(claims, runner, slots, self.clock, self.metrics)
+
         return Consumer(
-            intake=Intake(
-                plan,
-                self.subscription,
-                self.store,
-                archive,
-                quarantine,
-                self.clock,
-                POLICY,
-                "worker-1",
-            ),
-            runner=Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping),
+            intake=Intake(plan, self.subscription, self.store, quarantine, alerts, self.clock),
+            workers=[worker(SERVICE, self.slots), worker(suspects(SERVICE), 1)],
             subscription=self.subscription,
-            publisher=self.bus,
             store=self.store,
             clock=self.clock,
-            slots=slots,
             metrics=self.metrics,
         )
 
@@ -112,13 +106,8 @@ class World:
         return int(self.metric("botdel_consumer_running"))
 
     def metric(self, name: str, **labels: str) -> float:
+        labels = {"service": SERVICE} | labels
         return self.metrics.registry.get_sample_value(name, labels) or 0
-
-    @property
-    def resumptions(self) -> list[str]:
-        """The jobs whose resumption was asked for."""
-        events = [decode(message.data).event for message in self.bus.published]
-        return [event.job_id for event in events if isinstance(event, ResumeRequested)]
 
     async def until_ended(self, jobs: int) -> None:
         await until(lambda: self.count(Status.COMPLETE) == jobs, self.clock)
@@ -148,97 +137,70 @@ async def test_every_request_becomes_a_job_that_is_complete(world: World) -> Non
     assert not any(world.data[bot] for bot in BOTS)
     assert world.data[BOT] == [0, 1, 2, 3, 4], "of a bot nobody asked to delete"
     assert world.metric("botdel_consumer_runs_total", outcome="complete") == len(BOTS)
-    assert world.metric("botdel_consumer_messages_total", outcome="run") == len(BOTS)
+    assert world.metric("botdel_consumer_messages_total", outcome="recorded") == len(BOTS)
 
 
-async def test_no_more_jobs_run_at_once_than_there_are_slots(world: World) -> None:
-    await world.publish(*(placed(bot) for bot in BOTS))
+async def test_events_become_jobs_however_many_runs_are_busy(world: World) -> None:
+    """A backlog is pending jobs: visible, ordered, and never expired by a broker."""
+    world.step.seconds = 250
     world.start()
-    most = 0
-    while world.count(Status.COMPLETE) < len(BOTS):
-        most = max(most, world.running, world.count(Status.IN_PROGRESS))
-        await world.clock.sleep(0.1)
-    assert most == world.slots.size == 4
-
-
-async def test_a_pull_never_asks_for_more_than_is_free(world: World) -> None:
-    asked: list[tuple[int, int]] = []
-    pull = world.subscription.pull
-
-    async def noted(limit: int) -> list[Delivery]:
-        asked.append((limit, world.slots.size - world.running))
-        return await pull(limit)
-
-    world.subscription.pull = noted  # type: ignore[method-assign]
-    await world.publish(*(placed(bot) for bot in BOTS))
-    world.start()
-    await world.until_ended(len(BOTS))
-    assert all(1 <= limit <= free for limit, free in asked)
-
-
-async def test_messages_beyond_the_slots_are_left_on_the_subscription(world: World) -> None:
-    world.step.seconds = 300
-    await world.publish(*(placed(bot) for bot in BOTS))
-    world.start()
-    await world.clock.sleep(250)
-    assert len(world.jobs) == world.slots.size
-    assert len(world.subscription.unacked) == len(BOTS) - world.slots.size
-
-
-async def test_a_pull_is_bounded_however_many_slots_there_are() -> None:
-    world = World(slots=1000)
-    world.start()
-    await world.clock.sleep(1)
-    await world.stop()
-    assert world.subscription.pulls == [PULL_LIMIT]
-
-
-async def test_a_message_that_needs_no_run_frees_its_slot(world: World) -> None:
-    done = world.store.put(a_job(Status.COMPLETE))
-    await world.publish(*[placed(BOT, done.event_id)] * 20)
-    await world.publish(*(placed(bot) for bot in BOTS[:8]))
-    world.start()
-    await world.until_ended(9)
-    await until(
-        lambda: world.metric("botdel_consumer_messages_total", outcome="known") == 20, world.clock
-    )
+    await world.publish(*(placed(bot) for bot in BOTS[:4]))
+    await until(lambda: world.running == 4, world.clock)
+    await world.publish(*(placed(bot) for bot in BOTS[4:]))
+    await world.clock.sleep(5)
     assert world.subscription.unacked == []
+    assert (world.count(Status.IN_PROGRESS), world.count(Status.PENDING)) == (4, len(BOTS) - 4)
 
 
-async def test_a_group_that_breaks_off_frees_its_slots(world: World) -> None:
-    world.store.faults["record"] = deque([RuntimeError("unexpected")] * 5)
-    await world.publish(*(placed(bot) for bot in BOTS))
+async def test_a_new_job_is_claimed_at_once_and_not_at_the_next_poll(world: World) -> None:
     world.start()
-    await world.until_ended(len(BOTS))
+    await world.clock.sleep(600)
+    asked = world.clock.now()
+    await world.publish(placed())
+    await until(lambda: world.running == 1, world.clock)
+    assert (world.clock.now() - asked).total_seconds() <= 0.1
 
 
-async def test_a_run_that_breaks_off_frees_its_slot(world: World) -> None:
-    world.store.faults["apply"] = deque([RuntimeError("refused")] * 20)
-    await world.publish(*(placed(bot) for bot in BOTS))
+async def test_what_is_held_in_memory_is_bounded_by_groups(world: World) -> None:
+    world.store.pauses["record"] = 5
+    most = 0
+    take = world.consumer._intake.take
+    held = 0
+
+    async def noted(deliveries: list[Delivery]) -> object:
+        nonlocal held, most
+        held += len(deliveries)
+        most = max(most, held)
+        taken = await take(deliveries)
+        held -= len(deliveries)
+        return taken
+
+    world.consumer._intake.take = noted  # type: ignore[method-assign, assignment]
+    await world.publish(*(placed(f"{n:024x}") for n in range(6 * PULL_LIMIT)))
     world.start()
     await until(lambda: world.subscription.unacked == [], world.clock)
+    assert most == GROUPS * PULL_LIMIT
+    assert set(world.subscription.pulls) == {PULL_LIMIT}
 
 
-async def test_a_failed_job_frees_its_slot_and_is_counted(world: World) -> None:
-    world.step.script.extend([ValueError("broken")] * 8)
-    await world.publish(*(placed(bot) for bot in BOTS[:12]))
+async def test_a_job_that_kills_its_process_runs_beside_the_others(world: World) -> None:
+    """However many wait in front of it, and it takes none of their slots."""
+    past = tuple(PastAttempt(n, "w", "first", 1, START, STALE) for n in (1, 2))
+    world.store.put(a_job(Status.PENDING, attempt=2, past_attempts=past, bot_id=BOT))
+    await world.publish(*(placed(bot) for bot in BOTS))
     world.start()
-    await until(
-        lambda: world.count(Status.FAILED) + world.count(Status.COMPLETE) == 12, world.clock
-    )
-    assert world.metric("botdel_consumer_runs_total", outcome="failed") == 8
-    assert world.resumptions == [], "an error of its own is recovery's to resume, not at once"
+    await until(lambda: world.running == 5, world.clock)
+    await world.until_ended(len(BOTS) + 1)
 
 
-async def test_a_resumption_is_run(world: World) -> None:
-    job = world.store.put(a_job(Status.FAILED))
-    await world.publish(resume_message(job, world.clock.now()))
+async def test_a_group_that_breaks_off_is_handed_back_and_taken_in_later(world: World) -> None:
+    world.store.faults["record"] = deque([RuntimeError("unexpected")] * 50)
+    await world.publish(*(placed(bot) for bot in BOTS))
     world.start()
-    await world.until_ended(1)
-    assert world.jobs[0].attempt == 2
+    await world.until_ended(len(BOTS))
 
 
-async def test_a_stop_fails_what_runs_as_interrupted_and_asks_for_its_resumption(
+async def test_a_stop_hands_over_what_runs_and_any_replica_may_claim_it_at_once(
     world: World,
 ) -> None:
     await world.publish(*(placed(bot) for bot in BOTS[:4]))
@@ -247,19 +209,23 @@ async def test_a_stop_fails_what_runs_as_interrupted_and_asks_for_its_resumption
     took = await world.stop()
     assert took <= SECONDS_PER_BATCH + 3, "one batch, or one pull"
     assert world.count(Status.FAILED) == 4
-    assert all(job.failure and job.failure.interrupted for job in world.jobs)
-    assert [job.attempt for job in world.jobs] == [0] * 4
-    assert sorted(world.resumptions) == sorted(world.store.jobs)
+    for job in world.jobs:
+        assert job.failure
+        assert job.failure.interrupted
+        assert job.attempt == 0
+        assert job.is_due(world.clock.now())
     assert world.metric("botdel_consumer_runs_total", outcome="interrupted") == 4
 
 
-async def test_what_one_process_handed_over_the_next_one_finishes(world: World) -> None:
+async def test_what_one_process_handed_over_the_next_one_finishes_without_a_sweep(
+    world: World,
+) -> None:
     await world.publish(*(placed(bot) for bot in BOTS[:4]))
     world.start()
     await until(lambda: world.running == 4, world.clock)
     await world.stop()
     world.stopping.clear()
-    world.consumer = world.new_consumer(Slots(4))
+    world.consumer = world.new_consumer()
     world.start()
     await world.until_ended(4)
     assert [job.attempt for job in world.jobs] == [1] * 4
@@ -270,18 +236,6 @@ async def test_an_idle_consumer_stops_within_one_pull(world: World) -> None:
     world.start()
     await world.clock.sleep(10)
     assert await world.stop() <= 3
-
-
-async def test_a_full_consumer_stops_without_another_pull(world: World) -> None:
-    world.step.seconds = 5
-    await world.publish(*(placed(bot) for bot in BOTS))
-    world.start()
-    await until(lambda: world.running == 4, world.clock)
-    pulls = len(world.subscription.pulls)
-    await world.stop()
-    assert len(world.subscription.pulls) == pulls
-    assert len(world.resumptions) == 4
-    assert len(world.subscription.unacked) == len(BOTS) - 4 + len(world.resumptions)
 
 
 async def test_what_a_pull_brings_after_the_stop_is_handed_back_unrecorded(world: World) -> None:
@@ -295,15 +249,15 @@ async def test_what_a_pull_brings_after_the_stop_is_handed_back_unrecorded(world
     assert world.jobs == []
 
 
-async def test_what_was_being_recorded_at_the_stop_is_handed_over_not_lost(world: World) -> None:
+async def test_what_was_being_recorded_at_the_stop_is_pending_and_not_lost(world: World) -> None:
     world.store.pauses["record"] = 1
     await world.publish(placed())
     world.start()
     await until(lambda: "record" in world.store.calls, world.clock)
     await world.stop()
     assert world.subscription.acked == ["1"]
-    assert world.count(Status.FAILED) == 1
-    assert world.resumptions == list(world.store.jobs)
+    [job] = world.jobs
+    assert job.is_due(world.clock.now())
     assert world.step.deleted == []
 
 
@@ -313,13 +267,13 @@ async def test_a_run_that_does_not_stop_in_time_is_cut_short_and_handed_over(wor
     world.start()
     await until(lambda: world.running == 1, world.clock)
     took = await world.stop()
-    assert GRACE / 2 <= took <= GRACE / 2 + 3
+    assert GRACE * 7 / 16 <= took <= GRACE / 2 + 3
     [job] = world.jobs
     assert job.status is Status.FAILED
     assert job.failure is not None
     assert job.failure.interrupted
     assert job.attempt == 0
-    assert world.resumptions == [job.id]
+    assert job.is_due(world.clock.now())
 
 
 async def test_the_grace_holds_even_when_nothing_can_be_handed_over(world: World) -> None:
@@ -332,17 +286,6 @@ async def test_the_grace_holds_even_when_nothing_can_be_handed_over(world: World
     await settle()
     [job] = world.jobs
     assert job.status is Status.IN_PROGRESS, "stale in time, and recovery's to find"
-
-
-async def test_a_resumption_that_cannot_be_asked_for_is_left_to_the_next_sweep(
-    world: World,
-) -> None:
-    await world.publish(placed())
-    world.start()
-    await until(lambda: world.running == 1, world.clock)
-    world.bus.down = True
-    await world.stop()
-    assert world.count(Status.FAILED) == 1
 
 
 async def test_nothing_is_pulled_before_the_database_answers(world: World) -> None:
@@ -462,7 +405,39 @@ async def test_a_subscription_that_does_not_exist_ends_the_process_after_handing
     with pytest.raises(TopologyMissing):
         await world.consuming
     assert world.count(Status.FAILED) == 1
-    assert world.resumptions == list(world.store.jobs)
+    assert world.jobs[0].is_due(world.clock.now())
+
+
+async def test_a_worker_that_breaks_off_stops_the_process(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An intake without a worker would take in what nobody runs, and look well."""
+    await world.publish(placed())
+    world.start()
+    await until(lambda: world.running == 1, world.clock)
+
+    async def broken(self: Worker, free: int, stopping: asyncio.Event) -> list[Job]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "_claim", broken)
+    assert world.consuming is not None
+    with pytest.raises(ZeroDivisionError):
+        await world.consuming
+    assert world.stopping.is_set()
+    assert world.count(Status.FAILED) == 1, "and what ran was handed over"
+
+
+async def test_a_problem_of_a_worker_is_a_problem_of_the_consumer(world: World) -> None:
+    world.start()
+    await world.clock.sleep(10)
+    assert world.consumer.problem is None
+    world.store.faults["due"] = deque([RuntimeError("unexpected")] * 100)
+    await world.clock.sleep(30)
+    assert world.consumer.problem == "unexpected RuntimeError"
+
+
+def test_a_consumer_that_has_not_started_is_not_ready() -> None:
+    assert World().consumer.problem == "not started"
 
 
 async def test_an_event_delivered_many_times_is_run_once(world: World) -> None:

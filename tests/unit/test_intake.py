@@ -107,7 +107,6 @@ async def world() -> World:
 
 async def test_a_new_event_is_recorded_as_pending_and_then_acked(world: World) -> None:
     event = placed()
-    event = replace(event, event=replace(event.event, requested_by="crm"))
     message = to_message(event)
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     taken = await world.take(Message(message.data, {**message.attributes, **trace}))
@@ -119,7 +118,15 @@ async def test_a_new_event_is_recorded_as_pending_and_then_acked(world: World) -
     assert job.placed_at == START
     assert job.created_at == job.due == world.clock.now()
     assert job.steps == (StepProgress("first"),)
-    assert (job.requested_by, job.traceparent) == ("crm", trace["traceparent"])
+    assert job.traceparent == trace["traceparent"]
+
+
+async def test_who_asked_is_kept_on_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = placed()
+    named = replace(event, event=replace(event.event, requested_by="crm"))
+    monkeypatch.setattr("consumers.intake.decode", lambda _: named)
+    await world.take(event)
+    assert [job.requested_by for job in world.jobs] == ["crm"]
 
 
 async def test_what_arrives_together_is_recorded_by_one_call(world: World) -> None:

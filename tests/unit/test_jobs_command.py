@@ -1,4 +1,4 @@
-"""`botdel jobs retry` sends a job on, and nothing else: the consumer's claim does the rest."""
+"""`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim does the rest."""
 
 from collections import deque
 from collections.abc import AsyncIterator
@@ -9,11 +9,20 @@ from datetime import datetime, timedelta
 import pytest
 
 from botdel import jobs
-from botdel.jobs import as_dict, describe, send_on
-from deletion.errors import BusUnavailable, LeaseLost, TransitionError
-from deletion.events import ResumeRequested, decode
+from botdel.jobs import as_dict, describe
+from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
+from deletion.errors import ConfigurationError, LeaseLost
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
-from tests.support.fakes import POLICY, START, MemoryBus, ScriptedStore, VirtualClock, a_job
+from tests.support.fakes import (
+    BOT,
+    OTHER_BOT,
+    POLICY,
+    SERVICE,
+    START,
+    ScriptedStore,
+    VirtualClock,
+    a_job,
+)
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 SPENT = POLICY.max_attempts
@@ -25,16 +34,17 @@ class World:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.store = ScriptedStore(self.clock)
-        self.bus = MemoryBus(self.clock)
 
-    async def send_on(self, job: Job) -> Job:
-        return await send_on(job, self.store, self.bus, self.clock, POLICY)
+    def put(self, status: Status, **values: object) -> Job:
+        identity = f"{len(self.store.jobs) + 1:024x}"
+        return self.store.put(a_job(status, **({"id": identity, "bot_id": identity} | values)))
 
-    @property
-    def asked(self) -> list[str]:
-        """The jobs whose resumption was asked for."""
-        events = [decode(message.data).event for message in self.bus.published]
-        return [event.job_id for event in events if isinstance(event, ResumeRequested)]
+    async def send_on(self, *jobs: Job, dry_run: bool = False) -> Tally:
+        """Those, named by their ids."""
+        return await self.choose(Choice([job.id for job in jobs]), dry_run=dry_run)
+
+    async def choose(self, choice: Choice, *, dry_run: bool = False) -> Tally:
+        return await send_on(choice, self.store, self.clock, POLICY, dry_run=dry_run)
 
 
 @pytest.fixture
@@ -42,73 +52,155 @@ async def world() -> World:
     return World()
 
 
-@pytest.mark.parametrize(
-    ("status", "silent_since"), [(Status.FAILED, START), (Status.IN_PROGRESS, SILENT)]
-)
-async def test_a_failed_or_stale_job_with_attempts_left_is_asked_for_as_it_is(
-    world: World, status: Status, silent_since: datetime
-) -> None:
-    job = world.store.put(a_job(status, last_modified_at=silent_since))
-    assert await world.send_on(job) == job
-    assert world.asked == [job.id]
-    assert world.store.applied == []
-
-
+@pytest.mark.parametrize("attempt", [1, SPENT])
 @pytest.mark.parametrize(
     ("status", "silent_since"),
-    [(Status.EXHAUSTED, START), (Status.FAILED, START), (Status.IN_PROGRESS, SILENT)],
+    [(Status.FAILED, START), (Status.IN_PROGRESS, SILENT), (Status.EXHAUSTED, START)],
 )
-async def test_a_spent_job_gets_its_attempts_anew_before_it_is_asked_for(
-    world: World, status: Status, silent_since: datetime
+async def test_a_failed_stale_or_exhausted_job_is_pending_again_with_attempts_left(
+    world: World, status: Status, silent_since: datetime, attempt: int
 ) -> None:
-    job = world.store.put(a_job(status, attempt=SPENT, last_modified_at=silent_since))
-    sent = await world.send_on(job)
-    assert sent == world.store.jobs[job.id]
-    assert (sent.status, sent.attempt) == (Status.FAILED, 0)
-    assert sent.is_resumable(world.clock.now(), POLICY)
-    assert world.asked == [job.id]
+    job = world.put(status, attempt=attempt, last_modified_at=silent_since)
+    tally = await world.send_on(job)
+    assert (tally.retried, tally.refused) == ([job.id], {})
+    sent = world.store.jobs[job.id]
+    assert sent == job.retry(world.clock.now(), POLICY).after
+    assert sent.is_due(world.clock.now())
+    assert not sent.is_spent(POLICY)
 
 
-async def test_every_change_goes_along_the_table_of_transitions(world: World) -> None:
-    job = world.store.put(a_job(Status.FAILED, attempt=SPENT))
-    await world.send_on(job)
-    assert [change.after.status for change in world.store.applied] == ["exhausted", "failed"]
+async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World) -> None:
+    jobs = [world.put(Status.FAILED), world.put(Status.COMPLETE), world.put(Status.EXHAUSTED)]
+    before = dict(world.store.jobs)
+    tally = await world.send_on(*jobs, dry_run=True)
+    assert tally.retried == [jobs[0].id, jobs[2].id]
+    assert list(tally.refused) == [jobs[1].id]
+    assert world.store.jobs == before
+    assert "apply" not in world.store.calls
+    assert await world.send_on(*jobs) == tally, "what was said is what is done"
 
 
-@pytest.mark.parametrize("status", [Status.IN_PROGRESS, Status.COMPLETE])
-async def test_a_job_that_runs_or_is_complete_is_refused(world: World, status: Status) -> None:
-    job = world.store.put(a_job(status))
-    with pytest.raises(TransitionError, match="nothing to retry"):
-        await world.send_on(job)
-    assert world.asked == []
+@pytest.mark.parametrize("status", [Status.PENDING, Status.IN_PROGRESS, Status.COMPLETE])
+async def test_a_job_named_that_waits_runs_or_is_complete_is_refused_with_why(
+    world: World, status: Status
+) -> None:
+    job = world.put(status)
+    tally = await world.send_on(job)
+    assert tally.retried == []
+    assert "nothing to retry" in tally.refused[job.id]
     assert world.store.jobs == {job.id: job}
 
 
-async def test_a_job_that_was_taken_up_meanwhile_is_left_alone(world: World) -> None:
-    read = a_job(Status.EXHAUSTED, attempt=SPENT)
-    moved = world.store.put(read.reopen(START + timedelta(seconds=1)).after)
-    with pytest.raises(LeaseLost):
-        await world.send_on(read)
-    assert world.asked == []
-    assert world.store.jobs == {read.id: moved}
+async def test_a_job_that_moved_meanwhile_is_left_alone_and_the_others_go_on(
+    world: World,
+) -> None:
+    jobs = [world.put(Status.FAILED) for _ in range(3)]
+    world.store.faults["apply"] = deque([None, LeaseLost("moved"), None])
+    tally = await world.send_on(*jobs)
+    assert tally.retried == [jobs[0].id, jobs[2].id]
+    assert "moved" in tally.refused[jobs[1].id]
 
 
-async def test_a_job_whose_resumption_was_not_confirmed_can_be_sent_on_again(world: World) -> None:
-    job = world.store.put(a_job(Status.EXHAUSTED, attempt=SPENT))
-    world.bus.down = True
-    with pytest.raises(BusUnavailable):
-        await world.send_on(job)
-    world.bus.down = False
-    await world.send_on(world.store.jobs[job.id])
-    assert world.asked == [job.id]
-
-
-async def test_nothing_is_asked_for_when_the_database_refuses(world: World) -> None:
-    job = world.store.put(a_job(Status.EXHAUSTED, attempt=SPENT))
+async def test_nothing_is_retried_when_the_database_refuses(world: World) -> None:
+    job = world.put(Status.EXHAUSTED, attempt=SPENT)
     world.store.faults["apply"] = deque([PermissionError("not authorised")])
     with pytest.raises(PermissionError):
         await world.send_on(job)
-    assert world.asked == []
+    assert world.store.jobs == {job.id: job}
+
+
+async def test_an_id_that_is_not_there_is_named(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="a" * 24):
+        await world.choose(Choice(["a" * 24]))
+
+
+@pytest.fixture
+def crowd(world: World) -> dict[str, Job]:
+    """Jobs of two services, by what they are."""
+    return {
+        "exhausted": world.put(Status.EXHAUSTED, attempt=SPENT),
+        "failed": world.put(Status.FAILED, bot_id=BOT),
+        "handed over": world.put(Status.FAILED, due=START),
+        "stale": world.put(Status.IN_PROGRESS, last_modified_at=SILENT, bot_id=OTHER_BOT),
+        "running": world.put(Status.IN_PROGRESS),
+        "waiting": world.put(Status.PENDING),
+        "complete": world.put(Status.COMPLETE),
+        "billing": world.put(Status.FAILED, service="billing"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (Choice(), {"exhausted", "failed", "stale", "billing"}),
+        (Choice(service=SERVICE), {"exhausted", "failed", "stale"}),
+        (Choice(service="billing"), {"billing"}),
+        (Choice(bot_id=BOT), {"failed"}),
+        (Choice(status=Status.FAILED), {"failed", "billing"}),
+        (Choice(service=SERVICE, status=Status.FAILED), {"failed"}),
+        (Choice(bot_id=OTHER_BOT, status=Status.FAILED), set()),
+        (Choice(status=Status.IN_PROGRESS), {"stale"}),
+    ],
+)
+async def test_filters_choose_all_that_fit_and_pass_over_what_runs_or_waits(
+    world: World, crowd: dict[str, Job], choice: Choice, expected: set[str]
+) -> None:
+    tally = await world.choose(choice)
+    assert set(tally.retried) == {crowd[name].id for name in expected}
+    assert tally.refused == {}
+    for name, job in crowd.items():
+        moved = world.store.jobs[job.id] != job
+        assert moved is (name in expected), name
+
+
+async def test_a_limit_counts_what_is_retried_the_longest_silent_first(world: World) -> None:
+    """Jobs that are passed over must not use it up."""
+    handed_over = [
+        world.put(Status.FAILED, due=START, last_modified_at=START - timedelta(days=9))
+        for _ in range(4)
+    ]
+    failed = [
+        world.put(Status.FAILED, last_modified_at=START - timedelta(days=n)) for n in (1, 3, 2)
+    ]
+    tally = await world.choose(Choice(status=Status.FAILED, limit=2))
+    assert tally.retried == [failed[1].id, failed[2].id]
+    assert len(handed_over) == 4
+
+
+async def test_more_than_a_page_is_retried(world: World) -> None:
+    jobs = [world.put(Status.EXHAUSTED, attempt=SPENT) for _ in range(250)]
+    tally = await world.choose(Choice(status=Status.EXHAUSTED))
+    assert sorted(tally.retried) == sorted(job.id for job in jobs)
+
+
+async def test_what_cannot_be_read_is_refused_and_does_not_stop_the_others(
+    world: World,
+) -> None:
+    broken, good = world.put(Status.FAILED), world.put(Status.FAILED)
+    world.store.damage(broken)
+    tally = await world.choose(Choice(status=Status.FAILED))
+    assert tally.retried == [good.id]
+    assert "cannot be read" in tally.refused[broken.id]
+
+
+def test_the_options_choose_ids_or_filters_or_everything_and_never_two_of_them() -> None:
+    job = "A" * 24
+    assert chosen([job], None, None, None, None, everything=False) == Choice(["a" * 24])
+    everything = chosen([], None, None, None, 5, everything=True)
+    assert everything == Choice([], limit=5)
+    filtered = chosen([], SERVICE, BOT.upper(), "failed", None, everything=False)
+    assert filtered == Choice([], SERVICE, BOT, Status.FAILED)
+    for wrong in (
+        ([], None, None, None, None, False),
+        ([job], SERVICE, None, None, None, False),
+        ([job], None, None, None, None, True),
+        ([], None, None, "complete", None, False),
+        ([], None, None, "broken", None, False),
+        ([], None, "no id", None, None, False),
+    ):
+        with pytest.raises(ConfigurationError):
+            chosen(*wrong[:5], everything=wrong[5])  # type: ignore[misc, arg-type]
+    assert set(RETRYABLE) == {Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS}
 
 
 def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
@@ -127,6 +219,7 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
             "cursor": "7",
             "batches": 2,
             "slowest": 0.5,
+            "readBack": None,
         },
     ]
     assert shown["pastAttempts"] == []

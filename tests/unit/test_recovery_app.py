@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -143,6 +144,14 @@ async def test_an_unforeseen_error_is_a_problem_without_its_text(served: Served)
     answer = await served.http.post(SWEEPS)
     assert problem(answer)["status"] == 500
     assert "secret" not in answer.text
+
+
+async def test_a_clock_that_is_off_is_a_refusal_that_says_what_to_do(served: Served) -> None:
+    served.started.world.jobs.skew = timedelta(minutes=30)
+    answer = await served.http.post(SWEEPS)
+    assert answer.status_code == 503
+    assert "synchronise" in problem(answer)["detail"]
+    assert served.started.world.sweeps.sweeps == {}
 
 
 async def test_metrics_are_there_from_the_start_and_count(served: Served) -> None:

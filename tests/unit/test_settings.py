@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 from consumers.settings import ConsumerSettings
 from deletion.errors import ConfigurationError
 from deletion.process.settings import load
-from deletion.process.store_settings import OperatorSettings, TopologySettings
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -25,6 +25,7 @@ NEEDS: dict[type[BaseSettings], list[str]] = {
     GatewaySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_GATEWAY_TOKENS"],
     ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     RecoverySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_RECOVERY_TOKEN"],
+    JobsSettings: ["BOTDEL_MONGODB_URI"],
     OperatorSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     TopologySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
 }
@@ -84,6 +85,10 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "BOTDEL_STALE_AFTER_SECONDS", "nan"),
     (ConsumerSettings, "BOTDEL_MAX_ATTEMPTS", "0"),
     (ConsumerSettings, "BOTDEL_CONSUMER_SLOTS", "0"),
+    (ConsumerSettings, "BOTDEL_BATCH_SECONDS", "0"),
+    (ConsumerSettings, "BOTDEL_REST_SECONDS", "-1"),
+    (ConsumerSettings, "BOTDEL_RETRY_SECONDS", "hunter22"),
+    (RecoverySettings, "BOTDEL_ALERT_WAITING_SECONDS", "0"),
     (ConsumerSettings, "BOTDEL_CONSUMER_PORT", "65536"),
     (ConsumerSettings, "BOTDEL_SHUTDOWN_GRACE_SECONDS", "0"),
     (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", "hunter22"),
@@ -140,8 +145,20 @@ def test_secrets_are_not_printed() -> None:
 def test_the_lease_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTDEL_STALE_AFTER_SECONDS", "90")
     monkeypatch.setenv("BOTDEL_MAX_ATTEMPTS", "7")
-    lease = load(ConsumerSettings).lease
-    assert (lease.stale_after, lease.max_attempts) == (timedelta(seconds=90), 7)
+    monkeypatch.setenv("BOTDEL_REST_SECONDS", "33")
+    monkeypatch.setenv("BOTDEL_BATCH_SECONDS", "44")
+    for settings in (ConsumerSettings, RecoverySettings, JobsSettings):
+        lease = load(settings).lease
+        assert (lease.stale_after, lease.max_attempts) == (timedelta(seconds=90), 7)
+        assert (lease.rest, lease.batch) == (timedelta(seconds=33), timedelta(seconds=44))
+
+
+def test_errors_are_retried_for_ten_minutes_unless_it_is_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(ConsumerSettings).retry_seconds == 600
+    monkeypatch.setenv("BOTDEL_RETRY_SECONDS", "5")
+    assert load(ConsumerSettings).retry_seconds == 5
 
 
 def test_names_derive_from_project_and_topic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ async def test_a_job_that_was_handed_over_is_a_workers_and_not_a_sweeps() -> Non
     assert world.jobs.applied == []
 
 
-async def test_sweeping_twice_at_once_moves_each_job_once() -> None:
+async def test_sweeping_twice_at_once_counts_no_attempt_twice() -> None:
     world = World(page_size=2)
     jobs = [world.jobs.add() for _ in range(5)]
     both = [Sweep.started(world.sweeps.new_id(), START) for _ in range(2)]
@@ -100,8 +100,10 @@ async def test_sweeping_twice_at_once_moves_each_job_once() -> None:
     first, second = await asyncio.gather(
         *(world.sweeper.run(sweep, asyncio.Event()) for sweep in both)
     )
-    assert sorted(world.jobs.resumed) == jobs
-    assert first.resumed + second.resumed == 5
+    assert {first.status, second.status} == {SweepStatus.COMPLETE}
+    assert set(world.jobs.resumed) == set(jobs)
+    for job in world.jobs.jobs.values():
+        assert (job.status, job.attempt, len(job.past_attempts)) == (Status.PENDING, 1, 1)
 
 
 async def test_nothing_to_do_is_a_complete_sweep() -> None:
