@@ -543,8 +543,8 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUNNER,
-        "                        await self._lease.checkpoint(progress)\n                        self._patience.renew()\n",
-        "                        await self._lease.checkpoint(progress)\n",
+        "                        self._patience.renew()\n                        if batch.last",
+        "                        if batch.last",
     ),
     Mutant(
         "patience has no end",
@@ -789,9 +789,28 @@ MUTANTS: Final = (
     Mutant(
         "an update of a job expects nothing",
         MONGO,
-        '"botId": ObjectId(change.after.bot_id), **guard}',
-        '"botId": ObjectId(change.after.bot_id)}',
+        'return UpdateOne({"_id": ids[0], "botId": bots[0], **guard}, update)',
+        'return UpdateOne({"_id": ids[0], "botId": bots[0]}, update)',
         DATABASE,
+    ),
+    Mutant(
+        "first claims of one moment expect nothing",
+        MONGO,
+        'return UpdateMany({"_id": {"$in": ids}, "botId": {"$in": bots}, **guard}, update)',
+        'return UpdateMany({"_id": {"$in": ids}, "botId": {"$in": bots}}, update)',
+        DATABASE,
+    ),
+    Mutant(
+        "every claim is guarded like a first one",
+        JOB,
+        'claim = "claim" if self.claimed_by else "first_claim"',
+        'claim = "first_claim" if self.status is Status.PENDING else "claim"',
+    ),
+    Mutant(
+        "the last batch of any step has no checkpoint",
+        RUNNER,
+        "if batch.last and step is self._plan.steps[-1]:",
+        "if batch.last:",
     ),
     Mutant(
         "every change of a group is taken for written",
@@ -824,8 +843,8 @@ MUTANTS: Final = (
     Mutant(
         "a change the server refuses fails its group",
         MONGO,
-        '                errors[problem["index"]] = failure',
-        "                raise failure",
+        "            failed = refused[0]",
+        "            raise refused[0] from None",
         DATABASE,
     ),
     Mutant(
@@ -1000,7 +1019,7 @@ MUTANTS: Final = (
         "    if found.topic:",
     ),
     Mutant(
-        "every probe asks Pub/Sub",
+        "every probe of a consumer asks Pub/Sub",
         ATTACHMENT,
         "self._holds_until = self._monotonic() + KEEP_SECONDS",
         "self._holds_until = self._monotonic()",
