@@ -9,7 +9,7 @@ from typing import Any
 from deletion.errors import BotDeletionError
 from tests.simulation.installation import Recovery, consume
 from tests.simulation.process import GRACE, Process, Unexpected
-from tests.simulation.schedule import Action, Decide, Decision, rng
+from tests.simulation.schedule import POLLS, Action, Decide, Decision, rng
 from tests.simulation.world import World
 
 RESTART_WITHIN = 10.0
@@ -80,7 +80,7 @@ class Fleet:
         await asyncio.wait(self._keepers)
 
     def _decision(self, process: str, call: str, nth: int) -> Decision | None:
-        self.awaits += 1
+        self.awaits += call not in POLLS
         decision = None if self._is_calm else self._decide(process, call, nth)
         if decision:
             self._world.decisions.append(decision)

@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from botdel.dead_letters.actions import Choice, Replay, Tally, act_on
-from botdel.jobs import send_on
+from botdel.jobs_retry import Choice as Jobs
+from botdel.jobs_retry import send_on
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, EventError, StoreUnavailable
@@ -63,7 +64,7 @@ class People:
         """And about jobs."""
         world = self._world
         for job in self.exhausted():
-            await send_on(job, world.store, world.broker.topic, world.clock, world.policy)
+            await send_on(Jobs([job.id]), world.store, world.clock, world.policy)
 
     def exhausted(self) -> list[Job]:
         """The jobs that only an operator can send on, but for those that no one can."""
@@ -129,10 +130,9 @@ class People:
         """`botdel jobs retry` for the job that has waited longest."""
         world = self._world
         store = reached(command, "store", world.store, StoreUnavailable)
-        topic = reached(command, "topic", world.broker.topic, BusUnavailable)
         jobs = [job for job in world.jobs.jobs.values() if job.status is not Status.COMPLETE]
         for job in sorted(jobs, key=lambda job: job.last_modified_at)[:1]:
-            await send_on(job, store, topic, world.clock, world.policy)
+            await send_on(Jobs([job.id]), store, world.clock, world.policy)
 
     async def _replay(self, command: Process) -> None:
         """`botdel dead-letters replay --all`."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from consumers import worker
 from tests.simulation import loop
 from tests.simulation.broker import PULL_WAIT
 from tests.simulation.chaos import drawn
@@ -23,7 +24,9 @@ LOOK_EVERY = 5.0
 SETTLED_WITHIN = 2 * 3600.0
 """Seconds after which whatever is not settled never will be."""
 MOST_AWAITS = 10_000
-"""A run that makes more of them goes round in circles; one that ends makes some hundreds."""
+"""A run that makes more of them, polls aside, goes round in circles; most make some hundreds."""
+SELDOM = 30.0
+"""Seconds between two looks of an idle worker: longer than the product's, for the sake of speed."""
 REPLAYS = 6
 """Of a stubborn operator: a job that kills its process may take messages along each time."""
 NEVER_AWAITED = "coroutine .* was never awaited"
@@ -64,7 +67,7 @@ def awaits(schedule: Schedule) -> list[Await]:
 
 def _run(schedule: Schedule, decide: Decide) -> Result:
     world = World(schedule.seed, schedule.scenario)
-    with _silence():
+    with silence(), _polling_seldom():
         jobs, seconds = loop.run(_simulated(world, decide))
     return Result(schedule, world.broken, jobs, seconds)
 
@@ -108,7 +111,16 @@ def _now() -> float:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _polling_seldom() -> Iterator[None]:
+    before, worker.MAX_POLL_SECONDS = worker.MAX_POLL_SECONDS, SELDOM
+    try:
+        yield
+    finally:
+        worker.MAX_POLL_SECONDS = before
+
+
+@contextmanager
+def silence() -> Iterator[None]:
     """What is logged is neither rendered nor kept: that would take most of the time."""
     before = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
