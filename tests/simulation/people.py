@@ -1,7 +1,7 @@
 """Who is outside of the installation: clients that delete bots, and operators."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -48,6 +48,10 @@ class People:
         visits = [self._request(bot) for bot in bots]
         visits += [self._poison(number) for number in range(scenario.poison)]
         await asyncio.gather(*(self._some_time(visit) for visit in visits))
+
+    async def ask_for(self, bots: Iterable[str]) -> None:
+        """A request for each of the bots, all at once."""
+        await asyncio.gather(*(self._request(bot) for bot in bots))
 
     async def replay_all(self) -> None:
         """What an operator does about dead letters once the cause is gone."""

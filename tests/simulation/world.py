@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -92,6 +92,7 @@ class Table:
         while batch := [row for row in self._of(bot_id) if row[3] > last][:BATCH_SIZE]:
             if bot_id == self.world.cursed:
                 self._curse()
+            await self.world.trouble(bot_id)
             await asyncio.sleep(self.world.scenario.seconds)
             self.world.rows.difference_update(batch)
             last = batch[-1][3]
@@ -99,6 +100,7 @@ class Table:
 
     async def is_empty(self, bot_id: str) -> bool:
         """Whether the table holds nothing of the bot."""
+        await self.world.trouble(bot_id)
         return not self._of(bot_id)
 
     def _curse(self) -> None:
@@ -196,14 +198,14 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy) -> Iterator[str]:
 def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     """By a sweep, or by an operator who need not wait."""
     rested = after.last_modified_at - before.last_modified_at
-    if before.status is Status.FAILED and by and by.name.startswith("recovery"):
-        if rested < policy.rest_after(before.attempt):
-            yield f"it rested for {rested} only after attempt {before.attempt}"
+    swept = by is not None and by.name.startswith("recovery")
+    if before.status is Status.FAILED and swept and rested < policy.rest_after(before.attempt):
+        yield f"it rested for {rested} only after attempt {before.attempt}"
     if before.status is Status.FAILED and _is_handed_over(before):
         yield f"it was handed over, and became {after.status}"
     if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
         yield f"it was given up at attempt {before.attempt}"
-    if before.status is Status.EXHAUSTED and by and by.name.startswith("recovery"):
+    if before.status is Status.EXHAUSTED and swept:
         yield "a sweep sent it on, without an operator"
 
 
@@ -211,9 +213,15 @@ def _is_handed_over(job: Job) -> bool:
     return job.status is Status.FAILED and bool(job.failure and job.failure.interrupted)
 
 
+async def _no_trouble(_bot_id: str) -> None: ...
+
+
 @dataclass
 class World:
-    """Everything that outlives a process. `broken` are the rules that were broken, a line each."""
+    """Everything that outlives a process. `broken` are the rules that were broken, a line each.
+
+    `trouble` is awaited by each batch and each read-back of a bot's data, and may raise.
+    """
 
     seed: int
     scenario: Scenario
@@ -228,6 +236,7 @@ class World:
     won: int = 0
     lost: int = 0
     retry_seconds: float = RETRY_SECONDS
+    trouble: Callable[[str], Awaitable[None]] = _no_trouble
 
     def __post_init__(self) -> None:
         self.rng = rng("world", self.seed)
@@ -249,6 +258,11 @@ class World:
         for bot in (*self.bots, BYSTANDER):
             self.write(bot)
         self.bystanders = frozenset(row for row in self.rows if row[2] == BYSTANDER)
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Something is wrong with the data, which no schedule says."""
+        return self.trouble is not _no_trouble
 
     def _plan(self, service: str) -> Plan:
         tables = (Table(service, table, self) for table in ROWS)
