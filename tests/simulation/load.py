@@ -161,7 +161,7 @@ class Replicas:
 
     async def place(self, number: int) -> None:
         """So many new jobs at once, as one intake records them."""
-        jobs = []
+        jobs: list[Job] = []
         for _ in range(number):
             at = len(self.store.jobs) + len(jobs) + 1
             jobs.append(a_new_job(self.store.new_id(), f"{at:024x}"))
