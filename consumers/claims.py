@@ -27,6 +27,8 @@ FRESH: Final = timedelta(seconds=1)
 """How long what was read is claimed from: others claim from it too."""
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 TICK: Final = timedelta(milliseconds=1)
+CLOSER: Final = 0.9
+"""The share of the time up to this moment that a look skips over where it has found nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ class Claims:
         self._policy = policy
         self._worker = worker
         self._rng = rng or random.Random()  # noqa: S311 - it spreads claims, it guards nothing
-        self._retry = Retry(clock, cap=2.0)
+        self._retry = Retry(clock, cap=2.0, rng=self._rng)
         self._counted = counted
         self._window: list[Job] = []
         self._read_at = EPOCH
@@ -84,9 +86,9 @@ class Claims:
     async def _read_due(self) -> list[Job]:
         """The earliest due jobs; the window moves on until it holds one, or reaches this moment."""
         self._read_at = now = self._clock.now()
-        since = EPOCH
+        since, step = EPOCH, self._width
         while True:
-            self._edge = min(now, max(self._edge, since) + self._width)
+            self._edge = min(now, max(self._edge, since) + step)
             page = await self._store.due(self._queue, since, self._edge, self._limit)
             is_full = len(page) >= self._limit
             first, last = _span(page, self._edge)
@@ -100,6 +102,8 @@ class Claims:
             if is_full:  # of records that only a later version can read: look behind them
                 log.warning("due jobs cannot be read", queue=self._queue, count=len(page))
                 since = max(last, first + TICK)
+            gap = (now - self._edge) * CLOSER  # nobody knows where the first job is
+            step = self._width if page else max(self._width, gap)
 
     async def _claim(self, claim: Change) -> Job | None:
         """The job, claimed; None when it is not this process's.

@@ -7,6 +7,7 @@ from tests.simulation.schedule import (
     CLOCK,
     GATEWAY,
     KILLS,
+    POLLS,
     RAISES,
     Action,
     Decision,
@@ -40,6 +41,8 @@ DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
 """Nothing of which may cost a job an attempt."""
 HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
 """Whose write that counted is repeated after somebody else has claimed the job."""
+WHILE_POLLING = 0.3
+"""Faults while a process has nothing to do, in relation to those while it has."""
 HOT_AWAITS, HOT_RATE = 10, 0.2
 """Faults come together: for so many awaits after each, another one is as likely as that."""
 
@@ -68,6 +71,7 @@ class Chaos:
             return lasting
         self._hot -= 1
         rate = HOT_RATE if self._hot > 0 else self._rate
+        rate *= WHILE_POLLING if call in POLLS else 1
         if self._rng.random() >= rate or len(self.made) >= self._most:
             return None
         kinds = {kind: n for kind, n in _kinds(process, call).items() if kind in self._of}

@@ -9,7 +9,7 @@ from typing import Any
 from deletion.errors import BotDeletionError
 from tests.simulation.installation import Recovery, consume
 from tests.simulation.process import GRACE, Process, Unexpected
-from tests.simulation.schedule import Action, Decide, Decision, rng
+from tests.simulation.schedule import POLLS, Action, Decide, Decision, rng
 from tests.simulation.world import World
 
 RESTART_WITHIN = 10.0
@@ -28,6 +28,7 @@ class Fleet:
         self._recoveries: dict[str, Recovery] = {}
         self._calls: dict[str, Counter[str]] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._retired: set[str] = set()
         self._is_calm = False
         self._is_over = False
         self.quiet_at = 0.0  # when the last fault is over
@@ -37,12 +38,28 @@ class Fleet:
         """All of them, and the cron job."""
         scenario = self._world.scenario
         for service in self._world.services:
-            main = partial(consume, world=self._world, service=service)
             for number in range(1, scenario.consumers + 1):
-                self._keep(self._supervise(f"{service}-{number}", main))
+                self.add(service, number)
         for number in range(1, scenario.recoveries + 1):
             self._keep(self._supervise(f"recovery-{number}", self._recover))
         self._keep(self._cron())
+
+    def add(self, service: str, number: int) -> None:
+        """Another replica of the consumer of `service`."""
+        main = partial(consume, world=self._world, service=service)
+        self._keep(self._supervise(f"{service}-{number}", main))
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM; it is started again."""
+        self._running[name].terminate()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; it is started again."""
+        self._running[name].kill()
+
+    def retire(self, name: str) -> None:
+        """It is not started again once it has ended."""
+        self._retired.add(name)
 
     def process(self, name: str) -> Process:
         """A new process; what it calls is counted on from the last one of that name."""
@@ -80,7 +97,7 @@ class Fleet:
         await asyncio.wait(self._keepers)
 
     def _decision(self, process: str, call: str, nth: int) -> Decision | None:
-        self.awaits += 1
+        self.awaits += call not in POLLS
         decision = None if self._is_calm else self._decide(process, call, nth)
         if decision:
             self._world.decisions.append(decision)
@@ -92,14 +109,14 @@ class Fleet:
         self._keepers.append(asyncio.create_task(work))
 
     async def _supervise(self, name: str, main: Main) -> None:
-        while not self._is_over:
+        while not self._is_over and name not in self._retired:
             process = self.process(name)
             error = await process.run(main(process))
             if process.is_overdue:
                 self._world.broken.append(f"{name} did not end within {GRACE:g} s")
             if error and not isinstance(error, Unexpected):
                 self._world.broken.append(f"{name} ended with {error!r}")
-            if not self._is_over:
+            if not self._is_over and name not in self._retired:
                 await asyncio.sleep(process.rng.uniform(0, RESTART_WITHIN))
 
     async def _recover(self, process: Process) -> None:

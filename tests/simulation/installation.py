@@ -2,26 +2,31 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
+from functools import cache
 
+from consumers.claims import Claims
 from consumers.consumer import Consumer
-from consumers.intake import Intake
+from consumers.intake import Intake, Outcome
+from consumers.main import SUSPECT_SLOTS
 from consumers.metrics import Metrics
-from consumers.slots import Slots
+from consumers.worker import Worker
 from deletion.errors import BusUnavailable, StoreUnavailable
+from deletion.job import suspects
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.main import TRIES
 from recovery.sweep import silence
-from recovery.sweeper import Sweeper
+from recovery.sweeper import Sweeper, check_clock
 from recovery.sweeps import Sweeps
 from tests.simulation.broker import PREFIX
 from tests.simulation.process import GRACE, Process
 from tests.simulation.reached import ProcessClock, reached, reached_plan
-from tests.simulation.world import World
+from tests.simulation.world import ROWS, World
 
-SLOTS = 3
+WAITING_AFTER = timedelta(hours=1)
 
 
 async def consume(process: Process, world: World, service: str) -> None:
@@ -30,38 +35,57 @@ async def consume(process: Process, world: World, service: str) -> None:
     plan = reached_plan(process, world.plans[service], world.holds)
     store = reached(process, "store", world.store, StoreUnavailable)
     letters = reached(process, "letters", world.letters, StoreUnavailable)
-    archive = reached(process, "archive", world.archive, StoreUnavailable)
     subscription = reached(process, "subscription", world.broker.of[service], BusUnavailable)
-    publisher = reached(process, "publisher", world.broker.topic, BusUnavailable)
     intake = Intake(
         plan,
         subscription,
         store,
-        archive,
         Quarantine(letters, world.alerts, clock),
+        world.alerts,
         clock,
-        world.policy,
-        process.id,
     )
     intake._retry = replace(intake._retry, rng=process.rng)  # its own jitter repeats nothing
-    consumer = Consumer(
-        intake=intake,
-        runner=Runner(
-            plan,
+    runner = Runner(
+        plan,
+        store,
+        clock,
+        world.policy,
+        stopping=process.stopping,
+        retry=Retry(clock, rng=process.rng),
+        retry_seconds=world.retry_seconds,
+    )
+    metrics = _metrics(service)
+
+    def worker(queue: str, slots: int) -> Worker:
+        claims = Claims(
+            queue,
             store,
             clock,
             world.policy,
-            stopping=process.stopping,
-            retry=Retry(clock, rng=process.rng),
-        ),
+            process.id,
+            rng=process.rng,
+            counted=world.count_claims,
+        )
+        return Worker(claims, runner, slots, clock, metrics, rng=process.rng)
+
+    consumer = Consumer(
+        intake=intake,
+        workers=[
+            worker(service, world.scenario.slots),
+            worker(suspects(service), SUSPECT_SLOTS),
+        ],
         subscription=subscription,
-        publisher=publisher,
         store=store,
         clock=clock,
-        slots=Slots(SLOTS),
-        metrics=Metrics(),
+        metrics=metrics,
     )
     await consumer.consume(process.stopping, GRACE)
+
+
+@cache
+def _metrics(service: str) -> Metrics:
+    """One for all replicas: what they count is tested elsewhere, and a registry is slow to make."""
+    return Metrics(service, ROWS, [outcome.value for outcome in Outcome])
 
 
 class Recovery:
@@ -89,17 +113,21 @@ class Recovery:
 def _sweeps(process: Process, world: World, clock: ProcessClock) -> Sweeps:
     retry = Retry(clock, attempts=TRIES, rng=process.rng)
     store = reached(process, "sweeps", world.sweeps, StoreUnavailable)
+    jobs = reached(process, "store", world.store, StoreUnavailable)
     sweeper = Sweeper(
-        jobs=reached(process, "store", world.store, StoreUnavailable),
+        jobs=jobs,
         sweeps=store,
-        publisher=reached(process, "publisher", world.broker.topic, BusUnavailable),
         clock=clock,
         policy=world.policy,
         retry=retry,
         page_size=2,
         alerts=world.alerts,
         stale_share=0.5,
+        waiting_after=WAITING_AFTER,
     )
+
+    async def prepare() -> None:
+        await check_clock(jobs, clock, world.policy)
 
     return Sweeps(
         store,
@@ -108,7 +136,7 @@ def _sweeps(process: Process, world: World, clock: ProcessClock) -> Sweeps:
         retry,
         silent_after=silence(world.policy),
         ended=lambda _: None,
-        prepare=_nothing_to_prepare,
+        prepare=prepare,
     )
 
 

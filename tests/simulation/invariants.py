@@ -106,7 +106,7 @@ def _spoiled(world: World) -> Iterator[str]:
     """One fault costs a job one attempt at the most, and a message one delivery."""
     actions = Counter(d.action for d in world.decisions if d.process != GATEWAY)
     faults = sum(times for action, times in actions.items() if action in SPOILING)
-    if world.cursed or actions[Action.SKEW]:
+    if world.cursed or world.is_in_trouble or actions[Action.SKEW]:
         return  # what kills a process, or takes every job for stale, spoils much at once
     if faults < world.policy.max_attempts:
         for job in world.exhausted:

@@ -20,6 +20,8 @@ class NothingLeft(AssertionError):
 class Host(Protocol):
     """A process: it owns the tasks that are made in its name."""
 
+    name: str
+
     def adopt(self, task: "asyncio.Task[Any]") -> None: ...
 
     def kill(self) -> None: ...

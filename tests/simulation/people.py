@@ -1,12 +1,13 @@
 """Who is outside of the installation: clients that delete bots, and operators."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
 from botdel.dead_letters.actions import Choice, Replay, Tally, act_on
-from botdel.jobs import send_on
+from botdel.jobs_retry import Choice as Jobs
+from botdel.jobs_retry import send_on
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, EventError, StoreUnavailable
@@ -48,6 +49,10 @@ class People:
         visits += [self._poison(number) for number in range(scenario.poison)]
         await asyncio.gather(*(self._some_time(visit) for visit in visits))
 
+    async def ask_for(self, bots: Iterable[str]) -> None:
+        """A request for each of the bots, all at once."""
+        await asyncio.gather(*(self._request(bot) for bot in bots))
+
     async def replay_all(self) -> None:
         """What an operator does about dead letters once the cause is gone."""
         letters, topic = self._world.letters, self._world.broker.topic
@@ -63,7 +68,7 @@ class People:
         """And about jobs."""
         world = self._world
         for job in self.exhausted():
-            await send_on(job, world.store, world.broker.topic, world.clock, world.policy)
+            await send_on(Jobs([job.id]), world.store, world.clock, world.policy)
 
     def exhausted(self) -> list[Job]:
         """The jobs that only an operator can send on, but for those that no one can."""
@@ -129,10 +134,9 @@ class People:
         """`botdel jobs retry` for the job that has waited longest."""
         world = self._world
         store = reached(command, "store", world.store, StoreUnavailable)
-        topic = reached(command, "topic", world.broker.topic, BusUnavailable)
         jobs = [job for job in world.jobs.jobs.values() if job.status is not Status.COMPLETE]
         for job in sorted(jobs, key=lambda job: job.last_modified_at)[:1]:
-            await send_on(job, store, topic, world.clock, world.policy)
+            await send_on(Jobs([job.id]), store, world.clock, world.policy)
 
     async def _replay(self, command: Process) -> None:
         """`botdel dead-letters replay --all`."""

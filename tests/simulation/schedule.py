@@ -57,6 +57,7 @@ class Scenario:
     duplicates: int = 0  # events that are published twice
     twice: float = 0.0  # the share of deliveries that come twice at once
     sweep_every: float = 45.0  # seconds
+    slots: int = 3  # runs of one consumer at a time
     poison: int = 0  # messages that are no event
     cursed: str = ""  # deleting the first bot KILLS the process or RAISES, each time
     seconds: float = 0.0  # that each batch takes
@@ -92,6 +93,8 @@ class Schedule:
 
 GATEWAY = "gateway"
 CLOCK = "clock.sleep"
+POLLS = (CLOCK, "store.due")
+"""What a process does when there is nothing to do."""
 
 Await = tuple[str, str, int]
 """Process, call, and how many times it has made that call, this one included."""

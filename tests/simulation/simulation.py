@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
+from consumers import worker
 from tests.simulation import loop
 from tests.simulation.broker import PULL_WAIT
 from tests.simulation.chaos import drawn
+from tests.simulation.fleet import Fleet
 from tests.simulation.invariants import unsettled, violations
 from tests.simulation.people import People
 from tests.simulation.process import ON_THE_WIRE
@@ -23,7 +26,9 @@ LOOK_EVERY = 5.0
 SETTLED_WITHIN = 2 * 3600.0
 """Seconds after which whatever is not settled never will be."""
 MOST_AWAITS = 10_000
-"""A run that makes more of them goes round in circles; one that ends makes some hundreds."""
+"""A run that makes more of them, polls aside, goes round in circles; most make some hundreds."""
+SELDOM = 30.0
+"""Seconds between two looks of an idle worker: longer than the product's, for the sake of speed."""
 REPLAYS = 6
 """Of a stubborn operator: a job that kills its process may take messages along each time."""
 NEVER_AWAITED = "coroutine .* was never awaited"
@@ -64,9 +69,22 @@ def awaits(schedule: Schedule) -> list[Await]:
 
 def _run(schedule: Schedule, decide: Decide) -> Result:
     world = World(schedule.seed, schedule.scenario)
-    with _silence():
+    with silence(), polling_seldom():
         jobs, seconds = loop.run(_simulated(world, decide))
     return Result(schedule, world.broken, jobs, seconds)
+
+
+def staged(world: World, script: Callable[[People], Coroutine[Any, Any, None]]) -> None:
+    """Play `script` over an installation that runs; `world.broken` says what was broken."""
+    with silence(), polling_seldom():
+        loop.run(_staged(world, script))
+
+
+async def _staged(world: World, script: Callable[[People], Coroutine[Any, Any, None]]) -> None:
+    people = People(world, Replay())
+    people.fleet.start()
+    await script(people)
+    await _ended(world, people.fleet)
 
 
 async def _simulated(world: World, decide: Decide) -> tuple[Counter[str], float]:
@@ -87,11 +105,15 @@ async def _simulated(world: World, decide: Decide) -> tuple[Counter[str], float]
     await people.retry_exhausted()
     await _settled(world, people)
     world.broken += [f"job {job.id} is exhausted without a fault" for job in people.exhausted()]
+    await _ended(world, fleet)
+    return jobs, _now()
+
+
+async def _ended(world: World, fleet: Fleet) -> None:
     await fleet.stop()
     await asyncio.sleep(ON_THE_WIRE[-1] + PULL_WAIT + LOOK_EVERY)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     world.broken += [f"still running: {task!r}" for task in left] + violations(world)
-    return jobs, _now()
 
 
 async def _settled(world: World, people: People) -> None:
@@ -108,7 +130,16 @@ def _now() -> float:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def polling_seldom() -> Iterator[None]:
+    before, worker.MAX_POLL_SECONDS = worker.MAX_POLL_SECONDS, SELDOM
+    try:
+        yield
+    finally:
+        worker.MAX_POLL_SECONDS = before
+
+
+@contextmanager
+def silence() -> Iterator[None]:
     """What is logged is neither rendered nor kept: that would take most of the time."""
     before = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -11,18 +12,23 @@ from deletion.bus import Message
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
 from deletion.plan import Batch, Plan
-from deletion.ports import Recorded
+from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
-from tests.simulation.loop import HOST, now
+from tests.simulation.loop import HOST, Host, now
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
-from tests.support.fakes import MemoryArchive, RecordedAlerts
+from tests.support.fakes import RecordedAlerts
 from tests.support.ledger import Entry, Ledger, LedgerStore, entered
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 from tests.support.memory_sweeps import MemorySweepStore
 
 SERVICES = ("conversations", "billing")
 STALE_AFTER = timedelta(seconds=60)
+REST = timedelta(seconds=5)
+BATCH = timedelta(seconds=100)
+"""How long a heartbeat vouches for one batch."""
+RETRY_SECONDS = 30.0
+"""How long errors that may pass are retried in place."""
 BATCH_SIZE = 2
 ROWS = {"messages": 3, "files": 2}
 """Rows of each bot by table, in each service."""
@@ -33,15 +39,20 @@ Row = tuple[str, str, str, int]
 """Service, table, bot and key."""
 
 LEGAL = {
+    (Status.PENDING, Status.IN_PROGRESS),
+    (Status.FAILED, Status.IN_PROGRESS),
     (Status.IN_PROGRESS, Status.IN_PROGRESS),
     (Status.IN_PROGRESS, Status.COMPLETE),
     (Status.IN_PROGRESS, Status.FAILED),
+    (Status.IN_PROGRESS, Status.PENDING),
     (Status.IN_PROGRESS, Status.EXHAUSTED),
-    (Status.FAILED, Status.IN_PROGRESS),
+    (Status.FAILED, Status.PENDING),
     (Status.FAILED, Status.EXHAUSTED),
-    (Status.EXHAUSTED, Status.FAILED),
+    (Status.EXHAUSTED, Status.PENDING),
 }
 """What docs/state_machine.md allows, in words of its own: not `deletion.job.RULES`."""
+WITHOUT_WORKERS = (Status.IN_PROGRESS, Status.FAILED, Status.COMPLETE, Status.EXHAUSTED)
+"""Where no worker may claim a job, unless it is failed because it was handed over."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class Table:
         while batch := [row for row in self._of(bot_id) if row[3] > last][:BATCH_SIZE]:
             if bot_id == self.world.cursed:
                 self._curse()
+            await self.world.trouble(bot_id)
             await asyncio.sleep(self.world.scenario.seconds)
             self.world.rows.difference_update(batch)
             last = batch[-1][3]
@@ -88,6 +100,7 @@ class Table:
 
     async def is_empty(self, bot_id: str) -> bool:
         """Whether the table holds nothing of the bot."""
+        await self.world.trouble(bot_id)
         return not self._of(bot_id)
 
     def _curse(self) -> None:
@@ -106,22 +119,22 @@ class WatchedStore(MemoryJobStore):
     """The store, with a look at each write that is accepted."""
 
     def __init__(self, world: "World") -> None:
-        super().__init__()
+        super().__init__(now)
         self._world = world
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         recorded = await super().record(jobs)
         for job, found in zip(jobs, recorded, strict=True):
-            self._world.covered.add((found.job.id, job.event_id))
-        for job in (found.job for found in recorded if found.is_new):
-            self._world.holds.wrote(job)
-        for job in (found.job for found in recorded):
+            if found.placing is not Placing.FULL:
+                self._world.covered.add((found.job_id, job.event_id))
+        for job in (self.jobs[found.job_id] for found in recorded):
             same = [j for j in self.jobs.values() if j.service == job.service]
             of_bot = [j for j in same if j.bot_id == job.bot_id]
             if sum(j.status is not Status.COMPLETE for j in of_bot) > 1:
                 self._world.broken.append(f"bot {job.bot_id} has two live jobs in {job.service}")
-            if sum(j.event_id == job.event_id for j in same) > 1:
-                self._world.broken.append(f"event {job.event_id} has two jobs in {job.service}")
+            events = Counter(event for j in of_bot for event in j.event_ids)
+            if twice := [event for event, times in events.items() if times > 1]:
+                self._world.broken.append(f"events {twice} are covered twice in {job.service}")
         return recorded
 
     async def apply(self, change: Change) -> Job:
@@ -129,9 +142,10 @@ class WatchedStore(MemoryJobStore):
         job = await super().apply(change)
         after = self.jobs[job.id]
         if before is not None and after != before:
-            illegal = _illegal(before, after, self._world.policy)
+            illegal = _illegal(before, after, self._world.policy, HOST.get())
             self._world.broken += [f"job {job.id}: {line}" for line in illegal]
-            self._world.holds.wrote(after)
+            if after.status is Status.IN_PROGRESS:
+                self._world.holds.wrote(after)
             if after.status is Status.EXHAUSTED:
                 self._world.exhausted.append(job.id)
             if after.status is Status.COMPLETE:
@@ -139,27 +153,75 @@ class WatchedStore(MemoryJobStore):
         return job
 
 
-def _illegal(before: Job, after: Job, policy: LeasePolicy) -> Iterator[str]:
+def _illegal(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     if (before.status, after.status) not in LEGAL:
         yield f"{before.status} became {after.status}"
-    if after.attempt > policy.max_attempts:
+    if not 0 <= after.attempt <= policy.max_attempts:
         yield f"attempt {after.attempt} of {policy.max_attempts}"
-    if after.placed_at < before.placed_at:
-        yield "its latest request was forgotten"
-    if after.claimed_by == before.claimed_by:
-        if after.attempt > before.attempt:
-            yield f"{after.claimed_by} claimed it twice under one name"
-        return
-    silent = after.last_modified_at - before.last_modified_at >= policy.stale_after
-    if before.status is Status.IN_PROGRESS and not silent:
-        yield f"{after.claimed_by} took it from {before.claimed_by}, which was still heard of"
+    if after.last_modified_at <= before.last_modified_at:
+        yield "two states of it look alike to an outsider"
+    if (after.due is None) != (after.status in WITHOUT_WORKERS and not _is_handed_over(after)):
+        yield f"it is {after.status} and due {after.due}"
+    if not set(before.event_ids) <= set(after.event_ids) or after.placed_at < before.placed_at:
+        yield "one of its requests was forgotten"
+    if after.claimed_by != before.claimed_by:
+        yield from _illegal_claim(before, after)
+    elif before.status is Status.IN_PROGRESS:
+        yield from _illegal_end(before, after, policy)
+    else:
+        yield from _illegal_move(before, after, policy, by)
+
+
+def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
+    if before.status is Status.FAILED and not _is_handed_over(before):
+        yield f"{after.claimed_by} claimed it while it rested"
+    if before.due is None or before.due > after.last_modified_at:
+        yield f"{after.claimed_by} claimed it before it was due"
     if after.attempt != before.attempt + 1:
         yield f"a claim made attempt {before.attempt} attempt {after.attempt}"
 
 
+def _illegal_end(before: Job, after: Job, policy: LeasePolicy) -> Iterator[str]:
+    """What a run writes, or what is written because it writes nothing any more."""
+    silent = after.last_modified_at - before.last_modified_at >= policy.stale_after
+    if len(after.past_attempts) != len(before.past_attempts):
+        if not silent:
+            yield f"it was taken from {before.claimed_by}, which was still heard of"
+        if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
+            yield f"it was given up at attempt {before.attempt}"
+    elif after.status in (Status.PENDING, Status.EXHAUSTED):
+        yield "its end is not among its past attempts"
+    elif after.attempt != before.attempt - _is_handed_over(after):
+        yield f"{after.claimed_by} made attempt {before.attempt} attempt {after.attempt}"
+
+
+def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
+    """By a sweep, or by an operator who need not wait."""
+    rested = after.last_modified_at - before.last_modified_at
+    swept = by is not None and by.name.startswith("recovery")
+    if before.status is Status.FAILED and swept and rested < policy.rest_after(before.attempt):
+        yield f"it rested for {rested} only after attempt {before.attempt}"
+    if before.status is Status.FAILED and _is_handed_over(before):
+        yield f"it was handed over, and became {after.status}"
+    if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
+        yield f"it was given up at attempt {before.attempt}"
+    if before.status is Status.EXHAUSTED and swept:
+        yield "a sweep sent it on, without an operator"
+
+
+def _is_handed_over(job: Job) -> bool:
+    return job.status is Status.FAILED and bool(job.failure and job.failure.interrupted)
+
+
+async def _no_trouble(_bot_id: str) -> None: ...
+
+
 @dataclass
 class World:
-    """Everything that outlives a process. `broken` are the rules that were broken, a line each."""
+    """Everything that outlives a process. `broken` are the rules that were broken, a line each.
+
+    `trouble` is awaited by each batch and each read-back of a bot's data, and may raise.
+    """
 
     seed: int
     scenario: Scenario
@@ -171,6 +233,10 @@ class World:
     exhausted: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     rows: set[Row] = field(default_factory=set)
+    won: int = 0
+    lost: int = 0
+    retry_seconds: float = RETRY_SECONDS
+    trouble: Callable[[str], Awaitable[None]] = _no_trouble
 
     def __post_init__(self) -> None:
         self.rng = rng("world", self.seed)
@@ -178,14 +244,13 @@ class World:
         self.services = list(SERVICES[: self.scenario.services])
         self.bots = [f"{number:024x}" for number in range(1, self.scenario.bots + 1)]
         self.cursed = self.bots[0] if self.scenario.cursed else None
-        self.policy = LeasePolicy(STALE_AFTER, self.scenario.max_attempts)
+        self.policy = LeasePolicy(STALE_AFTER, self.scenario.max_attempts, REST, BATCH)
         rules = Rules(rng("broker", self.seed), self.scenario.twice, self.scenario.max_deliveries)
         self.broker = Broker(self.clock, rules, self.services)
         self.holds = Holds(STALE_AFTER.total_seconds())
         self.jobs = WatchedStore(self)
         ledger = Ledger(self.entries.append, now=count().__next__)
         self.store = LedgerStore(self.jobs, ledger)
-        self.archive = MemoryArchive()
         self.letters = MemoryDeadLetterStore()
         self.alerts = RecordedAlerts()
         self.sweeps = MemorySweepStore()
@@ -193,6 +258,11 @@ class World:
         for bot in (*self.bots, BYSTANDER):
             self.write(bot)
         self.bystanders = frozenset(row for row in self.rows if row[2] == BYSTANDER)
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Something is wrong with the data, which no schedule says."""
+        return self.trouble is not _no_trouble
 
     def _plan(self, service: str) -> Plan:
         tables = (Table(service, table, self) for table in ROWS)
@@ -221,6 +291,11 @@ class World:
             return True
         is_earlier = not self.scenario.gateway_skew and request.placed_at <= job.placed_at
         return job.bot_id == request.subject.bot_id and is_earlier
+
+    def count_claims(self, won: int, lost: int) -> None:
+        """So many claims counted, and others were faster with so many."""
+        self.won += won
+        self.lost += lost
 
     def left_of(self, job: Job) -> list[str]:
         """The rows that a complete job should have deleted, a line for each request."""

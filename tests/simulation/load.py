@@ -1,0 +1,220 @@
+"""Many replicas over one service: nothing goes wrong here but that they want the same jobs.
+
+Only what decides that takes part: records, claims, workers and runs, over calls of the database
+that take as long as real ones do.
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from consumers.claims import Claims
+from consumers.intake import Outcome
+from consumers.metrics import Metrics
+from consumers.worker import Worker
+from deletion.errors import StoreUnavailable
+from deletion.job import Change, Job, LeasePolicy, StepProgress
+from deletion.plan import Batch, Plan
+from deletion.ports import Placing, Read, Recorded
+from deletion.retry import Retry
+from deletion.runner import Runner
+from tests.simulation.loop import now
+from tests.simulation.schedule import rng
+from tests.simulation.world import Clock
+from tests.support.memory_stores import MemoryJobStore
+
+SERVICE = "conversations"
+POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
+CALL = (0.002, 0.008)
+"""Seconds a call of the database takes, from and to."""
+FOR_EACH = 0.00001
+"""Seconds more for each job that is read."""
+
+Place = tuple[datetime, str]
+
+
+class IndexedStore(MemoryJobStore):
+    """The same, with the indexes that thousands of jobs need."""
+
+    def __init__(self) -> None:
+        super().__init__(now)
+        self._queues: dict[str, list[Place]] = {}
+        self._bots: set[str] = set()
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        recorded = await super().record(jobs)
+        for job in jobs:
+            if job.id in self.jobs:
+                self._enter(job)
+        return recorded
+
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        places = self._queues.get(queue, [])
+        first = bisect_left(places, (since, ""))
+        last = bisect_right(places, (until, "~"))
+        return [self.jobs[job_id] for _, job_id in places[first : min(last, first + limit)]]
+
+    async def apply(self, change: Change) -> Job:
+        before = self.jobs.get(change.after.id)
+        job = await super().apply(change)
+        if before and before.due and before.queue:
+            places = self._queues[before.queue]
+            del places[bisect_left(places, (before.due, before.id))]
+        self._enter(self.jobs[job.id])
+        return job
+
+    def _record(self, job: Job) -> Recorded:
+        if job.bot_id not in self._bots:
+            self._bots.add(job.bot_id)
+            self.jobs[job.id] = job
+            return Recorded(Placing.NEW, job.id)
+        return super()._record(job)
+
+    def _enter(self, job: Job) -> None:
+        if job.due and job.queue:
+            insort(self._queues.setdefault(job.queue, []), (job.due, job.id))
+
+
+class Distant(IndexedStore):
+    """As far away as a database is. `looks` and `read` count queries and the jobs they returned."""
+
+    def __init__(self, *name: object) -> None:
+        super().__init__()
+        self._rng = rng("distant", *name)
+        self.looks = 0
+        self.read = 0
+
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        await self._travel()
+        found = await super().due(queue, since, until, limit)
+        self.looks += 1
+        self.read += len(found)
+        await self._travel(len(found))
+        return found
+
+    async def apply(self, change: Change) -> Job:
+        await self._travel()
+        job = await super().apply(change)
+        await self._travel()
+        return job
+
+    async def _travel(self, jobs: int = 0) -> None:
+        """One way of the two."""
+        await asyncio.sleep(self._rng.uniform(*CALL) / 2 + jobs * FOR_EACH)
+
+
+@dataclass
+class Work:
+    """A step of one batch, which takes `seconds`. While `is_out`, each call raises."""
+
+    seconds: float
+    is_out: bool = False
+    name: str = "messages"
+    bots: set[str] = field(default_factory=set)
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        """One batch."""
+        self._answer()
+        if bot_id not in self.bots:
+            await asyncio.sleep(self.seconds)
+            self.bots.add(bot_id)
+            yield Batch(1, "1")
+
+    async def is_empty(self, bot_id: str) -> bool:
+        """Whether its batch is gone."""
+        self._answer()
+        return bot_id in self.bots
+
+    def _answer(self) -> None:
+        if self.is_out:
+            raise StoreUnavailable("the data database does not answer")
+
+
+class Replicas:
+    """So many workers of one service, of `slots` each, over the data of `step`.
+
+    `won` and `lost` are their claims.
+    """
+
+    def __init__(self, number: int, slots: int, seconds: float, *, seed: int = 1) -> None:
+        self.store = Distant(seed)
+        self.rng = rng("load", seed)
+        self.won = self.lost = 0
+        self._stopping = asyncio.Event()
+        self.step = Work(seconds)
+        self._plan = Plan(SERVICE, (self.step,))
+        self._metrics = Metrics(SERVICE, ["messages"], [outcome.value for outcome in Outcome])
+        self.workers = [self._worker(f"replica-{each}", slots) for each in range(1, number + 1)]
+        self._working: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """All within a second, as a deployment does."""
+        self._working = [asyncio.create_task(self._work(worker)) for worker in self.workers]
+
+    async def stop(self) -> None:
+        """Returns when the last has ended."""
+        self._stopping.set()
+        await asyncio.gather(*self._working)
+        await asyncio.gather(*(worker.end(20) for worker in self.workers))
+
+    async def place(self, number: int) -> None:
+        """So many new jobs at once, as one intake records them."""
+        jobs: list[Job] = []
+        for _ in range(number):
+            at = len(self.store.jobs) + len(jobs) + 1
+            jobs.append(a_new_job(self.store.new_id(), f"{at:024x}"))
+        await self.store.record(jobs)
+
+    async def ended(self, within: float, look: float = 0.5) -> float:
+        """Seconds until every job is complete, looked at every `look` seconds."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while any(job.live for job in self.store.jobs.values()):
+            assert loop.time() - began < within, self.standing
+            await asyncio.sleep(look)
+        return loop.time() - began
+
+    @property
+    def standing(self) -> str:
+        """For a failure."""
+        live = sum(job.live for job in self.store.jobs.values())
+        return f"{live} jobs are left, {self.won} claims won, {self.lost} lost"
+
+    def _worker(self, name: str, slots: int) -> Worker:
+        clock, numbers = Clock(), rng(name)
+        claims = Claims(
+            SERVICE, self.store, clock, POLICY, name, rng=numbers, counted=self._counted
+        )
+        runner = Runner(
+            self._plan,
+            self.store,
+            clock,
+            POLICY,
+            stopping=self._stopping,
+            retry=Retry(clock, rng=numbers),
+        )
+        return Worker(claims, runner, slots, clock, self._metrics, rng=numbers)
+
+    async def _work(self, worker: Worker) -> None:
+        await asyncio.sleep(self.rng.random())
+        await worker.work(self._stopping)
+
+    def _counted(self, won: int, lost: int) -> None:
+        self.won += won
+        self.lost += lost
+
+
+def a_new_job(job_id: str, bot_id: str) -> Job:
+    """A job whose event has the number of its bot."""
+    steps = (StepProgress("messages"),)
+    return Job.placed(
+        id=job_id,
+        service=SERVICE,
+        bot_id=bot_id,
+        event_id=bot_id,
+        placed_at=now(),
+        steps=steps,
+        now=now(),
+    )
