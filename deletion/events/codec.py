@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
-from deletion.ids import is_object_id, is_service_name, is_uuid
+from deletion.ids import is_object_id, is_uuid
 
 SCHEMA_VERSION: Final = 1
 """Version of the schema this code writes; `python -m tests.schema.release` records it."""
@@ -48,25 +48,6 @@ class RequestPlaced:
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeRequested:
-    """One service is to go on with a job where its last checkpoint is.
-
-    Raises:
-        InvalidEvent: a field breaks a rule of `deletion.ids`, or of time as above.
-    """
-
-    service: str
-    job_id: str
-    requested_at: datetime
-
-    def __post_init__(self) -> None:
-        if not is_service_name(self.service):
-            raise InvalidEvent("service", "3 to 63 of a-z, 0-9 and -, a letter first, not reserved")
-        _set(self, "job_id", _object_id("job_id", self.job_id))
-        _set(self, "requested_at", _utc("requested_at", self.requested_at))
-
-
-@dataclass(frozen=True, slots=True)
 class BotDeletionSubject:
     """One event about the deletion of one bot.
 
@@ -77,7 +58,7 @@ class BotDeletionSubject:
     event_id: str
     timestamp: datetime
     bot_id: str
-    event: RequestPlaced | ResumeRequested
+    event: RequestPlaced
     version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -87,11 +68,6 @@ class BotDeletionSubject:
         if not 1 <= self.version <= _MAX_INT32:
             raise InvalidEvent("version", f"1 to {_MAX_INT32}")
 
-    @property
-    def service(self) -> str | None:
-        """The only service the event is for; None when it is for every service."""
-        return self.event.service if isinstance(self.event, ResumeRequested) else None
-
 
 def encode(subject: BotDeletionSubject) -> bytes:
     """The bytes to publish; `decode` reads the equal value back from them."""
@@ -100,16 +76,10 @@ def encode(subject: BotDeletionSubject) -> bytes:
         timestamp=subject.timestamp,
         version=subject.version,
         bot_id=subject.bot_id,
-        event_type=_event_type(subject),
+        event_type=pb.EVENT_TYPE_REQUEST_PLACED,
     )
-    event = subject.event
-    if isinstance(event, RequestPlaced):
-        message.request_placed.placed_at.FromDatetime(event.placed_at)
-        message.request_placed.requested_by = event.requested_by
-    else:
-        message.resume_requested.service = event.service
-        message.resume_requested.job_id = event.job_id
-        message.resume_requested.requested_at.FromDatetime(event.requested_at)
+    message.request_placed.placed_at.FromDatetime(subject.event.placed_at)
+    message.request_placed.requested_by = subject.event.requested_by
     return message.SerializeToString()
 
 
@@ -134,27 +104,20 @@ def decode(data: bytes) -> BotDeletionSubject:
 
 
 def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> dict[str, str]:
-    """The attributes of the event's Pub/Sub message; subscriptions filter by `service`.
+    """The attributes of the event's Pub/Sub message. `service`, by which subscriptions filter, is
+    not among them: the event is for every service.
 
     `traceparent` is the header of W3C Trace Context of the span that publishes.
     """
     named = {
-        "event_type": pb.EventType.Name(_event_type(subject)),
+        "event_type": pb.EventType.Name(pb.EVENT_TYPE_REQUEST_PLACED),
         "bot_id": subject.bot_id,
         "event_id": subject.event_id,
         "version": str(subject.version),
     }
-    if subject.service is not None:
-        named["service"] = subject.service
     if traceparent is not None:
         named["traceparent"] = traceparent
     return named
-
-
-def _event_type(subject: BotDeletionSubject) -> pb.EventType:
-    if isinstance(subject.event, RequestPlaced):
-        return pb.EVENT_TYPE_REQUEST_PLACED
-    return pb.EVENT_TYPE_RESUME_REQUESTED
 
 
 def _parse(data: bytes) -> pb.BotDeletionSubject:
@@ -166,16 +129,12 @@ def _parse(data: bytes) -> pb.BotDeletionSubject:
         raise UndecodableEvent(f"not a BotDeletionSubject: {error}") from error
 
 
-def _event(message: pb.BotDeletionSubject) -> RequestPlaced | ResumeRequested:
+def _event(message: pb.BotDeletionSubject) -> RequestPlaced:
     """The member of the oneof that `event_type` names, nothing else."""
     if message.event_type == pb.EVENT_TYPE_REQUEST_PLACED:
         _require(message, "request_placed")
         placed = message.request_placed
         return RequestPlaced(_instant(placed, "placed_at"), placed.requested_by)
-    if message.event_type == pb.EVENT_TYPE_RESUME_REQUESTED:
-        _require(message, "resume_requested")
-        event = message.resume_requested
-        return ResumeRequested(event.service, event.job_id, _instant(event, "requested_at"))
     _uuid("event_id", message.event_id)
     _object_id("bot_id", message.bot_id)
     if message.event_type == pb.EVENT_TYPE_UNSPECIFIED:

@@ -47,10 +47,19 @@ def _facts_of_file(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
         yield f"message {name}", file.syntax
         for field in message.field:
             yield f"field {field.number} of {name}", _describe(field, message)
+        yield from _reserved(name, message)
     for name, enum in _enums(file):
         yield f"enum {name}", file.syntax
         for value in enum.value:
             yield f"{value.name} of {name}", str(value.number)
+        yield from _reserved(name, enum)
+
+
+def _reserved(name: str, found: DescriptorProto | EnumDescriptorProto) -> Iterator[tuple[str, str]]:
+    for each in found.reserved_range:
+        yield f"numbers from {each.start} of {name}", f"reserved to {each.end}"
+    for word in found.reserved_name:
+        yield f"name {word} of {name}", "reserved"
 
 
 def _describe(field: FieldDescriptorProto, message: DescriptorProto) -> str:

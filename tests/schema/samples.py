@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from deletion.events import BotDeletionSubject, RequestPlaced, ResumeRequested
+from deletion.events import BotDeletionSubject, RequestPlaced
 
 SAMPLES: Final = {
     "request_placed": BotDeletionSubject(
@@ -13,16 +13,6 @@ SAMPLES: Final = {
         event=RequestPlaced(
             placed_at=datetime(2025, 3, 30, 1, 59, 59, 654321, UTC),
             requested_by="customer-portal",
-        ),
-    ),
-    "resume_requested": BotDeletionSubject(
-        event_id="0b6f6c2e-9d0c-5d7e-8f3a-1c2d3e4f5a6b",
-        timestamp=datetime(2025, 3, 31, 3, 0, 0, 123456, UTC),
-        bot_id="65f0a1b2c3d4e5f607182930",
-        event=ResumeRequested(
-            service="conversations",
-            job_id="65f0a1b2c3d4e5f607182931",
-            requested_at=datetime(2025, 3, 31, 3, 0, 0, 1, UTC),
         ),
     ),
 }
@@ -36,14 +26,10 @@ def as_json(subject: BotDeletionSubject) -> dict[str, Any]:
         "version": subject.version,
         "bot_id": subject.bot_id,
     }
-    match subject.event:
-        case RequestPlaced(placed_at, requested_by):
-            event_type, member = "request_placed", {"placed_at": _time(placed_at)}
-            member |= {"requested_by": requested_by} if requested_by else {}
-        case ResumeRequested(service, job_id, requested_at):
-            event_type = "resume_requested"
-            member = {"service": service, "job_id": job_id, "requested_at": _time(requested_at)}
-    return head | {"event_type": f"EVENT_TYPE_{event_type.upper()}", event_type: member}
+    placed = {"placed_at": _time(subject.event.placed_at)}
+    if subject.event.requested_by:
+        placed["requested_by"] = subject.event.requested_by
+    return head | {"event_type": "EVENT_TYPE_REQUEST_PLACED", "request_placed": placed}
 
 
 def _time(value: datetime) -> str:

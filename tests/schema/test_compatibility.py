@@ -60,10 +60,10 @@ def tomorrow() -> FileDescriptorSet:
     subject = file.message_type[0]
     text = {"type": FieldDescriptorProto.TYPE_STRING, "label": FieldDescriptorProto.LABEL_OPTIONAL}
     subject.field.add(name="reason", number=6, **text)
-    subject.field.add(name="request_withdrawn", number=12, oneof_index=0, **text)
+    subject.field.add(name="request_withdrawn", number=13, oneof_index=0, **text)
     for nested in subject.nested_type:
         nested.field.add(name="note", number=99, **text)
-    file.enum_type[0].value.add(name="EVENT_TYPE_REQUEST_WITHDRAWN", number=3)
+    file.enum_type[0].value.add(name="EVENT_TYPE_REQUEST_WITHDRAWN", number=4)
     return schema
 
 
@@ -90,16 +90,16 @@ def test_an_event_of_a_newer_version_is_read() -> None:
 
 
 def test_an_event_type_of_a_later_schema_is_told_apart_from_a_broken_event() -> None:
-    message = written_tomorrow(event_type=3, request_withdrawn="by the client")
+    message = written_tomorrow(event_type=4, request_withdrawn="by the client")
 
     with pytest.raises(UnknownEventType) as caught:
         decode(message.SerializeToString())
-    assert caught.value.event_type == 3
+    assert caught.value.event_type == 4
 
 
 def test_an_event_type_of_a_later_schema_is_never_run_as_the_member_that_is_set() -> None:
     with pytest.raises(UnknownEventType):
-        decode(written_tomorrow(event_type=3).SerializeToString())
+        decode(written_tomorrow(event_type=4).SerializeToString())
 
 
 def test_a_known_event_type_with_a_later_member_of_the_oneof_is_invalid() -> None:
@@ -109,7 +109,7 @@ def test_a_known_event_type_with_a_later_member_of_the_oneof_is_invalid() -> Non
 
 @pytest.mark.parametrize("field", ["event_id", "bot_id"])
 def test_an_event_type_of_a_later_schema_still_needs_its_ids(field: str) -> None:
-    message = written_tomorrow(event_type=3, **{field: "nonsense"})
+    message = written_tomorrow(event_type=4, **{field: "nonsense"})
 
     with pytest.raises(InvalidEvent) as caught:
         decode(message.SerializeToString())

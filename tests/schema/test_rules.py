@@ -93,8 +93,8 @@ BREAKING: dict[str, tuple[Change, str]] = {
         f"is now optional .{SUBJECT}.RequestPlaced request_placed (oneof: none)",
     ),
     "a field of a nested message is removed": (
-        lambda file: subject(file).nested_type[1].field.pop(1),
-        f"field 2 of {SUBJECT}.ResumeRequested: was",
+        lambda file: subject(file).nested_type[0].field.pop(1),
+        f"field 2 of {SUBJECT}.RequestPlaced: was",
     ),
     "a nested message is removed": (
         lambda file: subject(file).nested_type.pop(0),
@@ -105,8 +105,24 @@ BREAKING: dict[str, tuple[Change, str]] = {
         "enum bot_deletion.v1.EventType: was proto3, is now gone",
     ),
     "an enum value is removed": (
-        lambda file: enum(file).value.pop(2),
-        "EVENT_TYPE_RESUME_REQUESTED of bot_deletion.v1.EventType: was 2, is now gone",
+        lambda file: enum(file).value.pop(1),
+        "EVENT_TYPE_REQUEST_PLACED of bot_deletion.v1.EventType: was 1, is now gone",
+    ),
+    "a number is reserved no more": (
+        lambda file: subject(file).reserved_range.pop(0),
+        f"numbers from 11 of {SUBJECT}: was reserved to 12, is now gone",
+    ),
+    "a name is reserved no more": (
+        lambda file: subject(file).reserved_name.remove("resume_requested"),
+        f"name resume_requested of {SUBJECT}: was reserved, is now gone",
+    ),
+    "a number of an enum is reserved no more": (
+        lambda file: enum(file).reserved_range.pop(0),
+        "numbers from 2 of bot_deletion.v1.EventType: was reserved to 2, is now gone",
+    ),
+    "a name of an enum is reserved no more": (
+        lambda file: enum(file).reserved_name.remove("EVENT_TYPE_RESUME_REQUESTED"),
+        "name EVENT_TYPE_RESUME_REQUESTED of bot_deletion.v1.EventType: was reserved, is now gone",
     ),
     "an enum value is renamed": (
         lambda file: setattr(enum(file).value[1], "name", "EVENT_TYPE_PLACED"),

@@ -13,7 +13,6 @@ from deletion.events import (
     MAX_EVENT_BYTES,
     BotDeletionSubject,
     RequestPlaced,
-    ResumeRequested,
     attributes,
     decode,
     encode,
@@ -23,22 +22,19 @@ from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 a
 
 EVENT_ID = "018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f"
 BOT_ID = "65f0a1b2c3d4e5f607182930"
-JOB_ID = "65f0a1b2c3d4e5f607182931"
 NOW = datetime(2025, 3, 30, 1, 59, 59, 999999, UTC)
 
 PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW, "a client"))
-RESUME = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, ResumeRequested("conversations", JOB_ID, NOW))
 
 object_ids = st.binary(min_size=12, max_size=12).map(bytes.hex)
 times = st.datetimes(timezones=st.just(UTC))
 placed = st.builds(RequestPlaced, times, st.text(max_size=MAX_REQUESTED_BY))
-services = st.from_regex(r"[a-z][a-z0-9-]{2,62}", fullmatch=True).filter("dead-letter".__ne__)
 subjects = st.builds(
     BotDeletionSubject,
     event_id=st.uuids().map(str),
     timestamp=times,
     bot_id=object_ids,
-    event=placed | st.builds(ResumeRequested, services, object_ids, times),
+    event=placed,
     version=st.integers(1, 2**31 - 1),
 )
 
@@ -128,40 +124,28 @@ def test_an_event_without_a_type_is_invalid() -> None:
     assert refused(message(event_type=pb.EVENT_TYPE_UNSPECIFIED)) == "event_type"
 
 
-@pytest.mark.parametrize("number", [3, 99, -1])
+@pytest.mark.parametrize("number", [2, 3, 99, -1])
 def test_an_event_type_nobody_knows_yet_is_no_invalid_event(number: int) -> None:
     with pytest.raises(UnknownEventType) as caught:
         decode(message(event_type=number).SerializeToString())
     assert caught.value.event_type == number
 
 
-def test_the_event_must_be_the_one_its_type_names() -> None:
-    resume, placed = pb.EVENT_TYPE_RESUME_REQUESTED, pb.EVENT_TYPE_REQUEST_PLACED
+def test_an_event_without_its_member_of_the_oneof_is_invalid() -> None:
+    found = message()
+    found.ClearField("request_placed")
 
-    assert refused(message(PLACED, event_type=resume)) == "resume_requested"
-    assert refused(message(RESUME, event_type=placed)) == "request_placed"
-
-
-@pytest.mark.parametrize("subject", [PLACED, RESUME], ids=["placed", "resume"])
-def test_an_event_without_its_member_of_the_oneof_is_invalid(subject: BotDeletionSubject) -> None:
-    found = message(subject)
-    member = found.WhichOneof("event")
-    assert member is not None
-    found.ClearField(member)
-
-    assert refused(found) == member
+    assert refused(found) == "request_placed"
 
 
 def without_time(path: str) -> pb.BotDeletionSubject:
-    found = message(RESUME if "resume" in path else PLACED)
+    found = message()
     *scope, field = path.split(".")
     (getattr(found, scope[0]) if scope else found).ClearField(field)
     return found
 
 
-@pytest.mark.parametrize(
-    "path", ["timestamp", "request_placed.placed_at", "resume_requested.requested_at"]
-)
+@pytest.mark.parametrize("path", ["timestamp", "request_placed.placed_at"])
 def test_a_missing_time_is_named_and_not_taken_for_1970(path: str) -> None:
     assert refused(without_time(path)) == path.rpartition(".")[2]
 
@@ -191,33 +175,16 @@ def test_fractions_of_a_microsecond_are_cut_off() -> None:
     assert decode(found.SerializeToString()).timestamp == NOW
 
 
-@pytest.mark.parametrize("service", ["", "ab", "Conversations", "a b c", "dead-letter", "a" * 64])
-def test_a_wrong_service_is_named(service: str) -> None:
-    found = message(RESUME)
-    found.resume_requested.service = service
-
-    assert refused(found) == "service"
-
-
-def test_a_wrong_job_id_is_named() -> None:
-    found = message(RESUME)
-    found.resume_requested.job_id = JOB_ID[1:]
-
-    assert refused(found) == "job_id"
-
-
 def test_ids_are_read_in_lower_case() -> None:
-    found = message(RESUME, event_id=EVENT_ID.upper(), bot_id=BOT_ID.upper())
-    found.resume_requested.job_id = JOB_ID.upper()
+    found = message(event_id=EVENT_ID.upper(), bot_id=BOT_ID.upper())
 
-    assert decode(found.SerializeToString()) == RESUME
+    assert decode(found.SerializeToString()) == PLACED
 
 
 def test_ids_are_written_in_lower_case() -> None:
-    event = ResumeRequested("conversations", JOB_ID.upper(), NOW)
-    subject = BotDeletionSubject(EVENT_ID.upper(), NOW, BOT_ID.upper(), event)
+    subject = BotDeletionSubject(EVENT_ID.upper(), NOW, BOT_ID.upper(), PLACED.event)
 
-    assert encode(subject) == encode(RESUME)
+    assert encode(subject) == encode(PLACED)
 
 
 def test_times_of_other_zones_are_the_same_instants_in_utc() -> None:
@@ -249,13 +216,9 @@ def test_a_version_that_does_not_fit_the_schema_cannot_be_made() -> None:
         replace(PLACED, version=2**31)
 
 
-def test_the_events_themselves_need_a_time_zone() -> None:
-    naive = NOW.replace(tzinfo=None)
-
+def test_a_request_needs_a_time_zone() -> None:
     with pytest.raises(InvalidEvent, match="placed_at"):
-        RequestPlaced(naive)
-    with pytest.raises(InvalidEvent, match="requested_at"):
-        ResumeRequested("conversations", JOB_ID, naive)
+        RequestPlaced(NOW.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize("name", ["a" * (MAX_REQUESTED_BY + 1), "\ud800"])
@@ -285,11 +248,6 @@ def test_a_time_before_year_one_in_utc_cannot_be_made() -> None:
         RequestPlaced(datetime(1, 1, 1, tzinfo=east))
 
 
-def test_only_a_resumption_is_addressed_to_a_service() -> None:
-    assert PLACED.service is None
-    assert RESUME.service == "conversations"
-
-
 def test_the_attributes_of_a_request_reach_every_service() -> None:
     assert attributes(PLACED) == {
         "event_type": "EVENT_TYPE_REQUEST_PLACED",
@@ -299,14 +257,7 @@ def test_the_attributes_of_a_request_reach_every_service() -> None:
     }
 
 
-def test_the_attributes_of_a_resumption_name_its_service_and_the_trace() -> None:
+def test_the_attributes_name_the_trace_that_is_given() -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-    assert attributes(RESUME, traceparent) == {
-        "event_type": "EVENT_TYPE_RESUME_REQUESTED",
-        "bot_id": BOT_ID,
-        "event_id": EVENT_ID,
-        "version": "1",
-        "service": "conversations",
-        "traceparent": traceparent,
-    }
+    assert attributes(PLACED, traceparent) == attributes(PLACED) | {"traceparent": traceparent}

@@ -385,9 +385,9 @@ def test_a_fault_at_the_end_is_shown_there() -> None:
 
 
 def test_a_sound_event_is_shown_to_have_no_fault() -> None:
-    shown = text_of(described(a_letter(data=encode(SAMPLES["resume_requested"]))))
+    shown = text_of(described(a_letter(data=encode(SAMPLES["request_placed"]))))
     assert "no fault" in shown
-    assert "resume_requested.requested_at.seconds" in shown
+    assert "request_placed.placed_at.seconds" in shown
 
 
 def test_nothing_of_a_message_reaches_the_terminal_raw() -> None:

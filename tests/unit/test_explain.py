@@ -16,7 +16,7 @@ from deletion.errors import EventError, UnknownEventType
 from deletion.events import MAX_EVENT_BYTES, decode, encode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from tests.schema.samples import SAMPLES
-from tests.unit.test_codec import BOT_ID, EVENT_ID, JOB_ID, PLACED, RESUME, message
+from tests.unit.test_codec import BOT_ID, EVENT_ID, PLACED, message
 
 SCHEMA = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
 RELEASED = sorted(Path("tests/schema/released").glob("*/re*.binpb"))
@@ -39,23 +39,22 @@ def told(data: bytes) -> dict[str, str]:
 
 
 def test_a_sound_event_is_told_in_the_names_of_the_schema() -> None:
-    data = encode(SAMPLES["resume_requested"])
+    data = encode(SAMPLES["request_placed"])
     explanation = explain(data)
     assert explanation.fault is None
     assert told(data) == {
-        "event_id": "0b6f6c2e-9d0c-5d7e-8f3a-1c2d3e4f5a6b",
-        "timestamp": "2025-03-31T03:00:00.123456Z",
-        "timestamp.seconds": "1743390000",
-        "timestamp.nanos": "123456000",
+        "event_id": "018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f",
+        "timestamp": "2025-03-30T01:59:59.999999Z",
+        "timestamp.seconds": "1743299999",
+        "timestamp.nanos": "999999000",
         "version": "1",
         "bot_id": "65f0a1b2c3d4e5f607182930",
-        "event_type": "EVENT_TYPE_RESUME_REQUESTED",
-        "resume_requested": "",
-        "resume_requested.service": "conversations",
-        "resume_requested.job_id": "65f0a1b2c3d4e5f607182931",
-        "resume_requested.requested_at": "2025-03-31T03:00:00.000001Z",
-        "resume_requested.requested_at.seconds": "1743390000",
-        "resume_requested.requested_at.nanos": "1000",
+        "event_type": "EVENT_TYPE_REQUEST_PLACED",
+        "request_placed": "",
+        "request_placed.placed_at": "2025-03-30T01:59:59.654321Z",
+        "request_placed.placed_at.seconds": "1743299999",
+        "request_placed.placed_at.nanos": "654321000",
+        "request_placed.requested_by": "customer-portal",
     }
 
 
@@ -96,7 +95,7 @@ BROKEN = {
     "a reserved wire type": (NOTHING + b"\x0e", 2, "field 1 has wire type 6"),
     "a text that is none": (b"\x0a\x03ab\xff", 4, "event_id is not UTF-8: byte 0xff"),
     "a time beyond its message": (b"\x12\x01\x08\x05", 3, "timestamp.seconds is cut off"),
-    "a member's text": (b"\x5a\x03\x0a\x01\x80", 4, "resume_requested.service is not UTF-8"),
+    "a member's text": (b"\x52\x03\x12\x01\x80", 4, "request_placed.requested_by is not UTF-8"),
     "four bytes that are three": (b"\x7d\x01\x02\x03", 1, "field 15 is cut off: 3 of 4 bytes"),
     "eight bytes that are none": (b"\x79", 1, "field 15 is cut off: 0 of 8 bytes"),
     "a group that ends twice": (b"\x7b\x7c\x7c", 2, "the end of a group 15 that has not begun"),
@@ -122,13 +121,12 @@ def test_bytes_that_break_off_are_told_up_to_the_fault_and_at_which_byte_it_is(
 
 
 def test_what_is_cut_off_is_told_as_far_as_it_goes() -> None:
-    data = encode(RESUME)
-    end = data.index(JOB_ID.encode()) + 10
+    data = encode(PLACED)
+    end = data.index(b"a client") + 4
     fields = told(data[:end])
     assert fields["event_id"] == EVENT_ID
-    assert fields["resume_requested.service"] == "conversations"
-    assert fields["resume_requested.job_id"] == JOB_ID[:10]
-    assert fault(data[:end]).problem.startswith("resume_requested has length"), "the first fault"
+    assert fields["request_placed.requested_by"] == "a cl"
+    assert fault(data[:end]).problem.startswith("request_placed has length"), "the first fault"
 
 
 def test_a_text_that_is_none_is_told_with_its_bytes() -> None:
@@ -160,12 +158,11 @@ def test_an_invalid_event_is_told_with_the_rule_and_the_place_of_the_field(path:
     assert found.offset == offset_of(data, path)
 
 
-@pytest.mark.parametrize("field", ["service", "job_id"])
-def test_the_place_of_a_field_is_found_inside_the_event(field: str) -> None:
-    damaged = message(RESUME)
-    setattr(damaged.resume_requested, field, "?")
+def test_the_place_of_a_field_is_found_inside_the_event() -> None:
+    damaged = message()
+    damaged.request_placed.requested_by = "?" * 201
     data = damaged.SerializeToString()
-    assert fault(data).offset == offset_of(data, f"resume_requested.{field}")
+    assert fault(data).offset == offset_of(data, "request_placed.requested_by")
 
 
 def test_a_time_that_does_not_exist_is_told_where_it_is() -> None:
@@ -187,10 +184,10 @@ def test_a_field_that_is_missing_is_told_at_the_end_of_its_message(field: str) -
 
 
 def test_a_field_that_is_missing_inside_the_event_is_told_at_the_end_of_that() -> None:
-    damaged = message(RESUME)
-    damaged.resume_requested.ClearField("job_id")
+    damaged = message()
+    damaged.request_placed.ClearField("placed_at")
     data = damaged.SerializeToString() + NOTHING
-    assert fault(data) == Fault(len(data) - len(NOTHING), "job_id: expected 24 hex digits")
+    assert fault(data) == Fault(len(data) - len(NOTHING), "placed_at: expected to be set")
 
 
 def test_a_field_of_another_wire_type_is_told_where_the_parser_passes_over_it() -> None:
@@ -206,16 +203,6 @@ def test_of_a_repeated_field_the_last_one_counts() -> None:
     data = b"\x22\x01?" + encode(PLACED)
     assert explain(data).fault is None
     assert fault(encode(PLACED) + b"\x22\x01?").offset == len(encode(PLACED))
-
-
-def test_a_member_of_the_oneof_puts_out_the_ones_before_it() -> None:
-    damaged = message(RESUME)
-    damaged.resume_requested.service = "?"
-    out, placed = b"\x5a\x03\x0a\x01!", message().request_placed.SerializeToString()
-    data = out + b"\x52" + bytes([len(placed)]) + placed + damaged.SerializeToString()
-    assert fault(data).offset > len(out) + 2 + len(placed), "the service that counts comes last"
-    data = damaged.SerializeToString() + b"\x52" + bytes([len(placed)]) + placed
-    assert fault(data) == Fault(len(data), "resume_requested: expected to be set")
 
 
 def test_what_the_schema_does_not_know_is_told_by_number() -> None:
@@ -354,4 +341,4 @@ def test_an_event_that_breaks_off_anywhere_is_told_of(released: Path) -> None:
 
 
 def test_there_are_released_events_to_break() -> None:
-    assert len(RELEASED) >= 2
+    assert RELEASED

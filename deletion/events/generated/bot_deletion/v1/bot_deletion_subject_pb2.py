@@ -25,19 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bot_deletion/v1/bot_deletion_subject.proto\x12\x0f\x62ot_deletion.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x04\n\x12\x42otDeletionSubject\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ot_id\x18\x04 \x01(\t\x12.\n\nevent_type\x18\x05 \x01(\x0e\x32\x1a.bot_deletion.v1.EventType\x12K\n\x0erequest_placed\x18\n \x01(\x0b\x32\x31.bot_deletion.v1.BotDeletionSubject.RequestPlacedH\x00\x12O\n\x10resume_requested\x18\x0b \x01(\x0b\x32\x33.bot_deletion.v1.BotDeletionSubject.ResumeRequestedH\x00\x1aT\n\rRequestPlaced\x12-\n\tplaced_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x1a\x64\n\x0fResumeRequested\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x30\n\x0crequested_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05\x65vent*g\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VENT_TYPE_REQUEST_PLACED\x10\x01\x12\x1f\n\x1b\x45VENT_TYPE_RESUME_REQUESTED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bot_deletion/v1/bot_deletion_subject.proto\x12\x0f\x62ot_deletion.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n\x12\x42otDeletionSubject\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ot_id\x18\x04 \x01(\t\x12.\n\nevent_type\x18\x05 \x01(\x0e\x32\x1a.bot_deletion.v1.EventType\x12K\n\x0erequest_placed\x18\n \x01(\x0b\x32\x31.bot_deletion.v1.BotDeletionSubject.RequestPlacedH\x00\x1aT\n\rRequestPlaced\x12-\n\tplaced_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequested_by\x18\x02 \x01(\tB\x07\n\x05\x65ventJ\x04\x08\x0b\x10\x0cR\x10resume_requested*i\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VENT_TYPE_REQUEST_PLACED\x10\x01\"\x04\x08\x02\x10\x02*\x1b\x45VENT_TYPE_RESUME_REQUESTEDb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bot_deletion.v1.bot_deletion_subject_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_start=620
-  _globals['_EVENTTYPE']._serialized_end=723
+  _globals['_EVENTTYPE']._serialized_start=461
+  _globals['_EVENTTYPE']._serialized_end=566
   _globals['_BOTDELETIONSUBJECT']._serialized_start=97
-  _globals['_BOTDELETIONSUBJECT']._serialized_end=618
-  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_start=423
-  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_end=507
-  _globals['_BOTDELETIONSUBJECT_RESUMEREQUESTED']._serialized_start=509
-  _globals['_BOTDELETIONSUBJECT_RESUMEREQUESTED']._serialized_end=609
+  _globals['_BOTDELETIONSUBJECT']._serialized_end=459
+  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_start=342
+  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_end=426
 # @@protoc_insertion_point(module_scope)

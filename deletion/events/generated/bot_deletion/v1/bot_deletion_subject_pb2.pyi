@@ -13,13 +13,11 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EVENT_TYPE_UNSPECIFIED: _ClassVar[EventType]
     EVENT_TYPE_REQUEST_PLACED: _ClassVar[EventType]
-    EVENT_TYPE_RESUME_REQUESTED: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
 EVENT_TYPE_REQUEST_PLACED: EventType
-EVENT_TYPE_RESUME_REQUESTED: EventType
 
 class BotDeletionSubject(_message.Message):
-    __slots__ = ("event_id", "timestamp", "version", "bot_id", "event_type", "request_placed", "resume_requested")
+    __slots__ = ("event_id", "timestamp", "version", "bot_id", "event_type", "request_placed")
     class RequestPlaced(_message.Message):
         __slots__ = ("placed_at", "requested_by")
         PLACED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -27,27 +25,16 @@ class BotDeletionSubject(_message.Message):
         placed_at: _timestamp_pb2.Timestamp
         requested_by: str
         def __init__(self, placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_by: _Optional[str] = ...) -> None: ...
-    class ResumeRequested(_message.Message):
-        __slots__ = ("service", "job_id", "requested_at")
-        SERVICE_FIELD_NUMBER: _ClassVar[int]
-        JOB_ID_FIELD_NUMBER: _ClassVar[int]
-        REQUESTED_AT_FIELD_NUMBER: _ClassVar[int]
-        service: str
-        job_id: str
-        requested_at: _timestamp_pb2.Timestamp
-        def __init__(self, service: _Optional[str] = ..., job_id: _Optional[str] = ..., requested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     BOT_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_PLACED_FIELD_NUMBER: _ClassVar[int]
-    RESUME_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     timestamp: _timestamp_pb2.Timestamp
     version: int
     bot_id: str
     event_type: EventType
     request_placed: BotDeletionSubject.RequestPlaced
-    resume_requested: BotDeletionSubject.ResumeRequested
-    def __init__(self, event_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., bot_id: _Optional[str] = ..., event_type: _Optional[_Union[EventType, str]] = ..., request_placed: _Optional[_Union[BotDeletionSubject.RequestPlaced, _Mapping]] = ..., resume_requested: _Optional[_Union[BotDeletionSubject.ResumeRequested, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., bot_id: _Optional[str] = ..., event_type: _Optional[_Union[EventType, str]] = ..., request_placed: _Optional[_Union[BotDeletionSubject.RequestPlaced, _Mapping]] = ...) -> None: ...
