@@ -142,7 +142,7 @@ class BoundedHttp(HttpToolsProtocol):
             piece = data[start : start + min(room, PIECE)]
             start += len(piece)
             self._parse(piece)
-        if self._in_head and self._timer is None and not self._done_reading:
+        if self._in_head and self._unparsed and self._timer is None and not self._done_reading:
             self._wait(self._bounds.seconds)
 
     def _parse(self, piece: bytes) -> None:
@@ -166,7 +166,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another head."""
-        self._in_head = True
+        self._progress = self._in_head = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

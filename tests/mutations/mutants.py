@@ -1220,8 +1220,15 @@ MUTANTS: Final = (
     Mutant(
         "a half-sent request is held for ever",
         CONNECTIONS,
-        "if self._in_head and self._timer is None and not self._done_reading:",
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
         "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a client loses its time while the application works",
+        CONNECTIONS,
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
+        "if self._in_head and self._timer is None and not self._done_reading:",
         EDGE,
     ),
     Mutant(
@@ -1248,8 +1255,8 @@ MUTANTS: Final = (
     Mutant(
         "a byte buys a half-sent request more time",
         CONNECTIONS,
-        "        if self._timer is None:\n            self._timer = self.loop",
-        "        self._wait_no_longer()\n        if True:\n            self._timer = self.loop",
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
+        "if self._in_head and self._unparsed and not self._done_reading and not self._wait_no_longer():",
         EDGE,
     ),
     Mutant(

@@ -92,6 +92,20 @@ async def test_slow_requests_do_not_stall_what_comes_behind_them_up_to_a_bound()
     assert sorted(stub.requests[4:]) in ([[b"4"], [b"5"]], [[b"4", b"5"]])
 
 
+async def test_however_much_waits_no_more_requests_are_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "GROUP_LIMIT", 1)
+    stub = Stub()
+    stub.open.clear()
+    bus = publisher(stub, max_requests=4)
+    publishing = [asyncio.create_task(bus.publish(message(n))) for n in range(20)]
+    await asyncio.sleep(SLOW_SECONDS * 10)
+    assert len(stub.requests) == 4
+    stub.open.set()
+    await asyncio.gather(*publishing)
+
+
 async def test_while_requests_begin_quickly_there_are_no_more_of_them() -> None:
     stub, now = Stub(), 0.0
     stub.open.clear()
