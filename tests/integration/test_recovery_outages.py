@@ -29,7 +29,7 @@ from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""
-MANY = 800
+MANY = 200
 """Jobs, in pages of four: a sweep of them takes seconds."""
 IN_TIME = 8.0
 """Seconds; the process itself gives the database five."""
