@@ -30,7 +30,14 @@ from botdel.doctor.timing import (
     slowest_batch,
 )
 from botdel.doctor.topology import subscription_finding
-from deletion.adapters.mongo.jobs import BY_BOT, BY_EVENT, BY_LIVE_BOT, BY_STATUS, INDEXES
+from deletion.adapters.mongo.jobs import (
+    BY_DUE,
+    BY_EVENTS,
+    BY_LIVE_BOT,
+    BY_SERVICE,
+    BY_SILENCE,
+    INDEXES,
+)
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Difference
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
@@ -343,24 +350,29 @@ def test_indexes_as_they_should_be_are_fine_beside_others() -> None:
 
 
 def test_what_a_server_adds_by_itself_is_no_difference() -> None:
-    assert jobs_with(**{BY_STATUS: {"ns": "x", "background": True, "sparse": False}}).status == "ok"
+    assert (
+        jobs_with(**{BY_SILENCE: {"ns": "x", "background": True, "sparse": False}}).status == "ok"
+    )
 
 
 def test_missing_indexes_are_named_and_made_by_apply() -> None:
     found = index_finding("deletion_jobs", INDEXES, described())
     assert found.status is Status.FAILED
-    assert all(name in found.detail for name in (BY_EVENT, BY_LIVE_BOT, BY_STATUS, BY_BOT))
+    assert all(
+        name in found.detail for name in (BY_EVENTS, BY_LIVE_BOT, BY_DUE, BY_SILENCE, BY_SERVICE)
+    )
     assert found.remedy == "run `botdel topology apply`"
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        (BY_EVENT, {"unique": False}),
-        (BY_EVENT, {"key": [("eventId", 1), ("service", 1)]}),
-        (BY_STATUS, {"key": [("status", 1), ("_id", -1)]}),
-        (BY_STATUS, {"unique": True}),
-        (BY_STATUS, {"expireAfterSeconds": 60}),
+        (BY_EVENTS, {"unique": False}),
+        (BY_EVENTS, {"key": [("service", 1), ("botId", 1), ("eventIds", 1)]}),
+        (BY_DUE, {"sparse": False}),
+        (BY_SILENCE, {"key": [("status", 1), ("_id", -1)]}),
+        (BY_SILENCE, {"unique": True}),
+        (BY_SILENCE, {"expireAfterSeconds": 60}),
         (BY_LIVE_BOT, {"partialFilterExpression": {"live": False}}),
     ],
 )
