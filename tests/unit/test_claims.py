@@ -157,7 +157,7 @@ async def test_the_window_narrows_to_what_one_read_returns(world: World) -> None
     for _ in range(4):
         await world.clock.sleep(2)
         await world.claims.take(FEWEST)
-    since, until, limit, found = world.reads[-1]
+    _, until, limit, found = world.reads[-1]
     oldest = min(job.due for job in world.store.jobs.values() if job.due)
     assert found == limit == FEWEST
     assert until - oldest <= timedelta(milliseconds=300)

@@ -66,8 +66,8 @@ CASES = {
 
 # The table of the design, written out: (transition, case) -> status afterwards, at once and after
 # a long silence. What is not listed is refused.
-RUN = ("checkpoint", "in_progress"), ("complete", "complete"), ("fail", "failed")
-RUN += ("hand_over", "failed"), ("park", "pending")
+RUN = [("checkpoint", "in_progress"), ("complete", "complete"), ("fail", "failed")]
+RUN += [("hand_over", "failed"), ("park", "pending")]
 AT_ONCE: dict[tuple[str, str], str] = {
     ("claim", "pending, due"): "in_progress",
     ("claim", "failed, handed over"): "in_progress",

@@ -190,17 +190,26 @@ def test_the_options_choose_ids_or_filters_or_everything_and_never_two_of_them()
     assert everything == Choice([], limit=5)
     filtered = chosen([], SERVICE, BOT.upper(), "failed", None, everything=False)
     assert filtered == Choice([], SERVICE, BOT, Status.FAILED)
-    for wrong in (
-        ([], None, None, None, None, False),
-        ([job], SERVICE, None, None, None, False),
-        ([job], None, None, None, None, True),
-        ([], None, None, "complete", None, False),
-        ([], None, None, "broken", None, False),
-        ([], None, "no id", None, None, False),
-    ):
-        with pytest.raises(ConfigurationError):
-            chosen(*wrong[:5], everything=wrong[5])  # type: ignore[misc, arg-type]
     assert set(RETRYABLE) == {Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS}
+
+
+@pytest.mark.parametrize(
+    ("ids", "service", "bot", "status", "everything"),
+    [
+        ([], None, None, None, False),
+        (["a" * 24], SERVICE, None, None, False),
+        (["a" * 24], None, None, None, True),
+        (["no id"], None, None, None, False),
+        ([], None, None, "complete", False),
+        ([], None, None, "broken", False),
+        ([], None, "no id", None, False),
+    ],
+)
+def test_options_that_choose_nothing_or_twice_are_refused(
+    ids: list[str], service: str | None, bot: str | None, status: str | None, everything: bool
+) -> None:
+    with pytest.raises(ConfigurationError):
+        chosen(ids, service, bot, status, None, everything=everything)
 
 
 def test_a_job_for_machines_has_the_names_of_the_collection() -> None:

@@ -23,6 +23,7 @@ from tests.support.fakes import (
     POLICY,
     SERVICE,
     START,
+    Action,
     ScriptedStep,
     ScriptedStore,
     VirtualClock,
@@ -323,7 +324,7 @@ async def test_errors_without_progress_use_up_the_patience(world: World) -> None
 
 
 async def test_progress_renews_the_patience(world: World) -> None:
-    away = [TransientError("away"), PATIENCE - 30.0]
+    away: list[Action] = [TransientError("away"), PATIENCE - 30.0]
     world.first.script.extend([*away, *away, *away, TransientError("away")])
     await world.run()
     assert world.stored.status is Status.COMPLETE
@@ -331,7 +332,7 @@ async def test_progress_renews_the_patience(world: World) -> None:
 
 
 async def test_a_step_or_a_look_has_all_of_the_patience_of_its_own(world: World) -> None:
-    slow = [PATIENCE - 30.0, TransientError("away")]
+    slow: list[Action] = [PATIENCE - 30.0, TransientError("away")]
     for script in (world.first.read_script, world.second.read_script):
         script.extend(slow[1:])
     world.first.script.extend(slow)

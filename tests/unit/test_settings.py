@@ -147,10 +147,10 @@ def test_the_lease_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("BOTDEL_MAX_ATTEMPTS", "7")
     monkeypatch.setenv("BOTDEL_REST_SECONDS", "33")
     monkeypatch.setenv("BOTDEL_BATCH_SECONDS", "44")
-    for settings in (ConsumerSettings, RecoverySettings, JobsSettings):
-        lease = load(settings).lease
+    for lease in (load(ConsumerSettings).lease, load(RecoverySettings).lease):
         assert (lease.stale_after, lease.max_attempts) == (timedelta(seconds=90), 7)
         assert (lease.rest, lease.batch) == (timedelta(seconds=33), timedelta(seconds=44))
+        assert lease == load(JobsSettings).lease
 
 
 def test_errors_are_retried_for_ten_minutes_unless_it_is_said_otherwise(
