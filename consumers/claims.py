@@ -16,7 +16,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import LeaseLost, UnreadableJob
-from deletion.job import Change, Job, LeasePolicy
+from deletion.job import Job, LeasePolicy
 from deletion.ports import JobStore, Read
 from deletion.retry import Retry
 from deletion.silence import EPOCH
@@ -70,9 +70,8 @@ class Claims:
             self._window = await self._read_due()
             self._rng.shuffle(self._window)
         chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
-        by, now = f"{self._worker}/{secrets.token_hex(4)}", self._clock.now()
         answers = await asyncio.gather(
-            *(self._claim(job.claim(by, now)) for job in chosen), return_exceptions=True
+            *(self._claim(job) for job in chosen), return_exceptions=True
         )
         won = [answer for answer in answers if isinstance(answer, Job)]
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -105,16 +104,17 @@ class Claims:
             gap = (now - self._edge) * CLOSER  # nobody knows where the first job is
             step = self._width if page else max(self._width, gap)
 
-    async def _claim(self, claim: Change) -> Job | None:
+    async def _claim(self, job: Job) -> Job | None:
         """The job, claimed; None when it is not this process's.
 
         A claim whose answer was lost is repeated until it is answered, or stale: `claimedBy` says
         whose it is.
         """
+        claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
 
         def stale() -> LeaseLost | None:
             late = claim.after.is_stale(self._clock.now(), self._policy)
-            return LeaseLost(f"job {claim.after.id}: its claim was not answered") if late else None
+            return LeaseLost(f"job {job.id}: its claim was not answered") if late else None
 
         try:
             return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)

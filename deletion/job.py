@@ -159,7 +159,6 @@ _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _STUCK: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
 RULES: Final[Mapping[str, Rule]] = {
-    "first_claim": Rule(frozenset({Status.PENDING}), Status.IN_PROGRESS, HOLDER),
     "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
     "checkpoint": Rule(_RUNNING, Status.IN_PROGRESS, HOLDER),
     "complete": Rule(_RUNNING, Status.COMPLETE, UNJOINED),
@@ -313,14 +312,9 @@ class Job:
         return replace(self, event_ids=(*self.event_ids, *event_ids), placed_at=moved)
 
     def claim(self, by: str, now: datetime) -> Change:
-        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease.
-
-        Nobody has claimed a job without `claimed_by`, nor will it be without one ever again: that
-        alone guards its first claim. So the first claims of one moment are one and the same write.
-        """
+        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
         self._require(self.is_due(now), "claim", "it is not due")
-        claim = "claim" if self.claimed_by else "first_claim"
-        return self._move(claim, now, attempt=self.attempt + 1, claimed_by=by)
+        return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; with none it is a bare heartbeat."""

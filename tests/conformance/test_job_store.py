@@ -422,10 +422,6 @@ PROGRESS = StepProgress("a", StepStatus.IN_PROGRESS, 7, "c")
 
 # Each transition from each of its sources: the job before it, and the change.
 CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
-    "first_claim": (
-        a_job(status=Status.PENDING, attempt=0, claimed_by=""),
-        lambda job: job.claim("worker/new", LATER),
-    ),
     "claim pending": (
         a_job(status=Status.PENDING, attempt=0),
         lambda job: job.claim("worker/new", LATER),

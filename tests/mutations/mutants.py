@@ -789,22 +789,9 @@ MUTANTS: Final = (
     Mutant(
         "an update of a job expects nothing",
         MONGO,
-        'return UpdateOne({"_id": ids[0], "botId": bots[0], **guard}, update)',
-        'return UpdateOne({"_id": ids[0], "botId": bots[0]}, update)',
+        '"botId": ObjectId(change.after.bot_id), **guard}',
+        '"botId": ObjectId(change.after.bot_id)}',
         DATABASE,
-    ),
-    Mutant(
-        "first claims of one moment expect nothing",
-        MONGO,
-        'return UpdateMany({"_id": {"$in": ids}, "botId": {"$in": bots}, **guard}, update)',
-        'return UpdateMany({"_id": {"$in": ids}, "botId": {"$in": bots}}, update)',
-        DATABASE,
-    ),
-    Mutant(
-        "every claim is guarded like a first one",
-        JOB,
-        'claim = "claim" if self.claimed_by else "first_claim"',
-        'claim = "first_claim" if self.status is Status.PENDING else "claim"',
     ),
     Mutant(
         "the last batch of any step has no checkpoint",
@@ -843,8 +830,8 @@ MUTANTS: Final = (
     Mutant(
         "a change the server refuses fails its group",
         MONGO,
-        "            failed = refused[0]",
-        "            raise refused[0] from None",
+        '                errors[problem["index"]] = failure',
+        "                raise failure",
         DATABASE,
     ),
     Mutant(

@@ -265,7 +265,7 @@ def hostile_job() -> Job:
     return replace(
         job,
         service=f"service {HOSTILE}",
-        event_id=f"event {HOSTILE}",
+        event_ids=(f"event {HOSTILE}",),
         claimed_by=f"claimed {HOSTILE}",
     )
 

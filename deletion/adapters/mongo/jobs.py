@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pymongo
-import structlog
-from bson import ObjectId, encode
+from bson import ObjectId
 from bson.errors import BSONError
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from deletion.adapters.mongo.connection import Client, Document, build_indexes, ping, translated
@@ -24,8 +23,6 @@ from deletion.errors import LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.grouping import Grouping
 from deletion.job import MAX_EVENTS, Change, Job, Status, later
 from deletion.ports import Placing, Read, Recorded, Unreadable
-
-log = structlog.get_logger(__name__)
 
 COLLECTION: Final = "deletion_jobs"
 BY_EVENTS: Final = "bot_service_events_unique"
@@ -276,24 +273,28 @@ class MongoJobStore:
 
     async def _write_all(self, changes: Sequence[Change]) -> list[Job | Exception]:
         """When fewer matched than were sent, the group is read back."""
-        failed: Exception | None = None
+        errors: dict[int, Exception] = {}
         try:
             with self._bounded():
-                result = await self._jobs.bulk_write(_updates(changes), ordered=False)
+                result = await self._jobs.bulk_write(
+                    [UpdateOne(_guarded(change), update_of(change.after)) for change in changes],
+                    ordered=False,
+                )
             if result.matched_count == len(changes):
                 return [change.after for change in changes]
         except BulkWriteError as error:
             _confirmed(error)
-            refused = [
-                OperationFailure(p["errmsg"], p["code"]) for p in error.details["writeErrors"]
-            ]
-            log.warning("changes refused", count=len(refused), reason=str(refused[0]))
-            failed = refused[0]
+            for problem in error.details["writeErrors"]:
+                failure = OperationFailure(problem["errmsg"], problem["code"])
+                errors[problem["index"]] = failure
         ids = {"$in": [ObjectId(change.after.id) for change in changes]}
         with self._bounded():
             found = await self._jobs.find({"_id": ids}).to_list(len(changes))
         stored = {str(document["_id"]): _read(document) for document in found}
-        return [_outcome(change, stored.get(change.after.id), failed) for change in changes]
+        return [
+            errors.get(index) or _outcome(change, stored.get(change.after.id))
+            for index, change in enumerate(changes)
+        ]
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -310,36 +311,8 @@ def _read(document: Mapping[str, Any]) -> Read:
         )
 
 
-def _updates(changes: Sequence[Change]) -> list[UpdateOne | UpdateMany]:
-    """One update for each change; one for all that expect and write the same, as the first claims
-    of one moment do.
-    """
-    alike: dict[bytes, list[Change]] = defaultdict(list)
-    for change in changes:
-        expected_and_written = {"guard": _guard(change), "update": update_of(change.after)}
-        alike[encode(expected_and_written)].append(change)
-    return [_update(group) for group in alike.values()]
-
-
-def _update(changes: Sequence[Change]) -> UpdateOne | UpdateMany:
-    """The shard key is part of the filter: a sharded collection asks the shards of these bots."""
-    guard, update = _guard(changes[0]), update_of(changes[0].after)
-    ids = [ObjectId(change.after.id) for change in changes]
-    bots = [ObjectId(change.after.bot_id) for change in changes]
-    if len(changes) == 1:
-        return UpdateOne({"_id": ids[0], "botId": bots[0], **guard}, update)
-    return UpdateMany({"_id": {"$in": ids}, "botId": {"$in": bots}, **guard}, update)
-
-
-def _guard(change: Change) -> Document:
-    return {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
-
-
-def _outcome(change: Change, stored: Read | None, failed: Exception | None) -> Job | Exception:
-    """Whether the change stands there: written now, or by a call whose answer was lost.
-
-    Where one of the group `failed`, what does not stand there may have failed likewise.
-    """
+def _outcome(change: Change, stored: Read | None) -> Job | Exception:
+    """Whether the change stands there: written now, or by a call whose answer was lost."""
     if isinstance(stored, Unreadable):
         return UnreadableJob(stored.id, stored.reason)
     if stored is not None:
@@ -347,10 +320,13 @@ def _outcome(change: Change, stored: Read | None, failed: Exception | None) -> J
         as_joined = replace(stored, placed_at=after.placed_at, event_ids=after.event_ids)
         if as_joined == after:
             return after
-        still = all(getattr(stored, name) == getattr(change.before, name) for name in change.guard)
-        if failed and still:
-            return failed
     return LeaseLost(f"job {change.after.id} has moved on")
+
+
+def _guarded(change: Change) -> Document:
+    """The shard key is part of it, so that a sharded collection sends it to one shard."""
+    guard = {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
+    return {"_id": ObjectId(change.after.id), "botId": ObjectId(change.after.bot_id), **guard}
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
