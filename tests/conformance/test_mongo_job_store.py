@@ -28,7 +28,7 @@ from deletion.adapters.mongo.connection import (
     connect,
 )
 from deletion.adapters.mongo.job_document import to_document
-from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo.jobs import CALL_SECONDS, COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Placing, Recorded, Unreadable
@@ -392,7 +392,7 @@ async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> N
     store = MongoJobStore(client, "nowhere")
     names = list(CALLS)
     for few in (names[:5], names[5:]):  # each takes one of the driver's threads
-        async with asyncio.timeout(3 * SERVER_SELECTION_SECONDS):
+        async with asyncio.timeout(CALL_SECONDS + 2 * SERVER_SELECTION_SECONDS):
             answers = await asyncio.gather(
                 *(CALLS[call](store) for call in few), return_exceptions=True
             )

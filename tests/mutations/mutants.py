@@ -565,12 +565,6 @@ MUTANTS: Final = (
         "await self._clock.sleep(interval)",
     ),
     Mutant(
-        "a heartbeat follows the last write",
-        LEASE,
-        "if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):",
-        "if after and self._idle < after:",
-    ),
-    Mutant(
         "a lost heartbeat does not end the run",
         LEASE,
         "            if body and lost():\n                body.cancel()",
@@ -629,7 +623,7 @@ MUTANTS: Final = (
         "a job that moved meanwhile ends a sweep",
         SWEEPER,
         "        except LeaseLost:\n            return Outcome.SKIPPED\n",
-        "",
+        "        except LeaseLost:\n            raise\n",
     ),
     Mutant(
         "jobs that wait are not reported",
