@@ -7,7 +7,7 @@ crash between any two steps leaves the message, the job, or both.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -133,12 +133,16 @@ class Intake:
         )
         return [*jobs, *letters, *(each for each in decoded if isinstance(each, Taken))]
 
-    async def _place(self, placed: Sequence[Placed]) -> list[Taken]:
+    async def _place(self, placed: Sequence[Placed], latest: datetime | None = None) -> list[Taken]:
         """One bulk write; each by itself where one of them fails for a reason of its own."""
         if not placed:
             return []
+        now = self._clock.now()
+        if latest and now >= latest:
+            return _all([each.delivery for each in placed], Outcome.RETURNED)
+        latest = latest or now + RECORD_WITHIN
         try:
-            recorded = await self._recorded([each.job for each in placed])
+            recorded = await self._recorded([each.job for each in placed], latest)
         except StoreUnavailable as error:
             log.warning("events handed back", count=len(placed), reason=str(error))
             return _all([each.delivery for each in placed], Outcome.RETURNED)
@@ -146,7 +150,7 @@ class Intake:
             log.exception("events not recorded", count=len(placed))
             if len(placed) == 1:
                 return _all([placed[0].delivery], Outcome.RETURNED)
-            alone = [await self._place([each]) for each in placed]
+            alone = [await self._place([each], latest) for each in placed]
             return [taken for each in alone for taken in each]
         full = [self._full(p, r) for p, r in zip(placed, recorded, strict=True) if _is_full(r)]
         self._alert(recorded)
@@ -156,9 +160,7 @@ class Intake:
             if not _is_full(r)
         ]
 
-    async def _recorded(self, jobs: Sequence[Job]) -> list[Recorded]:
-        latest = self._clock.now() + RECORD_WITHIN
-
+    async def _recorded(self, jobs: Sequence[Job], latest: datetime) -> list[Recorded]:
         def too_late() -> StoreUnavailable | None:
             late = self._clock.now() >= latest
             return StoreUnavailable(f"not recorded in {RECORD_WITHIN}") if late else None

@@ -91,13 +91,21 @@ class Runner:
         except LeaseLost:
             raise
         except Parked as parked:
-            log.info("parked", until=parked.until, reason=str(parked))
-            await lease.park(parked.until, spent=parked.spent)
+            await self._park(parked, lease)
         except (Interrupted, asyncio.CancelledError) as error:
             await lease.fail(self._interruption(error, run))
         except Exception as error:  # recorded: it becomes the job's failure
             log.exception("run failed")
             await lease.fail(self._failure(error))
+
+    async def _park(self, parked: Parked, lease: Lease) -> None:
+        """Its last attempt does not park once it has called out, or it would never run out."""
+        if parked.spent and lease.job.is_spent(self._policy):
+            log.error("run failed", reason=str(parked))
+            await lease.fail(self._failure(parked))
+            return
+        log.info("parked", until=parked.until, reason=str(parked))
+        await lease.park(parked.until, spent=parked.spent)
 
     def _interruption(self, error: BaseException, run: "Run") -> Failure:
         """No fault of the job, unless an error was being retried, or the step cancelled itself."""

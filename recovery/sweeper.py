@@ -22,7 +22,7 @@ from deletion.errors import (
     LeaseLost,
     StoreUnavailable,
 )
-from deletion.job import Job, LeasePolicy, Status
+from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
@@ -204,12 +204,17 @@ class Sweeper:
             self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
-        """Pending for so long, jobs wait for workers that do not run, or are far too few."""
-        until = self.clock.now() - self.waiting_after
-        waiting = await self.retry.call(lambda: self.jobs.count(Status.PENDING, until=until))
+        """Claimable for so long, jobs wait for workers that do not run, or are far too few.
+
+        Of the failed ones those that were handed over are left: no other rests longer than this.
+        """
+        now = self.clock.now()
+        pending, handed_over = now - self.waiting_after, now - max(self.waiting_after, LONGEST_REST)
+        waiting = await self.retry.call(lambda: self.jobs.count(Status.PENDING, until=pending))
+        waiting += await self.retry.call(lambda: self.jobs.count(Status.FAILED, until=handed_over))
         if waiting:
             log.error("jobs waiting", sweep_id=sweep.id, waiting=waiting)
-            reason = f"pending for over {self.waiting_after}"
+            reason = f"claimable for over {self.waiting_after}"
             self.alerts.tell(Alert(AlertKind.JOBS_WAITING, "", reason, sweep.id, waiting))
 
     async def _end(self, progress: Progress, reason: str | None) -> None:

@@ -1,7 +1,7 @@
 """Decode, record, ack: in that order, whatever breaks in between."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -319,6 +319,29 @@ async def test_one_bad_event_does_not_stop_the_others_of_its_group(
         "4": Outcome.RECORDED,
     }
     assert (sorted(world.subscription.acked), world.subscription.nacked) == (["1", "2", "4"], ["3"])
+
+
+async def test_a_group_that_is_recorded_one_by_one_gets_no_more_time_than_one_that_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be held long after its messages have been delivered again."""
+    monkeypatch.setattr(world.store, "record", refusing_groups(world))
+    began = world.clock.now()
+    taken = await world.take(*(placed(f"{number:024x}") for number in range(1, 101)))
+    assert (world.clock.now() - began) < RECORD_WITHIN + timedelta(seconds=10)
+    assert set(outcomes(taken).values()) == {Outcome.RETURNED}
+
+
+def refusing_groups(world: World) -> Callable[[Sequence[Job]], Awaitable[list[Recorded]]]:
+    """A group cannot be stored, and each by itself meets a database that is away by then."""
+
+    async def record(jobs: Sequence[Job]) -> list[Recorded]:
+        if len(jobs) > 1:
+            raise OverflowError("cannot be stored")
+        await world.clock.sleep(5)
+        raise StoreUnavailable("away")
+
+    return record
 
 
 NO_BOT = pb.BotDeletionSubject(event_type=pb.EVENT_TYPE_REQUEST_PLACED).SerializeToString()

@@ -564,6 +564,16 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
     assert world.stored.progress("second").deleted == 2, "what it has done is kept"
 
 
+async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: World) -> None:
+    """A job that parks again and again would never run out of attempts."""
+    world.store.put(replace(world.stored, attempt=POLICY.max_attempts))
+    world.second.script.extend([None, Parked(START, "the circuit is open", spent=True)])
+    await world.run()
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert (world.stored.failure.type, world.stored.due) == ("Parked", None)
+
+
 async def test_a_message_that_cannot_be_stored_as_it_is_is_stored_all_the_same(
     world: World,
 ) -> None:

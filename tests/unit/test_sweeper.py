@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from deletion.alerts import Alert, AlertKind
 from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
-from deletion.job import Change, Status
+from deletion.job import LONGEST_REST, Change, Status
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, check_clock, log_exhausted
 from tests.support.fakes import START
@@ -206,6 +206,15 @@ async def test_jobs_that_wait_for_a_worker_for_too_long_are_told_once_with_their
     assert (alert.kind, alert.example, alert.count) == (AlertKind.JOBS_WAITING, sweep.id, 2)
     assert [line["event"] for line in logs] == ["jobs waiting"]
     assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 0))
+
+
+async def test_handed_over_jobs_whose_service_is_gone_wait_too_and_resting_ones_do_not() -> None:
+    world = World()
+    for due in (START, None):
+        world.jobs.add(Status.FAILED, modified=START - LONGEST_REST, due=due)
+    await run(world)
+    [alert] = world.alerts.told
+    assert (alert.kind, alert.count) == (AlertKind.JOBS_WAITING, 1)
 
 
 async def test_what_this_sweep_makes_pending_does_not_wait_yet() -> None:
