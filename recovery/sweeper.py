@@ -204,9 +204,9 @@ class Sweeper:
             self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
-        """Claimable for so long, jobs wait for workers that do not run, or are far too few.
+        """Pending for so long, jobs wait for workers that do not run, or are far too few.
 
-        Of the failed ones those that were handed over are left: no other rests longer than this.
+        So do failed ones that were handed over; no other rests so long, unless it cannot be moved.
         """
         now = self.clock.now()
         pending, handed_over = now - self.waiting_after, now - max(self.waiting_after, LONGEST_REST)
@@ -214,7 +214,7 @@ class Sweeper:
         waiting += await self.retry.call(lambda: self.jobs.count(Status.FAILED, until=handed_over))
         if waiting:
             log.error("jobs waiting", sweep_id=sweep.id, waiting=waiting)
-            reason = f"claimable for over {self.waiting_after}"
+            reason = f"not taken up for over {self.waiting_after}"
             self.alerts.tell(Alert(AlertKind.JOBS_WAITING, "", reason, sweep.id, waiting))
 
     async def _end(self, progress: Progress, reason: str | None) -> None:

@@ -566,7 +566,7 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
 
 async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: World) -> None:
     """A job that parks again and again would never run out of attempts."""
-    world.store.put(replace(world.stored, attempt=POLICY.max_attempts))
+    world.job = world.store.put(replace(world.job, attempt=POLICY.max_attempts))
     world.second.script.extend([None, Parked(START, "the circuit is open", spent=True)])
     await world.run()
     assert world.stored.status is Status.FAILED

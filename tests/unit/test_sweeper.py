@@ -170,7 +170,7 @@ async def test_it_goes_on_past_every_job_it_cannot_read_or_move_and_counts_it(
 
 async def test_a_job_the_database_refuses_to_move_does_not_keep_the_others() -> None:
     world = World()
-    jobs = [world.jobs.add() for _ in range(4)]
+    jobs = [world.jobs.add(modified=RESTED) for _ in range(4)]
     world.jobs.faults["apply"] = deque([None, PermissionError("secret"), None])
     with capture_logs() as logs:
         sweep = await run(world)
