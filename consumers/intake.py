@@ -137,10 +137,7 @@ class Intake:
         """One bulk write; each by itself where one of them fails for a reason of its own."""
         if not placed:
             return []
-        now = self._clock.now()
-        if latest and now >= latest:
-            return _all([each.delivery for each in placed], Outcome.RETURNED)
-        latest = latest or now + RECORD_WITHIN
+        latest = latest or self._clock.now() + RECORD_WITHIN
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
         except StoreUnavailable as error:
@@ -162,9 +159,11 @@ class Intake:
 
     async def _recorded(self, jobs: Sequence[Job], latest: datetime) -> list[Recorded]:
         def too_late() -> StoreUnavailable | None:
-            late = self._clock.now() >= latest
-            return StoreUnavailable(f"not recorded in {RECORD_WITHIN}") if late else None
+            is_late = self._clock.now() >= latest
+            return StoreUnavailable(f"not recorded in {RECORD_WITHIN}") if is_late else None
 
+        if late := too_late():
+            raise late
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
     async def _give_up(self, given_up: Sequence[GivenUp]) -> list[Taken]:
