@@ -4,6 +4,7 @@ Imports stand inside the commands: the gateway's process must not load a databas
 and `--help` must not load anything.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -272,6 +273,8 @@ def demo() -> None:
 
 def main() -> None:
     """The console script: an error of this project's own is a sentence and an exit code."""
+    # As process 1 of a container one is only ended by signals that it handles.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except (BotDeletionError, OSError) as error:
