@@ -39,6 +39,7 @@ class Canonical:
         )
         return (
             jobs,
+            tuple(known(job)[-1] for job in world.jobs if not job.live),
             tuple(run[1:] for run in runs),
             tuple((write.rule, write.spent) for write in world.flights),
             max(self._long_ago, world.read_at - world.tick) if world.old else None,
@@ -70,8 +71,8 @@ def known(job: Job) -> Key:
         tuple(step.status for step in job.steps),
         job.failure is not None and job.failure.interrupted,
         min(silences, SUSPECT_SILENCES),
-        tuple(sorted(job.event_ids)),
         job.placed_at,
+        tuple(sorted(job.event_ids)),
     )
 
 
@@ -82,8 +83,9 @@ def _times(job: Job) -> tuple[int, int]:
 
 
 def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
-    """Every version of a job that somebody knows."""
-    yield from world.jobs
+    """Every version of a job that counts: of one that is complete, what somebody still knows."""
+    if world.live:
+        yield world.live
     if world.old:
         yield world.old
     for run in runs:

@@ -27,7 +27,11 @@ class Explored:
 def explore(bounds: Bounds) -> Explored:
     """Every world that can be reached from an empty one, each once, in the order of the depth."""
     book = Book()
-    moves, invariants, canonical = Moves(bounds, book), Invariants(bounds.policy), Canonical(bounds.policy)
+    moves, invariants, canonical = (
+        Moves(bounds, book),
+        Invariants(bounds.policy),
+        Canonical(bounds.policy),
+    )
     first = World()
     start = canonical.key(first)
     came: dict[Key, tuple[Key, str] | None] = {start: None}

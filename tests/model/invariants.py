@@ -118,11 +118,14 @@ def of_job(world: World, job: Job, most: int) -> Iterator[str]:
 
 def of_holders(world: World, job: Job) -> Iterator[str]:
     """One holder: never two runs whose next write would be accepted."""
-    holding = []
-    for run in world.runs:
-        if run.view.id == job.id and run.view.status is Status.IN_PROGRESS:
-            if matches(job, run.view, RULES["checkpoint"].guard):
-                holding.append(run.view.claimed_by)
+    guard = RULES["checkpoint"].guard
+    holding = [
+        run.view.claimed_by
+        for run in world.runs
+        if run.view.id == job.id
+        and run.view.status is Status.IN_PROGRESS
+        and matches(job, run.view, guard)
+    ]
     if len(holding) > 1:
         yield f"two holders: {' and '.join(holding)}"
 

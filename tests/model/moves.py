@@ -7,18 +7,18 @@ An actor is paused simply by not moving: a run keeps its view while others go on
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from deletion.job import Change, Job, LeasePolicy, StepProgress, StepStatus
 from tests.model import world as model
 from tests.model.world import (
     BOT,
+    COARSE,
     ENDINGS,
     PLACED_AT,
-    COARSE,
     SERVICE,
     STEP,
-    TICK,
     Accepted,
     Book,
     Run,
@@ -149,9 +149,7 @@ class Moves:
             clocks = tuple({world.tick, world.read_at})
             yield from self._acted(used, old, clocks, ", on an old read")
 
-    def _acted(
-        self, world: World, read: Job, ticks: Iterable[int], how: str
-    ) -> Iterator[Move]:
+    def _acted(self, world: World, read: Job, ticks: Iterable[int], how: str) -> Iterator[Move]:
         for tick in ticks:
             late = "" if tick == world.tick else ", computed long ago"
             yield from self._claimed(world, read, at(tick), how + late)
@@ -160,7 +158,8 @@ class Moves:
                 clock = at(tick) + self.bounds.ahead
                 yield from self._swept(world, read, clock, ", its clock ahead" + how + late)
             if spent := self._fault(world, "retry"):
-                write = self._write("retry", read, lambda job: job.retry(at(tick), self.policy), tick)
+                retry = partial(Job.retry, now=at(tick), policy=self.policy)
+                write = self._write("retry", read, retry, tick)
                 yield from self._moved(spent, write, "an operator retries" + how + late)
 
     def _claimed(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
@@ -171,9 +170,7 @@ class Moves:
         for move in self._moved(world, write, f"{by} claims" + how):
             assert write
             runs = (*world.runs, Run(write.change.after))
-            yield move._replace(
-                world=move.world._replace(runs=runs, claims=world.claims + 1)
-            )
+            yield move._replace(world=move.world._replace(runs=runs, claims=world.claims + 1))
 
     def _swept(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
         spent = read.is_spent(self.policy)
@@ -187,13 +184,18 @@ class Moves:
             return
         stored = world.job(write.change.before.id)
         if job := self.book.stored(stored, write.change):
-            yield Move(label, accepted(world, write, stored, job, self.policy.max_attempts), Accepted(write, stored))
+            yield Move(
+                label,
+                accepted(world, write, stored, job, self.policy.max_attempts),
+                Accepted(write, stored),
+            )
 
-    # A run. `world` is without it; where it goes on it is put back.
+    # A run. `world` is without it; where it goes on it is put back. Of one that has lost its job
+    # only its next write counts, which must be refused: what else it does makes nothing worse.
 
     def _run(self, world: World, run: Run) -> Iterator[Move]:
-        name = run.view.claimed_by
-        if spent := self._fault(world, "kill"):
+        name, holds = run.view.claimed_by, run.view.claimed_by == world.holder
+        if holds and (spent := self._fault(world, "kill")):
             yield Move(f"{name} is killed", spent)
         if spent := self._fault(world, "stop"):
             yield from self._stopped(spent, run)
@@ -204,18 +206,21 @@ class Moves:
         yield from self._beaten(world, run)
         if spent := self._fault(world, "fail"):
             yield from self._sent(spent, run, self._failed(spent, run), f"{name} fails")
-        if not run.looked and not run.failing and (spent := self._fault(world, "failing")):
+        can_fail = holds and not run.looked and not run.failing
+        if can_fail and (spent := self._fault(world, "failing")):
             yield Move(f"{name} has an error and retries it", with_run(spent, run, failing=True))
         if spent := self._fault(world, "park"):
             yield from self._parked(spent, run)
 
     def _worked(self, world: World, run: Run) -> Iterator[Move]:
-        """Delete everything and read back; once it is empty, complete."""
+        """Delete everything and read back, after a long silence only with a proof of the hold.
+        Once it is empty, complete.
+        """
         name, now = run.view.claimed_by, at(world.tick)
         if run.looked:
             write = self._write("complete", run.view, lambda job: job.complete(now), now)
             yield from self._sent(world, run, write, f"{name} completes")
-        elif not run.view.is_stale(now, self.policy):  # else it proves its hold first
+        elif name == world.holder and not run.view.is_stale(now, self.policy):
             deleted = world._replace(owed=False, fresh=False)
             gone = with_run(deleted, run, looked=True, failing=False)
             yield Move(f"{name} deletes and reads back nothing", gone)
@@ -235,9 +240,8 @@ class Moves:
     def _parked(self, world: World, run: Run) -> Iterator[Move]:
         now, until = at(world.tick), at(world.tick + 1)
         for spent in (False, True) if not run.looked else (True,):
-            write = self._write(
-                "park", run.view, lambda job: job.park(now, until, spent=spent), now, spent
-            )
+            park = partial(Job.park, now=now, until=until, spent=spent)
+            write = self._write("park", run.view, park, now, spent)
             how = "after a call" if spent else "before its first call"
             cost = write and write._replace(spent="call" if spent else "")
             yield from self._sent(world, run, cost, f"{run.view.claimed_by} parks {how}")
@@ -268,7 +272,8 @@ class Moves:
         if write is None:
             return
         yield self._answered(world, run, write, label)
-        if spent := self._fault(world, "slow"):
+        holds = run.view.claimed_by == world.holder
+        if holds and (spent := self._fault(world, "slow")):
             slow = spent._replace(flights=(*world.flights, write))
             yield Move(f"{label}, not answered yet", with_run(slow, run, waiting=True))
 
