@@ -161,8 +161,9 @@ def _values(job: Job) -> tuple[object, ...]:
     """What tells a job from others, hashable: nothing in the model has fields of later versions."""
     steps = tuple((step.name, step.status) for step in job.steps)
     past = tuple((p.attempt, p.claimed_by, p.step, p.at, p.reason) for p in job.past_attempts)
-    plain = replace(job, steps=(), past_attempts=())
-    return plain, steps, past
+    end = job.failure and (job.failure.type, job.failure.at, job.failure.interrupted)
+    plain = replace(job, steps=(), past_attempts=(), failure=None)
+    return plain, steps, past, end
 
 
 def matches(stored: Job, before: Job, guard: tuple[str, ...]) -> bool:
