@@ -1,0 +1,1 @@
+"""A model of one bot's jobs: every interleaving within small bounds, over the rules of the code."""

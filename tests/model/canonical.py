@@ -1,0 +1,113 @@
+"""When two worlds are the same: only what the future depends on counts.
+
+Names of claims and times stand for themselves nowhere: what counts of a name is where else it
+stands, of a time how long ago it is, up to the longest wait, and which of two is later. So two
+worlds are the same that differ by a renaming, or by when everything happened.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+from deletion.job import STALE, SUSPECT_SILENCES, Job, LeasePolicy
+from tests.model.world import TICK, Run, World, at
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_PER_TICK: Final = TICK // _MILLISECOND
+
+Key = tuple[Any, ...]
+
+
+class Canonical:
+    """Keys of worlds. What a job adds to them is remembered."""
+
+    def __init__(self, policy: LeasePolicy) -> None:
+        longest = max(policy.stale_after, policy.rest_after(policy.max_attempts))
+        self._long_ago = -(longest // TICK + 1)
+        self._parts: dict[int, tuple[Job, Key, str, int, int]] = {}
+
+    def key(self, world: World) -> Key:
+        """Equal for worlds that are the same."""
+        now = (at(world.tick) - at(0)) // _MILLISECOND
+        runs = sorted(world.runs, key=lambda run: run.view.claimed_by)
+        parts = [self._part(job) for job in _jobs(world, runs)]
+        names: dict[str, int] = {}
+        times = _ages(sorted({modified for *_, modified, _ in parts}), now, self._long_ago)
+        jobs = tuple(
+            (known, names.setdefault(name, len(names)), times[modified], max(0, due - now))
+            for _, known, name, modified, due in parts
+        )
+        return (
+            jobs,
+            tuple(known(job)[-1] for job in world.jobs if not job.live),
+            tuple(run[1:] for run in runs),
+            tuple((write.rule, write.spent) for write in world.flights),
+            max(self._long_ago, world.read_at - world.tick) if world.old else None,
+            names.get(world.holder),
+            world.received,
+            world.letters,
+            world.owed,
+            world.fresh,
+            world.ends,
+            world.parked,
+            world.faults,
+        )
+
+    def _part(self, job: Job) -> tuple[Job, Key, str, int, int]:
+        part = self._parts.get(id(job))
+        if part is None:
+            part = self._parts[id(job)] = (job, known(job), job.claimed_by, *_times(job))
+        return part
+
+
+def known(job: Job) -> Key:
+    """What a job is apart from names and times."""
+    silences = sum(past.reason == STALE for past in job.past_attempts)
+    return (
+        job.id,
+        job.status,
+        job.attempt,
+        job.due is None,
+        tuple(step.status for step in job.steps),
+        job.failure is not None and job.failure.interrupted,
+        min(silences, SUSPECT_SILENCES),
+        job.placed_at,
+        tuple(sorted(job.event_ids)),
+    )
+
+
+def _times(job: Job) -> tuple[int, int]:
+    """`last_modified_at` and `due`, in milliseconds from the start."""
+    modified = (job.last_modified_at - at(0)) // _MILLISECOND
+    return modified, (job.due - at(0)) // _MILLISECOND if job.due else 0
+
+
+def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
+    """Every version of a job that counts: of one that is complete, what somebody still knows."""
+    if world.live:
+        yield world.live
+    if world.old:
+        yield world.old
+    for run in runs:
+        yield run.view
+    for write in world.flights:
+        yield write.change.before
+        yield write.change.after
+
+
+def _ages(times: Iterable[int], now: int, long_ago: int) -> dict[int, tuple[int, int]]:
+    """Each time as ticks from `now`, and its place within the tick: whether it is the next
+    millisecond after another one counts, and which is later.
+    """
+    ages: dict[int, tuple[int, int]] = {}
+    last, place = None, 0
+    for time in times:
+        age, within = divmod(time - now, _PER_TICK)
+        tick = max(long_ago, age)
+        if last is None or ages[last][0] != tick:
+            place = min(within, 2) if age > long_ago else 0
+        else:
+            place += min(time - last, 2)
+        ages[time] = (tick, place)
+        last = time
+    return ages

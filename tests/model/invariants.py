@@ -1,0 +1,146 @@
+"""What must hold in every world and of every accepted write, judged without the rules of the code.
+
+Each function yields a line for what is broken. They go by ghosts and by what the words of the
+design mean, never by a guard: a guard that is missing must not be missing here as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from deletion.job import RULES, Job, LeasePolicy, Status, suspects
+from tests.model.canonical import Key, known
+from tests.model.moves import Move, covers, event
+from tests.model.world import HOLDERS, SERVICE, Accepted, World, at, matches
+
+FAIR_STEPS = 40
+"""Within so many steps a healthy worker and sweeps bring any job to an end."""
+
+
+class Invariants:
+    """All of them. What they say of a job alone is remembered."""
+
+    def __init__(self, policy: LeasePolicy) -> None:
+        self._policy = policy
+        self._fates: dict[Key, str] = {}
+
+    def broken(self, before: World, move: Move) -> Iterator[str]:
+        """What `move` breaks."""
+        world = move.world
+        if world.jobs != before.jobs:
+            if move.accepted:
+                yield from of_write(before, move.accepted, self._policy)
+            yield from of_requests(world)
+        live = world.live
+        if live and live not in before.jobs:
+            yield from of_job(world, live, self._policy.max_attempts)
+            yield from self._of_fate(live, world.tick)
+        if live:
+            yield from of_holders(world, live)
+        elif world.owed:
+            yield "complete: data is left that was written before a covered request was received"
+
+    def _of_fate(self, job: Job, tick: int) -> Iterator[str]:
+        key = (known(job), job.last_modified_at - at(tick), job.due and job.due - at(tick))
+        if key not in self._fates:
+            self._fates[key] = fate(job, tick, self._policy)
+        if said := self._fates[key]:
+            yield said
+
+
+def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator[str]:
+    """Only the holder's writes count, and an outsider's only upon what it has read."""
+    (rule, change, _), stored = accepted
+    read = change.before
+    if rule in HOLDERS:
+        if before.holder != read.claimed_by or stored.claimed_by != read.claimed_by:
+            yield f"fence: a write of {read.claimed_by}, which does not hold the job, counts"
+        return
+    if not is_same(read, stored):
+        yield f"lost update: {rule} overwrites what was written since it was read"
+    if not is_time(rule, stored, before.tick, policy):
+        yield f"too early: {rule} of a job whose time has not come"
+
+
+def is_same(read: Job, stored: Job) -> bool:
+    """Nothing was written since but by requests that have joined."""
+    joined = replace(read, placed_at=stored.placed_at, event_ids=stored.event_ids)
+    return read is stored or joined == stored
+
+
+def is_time(rule: str, stored: Job, tick: int, policy: LeasePolicy) -> bool:
+    """Whether an outsider may move the job now, by the true time.
+
+    A sweep's clock may be ahead by a third of the threshold: so nobody is robbed who wrote within
+    another third of it.
+    """
+    now, off = at(tick), policy.stale_after / 3
+    silent = now - stored.last_modified_at
+    if rule == "claim":
+        interrupted = stored.failure is not None and stored.failure.interrupted
+        claimable = stored.status is Status.PENDING or (
+            stored.status is Status.FAILED and interrupted
+        )
+        return claimable and stored.due is not None and stored.due <= now
+    if stored.status is Status.IN_PROGRESS:
+        return silent >= policy.stale_after - off
+    if rule == "retry":
+        return stored.status in {Status.FAILED, Status.EXHAUSTED}
+    rest = policy.rest * 4 ** (stored.attempt - 1)
+    return stored.status is Status.FAILED and silent >= rest - off
+
+
+def of_requests(world: World) -> Iterator[str]:
+    """Each received request is covered by one job, or visible as a dead letter."""
+    for request in world.received:
+        covering = sum(covers(job, event(request)) for job in world.jobs)
+        if covering > 1:
+            yield f"covered twice: request {request} has {covering} jobs"
+        if not covering and request not in world.letters:
+            yield f"lost: request {request} is covered by nothing"
+    if sum(job.live for job in world.jobs) > 1:
+        yield "two live jobs of one bot"
+
+
+def of_job(world: World, job: Job, most: int) -> Iterator[str]:
+    """A claimable job is in a queue, no other is; attempts count what was spent, nothing else."""
+    interrupted = job.status is Status.FAILED and job.failure and job.failure.interrupted
+    claimable = job.status is Status.PENDING or bool(interrupted)
+    if claimable != (job.queue in {SERVICE, suspects(SERVICE)}):
+        yield f"queue: a job that is {job.status} is in queue {job.queue}"
+    running = job.status is Status.IN_PROGRESS
+    if job.attempt != world.ends + world.parked + running:
+        yield f"attempts: {job.attempt} counted, {world.ends} + {world.parked} spent"
+    if running and world.ends >= most:
+        yield f"immortal: claimed once more after {world.ends} bad ends"
+    if job.status is Status.EXHAUSTED and world.ends + world.parked < most:
+        yield f"exhausted too soon: after {world.ends} bad ends"
+
+
+def of_holders(world: World, job: Job) -> Iterator[str]:
+    """One holder: never two runs whose next write would be accepted."""
+    guard = RULES["checkpoint"].guard
+    holding = [
+        run.view.claimed_by
+        for run in world.runs
+        if run.view.id == job.id
+        and run.view.status is Status.IN_PROGRESS
+        and matches(job, run.view, guard)
+    ]
+    if len(holding) > 1:
+        yield f"two holders: {' and '.join(holding)}"
+
+
+def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
+    """Nothing when a healthy worker, sweeps and time bring the job to an end; else a line."""
+    for _ in range(FAIR_STEPS):
+        if job.status in {Status.COMPLETE, Status.EXHAUSTED}:
+            return ""
+        now = at(tick)
+        if job.queue in {SERVICE, suspects(SERVICE)} and job.is_due(now):
+            job = job.claim("fair", now).after.complete(now).after
+        elif job.is_resumable(now, policy):
+            spent = job.is_spent(policy)
+            job = (job.exhaust if spent else job.resume)(now, policy).after
+        else:
+            tick += 1
+    return f"for ever: a job that is {job.status} comes to no end"

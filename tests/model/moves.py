@@ -1,0 +1,361 @@
+"""Who may do what next: every move of every actor, from one world to those that may follow.
+
+An actor is paused simply by not moving: a run keeps its view while others go on. An outsider
+(a worker that claims, a sweep, an operator) acts on what is stored, or on an old read.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+from deletion.job import Change, Job, LeasePolicy, StepProgress, StepStatus
+from tests.model import world as model
+from tests.model.world import (
+    BOT,
+    COARSE,
+    ENDINGS,
+    PLACED_AT,
+    SERVICE,
+    STEP,
+    Accepted,
+    Book,
+    Run,
+    World,
+    Write,
+    accepted,
+    at,
+    failure,
+    matches,
+)
+
+T = TypeVar("T")
+WORKERS: Final = 2
+DONE: Final = StepProgress(STEP, StepStatus.COMPLETE)
+FAULTS: Final = frozenset(
+    {"fail", "failing", "stop", "park", "kill", "retry", "slow", "old read", "redelivery"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may happen: `faults` events of `kinds` in all, and the rest each for itself.
+
+    `ahead` is how far the clock of a sweep may be ahead. `room` is how many requests one job takes.
+    """
+
+    faults: int
+    kinds: frozenset[str] = FAULTS
+    requests: int = 1
+    writer: bool = False
+    policy: LeasePolicy = COARSE
+    ahead: timedelta = timedelta(0)
+    room: int = 3
+
+
+class Move(NamedTuple):
+    """One step: what happened, the world after it, and the write that was accepted in it."""
+
+    label: str
+    world: World
+    accepted: Accepted | None = None
+
+
+class Moves:
+    """The moves within `bounds`. Jobs and changes are kept in `book`."""
+
+    def __init__(self, bounds: Bounds, book: Book | None = None) -> None:
+        self.bounds, self.policy = bounds, bounds.policy
+        self.book = book or Book()
+
+    def after(self, world: World) -> Iterator[Move]:
+        """Every move from `world`."""
+        yield from self._environment(world)
+        yield from self._outsiders(world)
+        for run in world.runs:
+            rest = without(world.runs, run)
+            yield from self._run(world._replace(runs=rest), run)
+        yield from self._arrivals(world)
+
+    # The environment: time, requests, and a writer of the bot's data.
+
+    def _environment(self, world: World) -> Iterator[Move]:
+        if world.jobs:
+            yield Move("a tick passes", world._replace(tick=world.tick + 1))
+        if self.bounds.writer and not world.fresh:
+            yield Move("data is written", world._replace(fresh=True))
+        for request in range(self.bounds.requests):
+            if request not in world.received:
+                yield from self._received(world, request)
+        if spent := self._fault(world, "redelivery"):
+            for request in world.received:
+                yield from self._redelivered(spent, request)
+        if world.old is None and (spent := self._fault(world, "old read")) and world.live:
+            read = spent._replace(old=world.live, read_at=world.tick)
+            yield Move("somebody reads the job, to act later", read)
+
+    def _received(self, world: World, request: int) -> Iterator[Move]:
+        received = world._replace(received=tuple(sorted((*world.received, request))))
+        for recorded in self._recorded(received, request):
+            yield Move(f"request {request} is received", recorded)
+
+    def _redelivered(self, world: World, request: int) -> Iterator[Move]:
+        for recorded in self._recorded(world, request):
+            if recorded.jobs != world.jobs:
+                yield Move(f"request {request} is redelivered", recorded)
+
+    def _recorded(self, world: World, request: int) -> Iterator[World]:
+        """As `deletion.ports.JobStore.record`; a join may be made of an old read too."""
+        if any(covers(job, event(request)) for job in world.jobs):
+            yield world
+            return
+        live = world.live
+        if live is None:
+            placed = world._replace(jobs=(*world.jobs, self._placed(world, request)))
+            yield owing(placed)
+        elif len(live.event_ids) >= self.bounds.room:
+            yield world._replace(letters=(*world.letters, request))
+        else:
+            yield self._joined(world, live, live, request)
+        if (old := world.old) and matches(world.job(old.id), old, model.JOIN_GUARD):
+            yield self._joined(world, world.job(old.id), old, request)
+
+    def _placed(self, world: World, request: int) -> Job:
+        job = Job.placed(
+            id=f"{len(world.jobs) + 1:024x}",
+            service=SERVICE,
+            bot_id=BOT,
+            event_id=event(request),
+            placed_at=PLACED_AT[request],
+            steps=(StepProgress(STEP),),
+            now=at(world.tick),
+        )
+        return self.book.job(job)
+
+    def _joined(self, world: World, stored: Job, read: Job, request: int) -> World:
+        placed_at = read.joined([event(request)], PLACED_AT[request]).placed_at
+        event_ids = (*stored.event_ids, event(request))
+        job = replace(stored, event_ids=event_ids, placed_at=placed_at)
+        return owing(world.with_job(self.book.job(job)))
+
+    # Outsiders: workers that claim, sweeps, operators.
+
+    def _outsiders(self, world: World) -> Iterator[Move]:
+        if live := world.live:
+            yield from self._acted(world, live, (world.tick,), "")
+        if old := world.old:
+            used = world._replace(old=None, read_at=0)
+            clocks = tuple({world.tick, world.read_at})
+            yield from self._acted(used, old, clocks, ", on an old read")
+
+    def _acted(self, world: World, read: Job, ticks: Iterable[int], how: str) -> Iterator[Move]:
+        for tick in ticks:
+            late = "" if tick == world.tick else ", computed long ago"
+            yield from self._claimed(world, read, at(tick), how + late)
+            yield from self._swept(world, read, at(tick), how + late)
+            if self.bounds.ahead:
+                clock = at(tick) + self.bounds.ahead
+                yield from self._swept(world, read, clock, ", its clock ahead" + how + late)
+            if spent := self._fault(world, "retry"):
+                retry = partial(Job.retry, now=at(tick), policy=self.policy)
+                write = self._write("retry", read, retry, tick)
+                yield from self._moved(spent, write, "an operator retries" + how + late)
+
+    def _claimed(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
+        if len(world.runs) >= WORKERS:
+            return
+        by = f"worker/{world.claims + 1:02}"
+        write = self._write("claim", read, lambda job: job.claim(by, now), by, now)
+        for move in self._moved(world, write, f"{by} claims" + how):
+            assert write
+            runs = (*world.runs, Run(write.change.after))
+            yield move._replace(world=move.world._replace(runs=runs, claims=world.claims + 1))
+
+    def _swept(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
+        spent = read.is_spent(self.policy)
+        rule, verb = ("exhaust", "exhausts") if spent else ("resume", "resumes")
+        write = self._write(rule, read, lambda job: getattr(job, rule)(now, self.policy), now)
+        yield from self._moved(world, write, f"a sweep {verb}" + how)
+
+    def _moved(self, world: World, write: Write | None, label: str) -> Iterator[Move]:
+        """An outsider's write. A refused one changes nothing."""
+        if write is None:
+            return
+        stored = world.job(write.change.before.id)
+        if job := self.book.stored(stored, write.change):
+            yield Move(
+                label,
+                accepted(world, write, stored, job, self.policy.max_attempts),
+                Accepted(write, stored),
+            )
+
+    # A run. `world` is without it; where it goes on it is put back. Of one that has lost its job
+    # only its next write counts, which must be refused: what else it does makes nothing worse.
+
+    def _run(self, world: World, run: Run) -> Iterator[Move]:
+        name, holds = run.view.claimed_by, run.view.claimed_by == world.holder
+        if holds and (spent := self._fault(world, "kill")):
+            yield Move(f"{name} is killed", spent)
+        if spent := self._fault(world, "stop"):
+            yield from self._stopped(spent, run)
+        if run.waiting:
+            yield from self._repeated(world, run)
+            return
+        yield from self._worked(world, run)
+        yield from self._beaten(world, run)
+        if spent := self._fault(world, "fail"):
+            yield from self._sent(spent, run, self._failed(spent, run), f"{name} fails")
+        can_fail = holds and not run.looked and not run.failing
+        if can_fail and (spent := self._fault(world, "failing")):
+            yield Move(f"{name} has an error and retries it", with_run(spent, run, failing=True))
+        if spent := self._fault(world, "park"):
+            yield from self._parked(spent, run)
+
+    def _worked(self, world: World, run: Run) -> Iterator[Move]:
+        """Delete everything and read back, after a long silence only with a proof of the hold.
+        Once it is empty, complete.
+        """
+        name, now = run.view.claimed_by, at(world.tick)
+        if run.looked:
+            write = self._write("complete", run.view, lambda job: job.complete(now), now)
+            yield from self._sent(world, run, write, f"{name} completes")
+        elif name == world.holder and not run.view.is_stale(now, self.policy):
+            deleted = world._replace(owed=False, fresh=False)
+            gone = with_run(deleted, run, looked=True, failing=False)
+            yield Move(f"{name} deletes and reads back nothing", gone)
+
+    def _beaten(self, world: World, run: Run) -> Iterator[Move]:
+        """A heartbeat, or the checkpoint of what was deleted."""
+        now = at(world.tick)
+        steps = (DONE,) if run.looked else ()
+        if run.view.last_modified_at >= now and (not steps or run.view.steps == steps):
+            return
+        name = run.view.claimed_by
+        write = self._write(
+            "checkpoint", run.view, lambda job: job.checkpoint(now, *steps), now, run.looked
+        )
+        yield from self._sent(world, run, write, f"{name} writes a checkpoint")
+
+    def _parked(self, world: World, run: Run) -> Iterator[Move]:
+        now, until = at(world.tick), at(world.tick + 1)
+        for spent in (False, True) if not run.looked else (True,):
+            park = partial(Job.park, now=now, until=until, spent=spent)
+            write = self._write("park", run.view, park, now, spent)
+            how = "after a call" if spent else "before its first call"
+            cost = write and write._replace(spent="call" if spent else "")
+            yield from self._sent(world, run, cost, f"{run.view.claimed_by} parks {how}")
+
+    def _stopped(self, world: World, run: Run) -> Iterator[Move]:
+        """SIGTERM. What it has sent already stays under way."""
+        name, now = run.view.claimed_by, failure(world.tick)
+        if run.waiting and waits_for(world, run).rule in ENDINGS:
+            yield Move(f"{name} is stopped while it ends", world)
+            return
+        run = run._replace(waiting=False)
+        if run.failing and SPENDS_INTERRUPTED_ERRORS:
+            write = self._failed(world, run)
+        else:
+            cost = "error" if run.failing else ""
+            write = self._write("hand_over", run.view, lambda job: job.hand_over(now), world.tick)
+            write = write and write._replace(spent=cost)
+        yield from self._sent(world, run, write, f"{name} is stopped")
+
+    def _failed(self, world: World, run: Run) -> Write | None:
+        tick = world.tick
+        write = self._write("fail", run.view, lambda job: job.fail(failure(tick)), tick)
+        return write and write._replace(spent="error")
+
+    # Writes of a run: answered at once, or under way for as long as it takes.
+
+    def _sent(self, world: World, run: Run, write: Write | None, label: str) -> Iterator[Move]:
+        if write is None:
+            return
+        yield self._answered(world, run, write, label)
+        holds = run.view.claimed_by == world.holder
+        if holds and (spent := self._fault(world, "slow")):
+            slow = spent._replace(flights=(*world.flights, write))
+            yield Move(f"{label}, not answered yet", with_run(slow, run, waiting=True))
+
+    def _repeated(self, world: World, run: Run) -> Iterator[Move]:
+        """The run repeats what was not answered; the first call may still arrive."""
+        write = waits_for(world, run)
+        label = f"{run.view.claimed_by} repeats its {write.rule}"
+        yield self._answered(world, run._replace(waiting=False), write, label)
+
+    def _arrivals(self, world: World) -> Iterator[Move]:
+        for write in world.flights:
+            landed = world._replace(flights=without(world.flights, write))
+            label = f"the {write.rule} of {write.change.before.claimed_by} arrives"
+            waiting = [r for r in world.runs if r.waiting and waits_for(world, r) is write]
+            for run in waiting:
+                alone = landed._replace(runs=without(world.runs, run))
+                yield self._answered(alone, run._replace(waiting=False), write, label)
+            if not waiting:
+                yield from self._moved(landed, write, label + ", of a run that is over")
+
+    def _answered(self, world: World, run: Run, write: Write, label: str) -> Move:
+        """The write reaches the store, and the run gets the answer."""
+        stored = world.job(run.view.id)
+        job = self.book.stored(stored, write.change)
+        if job is None:
+            return Move(f"{label}: refused", self._refused(world, run, write, stored))
+        after = accepted(world, write, stored, job, self.policy.max_attempts)
+        if write.rule == "checkpoint":
+            after = with_run(after, run, view=write.change.after)
+        return Move(label, after, Accepted(write, stored))
+
+    def _refused(self, world: World, run: Run, write: Write, stored: Job) -> World:
+        """As `Lease.complete`: after a join it looks once more. Otherwise the run is over."""
+        joined = stored.fence == run.view.fence and stored.placed_at != run.view.placed_at
+        if write.rule != "complete" or stored.status is not run.view.status or not joined:
+            return world
+        view = replace(run.view, placed_at=stored.placed_at, event_ids=stored.event_ids)
+        return with_run(world, run, view=self.book.job(view), looked=False)
+
+    def _write(
+        self, rule: str, job: Job, make: Callable[[Job], Change], *what: object
+    ) -> Write | None:
+        change = self.book.change(job, make, rule, *what)
+        return Write(rule, change) if change else None
+
+    def _fault(self, world: World, kind: str) -> World | None:
+        """The world with one more fault; None where the bounds allow none of this kind."""
+        if kind not in self.bounds.kinds or world.faults >= self.bounds.faults:
+            return None
+        return world._replace(faults=world.faults + 1)
+
+
+SPENDS_INTERRUPTED_ERRORS = True
+"""As `Run._interruption` in deletion/runner.py: a run that is stopped while an error is being
+retried ends as failed with that error."""
+
+
+def event(request: int) -> str:
+    """The id of a request's event."""
+    return f"event {request}"
+
+
+def covers(job: Job, event_id: str) -> bool:
+    """Whether the job stands for that request: its own one, or one that joined."""
+    return event_id in job.event_ids
+
+
+def owing(world: World) -> World:
+    """What was written before a request is received must be gone when its job is complete."""
+    return world._replace(owed=world.owed or world.fresh, fresh=False)
+
+
+def waits_for(world: World, run: Run) -> Write:
+    """The write that a waiting run has sent last."""
+    return next(w for w in reversed(world.flights) if w.change.before is run.view)
+
+
+def with_run(world: World, run: Run, **changes: Any) -> World:
+    """`world` with `run` put back, changed."""
+    return world._replace(runs=(*world.runs, run._replace(**changes)))
+
+
+def without(items: tuple[T, ...], item: T) -> tuple[T, ...]:
+    """All but `item`."""
+    return tuple(other for other in items if other is not item)

@@ -1,0 +1,428 @@
+"""The rules of the code hold in every interleaving within the bounds; without one they do not.
+
+On a failure the shortest counterexample is printed, a step a line.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from deletion import job as rules
+from deletion.job import HOLDER, RULES, Change, Job, LeasePolicy, Status
+from tests.model import moves, world
+from tests.model.explore import Explored, explore, follow
+from tests.model.moves import Bounds, Moves
+from tests.model.world import COARSE, FINE, PLACED_AT, World, matches
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def of(*kinds: str, faults: int, **more: object) -> Bounds:
+    """Bounds with faults of these kinds only."""
+    return Bounds(faults, frozenset(kinds), **more)  # type: ignore[arg-type]
+
+
+ONCE = replace(COARSE, max_attempts=1)
+"""The fewest attempts, where it is not they that count."""
+SCOPES = {
+    "one fault of any kind": Bounds(1),
+    "killed, retried, old reads": of("kill", "retry", "old read", faults=2),
+    "failed, retried, old reads": of("fail", "retry", "old read", faults=2),
+    "stopped, failing, parked": of("stop", "failing", "park", faults=3),
+    "slow and stopped": of("slow", "stop", faults=2, policy=ONCE),
+    "slow and failed": of("slow", "fail", faults=2, policy=ONCE),
+    "joined": Bounds(0, requests=2, writer=True),
+    "joined, old reads": of("old read", faults=1, requests=2, writer=True, policy=ONCE),
+    "joined three times": Bounds(0, requests=3, writer=True, policy=ONCE),
+    "joined while stopped": of(
+        "stop", "redelivery", faults=1, requests=2, writer=True, policy=ONCE
+    ),
+    "a job that is full": of("redelivery", faults=1, requests=2, writer=True, room=1),
+    "a sweep ahead": of("kill", faults=1, policy=FINE, ahead=FINE.max_skew),
+}
+"""Within these every world is visited."""
+DEEPER = {
+    "killed, retried, old reads": of("kill", "retry", "old read", faults=3),
+    "failed, retried, old reads": of("fail", "retry", "old read", faults=3),
+    "slow and stopped": of("slow", "stop", "fail", faults=3),
+    "joined while slow": of("slow", "stop", "kill", faults=1, requests=2, writer=True),
+    "a sweep ahead": of("kill", "fail", "old read", faults=1, policy=FINE, ahead=FINE.max_skew),
+}
+"""The same for minutes: `python -m tests.model`."""
+
+
+@pytest.fixture(autouse=True)
+def _uncollected() -> Iterator[None]:
+    """Worlds form no cycles: to look for some among all of them takes a third of the time."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_every_invariant_holds(scope: str) -> None:
+    explored = explore(SCOPES[scope])
+    assert not explored.broken, str(explored)
+
+
+# Each guard taken away.
+
+BEATS = of("old read", faults=1)
+STRAYS = of("slow", "stop", "fail", faults=2)
+RETRIED = of("slow", "retry", "fail", "stop", "park", faults=3, policy=ONCE)
+"""A run that is paused as it ends, while an operator gives all attempts anew: of the fewest."""
+JOINING = Bounds(0, requests=2, writer=True)
+
+UNIQUE = "claimedBy is unique to each claim, and so tells an attempt from every other one"
+VERSION = "lastModifiedAt grows with every write: it alone tells one state of a job from another"
+LEFT_ONCE = "a claim leaves each status that can be claimed at most once before the next claim"
+
+FOUND = {
+    **{(rule, "status"): STRAYS for rule in sorted(world.HOLDERS - {"park"})},
+    ("park", "status"): of("slow", "park", faults=2),
+    **{(rule, "claimed_by"): STRAYS for rule in ("checkpoint", "complete")},
+    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS)},
+    ("complete", "placed_at"): JOINING,
+    ("resume", "last_modified_at"): BEATS,
+    ("retry", "last_modified_at"): of("old read", "retry", faults=2),
+    ("exhaust", "last_modified_at"): of("old read", "kill", faults=2),
+}
+"""Guarded fields, and bounds within which the lack of each is found."""
+REDUNDANT = {
+    **{(rule, "attempt"): UNIQUE for rule in sorted(world.HOLDERS)},
+    **{
+        (rule, name): VERSION for rule in ("claim", "resume", "exhaust", "retry") for name in HOLDER
+    },
+    ("claim", "last_modified_at"): LEFT_ONCE,
+}
+"""Guarded fields that guard nothing beside the others, and why: the second lock on a door."""
+
+
+def without_guard(monkeypatch: pytest.MonkeyPatch, rule: str, *names: str) -> None:
+    """Take fields out of the guard of a rule."""
+    guard = tuple(name for name in RULES[rule].guard if name not in names)
+    monkeypatch.setitem(RULES, rule, replace(RULES[rule], guard=guard))
+
+
+def test_each_field_of_each_guard_is_accounted_for() -> None:
+    guarded = {(rule, name) for rule in RULES for name in RULES[rule].guard}
+    assert guarded == FOUND.keys() | REDUNDANT.keys()
+    assert not FOUND.keys() & REDUNDANT.keys()
+
+
+@pytest.mark.parametrize(("rule", "name"), FOUND, ids="-".join)
+def test_a_guard_that_is_missing_is_found(
+    rule: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_guard(monkeypatch, rule, name)
+    assert_found(explore(FOUND[rule, name]))
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "killed, retried, old reads",
+        "stopped, failing, parked",
+        "slow and stopped",
+    ],
+)
+def test_redundant_guards_can_all_be_missed_at_once(
+    scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but `lastModifiedAt` of a claim, which is redundant only beside `claimedBy`."""
+    for rule, name in REDUNDANT:
+        if name != "last_modified_at":
+            without_guard(monkeypatch, rule, name)
+    explored = explore(SCOPES[scope])
+    assert not explored.broken, str(explored)
+
+
+def test_last_modified_at_is_redundant_in_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_guard(monkeypatch, "claim", "last_modified_at")
+    explored = explore(of("stop", "park", "old read", faults=2, policy=ONCE))
+    assert not explored.broken, str(explored)
+
+
+# Other rules taken away.
+
+
+def assert_found(explored: Explored, *, starting: str = "") -> None:
+    """There is a counterexample, of the invariant that says so."""
+    print(explored)
+    assert explored.broken.startswith(starting), str(explored)
+    assert explored.trace, str(explored)
+
+
+def claims_without_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "is_due", lambda job, now: True)
+
+
+def claims_in_any_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    claims_without_due(monkeypatch)
+    everywhere = replace(RULES["claim"], sources=frozenset(Status))
+    monkeypatch.setitem(RULES, "claim", everywhere)
+
+
+def resumes_a_run_that_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "is_stale", lambda job, now, policy: job.status is Status.IN_PROGRESS)
+
+
+def forgets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LeasePolicy, "rest_after", lambda policy, attempt: timedelta(0))
+
+
+def resumes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "is_spent", lambda job, policy: False)
+
+
+def joins_without_moving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The later of both clocks, as if they were one."""
+    monkeypatch.setattr(rules, "later", max)
+
+
+def forgets_that_it_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "covers", lambda job, event_id: job.event_id == event_id)
+
+
+def modified_in_the_same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_TICK", timedelta(0))
+
+
+def modified_by_the_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with a claim that is told by time alone."""
+    modified_in_the_same_millisecond(monkeypatch)
+    without_guard(monkeypatch, "claim", "claimed_by")
+
+
+def hands_an_error_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "SPENDS_INTERRUPTED_ERRORS", False)
+
+
+def waits_for_nobody(transition: str) -> Patch:
+    """A transition after which no worker may claim the job."""
+    original: Callable[..., Change] = getattr(Job, transition)
+
+    def forgetful(job: Job, *args: object, **more: object) -> Change:
+        change = original(job, *args, **more)
+        return replace(change, after=replace(change.after, due=None))
+
+    return lambda monkeypatch: monkeypatch.setattr(Job, transition, forgetful)
+
+
+def keeps_the_attempt(transition: str) -> Patch:
+    """A transition that does not hand the attempt back."""
+    original: Callable[..., Change] = getattr(Job, transition)
+
+    def greedy(job: Job, *args: object, **more: object) -> Change:
+        change = original(job, *args, **more)
+        return replace(change, after=replace(change.after, attempt=job.attempt))
+
+    return lambda monkeypatch: monkeypatch.setattr(Job, transition, greedy)
+
+
+def joins_without(name: str) -> Patch:
+    """A join whose guard lacks a field."""
+    guard = tuple(kept for kept in world.JOIN_GUARD if kept != name)
+    return lambda monkeypatch: monkeypatch.setattr(world, "JOIN_GUARD", guard)
+
+
+MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
+    "claim of a job that rests": (claims_without_due, of("fail", faults=1), "too early"),
+    "claim of a job that is parked": (claims_without_due, of("park", faults=1), "too early"),
+    "claim of a job in progress": (claims_in_any_status, Bounds(0), "too early"),
+    "resume of a run that beats": (resumes_a_run_that_beats, Bounds(0), "too early"),
+    "no rest": (forgets_the_rest, of("fail", faults=1), "too early"),
+    "attempts without end": (resumes_without_end, of("kill", faults=2), "immortal"),
+    "a join that does not move placedAt": (joins_without_moving, JOINING, "complete"),
+    "a join of a job that is complete": (
+        joins_without("live"),
+        of("old read", faults=1, requests=2, writer=True),
+        "complete",
+    ),
+    "two joins at once": (
+        joins_without("placed_at"),
+        of("old read", faults=1, requests=3, writer=True),
+        "complete",
+    ),
+    "a request that joined is forgotten": (
+        forgets_that_it_joined,
+        of("redelivery", faults=1, requests=2),
+        "covered twice",
+    ),
+    "lastModifiedAt does not grow in a millisecond": (
+        modified_in_the_same_millisecond,
+        of("slow", "old read", faults=2),
+        "lost update",
+    ),
+    "neither does it, nor tells claimedBy": (
+        modified_by_the_clock_alone,
+        of("stop", "old read", faults=3),
+        "lost update",
+    ),
+    "an interrupted error spends nothing": (
+        hands_an_error_over,
+        of("failing", "stop", faults=2),
+        "attempts",
+    ),
+    "an interruption spends an attempt": (
+        keeps_the_attempt("hand_over"),
+        of("stop", faults=1),
+        "attempts",
+    ),
+    "handed over to nobody": (waits_for_nobody("hand_over"), of("stop", faults=1), "queue"),
+    "parked for ever": (waits_for_nobody("park"), of("park", faults=1), "queue"),
+    "resumed for nobody": (waits_for_nobody("resume"), of("kill", faults=1), "for ever"),
+    "retried for nobody": (waits_for_nobody("retry"), of("fail", "retry", faults=2), "queue"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_rule_that_is_missing_is_found(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, bounds, starting = MUTANTS[mutant]
+    patch(monkeypatch)
+    assert_found(explore(bounds), starting=starting)
+
+
+def test_a_claim_needs_no_status_beside_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redundant: only a job that may be claimed has a `due`, which the invariants check."""
+    everywhere = replace(RULES["claim"], sources=frozenset(Status))
+    monkeypatch.setitem(RULES, "claim", everywhere)
+    explored = explore(SCOPES["one fault of any kind"])
+    assert not explored.broken, str(explored)
+
+
+def test_a_sweep_whose_clock_is_too_far_ahead_robs_a_run_that_beats() -> None:
+    bounds = of("kill", faults=0, policy=FINE, ahead=2 * FINE.max_skew)
+    assert_found(explore(bounds), starting="too early")
+
+
+# Known traces.
+
+STOPS = of("stop", "failing", "old read", "redelivery", faults=9, requests=2, writer=True)
+
+
+def labels(bounds: Bounds, reached: World) -> list[str]:
+    """What may happen next."""
+    return [move.label for move in Moves(bounds).after(reached)]
+
+
+def handed_over_twice() -> World:
+    """Within one millisecond, with an old read in between."""
+    return follow(
+        STOPS,
+        "request 0 is received",
+        "worker/01 claims",
+        "worker/01 is stopped",
+        "somebody reads the job",
+        "worker/02 claims",
+        "worker/02 is stopped",
+    )
+
+
+def test_a_claim_by_an_old_read_is_refused_after_a_hand_over_in_the_same_millisecond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Status, attempt and due are as before: only lastModifiedAt and claimedBy tell."""
+    reached = handed_over_twice()
+    assert reached.old
+    assert reached.live
+    same = ("status", "attempt", "due")
+    assert matches(reached.live, reached.old, same)
+    claim = "worker/03 claims, on an old read"
+    assert claim not in labels(STOPS, reached)
+    without_guard(monkeypatch, "claim", "last_modified_at", "claimed_by")
+    assert claim in labels(STOPS, reached)
+    assert_found(explore(of("stop", "old read", faults=3)), starting="lost update")
+
+
+def test_a_job_is_not_completed_under_the_placed_at_of_a_gateway_that_is_ahead() -> None:
+    reached = follow(
+        STOPS,
+        "request 0 is received",
+        "worker/01 claims",
+        "worker/01 deletes",
+        "data is written",
+        "request 1 is received",
+        "worker/01 completes: refused",
+    )
+    assert reached.owed
+    assert PLACED_AT[1] < PLACED_AT[0]
+    assert not any("completes" in label for label in labels(STOPS, reached))
+    ended = follow(
+        STOPS,
+        "request 0 is received",
+        "worker/01 claims",
+        "worker/01 deletes",
+        "data is written",
+        "request 1 is received",
+        "worker/01 completes: refused",
+        "worker/01 deletes",
+        "worker/01 completes",
+    )
+    assert ended.live is None
+
+
+def test_a_redelivered_request_that_had_joined_is_known_whatever_the_state_of_its_job() -> None:
+    steps = (
+        "request 0 is received",
+        "request 1 is received",
+        "worker/01 claims",
+        "worker/01 is stopped",
+        "worker/02 claims",
+        "worker/02 deletes",
+        "worker/02 completes",
+    )
+    for length in range(2, len(steps) + 1):
+        reached = follow(STOPS, *steps[:length])
+        assert not any("redelivered" in label for label in labels(STOPS, reached))
+
+
+def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_runs_out_of_attempts() -> None:
+    once = ("claims", "has an error", "is stopped")
+    reached = follow(
+        STOPS,
+        "request 0 is received",
+        *(f"worker/01 {what}" for what in once),
+        "a tick passes",
+        "a sweep resumes",
+        *(f"worker/02 {what}" for what in once),
+        "a tick passes",
+        "a sweep exhausts",
+    )
+    assert reached.live
+    assert reached.live.status is Status.EXHAUSTED
+
+
+def test_a_job_that_kills_its_process_each_time_is_exhausted() -> None:
+    reached = follow(
+        of("kill", faults=2),
+        "request 0 is received",
+        "worker/01 claims",
+        "worker/01 is killed",
+        "a tick passes",
+        "a sweep resumes",
+        "worker/02 claims",
+        "worker/02 is killed",
+        "a tick passes",
+        "a sweep exhausts",
+    )
+    assert reached.live
+    assert reached.live.is_suspect
+    assert not any("claims" in label for label in labels(of(faults=0), reached))
+
+
+@pytest.mark.xfail(reason="a park that spends its attempt asks for none to be left", strict=True)
+def test_a_job_that_is_parked_after_a_call_each_time_runs_out_of_attempts() -> None:
+    """Its own call may be what its external API never answers."""
+    bounds = of("park", faults=9)
+    steps = ["request 0 is received"]
+    for claim in (1, 2):
+        name = f"worker/{claim:02}"
+        steps += [f"{name} claims", f"{name} parks after a call", "a tick passes"]
+    reached = follow(bounds, *steps)
+    assert reached.live
+    assert reached.live.is_spent(bounds.policy)
+    assert not any("claims" in label for label in labels(bounds, reached))
