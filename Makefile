@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
-FAST   := tests/unit tests/schema tests/simulation tests/architecture --ignore=tests/architecture/test_queries.py
+FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/test_queries.py
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another
 # PYTHON and a Python that is gone all call for a new environment.
@@ -16,7 +16,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help demo up test test-unit test-faults simulate mutations lint format proto bench constraints clean FORCE
+.PHONY: help demo up test test-unit test-faults simulate model mutations lint format proto bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=...
 
 simulate: $(STAMP) ## Run the life cycle in virtual time under faults for a minute (SEED=... repeats one)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED))
+
+model: $(STAMP) ## Explore the life of a job exhaustively within wider bounds, for some minutes
+	@$(BIN)/python -m tests.model
 
 mutations: $(STAMP) ## Break each guard in turn, and see which test notices (ONLY=... for some)
 	@$(BIN)/python -m tests.mutations $(if $(ONLY),--only '$(ONLY)')

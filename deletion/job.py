@@ -340,10 +340,13 @@ class Job:
             due=self.created_at,
         )
 
-    def park(self, now: datetime, until: datetime, *, spent: bool) -> Change:
+    def park(self, now: datetime, until: datetime, policy: LeasePolicy, *, spent: bool) -> Change:
         """Wait until `until`, because an external API must not be called now. The attempt is
-        handed back unless this run has called it.
+        handed back unless this run has called it (`spent`), which the last attempt must not: a
+        job whose own call is at fault would never run out.
         """
+        left = not (spent and self.is_spent(policy))
+        self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
         return self._move("park", now, attempt=attempt, due=milliseconds(until))
 

@@ -98,8 +98,11 @@ class Lease:
             await self._write(lambda job: job.fail(failure))
 
     async def park(self, until: datetime, *, spent: bool) -> None:
-        """End the run for now: the job is due again at `until`."""
-        await self._write(lambda job: job.park(self._clock.now(), until, spent=spent))
+        """End the run for now: the job is due again at `until`.
+
+        Raises `TransitionError` when its attempts are spent with this one.
+        """
+        await self._write(lambda job: job.park(self._clock.now(), until, self._policy, spent=spent))
 
     async def fence(self) -> None:
         """Before a destructive call: after a long silence (a paused process), prove the hold."""

@@ -13,7 +13,14 @@ from dataclasses import replace
 import structlog
 
 from deletion.clock import Clock
-from deletion.errors import Interrupted, LeaseLost, LeftOvers, Parked, TransientError
+from deletion.errors import (
+    Interrupted,
+    LeaseLost,
+    LeftOvers,
+    Parked,
+    TransientError,
+    TransitionError,
+)
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan, Step, Verified
@@ -99,13 +106,14 @@ class Runner:
             await lease.fail(self._failure(error))
 
     async def _park(self, parked: Parked, lease: Lease) -> None:
-        """Its last attempt does not park once it has called out, or it would never run out."""
-        if parked.spent and lease.job.is_spent(self._policy):
+        """An attempt that may not park, because it is the last and has called out, has failed."""
+        try:
+            await lease.park(parked.until, spent=parked.spent)
+        except TransitionError:
             log.error("run failed", reason=str(parked))
             await lease.fail(self._failure(parked))
-            return
-        log.info("parked", until=parked.until, reason=str(parked))
-        await lease.park(parked.until, spent=parked.spent)
+        else:
+            log.info("parked", until=parked.until, reason=str(parked))
 
     def _interruption(self, error: BaseException, run: "Run") -> Failure:
         """No fault of the job, unless an error was being retried, or the step cancelled itself."""

@@ -240,10 +240,11 @@ class Moves:
     def _parked(self, world: World, run: Run) -> Iterator[Move]:
         now, until = at(world.tick), at(world.tick + 1)
         for spent in (False, True) if not run.looked else (True,):
-            park = partial(Job.park, now=now, until=until, spent=spent)
-            write = self._write("park", run.view, park, now, spent)
+            park = partial(Job.park, now=now, until=until, policy=self.policy, spent=spent)
+            if not (write := self._write("park", run.view, park, now, spent)):
+                continue  # then it fails, as any run may
             how = "after a call" if spent else "before its first call"
-            cost = write and write._replace(spent="call" if spent else "")
+            cost = write._replace(spent="call" if spent else "")
             yield from self._sent(world, run, cost, f"{run.view.claimed_by} parks {how}")
 
     def _stopped(self, world: World, run: Run) -> Iterator[Move]:

@@ -511,6 +511,12 @@ MUTANTS: Final = (
         "        except Parked",
     ),
     Mutant(
+        "a last attempt parks again and again",
+        JOB,
+        "left = not (spent and self.is_spent(policy))",
+        "left = True",
+    ),
+    Mutant(
         "parking is a failure",
         RUNNER,
         "await lease.park(parked.until, spent=parked.spent)",

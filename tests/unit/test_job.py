@@ -44,7 +44,7 @@ CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "complete": lambda job, now: job.complete(now),
     "fail": lambda job, now: job.fail(replace(ERROR, at=now)),
     "hand_over": lambda job, now: job.hand_over(replace(ERROR, at=now)),
-    "park": lambda job, now: job.park(now, now + timedelta(hours=1), spent=True),
+    "park": lambda job, now: job.park(now, now + timedelta(hours=1), POLICY, spent=False),
     "resume": lambda job, now: job.resume(now, POLICY),
     "exhaust": lambda job, now: job.exhaust(now, POLICY),
     "retry": lambda job, now: job.retry(now, POLICY),
@@ -296,7 +296,7 @@ def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
 def test_what_spent_no_attempt_leaves_none_behind() -> None:
     handed_over = a_job(attempt=2).hand_over(ERROR).after
     assert handed_over.claim("worker/2", LATER).after.past_attempts == ()
-    parked = a_job(attempt=2).park(LATER, LATER, spent=False).after
+    parked = a_job(attempt=2).park(LATER, LATER, POLICY, spent=False).after
     assert parked.claim("worker/2", LATER).after.past_attempts == ()
     exhausted = CASES["failed, spent"].exhaust(SILENT, POLICY).after
     assert len(exhausted.retry(SILENT, POLICY).after.past_attempts) == 1, "it was there already"
@@ -370,7 +370,7 @@ def test_interruptions_never_spend_a_job() -> None:
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])
 def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt: int) -> None:
     until = LATER + timedelta(minutes=1, microseconds=77)
-    after = a_job(attempt=2).park(LATER, until, spent=spent).after
+    after = a_job(attempt=2).park(LATER, until, POLICY, spent=spent).after
     assert (after.status, after.attempt) == (Status.PENDING, attempt)
     assert after.due == LATER + timedelta(minutes=1), "as the database keeps it"
 
