@@ -10,7 +10,7 @@ from tests.architecture.documents import DOCS, ROOT, table
 PROOFS = DOCS / "PROOFS.md"
 TIERS = {
     "unit and conformance": ("unit", "conformance", "schema", "architecture"),
-    "simulation": ("simulation", "stateful"),
+    "simulation": ("simulation", "model", "stateful"),
     "real parts": ("integration", "faults", "acceptance"),
 }
 ROWS = table(PROOFS, "guarantee", "decided in", *TIERS)
