@@ -49,6 +49,7 @@ class App:
         async def parts() -> AsyncIterator[bytes]:
             while True:
                 yield b"x" * MEGABYTE
+                await asyncio.sleep(0)  # sending to a client that has gone waits for nothing
 
         return StreamingResponse(parts())
 
