@@ -28,7 +28,7 @@ up: $(STAMP) ## Start everything on this machine, until Ctrl-C (VERBOSE=1 shows 
 	@$(BIN)/botdel local up $(if $(VERBOSE),--verbose)
 
 test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
 
 test-unit: $(STAMP) ## Run the fast tests, which need neither of them
 	@$(BIN)/python -m pytest $(FAST)

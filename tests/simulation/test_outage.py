@@ -30,8 +30,10 @@ def test_the_policy_here_is_the_one_of_the_defaults() -> None:
     assert LeaseSettings.model_construct(**defaults).lease == POLICY
 
 
-@pytest.mark.parametrize("phase", [0.0, 0.37, 0.81])
-@pytest.mark.parametrize("every", [MINUTE, 5 * MINUTE, HOUR, DAY])
+@pytest.mark.parametrize(
+    ("every", "phase"),
+    [(MINUTE, 0.0), (MINUTE, 0.81), (5 * MINUTE, 0.37), (HOUR, 0.81), (DAY, 0.0), (DAY, 0.37)],
+)
 def test_a_day_without_the_data_exhausts_no_job(every: float, phase: float) -> None:
     """The outage begins at the share `phase` of the time between two sweeps."""
 
