@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 class Claims:
     """The claims of one process on one queue. `worker` names it in each of them.
 
-    `lost` is told how many claims others were faster with, `won` how many were this process's.
+    `counted` gets, after each round, how many claims this process won, and how many others did.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Claims:
         self._limit = FEWEST
 
     async def take(self, most: int) -> list[Job]:
-        """At most `most` jobs, claimed. None when nothing is due, or others were faster."""
+        """At most `most` jobs, claimed; empty when nothing is due or others were faster."""
         if not self._window or self._clock.now() - self._read_at >= FRESH:
             self._window = await self._read_due()
             self._rng.shuffle(self._window)

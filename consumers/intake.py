@@ -1,4 +1,4 @@
-"""Intake: decode → record → ack. It waits for no deletion and knows no slot.
+"""Intake: decode → record → ack. It waits for no deletion and needs no slot.
 
 The order is the guarantee: a message is acked after its job is recorded, never before, so that a
 crash between any two steps leaves the message, the job, or both.
@@ -187,7 +187,7 @@ class Intake:
         return GivenUp(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
-        """Whoever joins an exhausted job waits for an operator, who is told again."""
+        """A request that joined an exhausted job waits for an operator: alert again."""
         for each in recorded:
             if each.placing is Placing.JOINED and each.is_exhausted:
                 reason = "a request joined it"

@@ -1,4 +1,4 @@
-"""The port of alerts: what a person has to be told of."""
+"""The port of alerts: what a person has to know about."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +18,7 @@ class AlertKind(StrEnum):
 class Alert:
     """One thing that happened, or `count` of them at once.
 
-    Alerts of equal kind, service and reason are told as one: a reason names a sort, never a case.
+    Alerts of equal kind, service and reason are sent as one: a reason names a sort, not a case.
     `service` is empty where it is not known, or not one service's. `example` is the id of the
     dead letter, the job or the sweep; never a bot's.
     """

@@ -49,7 +49,7 @@ class Subscription(Protocol):
         """
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Never again, as far as it is known: an ack may be lost. Raises `BusUnavailable`."""
+        """Best effort: if an ack is lost, its message is redelivered. Raises `BusUnavailable`."""
 
     async def nack(self, deliveries: Sequence[Delivery]) -> None:
         """Again, after the subscription's back-off. Raises `BusUnavailable`."""

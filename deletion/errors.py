@@ -15,7 +15,7 @@ BotDeletionError
 ├── TopologyMissing         a topic or subscription is not there, or not for this identity
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── UnreadableJob           its record is damaged, or of a later version: leave it alone
-├── ClockSkew               clocks differ by too much to tell silence: synchronise them
+├── ClockSkew               clocks differ too much to judge silence: synchronise them
 ├── LeaseLost               another run owns the job by now: stop at once
 ├── SharedDocument          data would be deleted that is not the bot's alone
 ├── LeftOvers               everything ran, yet data of the bot is still there
@@ -109,7 +109,7 @@ class LeaseLost(BotDeletionError):
 
 
 class SharedDocument(BotDeletionError):
-    """A document belongs to more than this bot: whoever owns the data has to part them first."""
+    """A document belongs to more than this bot: whoever owns the data has to separate them."""
 
 
 class LeftOvers(BotDeletionError):

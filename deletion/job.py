@@ -125,7 +125,7 @@ class LeasePolicy:
 
     @property
     def call_seconds(self) -> float:
-        """How long one call of the database may take, so that a run knows in time what holds."""
+        """Seconds one database call may take: it fails well before the lease is stale."""
         return min(10.0, self.stale_after.total_seconds() / 3)
 
     @property
@@ -151,12 +151,12 @@ class Rule:
 HOLDER: Final = ("status", "attempt", "claimed_by")
 """What a run expects of the job it holds."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""What everybody else expects: the heartbeat too, so that a run that still beats is not robbed."""
+"""What everybody else expects: the heartbeat too, so a run that still beats keeps its job."""
 UNJOINED: Final = (*HOLDER, "placed_at")
-"""A newer request joins a live job by moving `placed_at`: then it is not complete yet."""
+"""A newer request joins a live job by moving `placed_at`; the job must not complete then."""
 
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
-_STUCK: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
+_RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
 RULES: Final[Mapping[str, Rule]] = {
     "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
@@ -165,9 +165,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "fail": Rule(_RUNNING, Status.FAILED, HOLDER),
     "hand_over": Rule(_RUNNING, Status.FAILED, HOLDER),
     "park": Rule(_RUNNING, Status.PENDING, HOLDER),
-    "resume": Rule(_STUCK, Status.PENDING, OUTSIDER),
-    "exhaust": Rule(_STUCK, Status.EXHAUSTED, OUTSIDER),
-    "retry": Rule(_STUCK | {Status.EXHAUSTED}, Status.PENDING, OUTSIDER),
+    "resume": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
+    "exhaust": Rule(_RESUMABLE, Status.EXHAUSTED, OUTSIDER),
+    "retry": Rule(_RESUMABLE | {Status.EXHAUSTED}, Status.PENDING, OUTSIDER),
 }
 
 

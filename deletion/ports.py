@@ -65,8 +65,8 @@ class JobStore(Protocol):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         """Insert all at once, all of one service; one outcome for each, in order.
 
-        A request that a job covers already is known, whatever the state of that job. A live job of
-        the same bot is joined (`Job.joined`) and otherwise left as it is: by that it cannot
+        A request that a job already covers is known, whatever the state of that job. A live job of
+        the same bot is joined (`Job.joined`) and otherwise left as it is: so it cannot
         complete before its run has looked for that request's data as well. A job that covers
         `MAX_EVENTS` requests takes no more. Repeating a call whose answer was lost is safe.
         """
@@ -143,13 +143,13 @@ class DeadLetterStore(Protocol):
         """An unused id, 24 hex digits, later ones sorting after earlier ones."""
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Record all, and answer with those somebody has to be told of, as they stand now.
+        """Record all, and return those that somebody has to know about, as they stand now.
 
         These are the new ones, and the replays that came back: a letter that `is_replay_of` a
         record is joined to it by `DeadLetter.returned`, whatever its status. A message that is
-        recorded or joined already is counted there by `seen_again`, and not answered with. Of
-        concurrent calls with one message exactly one answers with it. Repeating a call whose
-        answer was lost may count a message once more, and does not answer with it again.
+        recorded or joined already is counted there by `seen_again`, and not returned. Of
+        concurrent calls with one message exactly one returns it. Repeating a call whose
+        answer was lost may count a message once more, and does not return it again.
         """
 
     async def get(self, letter_id: str) -> DeadLetter | None:
@@ -169,6 +169,6 @@ class DeadLetterStore(Protocol):
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """Write `status`, if the message was not given up again since `letter` was read.
 
-        Guarded by `count` alone: what somebody else settled meanwhile is settled anew. Answers
+        Guarded by `count` alone: what somebody else settled meanwhile is settled anew. Returns
         whether it was written, and the same when it is repeated.
         """

@@ -1,4 +1,4 @@
-"""Quarantine: a message that is given up is recorded with its bytes, and somebody is told.
+"""Quarantine: a message that is given up is recorded with its bytes, and an alert is sent.
 
 The record comes before the ack, as with a job, so a crash between them leaves both or the message.
 """

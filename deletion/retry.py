@@ -83,7 +83,8 @@ class Retry:
 class Patience:
     """Attempts to loop over, for `seconds` since the last progress; a stop ends every wait.
 
-    The last `TransientError` comes out as it is. `error` is the one that is being retried.
+    When time is up the last `TransientError` is raised unchanged. `error` is the one that is
+    being retried.
     """
 
     def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:

@@ -16,8 +16,9 @@ async def silent_pages(
 ) -> AsyncIterator[Sequence[Read]]:
     """Pages of at most `size` jobs of `status` last modified by `until`, the longest silent first.
 
-    What is moved meanwhile is not silent any more, and so is not read again; what is not is
-    behind `since`, or among those to skip. Raises `StoreUnavailable` when `retry` is used up.
+    A job that is moved meanwhile is no longer silent, so it is not read again; one that is not
+    moved is before `since`, or among those to skip. Raises `StoreUnavailable` when `retry` is
+    used up.
     """
     since, seen = EPOCH, set[str]()
 

@@ -26,7 +26,7 @@ the same key would make another event."""
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What the client is told. `placed_at` is RFC 3339, UTC, milliseconds."""
+    """What the client gets. `placed_at` is RFC 3339, UTC, milliseconds."""
 
     event_id: str
     bot_id: str

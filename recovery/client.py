@@ -71,7 +71,7 @@ async def recover(
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> int:
-    """One call of the cron job against recovery at `url`; answers with a code of `Exit`.
+    """One call of the cron job against recovery at `url`; returns a code of `Exit`.
 
     All of it takes at most about `timeout_seconds`. A sweep that runs already is joined.
     Neither output nor errors show the token.

@@ -20,7 +20,7 @@ class SweepStore(Protocol):
         """Insert `sweep`, which runs, and answer with it; or with the one that runs already.
 
         A running one that was last modified before `silent_since` is given up first, at the
-        time `sweep` started. Repeating a call whose answer was lost answers with `sweep` as
+        time `sweep` started. Repeating a call whose answer was lost returns `sweep` as
         it is stored by then.
         """
 

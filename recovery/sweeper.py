@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
     """Raises `ClockSkew` when this process's clock differs from the database's by so much that
-    runs which beat would look silent.
+    runs whose heartbeats are on time would look silent.
     """
     apart = clock.now() - await jobs.time()
     if abs(apart) > policy.max_skew:

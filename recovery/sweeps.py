@@ -29,7 +29,7 @@ class Sweeps:
 
     `silent_after` is how long a running sweep is trusted without a sign of life. `prepare`
     puts in place what the database needs, before each sweep: cheap when it is there. `ended`
-    is told of each sweep this process ran.
+    is called with each sweep this process ran.
     """
 
     def __init__(

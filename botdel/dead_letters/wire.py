@@ -1,4 +1,4 @@
-"""Protobuf's wire format, read as far as it goes: a parser says no more of broken bytes than no.
+"""Protobuf's wire format, read up to the fault: a parser says only that bytes are broken.
 
 https://protobuf.dev/programming-guides/encoding. It takes what the parser takes and refuses what
 the parser refuses; tests/unit/test_explain.py compares the two.
@@ -73,7 +73,7 @@ class Fault:
 def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
     """The fields of `data` in their order, and the first fault.
 
-    A value that is cut off is read as far as it goes, and a message that is broken inside is left
+    A value that is cut off is read up to its cut, and a message that is broken inside is left
     at its end: what comes behind may be sound.
     """
     reader = _Reader(data)
@@ -147,7 +147,7 @@ class _Reader:
         return _number(known, self._varint(path))
 
     def _unknown(self, number: int, what: str, wire_type: WireType, began: int, depth: int) -> str:
-        """Pass over a value, and tell what can be told of it."""
+        """Skip a value, and return a description of it."""
         match wire_type:
             case WireType.VARINT:
                 return str(self._varint(what))

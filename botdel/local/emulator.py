@@ -1,6 +1,6 @@
 """Google's Pub/Sub emulator: the real protocol on this machine, everything kept in memory.
 
-The `gcloud` command is only asked for where the emulator lies. Started through it, the Java
+The `gcloud` command is only asked where the emulator is. Started through it, the Java
 program would stay behind when `gcloud` gets SIGTERM.
 """
 
@@ -19,7 +19,7 @@ from botdel.local.server import LocalServer
 from deletion.errors import ConfigurationError
 
 JAR: Final = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"
-"""Where the emulator lies below the root of a Google Cloud SDK."""
+"""Where the emulator is below the root of a Google Cloud SDK."""
 USUAL_ROOTS: Final = (
     Path("/usr/lib/google-cloud-sdk"),
     Path("/opt/google-cloud-sdk"),

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from deletion.process.problems import Problem, documented
 
 Check = Callable[[], Awaitable[str | None]]
-"""Answers with what is missing, or None when all is well. Bounded in time by itself."""
+"""Returns what is missing, or None when all is well. Bounded in time by itself."""
 
 
 async def _nothing() -> None:

@@ -77,7 +77,7 @@ class Webhook:
 
 
 class WebhookAlerts:
-    """`deletion.alerts.Alerts` that groups what it is told, and logs and posts each group.
+    """`deletion.alerts.Alerts` that groups alerts, and logs and posts each group.
 
     A group goes out once nothing was added to it for `group_seconds`, and at the latest ten times
     that after its first alert; one at a time, so that a webhook that is slow makes larger groups

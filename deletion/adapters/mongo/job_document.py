@@ -90,7 +90,7 @@ def _job(document: Mapping[str, Any]) -> Job:
 
 
 def _value(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """The field, of its kind: a null would be found out only where it is reckoned with."""
+    """The field, checked for its type: a wrong one would fail later, where it is used."""
     value = document[name]
     if not isinstance(value, kind):
         raise TypeError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")

@@ -198,7 +198,7 @@ class MongoJobStore:
         return set()
 
     async def _covered(self, jobs: Sequence[Job], offered: Collection[str]) -> dict[str, Recorded]:
-        """Those whose event a job covers: as was `offered` to it in this call, or long since."""
+        """Those whose event a job covers: joined if `offered` to it in this call, else known."""
         if not jobs:
             return {}
         query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
@@ -218,8 +218,8 @@ class MongoJobStore:
     async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
         """Those that have joined the live job of their bot, or found it full.
 
-        Nothing is said of the others of a group of which not every one has: the caller looks.
-        Adds to `offered` what may have joined, and is not told whether it has.
+        When only some could join, none of those is returned: the caller reads them back.
+        Adds to `offered` every job that may have joined.
         """
         if not jobs:
             return {}
