@@ -55,14 +55,15 @@ class Worker:
         while not stopping.is_set():
             self._woken.clear()
             free = self._slots - len(self._running)
-            jobs = await self._claim(free, stopping) if free else []
+            if not free:
+                fruitless = 0
+                await rest(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
+                continue
+            jobs = await self._claim(free, stopping)
             for job in jobs:
                 self._start(job)
             fruitless = 0 if jobs else fruitless + 1
-            if not free:
-                await rest(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
-                fruitless = 0
-            elif not jobs:
+            if not jobs:
                 await self._idle(fruitless, stopping)
 
     async def end(self, grace: float) -> None:

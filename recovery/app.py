@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
-from deletion.process.probes import Check, probes
+from deletion.process.probes import Check, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
 from recovery.sweep import Sweep, SweepStatus
@@ -79,12 +79,12 @@ def create_app(
     *,
     registry: CollectorRegistry,
     ready: Check,
-    refresh: Callable[[], Awaitable[None]] | None = None,
+    refresh: Refresh = no_refresh,
 ) -> FastAPI:
     """The app over its ports."""
     app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    app.include_router(probes(registry, ready, *([refresh] if refresh else [])))
+    app.include_router(probes(registry, ready, refresh))
     app.include_router(_routes(sweeps, tokens))
     return app
 

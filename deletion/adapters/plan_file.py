@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from deletion.adapters.mongo.connection import Client
-from deletion.adapters.mongo.step import CALL_SECONDS, FieldType, MongoStep
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client
+from deletion.adapters.mongo.step import FieldType, MongoStep
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, check

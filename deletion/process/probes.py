@@ -13,17 +13,16 @@ Check = Callable[[], Awaitable[str | None]]
 """Returns what is missing, or None when all is well. Bounded in time by itself."""
 
 
-async def _nothing() -> None:
+Refresh = Callable[[], Awaitable[None]]
+"""Reads the metrics that are read when they are scraped. Never raises."""
+
+
+async def no_refresh() -> None:
     """Most metrics are counted as things happen."""
 
 
-def probes(
-    registry: CollectorRegistry, ready: Check, refresh: Callable[[], Awaitable[None]] = _nothing
-) -> APIRouter:
-    """`/healthz` (alive), `/readyz` (can work, else 503 and why), `/metrics` (Prometheus).
-
-    `refresh` reads the metrics that are read when they are scraped; it never raises.
-    """
+def probes(registry: CollectorRegistry, ready: Check, refresh: Refresh = no_refresh) -> APIRouter:
+    """`/healthz` (alive), `/readyz` (can work, else 503 and why), `/metrics` (Prometheus)."""
     router = APIRouter(tags=["operations"])
 
     @router.get("/healthz", response_class=PlainTextResponse, summary="Alive")

@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
 from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
     CLOSE_SECONDS,
     SERVER_SELECTION_SECONDS,
     Client,
@@ -28,7 +29,7 @@ from deletion.adapters.mongo.connection import (
     connect,
 )
 from deletion.adapters.mongo.job_document import to_document
-from deletion.adapters.mongo.jobs import CALL_SECONDS, COLLECTION, MongoJobStore
+from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Placing, Recorded, Unreadable

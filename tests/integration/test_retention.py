@@ -3,9 +3,8 @@
 import pytest
 
 from deletion.adapters.mongo.connection import Client, Database
-from deletion.adapters.mongo.jobs import COLLECTION as JOBS
+from deletion.adapters.mongo.jobs import COLLECTION
 from deletion.adapters.mongo.retention import (
-    COLLECTION,
     FINISHED,
     apply_retention,
     retention_difference,
@@ -27,7 +26,7 @@ async def test_without_the_setting_no_job_is_ever_deleted(database: Database) ->
 async def test_it_is_created_once_and_for_complete_jobs_alone(database: Database) -> None:
     for _ in range(2):
         assert await apply_retention(database, 31) is None
-    index = (await database[JOBS].index_information())[FINISHED]
+    index = (await database[COLLECTION].index_information())[FINISHED]
     assert index["expireAfterSeconds"] == 31 * DAY
     assert dict(index["partialFilterExpression"]) == {"status": "complete"}
     assert index["key"] == [("finishedAt", 1)]

@@ -886,7 +886,7 @@ MUTANTS: Final = (
     Mutant(
         "one event joins one job twice",
         MONGO,
-        "if j.event_id not in covered]",
+        "if event not in covered]",
         "if True]",
         DATABASE,
     ),
@@ -1087,8 +1087,8 @@ MUTANTS: Final = (
     Mutant(
         "a call to data may take for ever",
         STEP,
-        "with translated(), pymongo.timeout(self.call_seconds):",
-        "with translated():",
+        "return bounded(self.call_seconds)",
+        "return bounded(86_400)",
         DATA,
     ),
     Mutant(

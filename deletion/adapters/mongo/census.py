@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-import pymongo
-
-from deletion.adapters.mongo.connection import Client, Document, translated
-from deletion.adapters.mongo.jobs import CALL_SECONDS, COLLECTION
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.jobs import COLLECTION
 from deletion.job import Status
 from deletion.ports import Unfinished
 
-UNFINISHED: Final = (Status.PENDING, Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED)
+UNFINISHED: Final = tuple(status for status in Status if status is not Status.COMPLETE)
 
 
 class MongoCensus:
@@ -26,7 +24,7 @@ class MongoCensus:
             {"$match": {"status": {"$in": [status.value for status in UNFINISHED]}}},
             {"$group": {"_id": of, "jobs": {"$sum": 1}, "oldest": {"$min": "$createdAt"}}},
         ]
-        with translated(), pymongo.timeout(CALL_SECONDS):
+        with bounded(CALL_SECONDS):
             found = await self._jobs.aggregate(pipeline).to_list(None)
         return [
             Unfinished(

@@ -51,6 +51,8 @@ OPERATION_SECONDS = 30
 IDLE_SECONDS = 60
 """How long a connection is kept that nobody uses."""
 
+CALL_SECONDS = 10.0
+"""How long one call may take where nothing else is said."""
 PING_SECONDS = 3
 """A probe must tell soon, where a write may wait for a new primary."""
 CLOSE_SECONDS = 1
@@ -112,9 +114,16 @@ def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
     )
 
 
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """As `translated`, for calls that end within `seconds`, the driver's own retries included."""
+    with translated(), pymongo.timeout(seconds):
+        yield
+
+
 async def ping(database: Database) -> None:
     """One round trip, or `StoreUnavailable` within `PING_SECONDS`."""
-    with translated(), pymongo.timeout(PING_SECONDS):
+    with bounded(PING_SECONDS):
         await database.command("ping")
 
 
@@ -126,7 +135,7 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
     # First, because the long time is for the build and not for a server that is missing.
     await ping(collection.database)  # type: ignore[arg-type]
     try:
-        with translated(), pymongo.timeout(INDEX_SECONDS):
+        with bounded(INDEX_SECONDS):
             await collection.create_indexes(list(indexes))
     except OperationFailure as error:
         raise ConfigurationError(f"indexes of {collection.full_name}: {error}") from error

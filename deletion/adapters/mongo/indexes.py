@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pymongo
 import structlog
 from pymongo import IndexModel
 
@@ -17,8 +16,8 @@ from deletion.adapters.mongo.connection import (
     PING_SECONDS,
     Collection,
     Database,
+    bounded,
     build_indexes,
-    translated,
 )
 from deletion.errors import ConfigurationError
 
@@ -69,7 +68,7 @@ async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
 
     Raises `StoreUnavailable`.
     """
-    with translated(), pymongo.timeout(PING_SECONDS):
+    with bounded(PING_SECONDS):
         return gap(wanted, await collection.index_information())
 
 

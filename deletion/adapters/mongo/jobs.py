@@ -5,19 +5,25 @@ left to the planner: a `hint` makes the embedded server read the whole collectio
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import pymongo
 from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
-from deletion.adapters.mongo.connection import Client, Document, build_indexes, ping, translated
+from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
+    Client,
+    Document,
+    bounded,
+    build_indexes,
+    ping,
+)
 from deletion.adapters.mongo.job_document import from_document, to_document, update_of
 from deletion.errors import LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.grouping import Grouping
@@ -46,8 +52,6 @@ INDEXES: Final = [
         [("status", ASCENDING), ("service", ASCENDING), ("createdAt", ASCENDING)], name=BY_SERVICE
     ),
 ]
-CALL_SECONDS: Final = 10.0
-"""How long one call may take, the driver's own retries included."""
 GROUP_LIMIT: Final = 100
 """Changes in one bulk write."""
 GROUPS: Final = 2
@@ -223,16 +227,17 @@ class MongoJobStore:
         """
         if not jobs:
             return {}
-        by_bot: dict[str, list[Job]] = defaultdict(list)
-        for job in {(job.bot_id, job.event_id): job for job in reversed(jobs)}.values():
-            by_bot[job.bot_id].insert(0, job)
+        by_bot: dict[str, dict[str, Job]] = defaultdict(dict)
+        for job in jobs:  # the same event twice joins once
+            by_bot[job.bot_id].setdefault(job.event_id, job)
         full: dict[str, Recorded] = {}
         joining: dict[str, Recorded] = {}
         updates: list[UpdateOne] = []
         for document in await self._brief({**_of_bots(jobs), "live": True}):
             found, exhausted = str(document["_id"]), _is_exhausted(document)
             covered = set(document["eventIds"])  # one may have joined since it was looked for
-            requests = [j for j in by_bot[str(document["botId"])] if j.event_id not in covered]
+            offers = by_bot[str(document["botId"])]
+            requests = [job for event, job in offers.items() if event not in covered]
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
             for request in requests[room:]:
                 full[request.id] = Recorded(Placing.FULL, found, exhausted)
@@ -296,10 +301,8 @@ class MongoJobStore:
             for index, change in enumerate(changes)
         ]
 
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
-        with translated(), pymongo.timeout(self._call_seconds):
-            yield
+    def _bounded(self) -> AbstractContextManager[None]:
+        return bounded(self._call_seconds)
 
 
 def _read(document: Mapping[str, Any]) -> Read:

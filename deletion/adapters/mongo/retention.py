@@ -6,13 +6,12 @@ duplicate. After that an idempotency key is forgotten with the record; docs/deci
 
 from datetime import timedelta
 
-import pymongo
 from pymongo import ASCENDING, IndexModel
 
-from deletion.adapters.mongo.connection import PING_SECONDS, Database, build_indexes, translated
+from deletion.adapters.mongo.connection import PING_SECONDS, Database, bounded, build_indexes
 from deletion.adapters.mongo.indexes import gap
+from deletion.adapters.mongo.jobs import COLLECTION
 
-COLLECTION = "deletion_jobs"
 FINISHED = "complete_finished_ttl"
 
 
@@ -40,7 +39,7 @@ async def apply_retention(database: Database, days: int | None) -> str | None:
 
 async def retention_difference(database: Database, days: int | None) -> str | None:
     """How an index that exists differs from what `days` asks for; None when nothing does."""
-    with translated(), pymongo.timeout(PING_SECONDS):
+    with bounded(PING_SECONDS):
         found = await database[COLLECTION].index_information()
     if FINISHED not in found:
         return None

@@ -1,30 +1,28 @@
 """The step that deletes a bot's documents from one MongoDB collection."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import pymongo
 from bson import ObjectId, json_util
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
     Collection,
     Cursor,
     Document,
+    bounded,
     build_indexes,
-    translated,
 )
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
 
 FieldType = Literal["objectid", "string"]
-CALL_SECONDS = 10.0
-"""What one call may take where nothing else is said."""
 LINEARIZABLE, MAJORITY = "linearizable", "majority"
 NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
 """What a deployment may say to a read concern that it does not have: FailedToParse,
@@ -114,11 +112,9 @@ class MongoStep:
         """Create the index; returns when it is built."""
         await build_indexes(self.collection, [IndexModel(self.index)])
 
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
+    def _bounded(self) -> AbstractContextManager[None]:
         """One call. Never around a `yield`: the bound belongs to the task that awaits."""
-        with translated(), pymongo.timeout(self.call_seconds):
-            yield
+        return bounded(self.call_seconds)
 
     async def _page(self, ids: Cursor) -> list[Document]:
         with self._bounded():
