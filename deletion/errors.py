@@ -109,7 +109,7 @@ class LeaseLost(BotDeletionError):
 
 
 class SharedDocument(BotDeletionError):
-    """A document belongs to more than this bot: whoever owns the data has to separate them."""
+    """A document belongs to more than this bot: the team that owns it has to split it."""
 
 
 class LeftOvers(BotDeletionError):

@@ -396,8 +396,8 @@ class Job:
     def _move(
         self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
     ) -> Change:
-        """`last_modified_at` grows with every write, so that no two states of a job look alike
-        to whoever guards it, whatever the clocks of those who write say.
+        """`last_modified_at` grows with every write, so that no two states of a job pass the same
+        guard, even where the writers' clocks disagree.
         """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")

@@ -110,7 +110,7 @@ class Lease:
             await self.checkpoint()
 
     async def _beat(self) -> None:
-        """One heartbeat whenever nothing else was written for an interval, while the run holds on.
+        """Write a heartbeat whenever nothing else was written for an interval, until the run ends.
 
         Once it may not vouch any more it waits for the lease to be stale, and then gives it up.
         """

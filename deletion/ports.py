@@ -126,7 +126,7 @@ class Unfinished:
 
 
 class Census(Protocol):
-    """Counts jobs for whoever watches them."""
+    """Counts the jobs that are not complete, for metrics."""
 
     async def unfinished(self) -> Sequence[Unfinished]:
         """The jobs that are not complete, by service and status. Raises `StoreUnavailable`."""

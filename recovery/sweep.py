@@ -12,7 +12,7 @@ from enum import StrEnum
 from deletion.job import LeasePolicy
 
 SHORTEST_SILENCE = timedelta(seconds=60)
-"""Longer than one page may take while Pub/Sub is down and its messages are tried again."""
+"""Longer than one page may take while the database is slow and its moves are tried again."""
 
 
 class SweepStatus(StrEnum):

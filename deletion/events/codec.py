@@ -24,7 +24,7 @@ MAX_EVENT_BYTES: Final = 64 * 1024
 """Longer messages are refused unread, in bytes; an event of today takes 100 to 200."""
 
 MAX_REQUESTED_BY: Final = 200
-"""Characters of the name of whoever asked."""
+"""Longest name of a requester, in characters."""
 
 _MAX_INT32: Final = 2**31 - 1
 

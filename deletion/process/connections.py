@@ -224,7 +224,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._read_no_more()
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer with a problem, unless other answers are under way, and close."""
+        """Send a problem, unless other answers are under way, and close."""
         if not self.transport.is_closing() and not self._answering:
             self.transport.write(_refusal(Problem(status, detail)))
         self._read_no_more()

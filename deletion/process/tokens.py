@@ -18,7 +18,7 @@ _CHALLENGE: Final = 'Bearer realm="botdel"'
 
 
 CLIENT: Final = "client"
-"""Whoever has a token without a name."""
+"""The name that a token without one gets."""
 
 
 @dataclass(frozen=True, slots=True)
