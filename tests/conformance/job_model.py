@@ -138,7 +138,7 @@ TRANSITIONS = {
         ),
     ),
     "park": Transition(
-        _is_running,
+        lambda row, now: _is_running(row, now) and row.attempt < MAX_ATTEMPTS,
         _HOLDER,
         lambda row, _, now: replace(row, status=Status.PENDING, due=now + PARKED),
     ),

@@ -62,7 +62,7 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
         "complete": lambda: job.complete(now),
         "fail": lambda: job.fail(broken),
         "hand_over": lambda: job.hand_over(broken),
-        "park": lambda: job.park(now, now + PARKED, POLICY, spent=False),
+        "park": lambda: job.park(now, now + PARKED, POLICY, spent=True),
         "resume": lambda: job.resume(now, POLICY),
         "exhaust": lambda: job.exhaust(now, POLICY),
         "retry": lambda: job.retry(now, POLICY),
