@@ -28,6 +28,7 @@ from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.process.tokens import BearerTokens
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
+from deletion.skew import check_clock
 from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letters import DeadLetterConsumer
@@ -36,7 +37,7 @@ from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.sweep import silence
-from recovery.sweeper import Sweeper, check_clock
+from recovery.sweeper import Sweeper
 from recovery.sweeps import Sweeps
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,6 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.errors import (
     BotDeletionError,
-    ClockSkew,
     Interrupted,
     LeaseLost,
     StoreUnavailable,
@@ -32,18 +31,6 @@ from recovery.sweep import Outcome, Sweep
 INTERRUPTED: Final = "interrupted: the process was asked to stop"
 
 log = structlog.get_logger(__name__)
-
-
-async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
-    """Raises `ClockSkew` when this process's clock differs from the database's by so much that
-    runs whose heartbeats are on time would look silent.
-    """
-    apart = clock.now() - await jobs.time()
-    if abs(apart) > policy.max_skew:
-        raise ClockSkew(
-            f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "
-            f"{policy.max_skew.total_seconds():g} s: synchronise them (NTP), then sweep again"
-        )
 
 
 def log_exhausted(job: Job) -> None:

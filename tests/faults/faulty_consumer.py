@@ -144,6 +144,9 @@ class SkewedClock:
     def now(self) -> datetime:
         return self.clock.now() + self.off
 
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
 

@@ -29,6 +29,7 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 )
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
+SKEW = "deletion/skew.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
 TOPOLOGY, ATTACHMENT = (
@@ -639,13 +640,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a sweep trusts any clock",
-        SWEEPER,
+        SKEW,
         "if abs(apart) > policy.max_skew:",
         "if False:",
     ),
     Mutant(
         "a clock that is behind is trusted",
-        SWEEPER,
+        SKEW,
         "if abs(apart) > policy.max_skew:",
         "if apart > policy.max_skew:",
     ),

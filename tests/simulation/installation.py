@@ -16,10 +16,11 @@ from deletion.job import suspects
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
+from deletion.skew import check_clock
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.main import TRIES
 from recovery.sweep import silence
-from recovery.sweeper import Sweeper, check_clock
+from recovery.sweeper import Sweeper
 from recovery.sweeps import Sweeps
 from tests.simulation.broker import PREFIX
 from tests.simulation.process import GRACE, Process

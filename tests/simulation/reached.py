@@ -56,6 +56,10 @@ class ProcessClock:
         """See the port."""
         return now(self.process.skew)
 
+    def monotonic(self) -> float:
+        """See the port."""
+        return asyncio.get_running_loop().time()
+
     async def sleep(self, seconds: float) -> None:
         """See the port."""
         await self.process.reach(CLOCK, partial(asyncio.sleep, seconds), TransientError)

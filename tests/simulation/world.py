@@ -63,6 +63,10 @@ class Clock:
         """See the port."""
         return now()
 
+    def monotonic(self) -> float:
+        """See the port."""
+        return asyncio.get_running_loop().time()
+
     async def sleep(self, seconds: float) -> None:
         """See the port."""
         await asyncio.sleep(seconds)

@@ -55,7 +55,7 @@ class VirtualClock:
         auto_advance: bool = True,
         horizon: timedelta = timedelta(days=30),
     ) -> None:
-        self._now = start
+        self._now = self._start = start
         self._end = start + horizon
         self._auto_advance = auto_advance
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
@@ -65,6 +65,10 @@ class VirtualClock:
     def now(self) -> datetime:
         """See the port."""
         return milliseconds(self._now)
+
+    def monotonic(self) -> float:
+        """See the port."""
+        return (self._now - self._start).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
         """See the port."""

@@ -36,7 +36,7 @@ class Sleeps:
     """A clock that only notes for how long it was asked to sleep."""
 
     def __init__(self, clock: Clock) -> None:
-        self.now = clock.now
+        self.now, self.monotonic = clock.now, clock.monotonic
         self.asked: list[float] = []
 
     async def sleep(self, seconds: float) -> None:

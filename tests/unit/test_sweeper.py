@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from deletion.alerts import Alert, AlertKind
 from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
 from deletion.job import LONGEST_REST, Change, Status
+from deletion.skew import check_clock
 from recovery.sweep import Sweep, SweepStatus
-from recovery.sweeper import INTERRUPTED, check_clock, log_exhausted
+from recovery.sweeper import INTERRUPTED, log_exhausted
 from tests.support.fakes import START
 from tests.unit.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
 
