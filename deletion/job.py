@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import Final
 
 from deletion.clock import milliseconds
@@ -18,10 +19,15 @@ MAX_EVENTS: Final = 1000
 """Requests one job covers at the most; one more becomes a dead letter."""
 STALE: Final = "stale"
 """The reason of an attempt that fell silent: a killed process, most of the time."""
+INTERRUPTED: Final = "interrupted"
+"""The reason of an attempt that was handed over, because its process was asked to stop."""
+RETRIED: Final = "retried"
+"""Marks where an operator sent the job on: what fell silent before counts no longer."""
 KEPT_ATTEMPTS: Final = 20
 """Past attempts a job remembers, the latest ones."""
-SUSPECT_SILENCES: Final = 2
-"""After so many silent attempts a job waits in a queue of its own: it may kill its process."""
+SUSPECT_ENDS: Final = 2
+"""After so many attempts that ended with their process a job waits in a queue of its own: it may
+be what kills it."""
 LONGEST_REST: Final = timedelta(days=1)
 _TICK: Final = timedelta(milliseconds=1)
 
@@ -93,7 +99,8 @@ class Failure:
 class PastAttempt:
     """Where an attempt stood when it was last heard of: at batch `batch`, from 1, of `step`.
 
-    `step` is None when it had done every one, `reason` its failure's type, or `STALE`.
+    `step` is None when it had done every one. `reason` is its failure's type, `STALE`,
+    `INTERRUPTED` or `RETRIED`. Interruptions are kept while the job is not a batch further.
     """
 
     attempt: int
@@ -103,6 +110,11 @@ class PastAttempt:
     at: datetime
     reason: str
     extra: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str | None, int]:
+        """The step and its batch."""
+        return self.step, self.batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,9 +269,8 @@ class Job:
 
     @property
     def is_suspect(self) -> bool:
-        """It has fallen silent so often that it may be the one that kills its process."""
-        silences = sum(past.reason == STALE for past in self.past_attempts)
-        return silences >= SUSPECT_SILENCES
+        """Its process has ended so often under it that it may be the one that kills it."""
+        return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS
 
     @property
     def end(self) -> str:
@@ -285,20 +296,32 @@ class Job:
         silent = now - self.last_modified_at >= policy.stale_after
         return self.status is Status.IN_PROGRESS and silent
 
-    def is_rested(self, now: datetime, policy: LeasePolicy) -> bool:
-        """Failed, and long enough ago: longer after each attempt, so that an outage passes."""
-        if self.status is not Status.FAILED or self.due is not None:
-            return False
-        return now - self.last_modified_at >= policy.rest_after(self.attempt)
-
     def is_resumable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """A sweep has to move it on."""
-        return self.is_rested(now, policy) or self.is_stale(now, policy)
+        """A sweep has to move it on: its attempt has ended, and it has rested."""
+        rested = now - self.last_modified_at >= self.rest(policy)
+        return rested and self._has_ended(now, policy)
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
         """An operator may move it on, without waiting for its rest."""
+        return self.status is Status.EXHAUSTED or self._has_ended(now, policy)
+
+    def rest(self, policy: LeasePolicy) -> timedelta:
+        """How long it waits for a sweep: longer after each attempt that failed, and after each
+        silence but the first, so that an outage passes; not so long when none is left to spend.
+        """
+        ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)
+        if not ends:
+            return timedelta(0)
+        return policy.rest_after(1 if self.is_spent(policy) else ends)
+
+    def _has_ended(self, now: datetime, policy: LeasePolicy) -> bool:
         failed = self.status is Status.FAILED and self.due is None
-        return failed or self.status is Status.EXHAUSTED or self.is_stale(now, policy)
+        return failed or self.is_stale(now, policy)
+
+    def _ends(self, *reasons: str) -> int:
+        """How many attempts ended for one of `reasons` since an operator last sent it on."""
+        latest = takewhile(lambda past: past.reason != RETRIED, reversed(self.past_attempts))
+        return sum(past.reason in reasons for past in latest)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
         """It has used every attempt, so that only an operator may send it on."""
@@ -331,13 +354,22 @@ class Job:
     def hand_over(self, failure: Failure) -> Change:
         """End this run although nothing was wrong: its attempt is handed back, and any replica
         may claim the job at once, before newer ones.
+
+        At the same batch only `SUSPECT_ENDS` times: then the job may be why its process has to
+        stop, and its run has failed.
         """
+        past = self._past(INTERRUPTED)
+        times = sum(each.reason == INTERRUPTED for each in past)
+        if times > SUSPECT_ENDS:
+            message = f"interrupted {times} times at the same batch: {failure.message}"
+            return self.fail(replace(failure, message=message, interrupted=False))
         return self._move(
             "hand_over",
             failure.at,
             attempt=self.attempt - 1,
             failure=replace(failure, interrupted=True),
             due=self.created_at,
+            past_attempts=past,
         )
 
     def park(self, now: datetime, until: datetime, policy: LeasePolicy, *, spent: bool) -> Change:
@@ -354,13 +386,13 @@ class Job:
         """Back to the workers, before newer jobs."""
         self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
-        return self._move("resume", now, due=self.created_at, past_attempts=self._past())
+        return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
         """Give the job up: it failed, or went silent, with its last attempt."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
-        return self._move("exhaust", now, past_attempts=self._past())
+        return self._move("exhaust", now, past_attempts=self._past(self.end))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
         """An operator's word that the cause is gone: without a rest, and with all its attempts
@@ -368,26 +400,27 @@ class Job:
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         exhausted = self.status is Status.EXHAUSTED
+        past = self.past_attempts if exhausted else self._past(self.end)
         return self._move(
             "retry",
             now,
             due=self.created_at,
             attempt=0 if exhausted or self.is_spent(policy) else self.attempt,
-            past_attempts=self.past_attempts if exhausted else self._past(),
+            past_attempts=(*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:],
         )
 
-    def _past(self) -> tuple[PastAttempt, ...]:
-        """With the attempt that has ended here."""
-        at = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
-        ended = PastAttempt(
-            self.attempt,
-            self.claimed_by,
-            at.name if at else None,
-            at.batches + 1 if at else 0,
-            self.last_modified_at,
-            self.end,
-        )
-        return (*self.past_attempts, ended)[-KEPT_ATTEMPTS:]
+    def _past(self, reason: str) -> tuple[PastAttempt, ...]:
+        """With the attempt that ends here, and the interruptions of this very batch alone."""
+        ended = self._ended(reason, self.last_modified_at)
+        before = [
+            p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == ended.place
+        ]
+        return (*before, ended)[-KEPT_ATTEMPTS:]
+
+    def _ended(self, reason: str, at: datetime) -> PastAttempt:
+        step = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
+        name, batch = (step.name, step.batches + 1) if step else (None, 0)
+        return PastAttempt(self.attempt, self.claimed_by, name, batch, at, reason)
 
     def _require(self, holds: bool, transition: str, otherwise: str) -> None:
         if not holds:
@@ -412,7 +445,7 @@ def later(placed_at: datetime, newer: datetime) -> datetime:
 
 
 def suspects(service: str) -> str:
-    """The queue of a service's jobs that fell silent twice; a process runs one at a time."""
+    """The queue of a service's jobs that may kill their process, which runs one at a time."""
     return f"{service}/suspect"
 
 

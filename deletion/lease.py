@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from deletion.clock import Clock
 from deletion.errors import LeaseLost
 from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, merged
 from deletion.ports import JobStore
 from deletion.retry import Retry
+
+MILLISECOND: Final = 0.001
+"""In seconds: nothing is waited for that is shorter, or a rest of rounding would never pass."""
 
 
 class Lease:
@@ -29,8 +33,9 @@ class Lease:
         self._policy = policy
         self._retry = retry
         self._writing = asyncio.Lock()
-        self._written_at = min(job.last_modified_at, clock.now())
-        self._vouched_until: datetime | None = None
+        since = (clock.now() - job.last_modified_at).total_seconds()
+        self._written_at = clock.monotonic() - max(0.0, since)
+        self._vouched_until: float | None = None
 
     @asynccontextmanager
     async def heartbeat(self) -> AsyncIterator[None]:
@@ -63,7 +68,7 @@ class Lease:
         """The heartbeat vouches for what happens inside for a limited time, and then falls silent:
         a batch that hangs makes its job stale, not immortal.
         """
-        self._vouched_until = self._clock.now() + self._policy.batch
+        self._vouched_until = self._clock.monotonic() + self._policy.batch.total_seconds()
         try:
             yield
         finally:
@@ -106,7 +111,7 @@ class Lease:
 
     async def fence(self) -> None:
         """Before a destructive call: after a long silence (a paused process), prove the hold."""
-        if self.job.is_stale(self._clock.now(), self._policy):
+        if self._stale():
             await self.checkpoint()
 
     async def _beat(self) -> None:
@@ -117,21 +122,21 @@ class Lease:
         interval = self._policy.heartbeat_interval
         while self.job.status is Status.IN_PROGRESS:
             if self._idle < interval:
-                await self._clock.sleep(interval - self._idle)
+                await self._clock.sleep(max(interval - self._idle, MILLISECOND))
             elif self._may_vouch():
                 await self._write(lambda job: job.checkpoint(self._clock.now()), after=interval)
-            elif self._idle < self._policy.stale_after.total_seconds():
+            elif not self._stale():
                 await self._clock.sleep(interval)
             else:
                 raise LeaseLost(f"job {self.job.id}: one batch took longer than the whole lease")
 
     @property
     def _idle(self) -> float:
-        """Seconds since the last write."""
-        return (self._clock.now() - self._written_at).total_seconds()
+        """Seconds since the last write, by a clock that nobody sets."""
+        return self._clock.monotonic() - self._written_at
 
     def _may_vouch(self) -> bool:
-        return self._vouched_until is None or self._clock.now() < self._vouched_until
+        return self._vouched_until is None or self._clock.monotonic() < self._vouched_until
 
     async def _was_joined(self) -> bool:
         stored = await self._retry.call(lambda: self._store.get(self.job.id), give_up=self._stale)
@@ -148,13 +153,13 @@ class Lease:
         async with self._writing:
             if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
                 return
-            written = change(self.job)
+            began, written = self._clock.monotonic(), change(self.job)
             self.job = await self._retry.call(
                 lambda: self._store.apply(written), give_up=self._stale
             )
-            self._written_at = min(self.job.last_modified_at, self._clock.now())
+            self._written_at = began
 
     def _stale(self) -> LeaseLost | None:
-        if not self.job.is_stale(self._clock.now(), self._policy):
+        if self._idle < self._policy.stale_after.total_seconds():
             return None
         return LeaseLost(f"job {self.job.id}: the database was silent for the whole lease")

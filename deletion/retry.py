@@ -91,13 +91,13 @@ class Patience:
         self._retry = retry
         self._seconds = seconds
         self._stopping = stopping
-        self._began = retry.clock.now()
+        self._began = retry.clock.monotonic()
         self._failures = 0
         self.error: TransientError | None = None
 
     def renew(self) -> None:
         """There was progress, which earns new patience."""
-        self._began = self._retry.clock.now()
+        self._began = self._retry.clock.monotonic()
         self._failures = 0
         self.error = None
 
@@ -119,4 +119,4 @@ class Patience:
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         self.error = error if isinstance(error, TransientError) else None
-        return (self._retry.clock.now() - self._began).total_seconds() >= self._seconds
+        return self._retry.clock.monotonic() - self._began >= self._seconds

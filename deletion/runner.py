@@ -214,10 +214,10 @@ class Run:
         """
         self._check_stopping()
         await self._lease.fence()
-        began = self._clock.now()
+        began = self._clock.monotonic()
         with self._lease.one_batch():
             batch = await anext(batches, None)
-        self._seconds = (self._clock.now() - began).total_seconds()
+        self._seconds = self._clock.monotonic() - began
         return batch
 
     async def _read_back(self) -> list[Step]:

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.job import SUSPECT_SILENCES
+from deletion.job import SUSPECT_ENDS
 from tests.faults.faulty_consumer import KILLED, faulty_consumer
 from tests.faults.supervised import OnLine, Supervised
 from tests.faults.test_attacks import NEVER_STALE, ledger, recoveries, taken
@@ -91,6 +91,7 @@ async def test_a_job_that_ends_its_process_is_exhausted_alone_among_fifty_on_two
         "BOTDEL_STALE_AFTER_SECONDS": "6",  # a slow machine is not to make a run lose its job
         "BOTDEL_CONSUMER_SLOTS": "4",
         "BOTDEL_MAX_ATTEMPTS": "5",
+        "BOTDEL_REST_SECONDS": "0.1",
     }
     killer, *innocent = await pipeline.fill(*[20] * (1 + INNOCENT + LATE))
     async with recoveries(pipeline, 1) as (url,), _replicas(pipeline, killer) as replicas:
@@ -112,7 +113,7 @@ async def test_a_job_that_ends_its_process_is_exhausted_alone_among_fifty_on_two
     assert {job["status"] for job in by_bot.values()} == {"complete"}
     silences = [len(job["pastAttempts"]) for job in by_bot.values()]
     # Whoever shared a process with it twice is a suspect as well, and shares none with it again.
-    assert max(silences) <= SUSPECT_SILENCES, sorted(silences)
+    assert max(silences) <= SUSPECT_ENDS, sorted(silences)
     longest = max(job["finishedAt"] - job["createdAt"] for job in by_bot.values())
     print(f"silent attempts of the fifty: {sum(silences)}; the longest took {longest}")
     assert longest < timedelta(seconds=FATAL_WITHIN / 2), "somebody starved"

@@ -7,9 +7,10 @@ worlds are the same that differ by a renaming, or by when everything happened.
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any, Final
 
-from deletion.job import STALE, SUSPECT_SILENCES, Job, LeasePolicy
+from deletion.job import INTERRUPTED, RETRIED, STALE, Job, LeasePolicy
 from tests.model.world import TICK, Run, World, at
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -22,7 +23,7 @@ class Canonical:
     """Keys of worlds. What a job adds to them is remembered."""
 
     def __init__(self, policy: LeasePolicy) -> None:
-        longest = max(policy.stale_after, policy.rest_after(policy.max_attempts))
+        longest = max(policy.stale_after, policy.rest_after(policy.max_attempts - 1))
         self._long_ago = -(longest // TICK + 1)
         self._parts: dict[int, tuple[Job, Key, str, int, int]] = {}
 
@@ -50,6 +51,8 @@ class Canonical:
             world.fresh,
             world.ends,
             world.parked,
+            world.silences,
+            world.stops,
             world.faults,
         )
 
@@ -62,7 +65,6 @@ class Canonical:
 
 def known(job: Job) -> Key:
     """What a job is apart from names and times."""
-    silences = sum(past.reason == STALE for past in job.past_attempts)
     return (
         job.id,
         job.status,
@@ -70,10 +72,17 @@ def known(job: Job) -> Key:
         job.due is None,
         tuple(step.status for step in job.steps),
         job.failure is not None and job.failure.interrupted,
-        min(silences, SUSPECT_SILENCES),
+        _ended_with_process(job),
         job.placed_at,
         tuple(sorted(job.event_ids)),
     )
+
+
+def _ended_with_process(job: Job) -> Key:
+    """Its silences, and its interruptions with their places, since an operator sent it on."""
+    latest = takewhile(lambda past: past.reason != RETRIED, reversed(job.past_attempts))
+    ends = [past for past in latest if past.reason in {STALE, INTERRUPTED}]
+    return tuple(sorted((past.reason, past.step or "") for past in ends))
 
 
 def _times(job: Job) -> tuple[int, int]:

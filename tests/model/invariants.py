@@ -6,6 +6,7 @@ design mean, never by a guard: a guard that is missing must not be missing here 
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from deletion.job import RULES, Job, LeasePolicy, Status, suspects
 from tests.model.canonical import Key, known
@@ -57,7 +58,7 @@ def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator
         return
     if not is_same(read, stored):
         yield f"lost update: {rule} overwrites what was written since it was read"
-    if not is_time(rule, stored, before.tick, policy):
+    if not is_time(rule, stored, before, policy):
         yield f"too early: {rule} of a job whose time has not come"
 
 
@@ -67,13 +68,13 @@ def is_same(read: Job, stored: Job) -> bool:
     return read is stored or joined == stored
 
 
-def is_time(rule: str, stored: Job, tick: int, policy: LeasePolicy) -> bool:
+def is_time(rule: str, stored: Job, before: World, policy: LeasePolicy) -> bool:
     """Whether an outsider may move the job now, by the true time.
 
     A sweep's clock may be ahead by a third of the threshold: so nobody is robbed who wrote within
     another third of it.
     """
-    now, off = at(tick), policy.stale_after / 3
+    now, off = at(before.tick), policy.stale_after / 3
     silent = now - stored.last_modified_at
     if rule == "claim":
         interrupted = stored.failure is not None and stored.failure.interrupted
@@ -81,12 +82,16 @@ def is_time(rule: str, stored: Job, tick: int, policy: LeasePolicy) -> bool:
             stored.status is Status.FAILED and interrupted
         )
         return claimable and stored.due is not None and stored.due <= now
-    if stored.status is Status.IN_PROGRESS:
-        return silent >= policy.stale_after - off
     if rule == "retry":
-        return stored.status in {Status.FAILED, Status.EXHAUSTED}
-    rest = policy.rest * 4 ** (stored.attempt - 1)
-    return stored.status is Status.FAILED and silent >= rest - off
+        stale = stored.status is Status.IN_PROGRESS and silent >= policy.stale_after - off
+        return stale or stored.status in {Status.FAILED, Status.EXHAUSTED}
+    ends = stored.attempt if stored.status is Status.FAILED else before.silences
+    rest = policy.rest * 4 ** (ends - 1) if ends else timedelta(0)
+    if stored.attempt >= policy.max_attempts:
+        rest = min(rest, policy.rest)
+    if stored.status is Status.IN_PROGRESS:
+        rest = max(rest, policy.stale_after)
+    return stored.status in {Status.FAILED, Status.IN_PROGRESS} and silent >= rest - off
 
 
 def of_requests(world: World) -> Iterator[str]:
@@ -110,6 +115,8 @@ def of_job(world: World, job: Job, most: int) -> Iterator[str]:
     running = job.status is Status.IN_PROGRESS
     if job.attempt != world.ends + world.parked + running:
         yield f"attempts: {job.attempt} counted, {world.ends} + {world.parked} spent"
+    if world.stops > 2:
+        yield f"immortal: handed over {world.stops} times at the same batch"
     if running and world.ends >= most:
         yield f"immortal: claimed once more after {world.ends} bad ends"
     if job.status is Status.EXHAUSTED and world.ends + world.parked < most:

@@ -257,9 +257,9 @@ class Moves:
         if run.failing and SPENDS_INTERRUPTED_ERRORS:
             write = self._failed(world, run)
         else:
-            cost = "error" if run.failing else ""
             write = self._write("hand_over", run.view, lambda job: job.hand_over(now), world.tick)
-            write = write and write._replace(spent=cost)
+            fails = write and write.change.after.due is None
+            write = write and write._replace(spent="error" if run.failing or fails else "")
         yield from self._sent(world, run, write, f"{name} is stopped")
 
     def _failed(self, world: World, run: Run) -> Write | None:

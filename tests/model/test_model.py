@@ -25,6 +25,8 @@ def of(*kinds: str, faults: int, **more: object) -> Bounds:
     return Bounds(faults, frozenset(kinds), **more)  # type: ignore[arg-type]
 
 
+SLEEPY = replace(COARSE, rest=timedelta(seconds=2), max_attempts=3)
+"""Rests longer than it takes to be stale."""
 ONCE = replace(COARSE, max_attempts=1)
 """The fewest attempts, where it is not they that count."""
 SCOPES = {
@@ -201,6 +203,20 @@ def hands_an_error_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "SPENDS_INTERRUPTED_ERRORS", False)
 
 
+def forgets_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "SUSPECT_ENDS", 1000)
+
+
+def silences_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nothing had ended yet."""
+    original = Job.rest
+
+    def rest(job: Job, policy: LeasePolicy) -> timedelta:
+        return original(job, policy) if job.status is Status.FAILED else timedelta(0)
+
+    monkeypatch.setattr(Job, "rest", rest)
+
+
 def waits_for_nobody(transition: str) -> Patch:
     """A transition after which no worker may claim the job."""
     original: Callable[..., Change] = getattr(Job, transition)
@@ -234,7 +250,7 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
     "claim of a job that is parked": (claims_without_due, of("park", faults=1), "too early"),
     "claim of a job in progress": (claims_in_any_status, Bounds(0), "too early"),
     "resume of a run that beats": (resumes_a_run_that_beats, Bounds(0), "too early"),
-    "no rest": (forgets_the_rest, of("fail", faults=1), "too early"),
+    "no rest": (forgets_the_rest, of("fail", faults=1, policy=SLEEPY), "too early"),
     "attempts without end": (resumes_without_end, of("kill", faults=2), "immortal"),
     "a join that does not move placedAt": (joins_without_moving, JOINING, "complete"),
     "a join of a job that is complete": (
@@ -271,6 +287,16 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
         keeps_the_attempt("hand_over"),
         of("stop", faults=1),
         "attempts",
+    ),
+    "handed over without end": (
+        forgets_interruptions,
+        of("stop", faults=3, policy=ONCE),
+        "immortal",
+    ),
+    "a silent job does not rest": (
+        silences_need_no_rest,
+        of("kill", faults=2, policy=SLEEPY),
+        "too early",
     ),
     "handed over to nobody": (waits_for_nobody("hand_over"), of("stop", faults=1), "queue"),
     "parked for ever": (waits_for_nobody("park"), of("park", faults=1), "queue"),
@@ -394,6 +420,19 @@ def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_runs_out_of_
     )
     assert reached.live
     assert reached.live.status is Status.EXHAUSTED
+
+
+def test_a_job_whose_process_is_stopped_at_once_each_time_is_exhausted() -> None:
+    """It may be why: the third time at the same batch its attempt is spent."""
+    bounds = of("stop", faults=9)
+    steps = ["request 0 is received"]
+    for claim in range(1, 5):
+        steps += [f"worker/{claim:02} claims", f"worker/{claim:02} is stopped"]
+        if claim > 2:
+            steps += ["a tick passes", f"a sweep {'resumes' if claim == 3 else 'exhausts'}"]
+    reached = follow(bounds, *steps)
+    assert reached.live
+    assert (reached.live.status, reached.live.attempt) == (Status.EXHAUSTED, 2)
 
 
 def test_a_job_that_kills_its_process_each_time_is_exhausted() -> None:

@@ -17,7 +17,7 @@ START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 TICK: Final = timedelta(seconds=1)
 SERVICE, BOT, STEP = "service", "b" * 24, "step"
 FINE: Final = LeasePolicy(timedelta(seconds=2.9), 2, rest=timedelta(seconds=0.9))
-"""Stale after 3 ticks; rests of 1 tick and of 4. What is missing from a whole tick is room for the
+"""Stale after 3 ticks; rests of 1 tick. What is missing from a whole tick is room for the
 milliseconds by which the writes of one tick differ."""
 COARSE: Final = LeasePolicy(timedelta(seconds=0.9), 2, rest=timedelta(seconds=0.2))
 """All waits of 1 tick: where it does not count which is longer, there are far fewer worlds."""
@@ -81,6 +81,10 @@ class World(NamedTuple):
     """Ghost: runs that ended in an error or in silence since all attempts were given anew."""
     parked: int = 0
     """Ghost: runs that were parked after a call of theirs, since then."""
+    silences: int = 0
+    """Ghost: those of them that ended in silence, since an operator last sent the job on."""
+    stops: int = 0
+    """Ghost: runs in a row that were handed over before they had deleted anything."""
     faults: int = 0
     """Events so far of the kinds that are bounded."""
     claims: int = 0
@@ -182,11 +186,15 @@ def accepted(world: World, write: Write, stored: Job, job: Job, most: int) -> Wo
     if write.rule == "claim":
         return world._replace(holder=job.claimed_by)
     if write.rule == "checkpoint":
-        return world
+        return world if job.steps == stored.steps else world._replace(stops=0)
     silent = stored.status is Status.IN_PROGRESS and write.rule not in HOLDERS
     ends = world.ends + (silent or write.spent == "error")
     parked = world.parked + (write.spent == "call")
     anew = write.rule == "retry" and ends + parked >= most
     if anew or write.rule == "complete":
         ends = parked = 0
-    return world._replace(holder="", ends=ends, parked=parked)
+    silences, stops = world.silences + silent, world.stops
+    if write.rule in {"retry", "complete"}:
+        silences = stops = 0
+    stops += write.rule == "hand_over" and not write.spent
+    return world._replace(holder="", ends=ends, parked=parked, silences=silences, stops=stops)

@@ -120,8 +120,26 @@ MUTANTS: Final = (
     Mutant(
         "a failed job does not rest",
         JOB,
-        "return now - self.last_modified_at >= policy.rest_after(self.attempt)",
-        "return True",
+        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = 0 if self.status is Status.FAILED else self._ends(STALE)",
+    ),
+    Mutant(
+        "a silent job does not rest",
+        JOB,
+        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = self.attempt if self.status is Status.FAILED else 0",
+    ),
+    Mutant(
+        "a first silence rests",
+        JOB,
+        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = self.attempt",
+    ),
+    Mutant(
+        "a spent job rests as if there were another attempt",
+        JOB,
+        "policy.rest_after(1 if self.is_spent(policy) else ends)",
+        "policy.rest_after(ends)",
     ),
     Mutant(
         "every rest is as long as the first",
@@ -132,8 +150,8 @@ MUTANTS: Final = (
     Mutant(
         "a sweep takes what was handed over",
         JOB,
-        "if self.status is not Status.FAILED or self.due is not None:",
-        "if self.status is not Status.FAILED:",
+        "failed = self.status is Status.FAILED and self.due is None",
+        "failed = self.status is Status.FAILED",
     ),
     Mutant(
         "a resumption does not ask for a rest or a silence",
@@ -186,8 +204,26 @@ MUTANTS: Final = (
     Mutant(
         "an interrupted job waits for a sweep",
         JOB,
-        "            due=self.created_at,\n        )\n\n    def park",
-        "            due=None,\n        )\n\n    def park",
+        "            due=self.created_at,\n            past_attempts=past,\n",
+        "            due=None,\n            past_attempts=past,\n",
+    ),
+    Mutant(
+        "a job that is interrupted at one batch for ever is handed over for ever",
+        JOB,
+        "if times > SUSPECT_ENDS:",
+        "if False:",
+    ),
+    Mutant(
+        "an interruption at a batch that is done counts on",
+        JOB,
+        "if p.reason != INTERRUPTED or p.place == ended.place\n",
+        "if p\n",
+    ),
+    Mutant(
+        "what fell silent before an operator's retry counts on",
+        JOB,
+        "takewhile(lambda past: past.reason != RETRIED, reversed(",
+        "takewhile(lambda past: True, reversed(",
     ),
     Mutant(
         "parking always spends an attempt",
@@ -216,8 +252,8 @@ MUTANTS: Final = (
     Mutant(
         "where an attempt stood is forgotten",
         JOB,
-        "return (*self.past_attempts, ended)[-KEPT_ATTEMPTS:]",
-        "return self.past_attempts",
+        "return (*before, ended)[-KEPT_ATTEMPTS:]",
+        "return tuple(before)",
     ),
     Mutant(
         "a failure of an earlier attempt hides a silence",
@@ -228,8 +264,14 @@ MUTANTS: Final = (
     Mutant(
         "there is no queue of suspects",
         JOB,
-        "return silences >= SUSPECT_SILENCES",
-        "return silences >= SUSPECT_SILENCES and False",
+        "return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS",
+        "return False",
+    ),
+    Mutant(
+        "an interruption makes nobody a suspect",
+        JOB,
+        "return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS",
+        "return self._ends(STALE) >= SUSPECT_ENDS",
     ),
     Mutant(
         "the time of a write does not grow",
@@ -556,7 +598,7 @@ MUTANTS: Final = (
     Mutant(
         "patience has no end",
         RETRY,
-        "return (self._retry.clock.now() - self._began).total_seconds() >= self._seconds",
+        "return self._retry.clock.monotonic() - self._began >= self._seconds",
         "return False",
     ),
     Mutant(
@@ -580,14 +622,20 @@ MUTANTS: Final = (
     Mutant(
         "a hung batch keeps its slot for ever",
         LEASE,
-        "elif self._idle < self._policy.stale_after.total_seconds():",
+        "elif not self._stale():",
         "elif True:",
     ),
     Mutant(
         "a run goes on while the database is silent for the whole lease",
         LEASE,
-        "        if not self.job.is_stale(self._clock.now(), self._policy):\n            return None\n",
+        "        if self._idle < self._policy.stale_after.total_seconds():\n            return None\n",
         "        return None\n",
+    ),
+    Mutant(
+        "a heartbeat goes by a clock that somebody sets",
+        LEASE,
+        "return self._clock.monotonic() - self._written_at",
+        "return self._clock.now().timestamp() - self._written_at",
     ),
     Mutant(
         "two writes of a lease cross",

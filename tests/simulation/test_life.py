@@ -9,8 +9,10 @@ import pytest
 from consumers.claims import FEWEST
 from deletion.errors import StoreUnavailable
 from deletion.events import to_message
-from deletion.job import STALE, Job, Status
+from deletion.job import INTERRUPTED, STALE, Job, Status
+from tests.simulation.loop import HOST
 from tests.simulation.people import People
+from tests.simulation.process import Process
 from tests.simulation.schedule import KILLS, RAISES, Scenario
 from tests.simulation.simulation import NEVER_AWAITED, staged
 from tests.simulation.world import World
@@ -149,6 +151,30 @@ def test_a_job_that_kills_its_process_exhausts_nobody_beside_it(
     assert killer.status is Status.EXHAUSTED
     assert [past.reason for past in killer.past_attempts] == [STALE] * max_attempts
     assert max(len(job.past_attempts) for job in world.jobs.jobs.values() if job != killer) <= 2
+
+
+def test_a_job_whose_process_is_terminated_each_time_exhausts_itself_alone() -> None:
+    """Memory that grows, and a container that is evicted for it: SIGTERM instead of SIGKILL."""
+    world = World(8, Scenario(bots=21, consumers=2, slots=4, seconds=5, sweep_every=EVERY_MINUTE))
+
+    async def evict(bot_id: str) -> None:
+        if bot_id == world.bots[0] and isinstance(process := HOST.get(), Process):
+            process.terminate()
+            await asyncio.Event().wait()
+
+    async def evicted(people: People) -> None:
+        await people.ask_for(world.bots)
+        await asyncio.sleep(WITHIN)
+        await all_end(world, 7200)
+
+    world.trouble = evict
+    staged(world, evicted)
+    assert world.broken == []
+    assert statuses(world) == {Status.COMPLETE: 20, Status.EXHAUSTED: 1}
+    guilty = job_of(world, world.bots[0])
+    assert guilty.status is Status.EXHAUSTED
+    reasons = [past.reason for past in guilty.past_attempts]
+    assert reasons == [INTERRUPTED] * 2 + ["CancelledError"] * 3
 
 
 def test_a_step_that_hangs_makes_its_job_stale_and_frees_its_slot() -> None:

@@ -171,7 +171,7 @@ def _illegal(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> I
     if after.claimed_by != before.claimed_by:
         yield from _illegal_claim(before, after)
     elif before.status is Status.IN_PROGRESS:
-        yield from _illegal_end(before, after, policy)
+        yield from _illegal_end(before, after, policy, by)
     else:
         yield from _illegal_move(before, after, policy, by)
 
@@ -185,16 +185,20 @@ def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
         yield f"a claim made attempt {before.attempt} attempt {after.attempt}"
 
 
-def _illegal_end(before: Job, after: Job, policy: LeasePolicy) -> Iterator[str]:
+def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     """What a run writes, or what is written because it writes nothing any more."""
-    silent = after.last_modified_at - before.last_modified_at >= policy.stale_after
-    if len(after.past_attempts) != len(before.past_attempts):
-        if not silent:
+    silent = after.last_modified_at - before.last_modified_at
+    if after.past_attempts != before.past_attempts and not _is_handed_over(after):
+        if silent < policy.stale_after:
             yield f"it was taken from {before.claimed_by}, which was still heard of"
+        if _is_sweep(by) and silent < _rest_of_silent(before, policy):
+            yield f"it rested for {silent} only after {before.past_attempts}"
         if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
             yield f"it was given up at attempt {before.attempt}"
     elif after.status in (Status.PENDING, Status.EXHAUSTED):
         yield "its end is not among its past attempts"
+    elif [past.reason for past in after.past_attempts].count("interrupted") > 2:
+        yield "it was handed over once more at the same batch"
     elif after.attempt != before.attempt - _is_handed_over(after):
         yield f"{after.claimed_by} made attempt {before.attempt} attempt {after.attempt}"
 
@@ -202,8 +206,9 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy) -> Iterator[str]:
 def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     """By a sweep, or by an operator who need not wait."""
     rested = after.last_modified_at - before.last_modified_at
-    swept = by is not None and by.name.startswith("recovery")
-    if before.status is Status.FAILED and swept and rested < policy.rest_after(before.attempt):
+    swept = _is_sweep(by)
+    attempt = before.attempt if before.attempt < policy.max_attempts else 1
+    if before.status is Status.FAILED and swept and rested < policy.rest_after(attempt):
         yield f"it rested for {rested} only after attempt {before.attempt}"
     if before.status is Status.FAILED and _is_handed_over(before):
         yield f"it was handed over, and became {after.status}"
@@ -211,6 +216,20 @@ def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None)
         yield f"it was given up at attempt {before.attempt}"
     if before.status is Status.EXHAUSTED and swept:
         yield "a sweep sent it on, without an operator"
+
+
+def _is_sweep(by: Host | None) -> bool:
+    return by is not None and by.name.startswith("recovery")
+
+
+def _rest_of_silent(job: Job, policy: LeasePolicy) -> timedelta:
+    """The first silence needs none. Of one without attempts left the rest is the shortest."""
+    silences = 0
+    for past in job.past_attempts:
+        silences = 0 if past.reason == "retried" else silences + (past.reason == "stale")
+    if not silences:
+        return timedelta(0)
+    return policy.rest_after(silences if job.attempt < policy.max_attempts else 1)
 
 
 def _is_handed_over(job: Job) -> bool:

@@ -56,6 +56,7 @@ class VirtualClock:
         horizon: timedelta = timedelta(days=30),
     ) -> None:
         self._now = self._start = start
+        self._off = timedelta(0)
         self._end = start + horizon
         self._auto_advance = auto_advance
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
@@ -64,7 +65,11 @@ class VirtualClock:
 
     def now(self) -> datetime:
         """See the port."""
-        return milliseconds(self._now)
+        return milliseconds(self._now + self._off)
+
+    def set(self, by: timedelta) -> None:
+        """Somebody sets the clock: no time has passed."""
+        self._off += by
 
     def monotonic(self) -> float:
         """See the port."""

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 from deletion.job import (
+    INTERRUPTED,
     KEPT_ATTEMPTS,
     LONGEST_REST,
+    RETRIED,
     RULES,
     STALE,
     Change,
@@ -168,8 +170,9 @@ def test_the_time_of_a_write_grows_even_within_one_millisecond_or_by_a_clock_beh
 def test_states_that_follow_each_other_in_one_millisecond_never_look_alike() -> None:
     job = a_job(Status.PENDING, attempt=0, due=START)
     seen = [job]
-    for _ in range(5):
-        claimed = seen[-1].claim("worker/same", START).after
+    for number in range(5):
+        step = StepProgress("a", batches=number)
+        claimed = replace(seen[-1], steps=(step,)).claim("worker/same", START).after
         seen += [claimed, claimed.hand_over(replace(ERROR, at=START)).after]
     times = [each.last_modified_at for each in seen]
     assert all(later - earlier == TICK for earlier, later in pairwise(times))
@@ -217,16 +220,53 @@ def test_only_a_job_in_progress_goes_stale(status: Status) -> None:
 def test_a_failed_job_rests_four_times_as_long_after_each_attempt_up_to_a_day(
     attempt: int, minutes: int
 ) -> None:
+    patient = replace(POLICY, max_attempts=1000)
     rested = START + timedelta(minutes=minutes)
     job = a_job(Status.FAILED, attempt=attempt, failure=ERROR)
     assert POLICY.rest_after(attempt) == timedelta(minutes=minutes) <= LONGEST_REST
+    if attempt:
+        assert not job.is_resumable(rested - TICK, patient)
+        assert job.is_resumable(rested, patient)
+
+
+@pytest.mark.parametrize(
+    ("silences", "minutes"), [(0, 1), (1, 20), (2, 80), (3, 320), (4, 1280), (9, 1440)]
+)
+def test_a_stale_job_rests_from_its_second_silence_on(silences: int, minutes: int) -> None:
+    """The first may be any killed process; more of them may be an outage of the job database."""
+    rested = START + timedelta(minutes=minutes)
+    job = a_job(past_attempts=past(*[STALE] * silences))
+    assert job.is_stale(rested, POLICY)
+    assert not job.is_resumable(rested - TICK, POLICY)
+    assert job.is_resumable(rested, POLICY)
+    assert job.is_retryable(START + POLICY.stale_after, POLICY), "an operator waits for no rest"
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.IN_PROGRESS])
+def test_a_job_without_attempts_is_given_up_after_the_shortest_rest(status: Status) -> None:
+    rested = START + timedelta(minutes=20)
+    job = a_job(status, attempt=SPENT, past_attempts=past(STALE, STALE))
     assert not job.is_resumable(rested - TICK, POLICY)
     assert job.is_resumable(rested, POLICY)
 
 
+DEFAULTS = LeasePolicy(timedelta(minutes=10), max_attempts=5)
+
+
+def test_an_hour_of_outages_of_the_job_database_exhausts_no_job_with_the_defaults() -> None:
+    """Five of them, with a sweep after each."""
+    job, now = a_job(Status.PENDING, attempt=0, due=START), START
+    while now < START + timedelta(hours=1):
+        job = job.claim("worker/a", now).after if job.is_due(now) else job
+        now += timedelta(minutes=12)  # no heartbeat is written
+        if job.is_resumable(now, DEFAULTS):
+            job = job.resume(now, DEFAULTS).after  # raises when its attempts are spent
+    assert job.attempt <= 3
+
+
 def test_a_day_without_the_data_database_exhausts_no_job_with_the_defaults() -> None:
     """However often it is swept: each attempt takes ten minutes of retries."""
-    policy = LeasePolicy(timedelta(minutes=10), max_attempts=5)
+    policy = DEFAULTS
     job, now = a_job(Status.PENDING, attempt=0, due=START), START
     while now < START + timedelta(days=1):
         if job.is_due(now):
@@ -274,7 +314,12 @@ STEPS = (
 def test_what_ends_an_attempt_records_where_it_stood(transition: str) -> None:
     stale = a_job(attempt=1, steps=STEPS, failure=ERROR)
     after = CALLS[transition](stale, SILENT).after
-    assert after.past_attempts == (PastAttempt(1, "worker-1/a", "b", 4, START, STALE),)
+    assert after.past_attempts[0] == PastAttempt(1, "worker-1/a", "b", 4, START, STALE)
+
+
+def test_a_retry_is_among_the_past_attempts() -> None:
+    after = a_job(attempt=1, steps=STEPS).retry(SILENT, POLICY).after
+    assert after.past_attempts[1:] == (PastAttempt(1, "worker-1/a", "b", 4, SILENT, RETRIED),)
 
 
 def test_a_failure_is_named_and_each_attempt_is_added() -> None:
@@ -294,12 +339,11 @@ def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
 
 
 def test_what_spent_no_attempt_leaves_none_behind() -> None:
-    handed_over = a_job(attempt=2).hand_over(ERROR).after
-    assert handed_over.claim("worker/2", LATER).after.past_attempts == ()
     parked = a_job(attempt=2).park(LATER, LATER, POLICY, spent=False).after
     assert parked.claim("worker/2", LATER).after.past_attempts == ()
     exhausted = CASES["failed, spent"].exhaust(SILENT, POLICY).after
-    assert len(exhausted.retry(SILENT, POLICY).after.past_attempts) == 1, "it was there already"
+    past = exhausted.retry(SILENT, POLICY).after.past_attempts
+    assert [each.reason for each in past] == [ERROR.type, RETRIED], "its end was there already"
 
 
 def test_the_latest_attempts_are_remembered() -> None:
@@ -324,9 +368,15 @@ def past(*reasons: str) -> tuple[PastAttempt, ...]:
         (["ValueError", "ValueError", STALE], False),
         ([STALE, "ValueError", STALE], True),
         ([STALE] * 3, True),
+        ([INTERRUPTED], False),
+        ([INTERRUPTED, STALE], True),
+        ([INTERRUPTED] * 2, True),
+        ([STALE, STALE, RETRIED], False),
+        ([STALE, RETRIED, STALE], False),
+        ([STALE, RETRIED, STALE, STALE], True),
     ],
 )
-def test_what_fell_silent_twice_waits_in_a_queue_of_its_own(
+def test_what_ended_with_its_process_twice_waits_in_a_queue_of_its_own(
     reasons: list[str], suspect: bool
 ) -> None:
     job = a_job(Status.PENDING, due=START, past_attempts=past(*reasons))
@@ -360,11 +410,44 @@ def test_an_interruption_hands_the_attempt_back_and_says_so() -> None:
     assert not after.is_retryable(SILENT, POLICY)
 
 
-def test_interruptions_never_spend_a_job() -> None:
-    job = a_job(attempt=LEFT)
-    for number in range(20):
-        job = job.hand_over(ERROR).after.claim(f"worker/{number}", LATER).after
-    assert job.attempt == LEFT
+def interrupted(job: Job, times: int, *, batch: int = 0) -> Job:
+    """Claimed and handed over so often, a batch further each time if `batch`."""
+    for number in range(times):
+        job = job.claim(f"worker/{number}", LATER).after
+        progress = replace(job.steps[1], batches=job.steps[1].batches + batch)
+        job = job.checkpoint(LATER, progress).after.hand_over(ERROR).after
+    return job
+
+
+WAITING = a_job(Status.PENDING, attempt=1, due=START, steps=STEPS)
+
+
+def test_interruptions_never_spend_a_job_that_gets_a_batch_further_each_time() -> None:
+    job = interrupted(WAITING, 20, batch=1)
+    assert (job.attempt, job.queue) == (1, SERVICE)
+    assert [(past.reason, past.batch) for past in job.past_attempts] == [(INTERRUPTED, 24)]
+
+
+def test_a_job_that_is_interrupted_at_one_batch_again_and_again_becomes_a_suspect_and_fails() -> (
+    None
+):
+    """It may be why its process is asked to stop: nothing that ends processes is immortal."""
+    assert interrupted(WAITING, 1).queue == SERVICE
+    suspect = interrupted(WAITING, 2)
+    assert (suspect.attempt, suspect.queue) == (1, suspects(SERVICE))
+    failed = interrupted(WAITING, 3)
+    assert (failed.status, failed.attempt, failed.due) == (Status.FAILED, 2, None)
+    assert failed.failure == Failure(
+        ERROR.type, f"interrupted 3 times at the same batch: {ERROR.message}", LATER
+    )
+    resumed = failed.resume(SILENT, POLICY).after
+    assert resumed.queue == suspects(SERVICE)
+    again = resumed.claim("worker/4", SILENT).after.hand_over(replace(ERROR, at=SILENT)).after
+    assert (again.attempt, again.due) == (3, None)
+    assert again.is_spent(POLICY)
+    further = replace(resumed, steps=(STEPS[0], replace(STEPS[1], batches=4)))
+    freed = further.claim("worker/4", SILENT).after.hand_over(replace(ERROR, at=SILENT)).after
+    assert (freed.attempt, freed.due, freed.queue) == (2, START, SERVICE), "it was a batch further"
 
 
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])

@@ -59,6 +59,17 @@ async def test_the_heartbeat_moves_at_least_every_third_of_the_threshold(stale_a
     assert world.stored.last_modified_at == world.lease.job.last_modified_at
 
 
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
+async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: timedelta) -> None:
+    """Only what is written tells by it; how long something took is another clock's to say."""
+    world = World()
+    async with world.lease.heartbeat():
+        world.clock.set(step)
+        await world.clock.sleep(10 * STALE_SECONDS)
+        await world.lease.fence()
+    assert 30 <= len(world.store.applied) <= 50
+
+
 async def test_a_heartbeat_is_left_out_while_checkpoints_are_written() -> None:
     world = World()
     async with world.lease.heartbeat():

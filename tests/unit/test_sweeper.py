@@ -80,9 +80,9 @@ async def test_a_job_rests_longer_after_each_attempt() -> None:
 
 
 async def test_a_spent_job_rests_before_it_is_exhausted() -> None:
-    """Or a sweep a minute would end it in the middle of an outage."""
+    """The shortest rest: its attempts took more than a day, so that an outage has passed."""
     world = World()
-    world.jobs.add(attempt=SPENT, modified=START - POLICY.rest_after(SPENT) + TICK)
+    world.jobs.add(attempt=SPENT, modified=RESTED + TICK)
     assert counts(await run(world)) == (0, 0, 0)
 
 
