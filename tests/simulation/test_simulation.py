@@ -15,7 +15,7 @@ from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, 
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
 
-SEEDS = range(250)
+SEEDS = range(150)
 FRESH_SECONDS = 4.0
 PAST_STALE = 65.0
 SMALL = Schedule(1, Scenario(bots=1, again=1, poison=1))
