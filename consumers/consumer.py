@@ -63,12 +63,13 @@ class Consumer:
         working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
         for task in working:  # one that breaks off must not leave an intake without a worker
             task.add_done_callback(lambda _: stopping.set())
-        ending = asyncio.create_task(self._end(working, stopping, grace))
+        ending = asyncio.create_task(self._end(stopping, grace))
         try:
             await self._receive(stopping, grace / 2)
         finally:
             stopping.set()
             await ending
+            await asyncio.wait(working)
         for task in working:
             if not task.cancelled():
                 task.result()
@@ -136,15 +137,7 @@ class Consumer:
         else:
             self._failures = 0
 
-    async def _end(
-        self, working: Sequence[asyncio.Task[None]], stopping: asyncio.Event, grace: float
-    ) -> None:
-        """Beside the last pull, which must not be cancelled and takes its few seconds.
-
-        A worker may be claiming when it is asked to stop: what it gets is handed over as well.
-        """
+    async def _end(self, stopping: asyncio.Event, grace: float) -> None:
+        """Beside the last pull, which must not be cancelled and takes its few seconds."""
         await stopping.wait()
-        await asyncio.wait(working, timeout=grace / 8)
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*(worker.end(grace * 7 / 8) for worker in self._workers))
+        await asyncio.gather(*(worker.end(grace) for worker in self._workers))

@@ -315,7 +315,7 @@ MUTANTS: Final = (
     Mutant(
         "a claim is repeated beyond its lease",
         CLAIMS,
-        "late = claim.after.is_stale(self._clock.now(), self._policy)",
+        "late = self._clock.monotonic() >= stale_at",
         "late = False",
     ),
     Mutant(
@@ -327,13 +327,13 @@ MUTANTS: Final = (
     Mutant(
         "a claim that breaks off loses those beside it",
         CLAIMS,
-        "if errors and not won:",
-        "if errors:",
+        "            return error\n",
+        "            raise\n",
     ),
     Mutant(
         "a window that was read is claimed from for ever",
         CLAIMS,
-        "if not self._window or self._clock.now() - self._read_at >= FRESH:",
+        "if not self._window or self._clock.monotonic() >= self._fresh_until:",
         "if not self._window:",
     ),
     Mutant(
@@ -357,8 +357,50 @@ MUTANTS: Final = (
     Mutant(
         "records that cannot be read are looked at for ever",
         CLAIMS,
-        "since = max(last, first + TICK)",
-        "since = first",
+        "since = last + TICK if first == last and limit >= MOST else last",
+        "since = last",
+    ),
+    Mutant(
+        "records that cannot be read hide others of their millisecond",
+        CLAIMS,
+        "since = last + TICK if first == last and limit >= MOST else last",
+        "since = last + TICK if first == last else last",
+    ),
+    Mutant(
+        "a job whose claim was refused is claimed again and again",
+        CLAIMS,
+        "return job.is_due(now) and job.id not in self._refused",
+        "return job.is_due(now)",
+    ),
+    Mutant(
+        "a refused job is left alone for ever",
+        CLAIMS,
+        "self._refused.items() if until > now}",
+        "self._refused.items()}",
+    ),
+    Mutant(
+        "what is remembered of refused jobs is not bounded",
+        CLAIMS,
+        "if len(self._refused) > MOST_REFUSED:",
+        "if False:",
+    ),
+    Mutant(
+        "a clock that was set back makes claims of jobs not due",
+        CLAIMS,
+        "if not job.is_due(self._clock.now()):",
+        "if False:",
+    ),
+    Mutant(
+        "a claim is repeated for as long as the clock is set back",
+        CLAIMS,
+        "late = self._clock.monotonic() >= stale_at",
+        "late = claim.after.is_stale(self._clock.now(), self._policy)",
+    ),
+    Mutant(
+        "a job that was won waits for the claims beside it",
+        CLAIMS,
+        "        start(claimed)\n        return claimed\n",
+        "        return claimed\n",
     ),
     Mutant(
         "lost claims do not grow the read",
@@ -393,8 +435,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake while it claims is missed",
         WORKER,
-        "            for job in jobs:\n                self._start(job)\n",
-        "            self._woken.clear()\n            for job in jobs:\n                self._start(job)\n",
+        "            won = await self._claiming\n",
+        "            won = await self._claiming\n            self._woken.clear()\n",
     ),
     Mutant(
         "an idle worker polls as often as at first",
@@ -417,8 +459,32 @@ MUTANTS: Final = (
     Mutant(
         "runs are not cut short",
         WORKER,
-        "for task in (over, *self._running):\n                task.cancel()",
-        "for task in (over,):\n                task.cancel()",
+        "        for run in runs:\n            run.cancel()\n",
+        "",
+    ),
+    Mutant(
+        "a claim under way is cut short with the runs",
+        WORKER,
+        "        runs = set(self._running)\n",
+        "        runs = self._under_way()\n",
+    ),
+    Mutant(
+        "a claim under way is not waited for",
+        WORKER,
+        "return {*self._running, *([claiming] if claiming and not claiming.done() else [])}",
+        "return set(self._running)",
+    ),
+    Mutant(
+        "jobs are claimed by a clock that is off",
+        WORKER,
+        "            await self._check()\n",
+        "",
+    ),
+    Mutant(
+        "a wake does not end a pause after a problem",
+        WORKER,
+        "await rest(self._clock, seconds, stopping, self._woken)",
+        "await rest(self._clock, seconds, stopping)",
     ),
     Mutant(
         "what the last pull brought is recorded",
@@ -643,6 +709,18 @@ MUTANTS: Final = (
         SKEW,
         "if abs(apart) > policy.max_skew:",
         "if False:",
+    ),
+    Mutant(
+        "a clock is compared with the database's once",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until:",
+        'if self._holds_until == float("-inf"):',
+    ),
+    Mutant(
+        "clocks are compared before each claim",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until:",
+        "if True:",
     ),
     Mutant(
         "a clock that is behind is trusted",

@@ -16,7 +16,7 @@ from consumers.worker import Worker
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.events import BotDeletionSubject, to_message
-from deletion.job import STALE, Job, PastAttempt, Status, suspects
+from deletion.job import STALE, Change, Job, PastAttempt, Status, suspects
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
@@ -258,6 +258,27 @@ async def test_what_was_being_recorded_at_the_stop_is_pending_and_not_lost(world
     assert world.subscription.acked == ["1"]
     [job] = world.jobs
     assert job.is_due(world.clock.now())
+    assert world.step.deleted == []
+
+
+async def test_a_claim_that_is_answered_after_the_stop_is_handed_over(world: World) -> None:
+    """Cancelled, it would arrive all the same, and its job be in progress and run by nobody."""
+    apply = world.store.apply
+
+    async def answered_late(change: Change) -> Job:
+        job = await apply(change)
+        await world.clock.sleep(GRACE * 3 / 8)
+        return job
+
+    world.store.apply = answered_late  # type: ignore[method-assign]
+    await world.publish(placed())
+    world.start()
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    assert await world.stop() <= GRACE
+    [job] = world.jobs
+    assert job.failure is not None
+    assert job.failure.interrupted
+    assert (job.attempt, job.is_due(world.clock.now())) == (0, True)
     assert world.step.deleted == []
 
 
