@@ -248,8 +248,20 @@ MUTANTS: Final = (
     Mutant(
         "an ack comes before its record",
         INTAKE,
-        "        taken = await self._record(decoded)\n",
-        "        await self._subscription.ack(deliveries)\n        taken = await self._record(decoded)\n",
+        "        foreign = [each for",
+        "        await self._subscription.ack(deliveries)\n        foreign = [each for",
+    ),
+    Mutant(
+        "jobs are acked after the dead letters of their group",
+        INTAKE,
+        "        await self._ack(taken)\n        full = await",
+        "        full = await",
+    ),
+    Mutant(
+        "a dead letter is tried for ever",
+        INTAKE,
+        "async with asyncio.timeout(RECORD_WITHIN):",
+        "async with asyncio.timeout(None):",
     ),
     Mutant(
         "what the database could not take is acked",
@@ -272,8 +284,8 @@ MUTANTS: Final = (
     Mutant(
         "a request beyond the limit is taken for joined",
         INTAKE,
-        "return recorded.placing is Placing.FULL",
-        "return recorded.placing is Placing.FULL and False",
+        "if recorded.placing is not Placing.FULL:",
+        "if True:",
     ),
     Mutant(
         "nobody is told that an exhausted job was joined",
@@ -290,8 +302,14 @@ MUTANTS: Final = (
     Mutant(
         "a record is tried for ever",
         INTAKE,
-        "late = self._clock.now() >= latest",
+        "late = self._clock.monotonic() >= latest",
         "late = False",
+    ),
+    Mutant(
+        "a record is tried for as long as the clock is set back",
+        INTAKE,
+        "late = self._clock.monotonic() >= latest",
+        "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RECORD_WITHIN",
     ),
     Mutant(
         "an event of a newer type is undecodable",
@@ -487,16 +505,40 @@ MUTANTS: Final = (
         "await rest(self._clock, seconds, stopping)",
     ),
     Mutant(
-        "what the last pull brought is recorded",
+        "a database that takes nothing is sent whole groups",
         CONSUMER,
-        "take = self._intake.hand_back if stopping.is_set() else self._intake.take",
-        "take = self._intake.take",
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored hides that others can",
+        CONSUMER,
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(1 if self._failures else PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored holds up the others of its group",
+        CONSUMER,
+        "if outcomes & STORED:",
+        "if Outcome.RETURNED not in outcomes:",
+    ),
+    Mutant(
+        "a group that was stored does not end the probes",
+        CONSUMER,
+        "            self._failures = 0\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "groups go out beside a probe",
+        CONSUMER,
+        "(1 if self._failures else GROUPS)",
+        "GROUPS",
     ),
     Mutant(
         "groups in memory are not bounded",
         CONSUMER,
-        "if len(self._handling) >= GROUPS:",
-        "if len(self._handling) >= 1000:",
+        "(1 if self._failures else GROUPS)",
+        "1000",
     ),
     Mutant(
         "workers are not woken by what was recorded",
