@@ -312,6 +312,12 @@ MUTANTS: Final = (
         "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RECORD_WITHIN",
     ),
     Mutant(
+        "an event may be of the last moment that can be written",
+        "deletion/events/codec.py",
+        "if utc.year > LATEST_YEAR:",
+        "if False:",
+    ),
+    Mutant(
         "an event of a newer type is undecodable",
         "deletion/quarantine.py",
         "reason = Reason.TOO_NEW",

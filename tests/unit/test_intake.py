@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from deletion.bus import Message
 from deletion.dead_letter import Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, to_message
+from deletion.events.codec import LATEST_YEAR
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import MAX_EVENTS, Job, Status, StepProgress
 from deletion.plan import Plan
@@ -498,3 +499,27 @@ async def test_the_time_of_an_event_from_the_future_is_kept_as_it_is(world: Worl
     [job] = world.jobs
     assert job.placed_at == future
     assert job.created_at == world.clock.now()
+
+
+async def test_a_request_of_the_last_moment_that_can_be_written_is_a_dead_letter(
+    world: World,
+) -> None:
+    """Recorded, it would be joined by nothing: every later request of its bot would be refused."""
+    last = pb.BotDeletionSubject.FromString(to_message(placed(BOT)).data)
+    last.request_placed.placed_at.FromDatetime(datetime.max.replace(tzinfo=UTC))
+    taken = await world.take(Message(last.SerializeToString(), {}))
+    assert outcomes(taken) == {"1": Outcome.QUARANTINED}
+    [letter] = world.dead_letters.letters.values()
+    assert letter.reason is Reason.INVALID
+    assert "placed_at" in letter.detail
+    assert outcomes(await world.take(placed(BOT))) == {"2": Outcome.RECORDED}
+
+
+async def test_a_request_of_the_latest_time_that_is_taken_can_be_joined(world: World) -> None:
+    latest = datetime(LATEST_YEAR, 12, 31, 23, 59, 59, 999_999, UTC)
+    events = [placed(BOT, timestamp=latest) for _ in range(MAX_EVENTS)]
+    await world.take(events[0])
+    for number in range(1, MAX_EVENTS, 100):
+        await world.take(*events[number : number + 100])
+    [job] = world.jobs
+    assert len(job.event_ids) == MAX_EVENTS
