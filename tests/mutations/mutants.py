@@ -1145,6 +1145,36 @@ MUTANTS: Final = (
         "            self._problem = None\n            log.debug(",
     ),
     Mutant(
+        "answers of any size are read",
+        "deletion/adapters/pubsub/connection.py",
+        '("grpc.max_receive_message_length", MAX_ANSWER_BYTES)',
+        '("grpc.max_receive_message_length", -1)',
+    ),
+    Mutant(
+        "an answer that was too large is asked for again",
+        "deletion/adapters/pubsub/subscription.py",
+        "                self._most = 1\n",
+        "",
+    ),
+    Mutant(
+        "pulls grow although the next answer may be too large",
+        "deletion/adapters/pubsub/subscription.py",
+        "if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+        "if is_full:",
+    ),
+    Mutant(
+        "pulls grow although fewer came than were asked for",
+        "deletion/adapters/pubsub/subscription.py",
+        "if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+        "if answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+    ),
+    Mutant(
+        "pulls stay small for ever",
+        "deletion/adapters/pubsub/subscription.py",
+        "self._most = min(PULL_LIMIT, self._most * 2)",
+        "pass",
+    ),
+    Mutant(
         "a pull that is never answered is an empty one",
         "deletion/adapters/pubsub/subscription.py",
         "                await self._ask()\n",
