@@ -1,6 +1,7 @@
 """Skew: a process whose clock is wrong takes runs that beat for silent ones, or its own look so."""
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 from deletion.clock import Clock
@@ -15,8 +16,12 @@ KEEP_SECONDS: Final = 60.0
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
     """Raises `ClockSkew` when this process's clock differs from the database's by so much that
     runs whose heartbeats are on time would look silent, and `StoreUnavailable`.
+
+    The database told its time at some moment of the call: how slow it was is no skew.
     """
-    apart = clock.now() - await jobs.time()
+    asked = clock.now()
+    told = await jobs.time()
+    apart = max(asked - told, min(clock.now() - told, timedelta(0)))
     if abs(apart) > policy.max_skew:
         raise ClockSkew(
             f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "

@@ -759,6 +759,18 @@ MUTANTS: Final = (
         "if False:",
     ),
     Mutant(
+        "a slow answer is taken for a clock that is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = clock.now() - told",
+    ),
+    Mutant(
+        "how slow an answer was hides that a clock is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = min(asked - told, timedelta(0))",
+    ),
+    Mutant(
         "a clock is compared with the database's once",
         SKEW,
         "if self._clock.monotonic() >= self._holds_until:",

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -441,3 +441,25 @@ async def test_a_clock_that_goes_wrong_later_is_noticed_within_minutes(world: Wo
     world.store.skew = timedelta(hours=1)
     await world.clock.sleep(KEEP_SECONDS + MAX_POLL_SECONDS)
     assert world.worker.problem is not None
+
+
+@pytest.mark.parametrize("skew", [POLICY.max_skew, -POLICY.max_skew])
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_a_slow_answer_of_the_database_is_no_skew(
+    world: World, skew: timedelta, told_first: bool
+) -> None:
+    world.store.skew = skew
+    time = world.store.time
+
+    async def slow() -> datetime:
+        if told_first:
+            told = await time()
+            await world.clock.sleep(POLICY.call_seconds)
+            return told
+        await world.clock.sleep(POLICY.call_seconds)
+        return await time()
+
+    world.store.time = slow  # type: ignore[method-assign]
+    world.start()
+    await world.clock.sleep(60)
+    assert world.worker.problem is None
