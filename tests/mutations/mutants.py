@@ -254,8 +254,11 @@ MUTANTS: Final = (
     Mutant(
         "jobs are acked after the dead letters of their group",
         INTAKE,
-        "        await self._ack(taken)\n        full = await",
-        "        full = await",
+        "        await self._ack(taken)\n        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n",
+        "        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n"
+        "        await self._ack(taken)\n",
     ),
     Mutant(
         "a dead letter is tried for ever",

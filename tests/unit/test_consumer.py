@@ -394,6 +394,7 @@ async def test_a_database_that_takes_nothing_for_hours_wears_out_few_deliveries(
     await until(lambda: world.subscription.unacked == [], world.clock)
     assert world.consumer.problem is None
     assert len(world.jobs) == waiting
+    assert world.subscription.pulls[-1] == PULL_LIMIT
 
 
 def refuse(world: World, bot: str) -> None:
