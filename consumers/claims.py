@@ -23,8 +23,12 @@ from deletion.silence import EPOCH
 
 FEWEST, MOST = 32, 2048
 """Jobs that one read returns."""
-FRESH: Final = timedelta(seconds=1)
+FRESH_SECONDS: Final = 1.0
 """How long what was read is claimed from: others claim from it too."""
+REFUSED_SECONDS: Final = 300.0
+"""How long a job is left alone after the database has refused its claim, by this process."""
+MOST_REFUSED: Final = 10_000
+"""Such jobs that are remembered; beyond them the earliest is forgotten and tried again."""
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 TICK: Final = timedelta(milliseconds=1)
 CLOSER: Final = 0.9
@@ -36,7 +40,8 @@ log = structlog.get_logger(__name__)
 class Claims:
     """The claims of one process on one queue. `worker` names it in each of them.
 
-    `counted` gets, after each round, how many claims this process won, and how many others did.
+    `counted` gets, after each round, how many claims this process won, and how many others did;
+    `refused` how many the database refused.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Claims:
         *,
         rng: random.Random | None = None,
         counted: Callable[[int, int], None] = lambda _won, _lost: None,
+        refused: Callable[[int], None] = lambda _refused: None,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -58,71 +64,104 @@ class Claims:
         self._rng = rng or random.Random()  # noqa: S311 - it spreads claims, it guards nothing
         self._retry = Retry(clock, cap=2.0, rng=self._rng)
         self._counted = counted
+        self._count_refused = refused
         self._window: list[Job] = []
-        self._read_at = EPOCH
+        self._fresh_until = 0.0
+        self._refused: dict[str, float] = {}  # until when each is left alone, the earliest first
         self._edge = EPOCH
         self._width = NARROWEST
         self._limit = FEWEST
 
-    async def take(self, most: int) -> list[Job]:
-        """At most `most` jobs, claimed; empty when nothing is due or others were faster."""
-        if not self._window or self._clock.now() - self._read_at >= FRESH:
+    async def take(self, most: int, start: Callable[[Job], None] = lambda _job: None) -> list[Job]:
+        """At most `most` jobs, claimed; empty when nothing is due or others were faster.
+
+        `start` gets each as soon as it is won: a claim beside it may be repeated for long, and
+        meanwhile nobody else can run the job.
+        """
+        if not self._window or self._clock.monotonic() >= self._fresh_until:
             self._window = await self._read_due()
+            self._fresh_until = self._clock.monotonic() + FRESH_SECONDS
             self._rng.shuffle(self._window)
         chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
-        answers = await asyncio.gather(
-            *(self._claim(job) for job in chosen), return_exceptions=True
-        )
+        answers = await asyncio.gather(*(self._claim(job, start) for job in chosen))
         won = [answer for answer in answers if isinstance(answer, Job)]
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        self._adapt(len(won), len(chosen) - len(won) - len(errors))
-        if errors and not won:
-            raise errors[0]
-        for error in errors:  # the jobs that were claimed beside it are to be run
-            log.error("job cannot be claimed", queue=self._queue, exc_info=error)
+        refused = sum(isinstance(answer, Exception) for answer in answers)
+        self._count_refused(refused)
+        self._adapt(len(won), len(chosen) - len(won) - refused)
         return won
 
     async def _read_due(self) -> list[Job]:
         """The earliest due jobs; the window moves on until it holds one, or reaches this moment."""
-        self._read_at = now = self._clock.now()
+        now = self._clock.now()
         since, step = EPOCH, self._width
+        self._forget_refused()
+        limit = min(MOST, self._limit + len(self._refused))
         while True:
             self._edge = min(now, max(self._edge, since) + step)
-            page = await self._store.due(self._queue, since, self._edge, self._limit)
-            is_full = len(page) >= self._limit
+            page = await self._store.due(self._queue, since, self._edge, limit)
+            is_full = len(page) >= limit
             first, last = _span(page, self._edge)
             if is_full:
                 self._edge, self._width = last, max(NARROWEST, last - first)
             else:
                 self._width = min(WIDEST, self._width * 2)
-            jobs = [job for job in page if isinstance(job, Job) and job.is_due(now)]
+            jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
             if jobs or (self._edge >= now and not is_full):
                 return jobs
-            if is_full:  # of records that only a later version can read: look behind them
-                log.warning("due jobs cannot be read", queue=self._queue, count=len(page))
-                since = max(last, first + TICK)
+            if is_full:  # of what cannot be read or claimed: look behind it
+                log.warning("due jobs cannot be claimed", queue=self._queue, count=len(page))
+                since = last + TICK if first == last and limit >= MOST else last
+                limit = min(MOST, limit * 2)  # others may be due in that very millisecond
             gap = (now - self._edge) * CLOSER  # nobody knows where the first job is
             step = self._width if page else max(self._width, gap)
 
-    async def _claim(self, job: Job) -> Job | None:
-        """The job, claimed; None when it is not this process's.
-
-        A claim whose answer was lost is repeated until it is answered, or stale: `claimedBy` says
-        whose it is.
+    async def _claim(self, job: Job, start: Callable[[Job], None]) -> Job | Exception | None:
+        """The job, claimed and started; None when it is not this process's; the error when the
+        database refuses it, which must not keep others from being claimed.
         """
-        claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
-
-        def stale() -> LeaseLost | None:
-            late = claim.after.is_stale(self._clock.now(), self._policy)
-            return LeaseLost(f"job {job.id}: its claim was not answered") if late else None
-
+        if not job.is_due(self._clock.now()):  # the clock was set back since it was read
+            return None
         try:
-            return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)
+            claimed = await self._write_claim(job)
         except LeaseLost:
             return None
         except UnreadableJob as error:
             log.warning("job cannot be read", job_id=error.job_id, reason=error.reason)
             return None
+        except Exception as error:
+            log.exception("job cannot be claimed", queue=self._queue, job_id=job.id)
+            self._remember_refused(job.id)
+            return error
+        start(claimed)
+        return claimed
+
+    async def _write_claim(self, job: Job) -> Job:
+        """The job as it was claimed. Raises `LeaseLost` when it is not this process's.
+
+        A claim whose answer was lost is repeated until it is answered, or stale: `claimedBy` says
+        whose it is.
+        """
+        claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
+        stale_at = self._clock.monotonic() + self._policy.stale_after.total_seconds()
+
+        def stale() -> LeaseLost | None:
+            late = self._clock.monotonic() >= stale_at
+            return LeaseLost(f"job {job.id}: its claim was not answered") if late else None
+
+        return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)
+
+    def _may_claim(self, job: Job, now: datetime) -> bool:
+        return job.is_due(now) and job.id not in self._refused
+
+    def _remember_refused(self, job_id: str) -> None:
+        self._refused[job_id] = self._clock.monotonic() + REFUSED_SECONDS
+        if len(self._refused) > MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
+
+    def _forget_refused(self) -> None:
+        """Those that were left alone for long enough: what was wrong may be mended."""
+        now = self._clock.monotonic()
+        self._refused = {job_id: until for job_id, until in self._refused.items() if until > now}
 
     def _adapt(self, won: int, lost: int) -> None:
         self._counted(won, lost)

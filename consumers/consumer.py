@@ -17,10 +17,15 @@ from deletion.retry import doubled, rest
 
 PULL_LIMIT: Final = 100
 """Messages of one group: one pull, one bulk insert, one ack."""
+PROBE: Final = 2
+"""Messages of a pull while the database takes nothing: with only one, a message that can never be
+stored, and comes first each time, would hide for ever that the database takes the others."""
 GROUPS: Final = 2
 """Groups in memory: one is recorded while the next is pulled."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Between two tries while Pub/Sub or the database does not answer."""
+STORED: Final = {Outcome.RECORDED, Outcome.JOINED, Outcome.KNOWN}
+"""What shows that the database takes jobs."""
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +51,7 @@ class Consumer:
         self._metrics = metrics
         self._handling: set[asyncio.Task[None]] = set()
         self._unproven = True  # the database is to answer before the next pull
-        self._failures = 0  # groups in a row that it could not take, though it answered
+        self._failures = 0  # groups of which it took nothing, though it answered, in a row
         self._not_pulling: str | None = "not started"
 
     @property
@@ -63,12 +68,13 @@ class Consumer:
         working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
         for task in working:  # one that breaks off must not leave an intake without a worker
             task.add_done_callback(lambda _: stopping.set())
-        ending = asyncio.create_task(self._end(working, stopping, grace))
+        ending = asyncio.create_task(self._end(stopping, grace))
         try:
             await self._receive(stopping, grace / 2)
         finally:
             stopping.set()
             await ending
+            await asyncio.wait(working)
         for task in working:
             if not task.cancelled():
                 task.result()
@@ -79,13 +85,13 @@ class Consumer:
         """
         asked = asyncio.create_task(stopping.wait())
         while not stopping.is_set():
-            if len(self._handling) >= GROUPS:
+            if len(self._handling) >= (1 if self._failures else GROUPS):
                 waited_for = {asked, *self._handling}
                 await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
                 continue
             deliveries = await self._pull(stopping)
             if deliveries:
-                self._handle(deliveries, stopping)
+                self._handle(deliveries)
         asked.cancel()
         if self._handling:
             _, late = await asyncio.wait(self._handling, timeout=patience)
@@ -93,13 +99,15 @@ class Consumer:
                 task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
-        """After a problem, nothing is pulled before the database answers again."""
+        """After a problem nothing is pulled before the database answers again, and then only a few
+        messages until it takes one: a delivery that goes back is spent, and each message has few.
+        """
         try:
             if self._unproven:
                 await rest(self._clock, self._pause(), stopping)
                 await self._store.ping()
                 self._unproven = False
-            deliveries = await self._subscription.pull(PULL_LIMIT)
+            deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)
@@ -115,36 +123,29 @@ class Consumer:
             return 0
         return doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
 
-    def _handle(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        task = asyncio.create_task(self._take(deliveries, stopping))
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        task = asyncio.create_task(self._take(deliveries))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _take(self, deliveries: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        """Take a group in, and wake the workers. What the last pull brought goes back."""
-        take = self._intake.hand_back if stopping.is_set() else self._intake.take
-        taken = await take(deliveries)
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        """Take a group in, and wake the workers. What goes back beside events that were stored is
+        the fault of those messages, not of the database, and holds up nothing.
+        """
+        taken = await self._intake.take(deliveries)
         for each in taken:
             self._metrics.took(each.outcome)
         outcomes = {each.outcome for each in taken}
         if Outcome.RECORDED in outcomes:
             for worker in self._workers:
                 worker.wake()
-        if Outcome.RETURNED in outcomes:
+        if outcomes & STORED:
+            self._failures = 0
+        elif Outcome.RETURNED in outcomes:
             self._unproven, self._not_pulling = True, "events had to be handed back"
             self._failures += 1
-        else:
-            self._failures = 0
 
-    async def _end(
-        self, working: Sequence[asyncio.Task[None]], stopping: asyncio.Event, grace: float
-    ) -> None:
-        """Beside the last pull, which must not be cancelled and takes its few seconds.
-
-        A worker may be claiming when it is asked to stop: what it gets is handed over as well.
-        """
+    async def _end(self, stopping: asyncio.Event, grace: float) -> None:
+        """Beside the last pull, which must not be cancelled and takes its few seconds."""
         await stopping.wait()
-        await asyncio.wait(working, timeout=grace / 8)
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*(worker.end(grace * 7 / 8) for worker in self._workers))
+        await asyncio.gather(*(worker.end(grace) for worker in self._workers))

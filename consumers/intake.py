@@ -7,7 +7,6 @@ crash between any two steps leaves the message, the job, or both.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -25,9 +24,9 @@ from deletion.ports import JobStore, Placing, Recorded
 from deletion.quarantine import GivenUp, Quarantine, refused
 from deletion.retry import Retry
 
-RECORD_WITHIN: Final = timedelta(seconds=15)
-"""How long recording a group is tried. With one more call of the database and the ack it takes
-less than the ack deadline: docs/decisions/0019."""
+RECORD_WITHIN: Final = 15.0
+"""How long recording a group's jobs is tried, and its dead letters. With one more call of the
+database and the acks both together take less than the ack deadline: docs/decisions/0019."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,20 +87,19 @@ class Intake:
         self._retry = Retry(clock, cap=2.0)
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
-        """Take in what was delivered together: decode → record → ack.
+        """Take in what was delivered together: decode → record → ack. Neither jobs nor dead letters
+        wait for the others: each are acked when they are recorded.
 
         Raises nothing: what cannot be recorded now is handed back to Pub/Sub.
         """
         decoded = [self._decode(delivery) for delivery in deliveries]
-        taken = await self._record(decoded)
-        await self._ack(taken)
-        return taken
-
-    async def hand_back(self, deliveries: Sequence[Delivery]) -> list[Taken]:
-        """Nack what was pulled and is not to be recorded here."""
-        taken = _all(deliveries, Outcome.RETURNED)
-        await self._ack(taken)
-        return taken
+        foreign = [each for each in decoded if isinstance(each, Taken)]
+        jobs, letters, _ = await asyncio.gather(
+            self._take_jobs([each for each in decoded if isinstance(each, Placed)]),
+            self._take_letters([each for each in decoded if isinstance(each, GivenUp)]),
+            self._ack(foreign),
+        )
+        return [*jobs, *letters, *foreign]
 
     def _decode(self, delivery: Delivery) -> Placed | GivenUp | Taken:
         """What is to be recorded of a delivery; nothing of one that is another service's."""
@@ -125,19 +123,23 @@ class Intake:
         )
         return Placed(delivery, job)
 
-    async def _record(self, decoded: Sequence[Placed | GivenUp | Taken]) -> list[Taken]:
-        """Jobs and dead letters side by side: neither waits for the other."""
-        jobs, letters = await asyncio.gather(
-            self._place([each for each in decoded if isinstance(each, Placed)]),
-            self._give_up([each for each in decoded if isinstance(each, GivenUp)]),
-        )
-        return [*jobs, *letters, *(each for each in decoded if isinstance(each, Taken))]
+    async def _take_jobs(self, placed: Sequence[Placed]) -> list[Taken]:
+        """Record and ack; then those for whom the live job of their bot has no room."""
+        latest = self._clock.monotonic() + RECORD_WITHIN
+        recorded = await self._place(placed, latest) if placed else []
+        taken = [each for each in recorded if isinstance(each, Taken)]
+        await self._ack(taken)
+        full = await self._take_letters([each for each in recorded if isinstance(each, GivenUp)])
+        return taken + full
 
-    async def _place(self, placed: Sequence[Placed], latest: datetime | None = None) -> list[Taken]:
+    async def _take_letters(self, given_up: Sequence[GivenUp]) -> list[Taken]:
+        """Quarantine and ack."""
+        taken = await self._give_up(given_up) if given_up else []
+        await self._ack(taken)
+        return taken
+
+    async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | GivenUp]:
         """One bulk write; each by itself where one of them fails for a reason of its own."""
-        if not placed:
-            return []
-        latest = latest or self._clock.now() + RECORD_WITHIN
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
         except StoreUnavailable as error:
@@ -146,33 +148,32 @@ class Intake:
         except Exception:
             log.exception("events not recorded", count=len(placed))
             if len(placed) == 1:
-                return _all([placed[0].delivery], Outcome.RETURNED)
+                return [Taken(placed[0].delivery, Outcome.RETURNED)]
             alone = [await self._place([each], latest) for each in placed]
-            return [taken for each in alone for taken in each]
-        full = [self._full(p, r) for p, r in zip(placed, recorded, strict=True) if _is_full(r)]
+            return [outcome for each in alone for outcome in each]
         self._alert(recorded)
-        return await self._give_up(full) + [
-            Taken(p.delivery, _PLACED[r.placing])
-            for p, r in zip(placed, recorded, strict=True)
-            if not _is_full(r)
-        ]
+        return [self._placed(p, r) for p, r in zip(placed, recorded, strict=True)]
 
-    async def _recorded(self, jobs: Sequence[Job], latest: datetime) -> list[Recorded]:
+    async def _recorded(self, jobs: Sequence[Job], latest: float) -> list[Recorded]:
         def too_late() -> StoreUnavailable | None:
-            is_late = self._clock.now() >= latest
-            return StoreUnavailable(f"not recorded in {RECORD_WITHIN}") if is_late else None
+            is_late = self._clock.monotonic() >= latest
+            return StoreUnavailable(f"not recorded in {RECORD_WITHIN:g} s") if is_late else None
 
         if late := too_late():
             raise late
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
     async def _give_up(self, given_up: Sequence[GivenUp]) -> list[Taken]:
-        """Into the dead-letter store; back to Pub/Sub when that does not take them."""
+        """Into the dead-letter store; back to Pub/Sub when that does not take them in time: a write
+        that arrives all the same is counted when the message comes again.
+        """
         deliveries = [each.delivery for each in given_up]
         try:
-            await self._quarantine.keep(given_up)
-        except StoreUnavailable as error:
-            log.warning("events handed back", count=len(given_up), reason=str(error))
+            async with asyncio.timeout(RECORD_WITHIN):
+                await self._quarantine.keep(given_up)
+        except (StoreUnavailable, TimeoutError) as error:
+            reason = str(error) or f"not recorded in {RECORD_WITHIN:g} s"
+            log.warning("events handed back", count=len(given_up), reason=reason)
             return _all(deliveries, Outcome.RETURNED)
         except Exception:
             log.exception("events handed back", count=len(given_up))
@@ -182,7 +183,9 @@ class Intake:
             log.error("event quarantined", message_id=message_id, reason=each.detail)
         return _all(deliveries, Outcome.QUARANTINED)
 
-    def _full(self, placed: Placed, recorded: Recorded) -> GivenUp:
+    def _placed(self, placed: Placed, recorded: Recorded) -> Taken | GivenUp:
+        if recorded.placing is not Placing.FULL:
+            return Taken(placed.delivery, _PLACED[recorded.placing])
         detail = f"job {recorded.job_id} covers {MAX_EVENTS} requests already"
         return GivenUp(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
@@ -197,6 +200,8 @@ class Intake:
 
     async def _ack(self, taken: Sequence[Taken]) -> None:
         """Best effort: if an ack is lost, the message is redelivered and is a duplicate."""
+        if not taken:
+            return
         returned = [each.delivery for each in taken if each.outcome is Outcome.RETURNED]
         acked = [each.delivery for each in taken if each.outcome is not Outcome.RETURNED]
         try:
@@ -208,7 +213,3 @@ class Intake:
 
 def _all(deliveries: Sequence[Delivery], outcome: Outcome) -> list[Taken]:
     return [Taken(delivery, outcome) for delivery in deliveries]
-
-
-def _is_full(recorded: Recorded) -> bool:
-    return recorded.placing is Placing.FULL

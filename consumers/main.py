@@ -42,6 +42,7 @@ from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
+from deletion.skew import ClockCheck
 
 SUSPECT_SLOTS = 1
 """Jobs at a time, beside the others, that may be the ones that kill their process."""
@@ -159,11 +160,19 @@ def compose(
         on_batch=metrics.deleted,
     )
 
+    check = ClockCheck(parts.store, parts.clock, settings.lease)
+
     def worker(queue: str, slots: int) -> Worker:
         claims = Claims(
-            queue, parts.store, parts.clock, settings.lease, name, counted=metrics.claimed
+            queue,
+            parts.store,
+            parts.clock,
+            settings.lease,
+            name,
+            counted=metrics.claimed,
+            refused=metrics.refused,
         )
-        return Worker(claims, runner, slots, parts.clock, metrics)
+        return Worker(claims, runner, slots, parts.clock, metrics, check=check)
 
     service = parts.plan.service
     return Consumer(

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
+REFUSED: Final = "refused"
 RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", LOST)
 """How a run ends: as its job's status then, handed over, or no longer its own."""
 
@@ -23,7 +24,10 @@ class Metrics:
         self._messages = self._counter("messages", "Deliveries by outcome", "outcome", outcomes)
         self._runs = self._counter("runs", "Runs by how they ended", "outcome", RUNS)
         self._claims = self._counter(
-            "claims", "Claims won, and lost to other replicas", "outcome", ("won", LOST)
+            "claims",
+            "Claims won, lost to other replicas, and refused by the database",
+            "outcome",
+            ("won", LOST, REFUSED),
         )
         self._deleted = self._counter("deleted_items", "Items deleted by step", "step", steps)
         running = Gauge(
@@ -39,6 +43,10 @@ class Metrics:
         """So many claims were this process's, and others were faster with so many."""
         self._claims.labels(self._service, "won").inc(won)
         self._claims.labels(self._service, LOST).inc(lost)
+
+    def refused(self, claims: int) -> None:
+        """So many claims were refused by the database."""
+        self._claims.labels(self._service, REFUSED).inc(claims)
 
     def ended(self, outcome: str) -> None:
         """One run ended, as one of `RUNS`."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from consumers.claims import Claims
 from consumers.metrics import INTERRUPTED, LOST, Metrics
 from deletion.clock import Clock
-from deletion.errors import TransientError
+from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
 from deletion.retry import doubled, rest
 from deletion.runner import Runner
@@ -21,8 +22,16 @@ POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 5.0
 log = structlog.get_logger(__name__)
 
 
+async def _nothing_to_check() -> None:
+    """Nothing keeps it from claiming."""
+
+
 class Worker:
-    """`slots` runs at a time. `problem` says why it claims nothing now; None when it can."""
+    """`slots` runs at a time. `problem` says why it claims nothing now; None when it can.
+
+    `check` is awaited before each claim. What it raises keeps the worker from claiming: a
+    `ClockSkew`, or a `TransientError`.
+    """
 
     def __init__(
         self,
@@ -32,15 +41,18 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         *,
+        check: Callable[[], Awaitable[None]] = _nothing_to_check,
         rng: random.Random | None = None,
     ) -> None:
         self._claims = claims
+        self._check = check
         self._runner = runner
         self._slots = slots
         self._clock = clock
         self._metrics = metrics
         self._rng = rng or random.Random()  # noqa: S311 - it spreads polls, it guards nothing
         self._running: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[list[Job]] | None = None
         self._woken = asyncio.Event()
         self._failures = 0
         self.problem: str | None = None
@@ -50,7 +62,7 @@ class Worker:
         self._woken.set()
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Claim and run until `stopping`; the runs go on until they have ended, see `end`."""
+        """Claim and run until `stopping`; what is under way then goes on, see `end`."""
         fruitless = 0
         while not stopping.is_set():
             self._woken.clear()
@@ -59,30 +71,48 @@ class Worker:
                 fruitless = 0
                 await rest(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
                 continue
-            jobs = await self._claim(free, stopping)
-            for job in jobs:
-                self._start(job)
-            fruitless = 0 if jobs else fruitless + 1
-            if not jobs:
+            self._claiming = asyncio.create_task(self._claim(free, stopping))
+            won = await self._claiming
+            fruitless = 0 if won else fruitless + 1
+            if not won:
                 await self._idle(fruitless, stopping)
 
     async def end(self, grace: float) -> None:
         """Once stopping: half of `grace` seconds for the runs to end between two batches, a
         quarter for them to hand over when cut short. What is left then goes stale.
+
+        Claims under way get all of that time: a write that is given up may arrive all the same,
+        and its job would be in progress and run by nobody. What they win is handed over at once.
         """
-        for share in (grace / 2, grace / 4):
-            over = asyncio.create_task(self._clock.sleep(share))
-            while self._running and not over.done():
-                await asyncio.wait({over, *self._running}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (over, *self._running):
-                task.cancel()
-        if self._running:
-            log.error("not handed over in time: their jobs will be stale", runs=len(self._running))
+        runs = set(self._running)
+        await self._ended(grace / 2)
+        for run in runs:
+            run.cancel()
+        await self._ended(grace / 4)
+        left = self._under_way()
+        for task in left:
+            task.cancel()
+        if left:
+            log.error("not handed over in time: their jobs will be stale", tasks=len(left))
+
+    def _under_way(self) -> set[asyncio.Task[None] | asyncio.Task[list[Job]]]:
+        """The runs, and the round of claims if there is one."""
+        claiming = self._claiming
+        return {*self._running, *([claiming] if claiming and not claiming.done() else [])}
+
+    async def _ended(self, within: float) -> None:
+        """Return when nothing is under way any more, or after `within` seconds."""
+        over = asyncio.create_task(self._clock.sleep(within))
+        while (under_way := self._under_way()) and not over.done():
+            await asyncio.wait({over, *under_way}, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
 
     async def _claim(self, free: int, stopping: asyncio.Event) -> list[Job]:
+        """Claim at most `free` jobs, and start each as soon as it is won."""
         try:
-            jobs = await self._claims.take(free)
-        except TransientError as error:
+            await self._check()
+            won = await self._claims.take(free, self._start)
+        except (ClockSkew, TransientError) as error:
             log.warning("not claiming", reason=str(error))
             await self._pause(str(error), stopping)
             return []
@@ -91,13 +121,13 @@ class Worker:
             await self._pause(f"unexpected {type(error).__name__}", stopping)
             return []
         self._failures, self.problem = 0, None
-        return jobs
+        return won
 
     async def _pause(self, problem: str, stopping: asyncio.Event) -> None:
         self.problem = problem
         seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
         self._failures += 1
-        await rest(self._clock, seconds, stopping)
+        await rest(self._clock, seconds, stopping, self._woken)
 
     async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
         """Jittered, so that replicas do not look at the same moments."""
@@ -107,15 +137,15 @@ class Worker:
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(self._run(job))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._free_slot)
 
     async def _run(self, job: Job) -> None:
         with self._metrics.running.track_inprogress():
             ended = await self._runner.run(job)
         self._metrics.ended(_outcome(ended))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A slot is free."""
+    def _free_slot(self, task: asyncio.Task[None]) -> None:
+        """Of a run that has ended."""
         self._running.discard(task)
         self._woken.set()
         if not task.cancelled() and (error := task.exception()):

@@ -1,18 +1,57 @@
 """Skew: a process whose clock is wrong takes runs that beat for silent ones, or its own look so."""
 
+import asyncio
+from datetime import timedelta
+from typing import Final
+
 from deletion.clock import Clock
 from deletion.errors import ClockSkew
 from deletion.job import LeasePolicy
 from deletion.ports import JobStore
 
+KEEP_SECONDS: Final = 60.0
+"""How long a comparison of the clocks holds."""
+
 
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
     """Raises `ClockSkew` when this process's clock differs from the database's by so much that
     runs whose heartbeats are on time would look silent, and `StoreUnavailable`.
+
+    The database told its time at some moment of the call: how slow it was is no skew.
     """
-    apart = clock.now() - await jobs.time()
+    asked = clock.now()
+    told = await jobs.time()
+    apart = max(asked - told, min(clock.now() - told, timedelta(0)))
     if abs(apart) > policy.max_skew:
         raise ClockSkew(
             f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "
             f"{policy.max_skew.total_seconds():g} s: synchronise them (NTP), then try again"
         )
+
+
+class ClockCheck:
+    """`check_clock` for all who ask in one process, at most once in `KEEP_SECONDS`."""
+
+    def __init__(self, jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._policy = policy
+        self._one_at_a_time = asyncio.Lock()
+        self._skew: ClockSkew | None = None
+        self._holds_until = float("-inf")
+
+    async def __call__(self) -> None:
+        """Raises `ClockSkew` while the clock is wrong, and `StoreUnavailable`."""
+        async with self._one_at_a_time:
+            if self._clock.monotonic() >= self._holds_until:
+                self._skew = await self._compare()
+                self._holds_until = self._clock.monotonic() + KEEP_SECONDS
+        if self._skew:
+            raise self._skew
+
+    async def _compare(self) -> ClockSkew | None:
+        try:
+            await check_clock(self._jobs, self._clock, self._policy)
+        except ClockSkew as skew:
+            return skew
+        return None

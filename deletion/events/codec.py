@@ -26,6 +26,11 @@ MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_REQUESTED_BY: Final = 200
 """Longest name of a requester, in characters."""
 
+LATEST_YEAR: Final = 9998
+"""Of a timestamp. In the year after it `placed_at` could not be moved on by the requests that join:
+no time behind it can be stored."""
+
+_YEARS: Final = f"a time in the years 1 to {LATEST_YEAR}"
 _MAX_INT32: Final = 2**31 - 1
 
 
@@ -34,8 +39,9 @@ class RequestPlaced:
     """A client asked for the bot to be deleted; `requested_by` names it, "" when not known.
 
     Raises:
-        InvalidEvent: `placed_at` has no time zone or does not exist in UTC, or `requested_by` is
-            longer than `MAX_REQUESTED_BY` or no text that can be encoded.
+        InvalidEvent: `placed_at` has no time zone, is before the year 1 in UTC or after
+            `LATEST_YEAR`, or `requested_by` is longer than `MAX_REQUESTED_BY` or no text that can
+            be encoded.
     """
 
     placed_at: datetime
@@ -153,16 +159,19 @@ def _instant(message: Message, field: str) -> datetime:
     try:
         return stamp.ToDatetime(UTC)
     except ValueError as error:
-        raise InvalidEvent(field, "a time in the years 1 to 9999") from error
+        raise InvalidEvent(field, _YEARS) from error
 
 
 def _utc(field: str, value: datetime) -> datetime:
     if value.utcoffset() is None:
         raise InvalidEvent(field, "a time with its time zone")
     try:
-        return value.astimezone(UTC)
+        utc = value.astimezone(UTC)
     except OverflowError as error:
-        raise InvalidEvent(field, "a time in the years 1 to 9999") from error
+        raise InvalidEvent(field, _YEARS) from error
+    if utc.year > LATEST_YEAR:
+        raise InvalidEvent(field, _YEARS)
+    return utc
 
 
 def _encodable(text: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.mutations.mutants import MUTANTS, Mutant
@@ -159,7 +160,7 @@ def _summary(chosen: Sequence[Mutant], verdicts: dict[Mutant, list[Verdict]]) ->
     for mutant in chosen:
         for number, verdict in enumerate(verdicts[mutant]):
             name = "" if number else f"{mutant.file}: {mutant.name}"
-            table.add_row(name, verdict.suite, verdict.failed or "[yellow]none")
+            table.add_row(name, verdict.suite, escape(verdict.failed) or "[yellow]none")
     return table
 
 

@@ -290,8 +290,23 @@ MUTANTS: Final = (
     Mutant(
         "an ack comes before its record",
         INTAKE,
-        "        taken = await self._record(decoded)\n",
-        "        await self._subscription.ack(deliveries)\n        taken = await self._record(decoded)\n",
+        "        foreign = [each for",
+        "        await self._subscription.ack(deliveries)\n        foreign = [each for",
+    ),
+    Mutant(
+        "jobs are acked after the dead letters of their group",
+        INTAKE,
+        "        await self._ack(taken)\n        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n",
+        "        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n"
+        "        await self._ack(taken)\n",
+    ),
+    Mutant(
+        "a dead letter is tried for ever",
+        INTAKE,
+        "async with asyncio.timeout(RECORD_WITHIN):",
+        "async with asyncio.timeout(None):",
     ),
     Mutant(
         "what the database could not take is acked",
@@ -314,8 +329,8 @@ MUTANTS: Final = (
     Mutant(
         "a request beyond the limit is taken for joined",
         INTAKE,
-        "return recorded.placing is Placing.FULL",
-        "return recorded.placing is Placing.FULL and False",
+        "if recorded.placing is not Placing.FULL:",
+        "if True:",
     ),
     Mutant(
         "nobody is told that an exhausted job was joined",
@@ -332,8 +347,20 @@ MUTANTS: Final = (
     Mutant(
         "a record is tried for ever",
         INTAKE,
-        "late = self._clock.now() >= latest",
+        "late = self._clock.monotonic() >= latest",
         "late = False",
+    ),
+    Mutant(
+        "a record is tried for as long as the clock is set back",
+        INTAKE,
+        "late = self._clock.monotonic() >= latest",
+        "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RECORD_WITHIN",
+    ),
+    Mutant(
+        "an event may be of the last moment that can be written",
+        "deletion/events/codec.py",
+        "if utc.year > LATEST_YEAR:",
+        "if False:",
     ),
     Mutant(
         "an event of a newer type is undecodable",
@@ -357,7 +384,7 @@ MUTANTS: Final = (
     Mutant(
         "a claim is repeated beyond its lease",
         CLAIMS,
-        "late = claim.after.is_stale(self._clock.now(), self._policy)",
+        "late = self._clock.monotonic() >= stale_at",
         "late = False",
     ),
     Mutant(
@@ -369,13 +396,13 @@ MUTANTS: Final = (
     Mutant(
         "a claim that breaks off loses those beside it",
         CLAIMS,
-        "if errors and not won:",
-        "if errors:",
+        "            return error\n",
+        "            raise\n",
     ),
     Mutant(
         "a window that was read is claimed from for ever",
         CLAIMS,
-        "if not self._window or self._clock.now() - self._read_at >= FRESH:",
+        "if not self._window or self._clock.monotonic() >= self._fresh_until:",
         "if not self._window:",
     ),
     Mutant(
@@ -399,8 +426,50 @@ MUTANTS: Final = (
     Mutant(
         "records that cannot be read are looked at for ever",
         CLAIMS,
-        "since = max(last, first + TICK)",
-        "since = first",
+        "since = last + TICK if first == last and limit >= MOST else last",
+        "since = last",
+    ),
+    Mutant(
+        "records that cannot be read hide others of their millisecond",
+        CLAIMS,
+        "since = last + TICK if first == last and limit >= MOST else last",
+        "since = last + TICK if first == last else last",
+    ),
+    Mutant(
+        "a job whose claim was refused is claimed again and again",
+        CLAIMS,
+        "return job.is_due(now) and job.id not in self._refused",
+        "return job.is_due(now)",
+    ),
+    Mutant(
+        "a refused job is left alone for ever",
+        CLAIMS,
+        "self._refused.items() if until > now}",
+        "self._refused.items()}",
+    ),
+    Mutant(
+        "what is remembered of refused jobs is not bounded",
+        CLAIMS,
+        "if len(self._refused) > MOST_REFUSED:",
+        "if False:",
+    ),
+    Mutant(
+        "a clock that was set back makes claims of jobs not due",
+        CLAIMS,
+        "if not job.is_due(self._clock.now()):",
+        "if False:",
+    ),
+    Mutant(
+        "a claim is repeated for as long as the clock is set back",
+        CLAIMS,
+        "late = self._clock.monotonic() >= stale_at",
+        "late = claim.after.is_stale(self._clock.now(), self._policy)",
+    ),
+    Mutant(
+        "a job that was won waits for the claims beside it",
+        CLAIMS,
+        "        start(claimed)\n        return claimed\n",
+        "        return claimed\n",
     ),
     Mutant(
         "lost claims do not grow the read",
@@ -435,8 +504,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake while it claims is missed",
         WORKER,
-        "            for job in jobs:\n                self._start(job)\n",
-        "            self._woken.clear()\n            for job in jobs:\n                self._start(job)\n",
+        "            won = await self._claiming\n",
+        "            won = await self._claiming\n            self._woken.clear()\n",
     ),
     Mutant(
         "an idle worker polls as often as at first",
@@ -459,20 +528,68 @@ MUTANTS: Final = (
     Mutant(
         "runs are not cut short",
         WORKER,
-        "for task in (over, *self._running):\n                task.cancel()",
-        "for task in (over,):\n                task.cancel()",
+        "        for run in runs:\n            run.cancel()\n",
+        "",
     ),
     Mutant(
-        "what the last pull brought is recorded",
+        "a claim under way is cut short with the runs",
+        WORKER,
+        "        runs = set(self._running)\n",
+        "        runs = self._under_way()\n",
+    ),
+    Mutant(
+        "a claim under way is not waited for",
+        WORKER,
+        "return {*self._running, *([claiming] if claiming and not claiming.done() else [])}",
+        "return set(self._running)",
+    ),
+    Mutant(
+        "jobs are claimed by a clock that is off",
+        WORKER,
+        "            await self._check()\n",
+        "",
+    ),
+    Mutant(
+        "a wake does not end a pause after a problem",
+        WORKER,
+        "await rest(self._clock, seconds, stopping, self._woken)",
+        "await rest(self._clock, seconds, stopping)",
+    ),
+    Mutant(
+        "a database that takes nothing is sent whole groups",
         CONSUMER,
-        "take = self._intake.hand_back if stopping.is_set() else self._intake.take",
-        "take = self._intake.take",
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored hides that others can",
+        CONSUMER,
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(1 if self._failures else PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored holds up the others of its group",
+        CONSUMER,
+        "if outcomes & STORED:",
+        "if Outcome.RETURNED not in outcomes:",
+    ),
+    Mutant(
+        "a group that was stored does not end the probes",
+        CONSUMER,
+        "            self._failures = 0\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "groups go out beside a probe",
+        CONSUMER,
+        "(1 if self._failures else GROUPS)",
+        "GROUPS",
     ),
     Mutant(
         "groups in memory are not bounded",
         CONSUMER,
-        "if len(self._handling) >= GROUPS:",
-        "if len(self._handling) >= 1000:",
+        "(1 if self._failures else GROUPS)",
+        "1000",
     ),
     Mutant(
         "workers are not woken by what was recorded",
@@ -691,6 +808,30 @@ MUTANTS: Final = (
         SKEW,
         "if abs(apart) > policy.max_skew:",
         "if False:",
+    ),
+    Mutant(
+        "a slow answer is taken for a clock that is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = clock.now() - told",
+    ),
+    Mutant(
+        "how slow an answer was hides that a clock is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = min(asked - told, timedelta(0))",
+    ),
+    Mutant(
+        "a clock is compared with the database's once",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until:",
+        'if self._holds_until == float("-inf"):',
+    ),
+    Mutant(
+        "clocks are compared before each claim",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until:",
+        "if True:",
     ),
     Mutant(
         "a clock that is behind is trusted",
@@ -1065,6 +1206,36 @@ MUTANTS: Final = (
         ATTACHMENT,
         "            log.debug(",
         "            self._problem = None\n            log.debug(",
+    ),
+    Mutant(
+        "answers of any size are read",
+        "deletion/adapters/pubsub/connection.py",
+        '("grpc.max_receive_message_length", MAX_ANSWER_BYTES)',
+        '("grpc.max_receive_message_length", -1)',
+    ),
+    Mutant(
+        "an answer that was too large is asked for again",
+        "deletion/adapters/pubsub/subscription.py",
+        "                self._most = 1\n",
+        "",
+    ),
+    Mutant(
+        "pulls grow although the next answer may be too large",
+        "deletion/adapters/pubsub/subscription.py",
+        "if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+        "if is_full:",
+    ),
+    Mutant(
+        "pulls grow although fewer came than were asked for",
+        "deletion/adapters/pubsub/subscription.py",
+        "if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+        "if answer.ByteSize() <= MAX_ANSWER_BYTES / 2:",
+    ),
+    Mutant(
+        "pulls stay small for ever",
+        "deletion/adapters/pubsub/subscription.py",
+        "self._most = min(PULL_LIMIT, self._most * 2)",
+        "pass",
     ),
     Mutant(
         "a pull that is never answered is an empty one",

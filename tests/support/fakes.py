@@ -411,17 +411,21 @@ def _raise_next(faults: "deque[BaseException | None] | None") -> None:
 
 
 class ScriptedDeadLetters(MemoryDeadLetterStore):
-    """A dead-letter store that can be `down`: then it raises `StoreUnavailable`."""
+    """A dead-letter store that can be `down`: then it raises `StoreUnavailable`. While it `hangs`
+    a call never returns.
+    """
 
     def __init__(self, journal: list[str] | None = None) -> None:
         super().__init__()
         self.journal = journal if journal is not None else []
-        self.down = False
+        self.down = self.hangs = False
         self.calls = 0
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """See the port."""
         self.calls += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.down:
             raise StoreUnavailable("the database is down")
         told = await super().record(letters)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,8 +12,15 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from consumers.claims import FEWEST, FRESH, Claims
-from deletion.errors import LeaseLost, StoreUnavailable, TransitionError
+from consumers.claims import (
+    FEWEST,
+    FRESH_SECONDS,
+    MOST,
+    MOST_REFUSED,
+    REFUSED_SECONDS,
+    Claims,
+)
+from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
 from tests.support.fakes import POLICY, SERVICE, START, ScriptedStore, VirtualClock, a_job
 
@@ -29,6 +36,7 @@ class World:
         self.reads: list[tuple[datetime, datetime, int, int]] = []
         self.ranged: list[int] = []
         self.counted: list[tuple[int, int]] = []
+        self.refused = 0
         self.claims = self.process()
         due = self.store.due
 
@@ -49,7 +57,21 @@ class World:
             name,
             rng=random.Random(seed),  # noqa: S311
             counted=lambda won, lost: self.counted.append((won, lost)),
+            refused=self.count_refused,
         )
+
+    def count_refused(self, refused: int) -> None:
+        self.refused += refused
+
+    def refuse(self, jobs: Sequence[Job]) -> None:
+        """From now on the database refuses every write of these."""
+        ids = {job.id for job in jobs}
+
+        async def refuse(change: Change) -> None:
+            if change.after.id in ids:
+                raise PermissionError("document failed validation")
+
+        self.store.before_apply = refuse
 
     def put(self, *ago: float, **values: Any) -> list[Job]:
         """A pending job for each, due so many seconds ago."""
@@ -112,7 +134,7 @@ async def test_no_more_are_taken_than_asked_for_and_the_rest_without_another_rea
 async def test_what_was_read_a_while_ago_is_not_claimed_from_any_more(world: World) -> None:
     world.put(*range(1, 11))
     await world.claims.take(1)
-    await world.clock.sleep(FRESH.total_seconds())
+    await world.clock.sleep(FRESH_SECONDS)
     old = world.put(10_000)[0]
     assert old.id in [job.id for job in await world.claims.take(10)]
 
@@ -171,7 +193,7 @@ async def test_records_that_cannot_be_read_in_front_hide_none_behind_them(
     good = world.put(5, 4, 3)
     taken = await world.take_all()
     assert sorted(job.id for job in taken) == [job.id for job in good]
-    assert "due jobs cannot be read" in [line["event"] for line in logs]
+    assert "due jobs cannot be claimed" in [line["event"] for line in logs]
     fresh = world.put(1)
     await world.clock.sleep(2)
     assert [job.id for job in await world.claims.take(8)] == [fresh[0].id], "again and again"
@@ -180,12 +202,22 @@ async def test_records_that_cannot_be_read_in_front_hide_none_behind_them(
 async def test_records_that_cannot_be_read_and_are_due_at_one_moment_end_the_look(
     world: World,
 ) -> None:
-    for job in world.put(*[100.0] * (2 * FEWEST)):
+    for job in world.put(*[100.0] * (2 * MOST)):
         world.store.damage(job)
     good = world.put(5)
     async with asyncio.timeout(20):
         assert [job.id for job in await world.take_all()] == [good[0].id]
         assert await world.claims.take(8) == []
+
+
+async def test_records_that_cannot_be_read_hide_none_of_their_own_millisecond(
+    world: World,
+) -> None:
+    for job in world.put(*[100.0] * (2 * FEWEST)):
+        world.store.damage(job)
+    good = world.put(100, 100)
+    taken = await world.take_all()
+    assert sorted(job.id for job in taken) == [job.id for job in good]
 
 
 async def test_two_processes_share_the_jobs_and_each_is_claimed_once(world: World) -> None:
@@ -284,6 +316,53 @@ async def test_a_database_away_at_the_read_comes_out(world: World) -> None:
     assert len(await world.claims.take(8)) == 1
 
 
+async def test_a_job_that_is_won_is_started_while_a_claim_beside_it_is_repeated(
+    world: World,
+) -> None:
+    """It is in progress: held back, it would be run by nobody, and nobody could hand it over."""
+    world.put(*range(1, 9))
+    world.store.lost["apply"] = deque([StoreUnavailable("answer lost")])
+    started: list[str] = []
+    silent = asyncio.Event()
+
+    async def never_again(change: Change) -> None:
+        if world.store.calls.count("apply") > 8:
+            await silent.wait()
+
+    world.store.before_apply = never_again
+    taking = asyncio.create_task(world.claims.take(8, lambda job: started.append(job.id)))
+    await world.clock.sleep(5)
+    running = {job.id for job in world.store.jobs.values() if job.status is Status.IN_PROGRESS}
+    assert (len(running), len(started)) == (8, 7)
+    silent.set()
+    assert len(await taking) == len(started) == 8
+
+
+async def test_a_clock_that_is_set_back_again_and_again_does_not_repeat_a_claim_for_ever(
+    world: World,
+) -> None:
+    world.put(1)
+    world.store.lost["apply"] = deque([StoreUnavailable("answer lost")] * 9999)
+    now, began = world.clock.now, world.clock.monotonic()
+    world.clock.now = lambda: now() - 2 * (now() - START)  # type: ignore[method-assign]
+    assert await world.claims.take(8) == []
+    took = timedelta(seconds=world.clock.monotonic() - began)
+    assert POLICY.stale_after <= took <= POLICY.stale_after + timedelta(seconds=3)
+
+
+async def test_a_job_that_is_not_due_any_more_by_a_clock_set_back_is_left(world: World) -> None:
+    """It is neither claimed too early nor taken for one that the database refuses."""
+    world.put(2)
+    world.put(0)
+    now = world.clock.now
+    assert len(await world.claims.take(0)) == 0
+    world.clock.now = lambda: now() - SECOND  # type: ignore[method-assign]
+    assert len(await world.claims.take(8)) == 1
+    world.clock.now = now  # type: ignore[method-assign]
+    assert len(await world.claims.take(8)) == 1
+    assert world.refused == 0
+
+
 async def test_a_claim_that_breaks_off_does_not_lose_those_beside_it(
     world: World, logs: list[EventDict]
 ) -> None:
@@ -307,13 +386,41 @@ async def test_a_record_that_is_due_and_may_not_be_claimed_does_not_stop_the_oth
     world.store.put(replace(odd, status=Status.COMPLETE))
     assert len(await world.claims.take(8)) == 2
     await world.clock.sleep(2)
-    with pytest.raises(TransitionError):
-        await world.claims.take(8)
+    assert await world.claims.take(8) == []
 
 
-async def test_claims_that_all_break_off_say_why(world: World) -> None:
-    world.put(1, 2)
-    world.store.faults["apply"] = deque([PermissionError("not authorised")] * 2)
-    with pytest.raises(PermissionError):
-        await world.claims.take(8)
-    assert len(await world.claims.take(8)) == 2
+@pytest.mark.parametrize("count", [1, FEWEST, 3 * FEWEST, MOST + FEWEST])
+async def test_jobs_whose_claim_is_refused_do_not_stop_the_queue(
+    world: World, logs: list[EventDict], count: int
+) -> None:
+    """Each read returns the earliest: without remembering them it would be these for ever."""
+    world.refuse(world.put(*(10_000.0 - n * 0.5 for n in range(count))))
+    good = world.put(*range(1, 9))
+    taken: list[Job] = []
+    async with asyncio.timeout(20):
+        while len(taken) < len(good):
+            taken += await world.claims.take(64)
+    assert sorted(job.id for job in taken) == [job.id for job in good]
+    assert world.refused == count, "each was tried once"
+    assert [line["event"] for line in logs].count("job cannot be claimed") == count
+
+
+async def test_a_refused_job_is_tried_again_minutes_later(world: World) -> None:
+    [job] = world.put(1)
+    world.refuse([job])
+    assert await world.claims.take(8) == []
+    world.store.before_apply = None
+    await world.clock.sleep(REFUSED_SECONDS - 1)
+    assert await world.claims.take(8) == []
+    await world.clock.sleep(1)
+    assert [taken.id for taken in await world.claims.take(8)] == [job.id]
+
+
+async def test_what_is_remembered_of_refused_jobs_is_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_REFUSED > MOST
+    monkeypatch.setattr("consumers.claims.MOST_REFUSED", 4)
+    world.refuse(world.put(*range(1, 9)))
+    assert await world.claims.take(8) == []
+    assert len(world.claims._refused) == 4

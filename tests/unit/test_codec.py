@@ -17,7 +17,7 @@ from deletion.events import (
     decode,
     encode,
 )
-from deletion.events.codec import MAX_REQUESTED_BY
+from deletion.events.codec import LATEST_YEAR, MAX_REQUESTED_BY
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 
 EVENT_ID = "018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f"
@@ -26,8 +26,10 @@ NOW = datetime(2025, 3, 30, 1, 59, 59, 999999, UTC)
 
 PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW, "a client"))
 
+LATEST = datetime(LATEST_YEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - as hypothesis wants it
+
 object_ids = st.binary(min_size=12, max_size=12).map(bytes.hex)
-times = st.datetimes(timezones=st.just(UTC))
+times = st.datetimes(timezones=st.just(UTC), max_value=LATEST)
 placed = st.builds(RequestPlaced, times, st.text(max_size=MAX_REQUESTED_BY))
 subjects = st.builds(
     BotDeletionSubject,
@@ -261,3 +263,14 @@ def test_the_attributes_name_the_trace_that_is_given() -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     assert attributes(PLACED, traceparent) == attributes(PLACED) | {"traceparent": traceparent}
+
+
+@pytest.mark.parametrize("field", ["timestamp", "placed_at"])
+def test_a_time_that_could_not_be_moved_on_is_refused(field: str) -> None:
+    """A bot whose job has it could be joined by no request for ever."""
+    found = message()
+    stamp = found.timestamp if field == "timestamp" else found.request_placed.placed_at
+    stamp.FromDatetime(LATEST)
+    decode(found.SerializeToString())
+    stamp.FromDatetime(LATEST + timedelta(microseconds=1))
+    assert refused(found) == field

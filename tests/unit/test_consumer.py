@@ -2,22 +2,23 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumers.claims import Claims
-from consumers.consumer import GROUPS, PULL_LIMIT, Consumer
+from consumers.consumer import GROUPS, MAX_PAUSE_SECONDS, PROBE, PULL_LIMIT, Consumer
 from consumers.intake import Intake, Outcome
 from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.events import BotDeletionSubject, to_message
-from deletion.job import STALE, Job, PastAttempt, Status, suspects
+from deletion.job import STALE, Change, Job, PastAttempt, Status, suspects
 from deletion.plan import Plan
+from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.support.fakes import (
@@ -238,15 +239,19 @@ async def test_an_idle_consumer_stops_within_one_pull(world: World) -> None:
     assert await world.stop() <= 3
 
 
-async def test_what_a_pull_brings_after_the_stop_is_handed_back_unrecorded(world: World) -> None:
+async def test_what_a_pull_brings_after_the_stop_is_recorded_for_the_other_replicas(
+    world: World,
+) -> None:
+    """Handed back, it would have spent a delivery of each message, with every deployment."""
     world.start()
     await until(lambda: len(world.subscription.pulls) == 1, world.clock)
     world.stopping.set()
     await world.publish(placed())
     await world.stop()
-    assert world.journal == ["nack 1"]
-    assert world.subscription.unacked == ["1"]
-    assert world.jobs == []
+    assert (world.subscription.acked, world.subscription.nacked) == (["1"], [])
+    [job] = world.jobs
+    assert job.is_due(world.clock.now())
+    assert world.step.deleted == []
 
 
 async def test_what_was_being_recorded_at_the_stop_is_pending_and_not_lost(world: World) -> None:
@@ -258,6 +263,27 @@ async def test_what_was_being_recorded_at_the_stop_is_pending_and_not_lost(world
     assert world.subscription.acked == ["1"]
     [job] = world.jobs
     assert job.is_due(world.clock.now())
+    assert world.step.deleted == []
+
+
+async def test_a_claim_that_is_answered_after_the_stop_is_handed_over(world: World) -> None:
+    """Cancelled, it would arrive all the same, and its job be in progress and run by nobody."""
+    apply = world.store.apply
+
+    async def answered_late(change: Change) -> Job:
+        job = await apply(change)
+        await world.clock.sleep(GRACE * 3 / 8)
+        return job
+
+    world.store.apply = answered_late  # type: ignore[method-assign]
+    await world.publish(placed())
+    world.start()
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    assert await world.stop() <= GRACE
+    [job] = world.jobs
+    assert job.failure is not None
+    assert job.failure.interrupted
+    assert (job.attempt, job.is_due(world.clock.now())) == (0, True)
     assert world.step.deleted == []
 
 
@@ -350,6 +376,59 @@ async def test_a_database_that_answers_but_takes_nothing_is_asked_less_and_less(
     world.store.faults.clear()
     await world.until_ended(1)
     assert world.consumer.problem is None
+
+
+async def test_a_database_that_takes_nothing_for_hours_wears_out_few_deliveries(
+    world: World,
+) -> None:
+    """It answers pings, so a whole group each minute would be spent: thousands of messages."""
+    world.store.faults["record"] = deque([RuntimeError("disk full")] * 10_000)
+    world.store.pauses["record"] = 1
+    waiting = 5 * PULL_LIMIT
+    await world.publish(*(placed(f"{n:024x}") for n in range(1, waiting + 1)))
+    world.start()
+    await world.clock.sleep(2 * 3600)
+    assert len(world.subscription.nacked) <= GROUPS * PULL_LIMIT + PROBE * (2 * 60 + 10)
+    assert world.consumer.problem is not None
+    world.store.faults.clear()
+    await until(lambda: world.subscription.unacked == [], world.clock)
+    assert world.consumer.problem is None
+    assert len(world.jobs) == waiting
+    assert world.subscription.pulls[-1] == PULL_LIMIT
+
+
+def refuse(world: World, bot: str) -> None:
+    """The database never stores a job of that bot, whatever it is that is wrong with it."""
+    record = world.store.record
+
+    async def refusing(jobs: Sequence[Job]) -> list[Recorded]:
+        if any(job.bot_id == bot for job in jobs):
+            raise RuntimeError("document failed validation")
+        return await record(jobs)
+
+    world.store.record = refusing  # type: ignore[method-assign]
+
+
+async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_pulled_with_it(
+    world: World,
+) -> None:
+    refuse(world, BOT)
+    await world.publish(placed(BOT), *(placed(f"{n:024x}") for n in range(1, 3 * PULL_LIMIT)))
+    world.start()
+    await until(lambda: len(world.jobs) == 3 * PULL_LIMIT - 1, world.clock, within=2)
+    assert world.store.calls.count("ping") == 1, "the database is not at fault"
+
+
+async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_that_come_after_it(
+    world: World,
+) -> None:
+    """While it is the only one nothing shows whose fault it is."""
+    refuse(world, BOT)
+    await world.publish(placed(BOT))
+    world.start()
+    await world.clock.sleep(600)
+    await world.publish(*(placed(bot) for bot in BOTS))
+    await until(lambda: len(world.jobs) == len(BOTS), world.clock, within=2 * MAX_PAUSE_SECONDS)
 
 
 async def test_a_stop_does_not_sit_out_a_back_off(world: World) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from deletion.bus import Message
 from deletion.dead_letter import Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, to_message
+from deletion.events.codec import LATEST_YEAR
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import MAX_EVENTS, Job, Status, StepProgress
 from deletion.plan import Plan
@@ -184,8 +185,8 @@ async def test_a_record_is_not_repeated_beyond_what_the_ack_deadline_allows(worl
     world.store.pauses["record"] = 10
     await world.publish(placed())
     await world.intake.take(await world.subscription.pull(1))
-    took = world.clock.now() - START
-    assert RECORD_WITHIN <= took < timedelta(seconds=ACK_DEADLINE / 2)
+    took = (world.clock.now() - START).total_seconds()
+    assert RECORD_WITHIN <= took < ACK_DEADLINE / 2
     assert world.subscription.nacked == ["1"]
 
 
@@ -326,9 +327,9 @@ async def test_a_group_that_is_recorded_one_by_one_gets_no_more_time_than_one_th
 ) -> None:
     """Or it would be held long after its messages have been delivered again."""
     monkeypatch.setattr(world.store, "record", refusing_groups(world))
-    began = world.clock.now()
+    began = world.clock.monotonic()
     taken = await world.take(*(placed(f"{number:024x}") for number in range(1, 101)))
-    assert (world.clock.now() - began) < RECORD_WITHIN + timedelta(seconds=10)
+    assert world.clock.monotonic() - began < RECORD_WITHIN + 10
     assert set(outcomes(taken).values()) == {Outcome.RETURNED}
 
 
@@ -427,6 +428,39 @@ async def test_the_dead_letters_database_away_does_not_hold_up_the_jobs(world: W
     assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RETURNED}
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["poison", "one request too many"])
+async def test_jobs_are_acked_before_the_dead_letters_of_their_group_are_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """A dead-letter store that hangs must not hold their acks beyond the ack deadline."""
+    monkeypatch.setattr("consumers.intake.RECORD_WITHIN", 0.01)
+    world.dead_letters.hangs = True
+    if full:
+        world.put(Status.IN_PROGRESS, event_ids=tuple(f"{n}" for n in range(MAX_EVENTS)))
+    bad = placed(BOT) if full else Message(b"\xff", {})
+    taken = await world.take(bad, placed(OTHER_BOT), Message(b"x", {"service": "billing"}))
+    assert world.journal[-1] == "nack 1", "in the end"
+    assert sorted(world.subscription.acked) == ["2", "3"]
+    assert outcomes(taken)["1"] is Outcome.RETURNED
+
+
+async def test_poison_is_acked_while_the_jobs_of_its_group_are_still_tried(world: World) -> None:
+    world.store.pauses["record"] = 5
+    await world.take(Message(b"\xff", {}), placed())
+    assert world.journal[:2] == ["quarantine 1", "ack 1"]
+    assert world.journal[-1] == "ack 2"
+
+
+async def test_a_clock_that_is_set_back_does_not_lengthen_how_long_a_record_is_tried(
+    world: World,
+) -> None:
+    world.store.down = True
+    now, began = world.clock.now, world.clock.monotonic()
+    world.clock.now = lambda: now() - 2 * (now() - START)  # type: ignore[method-assign]
+    assert outcomes(await world.take(placed())) == {"1": Outcome.RETURNED}
+    assert world.clock.monotonic() - began < ACK_DEADLINE / 2
+
+
 async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) -> None:
     running = world.put(Status.IN_PROGRESS, id="a" * 24, bot_id=f"{1:024x}")
     failed = world.put(Status.FAILED, id="b" * 24, bot_id=f"{2:024x}")
@@ -449,19 +483,12 @@ async def test_each_message_of_a_mixed_group_gets_its_own_outcome(world: World) 
     assert sorted(world.subscription.acked) == ["1", "2", "3", "4", "5", "6"]
 
 
-async def test_handing_back_records_nothing(world: World) -> None:
-    await world.publish(placed())
-    await world.intake.hand_back(await world.subscription.pull(1))
-    assert world.journal == ["nack 1"]
-    assert world.store.calls == []
-
-
 async def test_handing_back_while_the_bus_is_away_is_left_to_the_deadline(world: World) -> None:
     await world.publish(placed())
     pulled = await world.subscription.pull(1)
-    world.subscription.down = True
-    await world.intake.hand_back(pulled)
-    world.subscription.down = False
+    world.subscription.down = world.store.down = True
+    await world.intake.take(pulled)
+    world.subscription.down = world.store.down = False
     await world.clock.sleep(ACK_DEADLINE)
     assert outcomes(await world.take()) == {"1": Outcome.RECORDED}
 
@@ -472,3 +499,27 @@ async def test_the_time_of_an_event_from_the_future_is_kept_as_it_is(world: Worl
     [job] = world.jobs
     assert job.placed_at == future
     assert job.created_at == world.clock.now()
+
+
+async def test_a_request_of_the_last_moment_that_can_be_written_is_a_dead_letter(
+    world: World,
+) -> None:
+    """Recorded, it would be joined by nothing: every later request of its bot would be refused."""
+    last = pb.BotDeletionSubject.FromString(to_message(placed(BOT)).data)
+    last.request_placed.placed_at.FromDatetime(datetime.max.replace(tzinfo=UTC))
+    taken = await world.take(Message(last.SerializeToString(), {}))
+    assert outcomes(taken) == {"1": Outcome.QUARANTINED}
+    [letter] = world.dead_letters.letters.values()
+    assert letter.reason is Reason.INVALID
+    assert "placed_at" in letter.detail
+    assert outcomes(await world.take(placed(BOT))) == {"2": Outcome.RECORDED}
+
+
+async def test_a_request_of_the_latest_time_that_is_taken_can_be_joined(world: World) -> None:
+    latest = datetime(LATEST_YEAR, 12, 31, 23, 59, 59, 999_999, UTC)
+    events = [placed(BOT, timestamp=latest) for _ in range(MAX_EVENTS)]
+    await world.take(events[0])
+    for number in range(1, MAX_EVENTS, 100):
+        await world.take(*events[number : number + 100])
+    [job] = world.jobs
+    assert len(job.event_ids) == MAX_EVENTS

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from consumers.claims import Claims
 from consumers.metrics import Metrics
 from consumers.worker import MAX_PAUSE_SECONDS, MAX_POLL_SECONDS, Worker
 from deletion.errors import Parked, StoreUnavailable
-from deletion.job import STALE, Job, PastAttempt, Status, suspects
+from deletion.job import STALE, Change, Job, PastAttempt, Status, suspects
 from deletion.plan import Plan
 from deletion.runner import Runner
+from deletion.skew import KEEP_SECONDS, ClockCheck
 from tests.support.fakes import (
     POLICY,
     SERVICE,
@@ -43,14 +44,21 @@ class World:
         self.metrics = Metrics(SERVICE, ["first"], [])
         plan = Plan(SERVICE, (self.step,))
         self.runner = Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping)
+        self.check = ClockCheck(self.store, self.clock, POLICY)
         self.worker = self.new_worker(SERVICE, 4)
         self.working: asyncio.Task[None] | None = None
 
     def new_worker(self, queue: str, slots: int) -> Worker:
         claims = Claims(
-            queue, self.store, self.clock, POLICY, "worker-1", counted=self.metrics.claimed
+            queue,
+            self.store,
+            self.clock,
+            POLICY,
+            "worker-1",
+            counted=self.metrics.claimed,
+            refused=self.metrics.refused,
         )
-        return Worker(claims, self.runner, slots, self.clock, self.metrics)
+        return Worker(claims, self.runner, slots, self.clock, self.metrics, check=self.check)
 
     def put(self, count: int = 1, **values: Any) -> list[Job]:
         """Pending jobs that are due, each of a bot with five items."""
@@ -71,8 +79,8 @@ class World:
         assert self.working
         asked = self.clock.now()
         self.stopping.set()
-        await self.working
         await self.worker.end(GRACE)
+        await asyncio.wait({self.working})
         return (self.clock.now() - asked).total_seconds()
 
     def count(self, status: Status) -> int:
@@ -289,3 +297,169 @@ async def test_the_end_comes_within_the_grace_even_when_nothing_can_be_handed_ov
     [job] = world.store.jobs.values()
     assert job.status is Status.IN_PROGRESS, "stale in time, and recovery's to find"
     assert "not handed over in time: their jobs will be stale" in [line["event"] for line in logs]
+
+
+def claims_that(world: World, *, wait_for: asyncio.Event) -> None:
+    """From now on the write of a claim arrives at once, and is answered after that event."""
+    apply = world.store.apply
+
+    async def answer_late(change: Change) -> Job:
+        job = await apply(change)
+        if change.after.status is Status.IN_PROGRESS:
+            await wait_for.wait()
+        return job
+
+    world.store.apply = answer_late  # type: ignore[method-assign]
+
+
+async def test_what_is_won_after_the_stop_is_handed_over_and_not_left_in_progress(
+    world: World,
+) -> None:
+    """A claim that is cancelled may arrive all the same, and its job be run by nobody."""
+    answered = asyncio.Event()
+    claims_that(world, wait_for=answered)
+    world.put()
+    world.start()
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    stopping = asyncio.create_task(world.stop())
+    await world.clock.sleep(GRACE * 5 / 8)
+    answered.set()
+    assert await stopping <= GRACE * 5 / 8 + 1
+    [job] = world.store.jobs.values()
+    assert job.failure is not None
+    assert job.failure.interrupted
+    assert (job.attempt, job.is_due(world.clock.now())) == (0, True)
+    assert world.step.cursors == [], "no step was begun"
+
+
+async def test_a_claim_whose_answer_was_lost_is_repeated_after_the_stop_and_handed_over(
+    world: World,
+) -> None:
+    world.store.lost["apply"] = deque([StoreUnavailable("answer lost")] * 4)
+    world.put()
+    world.start()
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    assert world.running == 0
+    await world.stop()
+    assert world.count(Status.IN_PROGRESS) == 0
+
+
+async def test_jobs_won_beside_a_claim_that_is_never_answered_are_run_and_handed_over(
+    world: World, logs: list[EventDict]
+) -> None:
+    """That one alone is left, to be stale, and only after the whole grace."""
+    jobs = world.put(4)
+    silent = jobs[0].id
+
+    apply = world.store.apply
+
+    async def lose(change: Change) -> Job:
+        job = await apply(change)
+        if change.after.id == silent:
+            raise StoreUnavailable("answer lost")
+        return job
+
+    world.store.apply = lose  # type: ignore[method-assign]
+    world.start()
+    await until(lambda: world.running == 3, world.clock)
+    assert GRACE / 2 <= await world.stop() <= GRACE * 3 / 4 + 1
+    left = [job.id for job in world.store.jobs.values() if job.status is Status.IN_PROGRESS]
+    assert left == [silent]
+    assert world.count(Status.FAILED) == 3
+    assert "not handed over in time: their jobs will be stale" in [line["event"] for line in logs]
+
+
+async def test_one_job_whose_claim_is_refused_makes_nobody_unready(world: World) -> None:
+    [bad] = world.put()
+
+    async def refuse(change: Change) -> None:
+        if change.after.id == bad.id:
+            raise PermissionError("document failed validation")
+
+    world.store.before_apply = refuse
+    world.start()
+    await world.clock.sleep(10)
+    assert world.worker.problem is None
+    world.put(4)
+    world.worker.wake()
+    await until(lambda: world.count(Status.COMPLETE) == 4, world.clock)
+    labels = {"service": SERVICE, "outcome": "refused"}
+    name = "botdel_consumer_claims_total"
+    assert world.metrics.registry.get_sample_value(name, labels) == 1
+
+
+async def test_a_wake_ends_a_pause_after_a_problem(world: World) -> None:
+    """Who has just recorded something knows that the database is back."""
+    world.store.down = True
+    world.start()
+    await world.clock.sleep(600)
+    world.store.down = False
+    world.put()
+    world.worker.wake()
+    asked = world.clock.now()
+    await until(lambda: world.running == 1, world.clock)
+    assert world.clock.now() - asked <= timedelta(seconds=0.1)
+
+
+@pytest.mark.parametrize("skew", [POLICY.max_skew, -POLICY.max_skew])
+async def test_nothing_is_claimed_while_the_clock_is_off_and_again_once_it_is_right(
+    world: World, logs: list[EventDict], skew: timedelta
+) -> None:
+    """Its heartbeats would look silent to a sweep, or it would claim before a job is due."""
+    world.store.skew = skew * 1.1
+    world.put(4)
+    world.start()
+    await world.clock.sleep(600)
+    assert (world.count(Status.PENDING), world.looks) == (4, 0)
+    assert world.worker.problem is not None
+    assert "synchronise" in world.worker.problem
+    assert any("synchronise" in line.get("reason", "") for line in logs)
+    world.store.skew = skew
+    await world.clock.sleep(KEEP_SECONDS + MAX_PAUSE_SECONDS)
+    assert world.worker.problem is None
+    assert world.count(Status.COMPLETE) == 4
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(days=1)])
+async def test_the_database_is_asked_for_its_time_once_a_minute_whoever_works(
+    world: World, skew: timedelta
+) -> None:
+    world.store.skew = skew
+    other = world.new_worker(suspects(SERVICE), 1)
+    working = asyncio.create_task(other.work(world.stopping))
+    world.start()
+    await world.clock.sleep(3600)
+    assert 30 <= world.store.calls.count("time") <= 3600 / KEEP_SECONDS + 1
+    world.stopping.set()
+    await working
+
+
+async def test_a_clock_that_goes_wrong_later_is_noticed_within_minutes(world: World) -> None:
+    world.start()
+    await world.clock.sleep(600)
+    assert world.worker.problem is None
+    world.store.skew = timedelta(hours=1)
+    await world.clock.sleep(KEEP_SECONDS + MAX_POLL_SECONDS)
+    assert world.worker.problem is not None
+
+
+@pytest.mark.parametrize("skew", [POLICY.max_skew, -POLICY.max_skew])
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_a_slow_answer_of_the_database_is_no_skew(
+    world: World, skew: timedelta, told_first: bool
+) -> None:
+    world.store.skew = skew
+    time = world.store.time
+
+    async def slow() -> datetime:
+        if told_first:
+            told = await time()
+            await world.clock.sleep(POLICY.call_seconds)
+            return told
+        await world.clock.sleep(POLICY.call_seconds)
+        return await time()
+
+    world.store.time = slow  # type: ignore[method-assign]
+    world.start()
+    await world.clock.sleep(60)
+    assert world.worker.problem is None

@@ -27,10 +27,14 @@ BOUNDED_RETRY = AsyncRetry(
 )
 """Ends within 5 s plus one call; the library's own default goes on for 600 s."""
 
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Of one answer; a larger one is refused by its length, before it takes memory. It has room for any
+three messages: Pub/Sub takes up to 10 MB of data in one. Pub/Sub bounds no answer by its bytes."""
+
 _CHANNEL_OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.max_receive_message_length", -1),  # else a message over 4 MB silently never arrives
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),  # gRPC's own 4 MB is less than a message
 ]
 
 

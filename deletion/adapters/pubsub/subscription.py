@@ -9,11 +9,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 from typing import Final
 
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError, ServiceUnavailable
+from google.api_core.exceptions import (
+    DeadlineExceeded,
+    GoogleAPICallError,
+    ResourceExhausted,
+    ServiceUnavailable,
+)
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import AcknowledgeRequest, ModifyAckDeadlineRequest, PullRequest
 
-from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
+from deletion.adapters.pubsub.connection import (
+    BOUNDED_RETRY,
+    CALL_SECONDS,
+    MAX_ANSWER_BYTES,
+    translated,
+)
 from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, TopologyMissing
 
@@ -28,6 +38,8 @@ SILENT_SECONDS: Final = 30.0
 class PullSubscription:
     """`deletion.bus.Subscription` over `path`. Never cancel a pull: let it end.
 
+    Pulls hold at most `MAX_ANSWER_BYTES`. After one that was refused for its size a single message
+    is asked for, and then twice as many each time while that many are sure to fit.
     `recreate` puts the subscription back where it may be lost (an emulator that was restarted).
     """
 
@@ -44,9 +56,10 @@ class PullSubscription:
         self._recreate = recreate
         self._monotonic = monotonic
         self._answered = float("-inf")
+        self._most = PULL_LIMIT
 
     async def pull(self, limit: int) -> list[Delivery]:
-        """See the port; at most `PULL_LIMIT` whatever `limit` is.
+        """See the port; at most `PULL_LIMIT` whatever `limit` is, and fewer when they are large.
 
         Raises `BusUnavailable` too when Pub/Sub has been silent for `SILENT_SECONDS`.
         """
@@ -59,16 +72,23 @@ class PullSubscription:
             return []
 
     async def _pull(self, limit: int) -> list[Delivery]:
-        request = PullRequest(subscription=self._path, max_messages=min(limit, PULL_LIMIT))
+        request = PullRequest(subscription=self._path, max_messages=min(limit, self._most))
         with translated(self._path):
             try:
                 response = await self._client.pull(request, retry=None, timeout=PULL_SECONDS)
             except DeadlineExceeded:
                 await self._ask()
                 return []
+            except ResourceExhausted:  # the answer was too large, or a quota is used up: ask less
+                self._most = 1
+                raise
         self._answered = self._monotonic()
         # The plain protobuf below proto-plus: reading it costs a tenth.
-        return [_delivery(received) for received in type(response).pb(response).received_messages]
+        answer = type(response).pb(response)
+        is_full = len(answer.received_messages) >= self._most
+        if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:
+            self._most = min(PULL_LIMIT, self._most * 2)
+        return [_delivery(received) for received in answer.received_messages]
 
     async def _ask(self) -> None:
         """After a pull without an answer, which by itself proves nothing.
