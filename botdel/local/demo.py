@@ -36,7 +36,7 @@ SEED: Final = 20
 DATABASE: Final = "botdel_sample_jobs"
 STALE_AFTER: Final = 4
 """Seconds, so that the job of a killed process is found while one watches."""
-DONE_WITHIN: Final = 100.0
+DONE_WITHIN: Final = 180.0
 """Seconds for all deletions, faults included."""
 STOP_WITHIN: Final = 30.0
 """Seconds for a consumer to end after a signal."""
