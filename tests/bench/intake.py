@@ -9,8 +9,8 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from statistics import median
@@ -40,16 +40,16 @@ from deletion.bus import Delivery
 from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from deletion.job import Job, LeasePolicy, StepProgress
-from deletion.plan import Batch, Plan
+from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
+from tests.bench.endless import SLOTS, EndlessStep
 from tests.support.fakes import RecordedAlerts
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 120.0
 LONG: Final = timedelta(hours=1)
-SLOTS: Final = 8
 STREAM, PULLS, IDLE, BUSY = "bare-stream", "bare-pulls", "ours-idle", "ours-busy"
 
 
@@ -157,26 +157,6 @@ async def _pulls(client: SubscriberAsyncClient, path: str) -> float:
                 await client.acknowledge(AcknowledgeRequest(subscription=path, ack_ids=ids))
                 acked += len(ids)
     return time.perf_counter() - began
-
-
-@dataclass
-class EndlessStep:
-    """A deletion that goes on until it is stopped: a batch of nothing, ten times a second."""
-
-    name: str
-    running: int = 0
-    all_run: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        self.running += 1
-        if self.running == SLOTS:
-            self.all_run.set()
-        while True:
-            await asyncio.sleep(0.1)
-            yield Batch(0, cursor)
-
-    async def is_empty(self, bot_id: str) -> bool:
-        return False
 
 
 @dataclass
