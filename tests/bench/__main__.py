@@ -6,9 +6,11 @@ machine that does nothing else.
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ from rich.table import Table
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
+from deletion.process.logs import configure
 from tests.bench import claims, deletion, gateway, intake, memory, small_jobs, sweep
 
 Figures = Mapping[str, float]
@@ -34,9 +37,8 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
 NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE)
 
 
-async def main(wanted: tuple[str, ...]) -> None:
+async def main(wanted: tuple[str, ...], out: Console) -> None:
     """Run the benchmarks that are wanted and print a table for each."""
-    out = Console(width=None if sys.stdout.isatty() else 120)
     if "gateway" in wanted:
         async with PubSubEmulator() as emulator:
             for row in await gateway.bench(emulator.host):
@@ -65,4 +67,7 @@ if __name__ == "__main__":
     chosen = tuple(sys.argv[1:]) or NAMES
     if unknown := set(chosen) - set(NAMES):
         sys.exit(f"expected some of {', '.join(NAMES)}, found {', '.join(unknown)}")
-    asyncio.run(main(chosen))
+    tables = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        configure("json")  # what runs in this process logs as a process of its own would
+        asyncio.run(main(chosen, tables))

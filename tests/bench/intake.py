@@ -196,20 +196,22 @@ async def _ours(
     letters = MongoDeadLetterStore(database.client, database.name)
     metrics = Metrics(plan.service, [step.name], [outcome.value for outcome in Outcome])
     runner = Runner(plan, store, clock, policy, stopping=stopping)
-    worker = Worker(
-        Claims(plan.service, store, clock, policy, "bench"), runner, SLOTS, clock, metrics
-    )
+
+    def worker(queue: str) -> Worker:
+        return Worker(Claims(queue, store, clock, policy, "bench"), runner, SLOTS, clock, metrics)
+
+    busy_one, idle_one = worker(plan.service), worker(f"{plan.service}/nothing")
     if busy:
         await store.record([_filler(plan, store, clock.now()) for _ in range(SLOTS)])
     consumer = Consumer(
         intake=Intake(plan, subscription, store, Quarantine(letters, alerts, clock), alerts, clock),
-        workers=[],
+        workers=[idle_one],
         subscription=subscription,
         store=store,
         clock=clock,
         metrics=metrics,
     )
-    working = asyncio.create_task(worker.work(stopping) if busy else asyncio.sleep(0))
+    working = asyncio.create_task(busy_one.work(stopping) if busy else asyncio.sleep(0))
     async with asyncio.timeout(ROUND_SECONDS):
         if busy:
             await step.all_run.wait()
@@ -219,7 +221,7 @@ async def _ours(
         await subscription.done.wait()
     seconds = time.perf_counter() - began
     stopping.set()
-    await asyncio.gather(consuming, working, worker.end(10))
+    await asyncio.gather(consuming, working, busy_one.end(10))
     return seconds
 
 
