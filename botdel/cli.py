@@ -154,7 +154,9 @@ def jobs_list(
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs first."""
+    """The newest jobs first. With --service alone, those whose status only a later version knows
+    are left out.
+    """
     from botdel.jobs import show_list
 
     run(show_list(service, bot, status, limit, as_json=as_json))

@@ -90,8 +90,12 @@ def _table(found: Sequence[Read], policy: LeasePolicy) -> Table:
 
 
 def _status(job: Job, policy: LeasePolicy) -> Text:
-    stale = " (stale)" if job.is_stale(SystemClock().now(), policy) else ""
-    return Text(f"{job.status}{stale}", COLOURS[job.status])
+    more = ""
+    if job.is_stale(SystemClock().now(), policy):
+        more = " (stale)"
+    elif job.status is Status.FAILED and job.due:
+        more = " (handed over)"
+    return Text(f"{job.status}{more}", COLOURS[job.status])
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
@@ -100,8 +104,8 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     attempt = f"  attempt {job.attempt}/{policy.max_attempts}"
     out.print(Text.assemble(f"job {job.id}  ", _status(job, policy), attempt))
     out.print(printable(f"service {job.service}, bot {job.bot_id}, event {job.event_id}"))
-    asked = f"requested by {job.requested_by or 'unknown'}, {len(job.event_ids)} requests"
-    out.print(printable(asked))
+    requests = "1 request" if len(job.event_ids) == 1 else f"{len(job.event_ids)} requests"
+    out.print(printable(f"requested by {job.requested_by or 'unknown'}, {requests}"))
     times = f"placed {job.placed_at}, last modified {job.last_modified_at}"
     out.print(printable(f"{times}, by {job.claimed_by}"))
     if job.due:

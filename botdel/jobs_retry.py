@@ -21,6 +21,7 @@ from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 from deletion.retry import Retry
 from deletion.silence import silent_pages
+from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
 """Where a job may stand that is retried; in progress only once it is stale."""
@@ -81,6 +82,8 @@ def chosen(
         raise ConfigurationError(
             "name the jobs by their ids, or by --service, --bot and --status, or say --all"
         )
+    if ids and limit:
+        raise ConfigurationError("--limit goes with --service, --bot, --status or --all, not ids")
     wanted = one_of(Status, "--status", status)
     if wanted and wanted not in RETRYABLE:
         raise ConfigurationError(f"--status: expected one of {', '.join(RETRYABLE)}")
@@ -89,7 +92,10 @@ def chosen(
 
 
 async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Make the chosen jobs pending. Returns 0, or 1 when one named by its id could not be."""
+    """Make the chosen jobs pending. Returns 0, or 1 when one named by its id could not be.
+
+    Raises as `send_on`.
+    """
     settings, clock = load(JobsSettings), SystemClock()
     async with opened(MongoJobStore, settings) as store:
         tally = await send_on(choice, store, clock, settings.lease, dry_run=dry_run)
@@ -118,7 +124,9 @@ async def send_on(
     """Retry every job that may be: `Job.retry`, and the workers do the rest.
 
     Of a choice by filters, those that run or rest in a queue are passed over without a word.
+    Raises `ClockSkew` before anything is moved: to a wrong clock jobs that run would look stale.
     """
+    await check_clock(store, clock, policy)
     tally = Tally()
     async for page in choice.pages(store, clock, policy):
         now = clock.now()

@@ -1,4 +1,6 @@
-"""Indexes: the pipeline's own, which enforce its rules, and what the steps of each plan need."""
+"""Indexes: the pipeline's own, which enforce its rules, how long complete jobs are kept, and what
+the steps of each plan need.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,22 +10,28 @@ from botdel.doctor.findings import Finding, failed, ok, together, told
 from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
+from deletion.adapters.mongo.retention import FINISHED, retention_difference
 from deletion.plan import Plan, Provisioned, Step
+from deletion.process.settings import load
+from deletion.process.store_settings import RetentionSettings
 from recovery import mongo_sweeps
 
 COLLECTIONS: Indexes = {
     module.COLLECTION: module.INDEXES for module in (jobs, dead_letters, mongo_sweeps)
 }
 
+RETENTION = "retention of complete jobs"
+
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
-    """Of each collection of the pipeline, and of each step of `plans`."""
+    """Of each collection of the pipeline, of the retention, and of each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
         *(
             told(f"indexes of {name}", _indexes(database[name], indexes))
             for name, indexes in COLLECTIONS.items()
         ),
+        told(RETENTION, _retention(database)),
         *(told(_check(service, step), _step(service, step)) for service, step in steps),
     )
 
@@ -32,6 +40,14 @@ async def _indexes(collection: Collection, indexes: Sequence[IndexModel]) -> lis
     with translated():
         found = await collection.index_information()
     return [index_finding(collection.name, indexes, found)]
+
+
+async def _retention(database: Database) -> list[Finding]:
+    days = load(RetentionSettings).keep_complete_days
+    difference = await retention_difference(database, days)
+    with translated():
+        found = await database[jobs.COLLECTION].index_information()
+    return [retention_finding(days, difference, exists=FINISHED in found)]
 
 
 async def _step(service: str, step: Step) -> list[Finding]:
@@ -58,6 +74,22 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
     if lacking.missing:
         return failed(check, missing, "run `botdel topology apply`")
     return ok(check, f"{len(wanted)} as they should be")
+
+
+def retention_finding(days: int | None, difference: str | None, *, exists: bool) -> Finding:
+    """Whether complete jobs are deleted when BOTDEL_KEEP_COMPLETE_DAYS, `days`, says.
+
+    `difference` is that of `deletion.adapters.mongo.retention`, of an index that `exists`.
+    """
+    if difference:
+        detail, _, remedy = difference.partition(": ")
+        return failed(RETENTION, detail, remedy)
+    if days is None:
+        return ok(RETENTION, "they are kept for ever: BOTDEL_KEEP_COMPLETE_DAYS is not set")
+    if not exists:
+        detail = f"BOTDEL_KEEP_COMPLETE_DAYS is {days}, and no index deletes them"
+        return failed(RETENTION, detail, "run `botdel topology apply`")
+    return ok(RETENTION, f"they are deleted {days} days after their end")
 
 
 def _check(service: str, step: Step) -> str:

@@ -116,11 +116,12 @@ def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
     """Whether a job is stale is judged by another machine's clock than the one that wrote it."""
     if ahead is None:
         return warning(CLOCK, "the database does not tell its time", "synchronise clocks by NTP")
+    allowed = policy.max_skew.total_seconds()
     detail = (
         f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database server's; "
-        f"running jobs look stale to a clock that is {_slack(policy):g} s ahead"
+        f"no sweep starts and no job is retried where it is more than {allowed:g} s"
     )
-    if abs(ahead) >= _slack(policy):
+    if abs(ahead) > allowed:
         return failed(CLOCK, detail, "synchronise the clocks of all machines by NTP")
     return ok(CLOCK, detail)
 

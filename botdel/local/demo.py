@@ -93,10 +93,9 @@ class Demo:
             self._times[what] = time.monotonic() - began
 
     async def _request(self, doomed: Sequence[str]) -> None:
-        token = self._installation.env["BOTDEL_GATEWAY_TOKENS"].split(",")[0]
         async with httpx.AsyncClient(
             base_url=self._installation.urls["gateway"],
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {self._installation.client_token}"},
             trust_env=False,
         ) as client:
             answers = await asyncio.gather(*(client.delete(f"/v1/bots/{bot}") for bot in doomed))

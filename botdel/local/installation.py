@@ -19,6 +19,7 @@ from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import read_plan
 from deletion.plan import Provisioned
+from deletion.process.settings import load
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -30,12 +31,20 @@ READY_WITHIN: Final = 30.0
 STOP_WITHIN: Final = 30.0
 """Seconds between SIGTERM and SIGKILL: longer than the grace a process gives its runs."""
 
+STARTED: Final = "BOTDEL_LOCAL_SERVERS"
+"""The variable with the addresses of the servers that an installation has started itself.
+
+A shell that has read the file of `botdel local up` names them still when they have ended. The next
+installation in that shell starts its own.
+"""
+
 OnLine = Callable[[str, str], None]
 """Gets a process's name and one line of its output."""
 
 
 class Installation:
-    """The whole pipeline. A broker or database that the environment names is used as it is.
+    """The whole pipeline. A broker or database that the environment names is used as it is, unless
+    an earlier installation has started it.
 
     `settings` are added to the environment of every process. A process that has one of `ports`
     listens there unless the port is taken; any other port is a free one. Whatever was started is
@@ -87,6 +96,16 @@ class Installation:
         """The process that was last started as the consumer of a sample service."""
         return self._processes[f"consumer {service}"]
 
+    @property
+    def client_token(self) -> str:
+        """What a client sends: the first token that the gateway accepts, without its name."""
+        settings = load(
+            GatewaySettings,
+            gateway_tokens=self.env["BOTDEL_GATEWAY_TOKENS"],
+            GOOGLE_CLOUD_PROJECT=self.env["GOOGLE_CLOUD_PROJECT"],
+        )
+        return settings.gateway_tokens[0].token.get_secret_value()
+
     async def _start(self, name: str, *command: str) -> None:
         wanted = self._ports.get(name, 0)
         for port in (wanted, 0) if wanted and is_free(wanted) else (0,):
@@ -110,18 +129,22 @@ class Installation:
         await asyncio.gather(*(process.stop(STOP_WITHIN) for process in self._processes.values()))
 
     async def _servers(self, stack: AsyncExitStack) -> dict[str, str]:
-        emulator, uri = os.environ.get("PUBSUB_EMULATOR_HOST"), os.environ.get("BOTDEL_MONGODB_URI")
+        emulator, uri = _others("PUBSUB_EMULATOR_HOST"), _others("BOTDEL_MONGODB_URI")
+        started: list[str] = []
         if not emulator:
             broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
             emulator = (await stack.enter_async_context(broker)).host
+            started.append(emulator)
         if not uri:
             self.is_disposable = True
             database = EmbeddedMongo(
                 self._storage / "mongodb", on_line=lambda line: self._on_line("mongodb", line)
             )
             uri = (await stack.enter_async_context(database)).uri
+            started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
-        return {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
+        servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
+        return servers | {STARTED: " ".join(started)}
 
     def _credentials(self) -> dict[str, str]:
         made = {
@@ -130,7 +153,7 @@ class Installation:
             "BOTDEL_RECOVERY_TOKEN": secrets.token_hex(32),
             "BOTDEL_LOG_FORMAT": "json",
         }
-        return {name: os.environ.get(name, value) for name, value in made.items()}
+        return {name: os.environ.get(name) or value for name, value in made.items()}
 
 
 def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
@@ -141,6 +164,12 @@ def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
     numbers = (port for port in count(first) if port not in {gateway, recovery})
     consumers = {f"consumer {service}": next(numbers) for service in services}
     return {"gateway": gateway, "recovery": recovery} | consumers
+
+
+def _others(variable: str) -> str | None:
+    """The server that `variable` names; None for one that an earlier installation has started."""
+    address = os.environ.get(variable)
+    return None if address in os.environ.get(STARTED, "").split() else address
 
 
 async def _provide(uri: str) -> None:

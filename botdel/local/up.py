@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,13 @@ COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 CHATTY: Final = ("pubsub",)
 """Whose log is shown only when it is asked for: the emulator's Java notes every connection."""
 
+TRY: Final = """\
+curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
+botdel jobs list
+botdel recover --url "$RECOVERY" --wait
+"""
+"""What a shell that has read the file can do; README.md has more."""
+
 
 async def up(*, verbose: bool) -> int:
     """Start everything, say where it listens, show the logs, and take all down. Returns 0.
@@ -33,16 +41,12 @@ async def up(*, verbose: bool) -> int:
 
     with stop_on_signals() as stopping:
         async with Installation(FOLDER, show, ports=default_ports()) as installation:
-            environment = _write_environment(installation.env)
+            path = write_environment(installation)
             out.rule("ready")
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             out.print(
-                f"\nsource {environment}\n"
-                f"curl -X DELETE {installation.urls['gateway']}/v1/bots/0123456789abcdef01234567 "
-                '-H "Authorization: Bearer $BOTDEL_GATEWAY_TOKENS"\n'
-                f"botdel jobs list; botdel recover --url {installation.urls['recovery']} --wait\n"
-                "Ctrl-C ends everything.",
+                f"\nIn another shell:\n\n. {path}\n{TRY}\nCtrl-C ends everything.",
                 soft_wrap=True,
             )
             await stopping.wait()
@@ -69,11 +73,26 @@ def readable(line: str) -> str:
     return f"{level:<7} {event} {rest}"
 
 
-def _write_environment(env: dict[str, str]) -> Path:
-    """What a shell needs to talk to this installation, readable by its owner alone."""
+def write_environment(installation: Installation) -> Path:
+    """Write what a shell needs to talk to this installation, readable by its owner alone.
+
+    Besides the settings that is the gateway's URL and a token for it, the URL of recovery, and
+    `botdel` on the PATH.
+    """
+    offered = installation.env | {
+        "GATEWAY": installation.urls["gateway"],
+        "GATEWAY_TOKEN": installation.client_token,
+        "RECOVERY": installation.urls["recovery"],
+    }
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / "env"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.writelines(f"export {name}='{value}'\n" for name, value in env.items())
+        file.writelines(f"export {name}={_quoted(value)}\n" for name, value in offered.items())
+        file.write(f'export PATH={_quoted(str(Path(sys.executable).parent))}:"$PATH"\n')
     return path
+
+
+def _quoted(value: str) -> str:
+    """As one word of a shell."""
+    return "'" + value.replace("'", "'\\''") + "'"

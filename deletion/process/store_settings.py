@@ -49,11 +49,15 @@ class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
     """What publishes: `botdel dead-letters replay`."""
 
 
-class TopologySettings(PubSubSettings, StoreSettings):
-    """`botdel topology apply`.
+class RetentionSettings(Settings):
+    """How long complete jobs are kept: for ever when it is not set.
 
-    Complete jobs are kept for 31 days at least, because a message may come back for so long, and
-    for as many at most as MongoDB's 32 bits of seconds hold; for ever when it is not set.
+    For 31 days at least, because a message may come back for so long, and for as many at most as
+    MongoDB's 32 bits of seconds hold.
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)
+
+
+class TopologySettings(PubSubSettings, StoreSettings, RetentionSettings):
+    """`botdel topology apply`."""

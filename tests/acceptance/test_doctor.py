@@ -41,6 +41,7 @@ LOOKED_AT = {
     "indexes of deletion_jobs",
     "indexes of dead_letters",
     "indexes of recovery_sweeps",
+    "retention of complete jobs",
     f"step {SERVICE}/messages",
     f"grace period of {SERVICE}",
     "heartbeat",
@@ -242,6 +243,22 @@ async def test_indexes_that_are_missing_or_others_are_found(installed: Pipeline)
     assert (await botdel(installed, "topology", "apply", "--plan", str(installed.plan)))[0] == 0
     code, found = await examined(installed, "--plan", str(installed.plan), NO_CANARY)
     assert (code, failures(found)) == (0, set()), "what it names is what helps"
+
+
+async def test_a_retention_that_is_not_the_setting_s_is_found(installed: Pipeline) -> None:
+    retention = "retention of complete jobs"
+    installed.settings["BOTDEL_KEEP_COMPLETE_DAYS"] = "31"
+    code, found = await examined(installed, NO_CANARY)
+    assert (code, failures(found)) == (1, {retention})
+    assert found[retention]["remedy"] == "run `botdel topology apply`"
+    assert (await botdel(installed, "topology", "apply"))[0] == 0
+    code, found = await examined(installed, NO_CANARY)
+    assert (code, failures(found)) == (0, set()), "what it names is what helps"
+    installed.settings["BOTDEL_KEEP_COMPLETE_DAYS"] = "90"
+    code, found = await examined(installed, NO_CANARY)
+    assert (code, failures(found)) == (1, {retention})
+    assert "after 31 days, and BOTDEL_KEEP_COMPLETE_DAYS is 90" in found[retention]["detail"]
+    assert "dropIndex" in found[retention]["remedy"]
 
 
 async def test_periods_that_do_not_fit_are_found(installed: Pipeline) -> None:

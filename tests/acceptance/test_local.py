@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from botdel.local.installation import default_ports
+from botdel.local.installation import STARTED, default_ports
 from botdel.local.processes import ChildProcess, is_free
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
@@ -26,10 +26,7 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
         children = psutil.Process(up.pid).children(recursive=True)
         assert len(children) >= 6, "emulator, database, gateway, recovery, two consumers"
 
-        environment = (tmp_path / ".local" / "env").read_text()
-        token = environment.split("BOTDEL_GATEWAY_TOKENS='")[1].split("'")[0]
         urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)
-        url = urls[f"{'gateway':>22}"]
         for name, port in default_ports().items():
             assert urls[f"{name:>22}"].endswith(f":{port}") or not is_free(port), urls
         said = "\n".join(up.lines)
@@ -37,21 +34,43 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
         assert "Detected HTTP/2 connection" not in said, (
             "the emulator's log, which nobody asked for"
         )
+        [offered] = await typed('. .local/env; echo "$GATEWAY $GATEWAY_TOKEN"', tmp_path)
+        url, token = offered.split()
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
             answer = await http.delete(f"{url}/v1/bots/{'ab' * 12}")
         assert answer.status_code == 202
         await up.wait_for_line(lambda line: "run ended" in line and "complete" in line, WITHIN)
         assert token not in "\n".join(up.lines)
+        [printed] = [line for line in up.lines if line.startswith("botdel jobs list")]
+        assert "ab" * 12 in "\n".join(await typed(f". .local/env; {printed}", tmp_path))
+        [printed] = [line for line in up.lines if line.startswith("botdel recover")]
+        await typed(f". .local/env; {printed}", tmp_path)
 
         up.signal(signal.SIGINT)
         assert await up.wait(WITHIN) == 0
         await eventually(lambda: not any(runs(child.pid) for child in children))
 
 
+async def typed(script: str, folder: Path) -> list[str]:
+    """The output of what a newcomer types into another shell."""
+    async with ChildProcess(
+        "shell", ["sh", "-c", script], cwd=folder, env={"PYTHONPATH": str(ROOT)}
+    ) as shell:
+        code = await shell.wait(WITHIN)
+    assert code == 0, list(shell.lines)
+    return list(shell.lines)
+
+
 @pytest.mark.timeout(2 * DEMO_WITHIN + 60)
 async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "botdel.cli", "demo"]
-    env = {"PYTHONPATH": str(ROOT)}
+    ended = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1:2/"}
+    env = {
+        "PYTHONPATH": str(ROOT),
+        "BOTDEL_GATEWAY_TOKENS": f"billing:{'s' * 16},ops:{'t' * 16}",
+        **ended,  # of a shell that has read the file of an earlier `local up`
+        STARTED: " ".join(ended.values()),
+    }
     async with ChildProcess("demo", command, cwd=tmp_path, env=env) as demo:
         await demo.wait_for_line(lambda line: "documents of" in line, DEMO_WITHIN)
         children = psutil.Process(demo.pid).children(recursive=True)

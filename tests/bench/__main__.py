@@ -1,51 +1,63 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
-`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [claims] [sweep]` runs some of
-them. Each gets an emulator and a database of its own. Takes about fifteen minutes; use a machine
-that does nothing else.
+`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [memory] [claims] [sweep]` runs
+some of them. Each gets an emulator and a database of its own. Takes about fifteen minutes; use a
+machine that does nothing else.
 """
 
 import asyncio
+import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
-from tests.bench import claims, deletion, gateway, intake, small_jobs, sweep
+from deletion.process.logs import configure
+from tests.bench import claims, deletion, gateway, intake, memory, small_jobs, sweep
 
-NAMES = ("gateway", "intake", "small-jobs", "deletion", "claims", "sweep")
+Figures = Mapping[str, float]
+OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]]]]] = {
+    "intake": ("events per second", intake.bench),
+    "small-jobs": ("jobs per second", small_jobs.bench),
+    "deletion": ("documents per second", deletion.bench),
+    "memory": ("a consumer with a backlog", memory.bench),
+}
+"""What needs a broker and a database."""
+OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]]]] = {
+    "claims": ("eight at a time", claims.bench),
+    "sweep": ("finding 100 jobs", sweep.bench),
+}
+NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE)
 
 
-async def main(wanted: tuple[str, ...]) -> None:
+async def main(wanted: tuple[str, ...], out: Console) -> None:
     """Run the benchmarks that are wanted and print a table for each."""
-    out = Console(width=None if sys.stdout.isatty() else 120)
     if "gateway" in wanted:
         async with PubSubEmulator() as emulator:
             for row in await gateway.bench(emulator.host):
                 out.print(_table("gateway: DELETEs per second", row))
-    for name, module in (("intake", intake), ("small-jobs", small_jobs), ("deletion", deletion)):
+    for name, (what, over_both) in OVER_BOTH.items():
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
                 async with PubSubEmulator() as emulator, EmbeddedMongo(Path(folder)) as database:
-                    found = await module.bench(emulator.host, database.uri)
-                    out.print(_table(f"{name}: each per second", found))
-    if "claims" in wanted:
-        with tempfile.TemporaryDirectory() as folder:
-            async with EmbeddedMongo(Path(folder)) as database:
-                out.print(_table("claims: eight at a time", await claims.bench(database.uri)))
-    if "sweep" in wanted:
-        with tempfile.TemporaryDirectory() as folder:
-            async with EmbeddedMongo(Path(folder)) as database:
-                out.print(_table("sweep: finding 100 jobs", await sweep.bench(database.uri)))
+                    found = await over_both(emulator.host, database.uri)
+                    out.print(_table(f"{name}: {what}", found))
+    for name, (what, over_database) in OVER_DATABASE.items():
+        if name in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                async with EmbeddedMongo(Path(folder)) as database:
+                    out.print(_table(f"{name}: {what}", await over_database(database.uri)))
 
 
-def _table(title: str, figures: Mapping[str, float]) -> Table:
-    table = Table("figure", "value", title=title)
+def _table(title: str, figures: Figures) -> Table:
+    table = Table("figure", "value", title=title, min_width=len(title))
     for name, value in figures.items():
         table.add_row(name, f"{value:,.2f}")
     return table
@@ -55,4 +67,7 @@ if __name__ == "__main__":
     chosen = tuple(sys.argv[1:]) or NAMES
     if unknown := set(chosen) - set(NAMES):
         sys.exit(f"expected some of {', '.join(NAMES)}, found {', '.join(unknown)}")
-    asyncio.run(main(chosen))
+    tables = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        configure("json")  # what runs in this process logs as a process of its own would
+        asyncio.run(main(chosen, tables))

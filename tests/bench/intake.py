@@ -9,8 +9,8 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from statistics import median
@@ -40,16 +40,16 @@ from deletion.bus import Delivery
 from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from deletion.job import Job, LeasePolicy, StepProgress
-from deletion.plan import Batch, Plan
+from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
+from tests.bench.endless import SLOTS, EndlessStep
 from tests.support.fakes import RecordedAlerts
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 3
 ROUND_SECONDS: Final = 120.0
 LONG: Final = timedelta(hours=1)
-SLOTS: Final = 8
 STREAM, PULLS, IDLE, BUSY = "bare-stream", "bare-pulls", "ours-idle", "ours-busy"
 
 
@@ -160,26 +160,6 @@ async def _pulls(client: SubscriberAsyncClient, path: str) -> float:
 
 
 @dataclass
-class EndlessStep:
-    """A deletion that goes on until it is stopped: a batch of nothing, ten times a second."""
-
-    name: str
-    running: int = 0
-    all_run: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        self.running += 1
-        if self.running == SLOTS:
-            self.all_run.set()
-        while True:
-            await asyncio.sleep(0.1)
-            yield Batch(0, cursor)
-
-    async def is_empty(self, bot_id: str) -> bool:
-        return False
-
-
-@dataclass
 class CountingSubscription:
     """Tells when every event is acked."""
 
@@ -216,20 +196,22 @@ async def _ours(
     letters = MongoDeadLetterStore(database.client, database.name)
     metrics = Metrics(plan.service, [step.name], [outcome.value for outcome in Outcome])
     runner = Runner(plan, store, clock, policy, stopping=stopping)
-    worker = Worker(
-        Claims(plan.service, store, clock, policy, "bench"), runner, SLOTS, clock, metrics
-    )
+
+    def worker(queue: str) -> Worker:
+        return Worker(Claims(queue, store, clock, policy, "bench"), runner, SLOTS, clock, metrics)
+
+    busy_one, idle_one = worker(plan.service), worker(f"{plan.service}/nothing")
     if busy:
         await store.record([_filler(plan, store, clock.now()) for _ in range(SLOTS)])
     consumer = Consumer(
         intake=Intake(plan, subscription, store, Quarantine(letters, alerts, clock), alerts, clock),
-        workers=[],
+        workers=[idle_one],
         subscription=subscription,
         store=store,
         clock=clock,
         metrics=metrics,
     )
-    working = asyncio.create_task(worker.work(stopping) if busy else asyncio.sleep(0))
+    working = asyncio.create_task(busy_one.work(stopping) if busy else asyncio.sleep(0))
     async with asyncio.timeout(ROUND_SECONDS):
         if busy:
             await step.all_run.wait()
@@ -239,7 +221,7 @@ async def _ours(
         await subscription.done.wait()
     seconds = time.perf_counter() - began
     stopping.set()
-    await asyncio.gather(consuming, working, worker.end(10))
+    await asyncio.gather(consuming, working, busy_one.end(10))
     return seconds
 
 

@@ -866,6 +866,20 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "a retry by hand trusts any clock",
+        JOBS_COMMAND,
+        "    await check_clock(store, clock, policy)\n",
+        "",
+        ("unit",),
+    ),
+    Mutant(
+        "a retry by hand ignores a limit beside ids",
+        JOBS_COMMAND,
+        "    if ids and limit:\n",
+        "    if False:\n",
+        ("unit",),
+    ),
+    Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
         "        await self._quarantine.keep([self",
@@ -938,6 +952,27 @@ MUTANTS: Final = (
         "botdel/local/installation.py",
         "if not (port and found_taken(process)):",
         "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "servers of an earlier installation, which have ended, are used",
+        "botdel/local/installation.py",
+        'return None if address in os.environ.get(STARTED, "").split() else address',
+        "return address",
+        ("unit",),
+    ),
+    Mutant(
+        "a client of one machine sends the name of its token too",
+        "botdel/local/installation.py",
+        "return settings.gateway_tokens[0].token.get_secret_value()",
+        'return self.env["BOTDEL_GATEWAY_TOKENS"].split(",")[0]',
+        ("unit",),
+    ),
+    Mutant(
+        "the doctor misses a retention that was never applied",
+        "botdel/doctor/indexes.py",
+        "    if not exists:\n",
+        "    if False:\n",
         ("unit",),
     ),
     Mutant(

@@ -1,15 +1,16 @@
-"""Where the processes of one machine listen."""
+"""The parts of one machine: where they listen, and which servers they are given."""
 
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from botdel.local import installation
-from botdel.local.installation import Installation, default_ports
+from botdel.local.installation import STARTED, Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
 
 LISTEN: Final = """
@@ -112,3 +113,81 @@ async def test_a_process_that_fails_otherwise_is_not_started_again(started: Star
 async def test_without_a_wish_it_is_a_free_port(started: Started) -> None:
     await started.on(None)
     assert started.tried == [0]
+
+
+# --- which servers
+
+
+class Server:
+    """Stands for the emulator or the database, and says that it was started."""
+
+    host, uri = "127.0.0.1:20001", "mongodb://127.0.0.1:20002/"
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    async def __aenter__(self) -> "Server":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PUBSUB_EMULATOR_HOST", "BOTDEL_MONGODB_URI", STARTED):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("PubSubEmulator", "EmbeddedMongo"):
+        monkeypatch.setattr(installation, name, Server)
+
+
+async def servers(folder: Path) -> dict[str, str]:
+    """What the processes are told of the servers."""
+    async with AsyncExitStack() as stack:
+        return await Installation(folder, lambda *_: None)._servers(stack)
+
+
+@pytest.mark.usefixtures("without_servers")
+async def test_servers_are_started_where_the_environment_names_none(tmp_path: Path) -> None:
+    found = await servers(tmp_path)
+    assert (found["PUBSUB_EMULATOR_HOST"], found["BOTDEL_MONGODB_URI"]) == (Server.host, Server.uri)
+    assert found[STARTED].split() == [Server.host, Server.uri]
+
+
+@pytest.mark.usefixtures("without_servers")
+async def test_servers_that_the_environment_names_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://real/")
+    found = await servers(tmp_path)
+    assert (found["PUBSUB_EMULATOR_HOST"], found["BOTDEL_MONGODB_URI"]) == (
+        Server.host,
+        "mongodb://real/",
+    )
+    assert found[STARTED] == Server.host, "the other one is somebody else's"
+
+
+@pytest.mark.usefixtures("without_servers")
+async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1:2"}
+    for name, address in (earlier | {STARTED: " ".join(earlier.values())}).items():
+        monkeypatch.setenv(name, address)
+    found = await servers(tmp_path)
+    assert (found["PUBSUB_EMULATOR_HOST"], found["BOTDEL_MONGODB_URI"]) == (Server.host, Server.uri)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
+    found = await servers(tmp_path)
+    assert found["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085", "set since, and another"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "token"),
+    [("s" * 16, "s" * 16), (f"billing:{'s' * 16} , ops:{'t' * 16}", "s" * 16)],
+)
+def test_a_client_is_given_a_token_without_its_name(
+    tokens: str, token: str, tmp_path: Path
+) -> None:
+    parts = Installation(tmp_path, lambda *_: None)
+    parts.env = {"BOTDEL_GATEWAY_TOKENS": tokens, "GOOGLE_CLOUD_PROJECT": "local"}
+    assert parts.client_token == token

@@ -11,7 +11,7 @@ import pytest
 from botdel import jobs
 from botdel.jobs import as_dict, describe
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
-from deletion.errors import ConfigurationError, LeaseLost
+from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
 from tests.support.fakes import (
     BOT,
@@ -114,6 +114,20 @@ async def test_an_id_that_is_not_there_is_named(world: World) -> None:
         await world.choose(Choice(["a" * 24]))
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("ahead", [1, -1])
+async def test_with_a_clock_that_is_off_the_databases_nothing_is_moved(
+    world: World, ahead: int, dry_run: bool
+) -> None:
+    """To one that is ahead, jobs whose heartbeats are on time look stale."""
+    running = world.put(Status.IN_PROGRESS, last_modified_at=SILENT)
+    world.store.skew = -ahead * (POLICY.max_skew + timedelta(seconds=1))
+    for choice in (Choice(), Choice([running.id])):
+        with pytest.raises(ClockSkew, match="synchronise them"):
+            await world.choose(choice, dry_run=dry_run)
+    assert world.store.jobs == {running.id: running}
+
+
 @pytest.fixture
 def crowd(world: World) -> dict[str, Job]:
     """Jobs of two services, by what they are."""
@@ -212,6 +226,11 @@ def test_options_that_choose_nothing_or_twice_are_refused(
         chosen(ids, service, bot, status, None, everything=everything)
 
 
+def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="--limit"):
+        chosen(["a" * 24], None, None, None, 1, everything=False)
+
+
 def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
     steps = (StepProgress("first", deleted=3, cursor="7", batches=2, slowest=0.5),)
     shown = as_dict(a_job(Status.FAILED, failure=FAILURE, steps=steps))
@@ -254,6 +273,25 @@ def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     assert "0.5 s" in shown
     for row in (("first, batch 3", "stale", "worker-1/a"), ("every step was done", "LeftOvers")):
         assert any(all(cell in line for cell in row) for line in shown.splitlines()), shown
+
+
+@pytest.mark.parametrize(
+    ("events", "said"), [(("a",), "unknown, 1 request\n"), (("a", "b"), "unknown, 2 requests\n")]
+)
+def test_requests_are_counted(
+    events: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(a_job(event_ids=events), POLICY)
+    assert said in capsys.readouterr().out
+
+
+def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_one_that_rests(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    describe(a_job(Status.FAILED, failure=FAILURE, due=START), POLICY)
+    assert "failed (handed over)" in capsys.readouterr().out
+    describe(a_job(Status.FAILED, failure=FAILURE), POLICY)
+    assert "(handed over)" not in capsys.readouterr().out
 
 
 def hostile_job() -> Job:

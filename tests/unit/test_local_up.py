@@ -1,10 +1,14 @@
-"""`botdel local up`: how it shows the logs of its processes."""
+"""`botdel local up`: how it shows the logs of its processes, and what it offers a shell."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from botdel.local.up import readable, shown
+from botdel.local.installation import Installation
+from botdel.local.up import readable, shown, write_environment
 from botdel.terminal import Terminal
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
@@ -31,3 +35,29 @@ def test_a_line_of_json_reads_as_a_sentence() -> None:
 @pytest.mark.parametrize("line", ["", "plain", "[]", '{"event":"no level"}', "3"])
 def test_any_other_line_stays_as_it_is(line: str) -> None:
     assert readable(line) == line
+
+
+def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = Installation(tmp_path, lambda *_: None)
+    parts.env = {
+        "BOTDEL_GATEWAY_TOKENS": f"billing:{'s' * 16}",
+        "GOOGLE_CLOUD_PROJECT": "local",
+        "BOTDEL_MONGODB_URI": 'mongodb://it\'s:"$HOME"@host/?a=1&b=2',
+    }
+    parts.urls = {"gateway": "http://127.0.0.1:8080", "recovery": "http://127.0.0.1:8082"}
+    path = write_environment(parts)
+    assert path.stat().st_mode & 0o777 == 0o600
+    names = ("GATEWAY", "GATEWAY_TOKEN", "RECOVERY", "BOTDEL_MONGODB_URI")
+    script = f". {path}; for name in {' '.join(names)}; do printenv $name; done; echo $PATH"
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    *values, paths = said.splitlines()
+    assert values == [
+        "http://127.0.0.1:8080",
+        "s" * 16,
+        "http://127.0.0.1:8082",
+        parts.env["BOTDEL_MONGODB_URI"],
+    ]
+    assert paths.split(":")[0] == str(Path(sys.executable).parent)
