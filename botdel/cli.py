@@ -151,10 +151,10 @@ def jobs_list(
         str | None,
         typer.Option(help="Only those pending, in_progress, failed, complete or exhausted."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs first."""
+    """The newest jobs first; with a status alone, those last modified first."""
     from botdel.jobs import show_list
 
     run(show_list(service, bot, status, limit, as_json=as_json))
