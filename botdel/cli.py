@@ -151,11 +151,11 @@ def jobs_list(
         str | None,
         typer.Option(help="Only those pending, in_progress, failed, complete or exhausted."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs first. With --service alone, those whose status only a later version knows
-    are left out.
+    """The newest jobs first; with a status alone, those last modified first. With --service alone,
+    those whose status only a later version knows are left out.
     """
     from botdel.jobs import show_list
 

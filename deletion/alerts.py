@@ -10,8 +10,9 @@ class AlertKind(StrEnum):
 
     DEAD_LETTER = "dead_letter"  # a message was given up
     JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
-    JOBS_WAITING = "jobs_waiting"  # jobs were pending for too long
+    JOBS_WAITING = "jobs_waiting"  # jobs were pending, or handed over, for too long
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
+    JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read jobs, or not move them
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class DeadLetter:
     @property
     def is_canary(self) -> bool:
         """Whether `botdel doctor` made it, to see the dead-letter path work."""
-        return self.service.startswith(CANARY_PREFIX)
+        return is_canary(self.service)
 
     @property
     def obstacle(self) -> str | None:
@@ -104,3 +104,8 @@ class DeadLetter:
             reason=later.reason,
             detail=later.detail,
         )
+
+
+def is_canary(service: str) -> bool:
+    """Whether a message of `service` is one that `botdel doctor` sent round."""
+    return service.startswith(CANARY_PREFIX)

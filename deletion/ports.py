@@ -34,15 +34,19 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record this code cannot read, written by a later version or damaged."""
+    """A record this code cannot read, written by a later version or damaged.
+
+    The times are those of a job, None where it has none that can be read.
+    """
 
     id: str
     reason: str
-    due: datetime | None
-    last_modified_at: datetime | None
+    due: datetime | None = None
+    last_modified_at: datetime | None = None
 
 
 Read = Job | Unreadable
+ReadLetter = DeadLetter | Unreadable
 
 
 class JobStore(Protocol):
@@ -117,12 +121,15 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """How many jobs of a service stand at a status, and when the oldest was created (UTC)."""
+    """How many jobs of a service stand at a status, and when the oldest was created (UTC).
+
+    `service` is empty, and `oldest` None, where no record says so.
+    """
 
     service: str
     status: Status
     jobs: int
-    oldest: datetime
+    oldest: datetime | None
 
 
 class Census(Protocol):
@@ -146,13 +153,14 @@ class DeadLetterStore(Protocol):
         """Record all, and return those that somebody has to know about, as they stand now.
 
         These are the new ones, and the replays that came back: a letter that `is_replay_of` a
-        record is joined to it by `DeadLetter.returned`, whatever its status. A message that is
+        record is joined to it by `DeadLetter.returned`, whatever its status, unless this code
+        cannot read that record: then it is kept by itself. A message that is
         recorded or joined already is counted there by `seen_again`, and not returned. Of
         concurrent calls with one message exactly one returns it. Repeating a call whose
         answer was lost may count a message once more, and does not return it again.
         """
 
-    async def get(self, letter_id: str) -> DeadLetter | None:
+    async def get(self, letter_id: str) -> ReadLetter | None:
         """The dead letter of that id (24 hex digits)."""
 
     async def find(
@@ -163,7 +171,7 @@ class DeadLetterStore(Protocol):
         status: DeadLetterStatus | None = None,
         before: str | None = None,
         limit: int,
-    ) -> list[DeadLetter]:
+    ) -> Sequence[ReadLetter]:
         """The newest that fit every filter given, below the id `before`, newest first."""
 
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:

@@ -17,16 +17,17 @@ async def silent_pages(
     """Pages of at most `size` jobs of `status` last modified by `until`, the longest silent first.
 
     A job that is moved meanwhile is no longer silent, so it is not read again; one that is not
-    moved is before `since`, or among those to skip. Raises `StoreUnavailable` when `retry` is
-    used up.
+    moved is before `since`, or among those to skip; so is one whose time cannot be read. Raises
+    `StoreUnavailable` when `retry` is used up.
     """
-    since, seen = EPOCH, set[str]()
+    since, seen, timeless = EPOCH, set[str](), set[str]()
 
     async def read() -> Sequence[Read]:
-        return await jobs.silent(status, since=since, until=until, skip=seen, limit=size)
+        return await jobs.silent(status, since=since, until=until, skip=seen | timeless, limit=size)
 
     while page := await retry.call(read):
         yield page
-        last = page[-1].last_modified_at or since
+        timeless |= {job.id for job in page if job.last_modified_at is None}
+        last = max((job.last_modified_at for job in page if job.last_modified_at), default=since)
         ties = {job.id for job in page if job.last_modified_at == last}
         since, seen = last, ties | seen if last == since else ties

@@ -14,7 +14,7 @@ import structlog
 
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.dead_letter import Reason
+from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
 from deletion.quarantine import GivenUp, Quarantine
 from deletion.retry import doubled, rest
@@ -40,7 +40,7 @@ class Observer(Protocol):
         """A pull, a record or an ack was not; the messages stay where they are."""
 
     def recorded(self, count: int) -> None:
-        """So many dead letters are recorded and acked."""
+        """So many dead letters are recorded and acked, canaries left out."""
 
 
 class Unobserved:
@@ -115,10 +115,15 @@ class DeadLetterConsumer:
             await self._take(deliveries)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        await self._quarantine.keep([self._given_up(delivery) for delivery in deliveries])
+        given_up = [self._given_up(delivery) for delivery in deliveries]
+        await self._quarantine.keep(given_up)
         await self._subscription.ack(deliveries)
-        self._observer.recorded(len(deliveries))
-        log.error("dead letters recorded", count=len(deliveries))
+        count = sum(not is_canary(each.service) for each in given_up)
+        if count < len(given_up):
+            log.info("canaries recorded", count=len(given_up) - count)
+        if count:
+            self._observer.recorded(count)
+            log.error("dead letters recorded", count=count)
 
     def _given_up(self, delivery: Delivery) -> GivenUp:
         attributes = delivery.message.attributes

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.clock import Clock
-from deletion.ports import Census
+from deletion.ports import Census, Unfinished
 
 KEPT_FOR: Final = timedelta(seconds=30)
 """Scrapes, however many, never become a load."""
@@ -52,10 +52,13 @@ class JobGauges:
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     found = await self._census.unfinished()
+                for group in found:
+                    self._show(group)
             except Exception:
                 log.exception("jobs not counted")
                 self._failures.inc()
-                return
-            for group in found:
-                self._jobs.labels(group.service, group.status).set(group.jobs)
-                self._oldest.labels(group.service, group.status).set(group.oldest.timestamp())
+
+    def _show(self, group: Unfinished) -> None:
+        self._jobs.labels(group.service, group.status).set(group.jobs)
+        if group.oldest:
+            self._oldest.labels(group.service, group.status).set(group.oldest.timestamp())

@@ -26,7 +26,7 @@ class Metrics:
         )
         self._recorded = Counter(
             "botdel_recovery_dead_letters_recorded",
-            "Messages of the dead-letter subscription that were recorded and acked",
+            "Messages of the dead-letter subscription that were recorded, canaries left out",
             registry=self.registry,
         )
         self._failures = Counter(

@@ -4,15 +4,18 @@ Sweeps are kept: they are small, there is one for each call of the cron job that
 running, and together they are the record of what recovery did.
 """
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 
+import structlog
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from deletion.adapters.mongo.connection import Client, Document, build_indexes, translated
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import LeaseLost, StoreUnavailable
-from recovery.sweep import Sweep, SweepStatus
+from recovery.sweep import GIVEN_UP, Sweep, SweepStatus
 
 COLLECTION = "recovery_sweeps"
 RUNNING: Document = {"status": SweepStatus.RUNNING.value}
@@ -24,29 +27,36 @@ INDEXES = [
 ]
 _START_TRIES = 5
 
+log = structlog.get_logger(__name__)
+
 
 class MongoSweepStore:
     """`recovery.ports.SweepStore` on one collection of `database`; it needs its index."""
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
         self._sweeps = client[database][COLLECTION]
-
-    async def ensure_indexes(self) -> None:
-        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
-        await build_indexes(self._sweeps, INDEXES)
+        self._call_seconds = call_seconds
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""
         return str(ObjectId())
 
     async def start(self, sweep: Sweep, *, silent_since: datetime) -> Sweep:
-        """Insert first, and look for what is in the way only when the index refuses."""
+        """Insert first, and look for what is in the way only when the index refuses.
+
+        What cannot be read is given up too: nothing else would end it, and a sweep does no harm
+        beside another.
+        """
         for _ in range(_START_TRIES):
             if await self._inserted(sweep):
                 return sweep
-            standing = await self.get(sweep.id) or await self._running()
-            if standing and (standing.id == sweep.id or standing.last_modified_at >= silent_since):
-                return standing
+            own = {"_id": ObjectId(sweep.id)}
+            standing = await self._find(own) or await self._find(RUNNING)
+            found = _readable(standing) if standing else None
+            if found and (found.id == sweep.id or found.last_modified_at >= silent_since):
+                return found
             if standing:
                 await self._give_up(standing, sweep.started_at)
         raise StoreUnavailable("each time, the sweep in the way had ended before it could be read")
@@ -54,13 +64,14 @@ class MongoSweepStore:
     async def save(self, sweep: Sweep) -> None:
         """One update by `_id` that expects it to run; a repeat is known by its result."""
         query = {"_id": ObjectId(sweep.id), **RUNNING}
-        matched = await self._update(query, sweep)
+        matched = await self._update(query, _mutable_fields(sweep))
         if not matched and await self.get(sweep.id) != sweep:
             raise LeaseLost(f"sweep {sweep.id} does not run any more")
 
     async def get(self, sweep_id: str) -> Sweep | None:
         """By `_id`."""
-        return await self._read({"_id": ObjectId(sweep_id)})
+        found = await self._find({"_id": ObjectId(sweep_id)})
+        return _from_document(found) if found else None
 
     async def _inserted(self, sweep: Sweep) -> bool:
         document = {
@@ -69,32 +80,31 @@ class MongoSweepStore:
             **_mutable_fields(sweep),
         }
         try:
-            with translated():
+            with self._bounded():
                 await self._sweeps.insert_one(document)
         except DuplicateKeyError:
             return False
         return True
 
-    async def _running(self) -> Sweep | None:
-        """By the index of the one that runs."""
-        return await self._read(RUNNING)
-
-    async def _give_up(self, silent: Sweep, now: datetime) -> None:
+    async def _give_up(self, silent: Document, now: datetime) -> None:
         """Unless it has moved since it was read: then it is not silent, or has ended."""
-        query = {"_id": ObjectId(silent.id), **RUNNING, "lastModifiedAt": silent.last_modified_at}
-        await self._update(query, silent.given_up(now))
+        read = {"_id": silent["_id"], "lastModifiedAt": silent.get("lastModifiedAt")}
+        end = {"status": SweepStatus.FAILED.value, "lastModifiedAt": now, "finishedAt": now}
+        await self._update({**read, **RUNNING}, {**end, "error": GIVEN_UP})
 
-    async def _update(self, query: Document, sweep: Sweep) -> int:
-        with translated():
-            result = await self._sweeps.update_one(
-                query, {"$set": _mutable_fields(sweep)}, hint=BY_ID
-            )
+    async def _update(self, query: Document, fields: Document) -> int:
+        with self._bounded():
+            result = await self._sweeps.update_one(query, {"$set": fields}, hint=BY_ID)
         return result.matched_count
 
-    async def _read(self, query: Document) -> Sweep | None:
-        with translated():
+    async def _find(self, query: Document) -> Document | None:
+        """By `_id`, or by the index of the one that runs."""
+        with self._bounded():
             found = await self._sweeps.find(query).limit(1).to_list(1)
-        return _from_document(found[0]) if found else None
+        return found[0] if found else None
+
+    def _bounded(self) -> AbstractContextManager[None]:
+        return bounded(self._call_seconds)
 
 
 def _mutable_fields(sweep: Sweep) -> Document:
@@ -109,15 +119,23 @@ def _mutable_fields(sweep: Sweep) -> Document:
     }
 
 
+def _readable(document: Document) -> Sweep | None:
+    try:
+        return _from_document(document)
+    except DAMAGED as error:
+        log.error("sweep cannot be read", sweep_id=str(document["_id"]), reason=str(error))
+        return None
+
+
 def _from_document(document: Document) -> Sweep:
     return Sweep(
         id=str(document["_id"]),
         status=SweepStatus(document["status"]),
-        started_at=document["startedAt"],
-        last_modified_at=document["lastModifiedAt"],
-        finished_at=document["finishedAt"],
-        resumed=document["resumed"],
-        exhausted=document["exhausted"],
-        skipped=document["skipped"],
-        error=document["error"],
+        started_at=field(document, "startedAt", datetime),
+        last_modified_at=field(document, "lastModifiedAt", datetime),
+        finished_at=optional(document, "finishedAt", datetime),
+        resumed=field(document, "resumed", int),
+        exhausted=field(document, "exhausted", int),
+        skipped=field(document, "skipped", int),
+        error=optional(document, "error", str),
     )

@@ -15,6 +15,9 @@ SHORTEST_SILENCE = timedelta(seconds=60)
 """Longer than one page may take while the database is slow and its moves are tried again."""
 
 
+GIVEN_UP = "given up: its process went silent"
+
+
 class SweepStatus(StrEnum):
     """Where a sweep stands."""
 
@@ -72,7 +75,7 @@ class Sweep:
 
     def given_up(self, now: datetime) -> "Sweep":
         """Its process went silent, and is taken for dead by the one that starts the next."""
-        return self.failed(now, "given up: its process went silent")
+        return self.failed(now, GIVEN_UP)
 
 
 def silence(policy: LeasePolicy) -> timedelta:

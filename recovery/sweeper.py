@@ -50,11 +50,13 @@ class Progress:
     """A sweep's own record while it runs. Each write is its heartbeat and its fence.
 
     The writes raise `LeaseLost` once the sweep was given up, `StoreUnavailable` when the
-    database stays silent over the retries.
+    database stays silent over the retries. `immovable` are the ids of jobs that it could not read
+    or not move.
     """
 
     def __init__(self, sweep: Sweep, store: SweepStore, clock: Clock, retry: Retry) -> None:
         self.sweep = sweep
+        self.immovable: list[str] = []
         self._store = store
         self._clock = clock
         self._retry = retry
@@ -83,8 +85,9 @@ class Sweeper:
     """Runs sweeps over `jobs`, `page_size` jobs in memory and under way at a time.
 
     Alerts tell of each job that is exhausted, of a sweep that finds more than `stale_share`
-    (0 to 1) of the jobs in progress silent (then it is not a process that has died, but many), and
-    of jobs that have been pending for longer than `waiting_after`.
+    (0 to 1) of the jobs in progress silent (then it is not a process that has died, but many),
+    of jobs that it cannot read or move, and of jobs that have been pending for longer than
+    `waiting_after`.
     """
 
     jobs: JobStore
@@ -121,6 +124,7 @@ class Sweeper:
                 Status.IN_PROGRESS, self.policy.stale_after, progress, stopping
             )
             self._report_stale(stale, running, progress.sweep)
+            self._report_immovable(progress)
             await self._report_waiting(progress.sweep)
         except Interrupted:
             return INTERRUPTED
@@ -144,7 +148,7 @@ class Sweeper:
             self.jobs, status, until=until, size=self.page_size, retry=self.retry
         ):
             outcomes = await asyncio.gather(
-                *(self._move(job) for job in page), return_exceptions=True
+                *(self._move(job, progress) for job in page), return_exceptions=True
             )
             moved = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
             await progress.page(moved)
@@ -156,13 +160,14 @@ class Sweeper:
                 raise Interrupted(INTERRUPTED)
         return found
 
-    async def _move(self, job: Read) -> Outcome | None:
+    async def _move(self, job: Read, progress: Progress) -> Outcome | None:
         """One job, whatever is wrong with it: no other one waits for it. None if it rests.
 
         Raises only what the database raises when it does not answer.
         """
         if isinstance(job, Unreadable):
             log.error("job cannot be read", job_id=job.id, reason=job.reason)
+            progress.immovable.append(job.id)
             return Outcome.SKIPPED
         now = self.clock.now()
         try:
@@ -177,6 +182,7 @@ class Sweeper:
             raise
         except Exception:
             log.exception("job cannot be moved", job_id=job.id)
+            progress.immovable.append(job.id)
             return Outcome.SKIPPED
         if spent:
             log_exhausted(moved)
@@ -189,6 +195,12 @@ class Sweeper:
             log.error("jobs stale", sweep_id=sweep.id, stale=stale, in_progress=running)
             share = f"over {self.stale_share:.0%} of those in progress"
             self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
+
+    def _report_immovable(self, progress: Progress) -> None:
+        """Each is a deletion that stands still until a person looks at its record."""
+        if found := progress.immovable:
+            reason = "their records cannot be read, or not be changed"
+            self.alerts.tell(Alert(AlertKind.JOBS_IMMOVABLE, "", reason, found[0], len(found)))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
         """Pending for so long, jobs wait for workers that do not run, or are far too few.

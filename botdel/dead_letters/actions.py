@@ -8,7 +8,7 @@ from typing import Protocol
 from deletion.bus import Publisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import TopologyMissing
-from deletion.ports import DeadLetterStore
+from deletion.ports import DeadLetterStore, ReadLetter, Unreadable
 from deletion.replay import refusal, replay_message
 
 PAGE = 20
@@ -27,7 +27,7 @@ class Choice:
     status: DeadLetterStatus | None = None
     limit: int | None = None
 
-    async def pages(self, store: DeadLetterStore) -> AsyncIterator[list[DeadLetter]]:
+    async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter]]:
         """A few at a time; an id that is not there is left out."""
         for letter_id in self.ids:
             if letter := await store.get(letter_id):
@@ -71,7 +71,10 @@ async def act_on(
 ) -> None:
     """Page by page, calling `progress` after each."""
     async for page in choice.pages(store):
-        await action(page, tally)
+        tally.refused.update(
+            {each.id: unreadable(each) for each in page if isinstance(each, Unreadable)}
+        )
+        await action([letter for letter in page if isinstance(letter, DeadLetter)], tally)
         progress()
     known = {*tally.done, *tally.refused}
     for missing in [letter_id for letter_id in choice.ids if letter_id not in known]:
@@ -135,8 +138,8 @@ class Replay:
 
     async def _mark(self, letter: DeadLetter) -> None:
         """As replayed, unless its replay came back dead already: then it is new, and stays so."""
-        read: DeadLetter | None = letter
-        while read and read.returns == letter.returns:
+        read: ReadLetter | None = letter
+        while isinstance(read, DeadLetter) and read.returns == letter.returns:
             if await self._store.settle(read, DeadLetterStatus.REPLAYED):
                 return
             read = await self._store.get(letter.id)
@@ -172,6 +175,14 @@ class DryRun:
                 tally.refused[letter.id] = why
             else:
                 tally.done.append(letter.id)
+
+
+def unreadable(letter: Unreadable) -> str:
+    """Why nothing is done about it, and what to do instead."""
+    return (
+        f"it cannot be read ({letter.reason}): if a later version wrote it, use the botdel of that "
+        "version; else its record in MongoDB is damaged"
+    )
 
 
 def why_not_discarded(letter: DeadLetter) -> str | None:

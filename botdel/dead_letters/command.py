@@ -12,6 +12,7 @@ from botdel.dead_letters.actions import (
     Replay,
     Tally,
     act_on,
+    unreadable,
     why_not_discarded,
 )
 from botdel.dead_letters.text import as_dict, described, in_full, row, table
@@ -25,7 +26,7 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.topology import Topology
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
-from deletion.ports import DeadLetterStore
+from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal
@@ -48,13 +49,15 @@ async def show_list(choice: Choice, *, as_json: bool) -> None:
 
 
 async def show_one(letter_id: str, *, as_json: bool) -> None:
-    """Print one letter. Raises `ConfigurationError` when there is none of that id."""
+    """Print one letter. Raises `ConfigurationError` when there is none, or it cannot be read."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         letter = await store.get(object_id(letter_id))
     if letter is None:
         raise ConfigurationError(
             f"there is no dead letter {letter_id}: `botdel dead-letters list` shows them"
         )
+    if isinstance(letter, Unreadable):
+        raise ConfigurationError(f"dead letter {letter_id}: {unreadable(letter)}")
     if as_json:
         print(json.dumps(in_full(letter)))
     else:

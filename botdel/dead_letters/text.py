@@ -10,6 +10,7 @@ from rich.text import Text
 from botdel.dead_letters.explain import Explanation, explain
 from botdel.terminal import printable
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
+from deletion.ports import ReadLetter, Unreadable
 
 LINE_BYTES = 16
 EXCERPT_LINES = 8
@@ -25,8 +26,10 @@ COLOURS = {
 Record = Mapping[str, object]
 
 
-def as_dict(letter: DeadLetter) -> Record:
+def as_dict(letter: ReadLetter) -> Record:
     """The letter under the names of the collection, with the number of its bytes for `data`."""
+    if isinstance(letter, Unreadable):
+        return {"_id": letter.id, "unreadable": letter.reason}
     return {
         "_id": letter.id,
         "messageId": letter.message_id,
@@ -74,8 +77,10 @@ def table() -> Table:
     return Table(*(Column(name, overflow="fold") for name in columns), "detail")
 
 
-def row(letter: DeadLetter) -> Sequence[RenderableType]:
+def row(letter: ReadLetter) -> Sequence[RenderableType]:
     """What a list tells of one letter."""
+    if isinstance(letter, Unreadable):
+        return letter.id, "", "", "unreadable", "", "", "", printable(letter.reason)
     return (
         letter.id,
         printable(letter.service),

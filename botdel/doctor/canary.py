@@ -14,7 +14,7 @@ from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, fa
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
-from deletion.dead_letter import DeadLetterStatus
+from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.ports import DeadLetterStore
 
@@ -150,7 +150,7 @@ class Canary:
     async def _discard(self) -> None:
         """This one, and any that came too late for the doctor that sent it."""
         for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
-            if letter.is_canary:
+            if isinstance(letter, DeadLetter) and letter.is_canary:
                 await self._letters.settle(letter, DeadLetterStatus.DISCARDED)
 
     def _lost(self, leg: Leg, why: str) -> Finding:

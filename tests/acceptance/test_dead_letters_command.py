@@ -16,6 +16,7 @@ from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
 from tests.acceptance.test_commands import botdel, output_of
 from tests.integration.test_dead_letters import letters, publish_raw
+from tests.support.indexed import indexed
 from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
 
 OTHER_SERVICE = "analytics"
@@ -24,9 +25,7 @@ POISON = b"\x0a\x24not the whole of an id"
 
 @pytest.fixture
 async def store(client: Client, pipeline: Pipeline) -> MongoDeadLetterStore:
-    store = MongoDeadLetterStore(client, pipeline.database)
-    await store.ensure_indexes()
-    return store
+    return await indexed(MongoDeadLetterStore, client, pipeline.database)
 
 
 def undelivered(subject: BotDeletionSubject, **values: Any) -> DeadLetter:

@@ -38,6 +38,7 @@ from deletion.job import MAX_EVENTS, Failure, Job, Status
 from deletion.silence import EPOCH
 from tests.conformance.test_dead_letter_store import a_letter, again, replay
 from tests.conformance.test_job_store import POLICY, SILENT, a_job, redelivered, request_for
+from tests.support.indexed import indexed
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 CROWD = 3000
@@ -132,8 +133,7 @@ async def watched(mongo: EmbeddedMongo) -> AsyncIterator[Watched]:
 @pytest.fixture(scope="module")
 async def store(watched: Watched) -> MongoJobStore:
     """A store with a crowd of complete jobs and a few of each other status."""
-    store = MongoJobStore(watched.client, watched.database.name)
-    await store.ensure_indexes()
+    store = await indexed(MongoJobStore, watched.client, watched.database.name)
     crowd = [to_document(a_job(status=Status.COMPLETE)) for _ in range(CROWD)]
     await watched.database[COLLECTION].insert_many(crowd)
     await store.record([a_job(status=status) for status in Status for _ in range(10)])
@@ -230,7 +230,7 @@ def is_an_operators_look(query: Query) -> bool:
 
 
 def test_every_method_of_the_job_store_is_called_here() -> None:
-    assert public(MongoJobStore) - {"ensure_indexes", "ping"} == set(JOB_QUERIES)
+    assert public(MongoJobStore) - {"ping"} == set(JOB_QUERIES)
 
 
 @pytest.mark.parametrize("method", JOB_QUERIES)
@@ -332,8 +332,7 @@ async def test_a_command_nobody_can_measure_is_seen(watched: Watched, store: Mon
 @pytest.fixture(scope="module")
 async def letters(watched: Watched) -> MongoDeadLetterStore:
     """A store with a crowd of discarded letters of one service."""
-    store = MongoDeadLetterStore(watched.client, watched.database.name)
-    await store.ensure_indexes()
+    store = await indexed(MongoDeadLetterStore, watched.client, watched.database.name)
     await store.record([a_letter(service="crowded", status=DeadLetterStatus.DISCARDED)])
     collection = watched.database[DEAD_LETTERS]
     [document] = await collection.find({}).to_list(1)
@@ -390,7 +389,7 @@ def is_an_operators_look_at_letters(query: Query) -> bool:
 
 
 def test_every_method_of_the_dead_letter_store_is_called_here() -> None:
-    assert public(MongoDeadLetterStore) - {"ensure_indexes"} == set(LETTER_QUERIES)
+    assert public(MongoDeadLetterStore) == set(LETTER_QUERIES)
 
 
 @pytest.mark.parametrize("method", LETTER_QUERIES)

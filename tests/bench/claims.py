@@ -17,6 +17,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.clock import SystemClock, milliseconds
 from deletion.job import Job, LeasePolicy
+from tests.support.indexed import indexed
 
 SIZES: Final = (1_000, 20_000)
 CLAIMED: Final = 800
@@ -54,7 +55,7 @@ async def bench(mongo_uri: str) -> dict[str, float]:
 
 async def _fill(client: Client, database: str, size: int) -> None:
     """`size` pending jobs, a hundred each 30 ms."""
-    await MongoJobStore(client, database).ensure_indexes()
+    await indexed(MongoJobStore, client, database)
     start = milliseconds(datetime.now(UTC)) - timedelta(hours=1)
     for first in range(0, size, INSERTED_TOGETHER):
         now = start + timedelta(milliseconds=30 * first // INSERTED_TOGETHER)

@@ -45,6 +45,7 @@ from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.endless import SLOTS, EndlessStep
 from tests.support.fakes import RecordedAlerts
+from tests.support.indexed import indexed
 
 EVENTS: Final = 5_000
 ROUNDS: Final = 3
@@ -64,8 +65,7 @@ async def bench(emulator_host: str, mongo_uri: str, rounds: int = ROUNDS) -> dic
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, names, emulated=True)
         grouping = GroupingPublisher(publisher, names.topic, max_pending=EVENTS)
-        store = MongoJobStore(client, names.project)
-        await store.ensure_indexes()
+        store = await indexed(MongoJobStore, client, names.project)
         contenders: dict[str, Callable[[str], Awaitable[float]]] = {
             STREAM: _stream,
             PULLS: lambda path: _pulls(subscriber, path),

@@ -40,6 +40,7 @@ from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.intake import Commands
 from tests.support.fakes import RecordedAlerts
+from tests.support.indexed import indexed
 
 BOTS: Final = 5_000
 DOCUMENTS: Final = 3
@@ -65,7 +66,7 @@ async def bench(emulator_host: str, mongo_uri: str, bots: int = BOTS) -> dict[st
         for contender, run in ((BARE, _bare), (OURS, _ours)):
             database = client[f"{names.project}_{contender}"]
             await _fill(database["messages"], doomed)
-            await MongoJobStore(client, database.name).ensure_indexes()
+            await indexed(MongoJobStore, client, database.name)
             commands.seen, began = 0, time.perf_counter()
             await run(subscriber, names.subscription(contender), database, bots)
             found[f"{contender}, jobs per second"] = bots / (time.perf_counter() - began)

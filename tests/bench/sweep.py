@@ -24,6 +24,7 @@ from recovery.mongo_sweeps import MongoSweepStore
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
 from tests.support.fakes import RecordedAlerts
+from tests.support.indexed import indexed
 
 RESUMABLE = 100
 SIZES = (1_000, 100_000)
@@ -63,8 +64,8 @@ async def bench(
 
 async def fill(client: Client, database: str, size: int, resumable: int) -> None:
     """`size` jobs, every so many of them resumable."""
-    await MongoJobStore(client, database).ensure_indexes()
-    await MongoSweepStore(client, database).ensure_indexes()
+    await indexed(MongoJobStore, client, database)
+    await indexed(MongoSweepStore, client, database)
     every = size // resumable
     for first in range(0, size, INSERTED_TOGETHER):
         numbers = range(first, min(first + INSERTED_TOGETHER, size))

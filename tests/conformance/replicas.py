@@ -2,32 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
 
 from deletion.adapters.mongo.connection import Client, connect
-
-
-class Indexed(Protocol):
-    """A store that needs its indexes."""
-
-    async def ensure_indexes(self) -> None: ...
-
-
-S = TypeVar("S", bound=Indexed)
+from tests.support.indexed import S, indexed
 
 
 @contextmanager
-def replicas(
-    store: Callable[[Client, str], S], uri: str, database: str
-) -> Iterator[Callable[[], Awaitable[S]]]:
+def replicas(store: type[S], uri: str, database: str) -> Iterator[Callable[[], Awaitable[S]]]:
     """Opens another store each time it is called, with a connection of its own."""
     clients: list[Client] = []
 
     async def connected() -> S:
         clients.append(connect(uri))
-        opened = store(clients[-1], database)
-        await opened.ensure_indexes()
-        return opened
+        return await indexed(store, clients[-1], database)
 
     try:
         yield connected

@@ -13,12 +13,19 @@ from pymongo.errors import BulkWriteError
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
-from deletion.adapters.mongo.connection import SERVER_SELECTION_SECONDS, Client, connect
+from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
+    SERVER_SELECTION_SECONDS,
+    Client,
+    Document,
+    connect,
+)
 from deletion.adapters.mongo.dead_letters import COLLECTION, MongoDeadLetterStore
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError, StoreUnavailable
-from deletion.ports import DeadLetterStore
+from deletion.ports import DeadLetterStore, Unreadable
 from tests.conformance.replicas import replicas
+from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryDeadLetterStore
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
@@ -52,9 +59,7 @@ async def store(open_store: Open) -> DeadLetterStore:
 
 @pytest.fixture
 async def mongo_store(client: Client, database_name: str) -> MongoDeadLetterStore:
-    store = MongoDeadLetterStore(client, database_name)
-    await store.ensure_indexes()
-    return store
+    return await indexed(MongoDeadLetterStore, client, database_name)
 
 
 numbers = count(1)
@@ -99,7 +104,7 @@ async def put(store: DeadLetterStore, letter: DeadLetter) -> DeadLetter:
 async def stored(store: DeadLetterStore, letter: DeadLetter) -> DeadLetter:
     """`letter` as the store holds it now."""
     found = await store.get(letter.id)
-    assert found is not None
+    assert isinstance(found, DeadLetter)
     return found
 
 
@@ -297,7 +302,7 @@ class TestRacing:
         )
         found = await stores[0].find(limit=100)
         assert {letter.id for letter in found} == {letter.id for letter in told}
-        assert [letter.count for letter in found] == [len(stores)] * len(letters)
+        assert [(await stored(stores[0], letter)).count for letter in told] == [len(stores)] * 10
 
     async def test_of_replicas_with_one_return_exactly_one_answers_with_it(
         self, open_store: Open
@@ -416,8 +421,10 @@ async def test_the_database_itself_refuses_a_second_record(
     assert unique == [[("service", 1), ("messageId", 1), ("publishedAt", 1)]]
 
 
-async def test_creating_the_indexes_again_is_harmless(mongo_store: MongoDeadLetterStore) -> None:
-    await mongo_store.ensure_indexes()
+async def test_creating_the_indexes_again_is_harmless(
+    mongo_store: MongoDeadLetterStore, client: Client, database_name: str
+) -> None:
+    await indexed(MongoDeadLetterStore, client, database_name)
 
 
 async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
@@ -426,16 +433,15 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
     letters = client[database_name][COLLECTION]
     await letters.create_index([("service", 1), ("messageId", 1)], name="service_message_unique")
     with pytest.raises(ConfigurationError, match=COLLECTION):
-        await MongoDeadLetterStore(client, database_name).ensure_indexes()
+        await indexed(MongoDeadLetterStore, client, database_name)
 
 
 async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}/?directConnection=true")
     store = MongoDeadLetterStore(client, "nowhere")
     letter = a_letter()
-    async with asyncio.timeout(3 * SERVER_SELECTION_SECONDS):
+    async with asyncio.timeout(CALL_SECONDS + 2 * SERVER_SELECTION_SECONDS):
         answers = await asyncio.gather(
-            store.ensure_indexes(),
             store.record([letter]),
             store.record([replay(letter)]),
             store.get(letter.id),
@@ -444,7 +450,7 @@ async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> N
             return_exceptions=True,
         )
     client.close()
-    assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 5
 
 
 class Refusing:
@@ -511,3 +517,47 @@ async def test_a_write_refused_for_another_reason_is_no_race(
     Refusing(mongo_store, {"writeErrors": [{"index": 0, "code": 121, "errmsg": "validation"}]})
     with pytest.raises(BulkWriteError):
         await mongo_store.record([a_letter()])
+
+
+DAMAGE: dict[str, Document] = {
+    "a reason of a later version": {"$set": {"reason": "too_late"}},
+    "a status of a later version": {"$set": {"status": "handed_on"}},
+    "a time that is none": {"$set": {"lastSeenAt": "yesterday"}},
+    "bytes that are text": {"$set": {"data": "text"}},
+    "attributes that are none": {"$set": {"attributes": ["a"]}},
+    "a missing field": {"$unset": {"count": ""}},
+}
+
+
+@pytest.fixture(params=DAMAGE.values(), ids=list(DAMAGE))
+async def damaged(
+    request: pytest.FixtureRequest,
+    mongo_store: MongoDeadLetterStore,
+    client: Client,
+    database_name: str,
+) -> tuple[DeadLetter, DeadLetter]:
+    """Two letters, of which the first cannot be read any more."""
+    first, second = await put(mongo_store, a_letter()), await put(mongo_store, a_letter())
+    letters = client[database_name][COLLECTION]
+    await letters.update_one({"_id": ObjectId(first.id)}, request.param)
+    return first, second
+
+
+async def test_a_letter_that_cannot_be_read_hides_no_other(
+    mongo_store: MongoDeadLetterStore, damaged: tuple[DeadLetter, DeadLetter]
+) -> None:
+    first, second = damaged
+    found = await mongo_store.find(service="conversations", limit=5)
+    unreadable = found[1]
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.id, found[0]) == (first.id, second)
+    assert await mongo_store.get(first.id) == unreadable
+
+
+async def test_a_replay_of_a_letter_that_cannot_be_read_is_kept_by_itself(
+    mongo_store: MongoDeadLetterStore, damaged: tuple[DeadLetter, DeadLetter]
+) -> None:
+    """And what came with it is recorded: a later version must not stop the recorder."""
+    back, fresh = replay(damaged[0]), a_letter()
+    assert await mongo_store.record([back, fresh]) == [back, fresh]
+    assert await stored(mongo_store, back) == back

@@ -40,6 +40,7 @@ from tests.conformance.job_model import (
     Row,
 )
 from tests.support.fakes import START
+from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryJobStore
 
 POLICY = LeasePolicy(STALE_AFTER, MAX_ATTEMPTS, REST)
@@ -210,6 +211,4 @@ def test_mongodb_accepts_what_the_rules_accept_and_nothing_else(
 
 
 async def _connected(uri: str, database: str) -> MongoJobStore:
-    store = MongoJobStore(connect(uri), database)
-    await store.ensure_indexes()
-    return store
+    return await indexed(MongoJobStore, connect(uri), database)

@@ -34,15 +34,14 @@ from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, Unr
 from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Placing, Recorded, Unreadable
 from tests.conformance.test_job_store import POLICY, a_job, put, redelivered, request_for
+from tests.support.indexed import indexed
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 
 
 @pytest.fixture
 async def store(client: Client, database_name: str) -> MongoJobStore:
-    store = MongoJobStore(client, database_name)
-    await store.ensure_indexes()
-    return store
+    return await indexed(MongoJobStore, client, database_name)
 
 
 @pytest.fixture
@@ -129,6 +128,8 @@ async def test_queue_and_due_are_absent_and_not_null_while_no_worker_may_claim(
 
 # --- records this code cannot read, or not altogether
 
+STEP: Document = {"cursor": None, "batches": 0, "slowest": 0.0}
+PAST: Document = {"attempt": 1, "claimedBy": "w", "step": None, "batch": 0, "reason": "stale"}
 DAMAGE: dict[str, Document] = {
     "an unknown status": {"$set": {"status": "archived"}},
     "a missing field": {"$unset": {"claimedBy": ""}},
@@ -136,7 +137,16 @@ DAMAGE: dict[str, Document] = {
     "a null time": {"$set": {"createdAt": None}},
     "steps that are none": {"$set": {"steps": "all"}},
     "a step of an unknown status": {"$set": {"steps": [{"name": "a", "status": "skipped"}]}},
+    "a step whose count is no number": {
+        "$set": {"steps": [{**STEP, "name": "a", "status": "pending", "deleted": "many"}]}
+    },
     "a failure of another shape": {"$set": {"failure": "broken"}},
+    "a failure at no time": {
+        "$set": {"failure": {"type": "E", "message": "m", "at": "now", "interrupted": False}}
+    },
+    "a past attempt at no time": {"$set": {"pastAttempts": [{**PAST, "at": "now"}]}},
+    "an end at no time": {"$set": {"finishedAt": "now"}},
+    "a placing at no time": {"$set": {"placedAt": "now"}},
 }
 
 
@@ -168,6 +178,19 @@ async def test_a_record_that_cannot_be_read_does_not_stop_a_page(
     assert found == unreadable
     with pytest.raises(UnreadableJob, match=first.id):
         await store.get(first.id)
+
+
+@pytest.mark.parametrize("name", ["due", "lastModifiedAt"])
+async def test_a_time_that_is_none_is_no_time_of_a_record_that_cannot_be_read(
+    store: MongoJobStore, jobs: Collection, name: str
+) -> None:
+    """Whoever walks the jobs by it would compare it with times."""
+    job = await put(store, a_job(status=Status.PENDING, last_modified_at=NOW))
+    await jobs.update_one({"_id": ObjectId(job.id)}, {"$set": {name: "soon"}})
+    [found] = await store.find(bot_id=job.bot_id, limit=1)
+    assert isinstance(found, Unreadable)
+    expected = (None, NOW) if name == "due" else (NOW, None)
+    assert (found.due, found.last_modified_at) == expected
 
 
 async def test_a_record_that_cannot_be_read_is_joined_all_the_same(
@@ -360,8 +383,10 @@ async def test_the_database_itself_refuses_a_second_job(
             await jobs.insert_one(to_document(second))
 
 
-async def test_creating_the_indexes_again_is_harmless(store: MongoJobStore) -> None:
-    await store.ensure_indexes()
+async def test_creating_the_indexes_again_is_harmless(
+    store: MongoJobStore, client: Client, database_name: str
+) -> None:
+    await indexed(MongoJobStore, client, database_name)
 
 
 async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
@@ -370,13 +395,12 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
     jobs = client[database_name][COLLECTION]
     await jobs.create_index([("service", 1), ("eventId", 1)], name="bot_service_events_unique")
     with pytest.raises(ConfigurationError, match=COLLECTION):
-        await MongoJobStore(client, database_name).ensure_indexes()
+        await indexed(MongoJobStore, client, database_name)
 
 
 JOB = replace(a_job(), last_modified_at=NOW)
 CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
     "ping": lambda store: store.ping(),
-    "ensure_indexes": lambda store: store.ensure_indexes(),
     "record": lambda store: store.record([JOB]),
     "apply": lambda store: store.apply(JOB.complete(NOW)),
     "get": lambda store: store.get(JOB.id),

@@ -8,17 +8,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import monitoring
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
 from deletion.adapters.mongo import connection
-from deletion.adapters.mongo.connection import Client, connect
+from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep, SweepStatus
+from tests.support.indexed import indexed
 from tests.support.memory_sweeps import MemorySweepStore
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
@@ -27,9 +29,7 @@ BOUND = timedelta(seconds=60)
 
 @pytest.fixture
 async def mongo_store(client: Client, database_name: str) -> MongoSweepStore:
-    store = MongoSweepStore(client, database_name)
-    await store.ensure_indexes()
-    return store
+    return await indexed(MongoSweepStore, client, database_name)
 
 
 @pytest.fixture(params=["memory", "mongo"])
@@ -195,9 +195,9 @@ async def test_a_heartbeat_in_the_moment_of_taking_over_wins(mongo_store: MongoS
     running = new(mongo_store)
     await start(mongo_store, running)
     beating = running.advanced(NOW + BOUND * 2, [])
-    give_up: Callable[[Sweep, datetime], Awaitable[None]] = mongo_store._give_up
+    give_up: Callable[[Document, datetime], Awaitable[None]] = mongo_store._give_up
 
-    async def beaten(silent: Sweep, now: datetime) -> None:
+    async def beaten(silent: Document, now: datetime) -> None:
         await mongo_store.save(beating)
         await give_up(silent, now)
 
@@ -230,7 +230,6 @@ async def test_a_database_that_is_away_is_told_as_such(monkeypatch: pytest.Monke
     store = MongoSweepStore(client, "nowhere")
     sweep = new(store)
     calls: list[Callable[[], Awaitable[object]]] = [
-        store.ensure_indexes,
         lambda: start(store, sweep),
         lambda: store.save(sweep),
         lambda: store.get(sweep.id),
@@ -287,8 +286,7 @@ async def test_every_read_and_every_write_walks_an_index(
     listening = partial(AsyncIOMotorClient, event_listeners=[commands])
     monkeypatch.setattr(connection, "AsyncIOMotorClient", listening)
     client = connect(mongo.uri)
-    store = MongoSweepStore(client, database_name)
-    await store.ensure_indexes()
+    store = await indexed(MongoSweepStore, client, database_name)
     silent = new(store)
     await start(store, silent)
     await start(store, new(store))
@@ -312,4 +310,27 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
 ) -> None:
     await client[database_name][COLLECTION].create_index([("status", 1)], name="one_running")
     with pytest.raises(ConfigurationError, match=COLLECTION):
-        await MongoSweepStore(client, database_name).ensure_indexes()
+        await indexed(MongoSweepStore, client, database_name)
+
+
+DAMAGE: dict[str, Document] = {
+    "a time that is none": {"$set": {"lastModifiedAt": "just now"}},
+    "a missing time": {"$unset": {"lastModifiedAt": ""}},
+    "a count of another type": {"$set": {"resumed": "many"}},
+    "a missing field": {"$unset": {"startedAt": ""}},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+async def test_a_running_sweep_that_cannot_be_read_is_given_up_and_stops_none(
+    client: Client, mongo_store: MongoSweepStore, database_name: str, damage: Document
+) -> None:
+    damaged, following = new(mongo_store), new(mongo_store)
+    await start(mongo_store, damaged)
+    sweeps = client[database_name][COLLECTION]
+    await sweeps.update_one({"_id": ObjectId(damaged.id)}, damage)
+    assert await start(mongo_store, following) == following
+    ended = await sweeps.find_one({"_id": ObjectId(damaged.id)})
+    assert ended
+    assert (ended["status"], ended["finishedAt"]) == ("failed", NOW)
+    assert ended["error"].startswith("given up")

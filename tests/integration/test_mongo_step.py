@@ -1,12 +1,13 @@
 """The step of a MongoDB collection, on the real server: all of the bot's, and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from deletion.adapters.mongo.connection import Client, Collection
+from deletion.adapters.mongo.connection import Client, Collection, Document
 from deletion.adapters.mongo.step import MongoStep
 from deletion.errors import SharedDocument
 from deletion.plan import Batch
@@ -101,3 +102,27 @@ async def test_a_missing_index_is_told_and_created(step: MongoStep) -> None:
     await step.provide()
     await step.provide()
     assert await step.missing() is None
+
+
+class Joined(MongoStep):
+    """A step whose collection is written to after each page was read, before it is deleted."""
+
+    written: Document
+
+    def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
+        super()._check_owner(page, bot_id)
+        self.collection.delegate.insert_one(self.written)
+
+
+@pytest.mark.parametrize("owner", [[BOT, OTHER], [BOT]], ids=["others too", "its alone"])
+async def test_a_shared_document_that_comes_behind_the_read_is_not_deleted(
+    step: MongoStep, owner: list[ObjectId]
+) -> None:
+    """Inside the range of the batch, where nobody has looked whose it is."""
+    await step.collection.insert_many([{"_id": number, "botId": BOT} for number in (1, 9)])
+    late = Joined(step.name, step.collection, step.field, batch_size=10)
+    late.written = {"_id": 5, "botId": owner}
+    assert [batch.deleted for batch in await batches(late)] == [2]
+    assert await step.collection.count_documents({"_id": 5}) == 1
+    with pytest.raises(SharedDocument, match="_id 5"):
+        await batches(step)

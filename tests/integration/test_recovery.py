@@ -31,6 +31,7 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
+from tests.support.indexed import indexed
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -125,8 +126,7 @@ async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_w
 ) -> None:
     await seed(pipeline, [job(Status.FAILED, silent=HOUR)])
     client = connect(pipeline.mongo_uri)
-    store = MongoSweepStore(client, pipeline.database)
-    await store.ensure_indexes()
+    store = await indexed(MongoSweepStore, client, pipeline.database)
     died_at = datetime.now(UTC).replace(microsecond=0) - STALE_AFTER - HOUR
     dead = Sweep.started(store.new_id(), died_at)
     await store.start(dead, silent_since=died_at)

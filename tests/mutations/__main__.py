@@ -29,6 +29,7 @@ SUITES: Final = {
         "tests/unit/test_mongo_*.py",
         "tests/unit/test_recovery_start.py",
         "tests/integration/test_hung_data_server.py",
+        "tests/integration/test_mongo_step.py",
         "tests/integration/test_retention.py",
     ],
     "edge": [

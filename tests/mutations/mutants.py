@@ -47,6 +47,7 @@ CONNECTION, DRIVER, STEP, INDEXES, RETENTION = (
     f"deletion/adapters/mongo/{name}.py"
     for name in ("connection", "driver", "step", "indexes", "retention")
 )
+FIELDS, CENSUS = "deletion/adapters/mongo/fields.py", "deletion/adapters/mongo/census.py"
 RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
 CONNECTIONS, TOKENS = "deletion/process/connections.py", "deletion/process/tokens.py"
@@ -782,14 +783,14 @@ MUTANTS: Final = (
     Mutant(
         "a job that cannot be read ends a sweep",
         SWEEPER,
-        '            log.error("job cannot be read", job_id=job.id, reason=job.reason)\n            return Outcome.SKIPPED',
-        "            raise StoreUnavailable(job.reason)",
+        '            log.error("job cannot be read", job_id=job.id, reason=job.reason)\n',
+        "            raise StoreUnavailable(job.reason)\n",
     ),
     Mutant(
         "a job that cannot be moved ends a sweep",
         SWEEPER,
-        '            log.exception("job cannot be moved", job_id=job.id)\n            return Outcome.SKIPPED',
-        "            raise",
+        '            log.exception("job cannot be moved", job_id=job.id)\n',
+        "            raise\n",
     ),
     Mutant(
         "a job that moved meanwhile ends a sweep",
@@ -848,8 +849,8 @@ MUTANTS: Final = (
     Mutant(
         "what cannot be read is seen again and again",
         SILENCE,
-        "skip=seen, limit=size)",
-        "skip=(), limit=size)",
+        "skip=seen | timeless, limit=size)",
+        "skip=timeless, limit=size)",
     ),
     Mutant(
         "a retry by hand takes a job that waits",
@@ -882,13 +883,14 @@ MUTANTS: Final = (
     Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep([self",
-        "        await self._subscription.ack(deliveries)\n        await self._quarantine.keep([self",
+        "        await self._quarantine.keep(given_up)\n",
+        "        await self._subscription.ack(deliveries)\n"
+        "        await self._quarantine.keep(given_up)\n",
     ),
     Mutant(
         "a dead letter is acked and not recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep([self._given_up(delivery) for delivery in deliveries])\n",
+        "        await self._quarantine.keep(given_up)\n",
         "",
     ),
     Mutant(
@@ -902,6 +904,41 @@ MUTANTS: Final = (
         "botdel/dead_letters/actions.py",
         "            if answer is None:\n                await self._mark(letter)",
         "            if True:\n                await self._mark(letter)",
+    ),
+    Mutant(
+        "a canary is counted and logged as a dead letter",
+        DEAD_LETTERS,
+        "count = sum(not is_canary(each.service) for each in given_up)",
+        "count = len(given_up)",
+        ("unit",),
+    ),
+    Mutant(
+        "a dead letter that cannot be read is passed over without a word",
+        "botdel/dead_letters/actions.py",
+        "        tally.refused.update(\n",
+        "        dict[str, str]().update(\n",
+        ("unit",),
+    ),
+    Mutant(
+        "nobody is told of jobs that no sweep can move",
+        SWEEPER,
+        "if found := progress.immovable:",
+        "if found := progress.immovable[:0]:",
+        ("unit",),
+    ),
+    Mutant(
+        "a job whose time cannot be read is seen again and again",
+        SILENCE,
+        "skip=seen | timeless, limit=size)",
+        "skip=seen, limit=size)",
+        ("unit",),
+    ),
+    Mutant(
+        "a gauge without a time breaks those behind it",
+        "recovery/gauges.py",
+        "        if group.oldest:\n",
+        "        if True:\n",
+        ("unit",),
     ),
     # --- the terminal
     Mutant(
@@ -1083,14 +1120,14 @@ MUTANTS: Final = (
     Mutant(
         "a request joins a job that has ended",
         MONGO,
-        '            "live": True,\n            "placedAt": document["placedAt"],',
-        '            "placedAt": document["placedAt"],',
+        '            "live": True,\n            "placedAt": document.get("placedAt"),',
+        '            "placedAt": document.get("placedAt"),',
         DATABASE,
     ),
     Mutant(
         "two requests that join at once lose one",
         MONGO,
-        '            "live": True,\n            "placedAt": document["placedAt"],',
+        '            "live": True,\n            "placedAt": document.get("placedAt"),',
         '            "live": True,',
         DATABASE,
     ),
@@ -1160,8 +1197,8 @@ MUTANTS: Final = (
     Mutant(
         "one record that cannot be read stops its page",
         MONGO,
-        "    except UnreadableJob as error:\n        return Unreadable(",
-        "    except UnreadableJob as error:\n        raise\n        return Unreadable(",
+        "    except UnreadableJob as error:\n        due, modified",
+        "    except UnreadableJob as error:\n        raise\n        due, modified",
         DATABASE,
     ),
     Mutant(
@@ -1180,7 +1217,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a null is taken for a value",
-        DOCUMENT,
+        FIELDS,
         "if not isinstance(value, kind):",
         "if False:",
         DATABASE,
@@ -1197,6 +1234,34 @@ MUTANTS: Final = (
         MONGO_LETTERS,
         'query = {"_id": ObjectId(letter.id), "count": letter.count}',
         'query = {"_id": ObjectId(letter.id)}',
+        DATABASE,
+    ),
+    Mutant(
+        "one dead letter that cannot be read hides the others",
+        MONGO_LETTERS,
+        "    except DAMAGED as error:\n",
+        "    except DAMAGED as error:\n        raise\n",
+        DATABASE,
+    ),
+    Mutant(
+        "a sweep that cannot be read stops every other",
+        MONGO_SWEEPS,
+        "    except DAMAGED as error:\n",
+        "    except DAMAGED as error:\n        raise\n",
+        DATABASE,
+    ),
+    Mutant(
+        "what is no time is a time of a job that cannot be read",
+        MONGO,
+        "return value if isinstance(value, datetime) else None",
+        "return value",
+        DATABASE,
+    ),
+    Mutant(
+        "one damaged time hides the oldest job",
+        CENSUS,
+        '{"$min": {"$cond": [is_time, "$createdAt", None]}}',
+        '{"$min": "$createdAt"}',
         DATABASE,
     ),
     # --- the topology
@@ -1304,6 +1369,34 @@ MUTANTS: Final = (
         DATABASE,
     ),
     # --- what is asked of a database
+    Mutant(
+        "a date beyond every calendar stops what is read with it",
+        CONNECTION,
+        'datetime_conversion="DATETIME_AUTO"',
+        'datetime_conversion="DATETIME"',
+        DATA,
+    ),
+    Mutant(
+        "a call for dead letters may take for ever",
+        MONGO_LETTERS,
+        "return bounded(self._call_seconds)",
+        "return bounded(86_400)",
+        DATA,
+    ),
+    Mutant(
+        "a call for a sweep may take for ever",
+        MONGO_SWEEPS,
+        "return bounded(self._call_seconds)",
+        "return bounded(86_400)",
+        DATA,
+    ),
+    Mutant(
+        "a batch deletes what nobody has looked at",
+        STEP,
+        '"_id": {"$in": listed}',
+        '"_id": {"$gte": listed[0], "$lte": listed[-1]}',
+        DATA,
+    ),
     Mutant(
         "a step reads back what may be rolled back",
         STEP,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
 
 Document = dict[str, Any]
 Reply = Callable[[Document], Mapping[str, Any] | None]
@@ -26,6 +27,8 @@ LIMITS: Final[Document] = {
     "maxBsonObjectSize": 16 << 20,
 }
 HELLO: Final = ("hello", "ismaster", "isMaster")
+ANY_DATE: Final = CodecOptions[Document](datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
 NO_DOCUMENTS: Final[Document] = {"cursor": {"id": 0, "ns": "d.c", "firstBatch": []}}
 
 
@@ -108,10 +111,10 @@ def _command(body: bytes) -> Document:
         kind, size = body[at], struct.unpack_from("<i", body, at + 1)[0]
         section = body[at + 1 : at + 1 + size]
         if kind == 0:
-            command = {**bson.decode(section), **command}
+            command = {**bson.decode(section, ANY_DATE), **command}
         else:
             name, _, documents = section[4:].partition(b"\0")
-            command[name.decode()] = bson.decode_all(documents)
+            command[name.decode()] = bson.decode_all(documents, ANY_DATE)
         at += 1 + size
     return command
 

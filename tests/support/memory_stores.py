@@ -9,7 +9,7 @@ from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Change, Job, Status
-from deletion.ports import Placing, Read, Recorded
+from deletion.ports import Placing, Read, ReadLetter, Recorded
 
 
 class MemoryJobStore:
@@ -138,7 +138,7 @@ class MemoryDeadLetterStore:
         told = [told for told in map(self._record, letters) if told]
         return [self.letters[letter_id] for letter_id in dict.fromkeys(told)]
 
-    async def get(self, letter_id: str) -> DeadLetter | None:
+    async def get(self, letter_id: str) -> ReadLetter | None:
         """See the port."""
         return self.letters.get(letter_id)
 
@@ -150,7 +150,7 @@ class MemoryDeadLetterStore:
         status: DeadLetterStatus | None = None,
         before: str | None = None,
         limit: int,
-    ) -> list[DeadLetter]:
+    ) -> Sequence[ReadLetter]:
         """See the port."""
         fitting = (
             letter

@@ -207,3 +207,18 @@ async def test_it_does_not_sit_out_a_pause_when_it_is_to_stop() -> None:
     world.stopping.set()
     await consuming
     assert world.clock.now() == asked
+
+
+async def test_a_canary_is_neither_counted_nor_logged_as_a_dead_letter(
+    world: World, logs: list[EventDict]
+) -> None:
+    """`botdel doctor` may run every day, and nobody is to be woken by it."""
+    source = {"CloudPubSubDeadLetterSourceSubscription": "bot-deletion.doctor.0a1b"}
+    await world.bus.publish(Message(b"x", source))
+    await until(lambda: bool(world.subscription.acked), world.clock)
+    assert world.metric("recorded_total") == 0
+    assert [(line["event"], line["log_level"]) for line in logs] == [("canaries recorded", "info")]
+    await world.bus.publish(Message(b"x", SOURCE))
+    await until(lambda: len(world.subscription.acked) > 1, world.clock)
+    await until(lambda: world.metric("recorded_total") == 1, world.clock)
+    assert logs[-1] == {"event": "dead letters recorded", "log_level": "error", "count": 1}

@@ -28,6 +28,7 @@ from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.events import encode
+from deletion.ports import ReadLetter, Unreadable
 from tests.conformance.test_dead_letter_store import a_letter, again
 from tests.conformance.test_dead_letter_store import replay as come_back
 from tests.schema.samples import SAMPLES
@@ -476,3 +477,47 @@ def test_one_letter_for_machines_has_its_bytes_their_fields_and_the_fault() -> N
     assert shown["omittedFields"] == 0
     assert shown["fault"] == {"offset": 6, "problem": "event_id is not UTF-8: byte 0xff"}
     assert in_full(a_letter(data=encode(SAMPLES["request_placed"])))["fault"] is None
+
+
+# --- what this version cannot read
+
+
+class Later(MemoryDeadLetterStore):
+    """A store with one letter, the newest, that a later version wrote."""
+
+    odd = Unreadable("f" * 24, "ValueError: 'too_late' is not a valid Reason")
+
+    async def get(self, letter_id: str) -> ReadLetter | None:
+        return self.odd if letter_id == self.odd.id else await super().get(letter_id)
+
+    async def find(self, **filters: Any) -> Sequence[ReadLetter]:
+        found = await super().find(**filters)
+        return found if filters["before"] else [self.odd, *found]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+@pytest.mark.parametrize("what", ["replay", "discard", "dry run"])
+async def test_one_that_cannot_be_read_is_refused_with_what_to_do_and_the_others_are_not(
+    world: World, what: str, *, by_id: bool
+) -> None:
+    world.store = Later()
+    [letter] = await world.put()
+    choices = {True: Choice(ids=[Later.odd.id, letter.id]), False: Choice(status=NEW)}
+    acts: dict[str, Action] = {
+        "replay": world.replay(),
+        "discard": Discard(world.store),
+        "dry run": DryRun(why_not_discarded),
+    }
+    tally = await world.act(acts[what], choices[by_id])
+    assert tally.done == [letter.id]
+    assert list(tally.refused) == [Later.odd.id]
+    assert "use the botdel of that version" in tally.refused[Later.odd.id]
+
+
+async def test_one_that_cannot_be_read_is_listed_as_such(world: World) -> None:
+    assert as_dict(Later.odd) == {"_id": Later.odd.id, "unreadable": Later.odd.reason}
+    shown = table()
+    shown.add_row(*row(Later.odd))
+    text = text_of(shown)
+    assert Later.odd.id in text
+    assert "unreadable" in text

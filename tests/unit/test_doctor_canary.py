@@ -1,7 +1,7 @@
 """A canary goes all the way round, or the leg on which it was lost is named with its remedy."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
+from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import SOURCE, DeadLetterConsumer
 from tests.support.fakes import (
@@ -55,7 +56,7 @@ class Letters(ScriptedDeadLetters):
 
     unreadable = hung = False
 
-    async def find(self, **filters: object) -> list[DeadLetter]:
+    async def find(self, **filters: object) -> Sequence[ReadLetter]:
         """See the port."""
         if self.unreadable:
             raise StoreUnavailable("the database is away")

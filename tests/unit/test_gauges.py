@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -65,4 +66,23 @@ async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -
     clock.pause(KEPT_FOR.total_seconds())
     await read.refresh()
     assert pending(registry) is None
+    assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1
+
+
+async def test_a_group_without_a_time_is_counted_and_hides_no_other() -> None:
+    read, jobs, registry, _ = gauges()
+    jobs.groups.insert(0, Unfinished("damaged", Status.FAILED, 2, None))
+    await read.refresh()
+    labels = {"service": "damaged", "status": "failed"}
+    assert registry.get_sample_value("botdel_jobs", labels) == 2
+    oldest = "botdel_jobs_oldest_created_timestamp_seconds"
+    assert registry.get_sample_value(oldest, labels) is None
+    assert pending(registry) == 7
+
+
+async def test_what_a_gauge_does_not_take_is_counted_and_breaks_no_scrape() -> None:
+    read, jobs, registry, _ = gauges()
+    odd: Any = "yesterday"
+    jobs.groups = [Unfinished("odd", Status.FAILED, 2, odd)]
+    await read.refresh()
     assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1

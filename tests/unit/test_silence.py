@@ -9,7 +9,7 @@ import pytest
 
 from deletion.errors import StoreUnavailable
 from deletion.job import Job, Status
-from deletion.ports import Read
+from deletion.ports import Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
 from tests.support.fakes import START, ScriptedStore, VirtualClock, a_job
@@ -36,6 +36,7 @@ async def walk(
     retry = Retry(VirtualClock(), attempts=4)
     async for page in silent_pages(store, Status.FAILED, until=UNTIL, size=size, retry=retry):
         pages.append([int(job.id, 16) for job in page])
+        assert len(pages) < 100, "it sees the same ones again and again"
         for job in page:
             seen(job)
     return pages
@@ -89,3 +90,14 @@ async def test_a_database_away_for_a_moment_is_waited_for_and_a_longer_one_comes
     store.faults["silent"] = deque([StoreUnavailable("away")] * 4)
     with pytest.raises(StoreUnavailable):
         await walk(store, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+async def test_one_whose_time_cannot_be_read_is_seen_once_and_ends_no_walk(size: int) -> None:
+    """A list that holds a time is found by it, and is none."""
+    store = store_of(0, 0, 1, 2, 2)
+    for number in (0, 3, 4):
+        identity = f"{number:024x}"
+        store.unreadable[identity] = Unreadable(identity, "damaged")
+    pages = await walk(store, size)
+    assert sorted(number for page in pages for number in page) == [0, 1, 2, 3, 4]

@@ -167,6 +167,8 @@ async def test_it_goes_on_past_every_job_it_cannot_read_or_move_and_counts_it(
     events = [line["event"] for line in logs if line["log_level"] == "error"]
     assert events.count("job cannot be read") == 6
     assert events.count("job cannot be moved") == 3
+    [alert] = [each for each in world.alerts.told if each.kind is AlertKind.JOBS_IMMOVABLE]
+    assert (alert.count, alert.example in world.jobs.jobs) == (9, True), "one, with their number"
 
 
 async def test_a_job_the_database_refuses_to_move_does_not_keep_the_others() -> None:

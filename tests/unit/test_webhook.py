@@ -203,6 +203,16 @@ async def test_groups_are_bounded_and_none_is_uncounted(
             "12 jobs found stale by a sweep (over 50% of those in progress): "
             "botdel jobs list --status in_progress",
         ),
+        (
+            Alert(AlertKind.JOBS_WAITING, "", "not taken up for over 1 day", "a", 2),
+            "2 jobs waiting for a worker (not taken up for over 1 day): "
+            "botdel jobs list --status pending and botdel jobs list --status failed",
+        ),
+        (
+            Alert(AlertKind.JOBS_IMMOVABLE, "", "unreadable", "a"),
+            "1 job that no sweep can move on (unreadable): "
+            "botdel jobs list --status failed and botdel jobs list --status in_progress",
+        ),
     ],
 )
 async def test_the_text_says_what_happened_and_which_command_shows_it(

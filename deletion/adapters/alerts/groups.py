@@ -41,22 +41,26 @@ class AlertGroup:
 
     @property
     def text(self) -> str:
-        """What happened, and the command that shows it."""
+        """What happened, and the commands that show it."""
         of = f" of {self.service}" if self.service else ""
         match self.kind:
             case AlertKind.DEAD_LETTER:
                 what = f"{_number(self.count, 'new dead letter')}{of}"
-                command = ["dead-letters", "list", *self._filters("service", "reason")]
+                commands = [["dead-letters", "list", *self._filters("service", "reason")]]
             case AlertKind.JOB_EXHAUSTED:
                 what = f"{_number(self.count, 'job')}{of} exhausted"
-                command = ["jobs", "list", *self._filters("service"), "--status", "exhausted"]
+                commands = self._lists_of_jobs("exhausted")
             case AlertKind.JOBS_WAITING:
                 what = f"{_number(self.count, 'job')}{of} waiting for a worker"
-                command = ["jobs", "list", *self._filters("service"), "--status", "pending"]
+                commands = self._lists_of_jobs("pending", "failed")
             case AlertKind.JOBS_STALE:
                 what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
-                command = ["jobs", "list", *self._filters("service"), "--status", "in_progress"]
-        return f"{what} ({self.reason}): {shlex.join(['botdel', *command])}"
+                commands = self._lists_of_jobs("in_progress")
+            case AlertKind.JOBS_IMMOVABLE:
+                what = f"{_number(self.count, 'job')}{of} that no sweep can move on"
+                commands = self._lists_of_jobs("failed", "in_progress")
+        shown = " and ".join(shlex.join(["botdel", *command]) for command in commands)
+        return f"{what} ({self.reason}): {shown}"
 
     @property
     def facts(self) -> dict[str, object]:
@@ -77,6 +81,11 @@ class AlertGroup:
         it is: https://docs.slack.dev/messaging/formatting-message-text
         """
         return {"text": html.escape(self.text, quote=False), **self.facts}
+
+    def _lists_of_jobs(self, *statuses: str) -> list[list[str]]:
+        """A command for each status, because `botdel jobs list` takes one."""
+        listed = ["jobs", "list", *self._filters("service"), "--status"]
+        return [[*listed, status] for status in statuses]
 
     def _filters(self, *names: str) -> list[str]:
         """Options of a command, for what is known."""

@@ -1,6 +1,7 @@
 """How many jobs are unfinished, counted by the database along an index."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
@@ -8,6 +9,8 @@ from deletion.adapters.mongo.jobs import COLLECTION
 from deletion.job import Status
 from deletion.ports import Unfinished
 
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+"""What is not between them is no time at which a job was created."""
 UNFINISHED: Final = tuple(status for status in Status if status is not Status.COMPLETE)
 
 
@@ -20,18 +23,19 @@ class MongoCensus:
     async def unfinished(self) -> Sequence[Unfinished]:
         """See the port. Its cost grows with the unfinished jobs, not with all."""
         of = {"service": "$service", "status": "$status"}
+        is_time = {"$and": [{"$gte": ["$createdAt", FIRST]}, {"$lte": ["$createdAt", LAST]}]}
+        oldest = {"$min": {"$cond": [is_time, "$createdAt", None]}}
         pipeline: list[Document] = [
             {"$match": {"status": {"$in": [status.value for status in UNFINISHED]}}},
-            {"$group": {"_id": of, "jobs": {"$sum": 1}, "oldest": {"$min": "$createdAt"}}},
+            {"$group": {"_id": of, "jobs": {"$sum": 1}, "oldest": oldest}},
         ]
         with bounded(CALL_SECONDS):
             found = await self._jobs.aggregate(pipeline).to_list(None)
-        return [
-            Unfinished(
-                group["_id"]["service"],
-                Status(group["_id"]["status"]),
-                group["jobs"],
-                group["oldest"],
-            )
-            for group in found
-        ]
+        return [_unfinished(group) for group in found]
+
+
+def _unfinished(group: Document) -> Unfinished:
+    """A service that is absent or no text makes a group of its own."""
+    of = group["_id"]
+    service = str(of.get("service") or "")
+    return Unfinished(service, Status(of["status"]), group["jobs"], group["oldest"])

@@ -100,6 +100,8 @@ def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
+        # A date beyond year 9999 is read as it is stored: it would stop all that is read with it.
+        datetime_conversion="DATETIME_AUTO",
         appname="botdel",
         # Whatever the URI says: what is recorded must last, and what is read back must be so.
         w="majority",

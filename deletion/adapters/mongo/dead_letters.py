@@ -4,18 +4,22 @@ Each query walks an index, and an upsert or a guarded update decides what concur
 not both do; tests/architecture measures each of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, unquote
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from deletion.adapters.mongo.connection import Client, Document, build_indexes, translated
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.fields import DAMAGED, field
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
 from deletion.ids import is_object_id
+from deletion.ports import ReadLetter, Unreadable
 
 COLLECTION = "dead_letters"
 BY_MESSAGE, BY_STATUS, BY_SERVICE = "service_message_unique", "status_id", "service_id"
@@ -36,12 +40,11 @@ _RECORD_TRIES = 3
 class MongoDeadLetterStore:
     """`deletion.ports.DeadLetterStore` on one collection of `database`; it needs its index."""
 
-    def __init__(self, client: Client, database: str) -> None:
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
         self._letters = client[database][COLLECTION]
-
-    async def ensure_indexes(self) -> None:
-        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
-        await build_indexes(self._letters, INDEXES)
+        self._call_seconds = call_seconds
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""
@@ -54,12 +57,14 @@ class MongoDeadLetterStore:
         others: list[DeadLetter] = []
         for letter in letters:
             origin = origins.get(letter.replay_of or "")
-            (replays if origin and letter.is_replay_of(origin) else others).append(letter)
+            joins = isinstance(origin, DeadLetter) and letter.is_replay_of(origin)
+            (replays if joins else others).append(letter)
         returned = [replay.replay_of for replay in replays if await self._join(replay)]
-        told = list((await self._of(returned)).values())
+        stand = (await self._of(returned)).values()
+        told = [letter for letter in stand if isinstance(letter, DeadLetter)]
         return told + await self._upsert(others)
 
-    async def get(self, letter_id: str) -> DeadLetter | None:
+    async def get(self, letter_id: str) -> ReadLetter | None:
         """By `_id`."""
         return (await self._of([letter_id])).get(letter_id)
 
@@ -71,7 +76,7 @@ class MongoDeadLetterStore:
         status: DeadLetterStatus | None = None,
         before: str | None = None,
         limit: int,
-    ) -> list[DeadLetter]:
+    ) -> list[ReadLetter]:
         """Back along the index of the service or the status; without either, along `_id`."""
         filters = {
             "service": service,
@@ -80,25 +85,25 @@ class MongoDeadLetterStore:
             "_id": before and {"$lt": ObjectId(before)},
         }
         query = {name: value for name, value in filters.items() if value is not None}
-        with translated():
+        with self._bounded():
             found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
-            return [_from_document(document) for document in await found.to_list(limit)]
+            return [_read(document) for document in await found.to_list(limit)]
 
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """One update by `_id` that expects the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}
-        with translated():
+        with self._bounded():
             result = await self._letters.update_one(query, {"$set": {"status": status.value}})
         return bool(result.matched_count)
 
-    async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, DeadLetter]:
+    async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
         """Those that are there, by their ids. What is no id is not there."""
         ids = {ObjectId(each) for each in letter_ids if each and is_object_id(each)}
         if not ids:
             return {}
-        with translated():
+        with self._bounded():
             found = await self._letters.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
-        return {letter.id: letter for letter in map(_from_document, found)}
+        return {letter.id: letter for letter in map(_read, found)}
 
     async def _join(self, replay: DeadLetter) -> bool:
         """Whether it came back for the first time: its message id is kept to tell."""
@@ -114,7 +119,7 @@ class MongoDeadLetterStore:
             "$push": {"returnedAs": replay.message_id},
         }
         seen_again = {"$inc": {"count": 1}, "$max": _latest(replay)}
-        with translated():
+        with self._bounded():
             first = await self._letters.update_one(
                 {**origin, "returnedAs": {"$ne": replay.message_id}}, returned
             )
@@ -137,9 +142,13 @@ class MongoDeadLetterStore:
     async def _written(
         self, letters: Sequence[DeadLetter]
     ) -> tuple[list[DeadLetter], list[DeadLetter]]:
-        """Those inserted, and those that lost a race to be: the next try counts them."""
+        """Those inserted, and those that lost a race to be: the next try counts them.
+
+        Where one of a group fails by what may pass, the others are written. The caller repeats all
+        of them, so that these count once more: nothing tells that repeat from a redelivery.
+        """
         try:
-            with translated():
+            with self._bounded():
                 result = await self._letters.bulk_write(
                     [_upsert_of(letter) for letter in letters], ordered=False
                 )
@@ -152,6 +161,9 @@ class MongoDeadLetterStore:
             new = [letters[upserted["index"]] for upserted in error.details["upserted"]]
             return new, [letters[problem["index"]] for problem in problems]
         return [letters[index] for index in result.upserted_ids or {}], []
+
+    def _bounded(self) -> AbstractContextManager[None]:
+        return bounded(self._call_seconds)
 
 
 def _folded(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
@@ -202,20 +214,27 @@ def _stored(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
-def _from_document(document: Document) -> DeadLetter:
+def _read(document: Mapping[str, Any]) -> ReadLetter:
+    try:
+        return _from_document(document)
+    except DAMAGED as error:
+        return Unreadable(str(document.get("_id")), f"{type(error).__name__}: {error}")
+
+
+def _from_document(document: Mapping[str, Any]) -> DeadLetter:
     return DeadLetter(
         id=str(document["_id"]),
-        service=document["service"],
-        message_id=document["messageId"],
-        data=document["data"],
+        service=field(document, "service", str),
+        message_id=field(document, "messageId", str),
+        data=field(document, "data", bytes),
         attributes={unquote(name): text for name, text in document["attributes"].items()},
-        published_at=document["publishedAt"],
-        delivery_attempt=document["deliveryAttempt"],
+        published_at=field(document, "publishedAt", datetime),
+        delivery_attempt=field(document, "deliveryAttempt", int),
         reason=Reason(document["reason"]),
-        detail=document["detail"],
-        first_seen_at=document["firstSeenAt"],
-        last_seen_at=document["lastSeenAt"],
-        count=document["count"],
-        returns=document["returns"],
+        detail=field(document, "detail", str),
+        first_seen_at=field(document, "firstSeenAt", datetime),
+        last_seen_at=field(document, "lastSeenAt", datetime),
+        count=field(document, "count", int),
+        returns=field(document, "returns", int),
         status=DeadLetterStatus(document["status"]),
     )

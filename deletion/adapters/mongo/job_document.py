@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from bson import ObjectId
 
 from deletion.adapters.mongo.connection import Document
+from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import UnreadableJob
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
-
-T = TypeVar("T")
 
 _STEP: Final = frozenset({"name", "status", "deleted", "cursor", "batches", "slowest", "readBack"})
 _FAILURE: Final = frozenset({"type", "message", "at", "interrupted"})
@@ -63,24 +62,24 @@ def from_document(document: Mapping[str, Any]) -> Job:
     """
     try:
         return _job(document)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except DAMAGED as error:
         raise UnreadableJob(str(document.get("_id")), f"{type(error).__name__}: {error}") from error
 
 
 def _job(document: Mapping[str, Any]) -> Job:
     return Job(
         id=str(document["_id"]),
-        service=_value(document, "service", str),
-        bot_id=str(_value(document, "botId", ObjectId)),
-        event_ids=(_value(document, "eventIds", list)[0], *document["eventIds"][1:]),
+        service=field(document, "service", str),
+        bot_id=str(field(document, "botId", ObjectId)),
+        event_ids=(field(document, "eventIds", list)[0], *document["eventIds"][1:]),
         status=Status(document["status"]),
-        attempt=_value(document, "attempt", int),
-        claimed_by=_value(document, "claimedBy", str),
-        placed_at=_value(document, "placedAt", datetime),
-        created_at=_value(document, "createdAt", datetime),
-        last_modified_at=_value(document, "lastModifiedAt", datetime),
-        due=document.get("due"),
-        finished_at=document["finishedAt"],
+        attempt=field(document, "attempt", int),
+        claimed_by=field(document, "claimedBy", str),
+        placed_at=field(document, "placedAt", datetime),
+        created_at=field(document, "createdAt", datetime),
+        last_modified_at=field(document, "lastModifiedAt", datetime),
+        due=optional(document, "due", datetime),
+        finished_at=optional(document, "finishedAt", datetime),
         steps=tuple(_step(step) for step in document["steps"]),
         failure=_failure(document["failure"]),
         past_attempts=tuple(_past(past) for past in document["pastAttempts"]),
@@ -89,21 +88,13 @@ def _job(document: Mapping[str, Any]) -> Job:
     )
 
 
-def _value(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """The field, checked for its type: a wrong one would fail later, where it is used."""
-    value = document[name]
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")
-    return value
-
-
 def _step(document: Mapping[str, Any]) -> StepProgress:
     return StepProgress(
         name=document["name"],
         status=StepStatus(document["status"]),
-        deleted=document["deleted"],
-        cursor=document["cursor"],
-        batches=document["batches"],
+        deleted=field(document, "deleted", int),
+        cursor=optional(document, "cursor", str),
+        batches=field(document, "batches", int),
         slowest=document["slowest"],
         read_back=document.get("readBack"),
         extra=_others(document, _STEP),
@@ -129,7 +120,7 @@ def _past(document: Mapping[str, Any]) -> PastAttempt:
         claimed_by=document["claimedBy"],
         step=document["step"],
         batch=document["batch"],
-        at=document["at"],
+        at=field(document, "at", datetime),
         reason=document["reason"],
         extra=_others(document, _PAST),
     )
@@ -153,7 +144,7 @@ def _failure(document: Mapping[str, Any] | None) -> Failure | None:
     return Failure(
         type=document["type"],
         message=document["message"],
-        at=document["at"],
+        at=field(document, "at", datetime),
         interrupted=document["interrupted"],
         extra=_others(document, _FAILURE),
     )

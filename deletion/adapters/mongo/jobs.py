@@ -21,7 +21,6 @@ from deletion.adapters.mongo.connection import (
     Client,
     Document,
     bounded,
-    build_indexes,
     ping,
 )
 from deletion.adapters.mongo.job_document import from_document, to_document, update_of
@@ -80,10 +79,6 @@ class MongoJobStore:
         self._jobs = self._database[COLLECTION]
         self._call_seconds = call_seconds
         self._changes = Grouping(self._write, limit=GROUP_LIMIT, senders=GROUPS)
-
-    async def ensure_indexes(self) -> None:
-        """Create what is missing. Raises `ConfigurationError` if one exists and differs."""
-        await build_indexes(self._jobs, INDEXES)
 
     async def ping(self) -> None:
         """One round trip, or an error within seconds."""
@@ -309,9 +304,12 @@ def _read(document: Mapping[str, Any]) -> Read:
     try:
         return from_document(document)
     except UnreadableJob as error:
-        return Unreadable(
-            error.job_id, error.reason, document.get("due"), document.get("lastModifiedAt")
-        )
+        due, modified = _time(document.get("due")), _time(document.get("lastModifiedAt"))
+        return Unreadable(error.job_id, error.reason, due, modified)
+
+
+def _time(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
 
 
 def _outcome(change: Change, stored: Read | None) -> Job | Exception:
@@ -333,8 +331,11 @@ def _guarded(change: Change) -> Document:
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
-    """Guarded by `live` and by the `placedAt` it was read with, which every join moves."""
-    placed_at = document["placedAt"]
+    """Guarded by `live` and by the `placedAt` it was read with, which every join moves.
+
+    A `placedAt` that is no time is replaced.
+    """
+    placed_at = _time(document.get("placedAt")) or requests[0].placed_at
     for request in requests:
         placed_at = later(placed_at, request.placed_at)
     return UpdateOne(
@@ -342,7 +343,7 @@ def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
             "_id": document["_id"],
             "botId": document["botId"],
             "live": True,
-            "placedAt": document["placedAt"],
+            "placedAt": document.get("placedAt"),
         },
         {
             "$set": {"placedAt": placed_at},

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bson import ObjectId, json_util
-from pymongo import ASCENDING, IndexModel
+from bson.codec_options import DatetimeConversion
+from pymongo import ASCENDING, DeleteMany, IndexModel
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
@@ -27,11 +28,15 @@ LINEARIZABLE, MAJORITY = "linearizable", "majority"
 NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
 """What a deployment may say to a read concern that it does not have: FailedToParse,
 InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
+LISTED = 25
+"""Ids in one delete of a batch: a server may compare each document with all that are listed."""
+
+_CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 @dataclass(slots=True)
 class MongoStep:
-    """Walks the bot's documents in `_id` order and deletes one range after the other.
+    """Walks the bot's documents in `_id` order and deletes what each page of them holds.
 
     `batch_size` bounds in documents what one call deletes, and so memory, the time between
     two checkpoints, and how long other work on the collection has to wait. `call_seconds`
@@ -55,24 +60,23 @@ class MongoStep:
         return [(self.field, ASCENDING), ("_id", ASCENDING)]
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Stream the bot's ids; every `batch_size` of them bound one range delete.
+        """Stream the bot's ids and delete them, `batch_size` at a time.
 
-        Raises `SharedDocument` instead of a batch that is not the bot's alone.
-        A range takes along what was inserted inside it meanwhile. Comparisons do not cross
-        BSON types: ids of another type are left to the read-back and the next pass.
+        Raises `SharedDocument` instead of a batch that is not the bot's alone. Only what was read
+        is deleted: what was inserted meanwhile is left to the read-back and the next pass, and so
+        are ids of another BSON type than `cursor`, which no comparison finds.
         """
-        last = None if cursor is None else json_util.loads(cursor)
-        found = self.collection.find(self._span(bot_id, after=last), {self.field: True})
+        last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
+        found = self.collection.find(self._behind(bot_id, last), {self.field: True})
         ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
         while page := await self._page(ids):
             self._check_owner(page, bot_id)
-            first, last = last, page[-1]["_id"]
             with self._bounded():
-                result = await self.collection.delete_many(
-                    self._span(bot_id, after=first, through=last)
+                result = await self.collection.bulk_write(
+                    self._deletes(page, bot_id), ordered=False
                 )
-            is_last = len(page) < self.batch_size
-            yield Batch(result.deleted_count, json_util.dumps(last), is_last)
+            last, is_last = page[-1]["_id"], len(page) < self.batch_size
+            yield Batch(result.deleted_count, json_util.dumps(last, json_options=_CURSOR), is_last)
             if is_last:
                 return
 
@@ -82,7 +86,7 @@ class MongoStep:
         Neither sees a delete that may be rolled back, and the first none of the past that a
         primary holds which has been replaced: docs/decisions/0025.
         """
-        query = self._span(bot_id)
+        query = self._behind(bot_id, None)
         with self._bounded():
             concern = self._strongest = self._strongest or await self._concern()
             try:
@@ -131,10 +135,15 @@ class MongoStep:
         collection = self.collection.with_options(read_concern=ReadConcern(concern))
         return await collection.find_one(query, {"_id": True})
 
-    def _span(self, bot_id: str, *, after: Any = None, through: Any = None) -> Document:
-        bounds = {"$gt": after, "$lte": through}
-        bounds = {operator: value for operator, value in bounds.items() if value is not None}
-        return {self.field: self._owner(bot_id)} | ({"_id": bounds} if bounds else {})
+    def _behind(self, bot_id: str, last: Any) -> Document:
+        behind = {} if last is None else {"_id": {"$gt": last}}
+        return {self.field: self._owner(bot_id), **behind}
+
+    def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
+        """Of exactly these documents. With its owner each `_id` is a point of the step's index."""
+        owner, ids = self._owner(bot_id), [document["_id"] for document in page]
+        lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
+        return [DeleteMany({self.field: owner, "_id": {"$in": listed}}) for listed in lists]
 
     def _owner(self, bot_id: str) -> ObjectId | str:
         return ObjectId(bot_id) if self.field_type == "objectid" else bot_id

@@ -1,0 +1,25 @@
+"""Reading one field of a stored record, checked for its type."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+DAMAGED: Final = (KeyError, ValueError, TypeError, IndexError, AttributeError)
+"""What reading a record raises that is damaged, or was written by a later version."""
+
+
+def field(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    """The field `name`: a wrong type would fail later, where the value is used.
+
+    Raises `KeyError` and `TypeError`. A date beyond year 9999 is no `datetime`.
+    """
+    value = document[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def optional(document: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    """As `field`, or None where it is absent or null. Raises `TypeError`."""
+    return None if document.get(name) is None else field(document, name, kind)

@@ -1,0 +1,26 @@
+"""Stores on MongoDB with the indexes they need, as a process finds them."""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from deletion.adapters.mongo import dead_letters, jobs
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
+from deletion.adapters.mongo.jobs import MongoJobStore
+from recovery import mongo_sweeps
+from recovery.mongo_sweeps import MongoSweepStore
+
+S = TypeVar("S", MongoJobStore, MongoDeadLetterStore, MongoSweepStore)
+
+WANTED: Final[Mapping[type, Indexes]] = {
+    MongoJobStore: {jobs.COLLECTION: jobs.INDEXES},
+    MongoDeadLetterStore: {dead_letters.COLLECTION: dead_letters.INDEXES},
+    MongoSweepStore: {mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES},
+}
+
+
+async def indexed(store: type[S], client: Client, database: str) -> S:
+    """A store on `database`, whose indexes are built. Raises `ConfigurationError`."""
+    await prepare(client[database], WANTED[store], build=True)
+    return store(client, database)
