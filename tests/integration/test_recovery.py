@@ -62,7 +62,7 @@ async def test_it_makes_pending_what_has_rested_or_fell_silent_and_nothing_else(
     others = [job(Status.COMPLETE, silent=DAY), job(Status.EXHAUSTED, attempt=3, silent=DAY)]
     others += [job(Status.IN_PROGRESS), job(Status.IN_PROGRESS, attempt=3)]
     others += [job(Status.FAILED), job(Status.FAILED, attempt=2, silent=REST * 2)]
-    others += [job(Status.FAILED, attempt=3, silent=REST * 4)]
+    others += [job(Status.FAILED, attempt=3, silent=REST / 2)]
     ids = await seed(pipeline, wanted)
     await seed(pipeline, spent + others)
     untouched = {"_id": {"$in": [ObjectId(one.id) for one in others]}}
