@@ -1,8 +1,11 @@
 """The topology on the real broker: made where it may be, named where it must be there already."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
@@ -180,6 +183,40 @@ async def test_a_canarys_subscription_has_the_same_policy_and_goes_whatever_happ
     assert found.dead_letter_policy.max_delivery_attempts == MAX_DELIVERY_ATTEMPTS
     assert not found.retry_policy
     assert found.expiration_policy.ttl == timedelta(days=1), "should nobody delete it"
+
+
+async def test_a_canary_that_is_given_up_while_its_subscription_is_created_leaves_nothing(
+    clients: Clients, topology: Topology
+) -> None:
+    """Cancelling a call does not take back a request that Pub/Sub has already got."""
+    await topology.apply()
+    publisher, subscriber = clients
+    asked: asyncio.Future[asyncio.Task[Subscription]] = asyncio.Future()
+    carried_out = asyncio.Event()
+    create = subscriber.create_subscription
+
+    async def slow(*args: Any, **options: Any) -> Subscription:
+        async def creation() -> Subscription:
+            await carried_out.wait()
+            return await create(*args, **options)
+
+        asked.set_result(asyncio.create_task(creation()))
+        return await asyncio.shield(asked.result())
+
+    async def flight() -> None:
+        async with topology.canary(CANARY):
+            pytest.fail("its creation was not answered")
+
+    with patch.object(subscriber, "create_subscription", slow):
+        flying = asyncio.create_task(flight())
+        under_way = await asyncio.wait_for(asyncio.shield(asked), 5)
+        flying.cancel()
+        await asyncio.wait({flying}, timeout=0.2)
+        carried_out.set()
+        await asyncio.wait({under_way, flying}, timeout=5)
+    assert flying.cancelled()
+    left = await publisher.list_topic_subscriptions(topic=topology.names.topic)
+    assert topology.names.subscription(CANARY) not in [path async for path in left]
 
 
 async def test_a_canary_is_not_sent_where_a_topic_is_missing(

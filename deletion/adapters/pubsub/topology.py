@@ -4,6 +4,7 @@ Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the
 topic and the subscription that keeps what arrives there; `T.<service>` are the services'.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -147,12 +148,15 @@ class Topology:
         It is deleted at the end, and expires by itself should this process be killed before.
         """
         wanted = wanted_canary(self.names, service, emulated=self._emulated)
+        creation = asyncio.create_task(self._create_subscription(wanted))
         try:
-            await self._create_subscription(wanted)
+            await asyncio.shield(creation)
             if self._emulated:  # it would get, unfiltered, everything the topic keeps
                 await seek(self._subscriber, wanted.name, datetime.now(UTC))
             yield wanted.name
         finally:
+            # Pub/Sub may still carry out a call that was cancelled, after the deletion below.
+            await asyncio.gather(creation, return_exceptions=True)
             await self._delete_subscription(wanted.name)
 
     def wanted(self, services: Iterable[str]) -> list[Subscription]:
