@@ -11,9 +11,10 @@ from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.errors import TransientError
+from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
 from deletion.retry import doubled, rest
+from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
 """Messages of one group: one pull, one bulk insert, one ack."""
@@ -31,7 +32,11 @@ log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Intake never waits for a worker: a backlog is pending jobs, not waiting messages."""
+    """Intake never waits for a worker: a backlog is pending jobs, not waiting messages.
+
+    `check` is awaited before each pull, and what it raises keeps the consumer from pulling: a job
+    recorded under a wrong clock would be due, and stale, at the wrong time.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Consumer:
         store: JobStore,
         clock: Clock,
         metrics: Metrics,
+        check: Check = unchecked,
     ) -> None:
         self._intake = intake
         self._workers = workers
@@ -49,8 +55,10 @@ class Consumer:
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._check = check
         self._handling: set[asyncio.Task[None]] = set()
-        self._unproven = True  # the database is to answer before the next pull
+        self._unproven = True  # the database is to take a write before the next pull
+        self._refused = 0  # pulls in a row, for a reason that does not pass by itself
         self._failures = 0  # groups of which it took nothing, though it answered, in a row
         self._not_pulling: str | None = "not started"
 
@@ -61,10 +69,7 @@ class Consumer:
         return "; ".join(dict.fromkeys(p for p in problems if p)) or None
 
     async def consume(self, stopping: asyncio.Event, grace: float) -> None:
-        """Work until `stopping`, then end every run within `grace` seconds.
-
-        Raises `TopologyMissing` where nothing can put the subscription back.
-        """
+        """Work until `stopping`, then end every run within `grace` seconds."""
         working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
         for task in working:  # one that breaks off must not leave an intake without a worker
             task.add_done_callback(lambda _: stopping.set())
@@ -99,23 +104,40 @@ class Consumer:
                 task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
-        """After a problem nothing is pulled before the database answers again, and then only a few
-        messages until it takes one: a delivery that goes back is spent, and each message has few.
+        """After a problem nothing is pulled before the database takes a write again, and then only
+        a few messages until it takes one: a delivery that goes back is spent, and each message has
+        few. A pull that is refused ends no run: what is recorded needs no Pub/Sub.
         """
         try:
             if self._unproven:
                 await rest(self._clock, self._pause(), stopping)
-                await self._store.ping()
+                await self._store.check_writes()
                 self._unproven = False
+            await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)
             await rest(self._clock, PAUSE_SECONDS, stopping)
             return []
+        except BotDeletionError as error:
+            log.error("not pulling", reason=str(error))
+            await self._pause_refused(str(error), stopping)
+            return []
+        except Exception as error:
+            log.exception("not pulling")
+            await self._pause_refused(f"unexpected {type(error).__name__}", stopping)
+            return []
+        self._refused = 0
         if not self._unproven:  # a group may have been handed back during this pull
             self._not_pulling = None
         return deliveries
+
+    async def _pause_refused(self, problem: str, stopping: asyncio.Event) -> None:
+        self._not_pulling = problem
+        seconds = doubled(PAUSE_SECONDS, self._refused, MAX_PAUSE_SECONDS)
+        self._refused += 1
+        await rest(self._clock, seconds, stopping)
 
     def _pause(self) -> float:
         """A database that answers and takes nothing must not wear out the deliveries."""

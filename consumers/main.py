@@ -192,6 +192,7 @@ def compose(
         store=parts.store,
         clock=parts.clock,
         metrics=metrics,
+        check=check,
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -13,6 +12,7 @@ from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
 from deletion.retry import doubled, rest
 from deletion.runner import Runner
+from deletion.skew import Check, unchecked
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
 """Between two tries while the database does not answer."""
@@ -22,15 +22,10 @@ POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 5.0
 log = structlog.get_logger(__name__)
 
 
-async def _nothing_to_check() -> None:
-    """Nothing keeps it from claiming."""
-
-
 class Worker:
     """`slots` runs at a time. `problem` says why it claims nothing now; None when it can.
 
-    `check` is awaited before each claim. What it raises keeps the worker from claiming: a
-    `ClockSkew`, or a `TransientError`.
+    `check` is awaited before each claim, and what it raises keeps the worker from claiming.
     """
 
     def __init__(
@@ -41,7 +36,7 @@ class Worker:
         clock: Clock,
         metrics: Metrics,
         *,
-        check: Callable[[], Awaitable[None]] = _nothing_to_check,
+        check: Check = unchecked,
         rng: random.Random | None = None,
     ) -> None:
         self._claims = claims

@@ -19,6 +19,7 @@ BotDeletionError
 ├── LeaseLost               another run owns the job by now: stop at once
 ├── SharedDocument          data would be deleted that is not the bot's alone
 ├── LeftOvers               everything ran, yet data of the bot is still there
+├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
 └── Interrupted             the process was asked to stop: hand the job over
 """
@@ -114,6 +115,12 @@ class SharedDocument(BotDeletionError):
 
 class LeftOvers(BotDeletionError):
     """Every step ran, yet data of the bot was found again; somebody still writes it."""
+
+
+class StepUnknown(BotDeletionError):
+    """The record names unfinished steps that this process's plan does not have: it is of another
+    version of the plan, and only a process whose plan has them can complete the job.
+    """
 
 
 class Parked(BotDeletionError):

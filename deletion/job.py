@@ -318,10 +318,12 @@ class Job:
         failed = self.status is Status.FAILED and self.due is None
         return failed or self.is_stale(now, policy)
 
-    def _ends(self, *reasons: str) -> int:
-        """How many attempts ended for one of `reasons` since an operator last sent it on."""
+    def _ends(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:
+        """How many attempts ended for one of `reasons`, at `place` if one is given, since an
+        operator last sent it on.
+        """
         latest = takewhile(lambda past: past.reason != RETRIED, reversed(self.past_attempts))
-        return sum(past.reason in reasons for past in latest)
+        return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
         """It has used every attempt, so that only an operator may send it on."""
@@ -359,7 +361,7 @@ class Job:
         stop, and its run has failed.
         """
         past = self._past(INTERRUPTED)
-        times = sum(each.reason == INTERRUPTED for each in past)
+        times = 1 + self._ends(INTERRUPTED, place=past[-1].place)
         if times > SUSPECT_ENDS:
             message = f"interrupted {times} times at the same batch: {failure.message}"
             return self.fail(replace(failure, message=message, interrupted=False))
@@ -418,7 +420,9 @@ class Job:
         return (*before, ended)[-KEPT_ATTEMPTS:]
 
     def _ended(self, reason: str, at: datetime) -> PastAttempt:
-        step = next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)
+        begun = [p for p in self.steps if p.status is StepStatus.IN_PROGRESS]
+        pending = [p for p in self.steps if p.status is StepStatus.PENDING]
+        step = next(iter(begun + pending), None)  # a pending one may have left the plan
         name, batch = (step.name, step.batches + 1) if step else (None, 0)
         return PastAttempt(self.attempt, self.claimed_by, name, batch, at, reason)
 

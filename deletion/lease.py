@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
-from deletion.clock import Clock
+from deletion.clock import Clock, milliseconds
 from deletion.errors import LeaseLost
 from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, merged
 from deletion.ports import JobStore
@@ -15,6 +15,9 @@ from deletion.retry import Retry
 
 MILLISECOND: Final = 0.001
 """In seconds: nothing is waited for that is shorter, or a rest of rounding would never pass."""
+
+LAST_CAP: Final = 2.0
+"""Seconds between two tries of the write that ends a run: a process that stops has few of them."""
 
 
 class Lease:
@@ -32,10 +35,19 @@ class Lease:
         self._clock = clock
         self._policy = policy
         self._retry = retry
+        self._last = replace(retry, cap=LAST_CAP)
         self._writing = asyncio.Lock()
+        self._began = clock.now(), clock.monotonic()
         since = (clock.now() - job.last_modified_at).total_seconds()
         self._written_at = clock.monotonic() - max(0.0, since)
         self._vouched_until: float | None = None
+
+    def now(self) -> datetime:
+        """The time of this run's writes: when it began, which a check of the clock preceded, and
+        what has passed since. A clock that is set meanwhile makes no job stale, and none immortal.
+        """
+        wall, monotonic = self._began
+        return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
 
     @asynccontextmanager
     async def heartbeat(self) -> AsyncIterator[None]:
@@ -76,7 +88,7 @@ class Lease:
 
     async def checkpoint(self, *steps: StepProgress) -> None:
         """Record progress; without any it is a heartbeat."""
-        await self._write(lambda job: job.checkpoint(self._clock.now(), *steps))
+        await self._write(lambda job: job.checkpoint(self.now(), *steps))
 
     async def note(self, *steps: StepProgress) -> None:
         """Progress that goes with the next write; if it is lost, the step is just checked again."""
@@ -88,7 +100,7 @@ class Lease:
         then look once more before trying again.
         """
         try:
-            await self._write(lambda job: job.complete(self._clock.now()))
+            await self._write(lambda job: job.complete(self.now()))
         except LeaseLost:
             if not await self._was_joined():
                 raise
@@ -98,16 +110,18 @@ class Lease:
     async def fail(self, failure: Failure) -> None:
         """End the run with its reason; the job is handed over if it was interrupted."""
         if failure.interrupted:
-            await self._write(lambda job: job.hand_over(failure))
+            await self._write(lambda job: job.hand_over(failure), retry=self._last)
         else:
-            await self._write(lambda job: job.fail(failure))
+            await self._write(lambda job: job.fail(failure), retry=self._last)
 
     async def park(self, until: datetime, *, spent: bool) -> None:
         """End the run for now: the job is due again at `until`.
 
         Raises `TransitionError` when its attempts are spent with this one.
         """
-        await self._write(lambda job: job.park(self._clock.now(), until, self._policy, spent=spent))
+        await self._write(
+            lambda job: job.park(self.now(), until, self._policy, spent=spent), retry=self._last
+        )
 
     async def fence(self) -> None:
         """Before a destructive call: after a long silence (a paused process), prove the hold."""
@@ -124,7 +138,7 @@ class Lease:
             if self._idle < interval:
                 await self._clock.sleep(max(interval - self._idle, MILLISECOND))
             elif self._may_vouch():
-                await self._write(lambda job: job.checkpoint(self._clock.now()), after=interval)
+                await self._write(lambda job: job.checkpoint(self.now()), after=interval)
             elif not self._stale():
                 await self._clock.sleep(interval)
             else:
@@ -146,7 +160,9 @@ class Lease:
         self.job = replace(self.job, placed_at=stored.placed_at, event_ids=stored.event_ids)
         return joined
 
-    async def _write(self, change: Callable[[Job], Change], *, after: float = 0) -> None:
+    async def _write(
+        self, change: Callable[[Job], Change], *, after: float = 0, retry: Retry | None = None
+    ) -> None:
         """Write what `change` makes of the job, unless another write has come first: a run that
         has ended has no heartbeat, nor has one that wrote less than `after` seconds ago.
         """
@@ -154,7 +170,7 @@ class Lease:
             if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
                 return
             began, written = self._clock.monotonic(), change(self.job)
-            self.job = await self._retry.call(
+            self.job = await (retry or self._retry).call(
                 lambda: self._store.apply(written), give_up=self._stale
             )
             self._written_at = began

@@ -13,12 +13,20 @@ from deletion.ids import is_service_name
 class Batch:
     """What one bounded call deleted: a count of items, and where to go on from.
 
-    `last` says that nothing is left behind it as far as the step can see.
+    `last` says that nothing is left behind it as far as the step can see. Raises `TypeError` for
+    what a checkpoint cannot keep: nobody could read the job any more.
     """
 
     deleted: int
     cursor: str | None
     last: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.deleted, int):
+            raise TypeError(f"deleted: expected int, found {type(self.deleted).__name__}")
+        if not isinstance(self.cursor, str | None):
+            found = type(self.cursor).__name__
+            raise TypeError(f"cursor: expected str or None, found {found}; write it as text")
 
 
 class Step(Protocol):

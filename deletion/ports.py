@@ -60,6 +60,12 @@ class JobStore(Protocol):
     async def ping(self) -> None:
         """Return when the database answers."""
 
+    async def check_writes(self) -> None:
+        """Return when the database has taken and confirmed a write, which touches no job.
+
+        One that answers may take none: without its majority, full, or locked.
+        """
+
     async def time(self) -> datetime:
         """The database's clock, UTC."""
 

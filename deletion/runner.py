@@ -6,7 +6,7 @@ parked; or it is no longer this run's and nothing more is written.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from deletion.errors import (
     LeaseLost,
     LeftOvers,
     Parked,
+    StepUnknown,
     TransientError,
     TransitionError,
 )
@@ -98,12 +99,12 @@ class Runner:
         except LeaseLost:
             raise
         except Parked as parked:
-            await self._park(parked, lease)
+            await _to_its_end(self._park(parked, lease))
         except (Interrupted, asyncio.CancelledError) as error:
-            await lease.fail(self._interruption(error, run))
+            await _to_its_end(lease.fail(self._interruption(error, run, lease)))
         except Exception as error:  # recorded: it becomes the job's failure
             log.exception("run failed")
-            await lease.fail(self._failure(error))
+            await _to_its_end(lease.fail(self._failure(error, lease)))
 
     async def _park(self, parked: Parked, lease: Lease) -> None:
         """An attempt that may not park, because it is the last and has called out, has failed."""
@@ -111,23 +112,38 @@ class Runner:
             await lease.park(parked.until, spent=parked.spent)
         except TransitionError:
             log.error("run failed", reason=str(parked))
-            await lease.fail(self._failure(parked))
+            await lease.fail(self._failure(parked, lease))
         else:
             log.info("parked", until=parked.until, reason=str(parked))
 
-    def _interruption(self, error: BaseException, run: "Run") -> Failure:
+    def _interruption(self, error: BaseException, run: "Run", lease: Lease) -> Failure:
         """No fault of the job, unless an error was being retried, or the step cancelled itself."""
         if run.error:
-            return self._failure(run.error)
+            return self._failure(run.error, lease)
         task = asyncio.current_task()
         asked = self._stopping.is_set() or (task is not None and task.cancelling() > 0)
         if not asked:
             log.error("the step cancelled itself")
-        return replace(self._failure(error), interrupted=asked)
+        return replace(self._failure(error, lease), interrupted=asked)
 
-    def _failure(self, error: BaseException) -> Failure:
+    def _failure(self, error: BaseException, lease: Lease) -> Failure:
         message = str(error)[:MESSAGE_CHARACTERS].encode(errors="replace").decode()
-        return Failure(type(error).__name__, message, self._clock.now())
+        return Failure(type(error).__name__, message, lease.now())
+
+
+async def _to_its_end(last_write: Coroutine[None, None, None]) -> None:
+    """The write that ends a run. The first cancellation asks for just that, so it is no reason to
+    give it up: a run that was cancelled before it began is given up by the second.
+    """
+    task, writing = asyncio.current_task(), asyncio.create_task(last_write)
+    while True:
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            given_up = task is not None and task.cancelling() > 1
+            if writing.cancelled() or (given_up and not writing.done()):
+                writing.cancel()
+                raise
 
 
 class Run:
@@ -159,9 +175,20 @@ class Run:
         """Delete, read back, complete; again when a newer request has joined meanwhile."""
         while True:
             await self._delete_all()
+            self._check_steps()
             if await self._lease.complete():
                 return
             log.info("a newer request joined: looking again")
+
+    def _check_steps(self) -> None:
+        """A job that a newer version of the plan recorded is not complete without its steps."""
+        known = {step.name for step in self._plan.steps}
+        unfinished = (p for p in self._lease.job.steps if p.status is not StepStatus.COMPLETE)
+        if unknown := [progress.name for progress in unfinished if progress.name not in known]:
+            raise StepUnknown(
+                f"the plan of this process has no step {', '.join(unknown)}, which the job was "
+                "recorded with: finish the update, or put the step back into the plan"
+            )
 
     async def _delete_all(self) -> None:
         """Every step that is not complete, until a read-back finds nothing.

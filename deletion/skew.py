@@ -1,6 +1,7 @@
 """Skew: a process whose clock is wrong takes runs that beat for silent ones, or its own look so."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -11,6 +12,13 @@ from deletion.ports import JobStore
 
 KEEP_SECONDS: Final = 60.0
 """How long a comparison of the clocks holds."""
+
+Check = Callable[[], Awaitable[None]]
+"""Raises what keeps a process from going on: a `ClockSkew`, or a `TransientError`."""
+
+
+async def unchecked() -> None:
+    """A `Check` that lets everything pass."""
 
 
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:

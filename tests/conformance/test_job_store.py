@@ -393,6 +393,15 @@ class TestJoining:
         assert placings(outcomes) == [Placing.FULL, Placing.KNOWN]
         assert await stored(store, first) == full
 
+    async def test_copies_of_one_request_for_a_full_job_hold_up_nobody(
+        self, store: JobStore
+    ) -> None:
+        full = await put(store, a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS))))
+        request = request_for(full)
+        copies = [redelivered(full, request.event_id) for _ in range(10)]
+        outcomes = await store.record([*copies, a_job()])
+        assert placings(outcomes) == [Placing.FULL] * 10 + [Placing.NEW]
+
     async def test_a_job_that_a_later_version_let_cover_more_is_full(self, store: JobStore) -> None:
         first = a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS + 3)))
         await put(store, first)
@@ -755,6 +764,11 @@ class TestReading:
 
     async def test_it_answers_a_ping(self, store: JobStore) -> None:
         await store.ping()
+
+    async def test_it_takes_writes_again_and_again(self, store: JobStore) -> None:
+        for _ in range(2):
+            await store.check_writes()
+        assert await store.find(limit=1) == []
 
     async def test_its_time_is_that_of_this_machine_in_utc(self, store: JobStore) -> None:
         """Both run here; what differs is what a sweep must know."""

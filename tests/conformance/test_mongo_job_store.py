@@ -401,6 +401,7 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
 JOB = replace(a_job(), last_modified_at=NOW)
 CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
     "ping": lambda store: store.ping(),
+    "check_writes": lambda store: store.check_writes(),
     "record": lambda store: store.record([JOB]),
     "apply": lambda store: store.apply(JOB.complete(NOW)),
     "get": lambda store: store.get(JOB.id),

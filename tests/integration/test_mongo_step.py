@@ -124,5 +124,38 @@ async def test_a_shared_document_that_comes_behind_the_read_is_not_deleted(
     late.written = {"_id": 5, "botId": owner}
     assert [batch.deleted for batch in await batches(late)] == [2]
     assert await step.collection.count_documents({"_id": 5}) == 1
-    with pytest.raises(SharedDocument, match="_id 5"):
+    with pytest.raises(SharedDocument, match="botId of a document"):
         await batches(step)
+
+
+@pytest.mark.parametrize(
+    ("field", "shared"),
+    [("botId", {"botId": [BOT, OTHER]}), ("of.botId", {"of": [{"botId": BOT}, {"botId": OTHER}]})],
+)
+async def test_a_document_that_becomes_shared_behind_the_read_is_not_deleted(
+    step: MongoStep, field: str, shared: Document
+) -> None:
+    class Shared(MongoStep):
+        def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
+            super()._check_owner(page, bot_id)
+            self.collection.delegate.update_one({"_id": 5}, {"$set": shared})
+
+    own = [{"_id": number, "botId": BOT, "of": {"botId": BOT}} for number in range(10)]
+    await step.collection.insert_many(own)
+    late = Shared(step.name, step.collection, field)
+    assert [batch.deleted for batch in await batches(late)] == [9]
+    assert [document["_id"] async for document in step.collection.find({})] == [5]
+    assert not await late.is_empty(str(BOT))
+
+
+async def test_the_bots_own_document_is_found_by_its_id_from_any_cursor(step: MongoStep) -> None:
+    step = replace(step, field="_id")
+    await step.collection.insert_many([{"_id": owner} for owner in (BOT, OTHER, ObjectId())])
+    assert await step.missing() is None
+    await step.provide()
+    [first] = await batches(step)
+    assert first.deleted == 1
+    assert await batches(step, first.cursor) == []
+    await step.collection.insert_one({"_id": BOT})
+    assert [batch.deleted for batch in await batches(step, first.cursor)] == [1]
+    assert await step.collection.count_documents({}) == 2

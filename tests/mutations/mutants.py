@@ -287,6 +287,24 @@ MUTANTS: Final = (
         "return max(placed_at, milliseconds(newer))",
         ("unit", "simulation", "conformance"),
     ),
+    Mutant(
+        "a step that left the plan is where a job stands",
+        JOB,
+        "next(iter(begun + pending), None)",
+        "next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)",
+    ),
+    Mutant(
+        "an operator's retry remembers the interruptions",
+        JOB,
+        "times = 1 + self._ends(INTERRUPTED, place=past[-1].place)",
+        "times = sum(each.reason == INTERRUPTED for each in past)",
+    ),
+    Mutant(
+        "a cursor that no checkpoint can keep is taken",
+        "deletion/plan.py",
+        "if not isinstance(self.cursor, str | None):",
+        "if False:",
+    ),
     # --- intake
     Mutant(
         "an ack comes before its record",
@@ -368,6 +386,24 @@ MUTANTS: Final = (
         "deletion/quarantine.py",
         "reason = Reason.TOO_NEW",
         "reason = Reason.UNDECODABLE",
+    ),
+    Mutant(
+        "a database that takes no writes is pulled for",
+        CONSUMER,
+        "await self._store.check_writes()",
+        "await self._store.ping()",
+    ),
+    Mutant(
+        "events are taken in under a wrong clock",
+        CONSUMER,
+        "            await self._check()\n",
+        "",
+    ),
+    Mutant(
+        "a pull that is refused ends the runs",
+        CONSUMER,
+        "except BotDeletionError as error:",
+        "except ZeroDivisionError as error:",
     ),
     # --- claims and workers
     Mutant(
@@ -692,8 +728,20 @@ MUTANTS: Final = (
     Mutant(
         "a step that cancels itself is handed back",
         RUNNER,
-        "return replace(self._failure(error), interrupted=asked)",
-        "return replace(self._failure(error), interrupted=True)",
+        "return replace(self._failure(error, lease), interrupted=asked)",
+        "return replace(self._failure(error, lease), interrupted=True)",
+    ),
+    Mutant(
+        "a job is complete without a step that this plan lacks",
+        RUNNER,
+        "            self._check_steps()\n",
+        "",
+    ),
+    Mutant(
+        "a hand-over is given up by the cancellation that asks for it",
+        RUNNER,
+        "task.cancelling() > 1",
+        "task.cancelling() > 0",
     ),
     Mutant(
         "a batch is vouched for without end",
@@ -726,9 +774,15 @@ MUTANTS: Final = (
         "            return True\n        return True",
     ),
     Mutant(
+        "a run writes the time of a clock that was set",
+        LEASE,
+        "return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))",
+        "return self._clock.now()",
+    ),
+    Mutant(
         "a run has no heartbeat",
         LEASE,
-        "await self._write(lambda job: job.checkpoint(self._clock.now()), after=interval)",
+        "await self._write(lambda job: job.checkpoint(self.now()), after=interval)",
         "await self._clock.sleep(interval)",
     ),
     Mutant(
@@ -1264,6 +1318,13 @@ MUTANTS: Final = (
         '{"$min": "$createdAt"}',
         DATABASE,
     ),
+    Mutant(
+        "copies of a request for a full job are refused one by one",
+        MONGO,
+        'if job.bot_id == str(document["botId"]) and job.event_id in refused',
+        "if job in requests[room:]",
+        DATABASE,
+    ),
     # --- the topology
     Mutant(
         "a new subscription is not sought back",
@@ -1391,10 +1452,24 @@ MUTANTS: Final = (
         DATA,
     ),
     Mutant(
-        "a batch deletes what nobody has looked at",
+        "a document that becomes others' too is deleted",
         STEP,
-        '"_id": {"$in": listed}',
-        '"_id": {"$gte": listed[0], "$lte": listed[-1]}',
+        '{"$eq": self._owner(bot_id), **NO_ARRAY}',
+        "self._owner(bot_id)",
+        DATA,
+    ),
+    Mutant(
+        "a document whose owners become others' too is deleted",
+        STEP,
+        "range(1, len(path))",
+        "range(0)",
+        DATA,
+    ),
+    Mutant(
+        "the cursor takes the place of a bot's own id",
+        STEP,
+        'if last is None or self.field == "_id":',
+        "if last is None:",
         DATA,
     ),
     Mutant(

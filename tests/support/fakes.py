@@ -337,6 +337,9 @@ class ScriptedStore(MemoryJobStore):
     async def ping(self) -> None:
         await self._enter("ping")
 
+    async def check_writes(self) -> None:
+        await self._enter("check_writes")
+
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         await self._enter("record")
         recorded = await super().record(jobs)

@@ -118,6 +118,9 @@ class LedgerStore:
     async def ping(self) -> None:
         await self.store.ping()
 
+    async def check_writes(self) -> None:
+        await self.store.check_writes()
+
     def new_id(self) -> str:
         return self.store.new_id()
 

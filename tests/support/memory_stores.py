@@ -20,6 +20,9 @@ class MemoryJobStore:
         self._now = now
         self._ids = count(1)
 
+    async def check_writes(self) -> None:
+        """It always takes one."""
+
     async def ping(self) -> None:
         """It is always there."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,6 +22,7 @@ from deletion.plan import Plan
 from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
+from deletion.skew import ClockCheck
 from tests.support.fakes import (
     BOT,
     POLICY,
@@ -78,6 +80,7 @@ class World:
             store=self.store,
             clock=self.clock,
             metrics=self.metrics,
+            check=ClockCheck(self.store, self.clock, POLICY),
         )
 
     def start(self) -> None:
@@ -416,7 +419,7 @@ async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_pulled_
     await world.publish(placed(BOT), *(placed(f"{n:024x}") for n in range(1, 3 * PULL_LIMIT)))
     world.start()
     await until(lambda: len(world.jobs) == 3 * PULL_LIMIT - 1, world.clock, within=2)
-    assert world.store.calls.count("ping") == 1, "the database is not at fault"
+    assert world.store.calls.count("check_writes") == 1, "the database is not at fault"
 
 
 async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_that_come_after_it(
@@ -446,7 +449,7 @@ async def test_a_message_that_is_no_event_does_not_stop_the_others(world: World)
     await until(lambda: len(world.dead_letters.letters) == 1, world.clock)
     assert world.consumer.problem is None
     assert world.subscription.nacked == []
-    assert world.store.calls.count("ping") == 1, "it says nothing of the database"
+    assert world.store.calls.count("check_writes") == 1, "it says nothing of the database"
     await world.publish(placed())
     await world.until_ended(1)
 
@@ -469,22 +472,65 @@ async def test_a_stop_while_nothing_answers_is_prompt(world: World) -> None:
     assert await world.stop() <= 2
 
 
-async def test_a_subscription_that_does_not_exist_ends_the_process_after_handing_over(
-    world: World,
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (TopologyMissing("no such subscription"), "no such subscription"),
+        (ValueError("the key is disabled"), "unexpected ValueError"),
+    ],
+)
+async def test_a_pull_that_is_refused_ends_no_run_and_is_tried_less_and_less(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str
 ) -> None:
+    """What is recorded needs no Pub/Sub; that nothing is pulled shows in the readiness."""
+    world.store.put(a_job(Status.PENDING, attempt=0, due=START, created_at=START))
+    refused = 0
+
+    async def refusing(limit: int) -> list[Delivery]:
+        nonlocal refused
+        refused += 1
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.subscription, "pull", refusing)
+        world.start()
+        await world.until_ended(1)
+        await world.clock.sleep(3600)
+        assert world.consumer.problem == problem
+        assert refused < 3600 / MAX_PAUSE_SECONDS + 10
+    await world.publish(placed(BOTS[0]))
+    await world.until_ended(2)
+    assert world.consumer.problem is None
+
+
+async def test_nothing_is_pulled_under_a_clock_that_is_wrong(world: World) -> None:
+    """Its jobs would be due in the future, where no worker, sweep or operator looks."""
+    world.store.skew = timedelta(days=-3)
     await world.publish(placed())
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await world.clock.sleep(600)
+    assert world.subscription.pulls == []
+    assert "clock" in (world.consumer.problem or "")
+    world.store.skew = timedelta(0)
+    await world.until_ended(1)
+    assert world.consumer.problem is None
 
-    async def gone(limit: int) -> list[Delivery]:
-        raise TopologyMissing("no such subscription")
 
-    world.subscription.pull = gone  # type: ignore[method-assign]
-    assert world.consuming is not None
-    with pytest.raises(TopologyMissing):
-        await world.consuming
-    assert world.count(Status.FAILED) == 1
-    assert world.jobs[0].is_due(world.clock.now())
+async def test_a_database_that_answers_and_takes_no_write_costs_each_message_one_delivery(
+    world: World,
+) -> None:
+    """Without its majority, full, or locked: after five deliveries Pub/Sub gives a message up."""
+    world.start()
+    await world.clock.sleep(10)
+    for method in ("record", "check_writes"):
+        world.store.faults[method] = deque([StoreUnavailable("no majority")] * 10_000)
+    await world.publish(*(placed(bot) for bot in BOTS))
+    await world.clock.sleep(2 * 3600)
+    nacks = world.subscription.nacked
+    assert max(nacks.count(message) for message in nacks) <= 2, "of five deliveries it may have"
+    world.store.faults.clear()
+    await world.until_ended(len(BOTS))
+    assert world.consumer.problem is None
 
 
 async def test_a_worker_that_breaks_off_stops_the_process(

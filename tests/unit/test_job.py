@@ -450,6 +450,19 @@ def test_a_job_that_is_interrupted_at_one_batch_again_and_again_becomes_a_suspec
     assert (freed.attempt, freed.due, freed.queue) == (2, START, SERVICE), "it was a batch further"
 
 
+def test_a_step_that_left_the_plan_is_not_where_a_job_stands() -> None:
+    """It stays pending for good, and the job would seem never to get a batch further."""
+    renamed = replace(WAITING, steps=(StepProgress("renamed"), WAITING.steps[1]))
+    job = interrupted(renamed, 20, batch=1)
+    assert (job.attempt, job.queue) == (1, SERVICE)
+
+
+def test_an_operators_retry_forgets_the_interruptions() -> None:
+    retried = interrupted(WAITING, 3).retry(SILENT, POLICY).after
+    claimed = retried.claim("worker/4", SILENT).after
+    assert claimed.hand_over(replace(ERROR, at=SILENT)).after.due == START
+
+
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])
 def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt: int) -> None:
     until = LATER + timedelta(minutes=1, microseconds=77)

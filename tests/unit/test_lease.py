@@ -68,6 +68,9 @@ async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: t
         await world.clock.sleep(10 * STALE_SECONDS)
         await world.lease.fence()
     assert 30 <= len(world.store.applied) <= 50
+    everybodys = START + timedelta(seconds=world.clock.monotonic())
+    silent = everybodys - world.stored.last_modified_at
+    assert timedelta(0) <= silent < POLICY.stale_after / 3, "no sweep takes it, none is too late"
 
 
 async def test_a_heartbeat_is_left_out_while_checkpoints_are_written() -> None:

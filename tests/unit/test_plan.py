@@ -1,9 +1,11 @@
 """A plan with names that do not fit cannot be constructed."""
 
+from typing import Any
+
 import pytest
 
 from deletion.errors import PlanError
-from deletion.plan import Plan, Provisioned, check
+from deletion.plan import Batch, Plan, Provisioned, check
 from tests.support.fakes import ScriptedStep, VirtualClock
 
 
@@ -14,6 +16,17 @@ def step(name: str) -> ScriptedStep:
 def test_a_plan_keeps_its_steps_in_order() -> None:
     steps = (step("b"), step("a"), step("c"))
     assert Plan("conversations", steps).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("deleted", "cursor", "field"), [(1, 17, "cursor"), (1.0, "17", "deleted"), (1, b"", "cursor")]
+)
+def test_a_batch_that_no_checkpoint_can_keep_is_refused(
+    deleted: Any, cursor: Any, field: str
+) -> None:
+    """Its job could not be read back, by a run, a sweep or an operator."""
+    with pytest.raises(TypeError, match=f"^{field}: expected"):
+        Batch(deleted, cursor)
 
 
 def test_a_plan_needs_a_step() -> None:

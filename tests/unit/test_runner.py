@@ -13,7 +13,7 @@ from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, Parked, StoreUnavailable, TransientError
 from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
-from deletion.lease import Lease
+from deletion.lease import LAST_CAP, Lease
 from deletion.plan import Batch, Plan
 from deletion.retry import Retry
 from deletion.runner import PASSES, Runner
@@ -289,6 +289,43 @@ async def test_a_cancelled_run_hands_its_job_over_without_waiting_for_the_batch(
     assert world.stored.attempt == 0
     assert world.clock.now() < START + timedelta(seconds=2)
     assert world.stored.progress("first").deleted == 2
+
+
+@pytest.mark.parametrize("cancelled", [1, 2])
+async def test_a_run_that_hands_over_already_is_given_up_by_the_second_cancellation(
+    world: World, cancelled: int
+) -> None:
+    """A process that stops cancels what still deletes; a hand-over is what it asks for."""
+    running = asyncio.create_task(world.run())
+    world.stopping.set()
+    world.store.down = True
+    await world.clock.sleep(1)
+    for _ in range(cancelled):
+        running.cancel()
+        await world.clock.sleep(1)
+    assert running.done() == (cancelled == 2)
+    world.store.down = False
+    await asyncio.gather(running, return_exceptions=True)
+    handed_over = world.stored.status is Status.FAILED and world.stored.due is not None
+    assert handed_over == (cancelled == 1)
+    assert world.clock.now() - START <= timedelta(seconds=2 * cancelled + LAST_CAP)
+
+
+async def test_a_job_with_a_step_that_the_plan_lacks_is_not_complete(world: World) -> None:
+    """A newer version of the plan recorded it: its share would be left, and nobody would know."""
+    world.given(*world.job.steps, StepProgress("third"))
+    await world.run()
+    assert world.deleted == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert world.stored.status is Status.FAILED
+    assert world.stored.failure is not None
+    assert world.stored.failure.type == "StepUnknown"
+    assert "has no step third," in world.stored.failure.message
+
+
+async def test_a_step_that_was_done_before_it_left_the_plan_is_no_obstacle(world: World) -> None:
+    world.given(StepProgress("third", StepStatus.COMPLETE), *world.job.steps)
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
 
 
 async def test_a_run_cancelled_while_it_completes_does_not_stay_in_progress(world: World) -> None:

@@ -30,6 +30,7 @@ from deletion.job import MAX_EVENTS, Change, Job, Status, later
 from deletion.ports import Placing, Read, Recorded, Unreadable
 
 COLLECTION: Final = "deletion_jobs"
+WRITE_CHECKS: Final = "write_checks"
 BY_EVENTS: Final = "bot_service_events_unique"
 BY_LIVE_BOT: Final = "bot_service_live_unique"
 BY_DUE, BY_SILENCE, BY_SERVICE = "queue_due", "status_modified", "status_service_created"
@@ -83,6 +84,13 @@ class MongoJobStore:
     async def ping(self) -> None:
         """One round trip, or an error within seconds."""
         await ping(self._database)
+
+    async def check_writes(self) -> None:
+        """One document of a collection of its own, written over each time."""
+        with self._bounded():
+            await self._database[WRITE_CHECKS].replace_one(
+                {"_id": COLLECTION}, {"at": datetime.now(UTC)}, upsert=True
+            )
 
     async def time(self) -> datetime:
         """As `hello` says."""
@@ -234,8 +242,12 @@ class MongoJobStore:
             offers = by_bot[str(document["botId"])]
             requests = [job for event, job in offers.items() if event not in covered]
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
-            for request in requests[room:]:
-                full[request.id] = Recorded(Placing.FULL, found, exhausted)
+            refused = {request.event_id for request in requests[room:]}
+            full |= {  # each copy of a refused one, too
+                job.id: Recorded(Placing.FULL, found, exhausted)
+                for job in jobs
+                if job.bot_id == str(document["botId"]) and job.event_id in refused
+            }
             if requests[:room]:
                 updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:

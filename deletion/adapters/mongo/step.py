@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from bson import ObjectId, json_util
 from bson.codec_options import DatetimeConversion
@@ -31,6 +31,8 @@ InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 LISTED = 25
 """Ids in one delete of a batch: a server may compare each document with all that are listed."""
 
+NO_ARRAY: Final = {"$not": {"$type": "array"}}
+
 _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
@@ -56,8 +58,8 @@ class MongoStep:
 
     @property
     def index(self) -> list[tuple[str, int]]:
-        """The index that serves every query of this step."""
-        return [(self.field, ASCENDING), ("_id", ASCENDING)]
+        """The index that serves every query of this step; the one on `_id` is always there."""
+        return [(field, ASCENDING) for field in dict.fromkeys((self.field, "_id"))]
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Stream the bot's ids and delete them, `batch_size` at a time.
@@ -104,7 +106,8 @@ class MongoStep:
         with self._bounded():
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
-        if any([field for field, _ in index["key"]][:2] == wanted for index in indexes):
+        keys = ([field for field, _ in index["key"]] for index in indexes)
+        if any(key[: len(wanted)] == wanted for key in keys):
             return None
         return (
             f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
@@ -114,7 +117,8 @@ class MongoStep:
 
     async def provide(self) -> None:
         """Create the index; returns when it is built."""
-        await build_indexes(self.collection, [IndexModel(self.index)])
+        if await self.missing():
+            await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _bounded(self) -> AbstractContextManager[None]:
         """One call. Never around a `yield`: the bound belongs to the task that awaits."""
@@ -136,20 +140,31 @@ class MongoStep:
         return await collection.find_one(query, {"_id": True})
 
     def _behind(self, bot_id: str, last: Any) -> Document:
-        behind = {} if last is None else {"_id": {"$gt": last}}
-        return {self.field: self._owner(bot_id), **behind}
+        owned = {self.field: self._owner(bot_id)}
+        if last is None or self.field == "_id":  # which no other document has
+            return owned
+        return {**owned, "_id": {"$gt": last}}
 
     def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
-        """Of exactly these documents. With its owner each `_id` is a point of the step's index."""
-        owner, ids = self._owner(bot_id), [document["_id"] for document in page]
+        """Of exactly these documents, unless one has become others' as well since it was read.
+
+        With its owner each `_id` is a point of the step's index.
+        """
+        owned, ids = self._owned_alone(bot_id), [document["_id"] for document in page]
         lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
-        return [DeleteMany({self.field: owner, "_id": {"$in": listed}}) for listed in lists]
+        return [DeleteMany({**owned, "_id": {"$in": listed}}) for listed in lists]
+
+    def _owned_alone(self, bot_id: str) -> Document:
+        """An equality matches arrays too, of values and of the documents they stand in."""
+        path = self.field.split(".")
+        parents = {".".join(path[:length]): dict(NO_ARRAY) for length in range(1, len(path))}
+        return {self.field: {"$eq": self._owner(bot_id), **NO_ARRAY}, **parents}
 
     def _owner(self, bot_id: str) -> ObjectId | str:
         return ObjectId(bot_id) if self.field_type == "objectid" else bot_id
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-        """An equality matches arrays too: a document that lists the bot may be others' as well."""
+        """As the deletes do, but so that the job fails."""
         owner = self._owner(bot_id)
         for document in page:
             value: object = document
@@ -157,6 +172,7 @@ class MongoStep:
                 value = value.get(part) if isinstance(value, dict) else None
             if value != owner:
                 raise SharedDocument(
-                    f"{self.collection.full_name}, _id {document['_id']}: {self.field} holds more "
-                    "than this bot's id, so nothing of this batch was deleted"
+                    f"{self.collection.full_name}: {self.field} of a document holds more than this "
+                    "bot's id, so nothing of this batch was deleted; find such documents by the "
+                    'bot\'s id and {"$type": "array"}'
                 )
