@@ -16,22 +16,22 @@ from deletion.ports import JobStore
 from deletion.retry import doubled, rest
 
 PULL_LIMIT: Final = 100
-"""Messages of one group: one pull, one bulk insert, one ack."""
+"""Messages in one group, which shares a pull, a bulk insert and an ack."""
 PROBE: Final = 2
-"""Messages of a pull while the database takes nothing: with only one, a message that can never be
-stored, and comes first each time, would hide for ever that the database takes the others."""
+"""Messages in one pull while the database takes nothing. With only one, a message that can never be
+stored and comes first each time would hide that the database takes the others."""
 GROUPS: Final = 2
 """Groups in memory: one is recorded while the next is pulled."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""Between two tries while Pub/Sub or the database does not answer."""
+"""Between two tries while Pub/Sub or the database does not answer, or takes nothing."""
 STORED: Final = {Outcome.RECORDED, Outcome.JOINED, Outcome.KNOWN}
-"""What shows that the database takes jobs."""
+"""Outcomes that show that the database takes jobs."""
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Intake never waits for a worker: a backlog is pending jobs, not waiting messages."""
+    """Intake never waits for a worker, so a backlog is pending jobs, not waiting messages."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class Consumer:
         self._clock = clock
         self._metrics = metrics
         self._handling: set[asyncio.Task[None]] = set()
-        self._unproven = True  # the database is to answer before the next pull
-        self._failures = 0  # groups of which it took nothing, though it answered, in a row
+        self._unproven = True  # the database has to answer before the next pull
+        self._failures = 0  # groups in a row of which the database stored nothing
         self._not_pulling: str | None = "not started"
 
     @property
@@ -80,8 +80,9 @@ class Consumer:
                 task.result()
 
     async def _receive(self, stopping: asyncio.Event, patience: float) -> None:
-        """Once stopping, groups get `patience` seconds: a database that takes nothing must not
-        hold the process. What is not acked by then is delivered again.
+        """Pull and record until `stopping`. Then the groups in memory get `patience` seconds: a
+        database that takes nothing must not hold up the stop. What is not acked by then is
+        delivered again.
         """
         asked = asyncio.create_task(stopping.wait())
         while not stopping.is_set():
@@ -99,8 +100,9 @@ class Consumer:
                 task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
-        """After a problem nothing is pulled before the database answers again, and then only a few
-        messages until it takes one: a delivery that goes back is spent, and each message has few.
+        """Pull one group. After a problem, pull only once the database answers again, and then only
+        a few messages until it takes one: each message has few deliveries, and handing it back
+        spends one.
         """
         try:
             if self._unproven:
@@ -118,7 +120,9 @@ class Consumer:
         return deliveries
 
     def _pause(self) -> float:
-        """A database that answers and takes nothing must not wear out the deliveries."""
+        """Seconds before the next pull: a database that answers but takes nothing must not use up
+        the deliveries of messages.
+        """
         if not self._failures:
             return 0
         return doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
@@ -129,8 +133,8 @@ class Consumer:
         task.add_done_callback(self._handling.discard)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        """Take a group in, and wake the workers. What goes back beside events that were stored is
-        the fault of those messages, not of the database, and holds up nothing.
+        """Take a group in, and wake the workers. When some of its events were stored, those handed
+        back are at fault themselves, not the database, and pulling goes on.
         """
         taken = await self._intake.take(deliveries)
         for each in taken:
@@ -146,6 +150,6 @@ class Consumer:
             self._failures += 1
 
     async def _end(self, stopping: asyncio.Event, grace: float) -> None:
-        """Beside the last pull, which must not be cancelled and takes its few seconds."""
+        """End the runs while the last pull, which must not be cancelled, takes its few seconds."""
         await stopping.wait()
         await asyncio.gather(*(worker.end(grace) for worker in self._workers))
