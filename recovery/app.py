@@ -25,7 +25,7 @@ RETRY = {"Retry-After": "5"}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
     500: documented("An unexpected error"),
-    503: documented("The database does not answer in time", Retry_After="Seconds"),
+    503: documented("Not now; the detail says why", Retry_After="Seconds"),
 }
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {

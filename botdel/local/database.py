@@ -31,7 +31,7 @@ class EmbeddedMongo(LocalServer):
     """
 
     stop_within = 3.0
-    """It ends in two seconds, but a SIGTERM soon after a connection can hang it; SIGKILL is safe."""
+    """It takes two seconds; a SIGTERM soon after a connection can hang it, and SIGKILL is safe."""
 
     def __init__(
         self, storage: Path, port: int | None = None, on_line: Callable[[str], None] | None = None
