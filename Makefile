@@ -1,4 +1,4 @@
-# Everything runs from `.venv`, which every target makes or brings up to date by itself.
+# Everything runs from `.venv`, which every target creates or updates first.
 # Another Python: make PYTHON=python3.12 TARGET
 
 PYTHON ?=
@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP) ## See a deletion survive what breaks on the way
+demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 	@$(BIN)/botdel demo
 
 up: $(STAMP) ## Start everything on this machine, until Ctrl-C (VERBOSE=1 shows the broker's log)
@@ -42,7 +42,7 @@ simulate: $(STAMP) ## Run the life cycle in virtual time under faults for a minu
 model: $(STAMP) ## Explore the life of a job exhaustively within wider bounds, for some minutes
 	@$(BIN)/python -m tests.model
 
-mutations: $(STAMP) ## Break each guard in turn, and see which test notices (ONLY=... for some)
+mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (ONLY=... for some)
 	@$(BIN)/python -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
@@ -58,11 +58,11 @@ lint: $(STAMP) ## Check style, types, import direction, generated code and pinne
 	check 'pinned versions' pinned; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed"; exit 1; }
 
-format: $(STAMP) ## Put the code into shape
+format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
-proto: $(STAMP) ## Generate the code of the event contract
+proto: $(STAMP) ## Generate the Python code of the event contract
 	@$(BIN)/python -m tests.schema.generate
 
 bench: $(STAMP) ## Measure throughput and latency on this machine
@@ -75,7 +75,7 @@ constraints: ## Pin the newest versions that fit (with the oldest Python that is
 	@build/pins/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
 	@rm -rf build/pins
 
-clean: ## Remove all that was made here, the data of `make up` too
+clean: ## Remove everything that was generated here, the data of `make up` too
 	@rm -rf $(VENV) .local build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

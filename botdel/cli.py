@@ -22,8 +22,10 @@ app = typer.Typer(
     epilog="Settings come from BOTDEL_* variables and .env; the table is in README.md.",
 )
 topology = typer.Typer(no_args_is_help=True, help="Topics, subscriptions and indexes.")
-jobs = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and send one on.")
-dead_letters = typer.Typer(no_args_is_help=True, help="Decide about messages that were given up.")
+jobs = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="Show, replay or discard messages that were given up."
+)
 local = typer.Typer(no_args_is_help=True, help="Everything on one machine.")
 app.add_typer(topology, name="topology")
 app.add_typer(jobs, name="jobs")
@@ -53,7 +55,7 @@ Reason = Annotated[
         help="Only those undecodable, invalid, too_large, too_new, too_many, undelivered."
     ),
 ]
-Most = Annotated[int | None, typer.Option(help="At most so many, newest first.", min=1)]
+Most = Annotated[int | None, typer.Option(help="At most so many, the newest first.", min=1)]
 Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
@@ -88,7 +90,7 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
 
 @app.command()
 def recovery(host: Host = None, port: Port = None) -> None:
-    """Serve the private endpoint that starts sweeps."""
+    """Serve the private endpoint that starts sweeps, and record dead letters."""
     from deletion.process.logs import configure
     from deletion.process.settings import load
     from recovery.main import run as work
@@ -105,7 +107,7 @@ def recover(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the sweep has ended.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at the most.", min=1)] = 600,
 ) -> None:
-    """Start a sweep: what a scheduler calls every day. Exits other than 0 to make it alert."""
+    """Start a sweep, as a scheduler does every day. A problem makes it exit other than 0."""
     from deletion.process.settings import load
     from recovery.client import recover as call
     from recovery.settings import RecoverSettings
@@ -116,7 +118,7 @@ def recover(
 
 @topology.command("apply")
 def topology_apply(plan: PlanFiles = None) -> None:
-    """Create what is missing and say what differs; nothing that exists is changed."""
+    """Create what is missing, and print what differs; nothing that exists is changed."""
     from botdel.topology import apply
     from deletion.adapters.plan_file import read_plan
     from deletion.process.settings import load
@@ -130,12 +132,12 @@ def topology_apply(plan: PlanFiles = None) -> None:
 def doctor(
     plan: PlanFiles = None,
     canary_timeout: Annotated[
-        float, typer.Option(help="Seconds a canary has to go all the way round.", min=1)
+        float, typer.Option(help="Seconds in which the canary has to be recorded.", min=1)
     ] = 60,
-    no_canary: Annotated[bool, typer.Option("--no-canary", help="Send none.")] = False,
+    no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no canary.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that nothing can be lost: settings, topology, indexes, periods, and a canary."""
+    """Check settings, topology, indexes, periods and clocks, and send a canary."""
     from botdel.doctor.command import doctor as examine
     from deletion.adapters.plan_file import read_plan
 
@@ -154,8 +156,8 @@ def jobs_list(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs first; with a status alone, those last modified first. With --service alone,
-    those whose status only a later version knows are left out.
+    """List the newest jobs first; with --status alone, the most recently modified first. With
+    --service alone, jobs whose status only a later version knows are left out.
     """
     from botdel.jobs import show_list
 
@@ -164,7 +166,7 @@ def jobs_list(
 
 @jobs.command("show")
 def jobs_show(job_id: JobId, as_json: AsJson = False) -> None:
-    """One job: its steps, its attempts, and why it failed."""
+    """Show one job: its steps, its attempts, and why it failed."""
     from botdel.jobs import show_one
 
     run(show_one(job_id, as_json=as_json))
@@ -185,7 +187,7 @@ def jobs_retry(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make failed, stale or exhausted jobs pending again, with their attempts anew if spent."""
+    """Make failed, stale or exhausted jobs pending again; spent attempts are restored."""
     from botdel.jobs_retry import chosen, retry
 
     choice = chosen(job_ids or [], service, bot, status, limit, everything=everything)
@@ -202,7 +204,7 @@ def dead_letters_list(
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest dead letters first."""
+    """List the newest dead letters first."""
     from botdel.dead_letters.command import listed, show_list
 
     run(show_list(listed(service, reason, status, limit), as_json=as_json))
@@ -210,7 +212,7 @@ def dead_letters_list(
 
 @dead_letters.command("show")
 def dead_letters_show(letter_id: LetterId, as_json: AsJson = False) -> None:
-    """One dead letter: its bytes, what they say, and where the fault is."""
+    """Show one dead letter: its bytes, their meaning, and where the fault is."""
     from botdel.dead_letters.command import show_one
 
     run(show_one(letter_id, as_json=as_json))
@@ -224,7 +226,7 @@ def dead_letters_replay(
     everything: Everything = False,
     limit: Most = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also what came back dead, or is not new.")
+        bool, typer.Option("--force", help="Also those that came back dead, or are not new.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -259,7 +261,7 @@ def local_up(
         bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
     ] = False,
 ) -> None:
-    """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C takes all down."""
+    """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C stops them all."""
     from botdel.local.up import up
 
     sys.exit(run(up(verbose=verbose)))
@@ -267,15 +269,15 @@ def local_up(
 
 @app.command()
 def demo() -> None:
-    """Delete some dozens of bots, break things meanwhile, and prove that it worked."""
+    """Delete 40 bots, kill one consumer and terminate another meanwhile, and check the result."""
     from botdel.local.demo import demo as show
 
     sys.exit(run(show()))
 
 
 def main() -> None:
-    """The console script: an error of this project's own is a sentence and an exit code."""
-    # As process 1 of a container one is only ended by signals that it handles.
+    """The console script: prints an expected error as one sentence, and exits with its code."""
+    # Process 1 of a container is ended only by signals that it handles.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()

@@ -1,4 +1,4 @@
-"""`botdel jobs list|show`: for the operator who looks at deletions that do not end."""
+"""`botdel jobs list|show`: for the operator who looks at deletions that do not complete."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ COLOURS = {
 async def show_list(
     service: str | None, bot: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    """Print the newest jobs that fit. Raises `ConfigurationError` for a filter that cannot."""
+    """Print the newest jobs that fit. Raises `ConfigurationError` for a wrong filter."""
     wanted = one_of(Status, "--status", status)
     bot_id = object_id(bot) if bot else None
     settings = load(JobsSettings)

@@ -1,4 +1,4 @@
-"""`botdel jobs retry`: the operator's word that the cause of a failure is gone."""
+"""`botdel jobs retry`: an operator makes jobs pending again, once the cause is gone."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from deletion.silence import silent_pages
 from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
-"""Where a job may stand that is retried; in progress only once it is stale."""
+"""The statuses of jobs that may be retried; one in progress only once it is stale."""
 PAGE: Final = 100
 """Jobs in memory, and under way, at a time."""
 
@@ -44,7 +44,7 @@ class Choice:
     async def pages(
         self, store: JobStore, clock: Clock, policy: LeasePolicy
     ) -> AsyncIterator[Sequence[Read]]:
-        """A few at a time. Raises `ConfigurationError` for an id that is not there."""
+        """Pages of the chosen jobs. Raises `ConfigurationError` for an unknown id."""
         if self.ids:
             yield [await get(store, job_id) for job_id in self.ids]
             return
@@ -76,7 +76,7 @@ def chosen(
     *,
     everything: bool,
 ) -> Choice:
-    """What the options choose. Raises `ConfigurationError` when they choose nothing, or both."""
+    """The choice of the options. Raises `ConfigurationError` for none, or for ids and filters."""
     filters = bool(service or bot or status)
     if bool(ids) == (filters or everything):
         raise ConfigurationError(
@@ -92,9 +92,9 @@ def chosen(
 
 
 async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Make the chosen jobs pending. Returns 0, or 1 when one named by its id could not be.
+    """Make the chosen jobs pending. Returns 0, or 1 when one chosen by its id was refused.
 
-    Raises as `send_on`.
+    Raises what `send_on` raises.
     """
     settings, clock = load(JobsSettings), SystemClock()
     async with opened(MongoJobStore, settings) as store:
@@ -123,8 +123,8 @@ async def send_on(
 ) -> Tally:
     """Retry every job that may be: `Job.retry`, and the workers do the rest.
 
-    Of a choice by filters, those that run or rest in a queue are passed over without a word.
-    Raises `ClockSkew` before anything is moved: to a wrong clock jobs that run would look stale.
+    Filters silently pass over jobs that run or are due. Raises `ClockSkew` before anything is
+    moved: with a wrong clock running jobs would look stale.
     """
     await check_clock(store, clock, policy)
     tally = Tally()

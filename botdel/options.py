@@ -1,4 +1,4 @@
-"""What an operator types, checked."""
+"""Checks of what an operator types."""
 
 from enum import StrEnum
 from typing import TypeVar

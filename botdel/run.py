@@ -14,7 +14,7 @@ from deletion.errors import ConfigurationError
 T = TypeVar("T")
 FAILED = 1
 MISUSED = 2
-"""As for a usage error: a setting, an option or a file is wrong, and trying again is useless."""
+"""As for a usage error: a setting, an option or a file is wrong, and a repeat does not help."""
 
 
 def run(work: Coroutine[None, None, T]) -> T:
@@ -24,10 +24,10 @@ def run(work: Coroutine[None, None, T]) -> T:
 
 
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
-    """Run a long-running process to its clean end, and leave at once.
+    """Run a long-running process to its clean end, and exit at once.
 
-    A database call that hangs in a thread would hold the interpreter's own exit for as long as
-    the call may take, and so beyond the grace period.
+    The interpreter's own exit would wait for a database call that hangs in a thread, and so
+    beyond the grace period.
     """
     run(work)
     logging.shutdown()
@@ -36,5 +36,5 @@ def serve(work: Coroutine[None, None, None]) -> NoReturn:
 
 
 def exit_code(error: Exception) -> int:
-    """What a command that ends on `error` exits with."""
+    """The exit code of a command that ends with `error`."""
     return MISUSED if isinstance(error, ConfigurationError) else FAILED

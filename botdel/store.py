@@ -1,4 +1,4 @@
-"""The database of a command: connected as its settings say, for as long as it looks."""
+"""The database of a command, connected as its settings say."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ S = TypeVar("S")
 
 @asynccontextmanager
 async def opened(store: Callable[[Client, str], S], settings: StoreSettings) -> AsyncIterator[S]:
-    """The store over the client and the database of the settings; its connections end with it."""
+    """The store over the database of the settings; its connections are closed at the end."""
     clients = Clients(settings.mongodb_uri.get_secret_value())
     try:
         yield store(clients.get(), settings.mongodb_database)

@@ -1,9 +1,9 @@
-"""The terminal, on which text of others is shown as it is.
+"""The terminal, on which text from elsewhere is shown as it is.
 
-Failures, cursors, plans, log lines and what a broker says are written by others. None of it is read
-as markup, and none of it moves the cursor, sets colours or a title, or hides what stands beside it.
-So `Terminal` is the only console of this project, which an architecture test checks. What is to
-have a style is a `rich.text.Text`.
+Failures, cursors, plans, log lines and a broker's messages come from elsewhere. None of it is read
+as markup, and none of it moves the cursor, sets colours or a title, or hides other text. So
+`Terminal` is the only console of this project, which an architecture test checks. Text with a style
+is a `rich.text.Text`.
 """
 
 import sys
@@ -40,14 +40,14 @@ class Terminal(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text as it is: every string that is shown comes through here."""
+        """The text as it is. Every string that is shown passes through here."""
         options |= {"markup": False, "emoji": False}
         return super().render_str(escaped(text, keep="\n\t"), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Everything else comes through here, nested parts too."""
+        """Everything else passes through here, nested parts too."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment
@@ -70,7 +70,7 @@ class Bars(Progress):
 
 
 def console() -> Terminal:
-    """Standard output. One that is no terminal is wide, so that ids are never cut."""
+    """Standard output. When it is not a terminal it is wide, so that ids are never cut."""
     return Terminal(width=None if sys.stdout.isatty() else WIDE)
 
 
@@ -88,9 +88,9 @@ def printable(text: str, *, keep: str = "") -> Text:
 
 @contextmanager
 def waiting(what: str, out: Terminal | None = None) -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is waited for; call the result to change it.
+    """Show on standard error what the command waits for; call the result to change the line.
 
-    Shown on a terminal only.
+    Only on a terminal.
     """
     out = out or Terminal(stderr=True)
     if not out.is_terminal:

@@ -18,7 +18,7 @@ from deletion.plan import Provisioned
 from deletion.process.store_settings import TopologySettings
 
 LOST = (
-    "its topic was deleted, and one made again is another: it gets nothing. Delete the "
+    "its topic was deleted, and a new one of that name is another: it gets nothing. Delete the "
     "subscription (`gcloud pubsub subscriptions delete`), then run this again"
 )
 

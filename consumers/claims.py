@@ -1,7 +1,7 @@
 """Claims: which due jobs this process takes, old before new, without colliding with replicas.
 
-Jobs are read as a window of `due` that is closed at both ends, and claimed from it in random
-order. The window widens while it holds little and shrinks to what one read returns; the read grows
+Due jobs are read in a window of `due` that is closed at both ends, and claimed in random order. The
+window widens while it holds few jobs, and shrinks to what one read returns. Reads return more jobs
 while claims are lost to other replicas: docs/decisions/0020.
 """
 
@@ -22,26 +22,26 @@ from deletion.retry import Retry
 from deletion.silence import EPOCH
 
 FEWEST, MOST = 32, 2048
-"""Jobs that one read returns."""
+"""Bounds of how many jobs one read returns."""
 FRESH_SECONDS: Final = 1.0
-"""How long what was read is claimed from: others claim from it too."""
+"""How long jobs that were read are claimed before reading again: others claim them too."""
 REFUSED_SECONDS: Final = 300.0
-"""How long a job is left alone after the database has refused its claim, by this process."""
+"""How long this process leaves a job alone after the database has refused its claim."""
 MOST_REFUSED: Final = 10_000
-"""Such jobs that are remembered; beyond them the earliest is forgotten and tried again."""
+"""How many such jobs are remembered; then the earliest is forgotten, and tried again."""
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 TICK: Final = timedelta(milliseconds=1)
 CLOSER: Final = 0.9
-"""The share of the time up to this moment that a look skips over where it has found nothing."""
+"""After an empty read the window grows by this share of the time that is left until now."""
 
 log = structlog.get_logger(__name__)
 
 
 class Claims:
-    """The claims of one process on one queue. `worker` names it in each of them.
+    """The claims of one process on one queue. Each claim carries `worker`, the process's name.
 
-    `counted` gets, after each round, how many claims this process won, and how many others did;
-    `refused` how many the database refused.
+    After each round `counted` is called with the numbers of claims won and of claims lost to other
+    processes, and `refused` with the number that the database refused.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class Claims:
         self._limit = FEWEST
 
     async def take(self, most: int, start: Callable[[Job], None] = lambda _job: None) -> list[Job]:
-        """At most `most` jobs, claimed; empty when nothing is due or others were faster.
+        """Claim at most `most` jobs; returns none when nothing is due or others were faster.
 
-        `start` gets each as soon as it is won: a claim beside it may be repeated for long, and
-        meanwhile nobody else can run the job.
+        `start` is called with each job as soon as it is won: another claim of the round may be
+        repeated for long, and meanwhile nobody else could run the job.
         """
         if not self._window or self._clock.monotonic() >= self._fresh_until:
             self._window = await self._read_due()
@@ -91,7 +91,7 @@ class Claims:
         return won
 
     async def _read_due(self) -> list[Job]:
-        """The earliest due jobs; the window moves on until it holds one, or reaches this moment."""
+        """The earliest due jobs; the window moves on until it holds one, or reaches now."""
         now = self._clock.now()
         since, step = EPOCH, self._width
         self._forget_refused()
@@ -108,7 +108,7 @@ class Claims:
             jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
             if jobs or (self._edge >= now and not is_full):
                 return jobs
-            if is_full:  # of what cannot be read or claimed: look behind it
+            if is_full:  # of jobs that cannot be read or claimed: look behind them
                 log.warning("due jobs cannot be claimed", queue=self._queue, count=len(page))
                 since = last + TICK if first == last and limit >= MOST else last
                 limit = min(MOST, limit * 2)  # others may be due in that very millisecond
@@ -116,8 +116,8 @@ class Claims:
             step = self._width if page else max(self._width, gap)
 
     async def _claim(self, job: Job, start: Callable[[Job], None]) -> Job | Exception | None:
-        """The job, claimed and started; None when it is not this process's; the error when the
-        database refuses it, which must not keep others from being claimed.
+        """Claim `job` and start it. Returns None when another process has it, and the error when
+        the database refuses the claim, which must not keep other jobs from being claimed.
         """
         if not job.is_due(self._clock.now()):  # the clock was set back since it was read
             return None
@@ -136,10 +136,10 @@ class Claims:
         return claimed
 
     async def _write_claim(self, job: Job) -> Job:
-        """The job as it was claimed. Raises `LeaseLost` when it is not this process's.
+        """Return the claimed job. Raises `LeaseLost` when another process has it.
 
-        A claim whose answer was lost is repeated until it is answered, or stale: `claimedBy` says
-        whose it is.
+        A claim whose answer was lost is repeated until it is answered or would be stale;
+        `claimedBy` says whose the claim is.
         """
         claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
         stale_at = self._clock.monotonic() + self._policy.stale_after.total_seconds()
@@ -159,7 +159,7 @@ class Claims:
             del self._refused[next(iter(self._refused))]
 
     def _forget_refused(self) -> None:
-        """Those that were left alone for long enough: what was wrong may be mended."""
+        """Forget those that were left alone for long enough: the cause may be gone."""
         now = self._clock.monotonic()
         self._refused = {job_id: until for job_id, until in self._refused.items() if until > now}
 
@@ -172,6 +172,6 @@ class Claims:
 
 
 def _span(page: Sequence[Read], otherwise: datetime) -> tuple[datetime, datetime]:
-    """When the first and the last job of a page are due."""
+    """The first and the last `due` of a page; `otherwise` for both when it has none."""
     due = [job.due for job in page if job.due]
     return (due[0], due[-1]) if due else (otherwise, otherwise)

@@ -17,25 +17,25 @@ from deletion.retry import doubled, rest
 from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
-"""Messages of one group: one pull, one bulk insert, one ack."""
+"""Messages in one group, which shares a pull, a bulk insert and an ack."""
 PROBE: Final = 2
-"""Messages of a pull while the database takes nothing: with only one, a message that can never be
-stored, and comes first each time, would hide for ever that the database takes the others."""
+"""Messages in one pull while the database takes nothing. With only one, a message that can never be
+stored and comes first each time would hide that the database takes the others."""
 GROUPS: Final = 2
 """Groups in memory: one is recorded while the next is pulled."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""Between two tries while Pub/Sub or the database does not answer."""
+"""Between two tries while Pub/Sub or the database does not answer, or takes nothing."""
 STORED: Final = {Outcome.RECORDED, Outcome.JOINED, Outcome.KNOWN}
-"""What shows that the database takes jobs."""
+"""Outcomes that show that the database takes jobs."""
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Intake never waits for a worker: a backlog is pending jobs, not waiting messages.
+    """Intake never waits for a worker, so a backlog is pending jobs, not waiting messages.
 
-    `check` is awaited before each pull, and what it raises keeps the consumer from pulling: a job
-    recorded under a wrong clock would be due, and stale, at the wrong time.
+    `check` is awaited before each pull. While it raises, the consumer pulls nothing: a job that is
+    recorded under a wrong clock would be due at the wrong time.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Consumer:
         self._metrics = metrics
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
-        self._unproven = True  # the database is to take a write before the next pull
-        self._refused = 0  # pulls in a row, for a reason that does not pass by itself
-        self._failures = 0  # groups of which it took nothing, though it answered, in a row
+        self._unproven = True  # the database has to take a write before the next pull
+        self._refused = 0  # pulls in a row that failed for a reason that does not pass by itself
+        self._failures = 0  # groups in a row of which the database stored nothing
         self._not_pulling: str | None = "not started"
 
     @property
@@ -85,8 +85,9 @@ class Consumer:
                 task.result()
 
     async def _receive(self, stopping: asyncio.Event, patience: float) -> None:
-        """Once stopping, groups get `patience` seconds: a database that takes nothing must not
-        hold the process. What is not acked by then is delivered again.
+        """Pull and record until `stopping`. Then the groups in memory get `patience` seconds: a
+        database that takes nothing must not hold up the stop. What is not acked by then is
+        delivered again.
         """
         asked = asyncio.create_task(stopping.wait())
         while not stopping.is_set():
@@ -104,9 +105,9 @@ class Consumer:
                 task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
-        """After a problem nothing is pulled before the database takes a write again, and then only
-        a few messages until it takes one: a delivery that goes back is spent, and each message has
-        few. A pull that is refused ends no run: what is recorded needs no Pub/Sub.
+        """Pull one group. After a problem, pull only once the database takes a write again, and
+        then only a few messages until it stores one: each message has few deliveries, and handing
+        it back spends one. A pull that is refused ends no run, because runs need no Pub/Sub.
         """
         try:
             if self._unproven:
@@ -140,7 +141,9 @@ class Consumer:
         await rest(self._clock, seconds, stopping)
 
     def _pause(self) -> float:
-        """A database that answers and takes nothing must not wear out the deliveries."""
+        """Seconds before the next pull: a database that answers but takes nothing must not use up
+        the deliveries of messages.
+        """
         if not self._failures:
             return 0
         return doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
@@ -151,8 +154,8 @@ class Consumer:
         task.add_done_callback(self._handling.discard)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        """Take a group in, and wake the workers. What goes back beside events that were stored is
-        the fault of those messages, not of the database, and holds up nothing.
+        """Take a group in, and wake the workers. When some of its events were stored, those handed
+        back are at fault themselves, not the database, and pulling goes on.
         """
         taken = await self._intake.take(deliveries)
         for each in taken:
@@ -168,6 +171,6 @@ class Consumer:
             self._failures += 1
 
     async def _end(self, stopping: asyncio.Event, grace: float) -> None:
-        """Beside the last pull, which must not be cancelled and takes its few seconds."""
+        """End the runs while the last pull, which must not be cancelled, takes its few seconds."""
         await stopping.wait()
         await asyncio.gather(*(worker.end(grace) for worker in self._workers))

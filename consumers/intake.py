@@ -1,7 +1,7 @@
-"""Intake: decode → record → ack. It waits for no deletion and needs no slot.
+"""Intake: decode → record → ack. It never waits for a deletion, and needs no slot.
 
-The order is the guarantee: a message is acked after its job is recorded, never before, so that a
-crash between any two steps leaves the message, the job, or both.
+The order is the guarantee: a message is acked after its job is recorded, never before. After a
+crash between any two steps the message, the job, or both are there.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from deletion.quarantine import GivenUp, Quarantine, refused
 from deletion.retry import Retry
 
 RECORD_WITHIN: Final = 15.0
-"""How long recording a group's jobs is tried, and its dead letters. With one more call of the
-database and the acks both together take less than the ack deadline: docs/decisions/0019."""
+"""Seconds for which recording a group's jobs is tried, and then its dead letters. Together with one
+more call to the database and the acks that is less than the ack deadline: docs/decisions/0019."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +87,8 @@ class Intake:
         self._retry = Retry(clock, cap=2.0)
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
-        """Take in what was delivered together: decode → record → ack. Neither jobs nor dead letters
-        wait for the others: each are acked when they are recorded.
+        """Take in a group of deliveries: decode → record → ack. Jobs and dead letters do not wait
+        for each other: each are acked as soon as they are recorded.
 
         Raises nothing: what cannot be recorded now is handed back to Pub/Sub.
         """
@@ -102,7 +102,7 @@ class Intake:
         return [*jobs, *letters, *foreign]
 
     def _decode(self, delivery: Delivery) -> Placed | GivenUp | Taken:
-        """What is to be recorded of a delivery; nothing of one that is another service's."""
+        """The job or dead letter to record for a delivery; neither if it is another service's."""
         attributes = delivery.message.attributes
         if attributes.get("service", self._service) != self._service:
             return Taken(delivery, Outcome.FOREIGN)
@@ -124,7 +124,7 @@ class Intake:
         return Placed(delivery, job)
 
     async def _take_jobs(self, placed: Sequence[Placed]) -> list[Taken]:
-        """Record and ack; then those for whom the live job of their bot has no room."""
+        """Record and ack; then quarantine those for which their bot's live job has no room."""
         latest = self._clock.monotonic() + RECORD_WITHIN
         recorded = await self._place(placed, latest) if placed else []
         taken = [each for each in recorded if isinstance(each, Taken)]
@@ -139,7 +139,7 @@ class Intake:
         return taken
 
     async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | GivenUp]:
-        """One bulk write; each by itself where one of them fails for a reason of its own."""
+        """Record in one bulk write; one by one when it fails because of one of them."""
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
         except StoreUnavailable as error:
@@ -164,8 +164,8 @@ class Intake:
         return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
 
     async def _give_up(self, given_up: Sequence[GivenUp]) -> list[Taken]:
-        """Into the dead-letter store; back to Pub/Sub when that does not take them in time: a write
-        that arrives all the same is counted when the message comes again.
+        """Quarantine; hand back to Pub/Sub what the store does not take in time. If it was written
+        all the same, the record is counted up when the message comes again.
         """
         deliveries = [each.delivery for each in given_up]
         try:
@@ -190,7 +190,7 @@ class Intake:
         return GivenUp(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
-        """A request that joined an exhausted job waits for an operator: alert again."""
+        """Alert again for a request that joined an exhausted job: it waits for an operator too."""
         for each in recorded:
             if each.placing is Placing.JOINED and each.is_exhausted:
                 reason = "a request joined it"

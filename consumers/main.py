@@ -1,4 +1,4 @@
-"""A consumer's process: everything it needs, put together in one place."""
+"""A consumer's process: all its parts, composed in one place."""
 
 import os
 import secrets
@@ -45,7 +45,7 @@ from deletion.runner import Runner
 from deletion.skew import ClockCheck
 
 SUSPECT_SLOTS = 1
-"""Jobs at a time, beside the others, that may be the ones that kill their process."""
+"""Suspects, which may kill their process, that run at a time beside the other jobs."""
 
 INDEXES: Indexes = {
     jobs.COLLECTION: jobs.INDEXES,
@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The world of one consumer, behind its ports."""
+    """Everything outside of one consumer, behind its ports."""
 
     plan: Plan
     store: JobStore
@@ -74,8 +74,8 @@ async def run(
 ) -> None:
     """Consume until a signal, which ends the process at once while it is still starting.
 
-    `steps` are a team's own, run behind those of the plan file. Raises `PlanError` where they do
-    not fit it, `StoreUnavailable` when the database does not answer at the start, and
+    `steps` are a team's own, and run after those of the plan file. Raises `PlanError` when their
+    names do not fit, `StoreUnavailable` when the database does not answer at the start, and
     `TopologyMissing` when real Pub/Sub has no subscription for the service.
     """
     with stop_on_signals() as stopping:
@@ -89,7 +89,7 @@ async def run(
 
 @asynccontextmanager
 async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
-    """The real parts, with what they need in place; closed at the end."""
+    """The real parts, with indexes and topology in place; closed at the end."""
     clock = SystemClock()
     runs = settings.consumer_slots + SUSPECT_SLOTS
     clients = Clients(settings.mongodb_uri.get_secret_value(), runs)
@@ -126,7 +126,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
 async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> None:
     """Consume over `parts` until `stopping`, then hand over within the grace period.
 
-    Raises `Interrupted` when it was still starting.
+    Raises `Interrupted` when it is stopped while still starting.
     """
     steps = [step.name for step in parts.plan.steps]
     metrics = Metrics(parts.plan.service, steps, [outcome.value for outcome in Outcome])
@@ -197,7 +197,7 @@ def compose(
 
 
 async def _report_missing(plan: Plan) -> None:
-    """A missing index is the operator's to know of; it does not stop the work."""
+    """Log which indexes are missing; the work goes on without them, slowly."""
     for step in plan.steps:
         if isinstance(step, Provisioned):
             try:

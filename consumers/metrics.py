@@ -9,13 +9,13 @@ INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
 REFUSED: Final = "refused"
 RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", LOST)
-"""How a run ends: as its job's status then, handed over, or no longer its own."""
+"""How a run ends: with the status of its job, handed over (interrupted), or its lease lost."""
 
 
 class Metrics:
     """One process's metrics, in a registry of its own.
 
-    Every child is there from the start, so that a first event already shows in `increase()`.
+    Every child exists from the start, so that a first event already shows in `increase()`.
     """
 
     def __init__(self, service: str, steps: Iterable[str], outcomes: Iterable[str]) -> None:
@@ -40,12 +40,12 @@ class Metrics:
         self._messages.labels(self._service, outcome).inc()
 
     def claimed(self, won: int, lost: int) -> None:
-        """So many claims were this process's, and others were faster with so many."""
+        """This process won `won` claims, and lost `lost` to faster ones."""
         self._claims.labels(self._service, "won").inc(won)
         self._claims.labels(self._service, LOST).inc(lost)
 
     def refused(self, claims: int) -> None:
-        """So many claims were refused by the database."""
+        """The database refused so many claims."""
         self._claims.labels(self._service, REFUSED).inc(claims)
 
     def ended(self, outcome: str) -> None:

@@ -15,17 +15,18 @@ from deletion.runner import Runner
 from deletion.skew import Check, unchecked
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
-"""Between two tries while the database does not answer."""
+"""Between two tries while the database does not answer; doubled each time."""
 POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 5.0
-"""Between two looks while nothing is due, or others are faster; doubled each time."""
+"""Between two reads while nothing is due, or others are faster; doubled each time."""
 
 log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """`slots` runs at a time. `problem` says why it claims nothing now; None when it can.
+    """Runs `slots` jobs at a time. `problem` says why it cannot claim now; None when it can.
 
-    `check` is awaited before each claim, and what it raises keeps the worker from claiming.
+    `check` is awaited before each round of claims. While it raises `ClockSkew` or
+    `TransientError`, the worker claims nothing.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class Worker:
         self.problem: str | None = None
 
     def wake(self) -> None:
-        """There may be something to claim."""
+        """Look for due jobs now."""
         self._woken.set()
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Claim and run until `stopping`; what is under way then goes on, see `end`."""
+        """Claim and run until `stopping`; `end` then ends what is under way."""
         fruitless = 0
         while not stopping.is_set():
             self._woken.clear()
@@ -73,11 +74,11 @@ class Worker:
                 await self._idle(fruitless, stopping)
 
     async def end(self, grace: float) -> None:
-        """Once stopping: half of `grace` seconds for the runs to end between two batches, a
-        quarter for them to hand over when cut short. What is left then goes stale.
+        """End what is under way. Runs get half of `grace` seconds to end between two batches, and
+        are then cut short, with a quarter to hand over. The jobs of what is left go stale.
 
-        Claims under way get all of that time: a write that is given up may arrive all the same,
-        and its job would be in progress and run by nobody. What they win is handed over at once.
+        Claims under way get all of that time, because a claim that is given up may be written all
+        the same, and nobody would run its job. What they win is handed over at once.
         """
         runs = set(self._running)
         await self._ended(grace / 2)
@@ -125,7 +126,7 @@ class Worker:
         await rest(self._clock, seconds, stopping, self._woken)
 
     async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
-        """Jittered, so that replicas do not look at the same moments."""
+        """Wait for a while, jittered, so that replicas do not read at the same moments."""
         seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS)
         await rest(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
 
@@ -140,7 +141,7 @@ class Worker:
         self._metrics.ended(_outcome(ended))
 
     def _free_slot(self, task: asyncio.Task[None]) -> None:
-        """Of a run that has ended."""
+        """Free the slot of a run that has ended."""
         self._running.discard(task)
         self._woken.set()
         if not task.cancelled() and (error := task.exception()):

@@ -1,4 +1,4 @@
-"""The port of alerts: what a person has to know about."""
+"""The port of alerts: what a person has to know."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ class AlertKind(StrEnum):
 
     DEAD_LETTER = "dead_letter"  # a message was given up
     JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
-    JOBS_WAITING = "jobs_waiting"  # jobs were pending, or handed over, for too long
+    JOBS_WAITING = "jobs_waiting"  # jobs have been pending, or handed over, for too long
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
     JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read jobs, or not move them
 
@@ -19,9 +19,9 @@ class AlertKind(StrEnum):
 class Alert:
     """One thing that happened, or `count` of them at once.
 
-    Alerts of equal kind, service and reason are sent as one: a reason names a sort, not a case.
-    `service` is empty where it is not known, or not one service's. `example` is the id of the
-    dead letter, the job or the sweep; never a bot's.
+    Alerts of equal kind, service and reason are sent as one, so a reason names a category, not a
+    single case. `service` is empty when it is not known, or when several are concerned. `example`
+    is the id of the dead letter, the job or the sweep, never of a bot.
     """
 
     kind: AlertKind
@@ -35,4 +35,4 @@ class Alerts(Protocol):
     """The way to whoever is on call."""
 
     def tell(self, alert: Alert) -> None:
-        """Take the alert and return at once: never waits, never raises. On the event loop only."""
+        """Accept the alert: never waits and never raises. Call it on the event loop only."""

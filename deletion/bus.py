@@ -1,6 +1,6 @@
 """The ports of messages: onto the topic, and off it again.
 
-Apart from `deletion.ports`, because the gateway needs these and may know nothing of jobs.
+They are not in `deletion.ports`, because the gateway needs them and must not know about jobs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published: an encoded event and the attributes filters can see."""
+    """What is published: an encoded event, and the attributes that filters can see."""
 
     data: bytes
     attributes: Mapping[str, str]
@@ -34,7 +34,7 @@ class Publisher(Protocol):
     async def publish(self, message: Message) -> None:
         """Return once the message is confirmed, in bounded time.
 
-        Raises `BusUnavailable` when it is not (it may have arrived all the same), and
+        Raises `BusUnavailable` when it is not (it may have been published all the same), and
         `TopologyMissing` when there is no such topic.
         """
 
@@ -43,13 +43,19 @@ class Subscription(Protocol):
     """The way off the topic: at least once, in no order."""
 
     async def pull(self, limit: int) -> list[Delivery]:
-        """At most `limit` deliveries, possibly none, within a few seconds.
+        """Return at most `limit` deliveries, possibly none, within a few seconds.
 
         Raises `BusUnavailable`, or `TopologyMissing` when there is no such subscription.
         """
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Best effort: if an ack is lost, its message is redelivered. Raises `BusUnavailable`."""
+        """Acknowledge, best effort: if an ack is lost, its message is redelivered.
+
+        Raises `BusUnavailable`.
+        """
 
     async def nack(self, deliveries: Sequence[Delivery]) -> None:
-        """Again, after the subscription's back-off. Raises `BusUnavailable`."""
+        """Let the messages be redelivered after the subscription's back-off.
+
+        Raises `BusUnavailable`.
+        """

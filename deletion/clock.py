@@ -1,4 +1,4 @@
-"""Time: the port that is its one source, the clock of a process, and how times are written."""
+"""Time: the port `Clock`, the clock of a process, and how times are written."""
 
 import asyncio
 import time
@@ -15,15 +15,15 @@ class Clock(Protocol):
         """UTC with a time zone, truncated to milliseconds (what the database can store)."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment, whatever happens to `now`: for how long something took."""
+        """Seconds since some moment, unaffected by changes of `now`: for measuring durations."""
 
     async def sleep(self, seconds: float) -> None:
         """Return no earlier than `seconds` from now."""
 
 
 class SystemClock:
-    """The machine's clock. Skew between machines can end a lease early, never double it:
-    the fence is the attempt, not the time.
+    """The machine's clock. Skew between machines can end a lease early, but never gives a job two
+    holders: the fence is attempt and claim, not the time.
     """
 
     def now(self) -> datetime:
@@ -31,7 +31,7 @@ class SystemClock:
         return milliseconds(datetime.now(UTC))
 
     def monotonic(self) -> float:
-        """Where the system has such a clock, it also counts the time that it was suspended."""
+        """Includes time during which the machine was suspended, where the system offers that."""
         return time.clock_gettime(_ELAPSED) if _ELAPSED else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The dead letter: a message that was given up, kept with its bytes until somebody decides.
 
-new → replayed or discarded by an operator. A replayed message that comes back dead is joined to
-its record, which is new again: docs/decisions/0016.
+new → replayed or discarded by an operator. When a replayed message comes back dead, it joins its
+record, which becomes new again: docs/decisions/0016.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from enum import StrEnum
 RECORD_ATTRIBUTE = "dead_letter"
 """The attribute of a replayed message that names the record it came from."""
 CANARY_PREFIX = "doctor."
-"""Of the subscriptions `botdel doctor` makes for its canaries. No service's name has a dot."""
+"""Begins the service names of `botdel doctor`'s canaries. No real service's name has a dot."""
 
 
 class Reason(StrEnum):
@@ -22,12 +22,12 @@ class Reason(StrEnum):
     INVALID = "invalid"  # an event that breaks a rule of the contract
     TOO_LARGE = "too_large"  # refused unread
     TOO_NEW = "too_new"  # of a type that a later version knows: replay it after the upgrade
-    TOO_MANY = "too_many"  # its bot's job covers as many requests as one may
+    TOO_MANY = "too_many"  # its bot's job already covers as many requests as a job may
     UNDELIVERED = "undelivered"  # delivered too often: Pub/Sub's dead-letter policy moved it
 
 
 class DeadLetterStatus(StrEnum):
-    """Whether somebody has dealt with it."""
+    """Whether an operator has dealt with it."""
 
     NEW = "new"
     REPLAYED = "replayed"
@@ -60,7 +60,7 @@ class DeadLetter:
 
     @property
     def identity(self) -> tuple[str, str, datetime]:
-        """The same in every delivery. A message id alone is unique within its topic only."""
+        """Equal in every delivery. A message id alone is unique only within its topic."""
         return self.service, self.message_id, self.published_at
 
     @property
@@ -69,7 +69,9 @@ class DeadLetter:
         return self.attributes.get(RECORD_ATTRIBUTE)
 
     def is_replay_of(self, origin: "DeadLetter") -> bool:
-        """Whether to join them: another service's record, or other bytes, would be lost by it."""
+        """Whether this letter joins `origin`. Another service's letter, or other bytes, would be
+        lost by that.
+        """
         return (self.replay_of, self.service, self.data) == (origin.id, origin.service, origin.data)
 
     @property
@@ -79,7 +81,7 @@ class DeadLetter:
 
     @property
     def obstacle(self) -> str | None:
-        """Why it is not to be replayed unless somebody insists; None when nothing is against it."""
+        """Why it is replayed only with force; None when it may be replayed."""
         if self.returns:
             return f"it came back dead after a replay ({self.returns} so far)"
         if self.status is not DeadLetterStatus.NEW:
@@ -87,7 +89,7 @@ class DeadLetter:
         return None
 
     def seen_again(self, later: "DeadLetter") -> "DeadLetter":
-        """The same message was given up once more: a redelivery, whatever became of it before."""
+        """The same message, given up once more in a redelivery; its status stays as it is."""
         return replace(
             self,
             count=self.count + 1,
@@ -96,7 +98,7 @@ class DeadLetter:
         )
 
     def returned(self, later: "DeadLetter") -> "DeadLetter":
-        """Its replay was given up too, for a reason that may be another one."""
+        """New again, because its replay was given up too, for the reason of `later`."""
         return replace(
             self.seen_again(later),
             returns=self.returns + 1,
@@ -107,5 +109,5 @@ class DeadLetter:
 
 
 def is_canary(service: str) -> bool:
-    """Whether a message of `service` is one that `botdel doctor` sent round."""
+    """Whether `service` is that of a canary of `botdel doctor`."""
     return service.startswith(CANARY_PREFIX)

@@ -5,20 +5,20 @@ BotDeletionError
 │   └── PlanError           the plan file is wrong: the message says where and what was expected
 ├── EventError              a message does not carry an event this code can handle
 │   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
-│   │   └── OversizedEvent  they are too many to be looked at
+│   │   └── OversizedEvent  there are too many of them to parse
 │   ├── InvalidEvent        it decodes, but breaks a rule of the contract
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
 │   └── BusUnavailable      Pub/Sub does not answer, or not in time
-│       └── BusOverloaded   too much is unconfirmed already: come back later
-├── TopologyMissing         a topic or subscription is not there, or not for this identity
+│       └── BusOverloaded   too much is unconfirmed already: try again later
+├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
-├── UnreadableJob           its record is damaged, or of a later version: leave it alone
+├── UnreadableJob           its record is damaged, or of a later version: skip it
 ├── ClockSkew               clocks differ too much to judge silence: synchronise them
-├── LeaseLost               another run owns the job by now: stop at once
+├── LeaseLost               this run no longer holds the job: stop at once
 ├── SharedDocument          data would be deleted that is not the bot's alone
-├── LeftOvers               everything ran, yet data of the bot is still there
+├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
 └── Interrupted             the process was asked to stop: hand the job over
@@ -80,7 +80,7 @@ class BusUnavailable(TransientError):
 
 
 class BusOverloaded(BusUnavailable):
-    """Too many events wait for Pub/Sub's word already; this one was not sent."""
+    """Too many events are waiting for Pub/Sub already; this one was not sent."""
 
 
 class TopologyMissing(BotDeletionError):
@@ -93,7 +93,7 @@ class TransitionError(BotDeletionError):
 
 
 class UnreadableJob(BotDeletionError):
-    """The record of job `job_id` is damaged, or was written by a later version; `reason` says."""
+    """The record of job `job_id` is damaged, or of a later version; `reason` says what is wrong."""
 
     def __init__(self, job_id: str, reason: str) -> None:
         super().__init__(f"job {job_id} cannot be read: {reason}")
@@ -106,7 +106,7 @@ class ClockSkew(BotDeletionError):
 
 
 class LeaseLost(BotDeletionError):
-    """Another run owns the job by now: this one stops before its next destructive call."""
+    """This run no longer holds the job: it stops before its next destructive call."""
 
 
 class SharedDocument(BotDeletionError):
@@ -114,7 +114,7 @@ class SharedDocument(BotDeletionError):
 
 
 class LeftOvers(BotDeletionError):
-    """Every step ran, yet data of the bot was found again; somebody still writes it."""
+    """Every step ran, yet data of the bot was found again: something still writes it."""
 
 
 class StepUnknown(BotDeletionError):
@@ -124,7 +124,7 @@ class StepUnknown(BotDeletionError):
 
 
 class Parked(BotDeletionError):
-    """A step must not go on before `until`; `spent` says whether this run has called out."""
+    """A step must not go on before `until`; `spent` says whether this run has called the API."""
 
     def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:
         super().__init__(why)
@@ -133,4 +133,4 @@ class Parked(BotDeletionError):
 
 
 class Interrupted(BotDeletionError):
-    """The process was asked to stop; the job is handed over, its attempt handed back."""
+    """The process was asked to stop: the run ends, and its job is handed over."""

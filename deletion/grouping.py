@@ -1,4 +1,4 @@
-"""Grouping: what is asked at the same time is answered together, in one round trip."""
+"""Grouping: calls made at the same time share one round trip."""
 
 import asyncio
 from collections import deque
@@ -30,7 +30,7 @@ class Grouping(Generic[T, R]):
         self._senders: set[asyncio.Task[None]] = set()
 
     async def ask(self, item: T) -> R:
-        """The result for `item`. A caller that is cancelled does not take its item back."""
+        """Return the result for `item`. Cancelling a caller does not withdraw its item."""
         outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, outcome))
         self._wake()
@@ -44,7 +44,7 @@ class Grouping(Generic[T, R]):
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
-        if self._waiting:  # it came when the sender had looked for the last time
+        if self._waiting:  # it came after the sender's last look
             self._wake()
 
     async def _send(self) -> None:
@@ -53,7 +53,7 @@ class Grouping(Generic[T, R]):
             group = [self._waiting.popleft() for _ in range(size)]
             try:
                 results = await self._answer([item for item, _ in group])
-            except Exception as error:  # noqa: BLE001 - it is the outcome of each who waits
+            except Exception as error:  # noqa: BLE001 - the outcome of every waiting call
                 results = [error] * size
             for (_, outcome), result in zip(group, results, strict=True):
                 if outcome.done():

@@ -1,7 +1,7 @@
-"""The form of every id, in one place: the gateway, the codec and the plan all ask here.
+"""The form of every id, in one place, for the gateway, the codec and the plan.
 
-Patterns are anchored text, so that they can also be put into an OpenAPI document. They name ASCII
-characters only: digits of other scripts never match.
+Patterns are anchored strings, so that they can also be used in an OpenAPI document. They match
+ASCII characters only, never digits of other scripts.
 """
 
 import re
@@ -18,8 +18,8 @@ SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{2,62}$"
 characters) and of its filter (at most 256 bytes)."""
 
 RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
-"""Names whose subscription (`<topic>.<name>`) the pipeline needs itself: the keeper of dead
-letters, canaries (`doctor.<hex>`), and the request ledger."""
+"""Names that the pipeline needs for subscriptions (`<topic>.<name>`) of its own: for dead letters,
+for canaries (`doctor.<hex>`), and for the request ledger."""
 
 _object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
 _uuid = re.compile(UUID_PATTERN).fullmatch

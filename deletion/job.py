@@ -1,8 +1,8 @@
 """The job: one `DeletionJob` per (service, event), and every transition it may make.
 
 A job is a value. Its methods return a `Change`: the job as it was, the job as it should be, and
-the fields the store must find unchanged for the write to count. A store knows no rule of its own;
-the rules stand in `RULES`, drawn in docs/state_machine.md.
+the fields that must be unchanged in the store for the write to be made. A store has no rules of its
+own; they are in `RULES`, drawn in docs/state_machine.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,18 +16,18 @@ from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 
 MAX_EVENTS: Final = 1000
-"""Requests one job covers at the most; one more becomes a dead letter."""
+"""Requests that one job covers at most; one more becomes a dead letter."""
 STALE: Final = "stale"
-"""The reason of an attempt that fell silent: a killed process, most of the time."""
+"""How an attempt ended that fell silent: mostly because its process was killed."""
 INTERRUPTED: Final = "interrupted"
-"""The reason of an attempt that was handed over, because its process was asked to stop."""
+"""How an attempt ended that was handed over, because its process was asked to stop."""
 RETRIED: Final = "retried"
-"""Marks where an operator sent the job on: what fell silent before counts no longer."""
+"""Marks an operator's retry: attempts that fell silent before it no longer count."""
 KEPT_ATTEMPTS: Final = 20
-"""Past attempts a job remembers, the latest ones."""
+"""How many of its past attempts a job keeps, the latest ones."""
 SUSPECT_ENDS: Final = 2
-"""After so many attempts that ended with their process a job waits in a queue of its own: it may
-be what kills it."""
+"""Attempts that ended with their process before a job goes to the queue of suspects: it may be what
+kills the process."""
 LONGEST_REST: Final = timedelta(days=1)
 _TICK: Final = timedelta(milliseconds=1)
 
@@ -38,7 +38,7 @@ class Status(StrEnum):
     PENDING = "pending"  # a worker claims it, from `due` on
     IN_PROGRESS = "in_progress"  # its run; if the run goes silent, a sweep
     FAILED = "failed"  # a sweep, once it has rested; if it was interrupted, a worker at once
-    COMPLETE = "complete"  # nobody: the end
+    COMPLETE = "complete"  # nobody: it has ended
     EXHAUSTED = "exhausted"  # an operator, with `botdel jobs retry`
 
 
@@ -52,11 +52,11 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """The checkpoint of one step: `deleted` counts items, `cursor` is the step's own.
+    """The checkpoint of one step.
 
-    `batches` counts those that are gone, and `slowest` is how long the slowest took, in seconds.
-    `read_back` says how the step last looked whether anything is left. `extra` holds fields of
-    later versions, which are kept on a write.
+    `deleted` counts items, `cursor` is the step's own, `batches` counts the batches deleted, and
+    `slowest` is how long the slowest of them took, in seconds. `read_back` is the read concern of
+    the last read-back. `extra` holds fields of later versions, which are kept on a write.
     """
 
     name: str
@@ -69,7 +69,7 @@ class StepProgress:
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def advanced(self, deleted: int, cursor: str | None, seconds: float) -> "StepProgress":
-        """One batch further."""
+        """The progress after one more batch, which took `seconds`."""
         return replace(
             self,
             status=StepStatus.IN_PROGRESS,
@@ -80,13 +80,13 @@ class StepProgress:
         )
 
     def again(self) -> "StepProgress":
-        """From its beginning, with what it has counted."""
+        """The step from its beginning; its counts are kept."""
         return replace(self, status=StepStatus.PENDING, cursor=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the last run ended without completing; `interrupted` says that nothing was wrong."""
+    """Why a run ended without completing; `interrupted` means that nothing was wrong."""
 
     type: str
     message: str
@@ -99,8 +99,8 @@ class Failure:
 class PastAttempt:
     """Where an attempt stood when it was last heard of: at batch `batch`, from 1, of `step`.
 
-    `step` is None when it had done every one. `reason` is its failure's type, `STALE`,
-    `INTERRUPTED` or `RETRIED`. Interruptions are kept while the job is not a batch further.
+    `step` is None when every step was done. `reason` is the type of its failure, `STALE`,
+    `INTERRUPTED` or `RETRIED`. Interruptions are dropped once the job has got a batch further.
     """
 
     attempt: int
@@ -119,10 +119,10 @@ class PastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """How long silence is trusted, how many claims a job may spend, and how long it rests.
+    """How long a silent job keeps its lease, how many claims it may spend, and how long it rests.
 
-    `rest` is the rest after the first failed attempt; each further one is four times as long, up
-    to a day. `batch` is how long the heartbeat vouches for one batch of a step.
+    `rest` is the rest after the first failed attempt; each further rest is four times as long, up
+    to a day. `batch` is how long the heartbeat goes on during one batch of a step.
     """
 
     stale_after: timedelta
@@ -132,17 +132,17 @@ class LeasePolicy:
 
     @property
     def heartbeat_interval(self) -> float:
-        """Seconds between heartbeats: a quarter of the threshold, so that one may be late."""
+        """Seconds between heartbeats: a quarter of the threshold, so that one may be missed."""
         return self.stale_after.total_seconds() / 4
 
     @property
     def call_seconds(self) -> float:
-        """Seconds one database call may take: it fails well before the lease is stale."""
+        """Seconds that one database call may take: it ends well before the lease is stale."""
         return min(10.0, self.stale_after.total_seconds() / 3)
 
     @property
     def max_skew(self) -> timedelta:
-        """How far a sweep's clock may be from the database's."""
+        """How far a process's clock may be from the database's for it to claim, sweep or retry."""
         return self.stale_after / 3
 
     def rest_after(self, attempt: int) -> timedelta:
@@ -153,7 +153,7 @@ class LeasePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One transition: from where, to where, and what must still be as it was read."""
+    """One transition: from which statuses, to which, and which fields must still be as read."""
 
     sources: frozenset[Status]
     target: Status
@@ -161,11 +161,11 @@ class Rule:
 
 
 HOLDER: Final = ("status", "attempt", "claimed_by")
-"""What a run expects of the job it holds."""
+"""Guard of a run: the fields it expects unchanged in the job it holds."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""What everybody else expects: the heartbeat too, so a run that still beats keeps its job."""
+"""Guard of everybody else: includes the heartbeat, so that a run that is alive keeps its job."""
 UNJOINED: Final = (*HOLDER, "placed_at")
-"""A newer request joins a live job by moving `placed_at`; the job must not complete then."""
+"""Guard of a completion: a newer request joins by moving `placed_at`, and must be looked for."""
 
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
@@ -196,8 +196,8 @@ class Change:
 class Job:
     """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds.
 
-    `event_ids` are the requests it covers: its own and each that joined. `placed_at` moves with
-    each that joins. `due` is the time from which a worker may claim it; None while none may.
+    `event_ids` are the requests it covers: its own and those that joined, each of which moves
+    `placed_at`. `due` is the time from which a worker may claim it; None while none may.
     """
 
     id: str
@@ -252,12 +252,12 @@ class Job:
 
     @property
     def event_id(self) -> str:
-        """The event that made it."""
+        """The event that the job was created for."""
         return self.event_ids[0]
 
     @property
     def live(self) -> bool:
-        """Until it is complete a job holds its (service, bot): an exhausted one still does."""
+        """Whether it holds its (service, bot): until it is complete, also while it is exhausted."""
         return self.status is not Status.COMPLETE
 
     @property
@@ -269,7 +269,7 @@ class Job:
 
     @property
     def is_suspect(self) -> bool:
-        """Its process has ended so often under it that it may be the one that kills it."""
+        """Whether so many of its attempts ended with their process that it may be the cause."""
         return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS
 
     @property
@@ -280,34 +280,34 @@ class Job:
 
     @property
     def fence(self) -> tuple[str, int, str]:
-        """The job and the claim that holds it: a run whose own differs has lost it."""
+        """The job and the claim that holds it: a run with another value has lost the job."""
         return self.id, self.attempt, self.claimed_by
 
     def progress(self, step: str) -> StepProgress:
-        """The checkpoint of `step`, which is a fresh one when it has not begun."""
+        """The checkpoint of `step`; a fresh one when there is none."""
         return next((p for p in self.steps if p.name == step), StepProgress(step))
 
     def is_due(self, now: datetime) -> bool:
-        """A worker may claim it."""
+        """Whether a worker may claim it."""
         return self.due is not None and self.due <= now
 
     def is_stale(self, now: datetime, policy: LeasePolicy) -> bool:
-        """In progress, yet silent for the threshold: its run is gone, or as good as gone."""
+        """Whether it is in progress but silent for the threshold: its run is taken for dead."""
         silent = now - self.last_modified_at >= policy.stale_after
         return self.status is Status.IN_PROGRESS and silent
 
     def is_resumable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """A sweep has to move it on: its attempt has ended, and it has rested."""
+        """Whether a sweep has to move it: its attempt has ended, and it has rested."""
         rested = now - self.last_modified_at >= self.rest(policy)
         return rested and self._has_ended(now, policy)
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """An operator may move it on, without waiting for its rest."""
+        """Whether an operator may retry it, without waiting for its rest."""
         return self.status is Status.EXHAUSTED or self._has_ended(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
-        """How long it waits for a sweep: longer after each attempt that failed, and after each
-        silence but the first, so that an outage passes; not so long when none is left to spend.
+        """How long a sweep leaves it alone: longer after each failed attempt, and each silence but
+        the first, so that an outage can pass. Without attempts left, only the shortest rest.
         """
         ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)
         if not ends:
@@ -319,46 +319,46 @@ class Job:
         return failed or self.is_stale(now, policy)
 
     def _ends(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:
-        """How many attempts ended for one of `reasons`, at `place` if one is given, since an
-        operator last sent it on.
+        """How many attempts ended for one of `reasons` (at `place`, if given) since an operator's
+        last retry.
         """
         latest = takewhile(lambda past: past.reason != RETRIED, reversed(self.past_attempts))
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
-        """It has used every attempt, so that only an operator may send it on."""
+        """Whether it has used every attempt, so that only an operator may retry it."""
         return self.attempt >= policy.max_attempts
 
     def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
-        """Newer requests join: `placed_at` moves on, by a millisecond where their clock says
-        that they are not newer.
+        """The job with further requests: `placed_at` moves to theirs, or by a millisecond when
+        theirs is not later.
         """
         moved = later(self.placed_at, placed_at)
         return replace(self, event_ids=(*self.event_ids, *event_ids), placed_at=moved)
 
     def claim(self, by: str, now: datetime) -> Change:
-        """Take the job up. `by` is unique to this claim, and with `attempt` it is the lease."""
+        """Claim the job. `by` is unique to this claim; together with `attempt` it is the lease."""
         self._require(self.is_due(now), "claim", "it is not due")
         return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
-        """Record the progress of `steps`; with none it is a bare heartbeat."""
+        """Record the progress of `steps`; without any, this is only a heartbeat."""
         return self._move("checkpoint", now, steps=merged(self.steps, steps))
 
     def complete(self, now: datetime) -> Change:
-        """Everything is deleted and was read back empty."""
+        """End the job: everything is deleted and was read back empty."""
         return self._move("complete", now, finished_at=now, failure=None)
 
     def fail(self, failure: Failure) -> Change:
-        """End this run on an error: the job rests until a sweep resumes it."""
+        """End this run with an error: the job rests until a sweep resumes it."""
         return self._move("fail", failure.at, failure=failure)
 
     def hand_over(self, failure: Failure) -> Change:
         """End this run although nothing was wrong: its attempt is handed back, and any replica
         may claim the job at once, before newer ones.
 
-        At the same batch only `SUSPECT_ENDS` times: then the job may be why its process has to
-        stop, and its run has failed.
+        At the same batch that happens `SUSPECT_ENDS` times; after that the job may be the reason
+        why its process has to stop, and the run fails instead.
         """
         past = self._past(INTERRUPTED)
         times = 1 + self._ends(INTERRUPTED, place=past[-1].place)
@@ -375,9 +375,10 @@ class Job:
         )
 
     def park(self, now: datetime, until: datetime, policy: LeasePolicy, *, spent: bool) -> Change:
-        """Wait until `until`, because an external API must not be called now. The attempt is
-        handed back unless this run has called it (`spent`), which the last attempt must not: a
-        job whose own call is at fault would never run out.
+        """Wait until `until`, because an external API must not be called now.
+
+        The attempt is handed back unless this run has called the API (`spent`). With its last
+        attempt spent a job cannot park: if its own call is at fault, it would never be exhausted.
         """
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
@@ -385,20 +386,20 @@ class Job:
         return self._move("park", now, attempt=attempt, due=milliseconds(until))
 
     def resume(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Back to the workers, before newer jobs."""
+        """Make it pending again, due before newer jobs."""
         self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
         return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Give the job up: it failed, or went silent, with its last attempt."""
+        """Give the job up: its last attempt has failed or gone silent."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         return self._move("exhaust", now, past_attempts=self._past(self.end))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
-        """An operator's word that the cause is gone: without a rest, and with all its attempts
-        anew if they were spent.
+        """Make it pending because an operator says so: without a rest, and with all attempts
+        restored if they were spent.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         exhausted = self.status is Status.EXHAUSTED
@@ -412,7 +413,7 @@ class Job:
         )
 
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:
-        """With the attempt that ends here, and the interruptions of this very batch alone."""
+        """The past attempts and the one that ends here; interruptions of its batch only."""
         ended = self._ended(reason, self.last_modified_at)
         before = [
             p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == ended.place
@@ -433,8 +434,8 @@ class Job:
     def _move(
         self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
     ) -> Change:
-        """`last_modified_at` grows with every write, so that no two states of a job pass the same
-        guard, even where the writers' clocks disagree.
+        """The change for `transition`. `last_modified_at` grows with every write, so that no two
+        states of a job pass the same guard, even if the writers' clocks disagree.
         """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")
@@ -444,19 +445,19 @@ class Job:
 
 
 def later(placed_at: datetime, newer: datetime) -> datetime:
-    """`newer`, but at least a millisecond behind `placed_at`."""
+    """`newer`, but at least a millisecond after `placed_at`."""
     return max(placed_at + _TICK, milliseconds(newer))
 
 
 def suspects(service: str) -> str:
-    """The queue of a service's jobs that may kill their process, which runs one at a time."""
+    """The queue of a service's suspects; a process runs one of them at a time."""
     return f"{service}/suspect"
 
 
 def merged(
     steps: Iterable[StepProgress], newer: Iterable[StepProgress]
 ) -> tuple[StepProgress, ...]:
-    """The steps in their order, each in its newer form where there is one, then the new ones."""
+    """`steps` in their order, each replaced by its newer form if there is one, then new ones."""
     by_name = {progress.name: progress for progress in steps}
     by_name.update({progress.name: progress for progress in newer})
     return tuple(by_name.values())

@@ -1,4 +1,4 @@
-"""The lease: one run's hold on its job, renewed by every write and fenced by each of them."""
+"""The lease: one run's hold on its job, renewed and checked by each of its writes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,16 +14,16 @@ from deletion.ports import JobStore
 from deletion.retry import Retry
 
 MILLISECOND: Final = 0.001
-"""In seconds: nothing is waited for that is shorter, or a rest of rounding would never pass."""
+"""In seconds: the shortest wait, so that a remainder of rounding cannot loop for ever."""
 
 LAST_CAP: Final = 2.0
 """Seconds between two tries of the write that ends a run: a process that stops has few of them."""
 
 
 class Lease:
-    """Serialises the writes of a run. Each raises `LeaseLost` once the job is another's.
+    """Serialises the writes of a run. Each raises `LeaseLost` once the run no longer holds the job.
 
-    A write the database does not answer is repeated until the lease would be stale: from
+    A write that the database does not answer is repeated until the lease would be stale. From
     then on another run may own the job, so this one must not go on.
     """
 
@@ -51,7 +51,7 @@ class Lease:
 
     @asynccontextmanager
     async def heartbeat(self) -> AsyncIterator[None]:
-        """Beat while the block runs. Once the job is another's, end the block with `LeaseLost`."""
+        """Write heartbeats while the block runs; end it with `LeaseLost` once the lease is lost."""
         body = asyncio.current_task()
         beating = asyncio.create_task(self._beat())
 
@@ -77,8 +77,8 @@ class Lease:
 
     @contextmanager
     def one_batch(self) -> Iterator[None]:
-        """The heartbeat vouches for what happens inside for a limited time, and then falls silent:
-        a batch that hangs makes its job stale, not immortal.
+        """Let the heartbeat go on inside the block for `LeasePolicy.batch` at most: a batch that
+        hangs for longer makes its job stale.
         """
         self._vouched_until = self._clock.monotonic() + self._policy.batch.total_seconds()
         try:
@@ -87,17 +87,17 @@ class Lease:
             self._vouched_until = None
 
     async def checkpoint(self, *steps: StepProgress) -> None:
-        """Record progress; without any it is a heartbeat."""
+        """Record the progress of `steps`; without any, this is a heartbeat."""
         await self._write(lambda job: job.checkpoint(self.now(), *steps))
 
     async def note(self, *steps: StepProgress) -> None:
-        """Progress that goes with the next write; if it is lost, the step is just checked again."""
+        """Keep progress in memory until the next write; if lost, the step is just checked again."""
         async with self._writing:
             self.job = replace(self.job, steps=merged(self.job.steps, steps))
 
     async def complete(self) -> bool:
-        """End the job: everything is gone. False when a newer request has joined it since:
-        then look once more before trying again.
+        """End the job: everything is deleted. Returns False when a newer request has joined it
+        meanwhile; then read back once more before trying again.
         """
         try:
             await self._write(lambda job: job.complete(self.now()))
@@ -108,30 +108,32 @@ class Lease:
         return True
 
     async def fail(self, failure: Failure) -> None:
-        """End the run with its reason; the job is handed over if it was interrupted."""
+        """End the run with `failure`; the job is handed over if it was interrupted."""
         if failure.interrupted:
             await self._write(lambda job: job.hand_over(failure), retry=self._last)
         else:
             await self._write(lambda job: job.fail(failure), retry=self._last)
 
     async def park(self, until: datetime, *, spent: bool) -> None:
-        """End the run for now: the job is due again at `until`.
+        """End the run: the job is pending, and due again at `until`.
 
-        Raises `TransitionError` when its attempts are spent with this one.
+        Raises `TransitionError` when `spent` and this was the last attempt.
         """
         await self._write(
             lambda job: job.park(self.now(), until, self._policy, spent=spent), retry=self._last
         )
 
     async def fence(self) -> None:
-        """Before a destructive call: after a long silence (a paused process), prove the hold."""
+        """To be called before each destructive call: when the run has not written for the stale
+        threshold (a paused process), write first, which fails if another run has the job.
+        """
         if self._stale():
             await self.checkpoint()
 
     async def _beat(self) -> None:
         """Write a heartbeat whenever nothing else was written for an interval, until the run ends.
 
-        Once it may not vouch any more it waits for the lease to be stale, and then gives it up.
+        When a batch takes too long it stops, waits for the lease to be stale, and then gives it up.
         """
         interval = self._policy.heartbeat_interval
         while self.job.status is Status.IN_PROGRESS:
@@ -146,7 +148,7 @@ class Lease:
 
     @property
     def _idle(self) -> float:
-        """Seconds since the last write, by a clock that nobody sets."""
+        """Seconds since the last write, by the monotonic clock."""
         return self._clock.monotonic() - self._written_at
 
     def _may_vouch(self) -> bool:
@@ -163,8 +165,10 @@ class Lease:
     async def _write(
         self, change: Callable[[Job], Change], *, after: float = 0, retry: Retry | None = None
     ) -> None:
-        """Write what `change` makes of the job, unless another write has come first: a run that
-        has ended has no heartbeat, nor has one that wrote less than `after` seconds ago.
+        """Write what `change` makes of the job.
+
+        With `after`, only if the run has not ended and has written nothing for so many seconds: a
+        heartbeat is skipped when another write came first.
         """
         async with self._writing:
             if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):

@@ -11,10 +11,10 @@ from deletion.ids import is_service_name
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one bounded call deleted: a count of items, and where to go on from.
+    """What one bounded call deleted: the number of items, and where to go on from.
 
-    `last` says that nothing is left behind it as far as the step can see. Raises `TypeError` for
-    what a checkpoint cannot keep: nobody could read the job any more.
+    `last` says that the step has found nothing more to delete. Raises `TypeError` for values that
+    a checkpoint cannot keep: nobody could read the job any more.
     """
 
     deleted: int
@@ -32,8 +32,8 @@ class Batch:
 class Step(Protocol):
     """One idempotent, resumable part of a deletion.
 
-    An implementation raises `TransientError` for what may pass by itself; any other
-    exception fails the job. It never touches what does not belong to `bot_id`.
+    An implementation raises `TransientError` for errors that may pass by themselves; any other
+    exception fails the job. It never touches data that does not belong to `bot_id`.
     """
 
     @property
@@ -41,19 +41,19 @@ class Step(Protocol):
         """Unique within the plan; checkpoints are kept under it."""
 
     def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Delete in bounded batches after `cursor`, yielding once each batch is gone.
+        """Delete in bounded batches from `cursor` on, and yield after each batch.
 
-        The caller writes a checkpoint between two batches and may stop there for good, so
-        nothing may be deleted before it is asked for. `None` starts at the beginning.
+        The caller writes a checkpoint between two batches and may stop there for good, so the
+        next batch must not be deleted before it is asked for. `None` starts at the beginning.
         """
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Read back: whether nothing of the bot is left. It changes nothing."""
+        """Read back: return whether nothing of the bot is left. Changes nothing."""
 
 
 @runtime_checkable
 class Provisioned(Protocol):
-    """A step that needs something to exist, an index say, and can create it."""
+    """A step that needs something to exist, such as an index, and can create it."""
 
     async def missing(self) -> str | None:
         """What is missing and what that costs; None when nothing is."""
@@ -64,7 +64,7 @@ class Provisioned(Protocol):
 
 @runtime_checkable
 class Verified(Protocol):
-    """A step that says how its last look was made, for the record of the job."""
+    """A step that reports how it last read back, for the record of the job."""
 
     @property
     def read_concern(self) -> str | None:
@@ -76,7 +76,7 @@ class Verified(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered steps of one service. Raises `PlanError` when names do not fit."""
+    """The ordered steps of one service. Raises `PlanError` for a wrong name, or without steps."""
 
     service: str
     steps: tuple[Step, ...]
@@ -86,7 +86,7 @@ class Plan:
 
 
 def check(service: str, steps: Sequence[str]) -> None:
-    """The rules of a plan. Raises `PlanError` naming the field, `service` or `steps`."""
+    """Check the rules of a plan. Raises `PlanError` naming the field, `service` or `steps`."""
     if not is_service_name(service):
         raise PlanError(f"service: expected a name like [a-z][a-z0-9-]{{2,}}, found {service!r}")
     if not steps:

@@ -25,7 +25,7 @@ class Placing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a request, and the job that was made for it or found in its place."""
+    """What became of a request, and the job that was created for it or already covers its bot."""
 
     placing: Placing
     job_id: str
@@ -34,9 +34,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record this code cannot read, written by a later version or damaged.
+    """A record that this code cannot read: damaged, or written by a later version.
 
-    The times are those of a job, None where it has none that can be read.
+    The times are those of a job; None when they are missing or cannot be read either.
     """
 
     id: str
@@ -52,9 +52,9 @@ ReadLetter = DeadLetter | Unreadable
 class JobStore(Protocol):
     """Holds the jobs, and decides who owns one.
 
-    Unique are (bot, service, each of `event_ids`) and, while live, (bot, service): the store
-    enforces both when it writes, never by a read before it. Every method raises `StoreUnavailable`
-    when the database does not answer in time.
+    (bot, service, each of `event_ids`) is unique, and while the job is live (bot, service) too. The
+    store enforces both in the write itself, never by reading first. Every method raises
+    `StoreUnavailable` when the database does not answer in time.
     """
 
     async def ping(self) -> None:
@@ -73,26 +73,27 @@ class JobStore(Protocol):
         """An unused job id, 24 hex digits, later ones sorting after earlier ones."""
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """Insert all at once, all of one service; one outcome for each, in order.
+        """Insert `jobs`, all of one service, together. Returns one outcome for each, in order.
 
-        A request that a job already covers is known, whatever the state of that job. A live job of
-        the same bot is joined (`Job.joined`) and otherwise left as it is: so it cannot
-        complete before its run has looked for that request's data as well. A job that covers
-        `MAX_EVENTS` requests takes no more. Repeating a call whose answer was lost is safe.
+        A request that a job already covers is `KNOWN`, whatever the status of that job. A request
+        for a bot with a live job joins it (`Job.joined`), which changes nothing else; the job then
+        cannot complete before its run has looked for that request's data as well. A job that covers
+        `MAX_EVENTS` requests is `FULL`. Repeating a call whose answer was lost is safe.
         """
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
         """The jobs of `queue` due in [since, until], at most `limit`, the earliest first."""
 
     async def apply(self, change: Change) -> Job:
-        """Write `change.after`, if the guarded fields still are as in `change.before`.
+        """Write `change.after` if the guarded fields are still as in `change.before`; atomic.
 
-        All but `placed_at` and `event_ids`, which only `record` moves. Atomic. Raises `LeaseLost`
-        otherwise. Repeating a change that was written returns what it returned the first time.
+        Writes all fields but `placed_at` and `event_ids`, which only `record` changes. Raises
+        `LeaseLost` when a guarded field differs. Repeating a change that was written returns what
+        it returned the first time.
         """
 
     async def get(self, job_id: str) -> Job | None:
-        """The job of that id. Raises `UnreadableJob` for one this code cannot read."""
+        """The job of that id, or None. Raises `UnreadableJob` for one this code cannot read."""
 
     async def silent(
         self,
@@ -109,7 +110,7 @@ class JobStore(Protocol):
         """
 
     async def count(self, status: Status, *, until: datetime | None = None) -> int:
-        """How many jobs are of `status`; with `until`, of those last modified by then."""
+        """How many jobs have `status`; with `until`, only those last modified by then."""
 
     async def find(
         self,
@@ -121,15 +122,15 @@ class JobStore(Protocol):
     ) -> Sequence[Read]:
         """At most `limit` jobs that fit every filter given, the newest first.
 
-        With a status alone, those that were last modified first.
+        With a status alone, the most recently modified first.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """How many jobs of a service stand at a status, and when the oldest was created (UTC).
+    """How many jobs of a service have a status, and when the oldest was created (UTC).
 
-    `service` is empty, and `oldest` None, where no record says so.
+    `service` is empty, and `oldest` None, when the records do not say.
     """
 
     service: str
@@ -146,7 +147,7 @@ class Census(Protocol):
 
 
 class DeadLetterStore(Protocol):
-    """Keeps messages that were given up, until somebody decides what becomes of them.
+    """Keeps messages that were given up, until an operator decides what becomes of them.
 
     The store makes `DeadLetter.identity` unique. Every method raises `StoreUnavailable` when the
     database does not answer.
@@ -156,18 +157,18 @@ class DeadLetterStore(Protocol):
         """An unused id, 24 hex digits, later ones sorting after earlier ones."""
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Record all, and return those that somebody has to know about, as they stand now.
+        """Record all, and return those that call for an alert, as they are stored now.
 
-        These are the new ones, and the replays that came back: a letter that `is_replay_of` a
-        record is joined to it by `DeadLetter.returned`, whatever its status, unless this code
-        cannot read that record: then it is kept by itself. A message that is
-        recorded or joined already is counted there by `seen_again`, and not returned. Of
-        concurrent calls with one message exactly one returns it. Repeating a call whose
-        answer was lost may count a message once more, and does not return it again.
+        These are the new ones, and the replays that came back. A letter that `is_replay_of` a
+        record joins it by `DeadLetter.returned`, whatever its status; if this code cannot read
+        that record, the letter is recorded by itself. A message that is already recorded or
+        joined is counted there by `seen_again`, and not returned. Of concurrent calls with one
+        message exactly one returns it. Repeating a call whose answer was lost may count a message
+        once more, but does not return it again.
         """
 
     async def get(self, letter_id: str) -> ReadLetter | None:
-        """The dead letter of that id (24 hex digits)."""
+        """The dead letter of that id (24 hex digits), or None."""
 
     async def find(
         self,
@@ -178,11 +179,11 @@ class DeadLetterStore(Protocol):
         before: str | None = None,
         limit: int,
     ) -> Sequence[ReadLetter]:
-        """The newest that fit every filter given, below the id `before`, newest first."""
+        """At most `limit` that fit every filter given and have ids below `before`, newest first."""
 
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
-        """Write `status`, if the message was not given up again since `letter` was read.
+        """Write `status` unless the message was given up again since `letter` was read.
 
-        Guarded by `count` alone: what somebody else settled meanwhile is settled anew. Returns
-        whether it was written, and the same when it is repeated.
+        Guarded by `count` alone: a status that somebody else wrote meanwhile is overwritten.
+        Returns whether it was written; a repeated call returns the same.
         """

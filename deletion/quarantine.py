@@ -1,6 +1,6 @@
 """Quarantine: a message that is given up is recorded with its bytes, and an alert is sent.
 
-The record comes before the ack, as with a job, so a crash between them leaves both or the message.
+The record comes before the ack, as with a job: after a crash in between, the message comes again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ DETAIL_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A delivery nobody will handle, whose it was, and why."""
+    """A delivery that nobody will handle, the service it belongs to, and why it was given up."""
 
     delivery: Delivery
     service: str
@@ -27,7 +27,7 @@ class GivenUp:
 
 
 def refused(delivery: Delivery, service: str, error: EventError) -> GivenUp:
-    """A delivery that carries no event this code can handle."""
+    """The `GivenUp` for a delivery that `decode` refused with `error`."""
     match error:
         case InvalidEvent():
             reason = Reason.INVALID
@@ -49,10 +49,10 @@ class Quarantine:
         self._clock = clock
 
     async def keep(self, given_up: Sequence[GivenUp]) -> None:
-        """Record all of them at once, then alert for those that are news.
+        """Record all of them together, then alert for those that are new.
 
         A message that is seen again is counted and causes no second alert. Raises
-        `StoreUnavailable`: then the deliveries must not be acked.
+        `StoreUnavailable`; the deliveries must not be acked then.
         """
         for letter in await self._store.record([self._letter(each) for each in given_up]):
             if not letter.is_canary:

@@ -1,7 +1,7 @@
 """Replaying a dead letter: the same message again, to the one service it came from.
 
-A replay keeps the event's id, so the consumer's job store tells a deletion that was done meanwhile,
-and it names its record, so that it is joined there should it come back dead: docs/decisions/0016.
+A replay keeps the event's id, so that it is a duplicate if its request was recorded meanwhile. It
+names its record, so that it joins that record if it comes back dead: docs/decisions/0016.
 """
 
 from typing import Final
@@ -15,13 +15,13 @@ MAX_ATTRIBUTES: Final = 100
 """What Pub/Sub takes in one message: https://cloud.google.com/pubsub/quotas#resource_limits"""
 
 PUBSUBS_OWN: Final = ("CloudPubSubDeadLetterSource", "goog")
-"""How the names of attributes begin that Pub/Sub adds itself; it refuses to be given the latter."""
+"""Prefixes of attributes that Pub/Sub adds itself; it refuses messages that carry `goog…`."""
 
 _INSTEAD: Final = "ask for the deletion of its bot again, then discard it"
 
 
 def replay_message(letter: DeadLetter) -> Message:
-    """Its bytes and attributes, for its service alone. Publishing it twice is harmless."""
+    """The message with its bytes and attributes, for its service alone; safe to publish twice."""
     kept = {
         name: text for name, text in letter.attributes.items() if not name.startswith(PUBSUBS_OWN)
     }
@@ -29,7 +29,7 @@ def replay_message(letter: DeadLetter) -> Message:
 
 
 def refusal(letter: DeadLetter, *, force: bool) -> str | None:
-    """Why it is not replayed, and what to do instead; None when it may be."""
+    """Why it may not be replayed, and what to do instead; None when it may."""
     if letter.is_canary:
         return "it is a canary of `botdel doctor`: discard it"
     if not is_service_name(letter.service):

@@ -19,12 +19,12 @@ _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a
 
 
 def doubled(base: float, times: int, cap: float) -> float:
-    """`base` doubled `times` times, `cap` at the most; all but `times` in seconds."""
+    """`base` doubled `times` times, at most `cap`, in seconds."""
     return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
 
 
 async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
-    """Return after `seconds`, or once one of `events` is set: a stop waits for no back-off."""
+    """Return after `seconds`, or once one of `events` is set, so that a stop ends a back-off."""
     if any(event.is_set() for event in events):
         return
     first: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
@@ -38,7 +38,7 @@ async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often (`attempts`, calls in all) and how patiently (`base`, `cap`: seconds)."""
+    """At most `attempts` calls; waits up to `base` seconds, doubled each time, at most `cap`."""
 
     clock: Clock
     attempts: int = 6
@@ -52,10 +52,10 @@ class Retry:
         *,
         give_up: Callable[[], Exception | None] | None = None,
     ) -> T:
-        """Call until it answers, at most `attempts` times, or for as long as `give_up` says.
+        """Call until it succeeds, at most `attempts` times, or until `give_up` ends it.
 
-        `give_up` is asked after each failure and returns the error to end on, which may
-        be a `TransientError` itself.
+        `give_up` replaces the bound of `attempts`. It is called after each `TransientError`, and
+        returns the error to raise, or None to go on.
         """
         async for attempt in self._attempts(bounded=give_up is None):
             with attempt:
@@ -76,15 +76,15 @@ class Retry:
         )
 
     def jitter(self, failures: int) -> float:
-        """Seconds to wait after so many failures before the last one."""
+        """Seconds to wait before the next try, when `failures` tries had failed before the last."""
         return self.rng.uniform(0, doubled(self.base, failures, self.cap))
 
 
 class Patience:
-    """Attempts to loop over, for `seconds` since the last progress; a stop ends every wait.
+    """Attempts to loop over until `seconds` have passed without progress; a stop ends every wait.
 
-    When time is up the last `TransientError` is raised unchanged. `error` is the one that is
-    being retried.
+    When the time is up, the last `TransientError` is raised unchanged. `error` is the error that
+    is being retried, if there is one.
     """
 
     def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:
@@ -96,7 +96,7 @@ class Patience:
         self.error: TransientError | None = None
 
     def renew(self) -> None:
-        """There was progress, which earns new patience."""
+        """There was progress: start the time and the back-off anew."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
         self.error = None

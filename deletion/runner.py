@@ -1,8 +1,8 @@
 """The runner: one claimed job from its checkpoint to its end.
 
-Read `Run.to_completion` first: start → delete → read back → complete. Whatever happens, a run ends
-in exactly one of these ways: the job is complete; it is failed with its reason, handed over or
-parked; or it is no longer this run's and nothing more is written.
+Read `Run.to_completion` first: delete → read back → complete. Whatever happens, a run ends in
+exactly one of these ways: the job is complete; it is failed with a reason, handed over or parked;
+or the run no longer holds it and writes nothing more.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from deletion.ports import JobStore
 from deletion.retry import Patience, Retry
 
 PASSES = 3
-"""Times the plan is run over what the read-back still finds before the job fails."""
+"""Passes over the plan in one run; if the last read-back still finds data, the job fails."""
 RETRY_SECONDS = 600.0
-"""How long errors that may pass are retried in place, since the last progress."""
+"""Seconds since the last progress during which errors that may pass are retried in place."""
 MESSAGE_CHARACTERS = 1000
-"""Of an error, as the job keeps it."""
+"""Characters of an error's text that the job keeps."""
 
 OnBatch = Callable[[str, int], None]
-"""Gets a step's name and how many items a batch of it deleted."""
+"""Called with a step's name and the number of items that a batch of it deleted."""
 
 log = structlog.get_logger(__name__)
 
@@ -66,11 +66,11 @@ class Runner:
         self._on_batch = on_batch
 
     async def run(self, job: Job) -> Job | None:
-        """Delete what `job` stands for. Returns the job as it ended, None when it was lost.
+        """Run `job`. Returns it as it ended, or None when the lease was lost.
 
         Cancelling a run hands its job over, as `stopping` does, without waiting for the batch.
-        Raises only what the store raises when it refuses even the failure, and
-        `CancelledError` when cancelled once more while the job is handed over: then it goes stale.
+        Raises only what the store raises when the end of the run cannot be written, and
+        `CancelledError` when it is cancelled again during the hand-over; the job then goes stale.
         """
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
         patience = Patience(self._retry, self._retry_seconds, self._stopping)
@@ -107,7 +107,7 @@ class Runner:
             await _to_its_end(lease.fail(self._failure(error, lease)))
 
     async def _park(self, parked: Parked, lease: Lease) -> None:
-        """An attempt that may not park, because it is the last and has called out, has failed."""
+        """Park the job; fail it when this was its last attempt and has called the API."""
         try:
             await lease.park(parked.until, spent=parked.spent)
         except TransitionError:
@@ -117,7 +117,9 @@ class Runner:
             log.info("parked", until=parked.until, reason=str(parked))
 
     def _interruption(self, error: BaseException, run: "Run", lease: Lease) -> Failure:
-        """No fault of the job, unless an error was being retried, or the step cancelled itself."""
+        """The failure of a run that was stopped: interrupted, unless an error was being retried or
+        the step cancelled itself.
+        """
         if run.error:
             return self._failure(run.error, lease)
         task = asyncio.current_task()
@@ -191,9 +193,9 @@ class Run:
             )
 
     async def _delete_all(self) -> None:
-        """Every step that is not complete, until a read-back finds nothing.
+        """Run every step that is not complete, until a read-back finds nothing.
 
-        Raises `LeftOvers` after `PASSES`.
+        Raises `LeftOvers` after `PASSES` passes.
         """
         for _ in range(PASSES):
             for step in self._plan.steps:
@@ -207,7 +209,10 @@ class Run:
         raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
 
     async def _delete(self, step: Step) -> None:
-        """One step from its checkpoint; errors that may pass are retried from the last one."""
+        """Run one step from its checkpoint; after an error that may pass, from the latest one.
+
+        The checkpoint of the plan's last batch goes with the job's end, which is the next write.
+        """
         self._patience.renew()
         async for attempt in self._patience:
             with attempt:
@@ -228,7 +233,7 @@ class Run:
     async def _closing(
         self, batches: AsyncGenerator[Batch, None]
     ) -> AsyncIterator[AsyncGenerator[Batch, None]]:
-        """As `aclosing`, but an end that hangs is vouched for no longer than a batch is."""
+        """As `aclosing`, but a step that hangs while closing makes its job stale, as in a batch."""
         try:
             yield batches
         finally:
@@ -236,9 +241,7 @@ class Run:
                 await batches.aclose()
 
     async def _batch(self, batches: AsyncGenerator[Batch, None]) -> Batch | None:
-        """The next batch; None when there is none left. Each is followed by a checkpoint; that of
-        the very last one goes with the job's end, which is the next write.
-        """
+        """The next batch; None when there is none left."""
         self._check_stopping()
         await self._lease.fence()
         began = self._clock.monotonic()
@@ -248,7 +251,7 @@ class Run:
         return batch
 
     async def _read_back(self) -> list[Step]:
-        """The steps that still find something of the bot; they are to run again."""
+        """The steps that still find data of the bot; they begin again."""
         left = []
         for step in self._plan.steps:
             progress, is_empty = self._progress(step), await self._is_empty(step)

@@ -1,4 +1,4 @@
-"""Walking the jobs of a status by their silence, in pages: memory holds one page."""
+"""Walking the jobs of a status in the order of their silence, one page in memory at a time."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ async def silent_pages(
 ) -> AsyncIterator[Sequence[Read]]:
     """Pages of at most `size` jobs of `status` last modified by `until`, the longest silent first.
 
-    A job that is moved meanwhile is no longer silent, so it is not read again; one that is not
-    moved is before `since`, or among those to skip; so is one whose time cannot be read. Raises
+    No job is read twice: one that was moved is no longer silent, and one that was not is either
+    older than the next page or skipped by its id, as are jobs whose time cannot be read. Raises
     `StoreUnavailable` when `retry` is used up.
     """
     since, seen, timeless = EPOCH, set[str](), set[str]()

@@ -1,4 +1,4 @@
-"""Skew: a process whose clock is wrong takes runs that beat for silent ones, or its own look so."""
+"""Skew: with a wrong clock a process takes live runs for silent ones, or its own look silent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from deletion.job import LeasePolicy
 from deletion.ports import JobStore
 
 KEEP_SECONDS: Final = 60.0
-"""How long a comparison of the clocks holds."""
+"""How long the result of a comparison is kept."""
 
 Check = Callable[[], Awaitable[None]]
 """Raises what keeps a process from going on: a `ClockSkew`, or a `TransientError`."""
@@ -22,10 +22,10 @@ async def unchecked() -> None:
 
 
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
-    """Raises `ClockSkew` when this process's clock differs from the database's by so much that
-    runs whose heartbeats are on time would look silent, and `StoreUnavailable`.
+    """Raise `ClockSkew` when this process's clock differs from the database's by more than
+    `LeasePolicy.max_skew`. Raises `StoreUnavailable` too.
 
-    The database told its time at some moment of the call: how slow it was is no skew.
+    The database read its clock at some moment during the call, so a slow call is not skew.
     """
     asked = clock.now()
     told = await jobs.time()
@@ -38,7 +38,7 @@ async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None
 
 
 class ClockCheck:
-    """`check_clock` for all who ask in one process, at most once in `KEEP_SECONDS`."""
+    """`check_clock` for all workers of a process, at most once in `KEEP_SECONDS`."""
 
     def __init__(self, jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
         self._jobs = jobs
@@ -49,7 +49,7 @@ class ClockCheck:
         self._holds_until = float("-inf")
 
     async def __call__(self) -> None:
-        """Raises `ClockSkew` while the clock is wrong, and `StoreUnavailable`."""
+        """Raise `ClockSkew` while the clock is wrong. Raises `StoreUnavailable` too."""
         async with self._one_at_a_time:
             if self._clock.monotonic() >= self._holds_until:
                 self._skew = await self._compare()

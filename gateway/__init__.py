@@ -1,1 +1,1 @@
-"""HTTP in, events out. Owns no data."""
+"""HTTP in, events out. It owns no data."""

@@ -43,16 +43,16 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     400: documented(f"The {IDEMPOTENCY_KEY} header is not right"),
     401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
     408: documented(
-        f"Request line and headers did not end within {BOUNDS.seconds:g} s, or the body, of which "
-        f"none is needed, within {BODY_SECONDS:g} s"
+        f"Request line and headers were not complete within {BOUNDS.seconds:g} s, or the body, "
+        f"which is not needed, within {BODY_SECONDS:g} s"
     ),
-    413: documented(f"The request's body is over {MAX_BODY_BYTES} bytes; none is needed"),
+    413: documented(f"The request body exceeds {MAX_BODY_BYTES} bytes; none is needed"),
     422: documented("The bot's id is not 24 hex digits"),
-    429: documented("Too many events wait for Pub/Sub; not placed", Retry_After=_RETRY),
+    429: documented("Too many events are waiting for Pub/Sub; not placed", Retry_After=_RETRY),
     431: documented(f"Request line and headers exceed {BOUNDS.head_bytes} bytes"),
-    500: documented("An error nobody foresaw; the request may have been placed"),
+    500: documented("An unexpected error; the request may have been placed"),
     503: documented(
-        "Pub/Sub did not confirm in time, and the request may have been placed; or too many "
+        "Pub/Sub did not confirm in time, but the request may have been placed; or too many "
         "connections, and it was not placed",
         Retry_After=_RETRY,
     ),

@@ -70,9 +70,9 @@ def create_app(
 
 
 class _Direct(APIRoute):
-    """Documents its parameters and dependencies, and leaves acting on them to the endpoint.
+    """Documents its parameters and dependencies, which the endpoint handles itself.
 
-    What FastAPI does for them takes a third of the time of a request.
+    FastAPI's handling of them takes a third of the time of a request.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **documented: Any) -> None:
@@ -104,7 +104,7 @@ def _delete_bot(tokens: BearerTokens, deletions: Deletions) -> Endpoint:
 
 
 async def _placed(placing: Awaitable[Placed]) -> Placed:
-    """The outcome of `placing`, with what the bus says against it as a problem."""
+    """The outcome of `placing`; an error of the bus becomes a problem."""
     try:
         return await placing
     except BusOverloaded as error:
@@ -113,7 +113,7 @@ async def _placed(placing: Awaitable[Placed]) -> Placed:
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, OVERLOADED_RETRY) from error
     except (BusUnavailable, TopologyMissing) as error:
         log.warning("not confirmed", reason=str(error))
-        detail = "not confirmed in time, it may have been placed all the same: try again"
+        detail = "not confirmed in time; it may have been placed all the same: try again"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, UNAVAILABLE_RETRY) from error
 
 

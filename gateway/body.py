@@ -1,4 +1,4 @@
-"""A request to delete needs no body: one that comes is counted, dropped, and limited."""
+"""A request to delete needs no body. One that comes is read within limits and dropped."""
 
 import asyncio
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from deletion.process.problems import Problem
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 5.0
-"""A client that sends more slowly is not waited for."""
+"""How long a body may take."""
 
 
 async def discard_body(request: Request) -> None:
@@ -44,5 +44,5 @@ async def _discard(request: Request) -> None:
 
 
 def _too_large() -> Problem:
-    detail = f"a body of at most {MAX_BODY_BYTES} bytes is read; none is needed"
+    detail = f"request body exceeds {MAX_BODY_BYTES} bytes; send none"
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)

@@ -1,4 +1,4 @@
-"""A request for deletion becomes an event on the topic; no other trace of it is kept here."""
+"""A request for deletion becomes an event on the topic; the gateway keeps nothing else of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ Now = Callable[[], datetime]
 """The time, with its time zone."""
 
 NAMESPACE: Final = UUID("6d9f6c5e-2f0b-4a7c-9d35-0c1e4b8a7f21")
-"""Of event ids that stand for an idempotency key (RFC 9562, version 5). Never to be changed:
-the same key would make another event."""
+"""The namespace of event ids made from idempotency keys (RFC 9562, version 5). Never change it:
+the same key would become another event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Deletions:
     async def place(
         self, bot_id: str, key: str | None, traceparent: str | None, requested_by: str
     ) -> Placed:
-        """Return once Pub/Sub has confirmed the event, which says who asked.
+        """Publish the event, which names who asked; returns once Pub/Sub has confirmed it.
 
-        With a `key`, its event is the same whenever, and on whichever replica, it is used again
-        for this bot. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
+        With a `key` the event id is the same each time the key is used for this bot, on whichever
+        replica. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
         """
         bot_id = bot_id.lower()
         now = self._now()
@@ -72,7 +72,7 @@ class Deletions:
         return Placed(event_id, bot_id, rfc3339(subject.timestamp))
 
     def _event_id(self, bot_id: str, key: str | None) -> str:
-        # A bot's id has a fixed length: no two pairs of id and key read the same.
+        # A bot's id has a fixed length, so no two pairs of id and key give the same text.
         if key is not None:
             return str(uuid5(NAMESPACE, bot_id + key))
         return str(UUID(bytes=self._random_bytes(16), version=4))

@@ -1,4 +1,4 @@
-"""The gateway's process: everything it needs, put together in one place."""
+"""The gateway's process: all its parts, composed in one place."""
 
 import asyncio
 
@@ -22,11 +22,11 @@ log = structlog.get_logger(__name__)
 
 
 async def run(settings: GatewaySettings) -> None:
-    """Serve until a signal, then answer what is under way.
+    """Serve until a signal, then answer the requests under way.
 
-    A Pub/Sub that does not answer is no reason not to start: `/readyz` says so until it does.
-    Raises `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never
-    against an emulator, where the topic is made and, when forgotten, made again).
+    It also starts when Pub/Sub does not answer; `/readyz` then says so. Raises
+    `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never with an
+    emulator, where it creates the topic, and creates it again when it was forgotten).
     """
     pubsub = PubSub(settings.emulator)
     try:
@@ -68,7 +68,7 @@ async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Ev
 
 
 async def _look_for_topic(topology: Topology, probe: Probe, *, emulated: bool) -> None:
-    """Make the topic on an emulator; elsewhere raise `TopologyMissing` when there is none."""
+    """Create the topic on an emulator; elsewhere raise `TopologyMissing` when there is none."""
     if emulated:
         await topology.ready_for()
         return

@@ -18,7 +18,7 @@ OUTCOMES: Final = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "error",
 }
 INVALID: Final = "invalid"
-"""Every other answer: the request itself was wrong."""
+"""The outcome of every other answer: the request itself was wrong."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -52,7 +52,7 @@ class Metrics:
 
 
 class Measured:
-    """ASGI middleware that tells `metrics` of every answer under `MEASURED`."""
+    """ASGI middleware that counts every answer under `MEASURED` in `metrics`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

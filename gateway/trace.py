@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 RandomBytes = Callable[[int], bytes]
-"""Gives that many unpredictable bytes: `os.urandom`."""
+"""Returns that many unpredictable bytes, as `os.urandom` does."""
 
 _FRESH_FLAGS: Final = 0b11
-"""Sampled, because deletions are rare and worth a trace, and of a random trace id."""
+"""Sampled, because deletions are rare and worth a trace, and with a random trace id."""
 _KNOWN_FLAGS: Final = 0b11
 """Flags of later versions are not passed on: nobody here knows what they promise."""
 
@@ -24,8 +24,8 @@ _parse = re.compile(
 def continued(traceparent: str | None, random_bytes: RandomBytes) -> str:
     """A `traceparent` for a new span: of the caller's trace, or of a fresh one.
 
-    A header that breaks the format is as good as none. A higher version than 00 may carry more
-    at its end, which is left out.
+    A header with a wrong format is ignored. A version above 00 may have more fields at its end,
+    which are left out.
     """
     parent = _parse(traceparent) if traceparent else None
     if parent is None or (parent["version"] == "00" and parent["more"]):

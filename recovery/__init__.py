@@ -1,1 +1,1 @@
-"""Finds what failed or went silent, and asks for its resumption."""
+"""Makes failed and stale jobs pending again, and records what Pub/Sub gave up."""

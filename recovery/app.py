@@ -1,4 +1,4 @@
-"""The HTTP interface of recovery. It answers at once: it waits for no sweep and no deletion."""
+"""The HTTP interface of recovery. It never waits for a sweep or a deletion."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -24,12 +24,12 @@ RETRY = {"Retry-After": "5"}
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
-    500: documented("An error nobody foresaw"),
-    503: documented("The database does not answer in time", Retry_After="Seconds"),
+    500: documented("An unexpected error"),
+    503: documented("Not now; the detail says why", Retry_After="Seconds"),
 }
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
-        "description": "A sweep runs; or has just ended, if it had little to do",
+        "description": "A sweep is running, or has just ended if there was little to do",
         "headers": {"Location": {"description": "Shows it", "schema": {"type": "string"}}},
     },
 }
@@ -94,7 +94,7 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
 
     @router.post(PATH, status_code=HTTPStatus.ACCEPTED, responses=STARTED)
     async def start_sweep(response: Response) -> SweepView:
-        """Start a sweep, or join the one that runs: at most one does, over all replicas.
+        """Start a sweep, or return the one that is running: at most one runs, over all replicas.
 
         Answers at once; the sweep goes on in the background.
         """

@@ -1,6 +1,6 @@
-"""The cron client: is recovery healthy, then start a sweep, then, if asked to, see it end.
+"""The cron client: check that recovery is healthy, start a sweep and, on request, see it end.
 
-One line for each step on standard output, one for what is wrong on standard error. The exit
+Prints a line for each step on standard output, and one for a problem on standard error. The exit
 codes are the interface to the scheduler, which alerts on all but 0.
 """
 
@@ -18,9 +18,9 @@ from deletion.clock import Clock, SystemClock
 from deletion.ids import OBJECT_ID_PATTERN
 
 CALL_SECONDS: Final = 10.0
-"""One request gets this long, and never longer than the whole call has left."""
+"""How long one request may take, but never longer than the whole call has left."""
 POLL_SECONDS: Final = 1.0
-"""Between two looks at a sweep that is waited for."""
+"""Between two requests for a sweep that it waits for."""
 SWEEPS: Final = "/v1/recovery/sweeps"
 
 _AWAY = {
@@ -35,16 +35,16 @@ class Exit(IntEnum):
     """How a call ended."""
 
     OK = 0  # the sweep runs; with --wait: it is complete
-    SWEEP_FAILED = 1  # with --wait: it ended, but not at its end
+    SWEEP_FAILED = 1  # the sweep ended before it had looked at every job
     USAGE = 2  # the URL or the token cannot be used at all
     UNHEALTHY = 3  # recovery cannot be reached, or says that it cannot work now
     REFUSED = 4  # the credential is not accepted
     UNEXPECTED = 5  # an answer that recovery does not give: is it the right URL?
-    TIMED_OUT = 6  # with --wait: the sweep has not ended in time; it may still do
+    TIMED_OUT = 6  # with --wait: the sweep did not end in time; it goes on
 
 
 class Sweep(BaseModel):
-    """What is read of an answer; fields a later recovery may add are ignored."""
+    """The fields that are read of an answer; those of a later recovery are ignored."""
 
     sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
     status: Literal["running", "complete", "failed"]
@@ -102,7 +102,7 @@ class Call:
         self._started_at = clock.now()
 
     async def run(self, *, wait: bool) -> None:
-        """Health, start and, with `wait`, the end. Raises `Stopped` when it is not to be."""
+        """Check health, start and, with `wait`, wait for the end. Raises `Stopped` on a problem."""
         await self._healthy()
         sweep = await self._start()
         if wait:
@@ -129,7 +129,7 @@ class Call:
         return _shown(answer)
 
     async def _end_of(self, sweep: Sweep) -> Sweep:
-        """Ask until it has ended; a service that is away for a moment is asked again."""
+        """Ask until it has ended, also while recovery is unreachable for a moment."""
         while sweep.status == "running":
             if self._left <= POLL_SECONDS:
                 late = f"the sweep has not ended within {self._timeout_seconds:g} s"
@@ -173,7 +173,7 @@ def _check(url: str, token: SecretStr) -> None:
 
 
 def _unexpected(answer: httpx.Response) -> Stopped:
-    """What an answer means that is not the one hoped for."""
+    """The exit for an answer other than the expected one."""
     asked = f"{answer.request.method} {answer.request.url.path}: {answer.status_code}"
     if answer.status_code in _REFUSED:
         return Stopped(Exit.REFUSED, f"{asked}, the token is not accepted")
@@ -183,7 +183,7 @@ def _unexpected(answer: httpx.Response) -> Stopped:
 
 
 def _detail(answer: httpx.Response) -> str:
-    """The `detail` of a problem, on one line; nothing of anything else."""
+    """The `detail` of a problem, on one line; empty for any other answer."""
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
@@ -192,7 +192,7 @@ def _detail(answer: httpx.Response) -> str:
 
 
 def _shown(answer: httpx.Response) -> Sweep:
-    """The sweep an answer tells of, after telling it on."""
+    """The sweep in an answer, which is also printed."""
     try:
         sweep = Sweep.model_validate_json(answer.content)
     except ValidationError:

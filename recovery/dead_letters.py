@@ -1,6 +1,6 @@
 """The consumer of the dead-letter topic: what Pub/Sub gave up is recorded, and then acked.
 
-Here and not in a consumer, because it has to be alive when consumers are not.
+It runs in recovery, because it has to be alive when consumers are not.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ PULL_LIMIT = 20
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Between two tries while Pub/Sub or the database does not answer; doubled each time."""
 SOURCE = "CloudPubSubDeadLetterSource"
-"""How Pub/Sub's own attributes begin, which say where a message came from:
+"""The prefix of Pub/Sub's own attributes, which say where a message came from:
 https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
 
 
@@ -34,13 +34,13 @@ class Observer(Protocol):
     """Counts what the consumer does."""
 
     def pulled(self) -> None:
-        """A pull was answered, and what it brought is recorded and acked."""
+        """A pull succeeded, and what it brought is recorded and acked."""
 
     def failed(self) -> None:
-        """A pull, a record or an ack was not; the messages stay where they are."""
+        """A pull, a record or an ack failed; its messages will be delivered again."""
 
     def recorded(self, count: int) -> None:
-        """So many dead letters are recorded and acked, canaries left out."""
+        """`count` dead letters are recorded and acked, canaries not counted."""
 
 
 class Unobserved:
@@ -57,9 +57,10 @@ class Unobserved:
 
 
 class DeadLetterConsumer:
-    """`prefix` is what every subscription's id begins with, before the name of its service.
+    """Records the messages of the dead-letter subscription.
 
-    `prepare` puts in place what the database needs, before the first pull and after each failure.
+    `prefix` comes before the service's name in the id of its subscription. `prepare` builds or
+    requires the indexes; it is called before the first pull and after each failure.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class DeadLetterConsumer:
         return f"no dead letter is recorded since {since}: {self._reason}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
-        """Record and ack until `stopping`; ends within one pull of it. Outlives every outage."""
+        """Record and ack until `stopping`; ends after the pull under way. Survives every outage."""
         while not stopping.is_set():
             try:
                 await self._pull()
@@ -107,7 +108,7 @@ class DeadLetterConsumer:
                 self._observer.pulled()
 
     async def _pull(self) -> None:
-        """After a failure nothing is pulled before the database answers."""
+        """Pull once and record; after a failure, only once the database answers."""
         if self._unproven:
             await self._prepare()
             self._unproven = False

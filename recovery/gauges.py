@@ -11,9 +11,9 @@ from deletion.clock import Clock
 from deletion.ports import Census, Unfinished
 
 KEPT_FOR: Final = timedelta(seconds=30)
-"""Scrapes, however many, never become a load."""
+"""However many scrapes there are, the database is read no more often."""
 READ_SECONDS: Final = 5.0
-"""A scrape waits so long for the database."""
+"""How long a scrape waits for the database."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Recovery's process: everything it needs, put together in one place."""
+"""Recovery's process: all its parts, composed in one place."""
 
 import asyncio
 from contextlib import suppress
@@ -49,17 +49,16 @@ SWEEP_INDEXES: Indexes = {
 LETTER_INDEXES: Indexes = {letters.COLLECTION: letters.INDEXES}
 
 TRIES = 4
-"""Of each call of a sweep while the database does not answer."""
+"""How often a sweep tries each call while the database does not answer."""
 
 
 async def run(settings: RecoverySettings) -> None:
     """Serve and record dead letters until a signal, then end both within the grace period.
 
-    A signal ends the process at once while it is still starting. A database or a Pub/Sub that
-    does not answer is no reason not to start: `/readyz` says so until it does. Raises
-    `ConfigurationError`, which a missing unique index is too, `OSError` for a port that is taken,
-    and `TopologyMissing`; the indexes and the topology never against an emulator, where this
-    process makes them.
+    A signal ends the process at once while it is still starting. It also starts when the database
+    or Pub/Sub does not answer; `/readyz` then says so. Raises `ConfigurationError`, also for a
+    missing unique index, `OSError` for a port that is taken, and `TopologyMissing`. Beside an
+    emulator indexes and topology are never missing: this process creates them.
     """
     with stop_on_signals() as stopping:
         clients = Clients(settings.mongodb_uri.get_secret_value())
@@ -80,7 +79,7 @@ async def run(settings: RecoverySettings) -> None:
 
 
 async def _require(database: Database) -> None:
-    """Look at the indexes once before anything is served, if the database answers at once."""
+    """Check the indexes once before anything is served, if the database answers."""
     try:
         await prepare(database, {**SWEEP_INDEXES, **LETTER_INDEXES}, build=False)
     except StoreUnavailable as error:
@@ -108,7 +107,7 @@ async def _serve(
     database, attached = Readiness({"MongoDB": jobs.ping}), topology.keeper_attachment()
 
     async def ready() -> str | None:
-        """Pub/Sub is what the recorder of dead letters finds it to be: nothing is changed."""
+        """What is missing. Pub/Sub is judged by the pulls of dead letters; nothing is changed."""
         missing = (await database(), dead_letters.problem, await attached())
         return "; ".join(each for each in missing if each) or None
 

@@ -39,7 +39,7 @@ class Metrics:
             "1 while the last pull of the dead-letter subscription worked, else 0",
             registry=self.registry,
         )
-        # A counter that is there from the start can be alerted on before it first counts.
+        # A counter that exists from the start can be alerted on when it first counts.
         for status in (SweepStatus.COMPLETE, SweepStatus.FAILED):
             self._sweeps.labels(status)
         for outcome in Outcome:
@@ -59,7 +59,7 @@ class Metrics:
         self._recorded.inc(count)
 
     def ended(self, sweep: Sweep) -> None:
-        """One sweep of this process ended, with all it has counted."""
+        """One sweep of this process ended, with what it has counted."""
         self._sweeps.labels(sweep.status).inc()
         self._jobs.labels(Outcome.RESUMED).inc(sweep.resumed)
         self._jobs.labels(Outcome.EXHAUSTED).inc(sweep.exhausted)

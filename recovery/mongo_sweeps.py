@@ -44,10 +44,10 @@ class MongoSweepStore:
         return str(ObjectId())
 
     async def start(self, sweep: Sweep, *, silent_since: datetime) -> Sweep:
-        """Insert first, and look for what is in the way only when the index refuses.
+        """Insert first, and look for the running sweep only when the index refuses.
 
-        What cannot be read is given up too: nothing else would end it, and a sweep does no harm
-        beside another.
+        A running sweep that cannot be read is given up too: nothing else would end it, and two
+        sweeps at once do no harm.
         """
         for _ in range(_START_TRIES):
             if await self._inserted(sweep):
@@ -62,7 +62,7 @@ class MongoSweepStore:
         raise StoreUnavailable("each time, the sweep in the way had ended before it could be read")
 
     async def save(self, sweep: Sweep) -> None:
-        """One update by `_id` that expects it to run; a repeat is known by its result."""
+        """One update by `_id` that expects it to run; a repeat is recognised by its result."""
         query = {"_id": ObjectId(sweep.id), **RUNNING}
         matched = await self._update(query, _mutable_fields(sweep))
         if not matched and await self.get(sweep.id) != sweep:
@@ -87,7 +87,7 @@ class MongoSweepStore:
         return True
 
     async def _give_up(self, silent: Document, now: datetime) -> None:
-        """Unless it has moved since it was read: then it is not silent, or has ended."""
+        """End it as given up, unless it was modified since it was read."""
         read = {"_id": silent["_id"], "lastModifiedAt": silent.get("lastModifiedAt")}
         end = {"status": SweepStatus.FAILED.value, "lastModifiedAt": now, "finishedAt": now}
         await self._update({**read, **RUNNING}, {**end, "error": GIVEN_UP})

@@ -1,4 +1,4 @@
-"""The port of sweeps. Its docstrings are the specification; tests/conformance runs it."""
+"""The port of sweeps. Its docstrings are the specification, which tests/conformance checks."""
 
 from datetime import datetime
 from typing import Protocol
@@ -9,7 +9,7 @@ from recovery.sweep import Sweep
 class SweepStore(Protocol):
     """Holds the sweeps, and decides which one runs: at most one at a time.
 
-    The store enforces that when it inserts, never by a read before it. Every method raises
+    The store enforces that in the insert itself, never by reading first. Every method raises
     `StoreUnavailable` when the database does not answer.
     """
 
@@ -17,7 +17,7 @@ class SweepStore(Protocol):
         """An unused sweep id, 24 hex digits."""
 
     async def start(self, sweep: Sweep, *, silent_since: datetime) -> Sweep:
-        """Insert `sweep`, which runs, and answer with it; or with the one that runs already.
+        """Insert `sweep`, which is running, and return it; or return the one that runs already.
 
         A running one that was last modified before `silent_since` is given up first, at the
         time `sweep` started. Repeating a call whose answer was lost returns `sweep` as
@@ -25,11 +25,11 @@ class SweepStore(Protocol):
         """
 
     async def save(self, sweep: Sweep) -> None:
-        """Write `sweep` in place of its stored form, if that still runs.
+        """Write `sweep` over its stored form, if that is still running; atomic.
 
-        Atomic. Raises `LeaseLost` otherwise: it was given up, so whoever runs it stops.
+        Raises `LeaseLost` otherwise: it was given up, so whoever runs it has to stop.
         Repeating a write that succeeded succeeds again.
         """
 
     async def get(self, sweep_id: str) -> Sweep | None:
-        """The sweep of that id (24 hex digits)."""
+        """The sweep of that id (24 hex digits), or None."""

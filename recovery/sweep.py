@@ -12,7 +12,7 @@ from enum import StrEnum
 from deletion.job import LeasePolicy
 
 SHORTEST_SILENCE = timedelta(seconds=60)
-"""Longer than one page may take while the database is slow and its moves are tried again."""
+"""A running sweep is given up no sooner, however short the stale threshold: pages may be slow."""
 
 
 GIVEN_UP = "given up: its process went silent"
@@ -74,10 +74,10 @@ class Sweep:
         )
 
     def given_up(self, now: datetime) -> "Sweep":
-        """Its process went silent, and is taken for dead by the one that starts the next."""
+        """Its process went silent, and is taken for dead by the one that starts the next sweep."""
         return self.failed(now, GIVEN_UP)
 
 
 def silence(policy: LeasePolicy) -> timedelta:
-    """How long a running sweep may be silent before another one may take its place."""
+    """How long a running sweep may be silent before the next call gives it up."""
     return max(policy.stale_after, SHORTEST_SILENCE)

@@ -1,8 +1,8 @@
 """What a sweep does: page → move → count. It never runs a deletion itself.
 
-A sweep only makes jobs pending, so every run begins with a worker's atomic claim. That makes a
-sweep harmless at any interval, beside another sweep, and twice: a job that is moved twice is
-claimed once, and one that has moved on is left alone.
+A sweep only makes jobs pending, so every run begins with a worker's atomic claim. So sweeps are
+harmless at any interval, and two at once too: a job that is moved twice is claimed once, and one
+that has moved on is left alone.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 def log_exhausted(job: Job) -> None:
-    """Only an operator can send it on, and this is how one gets to know."""
+    """Log it as an error, because only an operator can retry it."""
     log.error(
         "job exhausted",
         job_id=job.id,
@@ -49,9 +49,9 @@ def log_exhausted(job: Job) -> None:
 class Progress:
     """A sweep's own record while it runs. Each write is its heartbeat and its fence.
 
-    The writes raise `LeaseLost` once the sweep was given up, `StoreUnavailable` when the
-    database stays silent over the retries. `immovable` are the ids of jobs that it could not read
-    or not move.
+    The writes raise `LeaseLost` once the sweep was given up, and `StoreUnavailable` when the
+    database does not answer any retry. `immovable` holds the ids of jobs that it could not read
+    or move.
     """
 
     def __init__(self, sweep: Sweep, store: SweepStore, clock: Clock, retry: Retry) -> None:
@@ -62,17 +62,17 @@ class Progress:
         self._retry = retry
 
     async def page(self, outcomes: Sequence[Outcome]) -> None:
-        """One page is done, or as much of it as could be."""
+        """Count the outcomes of one page."""
         self.sweep = self.sweep.advanced(self._clock.now(), outcomes)
         await self._save()
 
     async def complete(self) -> None:
-        """Every job was looked at."""
+        """End the sweep: every job was looked at."""
         self.sweep = self.sweep.completed(self._clock.now())
         await self._save()
 
     async def fail(self, reason: str) -> None:
-        """It cannot go on."""
+        """End the sweep with the reason why it cannot go on."""
         self.sweep = self.sweep.failed(self._clock.now(), reason)
         await self._save()
 
@@ -82,12 +82,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Runs sweeps over `jobs`, `page_size` jobs in memory and under way at a time.
+    """Runs sweeps over `jobs`, with `page_size` jobs in memory and under way at a time.
 
-    Alerts tell of each job that is exhausted, of a sweep that finds more than `stale_share`
-    (0 to 1) of the jobs in progress silent (then it is not a process that has died, but many),
-    of jobs that it cannot read or move, and of jobs that have been pending for longer than
-    `waiting_after`.
+    It alerts for each job that it exhausts, when more than `stale_share` (0 to 1) of the jobs in
+    progress are stale (not one process has died, but many), for jobs that it cannot read or move,
+    and for jobs that have been pending or handed over for longer than `waiting_after`.
     """
 
     jobs: JobStore
@@ -101,10 +100,10 @@ class Sweeper:
     waiting_after: timedelta
 
     async def run(self, sweep: Sweep, stopping: asyncio.Event) -> Sweep:
-        """Walk to the end, or as far as it gets. Returns the sweep as it ended.
+        """Run `sweep`. Returns it as it ended.
 
-        Stops between two pages once `stopping` is set. A cancellation, in the middle of a
-        page, is recorded as an interruption too, and goes on.
+        Stops between two pages once `stopping` is set. A cancellation in the middle of a page is
+        recorded as an interruption too, and raised again.
         """
         progress = Progress(sweep, self.sweeps, self.clock, self.retry)
         try:
@@ -116,7 +115,7 @@ class Sweeper:
         return progress.sweep
 
     async def _walk(self, progress: Progress, stopping: asyncio.Event) -> str | None:
-        """Returns the reason why it could not be walked to the end, if there is one."""
+        """Visit all jobs. Returns why that was not possible, or None."""
         try:
             running = await self.retry.call(lambda: self.jobs.count(Status.IN_PROGRESS))
             await self._visit(Status.FAILED, self.policy.rest_after(1), progress, stopping)
@@ -138,9 +137,8 @@ class Sweeper:
     async def _visit(
         self, status: Status, silence: timedelta, progress: Progress, stopping: asyncio.Event
     ) -> int:
-        """Move every job of `status` that was silent for so long; returns how many those were.
-
-        Raises `Interrupted`.
+        """Move every job of `status` that was silent for `silence`; returns how many of them
+        did not rest. Raises `Interrupted` when the process is stopping.
         """
         found = 0
         until = self.clock.now() - silence
@@ -161,9 +159,10 @@ class Sweeper:
         return found
 
     async def _move(self, job: Read, progress: Progress) -> Outcome | None:
-        """One job, whatever is wrong with it: no other one waits for it. None if it rests.
+        """Resume or exhaust one job. Returns None if it rests. A job that cannot be read or moved
+        is skipped, so that it does not keep others from being visited.
 
-        Raises only what the database raises when it does not answer.
+        Raises only `StoreUnavailable`.
         """
         if isinstance(job, Unreadable):
             log.error("job cannot be read", job_id=job.id, reason=job.reason)
@@ -190,22 +189,23 @@ class Sweeper:
         return Outcome.EXHAUSTED if spent else Outcome.RESUMED
 
     def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:
-        """Some are the price of a killed process; a large share means that something is wrong."""
+        """Some stale jobs are normal after a crash; a large share means that something is wrong."""
         if stale > running * self.stale_share:
             log.error("jobs stale", sweep_id=sweep.id, stale=stale, in_progress=running)
             share = f"over {self.stale_share:.0%} of those in progress"
             self.alerts.tell(Alert(AlertKind.JOBS_STALE, "", share, sweep.id, stale))
 
     def _report_immovable(self, progress: Progress) -> None:
-        """Each is a deletion that stands still until a person looks at its record."""
+        """Alert: each is a deletion that does not go on until a person looks at its record."""
         if found := progress.immovable:
             reason = "their records cannot be read, or not be changed"
             self.alerts.tell(Alert(AlertKind.JOBS_IMMOVABLE, "", reason, found[0], len(found)))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
-        """Pending for so long, jobs wait for workers that do not run, or are far too few.
+        """Alert for jobs that have waited for long: their workers do not run, or are far too few.
 
-        So do failed ones that were handed over; no other rests so long, unless it cannot be moved.
+        Failed jobs that old were handed over: others rest for a day at most, unless a sweep cannot
+        move them.
         """
         now = self.clock.now()
         pending, handed_over = now - self.waiting_after, now - max(self.waiting_after, LONGEST_REST)

@@ -27,9 +27,9 @@ TOO_LATE = f"the database does not answer within {ANSWER_SECONDS:g} s"
 class Sweeps:
     """The sweeps this process starts and runs, over the store that decides which one may.
 
-    `silent_after` is how long a running sweep is trusted without a sign of life. `prepare`
-    puts in place what the database needs, before each sweep: cheap when it is there. `ended`
-    is called with each sweep this process ran.
+    `silent_after` is how long a running sweep may be silent before it is given up. `prepare` is
+    awaited before each sweep: it builds or requires the indexes, and checks the clock. `ended` is
+    called with each sweep that this process ran.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Sweeps:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> Sweep:
-        """The sweep that runs from now on, or the one that runs already.
+        """Start a sweep and return it, or return the one that is already running.
 
-        Raises `StoreUnavailable` when the database does not say so in time. The attempt then
-        goes on for a while, joined by whoever calls next: an answer of the database that is
-        late or lost must not leave a sweep behind that is recorded and run by nobody.
-        Raises `Interrupted` once the process has been asked to stop.
+        Raises `StoreUnavailable` when the database does not answer in time. The attempt then goes
+        on for a while, and the next caller joins it, because a late or lost answer must not leave
+        a sweep that is recorded and run by nobody. Raises `ClockSkew` when this machine's clock is
+        wrong, and `Interrupted` once the process has been asked to stop.
         """
         if self._stopping.is_set():
             raise Interrupted("this process is about to end")
@@ -72,7 +72,7 @@ class Sweeps:
         return answered.pop().result()
 
     async def get(self, sweep_id: str) -> Sweep | None:
-        """The sweep of that id, whoever ran it. Raises `StoreUnavailable`, in time as well."""
+        """The sweep of that id, whichever process ran it. Raises `StoreUnavailable` in time too."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._store.get(sweep_id)
@@ -80,7 +80,7 @@ class Sweeps:
             raise StoreUnavailable(TOO_LATE) from error
 
     async def close(self, patience: float) -> None:
-        """Stop the sweep of this process: after its page, or in it after `patience` seconds.
+        """Stop the sweep of this process after its page; cut it short after `patience` seconds.
 
         Returns within twice that.
         """
@@ -103,7 +103,7 @@ class Sweeps:
         return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
-        """Look at each result: a caller that has gone away does not."""
+        """Log every error, because the caller may be gone."""
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.warning("background work ended", exc_info=error)

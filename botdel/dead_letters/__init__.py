@@ -1,1 +1,1 @@
-"""`botdel dead-letters`: what was given up, shown, explained, replayed or discarded."""
+"""`botdel dead-letters`: lists, shows, replays and discards messages that were given up."""

@@ -1,4 +1,4 @@
-"""What an operator does with dead letters: chosen a few at a time, replayed or discarded."""
+"""What an operator does with dead letters: choose them page by page, and replay or discard."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from deletion.replay import refusal, replay_message
 PAGE = 20
 """Letters in memory at a time; each may have the 10 MB that Pub/Sub allows."""
 GROUP_BYTES = 5_000_000
-"""What is published at once, so that one request stays below Pub/Sub's 10 MB."""
+"""Bytes published at once, so that one request stays below Pub/Sub's 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Choice:
     limit: int | None = None
 
     async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter]]:
-        """A few at a time; an id that is not there is left out."""
+        """Pages of the chosen letters; an unknown id is left out."""
         for letter_id in self.ids:
             if letter := await store.get(letter_id):
                 yield [letter]
@@ -56,10 +56,10 @@ class Tally:
 
 
 class Action(Protocol):
-    """Does one thing to each letter, and tells the tally."""
+    """Does one thing with each letter, and records that in the tally."""
 
     async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
-        """Raises what keeps it from going on; what was done until then is in the tally."""
+        """Raises the error that stops it; what was done by then is in the tally."""
 
 
 async def act_on(
@@ -82,10 +82,10 @@ async def act_on(
 
 
 class Replay:
-    """Publishes, and only then marks: a crash in between replays twice, and never not at all.
+    """Publishes, then marks. A crash in between may replay twice, but never skips a letter.
 
-    `find_way` raises `TopologyMissing` when no subscription would take what is published for
-    a service.
+    `find_way` raises `TopologyMissing` when a message for a service could not reach it, or when
+    this identity may not look.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Replay:
                 raise answer
 
     async def _mark(self, letter: DeadLetter) -> None:
-        """As replayed, unless its replay came back dead already: then it is new, and stays so."""
+        """Mark it as replayed, unless its replay came back dead already: then it stays new."""
         read: ReadLetter | None = letter
         while isinstance(read, DeadLetter) and read.returns == letter.returns:
             if await self._store.settle(read, DeadLetterStatus.REPLAYED):
@@ -146,7 +146,7 @@ class Replay:
 
 
 class Discard:
-    """Marks what nobody will replay."""
+    """Marks letters that nobody will replay."""
 
     def __init__(self, store: DeadLetterStore) -> None:
         self._store = store
@@ -163,7 +163,7 @@ class Discard:
 
 
 class DryRun:
-    """Tells what would be done, and does nothing. `why_not` refuses as the real thing would."""
+    """Records what would be done, and does nothing. `why_not` refuses as the action would."""
 
     def __init__(self, why_not: Callable[[DeadLetter], str | None]) -> None:
         self._why_not = why_not
@@ -178,7 +178,7 @@ class DryRun:
 
 
 def unreadable(letter: Unreadable) -> str:
-    """Why nothing is done about it, and what to do instead."""
+    """Why nothing can be done with it, and what to do instead."""
     return (
         f"it cannot be read ({letter.reason}): if a later version wrote it, use the botdel of that "
         "version; else its record in MongoDB is damaged"
@@ -186,7 +186,7 @@ def unreadable(letter: Unreadable) -> str:
 
 
 def why_not_discarded(letter: DeadLetter) -> str | None:
-    """A replayed one stays on record as such."""
+    """Why it may not be discarded, or None. A replayed one stays on record as such."""
     if letter.status is DeadLetterStatus.NEW:
         return None
     return f"it is {letter.status} already"

@@ -1,4 +1,4 @@
-"""`botdel dead-letters list|show|replay|discard`: for whoever decides about given-up messages."""
+"""`botdel dead-letters list|show|replay|discard`."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -65,7 +65,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
 
 
 async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
-    """Publish the chosen ones again, each for its own service. Returns 0, or 1 if one is not."""
+    """Publish the chosen ones again, each to its own service. Returns 1 if one is refused."""
     settings = load(OperatorSettings)
     async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
@@ -76,7 +76,7 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
 
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Mark the chosen ones. Returns 0, or 1 if one of them is not."""
+    """Mark the chosen ones as discarded. Returns 1 if one is refused."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         if dry_run:
             action: Action = DryRun(why_not_discarded)
@@ -87,7 +87,7 @@ async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
 def listed(
     service: str | None, reason: str | None, status: str | None, limit: int | None
 ) -> Choice:
-    """What `list` shows. Raises `ConfigurationError` for a filter that cannot be."""
+    """The choice of `list`. Raises `ConfigurationError` for a wrong filter."""
     return Choice(
         service=service,
         reason=one_of(Reason, "--reason", reason),
@@ -104,7 +104,7 @@ def chosen(
     *,
     everything: bool,
 ) -> Choice:
-    """What is acted on: the ids, or the new letters that fit. Raises `ConfigurationError`."""
+    """The choice of an action: ids, or new letters that fit. Raises `ConfigurationError`."""
     filters = any((service, reason, everything))
     if bool(ids) == filters or (ids and limit):
         raise ConfigurationError(
@@ -118,7 +118,7 @@ def chosen(
 async def _carry_out(
     action: Action, choice: Choice, store: DeadLetterStore, done: str, *, as_json: bool
 ) -> int:
-    """Report what was done also when it could not be done to the end."""
+    """Run `action`, and report what was done, also when it breaks off."""
     tally = Tally()
     try:
         with waiting(_sum(tally, done)) as say:

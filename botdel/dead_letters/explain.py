@@ -1,4 +1,4 @@
-"""What bytes say, told to the person who has to decide about a dead letter."""
+"""Decodes the bytes of a dead letter for the person who has to decide about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from deletion.events.codec import MAX_EVENT_BYTES, decode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 
 MAX_FIELDS: Final = 200
-"""An event of today has about ten."""
+"""Today's events have about ten."""
 
 _SCHEMA: Final = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
 _MEMBERS: Final = _SCHEMA.oneofs_by_name["event"].fields
@@ -26,10 +26,10 @@ class Explanation:
 
 
 def explain(data: bytes) -> Explanation:
-    """As much as can be decoded. There is a fault exactly where `decode` refuses to run an event.
+    """Decode as much as possible. There is a fault exactly when `decode` refuses the event.
 
-    An event of a type that is newer than this code has none. Of data longer than
-    `MAX_EVENT_BYTES` only so many bytes are read.
+    An event of a type that is newer than this code has none. Only the first `MAX_EVENT_BYTES` of
+    `data` are read.
     """
     fields, broken = read(data[:MAX_EVENT_BYTES], _SCHEMA)
     fault = _fault(data, fields, broken)
@@ -51,7 +51,7 @@ def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault 
 
 
 def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
-    """Where the offending field is, else where it should be: at the end of its message."""
+    """The fault at the offending field, or at the end of its message when it is missing."""
     path = _path(error.field)
     if found := _last(path, fields):
         return Fault(found.offset, str(error))
@@ -75,7 +75,7 @@ def _path(field: str) -> str:
 
 
 def _last(path: str, fields: Sequence[Field]) -> Field | None:
-    """The one that counts: the last, unless another member of its oneof put it out."""
+    """The occurrence that counts: the last, unless another member of its oneof replaced it."""
     own = path.partition(".")[0]
     members = {member.name for member in _MEMBERS}
     rivals = members - {own} if own in members else set()

@@ -1,4 +1,4 @@
-"""How a dead letter reads: for machines, and on a terminal, which its bytes must not reach raw."""
+"""Dead letters as JSON, and for a terminal, which their bytes must not reach unescaped."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from deletion.ports import ReadLetter, Unreadable
 
 LINE_BYTES = 16
 EXCERPT_LINES = 8
-"""Lines of bytes that are shown around the fault."""
+"""Lines of bytes shown around the fault."""
 DETAIL_CHARACTERS = 60
-"""Of the detail, in a list."""
+"""Characters of the detail that a list shows."""
 COLOURS = {
     DeadLetterStatus.NEW: "red",
     DeadLetterStatus.REPLAYED: "green",
@@ -27,7 +27,7 @@ Record = Mapping[str, object]
 
 
 def as_dict(letter: ReadLetter) -> Record:
-    """The letter under the names of the collection, with the number of its bytes for `data`."""
+    """The letter under the field names of its collection; instead of `data`, its length."""
     if isinstance(letter, Unreadable):
         return {"_id": letter.id, "unreadable": letter.reason}
     return {
@@ -49,7 +49,7 @@ def as_dict(letter: ReadLetter) -> Record:
 
 
 def in_full(letter: DeadLetter) -> Record:
-    """The same with its bytes in base64, and what they say."""
+    """The same with its bytes in base64, decoded, and the fault."""
     explanation = explain(letter.data)
     fault = explanation.fault
     return {
@@ -72,13 +72,13 @@ def in_full(letter: DeadLetter) -> Record:
 
 
 def table() -> Table:
-    """A list, for the `row` of each letter."""
+    """An empty table for the `row`s of letters."""
     columns = ("dead letter", "service", "reason", "status", "seen", "returns", "last seen")
     return Table(*(Column(name, overflow="fold") for name in columns), "detail")
 
 
 def row(letter: ReadLetter) -> Sequence[RenderableType]:
-    """What a list tells of one letter."""
+    """The row of one letter in a list."""
     if isinstance(letter, Unreadable):
         return letter.id, "", "", "unreadable", "", "", "", printable(letter.reason)
     return (
@@ -94,7 +94,7 @@ def row(letter: ReadLetter) -> Sequence[RenderableType]:
 
 
 def described(letter: DeadLetter) -> RenderableType:
-    """Everything that is known of it."""
+    """Everything that is known about the letter."""
     explanation = explain(letter.data)
     times = f"first {letter.first_seen_at}, last {letter.last_seen_at}"
     return Group(

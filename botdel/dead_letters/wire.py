@@ -1,7 +1,7 @@
-"""Protobuf's wire format, read up to the fault: a parser says only that bytes are broken.
+"""Reads Protobuf's wire format up to the fault; a parser only says that the bytes are broken.
 
-https://protobuf.dev/programming-guides/encoding. It takes what the parser takes and refuses what
-the parser refuses; tests/unit/test_explain.py compares the two.
+https://protobuf.dev/programming-guides/encoding. It accepts and refuses what the parser accepts and
+refuses; tests/unit/test_explain.py compares the two.
 """
 
 from collections.abc import Mapping
@@ -42,16 +42,16 @@ WIRE_TYPES: Final[Mapping[int, WireType]] = {
     FieldDescriptor.TYPE_INT32: WireType.VARINT,
     FieldDescriptor.TYPE_INT64: WireType.VARINT,
 }
-"""Of the types the schema has, none of them repeated."""
+"""The wire types of the schema's field types, none of them repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field: its tag begins at `offset`, its value ends before `end`, both in bytes.
 
-    `path` is made of the schema's names, and ends with the number of a field the schema does
-    not know. `expected` is the schema's wire type where this one is another: parsers pass over
-    such a field as over an unknown one. `value` is for reading, and may be cut.
+    `path` consists of the schema's names; a field that the schema does not know has its number.
+    `expected` is the schema's wire type when this one differs: parsers skip such a field like an
+    unknown one. `value` is for people, and may be cut.
     """
 
     path: str
@@ -73,8 +73,8 @@ class Fault:
 def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
     """The fields of `data` in their order, and the first fault.
 
-    A value that is cut off is read up to its cut, and a message that is broken inside is left
-    at its end: what comes behind may be sound.
+    A value that is cut off is read as far as it goes on. After a message that is broken inside,
+    reading continues at its end: what follows may be valid.
     """
     reader = _Reader(data)
     reader.message(schema)
@@ -82,7 +82,7 @@ def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
 
 
 class _Broken(Exception):
-    """There is no going on inside of this message."""
+    """This message cannot be read any further."""
 
     def __init__(self, offset: int, problem: str) -> None:
         super().__init__(problem)
@@ -114,7 +114,7 @@ class _Reader:
     def _field(self, schema: Descriptor, prefix: str, depth: int) -> None:
         offset = self._at
         number, wire_type = self._tag()
-        if not number:  # which parsers let pass inside of a group
+        if not number:  # which parsers accept inside a group
             raise _Broken(offset, "a tag with field number 0")
         known = schema.fields_by_number.get(number)
         path = prefix + (known.name if known else str(number))
@@ -130,7 +130,7 @@ class _Reader:
             self.fields.append(Field(path, offset, self._at, wire_type, value))
 
     def _nested(self, schema: Descriptor, path: str, offset: int, depth: int) -> None:
-        """The message as a field, and behind it those it holds."""
+        """Add the message as a field, followed by the fields it holds."""
         length = self._length(path)
         start, outer_end, place = self._at, self._end, len(self.fields)
         self._end = start + length
@@ -189,7 +189,7 @@ class _Reader:
         return self._base128(_VARINT_BYTES, what)
 
     def _length(self, what: str) -> int:
-        """As it is given, or what is left when that is less."""
+        """The length as given, or the number of bytes left if that is less."""
         offset = self._at
         length = self._base128(_LENGTH_BYTES, f"the length of {what}")
         left = self._end - self._at

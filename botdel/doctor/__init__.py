@@ -1,1 +1,1 @@
-"""`botdel doctor`: whether a message that goes wrong would be found. It repairs nothing."""
+"""`botdel doctor`: checks an installation, and that failed messages are found. Repairs nothing."""

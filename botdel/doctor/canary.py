@@ -1,7 +1,7 @@
-"""The canary: one message that is given up on purpose, followed all the way round.
+"""The canary: one message that is given up on purpose, and followed through the whole path.
 
 topic → subscription of its own → nacked until Pub/Sub moves it → dead-letter topic → recovery →
-`dead_letters`. No service's filter lets it through, and recovery alerts nobody of it.
+`dead_letters`. No service's filter lets it through, and recovery raises no alert for it.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ PULL_LIMIT = 100
 LOOK_EVERY = 0.25
 """Seconds between two looks at the dead letters."""
 SILENCE = timedelta(seconds=1)
-"""After its last delivery: then it has been moved, for it has no back-off."""
+"""After so long without a delivery it has been moved: its subscription has no back-off."""
 KEPT = 100
-"""New dead letters that are searched for canaries to discard: those that came late, too."""
+"""New dead letters that are searched for canaries to discard, late ones too."""
 
 RUN_RECOVERY = (
     "run `botdel recovery` with the same topic and database, and look at its log: it is to record "
@@ -35,18 +35,18 @@ RUN_RECOVERY = (
 
 
 class Leg(StrEnum):
-    """A part of the way, and what ends it."""
+    """A part of the path. Each comment says what ends it."""
 
     PUBLISHING = "publishing"  # Pub/Sub confirms it
     DELIVERY = "delivery"  # its subscription has delivered it as often as the policy allows
-    DEAD_LETTERING = "dead-lettering"  # it does not come any more
-    RECOVERY = "recovery"  # its record stands in the database
-    DATABASE = "database"  # it can be read whether it stands there
+    DEAD_LETTERING = "dead-lettering"  # it is not delivered any more
+    RECOVERY = "recovery"  # its record is in the database
+    DATABASE = "database"  # the database answers whether the record is there
 
 
 @dataclass(slots=True)
 class Trip:
-    """How far a canary has come."""
+    """How far a canary has got."""
 
     began: datetime
     confirmed: bool = False
@@ -72,7 +72,7 @@ class Trip:
 class Canary:
     """One canary of `service`, a name of its own. `subscription` is its own too.
 
-    `grant` says how Pub/Sub's service agent gets what it needs, where it needs anything.
+    `grant` is the command that gives Pub/Sub's service agent its right; empty on an emulator.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Canary:
         self._say = say
 
     async def fly(self, seconds: float) -> Finding:
-        """Send it round; says which leg failed when it is not recorded within `seconds`."""
+        """Send it. The finding names the leg that failed if it is not recorded within `seconds`."""
         trip = Trip(self._clock.now())
         try:
             await self._publisher.publish(Message(DATA, {"service": self._service}))
@@ -133,7 +133,7 @@ class Canary:
             await self._clock.sleep(LOOK_EVERY)
 
     async def _give_up(self, trip: Trip) -> None:
-        """Nack it for ever. What else an emulator delivers, which ignores filters, is a copy."""
+        """Nack it until cancelled, and ack other messages: an emulator ignores the filter."""
         while True:
             pulled = await self._subscription.pull(PULL_LIMIT)
             canaries = [each for each in pulled if self._is_canary(each)]
@@ -148,7 +148,7 @@ class Canary:
         return delivery.message.attributes.get("service") == self._service
 
     async def _discard(self) -> None:
-        """This one, and any that came too late for the doctor that sent it."""
+        """Discard its dead letter, and those of earlier canaries that were recorded late."""
         for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
             if isinstance(letter, DeadLetter) and letter.is_canary:
                 await self._letters.settle(letter, DeadLetterStatus.DISCARDED)

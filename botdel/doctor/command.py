@@ -1,4 +1,4 @@
-"""`botdel doctor`: connects to what the settings name, and looks at everything side by side."""
+"""`botdel doctor`: connects as the settings say, and runs all checks side by side."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ T = TypeVar("T")
 async def doctor(plans: Sequence[PlanFile], canary_seconds: float | None, *, as_json: bool) -> int:
     """Print what every check found. Returns 1 when one failed, and 0 otherwise.
 
-    No canary is sent without `canary_seconds`, in which it has to be recorded.
+    Sends a canary if `canary_seconds` is set; it has to be recorded within that time.
     """
     with waiting("looking") as say:
         findings = await examine(plans, canary_seconds, say)
@@ -53,7 +53,7 @@ async def doctor(plans: Sequence[PlanFile], canary_seconds: float | None, *, as_
 async def examine(
     plans: Sequence[PlanFile], canary_seconds: float | None, say: Say
 ) -> list[Finding]:
-    """Every finding. A side that cannot be connected to is one, and the other is looked at."""
+    """All findings. When one side cannot be connected, that is a finding; the other is checked."""
     findings = environment_findings()
     async with AsyncExitStack() as stack:
         bus = await _entered(stack, "Pub/Sub", connected_bus(), findings)
@@ -81,7 +81,7 @@ async def _entered(
 
 
 async def _services(bus: Bus, planned: Sequence[str], findings: list[Finding]) -> list[str]:
-    """Those with a plan, and those that have a subscription without one here."""
+    """The services with a plan, and those that have a subscription but no plan here."""
     try:
         found = await bus.topology.services()
     except (BotDeletionError, GoogleAPICallError) as error:

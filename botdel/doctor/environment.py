@@ -1,4 +1,4 @@
-"""Whether each process would start with the settings this command reads."""
+"""Whether each process would start with the settings that this command reads."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,7 +21,7 @@ ALERTS = "alerts"
 
 
 def environment_findings() -> list[Finding]:
-    """Settings and credentials, named and never shown."""
+    """The findings about settings and credentials, which are named but never shown."""
     return [*(_of(process, settings) for process, settings in PROCESSES.items()), _alerts()]
 
 
@@ -48,7 +48,7 @@ def _alerts() -> Finding:
     if load(AlertSettings).alert_webhook_url is None:
         return warning(
             ALERTS,
-            "nobody is told of a dead letter, an exhausted job or many stale ones",
+            "nobody is alerted to a dead letter, an exhausted job or many stale ones",
             "set BOTDEL_ALERT_WEBHOOK_URL for consumers and recovery",
         )
     return ok(ALERTS, "BOTDEL_ALERT_WEBHOOK_URL is set; nothing was posted to it")

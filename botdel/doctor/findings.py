@@ -1,4 +1,4 @@
-"""What a check finds, and what becomes of a check that cannot look."""
+"""What a check finds, and how a check that cannot be made is reported."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -14,11 +14,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from deletion.errors import BotDeletionError, BusUnavailable, StoreUnavailable, TopologyMissing
 
 DATABASE_SECONDS = 10
-"""How long the calls of the database in one check may take together."""
+"""How long all calls to the database in one check may take together."""
 LOOK_AT_DATABASE = (
     "start MongoDB, or correct BOTDEL_MONGODB_URI (or the plan's `uri`), its user and its rights"
 )
-LOOK_AT_PUBSUB = "see whether Pub/Sub can be reached from here, or PUBSUB_EMULATOR_HOST is wrong"
+LOOK_AT_PUBSUB = "check whether Pub/Sub can be reached from here, and PUBSUB_EMULATOR_HOST"
 
 
 class Status(StrEnum):
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it is, and what to do about it."""
+    """What was checked, its state, and what to do about it."""
 
     check: str
     status: Status
@@ -57,9 +57,9 @@ def failed(check: str, detail: str, remedy: str) -> Finding:
 async def told(
     check: str, looking: Awaitable[Sequence[Finding]], *, seconds: float = DATABASE_SECONDS
 ) -> Sequence[Finding]:
-    """What `looking` finds; that it could not look is a finding as well, of `check`.
+    """What `looking` finds; an error of it becomes a failed finding of `check`.
 
-    `seconds` bound its calls of the database; those of Pub/Sub are bounded by themselves.
+    `seconds` bounds its calls to the database; those to Pub/Sub have bounds of their own.
     """
     try:
         with pymongo.timeout(seconds):
@@ -69,12 +69,12 @@ async def told(
 
 
 async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
-    """The findings of all, side by side, in the order given."""
+    """The findings of all groups, which run side by side, in the order given."""
     return list(chain.from_iterable(await asyncio.gather(*groups)))
 
 
 def could_not(check: str, error: Exception) -> Finding:
-    """The finding that `error` is. Secrets stay where they are: a URI is never quoted."""
+    """The finding for `error`. It never quotes a URI, which may hold secrets."""
     match error:
         case TopologyMissing():
             detail, _, remedy = str(error).partition(": ")

@@ -1,7 +1,7 @@
-"""Whether Pub/Sub itself may move messages to the dead-letter topic. On real Pub/Sub alone.
+"""Whether Pub/Sub itself may move messages to the dead-letter topic; on real Pub/Sub only.
 
-It publishes there and acks at the source as its own service agent, which nobody has granted
-anything: https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+Its service agent publishes there and acks at the source, and has no right to do so until somebody
+grants it: https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
 """
 
 import re
@@ -25,7 +25,7 @@ WIDER = ("roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/own
 async def grant_findings(
     publisher: PublisherAsyncClient, names: Names, services: Iterable[str]
 ) -> list[Finding]:
-    """Of the dead-letter topic, and of each service's subscription."""
+    """The findings for the dead-letter topic, and for each service's subscription."""
     needed = [("topic", names.dead_letter_topic, PUBLISHER)]
     needed += [("subscription", names.subscription(each), SUBSCRIBER) for each in services]
     return await together(
@@ -52,7 +52,7 @@ async def _grant(
 
 
 def grant_finding(project: str, kind: str, path: str, role: str, bindings: Bindings) -> Finding:
-    """What the policy of the topic or subscription itself says."""
+    """The finding from the policy of the topic or subscription itself."""
     for each in (role, *WIDER):
         for agent in filter(AGENT.fullmatch, bindings.get(each, ())):
             return ok(_check(kind, path), f"{agent} has {each}")
@@ -65,7 +65,7 @@ def grant_finding(project: str, kind: str, path: str, role: str, bindings: Bindi
 
 
 def grant_command(project: str, kind: str, path: str, role: str) -> str:
-    """What an administrator types to grant it."""
+    """The command with which an administrator grants it."""
     number = f"$(gcloud projects describe {project} --format='value(projectNumber)')"
     agent = f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
     name = path.rpartition("/")[2]

@@ -1,5 +1,5 @@
-"""Indexes: the pipeline's own, which enforce its rules, how long complete jobs are kept, and what
-the steps of each plan need.
+"""Checks of indexes: the pipeline's own, the one that lets complete jobs expire, and those that the
+steps of each plan need.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ RETENTION = "retention of complete jobs"
 
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
-    """Of each collection of the pipeline, of the retention, and of each step of `plans`."""
+    """The findings for each collection, for the retention, and for each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
         *(
@@ -62,7 +62,7 @@ async def _step(service: str, step: Step) -> list[Finding]:
 
 
 def index_finding(collection: str, wanted: Sequence[IndexModel], found: Described) -> Finding:
-    """What the comparison of `deletion.adapters.mongo.indexes` means, and what to do about it."""
+    """The finding from the comparison of `deletion.adapters.mongo.indexes`, with its remedy."""
     check, lacking = f"indexes of {collection}", gap(wanted, found)
     missing = f"missing: {', '.join(lacking.missing)}"
     if lacking.differing:
@@ -77,9 +77,10 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
 
 
 def retention_finding(days: int | None, difference: str | None, *, exists: bool) -> Finding:
-    """Whether complete jobs are deleted when BOTDEL_KEEP_COMPLETE_DAYS, `days`, says.
+    """Whether complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
 
-    `difference` is that of `deletion.adapters.mongo.retention`, of an index that `exists`.
+    `difference` is that of `deletion.adapters.mongo.retention`; `exists` says whether the TTL
+    index does.
     """
     if difference:
         detail, _, remedy = difference.partition(": ")

@@ -1,4 +1,4 @@
-"""The findings for whoever reads them: a table on a terminal, a line each elsewhere, or JSON."""
+"""Prints the findings: as a table on a terminal, one line each elsewhere, or as JSON."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 
 def tabulate(findings: Sequence[Finding], out: Terminal) -> None:
-    """A table, and below it what to do: unbroken, so that a command can be copied."""
+    """A table, and below it the remedies, unwrapped, so that a command can be copied."""
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         mark = Text(MARKS[finding.status], style=COLOURS[finding.status])
@@ -40,6 +40,6 @@ def tabulate(findings: Sequence[Finding], out: Terminal) -> None:
 
 
 def line(finding: Finding) -> str:
-    """One finding: mark, check, how it is, and after an arrow what to do."""
+    """One finding: mark, check, detail, and after an arrow its remedy."""
     remedy = f" → {finding.remedy}" if finding.remedy else ""
     return f"{MARKS[finding.status]} {finding.check}: {finding.detail}{remedy}"

@@ -1,4 +1,4 @@
-"""What is looked at: Pub/Sub and the database, connected as the settings say."""
+"""What is checked: Pub/Sub and the database, connected as the settings say."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from deletion.process.store_settings import JobsSettings
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """Pub/Sub. `grace` is the grace period in seconds, which stands among its settings."""
+    """Pub/Sub. `grace` is the grace period in seconds, which is one of its settings."""
 
     publisher: PublisherAsyncClient
     subscriber: SubscriberAsyncClient

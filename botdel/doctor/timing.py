@@ -1,4 +1,4 @@
-"""Periods that have to fit each other: grace and batch, stale threshold and heartbeat, clocks."""
+"""Periods that have to fit: grace and batch, stale threshold and heartbeat; and clocks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SAMPLES = 5
 """Round trips that are measured; the slowest counts."""
 HEARTBEAT, CLOCK = "heartbeat", "clock"
 BATCH_SHARE = 1 / 2
-"""Of the grace period: how long a consumer lets its runs end between two batches."""
+"""Share of the grace period in which a consumer lets its runs end between two batches."""
 EVERYWHERE = "the same for every process of the installation"
 
 
@@ -30,14 +30,14 @@ class RoundTrips:
 
 
 async def grace_findings(store: JobStore, services: Sequence[str], grace: float) -> list[Finding]:
-    """Of each service. `grace` is in seconds."""
+    """The findings for each service. `grace` is in seconds."""
     return await together(
         *(told(_check(service), _grace(store, service, grace)) for service in services)
     )
 
 
 async def lease_findings(database: Database, clock: Clock, policy: LeasePolicy) -> list[Finding]:
-    """Of the stale threshold, against what this database and this clock make of it."""
+    """The findings for heartbeat and clock, measured against this database."""
     trips = await round_trips(database, clock)
     return [heartbeat_finding(trips.slowest, policy), clock_finding(trips.ahead, policy)]
 
@@ -72,7 +72,7 @@ def slowest_batch(jobs: Iterable[Job]) -> StepProgress | None:
 
 
 def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> Finding:
-    """A batch that outlives its share of the grace period is cut short at every deployment."""
+    """A batch longer than its share of the grace period is cut short by every deployment."""
     check, share = _check(service), grace * BATCH_SHARE
     if slowest is None:
         return warning(
@@ -93,7 +93,7 @@ def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> F
 
 
 def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
-    """A heartbeat is one round trip; a run that cannot make it loses its job while it works."""
+    """A heartbeat is one round trip; a run whose heartbeats are late loses its job."""
     interval, stale_after = policy.heartbeat_interval, policy.stale_after.total_seconds()
     detail = (
         f"due every {interval:g} s, a round trip to the database takes {round_trip * 1000:.1f} ms, "
@@ -113,7 +113,7 @@ def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
 
 
 def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
-    """Whether a job is stale is judged by another machine's clock than the one that wrote it."""
+    """Another machine's clock than the one that wrote a heartbeat decides if it is stale."""
     if ahead is None:
         return warning(CLOCK, "the database does not tell its time", "synchronise clocks by NTP")
     allowed = policy.max_skew.total_seconds()

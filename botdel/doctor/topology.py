@@ -1,4 +1,4 @@
-"""Topics and subscriptions: there, and set as this pipeline needs them. Nothing is created."""
+"""Checks that topics and subscriptions exist, with the right settings. Creates nothing."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -24,8 +24,8 @@ FLAGS = {
     "retry_policy.minimum_backoff": "min-retry-delay",
     "retry_policy.maximum_backoff": "max-retry-delay",
 }
-"""Of `gcloud pubsub subscriptions update`, which cannot change topic and filter; the one on how
-long messages are kept is of `gcloud pubsub topics update` too."""
+"""Flags of `gcloud pubsub subscriptions update`, which cannot change topic and filter. The one for
+retention is a flag of `gcloud pubsub topics update` too."""
 SOUGHT = f"labels.{SEEK_LABEL}"
 POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delivery_attempts"}
 
@@ -33,7 +33,7 @@ POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delive
 async def topology_findings(
     topology: Topology, services: Sequence[str], planned: Collection[str]
 ) -> list[Finding]:
-    """Of both topics, of the subscription of dead letters, and of each of `services`."""
+    """The findings for both topics, and the subscriptions of dead letters and `services`."""
     return await together(
         *(
             told(_label("topic", wanted.name), _topic(topology, wanted))
@@ -59,7 +59,7 @@ async def _subscription(
 
 
 def topic_finding(names: Names, path: str, differences: Sequence[Difference]) -> Finding:
-    """Of a topic that exists."""
+    """The finding for a topic that exists."""
     check = _label("topic", path)
     if not differences:
         return ok(check, "as it should be")
@@ -70,7 +70,7 @@ def topic_finding(names: Names, path: str, differences: Sequence[Difference]) ->
 def subscription_finding(
     names: Names, path: str, differences: Sequence[Difference], planned: Collection[str]
 ) -> Finding:
-    """Of a subscription that exists. `planned` are the services whose plans were given."""
+    """The finding for an existing subscription. `planned` are the services with plans."""
     check = _label("subscription", path)
     if differences:
         return failed(check, "; ".join(map(str, differences)), remedy(names, path, differences))
@@ -81,13 +81,13 @@ def subscription_finding(
 
 
 def remedy(names: Names, path: str, differences: Sequence[Difference]) -> str:
-    """The command that changes the settings, or how to replace a subscription that has to be."""
+    """The command that corrects the settings, or how to replace the subscription."""
     name, settings = path.rpartition("/")[2], {difference.setting for difference in differences}
     if SOUGHT in settings:
-        return "`botdel topology apply` broke off before it had sought it back: run it again"
+        return "`botdel topology apply` broke off before seeking it back: run it again"
     if any(difference.found == DELETED_TOPIC for difference in differences):
         return (
-            "its topic was deleted, and one made again is another: it gets nothing any more. "
+            "its topic was deleted, and a new one of that name is another: it gets nothing. "
             f"`gcloud pubsub subscriptions delete {name} --project={names.project}`, "
             "then `botdel topology apply --plan FILE`"
         )

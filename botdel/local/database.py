@@ -1,7 +1,7 @@
 """An embedded MongoDB for one machine: the real wire protocol, on disk, without an installation.
 
-SecantusDB stands in for a real MongoDB where there is none. Only this file knows it: the product
-is given a URI.
+SecantusDB replaces a real MongoDB where there is none. Only this file knows about it: the product
+only gets a URI.
 """
 
 import sys
@@ -24,14 +24,14 @@ PING_WITHIN_MS: Final = 2_000
 
 
 class EmbeddedMongo(LocalServer):
-    """The database as a process; `storage` is its folder, made when missing, kept when it ends.
+    """The database as a process; `storage` is its folder, created when missing, kept at the end.
 
     An acknowledged write is on disk and outlasts `kill`. Two processes cannot share a folder.
     Raises ConfigurationError when the server is not installed.
     """
 
     stop_within = 3.0
-    """It takes two seconds, but a SIGTERM soon after a connection can hang it; SIGKILL is safe."""
+    """It takes two seconds; a SIGTERM soon after a connection can hang it, and SIGKILL is safe."""
 
     def __init__(
         self, storage: Path, port: int | None = None, on_line: Callable[[str], None] | None = None

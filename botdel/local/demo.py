@@ -1,4 +1,4 @@
-"""`botdel demo`: delete bots over HTTP, break things meanwhile, prove that it worked."""
+"""`botdel demo`: delete bots over HTTP, break consumers meanwhile, and check the result."""
 
 import asyncio
 import math
@@ -35,7 +35,7 @@ DELETED: Final = 40
 SEED: Final = 20
 DATABASE: Final = "botdel_sample_jobs"
 STALE_AFTER: Final = 4
-"""Seconds, so that the job of a killed process is found while one watches."""
+"""Seconds; short, so that the job of a killed process is resumed during the demo."""
 DONE_WITHIN: Final = 180.0
 """Seconds for all deletions, faults included."""
 STOP_WITHIN: Final = 30.0
@@ -43,9 +43,9 @@ STOP_WITHIN: Final = 30.0
 RECOVER_WITHIN: Final = 60.0
 """Seconds for one call of the cron client."""
 FAULT_AT: Final = 0.25
-"""The share of its deletions after which a consumer is broken."""
+"""The share of its deletions after which a consumer is killed or terminated."""
 TAIL: Final = 60
-"""Log lines that are shown when a check fails."""
+"""Log lines shown when a check fails."""
 SETTINGS: Final = {
     "BOTDEL_MONGODB_DATABASE": DATABASE,
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
@@ -105,7 +105,7 @@ class Demo:
     async def _watch(
         self, doomed: Sequence[str], before: Mapping[str, Census], out: Terminal
     ) -> None:
-        """Show progress, break each consumer once in the middle, recover until all is done."""
+        """Show progress, kill one consumer and terminate the other, recover until all is done."""
         totals = {
             service: sum(len(before[name].get(bot, ())) for name in collections for bot in doomed)
             for service, collections in self._samples.owned.items()
@@ -154,7 +154,7 @@ class Demo:
         await self._installation.start_consumer(service)
 
     async def _recover(self) -> Text:
-        """The cron client, as a scheduler would call it; what it said."""
+        """Run the cron client as a scheduler would; returns its last line."""
         url, env = self._installation.urls["recovery"], self._installation.env
         command = [sys.executable, "-m", "botdel.cli", "recover", "--url", url, "--wait"]
         async with ChildProcess("cron", command, env=env) as process:
@@ -202,7 +202,7 @@ class Demo:
 
 
 async def demo() -> int:
-    """Start everything, run the demo, take everything down. Returns 0, or 1 if a check fails."""
+    """Start everything, run the demo, stop everything. Returns 0, or 1 if a check fails."""
     out = console()
     out.rule("bot deletion: the whole pipeline on this machine")
     tail: deque[Text] = deque(maxlen=TAIL)
@@ -242,9 +242,9 @@ def settle(
     gone: Mapping[str, int],
     counted: Mapping[str, int],
 ) -> None:
-    """End each service's bar at what is gone, and say what of it no checkpoint has counted.
+    """End each service's bar at what is deleted, and print how much of it was not counted.
 
-    A run that is killed between a batch and its checkpoint has deleted what nobody counts.
+    What a killed run deleted after its last checkpoint is not counted.
     """
     for service, task in tasks.items():
         progress.update(task, completed=gone[service])

@@ -1,7 +1,7 @@
 """Google's Pub/Sub emulator: the real protocol on this machine, everything kept in memory.
 
-The `gcloud` command is only asked where the emulator is. Started through it, the Java
-program would stay behind when `gcloud` gets SIGTERM.
+The `gcloud` command only serves to find the emulator. If it started the emulator, the Java program
+would go on running when `gcloud` gets SIGTERM.
 """
 
 import os
@@ -34,7 +34,7 @@ MIN_JAVA: Final = 17
 JAVA_WITHIN: Final = 20.0
 """Seconds for `java -version` to answer."""
 HTTP_WITHIN: Final = 2.0
-"""Seconds for one answer to the question whether the emulator is ready."""
+"""Seconds for one answer to a readiness probe of the emulator."""
 
 INSTALL_EMULATOR: Final = """\
   Debian, Ubuntu: apt-get install google-cloud-cli-pubsub-emulator openjdk-17-jre-headless
@@ -127,7 +127,7 @@ def _version(jar: Path) -> list[int]:
 
 
 def _java_release(java: str) -> int:
-    """The feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 when it does not tell."""
+    """The feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 when it cannot be read."""
     try:
         told = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=JAVA_WITHIN, check=False

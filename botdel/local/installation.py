@@ -34,21 +34,21 @@ STOP_WITHIN: Final = 30.0
 STARTED: Final = "BOTDEL_LOCAL_SERVERS"
 """The variable with the addresses of the servers that an installation has started itself.
 
-A shell that has read the file of `botdel local up` names them still when they have ended. The next
-installation in that shell starts its own.
+A shell that has read `.local/env` still has these addresses when the servers have ended. The next
+installation in that shell starts servers of its own.
 """
 
 OnLine = Callable[[str, str], None]
-"""Gets a process's name and one line of its output."""
+"""Called with a process's name and one line of its output."""
 
 
 class Installation:
-    """The whole pipeline. A broker or database that the environment names is used as it is, unless
-    an earlier installation has started it.
+    """The whole pipeline. A broker or database that the environment names is used, unless an
+    earlier installation has started it.
 
-    `settings` are added to the environment of every process. A process that has one of `ports`
-    listens there unless the port is taken; any other port is a free one. Whatever was started is
-    stopped at the end, in the reverse order, and none outlives this process.
+    `settings` are added to the environment of every process. A process with a port in `ports`
+    listens there unless the port is taken; the others get free ports. What was started is stopped
+    at the end, in the reverse order, and does not outlive this process.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Installation:
         self.urls: dict[str, str] = {}
         self.env: dict[str, str] = {}
         self.is_disposable = False
-        """Whether the database is one of its own, which ends with its folder."""
+        """Whether the database is its own, with data in its storage folder."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -98,7 +98,7 @@ class Installation:
 
     @property
     def client_token(self) -> str:
-        """What a client sends: the first token that the gateway accepts, without its name."""
+        """The first token that the gateway accepts, without its name, as a client sends it."""
         settings = load(
             GatewaySettings,
             gateway_tokens=self.env["BOTDEL_GATEWAY_TOKENS"],

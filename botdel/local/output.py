@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Final, cast
 
 MAX_LINE: Final = 64 * 1024
-"""Bytes that are kept of one line; a longer one is cut and ends in `CUT`."""
+"""Bytes kept of one line; a longer one is cut, and ends in `CUT`."""
 CUT: Final = " […]"
 
 
 class Output(asyncio.SubprocessProtocol):
-    """Turns bytes into lines for `on_line`, whatever their length, and notes how it all ended.
+    """Turns bytes into lines for `on_line`, whatever their length, and records the exit code.
 
     `exited` is done when the process has ended, `closed` when its output has been read as well.
     `returncode` is None until the process has ended.
@@ -44,7 +44,7 @@ class Output(asyncio.SubprocessProtocol):
             self._complete()
 
     def process_exited(self) -> None:
-        """Note the exit code, and end what is left of the process group."""
+        """Record the exit code, and kill what is left of the process group."""
         self.returncode = self._transport.get_returncode()
         self.exited.set_result(None)
         with suppress(ProcessLookupError, PermissionError):

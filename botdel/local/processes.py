@@ -17,7 +17,7 @@ from botdel.local.output import Output
 from deletion.errors import BotDeletionError
 
 KEPT_LINES: Final = 1_000
-"""Lines of output that are remembered; older ones are forgotten."""
+"""Lines of output that are kept, the latest ones."""
 SHOWN_LINES: Final = 20
 """Lines of output that an error shows."""
 STOP_WITHIN: Final = 10.0
@@ -25,15 +25,15 @@ STOP_WITHIN: Final = 10.0
 KILL_WITHIN: Final = 5.0
 """Seconds for the kernel to end a process after SIGKILL."""
 LAST_OUTPUT_WITHIN: Final = 1.0
-"""Seconds for what an ended process has written to arrive here."""
+"""Seconds to wait for the last output of a process that has ended."""
 PROBE_EVERY: Final = 0.02
-"""Seconds between two questions whether a process is ready."""
+"""Seconds between two readiness probes."""
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that systems hand out to clients; see `free_port`."""
 
 
 class ProcessFailed(BotDeletionError):
-    """A child process ended or did not do its part; the message closes with its last output."""
+    """A child process ended, or was late; the message ends with its last output."""
 
     def __init__(self, process: "ChildProcess", what: str) -> None:
         output = "".join(f"\n  | {line}" for line in list(process.lines)[-SHOWN_LINES:])
@@ -41,7 +41,7 @@ class ProcessFailed(BotDeletionError):
 
 
 class ChildProcess:
-    """A program in a session of its own, heard line by line, never left behind.
+    """A program in a session of its own, whose output is read line by line, never left running.
 
     `env` is added to the environment of this process. `on_line` gets each line of standard output
     and standard error as it comes, without its line break; it must neither block nor raise.
@@ -107,7 +107,7 @@ class ChildProcess:
         )
 
     async def wait_for_line(self, wanted: Callable[[str], bool], within: float) -> str:
-        """The first line, of those remembered and those to come, that is `wanted`.
+        """The first `wanted` line, among those kept and those to come.
 
         `within` is in seconds. Raises ProcessFailed when the process ends without it or is late.
         """
@@ -160,7 +160,7 @@ class ChildProcess:
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the process and to all in its group; `wait` then tells its end."""
+        """SIGKILL to the process and to its whole group; `wait` then returns its exit code."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -204,7 +204,7 @@ class ChildProcess:
 
 
 def is_free(port: int) -> bool:
-    """Whether a TCP port of 127.0.0.1 can be had; another process may still take it first."""
+    """Whether a TCP port of 127.0.0.1 is free; another process may still take it first."""
     with socket.socket() as candidate, contextlib.suppress(OSError):
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         candidate.bind(("127.0.0.1", port))

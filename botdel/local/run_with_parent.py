@@ -7,8 +7,8 @@ On Linux the kernel is asked to send SIGKILL to this process as soon as its pare
 outlasts exec(2). The kernel means the *thread* that started this process, so start it from a
 thread that lives as long as the parent. Elsewhere the program simply runs.
 
-The request is made here and not between fork and exec in the parent, where other threads (gRPC's)
-may hold locks that a forked child would wait for for ever.
+The request is made here, not between fork and exec in the parent, where a forked child could wait
+for ever for locks that other threads (gRPC's) hold.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, argv: list[str]) -> None:
-    """Ask for the signal, then become `argv`; exits 127 when there is no such program."""
+    """Request the signal, then become `argv`; exits with 127 when there is no such program."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

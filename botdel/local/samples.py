@@ -23,7 +23,7 @@ Census = Mapping[str, frozenset[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One conversation as the corpus has it: its lines, in order."""
+    """One conversation of the corpus: its lines, in order."""
 
     language: str
     lines: tuple[str, ...]
@@ -55,7 +55,7 @@ class Samples:
         }
 
     async def fill(self, bots: int, rng: random.Random) -> list[str]:
-        """Replace all data by the corpus, for so many bots; the ids of the bots, busiest first."""
+        """Replace all data by the corpus, spread over `bots` bots; their ids, busiest first."""
         await self.clear()
         ids = [ObjectId() for _ in range(bots)]
         busy = [1 / (rank + 10) for rank in range(bots)]
@@ -72,7 +72,7 @@ class Samples:
         return [str(bot) for bot in ids]
 
     async def census(self) -> dict[str, Census]:
-        """What is there, for each collection and bot."""
+        """The ids of all documents, by collection and bot."""
         counted: dict[str, Census] = {}
         for collections in self.owned.values():
             for name, collection in collections.items():
@@ -84,7 +84,7 @@ class Samples:
         return counted
 
     async def left(self, bots: Sequence[str]) -> dict[str, int]:
-        """For each service, how many documents of these bots it has."""
+        """How many documents of these bots each service has."""
         owners = {"bot": [*bots], "botId": [ObjectId(bot) for bot in bots]}
         found = dict.fromkeys(self.owned, 0)
         for service, collections in self.owned.items():
@@ -94,7 +94,7 @@ class Samples:
         return found
 
     async def clear(self) -> None:
-        """Remove what an earlier run may have left in a database that outlives it."""
+        """Remove what an earlier run may have left in a database that is not its own."""
         for collections in self.owned.values():
             for collection in collections.values():
                 await collection.delete_many({})

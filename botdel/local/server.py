@@ -14,7 +14,7 @@ READY_WITHIN: Final = 60.0
 PORT_TRIES: Final = 5
 """Ports that are tried when another process takes the one just found free."""
 TAKEN: Final = ("Address already in use", "BindException")
-"""How a server reports a taken port: the system's words, or Java's, in whatever language."""
+"""How a server reports a taken port: the system's message, or Java's exception."""
 
 
 class PortTaken(ProcessFailed):
@@ -123,6 +123,6 @@ def found_taken(process: ChildProcess) -> bool:
 
 
 def _check_port(process: ChildProcess, port: int) -> None:
-    """Not every server ends when its port is taken, but each one says so."""
+    """Raise `PortTaken` if its output says so: not every server ends when its port is taken."""
     if found_taken(process):
         raise PortTaken(process, f"found port {port} taken")

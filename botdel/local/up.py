@@ -17,21 +17,21 @@ FOLDER: Final = Path(".local")
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 
 CHATTY: Final = ("pubsub",)
-"""Whose log is shown only when it is asked for: the emulator's Java notes every connection."""
+"""Processes whose log is shown only with `--verbose`: the emulator logs every connection."""
 
 TRY: Final = """\
 curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
 botdel jobs list
 botdel recover --url "$RECOVERY" --wait
 """
-"""What a shell that has read the file can do; README.md has more."""
+"""Commands to try in a shell that has read the file; README.md has more."""
 
 
 async def up(*, verbose: bool) -> int:
-    """Start everything, say where it listens, show the logs, and take all down. Returns 0.
+    """Start everything, print where it listens, show the logs until a signal, and stop everything.
+    Returns 0.
 
-    The broker's log is shown only when `verbose`; whether or not, an error that ends the start
-    quotes it.
+    The emulator's log is shown only when `verbose`; an error that ends the start quotes it anyway.
     """
     out = console()
 
@@ -55,7 +55,7 @@ async def up(*, verbose: bool) -> int:
 
 
 def shown(name: str, line: str) -> Text:
-    """A line of a process's log behind the name of the process, which has a colour of its own."""
+    """A line of a process's log after the name of the process, in a colour of its own."""
     colour = COLOURS[sum(name.encode()) % len(COLOURS)]
     return Text.assemble((f"{name:>22}", colour), " │ ", printable(readable(line), keep="\t"))
 
@@ -74,9 +74,9 @@ def readable(line: str) -> str:
 
 
 def write_environment(installation: Installation) -> Path:
-    """Write what a shell needs to talk to this installation, readable by its owner alone.
+    """Write `.local/env`, which a shell can read to use this installation; only its owner may.
 
-    Besides the settings that is the gateway's URL and a token for it, the URL of recovery, and
+    It has the settings, the gateway's URL and a token for it, the URL of recovery, and puts
     `botdel` on the PATH.
     """
     offered = installation.env | {

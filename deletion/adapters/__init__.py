@@ -1,1 +1,1 @@
-"""The world behind the ports: MongoDB, Pub/Sub, HTTP, the file system, the clock."""
+"""What is behind the ports: MongoDB, Pub/Sub, the webhook of alerts, and plan files."""

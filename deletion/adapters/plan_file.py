@@ -1,4 +1,4 @@
-"""The plan file: YAML that a team writes, refused with line, field and what was expected."""
+"""The plan file: YAML that a team writes. Errors name the line, the field and what was expected."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, check
 
 Connect = Callable[[str | None], Client]
-"""Gives the client of a URI, and of the default one for None."""
+"""Returns the client of a URI; None means the default URI."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -44,7 +44,7 @@ class MongoSpec(_Strict):
     def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
         if uri is None:
             return None
-        text = uri.get_secret_value()  # an empty one is refused: it is not the default's
+        text = uri.get_secret_value()  # an empty one is refused: it is not the default
         if missing := _VARIABLE.search(text):
             raise ValueError(f"the environment variable {missing[1]} is not set")
         if not text.startswith(("mongodb://", "mongodb+srv://")):
@@ -53,7 +53,7 @@ class MongoSpec(_Strict):
 
 
 class StepSpec(_Strict):
-    """One step; its kind is the key beside `name`."""
+    """One step; the key beside `name` is its kind."""
 
     name: Name
     mongo: MongoSpec
@@ -73,7 +73,7 @@ class StepSpec(_Strict):
 
 
 class PlanFile(_Strict):
-    """What the file says, checked, before anything is connected."""
+    """The checked content of the file; nothing is connected yet."""
 
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
@@ -136,7 +136,7 @@ def _said(problem: ErrorDetails) -> str:
 
 
 def _fault(path: Path, document: object, location: Sequence[int | str], expected: str) -> str:
-    """The fault with the line of the deepest part of `location` that the file has."""
+    """The fault, with the line of the deepest part of `location` that is in the file."""
     line, node = 1, document
     for part in location:
         if isinstance(node, CommentedMap) and part in node:

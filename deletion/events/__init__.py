@@ -1,4 +1,4 @@
-"""Events: what is said about the deletion of a bot, as values and as bytes."""
+"""Events about the deletion of a bot, as values and as bytes."""
 
 from deletion.events.codec import (
     MAX_EVENT_BYTES,

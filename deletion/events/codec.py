@@ -1,9 +1,9 @@
 """The event as a value, and as the bytes of `proto/bot_deletion/v1/bot_deletion_subject.proto`.
 
 A value that breaks a rule of the contract cannot be constructed, so none can be encoded. Ids are
-normalised to lower case and timestamps to UTC, so that equal events compare equal. Bytes are read
-forward compatibly: unknown fields are ignored, newer versions accepted, and an event type this
-code does not know is told apart from a broken event.
+normalised to lower case and timestamps to UTC, so that equal events compare equal. Decoding is
+forward compatible: unknown fields are ignored, newer versions accepted, and an event of a type that
+this code does not know raises another error than a broken event.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ SCHEMA_VERSION: Final = 1
 """Version of the schema this code writes; `python -m tests.schema.release` records it."""
 
 MAX_EVENT_BYTES: Final = 64 * 1024
-"""Longer messages are refused unread, in bytes; an event of today takes 100 to 200."""
+"""In bytes; longer messages are refused unparsed. Today's events take 100 to 200."""
 
 MAX_REQUESTED_BY: Final = 200
 """Longest name of a requester, in characters."""
 
 LATEST_YEAR: Final = 9998
-"""Of a timestamp. In the year after it `placed_at` could not be moved on by the requests that join:
-no time behind it can be stored."""
+"""The last year of a timestamp. In the next one, requests that join could not move `placed_at`
+forward: no later time can be stored."""
 
 _YEARS: Final = f"a time in the years 1 to {LATEST_YEAR}"
 _MAX_INT32: Final = 2**31 - 1
@@ -36,12 +36,12 @@ _MAX_INT32: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class RequestPlaced:
-    """A client asked for the bot to be deleted; `requested_by` names it, "" when not known.
+    """A client asked for the bot to be deleted; `requested_by` names it, or is empty.
 
     Raises:
         InvalidEvent: `placed_at` has no time zone, is before the year 1 in UTC or after
-            `LATEST_YEAR`, or `requested_by` is longer than `MAX_REQUESTED_BY` or no text that can
-            be encoded.
+            `LATEST_YEAR`, or `requested_by` is longer than `MAX_REQUESTED_BY` or cannot be encoded
+            as UTF-8.
     """
 
     placed_at: datetime
@@ -94,7 +94,7 @@ def decode(data: bytes) -> BotDeletionSubject:
 
     Raises:
         UndecodableEvent: not a `BotDeletionSubject`.
-        OversizedEvent: one of them, for data longer than `MAX_EVENT_BYTES`.
+        OversizedEvent: a kind of it, for data longer than `MAX_EVENT_BYTES`.
         InvalidEvent: it breaks a rule of the contract.
         UnknownEventType: its ids are valid, its type is newer than this code.
     """
@@ -111,9 +111,9 @@ def decode(data: bytes) -> BotDeletionSubject:
 
 def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> dict[str, str]:
     """The attributes of the event's Pub/Sub message. `service`, by which subscriptions filter, is
-    not among them: the event is for every service.
+    not among them, because the event is for every service.
 
-    `traceparent` is the header of W3C Trace Context of the span that publishes.
+    `traceparent` is that of the publishing span (W3C Trace Context).
     """
     named = {
         "event_type": pb.EventType.Name(pb.EVENT_TYPE_REQUEST_PLACED),
@@ -136,7 +136,7 @@ def _parse(data: bytes) -> pb.BotDeletionSubject:
 
 
 def _event(message: pb.BotDeletionSubject) -> RequestPlaced:
-    """The member of the oneof that `event_type` names, nothing else."""
+    """The member of the oneof that `event_type` names."""
     if message.event_type == pb.EVENT_TYPE_REQUEST_PLACED:
         _require(message, "request_placed")
         placed = message.request_placed

@@ -11,7 +11,7 @@ _PORTS = range(1, 65_536)
 
 
 def _web_address(url: SecretStr) -> SecretStr:
-    """Refuse what cannot become a request, before an error of it could quote the URL."""
+    """Refuse what cannot become a request; an error of that request could quote the URL."""
     try:
         asked = httpx.URL(url.get_secret_value())
     except httpx.InvalidURL:
@@ -22,7 +22,7 @@ def _web_address(url: SecretStr) -> SecretStr:
 
 
 class AlertSettings(Settings):
-    """Where alerts go, and how long they are grouped. The URL is a credential by itself."""
+    """Where alerts are sent, and how long they are grouped. The URL is a credential."""
 
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
     alert_group_seconds: float = Field(5.0, gt=0, le=600)

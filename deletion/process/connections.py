@@ -1,7 +1,7 @@
-"""HTTP connections with bounds: what a client may cost before anybody knows who it is.
+"""HTTP connections with bounds on what a client can cost before it is authenticated.
 
 uvicorn limits neither the size of a head (request line and headers) nor the time to send one, and
-the limit it has on connections refuses everybody once it is reached. docs/decisions/0021.
+its limit on connections refuses every client once it is reached: docs/decisions/0021.
 """
 
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
@@ -20,9 +20,9 @@ from deletion.process.problems import Problem
 log = structlog.get_logger(__name__)
 
 PIECE: Final = 4096
-"""Bytes given to the parser at a time: how closely a head behind another request is counted."""
+"""Bytes given to the parser at a time; a head behind another request is counted to within this."""
 LOG_SECONDS: Final = 10.0
-"""Anybody can make the bound on connections be reached: it is logged no more often."""
+"""That the bound on connections was reached is logged no more often: any client can cause it."""
 TOO_MANY: Final = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; not placed", {"Retry-After": "1"}
 )
@@ -30,9 +30,10 @@ TOO_MANY: Final = Problem(
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one server. It waits for a client `seconds` at most, and `idle_seconds` between requests.
+    """Bounds of one server. It waits at most `seconds` for a client, and `idle_seconds` between
+    requests. After a refusal it keeps the connection for `linger_seconds`.
 
-    `pipelined` requests may be sent ahead on one connection, and wait for their answers' turn.
+    A client may send `pipelined` requests ahead on one connection.
     """
 
     connections: int = 100
@@ -46,9 +47,9 @@ class Bounds:
 class Connections:
     """The open connections of one server, and the order in which they began to wait.
 
-    A connection waits while it is its client's turn: for a request, for the rest of one, or to
-    read an answer. One that comes when there are as many as allowed takes the place of the one
-    that has waited longest, so that clients that only hold connections cannot keep others out.
+    A connection waits while it is its client's turn: to send a request, or the rest of one, or to
+    read an answer. When there are as many as allowed, a new one replaces the one that has waited
+    longest, so that clients that only hold connections cannot keep others out.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -58,7 +59,7 @@ class Connections:
         self._logged_at = float("-inf")
 
     def opened(self, connection: "BoundedHttp") -> bool:
-        """Make room for it. False when every other one has a request under way."""
+        """Make room for it. Returns False when every other one has a request under way."""
         if len(self._open) >= self.bounds.connections:
             self._log(connection.loop.time())
             if not self._waiting:
@@ -70,7 +71,7 @@ class Connections:
         return True
 
     def closed(self, connection: "BoundedHttp") -> None:
-        """It is gone."""
+        """The connection is closed."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
@@ -91,8 +92,9 @@ class Connections:
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol within the bounds of its `Connections`.
 
-    A head over the limit is answered 431, one that does not end in time 408, a connection for
-    which there is no room 503, each as a problem, and the connection is closed.
+    A head over the limit is answered with 431, one that does not end in time with 408, and a
+    connection for which there is no room with 503, each as a problem. Then the connection is
+    closed.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove it from the open connections."""
         self._wait_no_longer()
         self._among.closed(self)
         super().connection_lost(exc)
@@ -160,7 +162,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body is none of the head."""
+        """The body does not count towards the head."""
         self._progress = True
         super().on_body(body)
 
@@ -196,7 +198,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._wait(self._bounds.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """As a problem, and behind the answers that are due."""
+        """Send it as a problem, unless other answers are under way."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def drop(self) -> None:
@@ -234,10 +236,10 @@ class BoundedHttp(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _read_no_more(self) -> None:
-        """Close behind the answers under way. What the client still sends stays in the socket.
+        """Close after the answers under way. What the client still sends stays in the socket.
 
-        The connection is shut for writing first, and closed a moment later: closing at once on
-        bytes that were not read resets it, and the client may never see the answer.
+        The connection is shut for writing first, and closed a moment later: closing it with unread
+        bytes resets it, and the client may never see the answer.
         """
         self._done_reading = True
         self.flow.pause_reading()

@@ -1,4 +1,4 @@
-"""Logs: one line an event on standard output, JSON for machines, readable on a terminal."""
+"""Logs: one line for each event on standard output, as JSON or readable on a terminal."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ import structlog
 def configure(log_format: str = "auto") -> None:
     """Set up logging for this process. `auto` is `console` on a terminal and `json` elsewhere."""
     console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
-    # Plain traces: the default ones of a terminal show every local variable, secrets included.
+    # Plain traces: the default ones on a terminal show every local variable, secrets included.
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if console
@@ -49,8 +49,8 @@ def configure(log_format: str = "auto") -> None:
 class _Lines(structlog.WriteLogger):
     """Writes a module's rendered lines to standard output.
 
-    Through the logging of the standard library each would take three times as long; only the
-    lines of libraries go that way.
+    Through the standard library's logging each line would take three times as long; only the
+    lines of libraries use it.
     """
 
     def __init__(self, name: str) -> None:

@@ -10,15 +10,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from deletion.process.problems import Problem, documented
 
 Check = Callable[[], Awaitable[str | None]]
-"""Returns what is missing, or None when all is well. Bounded in time by itself."""
+"""Returns what is missing, or None when all is well. It bounds its own time."""
 
 
 Refresh = Callable[[], Awaitable[None]]
-"""Reads the metrics that are read when they are scraped. Never raises."""
+"""Updates the metrics that are read only when they are scraped. Never raises."""
 
 
 async def no_refresh() -> None:
-    """Most metrics are counted as things happen."""
+    """Does nothing: most metrics are counted as things happen."""
 
 
 def probes(registry: CollectorRegistry, ready: Check, refresh: Refresh = no_refresh) -> APIRouter:
@@ -33,7 +33,7 @@ def probes(registry: CollectorRegistry, ready: Check, refresh: Refresh = no_refr
         "/readyz",
         response_class=PlainTextResponse,
         summary="Can work",
-        responses={503: documented("Not now, and why", Retry_After="Seconds")},
+        responses={503: documented("Cannot work now; the detail says why", Retry_After="Seconds")},
     )
     async def readyz() -> str:
         if missing := await ready():

@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): every answer of a process that is not a success."""
+"""Problems (RFC 9457): how every process answers when a request does not succeed."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -24,7 +24,7 @@ PROBLEM_SCHEMA: Final = {
 
 
 class Problem(Exception):
-    """An answer other than success, raised where it is found."""
+    """An answer other than a success, raised where the problem is found."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None):
         super().__init__(detail)
@@ -33,13 +33,13 @@ class Problem(Exception):
         self.headers = headers
 
     def response(self) -> JSONResponse:
-        """As `application/problem+json`; `type` is about:blank, so `title` is the status'."""
+        """As `application/problem+json`; `type` is about:blank, so `title` is the status phrase."""
         content = {"title": self.status.phrase, "status": self.status, "detail": self.detail}
         return JSONResponse(content, self.status, self.headers, media_type=PROBLEM)
 
 
 def install_problems(app: FastAPI) -> None:
-    """Make every error of `app` a problem, the framework's own included."""
+    """Turn every error of `app` into a problem, the framework's own included."""
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> Response:
@@ -62,7 +62,7 @@ def install_problems(app: FastAPI) -> None:
 
 
 def documented(description: str, **headers: str) -> dict[str, Any]:
-    """An answer that is a problem, for FastAPI's `responses`; `Retry_After="…"` names a header."""
+    """A problem for FastAPI's `responses`; `Retry_After="…"` describes a header."""
     answer: dict[str, Any] = {
         "description": description,
         "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},

@@ -1,4 +1,4 @@
-"""Whether a process can work: whether what it stands on answers."""
+"""Whether a process can work: whether the parts it depends on answer."""
 
 import asyncio
 import time
@@ -8,9 +8,9 @@ from typing import Final
 from deletion.errors import BotDeletionError
 
 ANSWER_SECONDS: Final = 2.0
-"""All that is asked get this long together to answer a probe."""
+"""How long a probe waits for all subjects, which are asked side by side."""
 KEEP_SECONDS: Final = 1.0
-"""An answer holds this long, so that probes, however many, never become a load."""
+"""How long an answer is kept, so that probes, however many, are not a load."""
 
 Ask = Callable[[], Awaitable[object]]
 """Returns when its subject answers, and raises when something is missing."""
@@ -30,7 +30,7 @@ class Readiness:
         self._holds_until = float("-inf")
 
     async def __call__(self) -> str | None:
-        """What is missing, or None. Those who ask together share one answer."""
+        """What is missing, or None. Concurrent callers share one answer."""
         async with self._one_at_a_time:
             if self._monotonic() >= self._holds_until:
                 self._answer = await self._ask_all()
@@ -42,7 +42,7 @@ class Readiness:
         return "; ".join(missing for missing in answers if missing) or None
 
     async def _ask(self, name: str) -> str | None:
-        """A question that is not answered in time stays open, and is not asked twice."""
+        """Ask one subject. If it does not answer in time, the call goes on, and is not repeated."""
         asking = self._asking.get(name)
         if asking is None or asking.done():
             asking = self._asking[name] = asyncio.create_task(self._answer_of(name))

@@ -32,11 +32,11 @@ BOUNDS: Final = Bounds()
 async def serving(
     app: FastAPI, host: str, port: int, *, name: str, grace: float, bounds: Bounds = BOUNDS
 ) -> AsyncIterator[str]:
-    """Serve `app` while the block runs and give its URL; port 0 takes a free one.
+    """Serve `app` while the block runs, and yield its URL; port 0 takes a free one.
 
-    `name` is the process's, as in the settings `BOTDEL_<NAME>_HOST` and `BOTDEL_<NAME>_PORT`.
-    At the end no new request is taken, and those under way get `grace` seconds.
-    Raises `OSError` naming the setting when the port or the address cannot be had.
+    `name` is that of the process, as in `BOTDEL_<NAME>_HOST` and `BOTDEL_<NAME>_PORT`. At the end
+    no new request is accepted, and those under way get `grace` seconds. Raises `OSError`, naming
+    the setting, when the port or the address is not available.
     """
     protocol: Any = partial(BoundedHttp, among=Connections(bounds))
     config = uvicorn.Config(

@@ -14,18 +14,18 @@ from deletion.errors import ConfigurationError
 
 S = TypeVar("S", bound=BaseSettings)
 TOKEN_CHARACTERS = 16
-"""A shorter credential can be guessed; `openssl rand -hex 32` makes a good one."""
+"""A shorter credential can be guessed; `openssl rand -hex 32` creates a good one."""
 
 
 def long_enough(token: SecretStr) -> SecretStr:
-    """Return it. Raises `ValueError` when it can be guessed."""
+    """Return `token`. Raises `ValueError` when it is short enough to be guessed."""
     if len(token.get_secret_value()) < TOKEN_CHARACTERS:
         raise ValueError(f"expected at least {TOKEN_CHARACTERS} characters")
     return token
 
 
 Token = Annotated[SecretStr, AfterValidator(long_enough)]
-"""A credential that is not printed, compared in constant time, and long enough."""
+"""A credential that is long enough, and that is not printed."""
 
 
 class Settings(BaseSettings):
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
 
 
 class PubSubSettings(Settings):
-    """Where events go, and what else every long-running process reads."""
+    """Where events are published, and what else every long-running process reads."""
 
     project: str = Field(validation_alias="GOOGLE_CLOUD_PROJECT", min_length=1)
     topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,180}$")
@@ -52,7 +52,7 @@ class PubSubSettings(Settings):
 
 
 def load(settings: type[S], **overrides: str | int | None) -> S:
-    """Read and check. Raises `ConfigurationError` naming every variable that is not right."""
+    """Read and check. Raises `ConfigurationError`, which names every variable that is wrong."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return settings(**given)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def stop_on_signals() -> Iterator[asyncio.Event]:
-    """An event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
+    """Yields an event that the first SIGTERM or SIGINT sets; a second one ends the process."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
@@ -38,9 +38,9 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 
 
 async def unless_stopped(work: Coroutine[Any, Any, T], stopping: asyncio.Event) -> T:
-    """The outcome of `work`; once `stopping` is set it is cancelled, and `Interrupted` raised.
+    """Return the result of `work`; once `stopping` is set, cancel it and raise `Interrupted`.
 
-    For the start of a process: a signal ends it at once, whatever it waits for.
+    For the start of a process, which a signal ends at once, whatever it waits for.
     """
     working = asyncio.create_task(work)
     asked = asyncio.create_task(stopping.wait())

@@ -32,7 +32,7 @@ class LeaseSettings(Settings):
 
     @property
     def lease(self) -> LeasePolicy:
-        """The same, as the core wants it."""
+        """The same as a `LeasePolicy`."""
         return LeasePolicy(
             timedelta(seconds=self.stale_after_seconds),
             self.max_attempts,
@@ -42,18 +42,18 @@ class LeaseSettings(Settings):
 
 
 class JobsSettings(StoreSettings, LeaseSettings):
-    """What looks at records, or marks them, and needs no Pub/Sub."""
+    """Commands that read or change records, and need no Pub/Sub."""
 
 
 class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
-    """What publishes: `botdel dead-letters replay`."""
+    """The command that publishes: `botdel dead-letters replay`."""
 
 
 class RetentionSettings(Settings):
     """How long complete jobs are kept: for ever when it is not set.
 
-    For 31 days at least, because a message may come back for so long, and for as many at most as
-    MongoDB's 32 bits of seconds hold.
+    At least 31 days, because a message may come back for so long; at most what MongoDB's 32 bits
+    of seconds can hold.
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from deletion.process.problems import Problem
 
 _CHALLENGE: Final = 'Bearer realm="botdel"'
-"""RFC 6750 wants at least one parameter, and no error where no token was given."""
+"""RFC 6750 requires at least one parameter, and no `error` when no token was given."""
 
 
 CLIENT: Final = "client"
-"""The name that a token without one gets."""
+"""The name of a token that was given without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class NamedToken:
 class BearerTokens(SecurityBase):
     """Checks `Authorization: Bearer …` (RFC 6750) against every token, in constant time.
 
-    As a dependency, `Security(tokens)`, it also stands in the OpenAPI document.
+    As a dependency, `Security(tokens)`, it is also part of the OpenAPI document.
     """
 
     def __init__(self, tokens: Sequence[SecretStr | NamedToken]) -> None:
@@ -46,12 +46,12 @@ class BearerTokens(SecurityBase):
         self.require(request)
 
     def require(self, request: Request) -> str:
-        """Return whose token the request carries. Raise a 401 problem when it carries none."""
+        """Return the name of the request's token. Raises a 401 problem without a valid one."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise self._refused("a bearer token is required", _CHALLENGE)
         offered = given.strip().encode()
-        # No early end: every comparison is made, whichever of them holds.
+        # Every comparison is made, whichever of them matches.
         names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]
         if not names:
             challenge = f'{_CHALLENGE}, error="invalid_token"'

@@ -1,4 +1,4 @@
-"""Alerts of equal kind, service and reason, made one: when it is due, and what it says."""
+"""Groups of alerts of equal kind, service and reason: when one is due, and what it says."""
 
 import html
 import shlex
@@ -10,18 +10,18 @@ from deletion.alerts import Alert, AlertKind
 from deletion.clock import rfc3339
 
 MOST_GROUPS: Final = 1_000
-"""In memory at a time; what would open another joins the group of its kind for `OTHER`."""
+"""In memory at a time; further alerts join the group `OTHER` of their kind."""
 MOST_EXAMPLES: Final = 5
 LONGEST: Final = 100
 """Characters of a service, a reason or an example; the rest is cut off."""
 LONGEST_WAIT: Final = 10
-"""Quiet times after its first alert, a group is due though it has not been quiet."""
+"""How many quiet times after its first alert a group is due even if it was never quiet."""
 OTHER: Final = "other"
 
 
 @dataclass(slots=True)
 class AlertGroup:
-    """What is told as one alert: how many, between when and when, and the first few by id."""
+    """Alerts that are sent as one: how many, from when to when, and the first few ids."""
 
     kind: AlertKind
     service: str
@@ -32,7 +32,7 @@ class AlertGroup:
     examples: list[str] = field(default_factory=list)
 
     def add(self, alert: Alert, now: datetime) -> None:
-        """One more, told `now`."""
+        """Add an alert that was raised `now`."""
         self.count += alert.count
         self.last_at = now
         example = _plain(alert.example)
@@ -64,7 +64,7 @@ class AlertGroup:
 
     @property
     def facts(self) -> dict[str, object]:
-        """The same in fields."""
+        """The same as fields."""
         return {
             "kind": self.kind.value,
             "service": self.service,
@@ -77,8 +77,8 @@ class AlertGroup:
 
     @property
     def body(self) -> dict[str, object]:
-        """What is posted. Slack wants three characters of `text` escaped, and takes the rest as
-        it is: https://docs.slack.dev/messaging/formatting-message-text
+        """What is posted. Slack wants three characters of `text` escaped, and no others:
+        https://docs.slack.dev/messaging/formatting-message-text
         """
         return {"text": html.escape(self.text, quote=False), **self.facts}
 
@@ -88,13 +88,13 @@ class AlertGroup:
         return [[*listed, status] for status in statuses]
 
     def _filters(self, *names: str) -> list[str]:
-        """Options of a command, for what is known."""
+        """The options of a command that filter by the known ones of `names`."""
         known = {"service": self.service, "reason": "" if self.reason == OTHER else self.reason}
         return [part for name in names if known[name] for part in (f"--{name}", known[name])]
 
 
 class AlertGroups:
-    """What was told and is not sent yet, never more than `MOST_GROUPS` and one for each kind.
+    """The alerts that are not sent yet, in at most `MOST_GROUPS` groups and one for each kind.
 
     A group is due once nothing was added to it for the time `quiet`, and at the latest
     `LONGEST_WAIT` times that after its first alert.
@@ -108,18 +108,18 @@ class AlertGroups:
         return len(self._groups)
 
     def add(self, alert: Alert, now: datetime) -> None:
-        """Put it with those it belongs to."""
+        """Add the alert to its group."""
         key = (alert.kind, _plain(alert.service), _plain(alert.reason))
         if key not in self._groups and len(self) >= MOST_GROUPS:
             key = (alert.kind, "", OTHER)
         self._groups.setdefault(key, AlertGroup(*key, first_at=now, last_at=now)).add(alert, now)
 
     def due_in(self, now: datetime) -> float:
-        """Seconds until the first group is due. An alert can only put that off."""
+        """Seconds until the first group is due. Further alerts can only postpone that."""
         return (min(map(self._due_at, self._groups.values())) - now).total_seconds()
 
     def take(self) -> AlertGroup:
-        """The group that is due first. What is told from now on opens another."""
+        """Remove and return the group that is due first. Later alerts open another one."""
         key = min(self._groups, key=lambda key: self._due_at(self._groups[key]))
         return self._groups.pop(key)
 
@@ -128,7 +128,7 @@ class AlertGroups:
 
 
 def _plain(text: str) -> str:
-    """On one line, without what cannot be printed (or encoded), and not too long."""
+    """`text` on one line, cut to `LONGEST`, without characters that cannot be printed."""
     printable = (character if character.isprintable() else " " for character in text[:LONGEST])
     return " ".join("".join(printable).split())
 

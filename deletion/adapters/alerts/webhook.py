@@ -1,4 +1,4 @@
-"""Alerts by webhook: grouped, logged, and posted as JSON, beside the work and never in its way."""
+"""Alerts by webhook: grouped, logged and posted as JSON, without holding up the work."""
 
 import asyncio
 import ssl
@@ -21,14 +21,14 @@ log = structlog.get_logger(__name__)
 TRIES: Final = 6
 BASE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
-"""Of one try. All of them, with the waits between, take about a minute at the most."""
+"""Of one try. All tries, with the waits between them, take about a minute at most."""
 GRACE_SHARE: Final = 1 / 8
-"""Of a grace period, for alerts that wait when everything else of the process has ended."""
+"""Share of a grace period for sending the alerts that still wait at the end of the process."""
 _MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
 
 class Webhook:
-    """The address that alerts are posted to. Whoever knows the URL may post: no error quotes it."""
+    """The address that alerts are posted to. The URL is a credential, so no error quotes it."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Webhook:
         )
 
     async def post(self, body: Mapping[str, object]) -> None:
-        """Return once it was answered with success; it may then have arrived more than once.
+        """Return once a try was answered with success; an earlier one may have arrived too.
 
-        Raises `TransientError` when the tries are used up, and `BotDeletionError` at once for an
+        Raises `TransientError` when all tries have failed, and `BotDeletionError` at once for an
         answer that another try would not change. Redirects are not followed.
         """
         await self._retry.call(lambda: self._post(body))
@@ -79,9 +79,10 @@ class Webhook:
 class WebhookAlerts:
     """`deletion.alerts.Alerts` that groups alerts, and logs and posts each group.
 
-    A group goes out once nothing was added to it for `group_seconds`, and at the latest ten times
-    that after its first alert; one at a time, so that a webhook that is slow makes larger groups
-    and not more requests. Without a webhook it is logged only. To be used on the event loop.
+    A group is sent once nothing was added to it for `group_seconds`, and at the latest ten times
+    that after its first alert. Groups are sent one at a time, so that a slow webhook leads to
+    larger groups, not to more requests. Without a webhook they are only logged. Use it on the
+    event loop.
     """
 
     def __init__(self, webhook: Webhook | None, clock: Clock, *, group_seconds: float) -> None:
@@ -93,13 +94,13 @@ class WebhookAlerts:
         self._closing = False
 
     def tell(self, alert: Alert) -> None:
-        """See the port. Nothing is to be told after `close`."""
+        """See the port. Not to be called after `close`."""
         self._groups.add(alert, self._clock.now())
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
 
     async def close(self, patience: float) -> None:
-        """Send at once what waits, within `patience` seconds; log what could not be sent."""
+        """Send the waiting groups now, within `patience` seconds; log those that were not sent."""
         self._closing = True
         if self._quiet:
             self._quiet.cancel()
@@ -116,7 +117,7 @@ class WebhookAlerts:
             await self._webhook.close()
 
     async def _send(self) -> None:
-        """Until nothing waits. An alert can only put off when the next group is due."""
+        """Send groups until none waits. Further alerts can only postpone when the next is due."""
         while self._groups:
             wait = self._groups.due_in(self._clock.now())
             if wait > 0 and not self._closing:

@@ -10,7 +10,7 @@ from deletion.job import Status
 from deletion.ports import Unfinished
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-"""What is not between them is no time at which a job was created."""
+"""A `createdAt` outside of them is taken for damaged."""
 UNFINISHED: Final = tuple(status for status in Status if status is not Status.COMPLETE)
 
 
@@ -35,7 +35,7 @@ class MongoCensus:
 
 
 def _unfinished(group: Document) -> Unfinished:
-    """A service that is absent or no text makes a group of its own."""
+    """Jobs without a readable service are a group of their own."""
     of = group["_id"]
     service = str(of.get("service") or "")
     return Unfinished(service, Status(of["status"]), group["jobs"], group["oldest"])

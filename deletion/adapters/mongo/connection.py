@@ -1,8 +1,7 @@
-"""The connection to MongoDB: made in one place, its errors told apart in one place.
+"""The connection to MongoDB: made in one place, its errors classified in one place.
 
-Motor is at its end of life. Changing over to PyMongo's own asyncio API is a matter of this file
-and `driver.py`, and of their callers' `close()`, which becomes a coroutine: all other calls are the
-same.
+Motor is at its end of life. Changing over to PyMongo's own asyncio API concerns this file and
+`driver.py`, and their callers' `close()`, which becomes a coroutine; all other calls are the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,19 +43,19 @@ Cursor = AgnosticBaseCursor[Document]
 Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_SECONDS = 3
-"""How long one call looks for a server. Not the driver's `timeoutMS`, which would replace it:
-while the database is away each call would take all of its time."""
+"""How long a call without a bound of its own looks for a server. A call inside `bounded` looks for
+as long as its bound allows."""
 OPERATION_SECONDS = 30
-"""How long one call waits for a connection, and for each answer on it."""
+"""How long a call without a bound of its own waits for a connection, and for each answer."""
 IDLE_SECONDS = 60
-"""How long a connection is kept that nobody uses."""
+"""How long an unused connection is kept."""
 
 CALL_SECONDS = 10.0
-"""How long one call may take where nothing else is said."""
+"""How long one call may take by default."""
 PING_SECONDS = 3
-"""A probe must tell soon, where a write may wait for a new primary."""
+"""How long a ping may take. Shorter than a write, which may wait for a new primary."""
 CLOSE_SECONDS = 1
-"""The driver ends its sessions when it closes, and would wait for the answer."""
+"""How long closing may take: the driver ends its sessions, and would wait for an answer."""
 INDEX_SECONDS = 24 * 3600
 """How long the build of an index may take."""
 
@@ -88,22 +87,22 @@ TRANSIENT_CODES = frozenset(
         13436,  # NotPrimaryOrSecondary
     }
 )
-"""Of failovers. A mongos passes them on without the label that the driver goes by:
+"""Error codes of failovers. A mongos passes them on without the label that the driver relies on:
 https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml"""
 
 
 def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
-    """A client that gives up on a silent server after seconds, and connects when first used.
+    """A client that connects when it is first used.
 
-    It opens at most `connections` to each server, besides those that watch it.
+    It opens at most `connections` to each server, besides those with which it monitors it.
     """
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
-        # A date beyond year 9999 is read as it is stored: it would stop all that is read with it.
+        # A date beyond year 9999 is read as stored: an error would hide all that is read with it.
         datetime_conversion="DATETIME_AUTO",
         appname="botdel",
-        # Whatever the URI says: what is recorded must last, and what is read back must be so.
+        # Whatever the URI says: what is recorded must last, and what is read back must be true.
         w="majority",
         readPreference="primary",
         serverSelectionTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
@@ -130,11 +129,11 @@ async def ping(database: Database) -> None:
 
 
 async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexModel]) -> None:
-    """Create what is missing of `indexes`; returns when they are built, however long it takes.
+    """Create those of `indexes` that are missing; returns when they are built.
 
     Raises `ConfigurationError` when one exists and differs.
     """
-    # First, because the long time is for the build and not for a server that is missing.
+    # First, because the long bound is for the build, not for a server that is unreachable.
     await ping(collection.database)  # type: ignore[arg-type]
     try:
         with bounded(INDEX_SECONDS):
@@ -145,7 +144,7 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what may pass by itself into `StoreUnavailable`; let everything else through."""
+    """Turn errors that may pass by themselves into `StoreUnavailable`; let all others through."""
     try:
         yield
     except _MAY_PASS as error:
@@ -162,7 +161,7 @@ def _may_pass(error: PyMongoError) -> bool:
 
 
 def _codes(error: PyMongoError) -> set[int | None]:
-    """Of a command, or of every write of a bulk that was refused or is not confirmed."""
+    """The code of a command, or of each write of a bulk that was refused or not confirmed."""
     if isinstance(error, BulkWriteError):
         kinds = ("writeErrors", "writeConcernErrors")
         return {each.get("code") for kind in kinds for each in error.details.get(kind, ())}
@@ -178,7 +177,7 @@ class Clients:
     """
 
     def __init__(self, default_uri: str, runs: int = 0) -> None:
-        if runs:  # a command has no heartbeats that wait for a thread
+        if runs:  # a command-line process has no heartbeats that would wait for a thread
             reserve_threads(runs)
         self._default_uri = default_uri
         self._runs = runs
@@ -192,11 +191,11 @@ class Clients:
         return self._by_uri[uri]
 
     def _connections(self, uri: str) -> int:
-        """A server of data alone gets one call of each run; commands have no runs."""
+        """A server of data alone gets one call of each run; command-line tools have no runs."""
         return calls_of(self._runs) if uri == self._default_uri else self._runs or OTHER_CALLS
 
     def close(self) -> None:
-        """Close all of them, within `CLOSE_SECONDS`: a server that hangs gets no farewell."""
+        """Close all of them within `CLOSE_SECONDS`, without waiting for a server that hangs."""
         closing = [Thread(target=client.close, daemon=True) for client in self._by_uri.values()]
         for thread in closing:
             thread.start()

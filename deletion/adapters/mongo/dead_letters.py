@@ -1,7 +1,7 @@
-"""The dead letters on MongoDB. A unique index makes a message of a service one record.
+"""The store of dead letters on MongoDB. A unique index makes a message of a service one record.
 
-Each query walks an index, and an upsert or a guarded update decides what concurrent calls may
-not both do; tests/architecture measures each of them.
+Each query uses an index, which tests/architecture measures. Upserts and guarded updates decide
+between concurrent calls.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class MongoDeadLetterStore:
         return str(ObjectId())
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """One query for the origins of replays, an update for each; one bulk write for the rest."""
+        """One query for the origins of replays, one update for each; a bulk write for the rest."""
         origins = await self._of(letter.replay_of for letter in letters)
         replays: list[DeadLetter] = []
         others: list[DeadLetter] = []
@@ -97,7 +97,7 @@ class MongoDeadLetterStore:
         return bool(result.matched_count)
 
     async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
-        """Those that are there, by their ids. What is no id is not there."""
+        """The letters that exist, by their ids. Anything that is not an id is ignored."""
         ids = {ObjectId(each) for each in letter_ids if each and is_object_id(each)}
         if not ids:
             return {}
@@ -106,7 +106,9 @@ class MongoDeadLetterStore:
         return {letter.id: letter for letter in map(_read, found)}
 
     async def _join(self, replay: DeadLetter) -> bool:
-        """Whether it came back for the first time: its message id is kept to tell."""
+        """Join `replay` to its origin. Returns whether it came back for the first time, which the
+        message ids in `returnedAs` show.
+        """
         origin = {"_id": ObjectId(replay.replay_of)}
         returned = {
             "$inc": {"count": 1, "returns": 1},
@@ -128,7 +130,7 @@ class MongoDeadLetterStore:
         return bool(first.matched_count)
 
     async def _upsert(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        """Count those that are there, insert the others, and answer with these."""
+        """Count those that are recorded already; insert the others, and return them."""
         pending = _folded(letters)
         inserted: list[DeadLetter] = []
         for _ in range(_RECORD_TRIES):
@@ -142,10 +144,10 @@ class MongoDeadLetterStore:
     async def _written(
         self, letters: Sequence[DeadLetter]
     ) -> tuple[list[DeadLetter], list[DeadLetter]]:
-        """Those inserted, and those that lost a race to be: the next try counts them.
+        """Returns those inserted, and those that lost a race, which the next try counts.
 
-        Where one of a group fails by what may pass, the others are written. The caller repeats all
-        of them, so that these count once more: nothing tells that repeat from a redelivery.
+        When one of a group fails with an error that may pass, the others are written. The caller
+        repeats all of them, and these are counted once more: the repeat looks like a redelivery.
         """
         try:
             with self._bounded():

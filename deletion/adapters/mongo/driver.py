@@ -1,8 +1,8 @@
 """Motor: imported here and nowhere else, with the one thread pool that all its clients share.
 
 Motor runs each call in a thread. A call that a server does not answer keeps its thread until it
-times out. With fewer threads than such calls, calls to other servers wait as well: a data server
-that hangs would stop the heartbeats of every job.
+times out. When such calls take all threads, calls to other servers wait as well: a data server that
+hangs would stop the heartbeats of every job.
 """
 
 import os
@@ -35,7 +35,7 @@ __all__ = [
 CALLS_OF_A_RUN = 2
 """Calls that one run has under way at most: one to its data, one to its job."""
 OTHER_CALLS = 8
-"""Intake, claims, grouped heartbeats, dead letters, metrics and probes."""
+"""Calls of intake, claims, grouped heartbeats, dead letters, metrics and probes."""
 
 
 def calls_of(runs: int) -> int:

@@ -6,13 +6,13 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 DAMAGED: Final = (KeyError, ValueError, TypeError, IndexError, AttributeError)
-"""What reading a record raises that is damaged, or was written by a later version."""
+"""What reading raises for a record that is damaged, or was written by a later version."""
 
 
 def field(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """The field `name`: a wrong type would fail later, where the value is used.
+    """The field `name`, checked here because a wrong type would fail later, where it is used.
 
-    Raises `KeyError` and `TypeError`. A date beyond year 9999 is no `datetime`.
+    Raises `KeyError` and `TypeError`. A date beyond year 9999 is not a `datetime`.
     """
     value = document[name]
     if not isinstance(value, kind):

@@ -1,8 +1,8 @@
 """Indexes: compared with what is wanted, and checked or built when a process starts.
 
-Building one can take a day. A long-running process therefore builds only on the local set-up;
-elsewhere `botdel topology apply` does, and the process refuses to run without the unique ones,
-because these are what makes a duplicate a no-op.
+Building one can take a day. A long-running process therefore builds them only beside an emulator.
+Elsewhere `botdel topology apply` does, and the process refuses to run without the unique ones,
+which make a duplicate a no-op.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,11 @@ from deletion.errors import ConfigurationError
 log = structlog.get_logger(__name__)
 
 Indexes = Mapping[str, Sequence[IndexModel]]
-"""What each collection wants."""
+"""The wanted indexes of each collection."""
 Described = Mapping[str, Mapping[str, Any]]
 """Indexes by name, as the driver reports them."""
 IMMATERIAL = ("v", "ns", "name", "background")
-"""What a server says of an index and this pipeline does not ask for."""
+"""Properties that a server reports and this pipeline does not care about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Gap:
 
 
 def gap(wanted: Sequence[IndexModel], found: Described) -> Gap:
-    """Compares by name, because that is how the database tells an index that is there already."""
+    """Compares by name, as the database does when it is asked to create an index."""
     expected = {index.document["name"]: shape(index.document) for index in wanted}
     return Gap(
         tuple(name for name in expected if name not in found),

@@ -1,7 +1,7 @@
 """The job store on MongoDB. Its indexes enforce idempotency; its guarded update is the lease.
 
-Every query of the pipeline walks an index; tests/architecture measures each of them. They are
-left to the planner: a `hint` makes the embedded server read the whole collection.
+Every query uses an index, which tests/architecture measures. The planner chooses it: a `hint` makes
+the embedded server read the whole collection.
 """
 
 from collections import defaultdict
@@ -104,8 +104,8 @@ class MongoJobStore:
         return str(ObjectId())
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """One bulk insert; for what it refuses a query for each unique index, and one bulk write
-        for the joining. Again for those whose live job has moved or ended in between.
+        """One bulk insert; for the refused ones a query for each unique index, and one bulk write
+        of the joins. Repeated for those whose live job was joined or has ended in between.
         """
         outcomes: dict[str, Recorded] = {}
         offered: set[str] = set()
@@ -192,7 +192,7 @@ class MongoJobStore:
         return [_read(document) for document in found]
 
     async def _insert(self, jobs: Sequence[Job]) -> set[str]:
-        """Insert what can be; returns the ids the unique indexes refused."""
+        """Insert `jobs`; returns the ids that the unique indexes refused."""
         documents = [to_document(job) for job in jobs]
         if not documents:
             return set()
@@ -205,7 +205,7 @@ class MongoJobStore:
         return set()
 
     async def _covered(self, jobs: Sequence[Job], offered: Collection[str]) -> dict[str, Recorded]:
-        """Those whose event a job covers: joined if `offered` to it in this call, else known."""
+        """Those whose event a job covers: `JOINED` if this call `offered` them, else `KNOWN`."""
         if not jobs:
             return {}
         query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
@@ -223,10 +223,10 @@ class MongoJobStore:
         return outcomes
 
     async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
-        """Those that have joined the live job of their bot, or found it full.
+        """Join the live job of their bot. Returns those that joined, and those that found it full.
 
-        When only some could join, none of those is returned: the caller reads them back.
-        Adds to `offered` every job that may have joined.
+        When not all joins succeeded, none of them is returned: the caller reads them back. Adds
+        to `offered` every job that may have joined.
         """
         if not jobs:
             return {}
@@ -256,7 +256,7 @@ class MongoJobStore:
         return full | joining if await self._all_match(updates) else full
 
     async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
-        """Whether every one of them did; what a driver reports of a bulk are totals."""
+        """Write them; returns whether every one matched. A driver reports only totals of a bulk."""
         if not updates:
             return True
         try:
@@ -268,13 +268,13 @@ class MongoJobStore:
         return result.matched_count == len(updates)
 
     async def _brief(self, query: Document) -> list[Document]:
-        """What recording needs of the jobs in the way, whatever else a later version wrote."""
+        """The fields that recording needs of existing jobs, whatever a later version has added."""
         fields = ("botId", "eventIds", "placedAt", "status")
         with self._bounded():
             return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
 
     async def _write(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        """One bulk write; each by itself where one of them is nothing that can be stored."""
+        """One bulk write; one by one when one of them cannot be stored at all."""
         try:
             return await self._write_all(changes)
         except _NOT_STORABLE as error:
@@ -284,7 +284,7 @@ class MongoJobStore:
         return [outcome for each in alone for outcome in each]
 
     async def _write_all(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        """When fewer matched than were sent, the group is read back."""
+        """One bulk write. When fewer matched than were sent, the group is read back."""
         errors: dict[int, Exception] = {}
         try:
             with self._bounded():
@@ -325,7 +325,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _outcome(change: Change, stored: Read | None) -> Job | Exception:
-    """Whether the change stands there: written now, or by a call whose answer was lost."""
+    """`change.after` if it is stored, by this call or one whose answer was lost; else the error."""
     if isinstance(stored, Unreadable):
         return UnreadableJob(stored.id, stored.reason)
     if stored is not None:
@@ -337,7 +337,7 @@ def _outcome(change: Change, stored: Read | None) -> Job | Exception:
 
 
 def _guarded(change: Change) -> Document:
-    """The shard key is part of it, so that a sharded collection sends it to one shard."""
+    """The filter of a guarded update, with the shard key, so that it goes to one shard."""
     guard = {_FIELDS[name]: getattr(change.before, name) for name in change.guard}
     return {"_id": ObjectId(change.after.id), "botId": ObjectId(change.after.bot_id), **guard}
 
@@ -345,7 +345,7 @@ def _guarded(change: Change) -> Document:
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
     """Guarded by `live` and by the `placedAt` it was read with, which every join moves.
 
-    A `placedAt` that is no time is replaced.
+    A damaged `placedAt` is replaced.
     """
     placed_at = _time(document.get("placedAt")) or requests[0].placed_at
     for request in requests:
@@ -374,7 +374,7 @@ def _is_exhausted(document: Document) -> bool:
 
 
 def _duplicates(error: BulkWriteError) -> list[int]:
-    """The indexes of the writes that a unique index refused. Raises for any other problem."""
+    """The positions of the writes that a unique index refused. Raises for any other problem."""
     _confirmed(error)
     problems = error.details["writeErrors"]
     if any(problem["code"] != _DUPLICATE_KEY for problem in problems):

@@ -1,7 +1,7 @@
-"""Retention: complete jobs may be deleted after some time, by a TTL index that is opt-in.
+"""Retention: an optional TTL index deletes complete jobs after some time.
 
-Never before 31 days: a message may come back for so long, and only its job's record makes it a
-duplicate. After that an idempotency key is forgotten with the record; docs/decisions/0026.
+Not before 31 days: a message may come back for so long, and only its job's record makes it a
+duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ FINISHED = "complete_finished_ttl"
 
 
 def ttl_index(days: int) -> IndexModel:
-    """Over complete jobs alone: any other status is somebody's work, however old."""
+    """The TTL index over complete jobs; any other job still has to be dealt with, however old."""
     return IndexModel(
         [("finishedAt", ASCENDING)],
         name=FINISHED,
@@ -38,7 +38,7 @@ async def apply_retention(database: Database, days: int | None) -> str | None:
 
 
 async def retention_difference(database: Database, days: int | None) -> str | None:
-    """How an index that exists differs from what `days` asks for; None when nothing does."""
+    """How an existing index differs from what `days` asks for; None when it does not."""
     with bounded(PING_SECONDS):
         found = await database[COLLECTION].index_information()
     if FINISHED not in found:

@@ -26,10 +26,10 @@ from deletion.plan import Batch
 FieldType = Literal["objectid", "string"]
 LINEARIZABLE, MAJORITY = "linearizable", "majority"
 NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
-"""What a deployment may say to a read concern that it does not have: FailedToParse,
+"""Error codes of deployments that do not support a read concern: FailedToParse,
 InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 LISTED = 25
-"""Ids in one delete of a batch: a server may compare each document with all that are listed."""
+"""Ids in one delete of a batch: a server may compare each document with the whole list."""
 
 NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
@@ -38,12 +38,12 @@ _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_
 
 @dataclass(slots=True)
 class MongoStep:
-    """Walks the bot's documents in `_id` order and deletes what each page of them holds.
+    """Walks the bot's documents in `_id` order and deletes them page by page.
 
-    `batch_size` bounds in documents what one call deletes, and so memory, the time between
-    two checkpoints, and how long other work on the collection has to wait. `call_seconds`
-    bounds each call, retries of the driver included; one that is cut off is a
-    `StoreUnavailable`, and what it has deleted until then stays deleted.
+    `batch_size` is the number of documents that one call deletes. It bounds memory, the time
+    between two checkpoints, and how long other work on the collection has to wait. `call_seconds`
+    bounds each call, retries of the driver included; one that is cut off raises
+    `StoreUnavailable`, and what it has deleted by then stays deleted.
     """
 
     name: str
@@ -64,9 +64,9 @@ class MongoStep:
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Stream the bot's ids and delete them, `batch_size` at a time.
 
-        Raises `SharedDocument` instead of a batch that is not the bot's alone. Only what was read
-        is deleted: what was inserted meanwhile is left to the read-back and the next pass, and so
-        are ids of another BSON type than `cursor`, which no comparison finds.
+        Raises `SharedDocument` before a batch with a document that is not the bot's alone. Only
+        what was read is deleted. Documents inserted meanwhile are left to the read-back and the
+        next pass, and so are ids of another BSON type than `cursor`, which it does not compare to.
         """
         last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
@@ -83,10 +83,10 @@ class MongoStep:
                 return
 
     async def is_empty(self, bot_id: str) -> bool:
-        """One look at the index, `linearizable` on a replica set and `majority` elsewhere.
+        """One read of the index, `linearizable` on a replica set and `majority` elsewhere.
 
-        Neither sees a delete that may be rolled back, and the first none of the past that a
-        primary holds which has been replaced: docs/decisions/0025.
+        Neither sees a delete that may be rolled back, and `linearizable` does not read from a
+        primary that has been replaced: docs/decisions/0025.
         """
         query = self._behind(bot_id, None)
         with self._bounded():
@@ -102,7 +102,7 @@ class MongoStep:
         return found is None
 
     async def missing(self) -> str | None:
-        """Whether an index begins with what the batches walk; without one each of them scans."""
+        """What is missing, unless an index begins with the fields that the batches walk."""
         with self._bounded():
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
@@ -121,7 +121,7 @@ class MongoStep:
             await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _bounded(self) -> AbstractContextManager[None]:
-        """One call. Never around a `yield`: the bound belongs to the task that awaits."""
+        """Bound one call. Never use it around a `yield`: the bound belongs to the awaiting task."""
         return bounded(self.call_seconds)
 
     async def _page(self, ids: Cursor) -> list[Document]:
@@ -129,13 +129,13 @@ class MongoStep:
             return await ids.to_list(self.batch_size)
 
     async def _concern(self) -> str:
-        """The strongest that this kind of deployment has for a read of any filter."""
+        """The strongest read concern that this kind of deployment has."""
         hello = await self.collection.database.client.admin.command("hello")
         is_replica_set = "setName" in hello and hello.get("msg") != "isdbgrid"
         return LINEARIZABLE if is_replica_set else MAJORITY
 
     async def _look(self, query: Document, concern: str) -> Document | None:
-        """The bound is sent along as `maxTimeMS`: a majority that is away is not waited for."""
+        """The driver sends the bound as `maxTimeMS`, so a missing majority is not waited for."""
         collection = self.collection.with_options(read_concern=ReadConcern(concern))
         return await collection.find_one(query, {"_id": True})
 
@@ -146,9 +146,9 @@ class MongoStep:
         return {**owned, "_id": {"$gt": last}}
 
     def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
-        """Of exactly these documents, unless one has become others' as well since it was read.
+        """Delete exactly these documents, except those that have become shared since the read.
 
-        With its owner each `_id` is a point of the step's index.
+        With the owner each `_id` is a point of the index.
         """
         owned, ids = self._owned_alone(bot_id), [document["_id"] for document in page]
         lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
@@ -164,7 +164,7 @@ class MongoStep:
         return ObjectId(bot_id) if self.field_type == "objectid" else bot_id
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-        """As the deletes do, but so that the job fails."""
+        """Fail the job where the deletes would leave a shared document out."""
         owner = self._owner(bot_id)
         for document in page:
             value: object = document

@@ -1,4 +1,4 @@
-"""Whether a subscription belongs to its topic: one that lost it looks sound, and gets nothing."""
+"""Whether a subscription belongs to its topic: one that lost it looks healthy but gets nothing."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from google.pubsub_v1.types import Subscription
 from deletion.adapters.pubsub.connection import CALL_SECONDS
 
 KEEP_SECONDS: Final = 60.0
-"""Pub/Sub is asked no more often than this, however many probes come."""
+"""How long an answer is kept, however many probes come."""
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 def detached(found: Subscription, topic: str) -> str | None:
     """What is wrong and what to do about it when `found` belongs to another topic; else None.
 
-    A topic that was deleted and made again is another one: `_deleted-topic_` stays.
+    A topic created again under its name is another one: its subscriptions stay on
+    `_deleted-topic_`.
     """
     if found.topic == topic:
         return None
@@ -34,10 +35,10 @@ def detached(found: Subscription, topic: str) -> str | None:
 
 
 class Attachment:
-    """A check for `/readyz`. It changes nothing, and does not wait for an answer in vain.
+    """A check for `/readyz`. It changes nothing, and is bounded in time.
 
-    Only a wrong topic is a problem here: that Pub/Sub does not answer, or does not allow the
-    question, is for the pulls to find out.
+    Only a wrong topic is a problem here. Whether Pub/Sub answers, and allows this identity to
+    work, the pulls find out.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Attachment:
         self._holds_until = float("-inf")
 
     async def __call__(self) -> str | None:
-        """What `detached` says, at most `KEEP_SECONDS` old; the last known when it cannot tell."""
+        """The result of `detached`, at most `KEEP_SECONDS` old; an older one when a call fails."""
         async with self._one_at_a_time:
             if self._monotonic() >= self._holds_until:
                 await self._look()

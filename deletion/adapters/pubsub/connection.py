@@ -1,4 +1,4 @@
-"""The connection to Pub/Sub: channels made in one place, errors told apart in one place."""
+"""The connection to Pub/Sub: channels made in one place, errors classified in one place."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ BOUNDED_RETRY = AsyncRetry(
 """Ends within 5 s plus one call; the library's own default goes on for 600 s."""
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Of one answer; a larger one is refused by its length, before it takes memory. It has room for any
-three messages: Pub/Sub takes up to 10 MB of data in one. Pub/Sub bounds no answer by its bytes."""
+"""Of one answer; a larger one is refused by its length, before it takes memory. Any three messages
+fit: Pub/Sub accepts up to 10 MB of data in each. Pub/Sub itself sets no such bound."""
 
 _CHANNEL_OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -40,11 +40,11 @@ _CHANNEL_OPTIONS: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """How a connection whose packets are swallowed is found out, and replaced.
+    """How a connection whose packets are swallowed is detected and replaced.
 
-    `every` seconds after the last byte from the server gRPC pings it, if a call is under way then;
-    `within` seconds later, without an answer, it connects anew. Of a ping that is under way
-    already only `ping_timeout_ms` counts, 60 s by default. `keepalive_timeout_ms` is also the
+    `every` seconds after the last byte from the server gRPC pings it, if a call is under way. If
+    there is no answer `within` seconds, it connects anew. For a ping that is already under way
+    only `ping_timeout_ms` counts, which is 60 s by default. `keepalive_timeout_ms` is also the
     TCP_USER_TIMEOUT of the socket, which ends it once sent bytes stay unacknowledged for so long.
     https://github.com/grpc/grpc/blob/master/doc/keepalive.md, docs/decisions/0024
     """
@@ -54,7 +54,7 @@ class Keepalive:
 
     @property
     def options(self) -> list[tuple[str, int]]:
-        """As gRPC wants them, in milliseconds. No pings without calls: servers object to them."""
+        """The channel options, in milliseconds. No pings without calls: servers object to them."""
         within = int(self.within * 1000)
         return [
             ("grpc.keepalive_time_ms", int(self.every * 1000)),
@@ -65,10 +65,10 @@ class Keepalive:
 
 
 PULLING: Final = Keepalive(every=30, within=10)
-"""30 s is what Google's own library sets; on an idle subscription nothing else may come for long,
+"""30 s is what Google's own library sets. On an idle subscription nothing else may come for long,
 and a server takes too many pings in between for abuse (GOAWAY, ENHANCE_YOUR_CALM)."""
 PUBLISHING: Final = Keepalive(every=5, within=5)
-"""Shorter, because a client waits: a publish is always answered soon, which allows the pings."""
+"""Shorter, because a client waits. A publish is always answered soon, so the pings are allowed."""
 
 _MAY_PASS: Final = (
     gcp.Aborted,
@@ -140,7 +140,7 @@ class PubSub:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn the library's errors about `what` into this project's."""
+    """Turn the library's errors about `what` into those of this project."""
     try:
         yield
     except gcp.NotFound as error:

@@ -24,7 +24,7 @@ class Names:
 
     @property
     def dead_letter_subscription(self) -> str:
-        """Keeps it: a topic without a subscription loses what it is given."""
+        """The subscription of the dead-letter topic, which would lose its messages without one."""
         return self.subscription("dead-letter")
 
     def subscription(self, service: str) -> str:
@@ -32,6 +32,6 @@ class Names:
         return f"projects/{self.project}/subscriptions/{self.topic_id}.{service}"
 
     def service_of(self, subscription: str) -> str | None:
-        """Whose subscription that is; None when it is no service's."""
+        """The service that `subscription` belongs to; None when it is not a service's."""
         service = subscription.removeprefix(self.subscription(""))
         return service if is_service_name(service) else None

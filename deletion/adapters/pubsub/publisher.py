@@ -1,4 +1,4 @@
-"""Publishing: what arrives together goes out together, and each message is confirmed."""
+"""Publishing: messages that arrive together share a request, and each one is confirmed."""
 
 import asyncio
 import time
@@ -24,30 +24,30 @@ GROUP_LIMIT: Final = 500
 """Below Pub/Sub's 1,000 messages and, at the size of an event, far below its 10 MB."""
 
 PROMPT_REQUESTS: Final = 2
-"""So many requests go out without waiting for each other."""
+"""Requests that are sent without waiting for each other."""
 SLOW_SECONDS: Final = 0.01
-"""One more goes out when none has begun for so long: Pub/Sub is slow, and messages wait."""
+"""One more is sent when none has begun for so long: Pub/Sub is slow, and messages wait."""
 
 _RawRequest: Final = PublishRequest.pb()
-"""Filled ten times as fast as the class that wraps it."""
+"""It is filled ten times as fast as the class that wraps it."""
 
 Waiting = tuple[Message, "asyncio.Future[None]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a publish ended, and when, on the clock of `monotonic`; no error when confirmed."""
+    """How a publish ended, and when (by the clock `monotonic`); `error` is None when confirmed."""
 
     at: float
     error: BotDeletionError | None
 
 
 class GroupingPublisher:
-    """`deletion.bus.Publisher` that sends one request for all that waits.
+    """`deletion.bus.Publisher` that sends all waiting messages in one request.
 
     At most `max_pending` messages are unconfirmed and `max_requests` requests under way. A busy
     bus makes larger groups instead of more requests; a slow one gets more requests, one every
-    `SLOW_SECONDS`, so that none stalls what comes behind it. A message that is not
+    `SLOW_SECONDS`, so that none holds up those behind it. A message that is not
     confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` puts the topic back
     where it may be lost (an emulator that was restarted).
     """
@@ -79,7 +79,7 @@ class GroupingPublisher:
         self._begun = float("-inf")
         self.pending = 0
         self.last: Outcome | None = None
-        """Of all publishes the one that ended last."""
+        """The outcome of the publish that ended last."""
 
     async def publish(self, message: Message) -> None:
         """See the port. Raises `BusOverloaded` at once when too much is unconfirmed."""
@@ -100,7 +100,7 @@ class GroupingPublisher:
             self.pending -= 1
 
     async def flush(self) -> None:
-        """Wait until nothing is under way any more; bounded as each message is."""
+        """Wait until nothing is under way; bounded, because every message is."""
         while self._senders:
             await asyncio.wait(self._senders)
 

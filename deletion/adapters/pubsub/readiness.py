@@ -1,4 +1,4 @@
-"""Whether publishing works: as recent publishes say, and Pub/Sub is asked when there were none.
+"""Whether publishing works: judged by recent publishes, or by asking Pub/Sub without any.
 
 docs/decisions/0022.
 """
@@ -15,10 +15,10 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.errors import TopologyMissing
 
 RECENT_SECONDS: Final = 30.0
-"""So long the outcome of a publish says more than a question could."""
+"""How long the outcome of a publish counts."""
 
 Probe = Callable[[], Awaitable[bool]]
-"""Whether the topic is there; False when Pub/Sub answers and does not say.
+"""True when the topic exists; False when Pub/Sub answers without saying so.
 
 Raises `BusUnavailable`, and `TopologyMissing` when the topic does not exist. Changes nothing.
 """
@@ -54,14 +54,14 @@ class TopicProbe:
 
 
 class _Silent(Exception):
-    """Pub/Sub answers, and does not say whether the topic is there."""
+    """Pub/Sub answers, but does not say whether the topic exists."""
 
 
 class Publishing:
     """`deletion.process.readiness.Ask`: raises when events cannot be published.
 
     A recent publish that was confirmed is proof. After one that was not, and when there was none,
-    `probe` decides, as far as Pub/Sub lets it.
+    `probe` decides. If the topic was missing or not allowed, no probe can prove the opposite.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from deletion.adapters.pubsub.wanted import RETENTION, SEEK_LABEL
 
 
 async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None:
-    """Raises `BusUnavailable` or `TopologyMissing`."""
+    """Seek to `time`. Raises `BusUnavailable` or `TopologyMissing`."""
     with translated(path):
         await client.seek(
             SeekRequest(subscription=path, time=time), retry=BOUNDED_RETRY, timeout=CALL_SECONDS
@@ -19,10 +19,10 @@ async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None
 
 
 async def seek_back(client: SubscriberAsyncClient, path: str) -> None:
-    """To the first message that the topic keeps, then take the label off that asks for it.
+    """Seek to the first message that the topic keeps, then remove the label that asks for it.
 
     In this order a process that dies in between leaves the label, and the next `apply` seeks
-    again: messages come twice, and intake knows them (docs/decisions/0023).
+    again: the duplicates are harmless (docs/decisions/0023).
     """
     await seek(client, path, datetime.now(UTC) - RETENTION)
     with translated(path):

@@ -1,7 +1,7 @@
-"""Receiving: short unary pulls, because they take no more than there is room for.
+"""Receiving: short unary pulls, which take no more messages than there is room for.
 
-A streaming pull that dies goes on taking messages for minutes on the emulator, and a
-dead-letter policy then moves innocent ones; a short pull ends by itself.
+On the emulator a streaming pull whose client has died goes on taking messages for minutes, and the
+dead-letter policy then moves innocent ones. A short pull ends by itself.
 """
 
 import time
@@ -28,18 +28,18 @@ from deletion.bus import Delivery, Message
 from deletion.errors import BusUnavailable, TopologyMissing
 
 PULL_SECONDS: Final = 3.0
-"""A pull waits this long for a message, and so a clean shutdown waits for it too."""
+"""How long a pull waits for a message, and so how long a clean stop waits for it."""
 PULL_LIMIT: Final = 100
 """The emulator's bound on one pull, in messages; it bounds a group of acks as well."""
 SILENT_SECONDS: Final = 30.0
-"""Without an answer to any pull for so long, Pub/Sub is asked what it always answers."""
+"""After so long without an answer to any pull, another call shows whether Pub/Sub answers."""
 
 
 class PullSubscription:
     """`deletion.bus.Subscription` over `path`. Never cancel a pull: let it end.
 
-    Pulls hold at most `MAX_ANSWER_BYTES`. After one that was refused for its size a single message
-    is asked for, and then twice as many each time while that many are sure to fit.
+    An answer has at most `MAX_ANSWER_BYTES`. After one that was refused for its size, a single
+    message is asked for, and then twice as many each time while that many are sure to fit.
     `recreate` puts the subscription back where it may be lost (an emulator that was restarted).
     """
 
@@ -79,11 +79,11 @@ class PullSubscription:
             except DeadlineExceeded:
                 await self._ask()
                 return []
-            except ResourceExhausted:  # the answer was too large, or a quota is used up: ask less
+            except ResourceExhausted:  # the answer was too large, or a quota is spent: ask for less
                 self._most = 1
                 raise
         self._answered = self._monotonic()
-        # The plain protobuf below proto-plus: reading it costs a tenth.
+        # The plain protobuf below proto-plus, which takes a tenth of the time to read.
         answer = type(response).pb(response)
         is_full = len(answer.received_messages) >= self._most
         if is_full and answer.ByteSize() <= MAX_ANSWER_BYTES / 2:
@@ -91,10 +91,10 @@ class PullSubscription:
         return [_delivery(received) for received in answer.received_messages]
 
     async def _ask(self) -> None:
-        """After a pull without an answer, which by itself proves nothing.
+        """Check that Pub/Sub answers, after a pull without an answer, which alone proves nothing.
 
-        The emulator answers an empty pull 0.9 s before the client's deadline; Pub/Sub may let it
-        run out. Whatever the server says to the question, a refusal too, is an answer.
+        The emulator answers an empty pull 0.9 s before the client's deadline; Pub/Sub may let the
+        deadline pass. Any response to this call, even a refusal, is an answer.
         """
         if self._monotonic() - self._answered < SILENT_SECONDS:
             return
@@ -107,7 +107,7 @@ class PullSubscription:
                 f"Pub/Sub, {self._path}: no pull is answered, nor any other call"
             ) from error
         except GoogleAPICallError:
-            pass  # what is wrong with the subscription, the next pull will say
+            pass  # the next pull will say what is wrong with the subscription
         self._answered = self._monotonic()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:

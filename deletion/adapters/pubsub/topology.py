@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Applied:
-    """What `Topology.apply` found and did. `sought` are subscriptions that got earlier messages."""
+    """What `Topology.apply` found and did. `sought` are the subscriptions that it sought back."""
 
     differences: list[Difference] = field(default_factory=list)
     sought: list[str] = field(default_factory=list)
@@ -65,9 +65,10 @@ class Topology:
         self.names = names
 
     async def ready_for(self, services: Sequence[str] = (), *, keeper: bool = False) -> None:
-        """At a process's start: create what an emulator lacks, look for it on real Pub/Sub.
+        """Prepare the start of a process: create what is missing on an emulator, and require it on
+        real Pub/Sub, where it raises `TopologyMissing`.
 
-        Raises `TopologyMissing` there. A bus that does not answer is left to be waited for.
+        When Pub/Sub does not answer, that is only logged.
         """
         try:
             if self._emulated:
@@ -78,14 +79,14 @@ class Topology:
             log.warning("topology not checked", reason=str(error))
 
     def recreating(self, services: Sequence[str] = ()) -> Callable[[], Awaitable[object]] | None:
-        """Puts the topology back where it can be lost: an emulator forgets it in a restart."""
+        """Returns what creates the topology again on an emulator, which forgets it in a restart."""
         return partial(self.apply, services) if self._emulated else None
 
     async def apply(self, services: Iterable[str] = ()) -> Applied:
         """Create what is missing. Returns how what exists differs.
 
-        A subscription that this call creates on a topic from before gets the messages that the
-        topic still keeps (docs/decisions/0023). Safe to repeat and to race. Raises
+        A subscription that this call creates on an older topic gets the messages that the topic
+        still keeps (docs/decisions/0023). Safe to repeat and to race. Raises
         `BusUnavailable`.
         """
         applied, new = Applied(), set()
@@ -101,8 +102,8 @@ class Topology:
     async def require(self, services: Iterable[str] = (), *, keeper: bool = False) -> None:
         """Raise `TopologyMissing` for the first thing that keeps this identity from working.
 
-        Looked at are the topic, the subscriptions of `services`, and the `keeper` of dead letters:
-        whether each is there, belongs to its topic, and may be pulled.
+        Checks the topic, the subscriptions of `services` and, with `keeper`, that of dead letters:
+        whether each exists, belongs to its topic, and may be pulled.
         """
         await self.require_topic(self.names.topic)
         for service in services:
@@ -125,15 +126,15 @@ class Topology:
         return Attachment(self._subscriber, path, topic)
 
     async def compare(self, wanted: Subscription) -> list[Difference]:
-        """How what exists differs. Raises `TopologyMissing` when nothing does."""
+        """How the existing subscription differs. Raises `TopologyMissing` without one."""
         return subscription_differences(wanted, await self._get_subscription(wanted.name))
 
     async def compare_topic(self, wanted: Topic) -> list[Difference]:
-        """How what exists differs. Raises `TopologyMissing` when nothing does."""
+        """How the existing topic differs. Raises `TopologyMissing` without one."""
         return topic_differences(wanted, await self._get_topic(wanted.name))
 
     async def services(self) -> list[str]:
-        """Those that have a subscription on the topic. Raises `TopologyMissing`."""
+        """The services that have a subscription on the topic. Raises `TopologyMissing`."""
         with translated(self.names.topic):
             attached = await self._publisher.list_topic_subscriptions(
                 topic=self.names.topic, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
@@ -143,9 +144,9 @@ class Topology:
 
     @asynccontextmanager
     async def canary(self, service: str) -> AsyncIterator[str]:
-        """The path of a subscription for one canary: a service's, but it gets nothing else.
+        """The path of a subscription for one canary, set like a service's; it gets nothing else.
 
-        It is deleted at the end, and expires by itself should this process be killed before.
+        It is deleted at the end, and expires by itself if this process is killed before.
         """
         wanted = wanted_canary(self.names, service, emulated=self._emulated)
         creation = asyncio.create_task(self._create_subscription(wanted))
@@ -170,7 +171,7 @@ class Topology:
         ]
 
     async def _set_up(self, services: Sequence[str]) -> None:
-        """On an emulator. A subscription whose topic was deleted there is made anew."""
+        """Apply on an emulator, where a subscription whose topic was deleted is created anew."""
         differences = (await self.apply(services)).differences
         lost = [each.resource for each in differences if each.found == DELETED_TOPIC]
         for path in lost:

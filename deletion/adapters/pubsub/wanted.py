@@ -30,7 +30,7 @@ DELETED_TOPIC: Final = "_deleted-topic_"
 again under the same name is another one."""
 
 SEEK_LABEL, SEEK_PENDING = "botdel-seek", "pending"
-"""On a subscription from its creation until it was sought back (docs/decisions/0023)."""
+"""The label of a subscription until it was sought back (docs/decisions/0023)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,23 @@ def wanted_subscription(names: Names, service: str, *, emulated: bool) -> Subscr
 
 
 def wanted_canary(names: Names, service: str, *, emulated: bool) -> Subscription:
-    """A service's, but it gets canaries only, and expires by itself if nobody deletes it."""
+    """Like a service's, but it gets canaries only, and expires by itself if nobody deletes it."""
     wanted = wanted_subscription(names, service, emulated=emulated)
     wanted.filter = f'attributes.service = "{service}"'
     wanted.ack_deadline_seconds = 10  # these three are the least that Pub/Sub allows
     wanted.message_retention_duration = Duration(seconds=600)
     wanted.expiration_policy = ExpirationPolicy(ttl=timedelta(days=1))
-    del wanted.retry_policy  # again at once
+    del wanted.retry_policy  # redelivered at once
     return wanted
 
 
 def subscription_differences(wanted: Subscription, found: Subscription) -> list[Difference]:
-    """In every setting this pipeline cares for."""
+    """The differences in every setting that matters to this pipeline."""
     return _differences(wanted.name, _settings(wanted), _settings(found))
 
 
 def topic_differences(wanted: Topic, found: Topic) -> list[Difference]:
-    """In how long it keeps messages; keys and storage policies are the operator's."""
+    """The difference in retention; keys and storage policies are the operator's choice."""
     setting = "message_retention_duration"
     expected, was = wanted.message_retention_duration, found.message_retention_duration
     return _differences(wanted.name, {setting: expected}, {setting: was})
