@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from botdel.doctor.findings import Finding, failed, ok, together, told, warning
-from deletion.adapters.mongo.connection import OPERATION_SECONDS, Database, ping, translated
+from deletion.adapters.mongo.connection import Database, ping, translated
 from deletion.clock import Clock
 from deletion.job import Job, LeasePolicy, StepProgress
 from deletion.ports import JobStore
@@ -102,13 +102,6 @@ def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
     if round_trip >= interval:
         remedy = f"raise BOTDEL_STALE_AFTER_SECONDS, {EVERYWHERE}"
         return failed(HEARTBEAT, detail, remedy)
-    if _slack(policy) <= OPERATION_SECONDS:
-        least = OPERATION_SECONDS * stale_after / _slack(policy)
-        return warning(
-            HEARTBEAT,
-            f"{detail}: sooner than one call that hangs is given up ({OPERATION_SECONDS} s)",
-            f"BOTDEL_STALE_AFTER_SECONDS above {least:g}, {EVERYWHERE}",
-        )
     return ok(HEARTBEAT, detail)
 
 
@@ -124,11 +117,6 @@ def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
     if abs(ahead) > allowed:
         return failed(CLOCK, detail, "synchronise the clocks of all machines by NTP")
     return ok(CLOCK, detail)
-
-
-def _slack(policy: LeasePolicy) -> float:
-    """Seconds a heartbeat may be late."""
-    return policy.stale_after.total_seconds() - policy.heartbeat_interval
 
 
 def _check(service: str) -> str:

@@ -463,9 +463,7 @@ async def test_each_service_has_its_own_and_without_a_batch_it_cannot_be_told() 
         (600, 0.002, Status.OK),
         (600, 149.9, Status.OK),
         (600, 150, Status.FAILED),
-        (41, 0.002, Status.OK),
-        (40, 0.002, Status.WARNING),
-        (2, 0.49, Status.WARNING),
+        (2, 0.49, Status.OK),
         (2, 0.5, Status.FAILED),
     ],
 )
@@ -475,11 +473,6 @@ def test_a_heartbeat_has_to_get_through(
     found = heartbeat_finding(round_trip, lease(stale_after))
     assert found.status is status
     assert ("BOTDEL_STALE_AFTER_SECONDS" in found.remedy) == (status is not Status.OK)
-
-
-def test_the_least_threshold_that_outlives_a_call_that_hangs_is_named() -> None:
-    found = heartbeat_finding(0.002, lease(10))
-    assert "BOTDEL_STALE_AFTER_SECONDS above 40, the same for every process" in found.remedy
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,25 @@ from deletion.adapters.mongo.connection import connect, translated
 from deletion.errors import StoreUnavailable
 from tests.support.fake_mongo import MONGOS, FakeMongo, failure
 
-TRANSIENT = (6, 89, 91, 133, 134, 175, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
+TRANSIENT = (
+    6,
+    7,
+    89,
+    91,
+    133,
+    134,
+    175,
+    189,
+    202,
+    262,
+    365,
+    9001,
+    10107,
+    11600,
+    11602,
+    13435,
+    13436,
+)
 """HostUnreachable, NetworkTimeout, ShutdownInProgress, FailedToSatisfyReadPreference,
 ReadConcernMajorityNotAvailableYet, QueryPlanKilled, PrimarySteppedDown, ExceededTimeLimit,
 SocketException, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange,

@@ -72,13 +72,16 @@ _MAY_PASS = (
 TRANSIENT_CODES = frozenset(
     {
         6,  # HostUnreachable
+        7,  # HostNotFound
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
         133,  # FailedToSatisfyReadPreference
         134,  # ReadConcernMajorityNotAvailableYet
         175,  # QueryPlanKilled
         189,  # PrimarySteppedDown
+        202,  # NetworkInterfaceExceededTimeLimit
         262,  # ExceededTimeLimit
+        365,  # TemporarilyUnavailable
         9001,  # SocketException
         10107,  # NotWritablePrimary
         11600,  # InterruptedAtShutdown
