@@ -457,7 +457,8 @@ class ScriptedStep:
 
     Before each batch it takes one action of `script`, before each read-back one of
     `read_script`; when they are used up it just works, `seconds` for each batch. `cursors`
-    are what it was started from, `deleted` the items in the order they went.
+    are what it was started from, `deleted` the items in the order they went. With `tells_last` the
+    batch behind which nothing is left says so.
     """
 
     name: str
@@ -470,6 +471,7 @@ class ScriptedStep:
     cursors: list[str | None] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     read_backs: int = 0
+    tells_last: bool = False
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Delete behind `cursor`: what lies before it is the read-back's to find."""
@@ -484,7 +486,10 @@ class ScriptedStep:
             self.data[bot_id] = [i for i in self.data[bot_id] if i not in batch]
             self.deleted += batch
             last = batch[-1]
-            yield Batch(len(batch), str(last))
+            is_last = self.tells_last and not any(i > last for i in self.data[bot_id])
+            yield Batch(len(batch), str(last), is_last)
+            if is_last:
+                return
 
     async def is_empty(self, bot_id: str) -> bool:
         """Whether `data` holds nothing of the bot."""

@@ -141,6 +141,21 @@ async def test_each_batch_is_followed_by_its_checkpoint_before_the_next_is_delet
     assert seen == [(0, 0), (2, 2), (4, 4), (5, 5)]
 
 
+async def test_only_the_very_last_batch_has_its_checkpoint_with_the_jobs_end(world: World) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.extend(world.stored.progress(step).deleted for step in ("first", "second"))
+
+    world.first.tells_last = world.second.tells_last = True
+    world.second.script.append(look)
+    world.second.read_script.append(look)
+    await world.run()
+    assert seen == [5, 0, 5, 4]
+    look()
+    assert seen[-2:] == [5, 5]
+
+
 async def test_a_run_goes_on_from_the_cursor_and_counts_on(world: World) -> None:
     begun = StepProgress("first", StepStatus.IN_PROGRESS, 2, "1", batches=1, slowest=7)
     world.given(begun, StepProgress("second"))
