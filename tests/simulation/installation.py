@@ -16,7 +16,7 @@ from deletion.job import suspects
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
-from deletion.skew import check_clock
+from deletion.skew import ClockCheck, check_clock
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.main import TRIES
 from recovery.sweep import silence
@@ -56,6 +56,7 @@ async def consume(process: Process, world: World, service: str) -> None:
         retry_seconds=world.retry_seconds,
     )
     metrics = _metrics(service)
+    check = ClockCheck(store, clock, world.policy)
 
     def worker(queue: str, slots: int) -> Worker:
         claims = Claims(
@@ -67,7 +68,7 @@ async def consume(process: Process, world: World, service: str) -> None:
             rng=process.rng,
             counted=world.count_claims,
         )
-        return Worker(claims, runner, slots, clock, metrics, rng=process.rng)
+        return Worker(claims, runner, slots, clock, metrics, check=check, rng=process.rng)
 
     consumer = Consumer(
         intake=intake,
@@ -79,6 +80,7 @@ async def consume(process: Process, world: World, service: str) -> None:
         store=store,
         clock=clock,
         metrics=metrics,
+        check=check,
     )
     await consumer.consume(process.stopping, GRACE)
 
