@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -22,6 +22,8 @@ Connect = Callable[[str | None], Client]
 """Returns the client of a URI; None means the default URI."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+OWN_COLLECTIONS: Final = frozenset({"deletion_jobs", "deletion_requests"})
+"""They name bots too. A plan over them would delete, with each bot, what is known of it."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -38,6 +40,13 @@ class MongoSpec(_Strict):
     field_type: FieldType = "objectid"
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     uri: SecretStr | None = None
+
+    @field_validator("collection")
+    @classmethod
+    def _is_not_ours(cls, collection: str) -> str:
+        if collection in OWN_COLLECTIONS:
+            raise ValueError("these are the records of deletions, which no plan deletes")
+        return collection
 
     @field_validator("uri")
     @classmethod

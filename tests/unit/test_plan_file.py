@@ -119,6 +119,11 @@ FAULTS = [
         ":14: steps.1.mongo.batch_size: Input should be a valid",
     ),
     ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
+    (
+        "collection: messages",
+        "collection: deletion_jobs",
+        ":6: steps.0.mongo.collection: these are the records of deletions, which no plan deletes",
+    ),
     ("database: chat", "database: ${NO}", ":5: steps.0.mongo.database: String should match"),
     (
         "uri: ${CHAT_URI}",
