@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.run import exit_code, run, serve
+from botdel.run import advice, exit_code, run, serve
 from deletion.errors import BotDeletionError
 
 app = typer.Typer(
@@ -284,7 +284,7 @@ def main() -> None:
     except (BotDeletionError, OSError) as error:
         from botdel.terminal import escaped
 
-        print(escaped(f"botdel: {error}", keep="\n\t"), file=sys.stderr)
+        print(escaped(f"botdel: {error}{advice(error)}", keep="\n\t"), file=sys.stderr)
         sys.exit(exit_code(error))
 
 

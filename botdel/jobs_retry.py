@@ -104,6 +104,8 @@ async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
     else:
         verb = "would be made pending" if dry_run else "pending again"
         out = console()
+        for job_id in tally.retried if dry_run else ():
+            out.print(f"  {job_id}")
         out.print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
         for job_id, why in tally.refused.items():
             out.print(printable(f"  {job_id}: {why}"))

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 
 import uvloop
 
-from deletion.errors import ConfigurationError
+from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable
 
 T = TypeVar("T")
 FAILED = 1
@@ -33,6 +33,15 @@ def serve(work: Coroutine[None, None, None]) -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
+
+
+def advice(error: Exception) -> str:
+    """What to look at when `error` ends a command; "" when the error says it."""
+    if isinstance(error, StoreUnavailable):
+        return ": is it running, and does BOTDEL_MONGODB_URI name it?"
+    if isinstance(error, BusUnavailable):
+        return ": is it reached? See PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and credentials"
+    return ""
 
 
 def exit_code(error: Exception) -> int:

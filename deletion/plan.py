@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError
-from deletion.ids import is_service_name
+from deletion.ids import RESERVED_SERVICES, is_service_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,11 @@ class Plan:
 def check(service: str, steps: Sequence[str]) -> None:
     """Check the rules of a plan. Raises `PlanError` naming the field, `service` or `steps`."""
     if not is_service_name(service):
-        raise PlanError(f"service: expected a name like [a-z][a-z0-9-]{{2,}}, found {service!r}")
+        reserved = ", ".join(sorted(RESERVED_SERVICES))
+        raise PlanError(
+            "service: expected a name of 3 to 63 characters like [a-z][a-z0-9-]*, and none of "
+            f"{reserved}; found {service!r}"
+        )
     if not steps:
         raise PlanError("steps: expected at least one")
     twice = [name for name, times in Counter(steps).items() if times > 1]

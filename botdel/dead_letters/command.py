@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from botdel.dead_letters.actions import (
     Action,
@@ -30,6 +31,9 @@ from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal
+
+DRY: Final = "to be"
+"""What begins the summary of a dry run."""
 
 
 async def show_list(choice: Choice, *, as_json: bool) -> None:
@@ -70,7 +74,7 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
     async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
             action: Action = DryRun(lambda letter: refusal(letter, force=force))
-            return await _carry_out(action, choice, store, "to be replayed", as_json=as_json)
+            return await _carry_out(action, choice, store, f"{DRY} replayed", as_json=as_json)
         async with _replaying(settings, store, force=force) as action:
             return await _carry_out(action, choice, store, "replayed", as_json=as_json)
 
@@ -80,7 +84,7 @@ async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         if dry_run:
             action: Action = DryRun(why_not_discarded)
-            return await _carry_out(action, choice, store, "to be discarded", as_json=as_json)
+            return await _carry_out(action, choice, store, f"{DRY} discarded", as_json=as_json)
         return await _carry_out(Discard(store), choice, store, "discarded", as_json=as_json)
 
 
@@ -136,6 +140,9 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
     out = console()
     for letter_id, why in tally.refused.items():
         out.print(printable(f"{letter_id} is refused: {why}"), soft_wrap=True)
+    if done.startswith(DRY):
+        for letter_id in tally.done:
+            out.print(f"  {letter_id}")
     out.print(_sum(tally, done))
 
 

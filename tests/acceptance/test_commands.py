@@ -102,6 +102,7 @@ async def test_retry_takes_filters_and_a_dry_run_changes_nothing(pipeline: Pipel
     assert await retried("--all", "--dry-run") == everything
     code, lines = await botdel(pipeline, "jobs", "retry", "--all", "--dry-run")
     assert (code, lines[-1]) == (0, "7 would be made pending, 0 refused")
+    assert {line.strip() for line in lines[:-1]} == everything
     assert await pipeline.jobs.find().sort("_id").to_list(None) == before
 
     assert await retried(*of_status) == _ids(exhausted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from botdel import cli
-from deletion.errors import BusUnavailable, ConfigurationError
+from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 
@@ -27,9 +27,27 @@ def said_by(
 def test_an_error_is_a_sentence_that_does_not_act_on_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = said_by(BusUnavailable(f"one {HOSTILE}\n  two"), monkeypatch, capsys)
+    code, said = said_by(BotDeletionError(f"one {HOSTILE}\n  two"), monkeypatch, capsys)
     assert (code, said) == (1, f"botdel: one {SHOWN}\n  two\n")
     assert harmless(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        (StoreUnavailable("MongoDB: x"), "BOTDEL_MONGODB_URI"),
+        (BusUnavailable("Pub/Sub: x"), "PUBSUB_EMULATOR_HOST"),
+    ],
+)
+def test_what_does_not_answer_is_told_with_the_setting_to_look_at(
+    error: Exception,
+    setting: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, said = said_by(error, monkeypatch, capsys)
+    assert code == 1
+    assert setting in said
 
 
 def test_what_is_set_wrong_has_a_code_of_its_own(
