@@ -1033,8 +1033,8 @@ MUTANTS: Final = (
     Mutant(
         "an error of a command acts on the terminal",
         "botdel/cli.py",
-        'escaped(f"botdel: {error}", keep="\\n\\t")',
-        'f"botdel: {error}"',
+        'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',
+        'f"botdel: {error}{advice(error)}"',
         ("unit",),
     ),
     # --- one machine
