@@ -30,6 +30,7 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
 SKEW = "deletion/skew.py"
+CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
 TOPOLOGY, ATTACHMENT = (
@@ -939,6 +940,20 @@ MUTANTS: Final = (
         "        if group.oldest:\n",
         "        if True:\n",
         ("unit",),
+    ),
+    Mutant(
+        "trouble with dead letters stops every sweep",
+        CRON,
+        "if unready.code is not Exit.UNHEALTHY:",
+        "if True:",
+        EDGE,
+    ),
+    Mutant(
+        "a sweep hides from the scheduler that recovery is not ready",
+        CRON,
+        "        if unready:\n            raise unready\n",
+        "",
+        EDGE,
     ),
     # --- the terminal
     Mutant(
