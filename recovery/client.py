@@ -102,7 +102,7 @@ class Call:
         self._http = http
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._started_at = clock.now()
+        self._started_at = clock.monotonic()
 
     async def run(self, *, wait: bool) -> None:
         """Health, start and, with `wait`, the end. Raises `Stopped` when one of them fails: of
@@ -120,8 +120,7 @@ class Call:
     @property
     def _left(self) -> float:
         """Seconds until the whole call is over."""
-        gone = self._clock.now() - self._started_at
-        return self._timeout_seconds - gone.total_seconds()
+        return self._started_at + self._timeout_seconds - self._clock.monotonic()
 
     async def _unready(self) -> Stopped | None:
         """What recovery lacks. Raises `Stopped` when it is not recovery that answers, or nobody."""

@@ -955,6 +955,40 @@ MUTANTS: Final = (
         "",
         EDGE,
     ),
+    Mutant(
+        "a clock that is set back freezes the gauges",
+        "recovery/gauges.py",
+        "            if self._clock.monotonic() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.monotonic() + KEPT_SECONDS\n",
+        "            if self._clock.now().timestamp() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.now().timestamp() + KEPT_SECONDS\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a clock that is set back mutes alerts",
+        "deletion/adapters/alerts/groups.py",
+        "        now, elapsed = self._clock.now(), self._clock.monotonic()\n"
+        "        latest = elapsed + self._quiet * LONGEST_WAIT\n"
+        "        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))\n"
+        "        group.add(alert, now)\n"
+        "        group.due = min(elapsed + self._quiet, group.latest)\n"
+        "\n"
+        "    def due_in(self) -> float:\n"
+        '        """Seconds until the first group is due. An alert can only put that off."""\n'
+        "        return min(group.due for group in self._groups.values()) - self._clock.monotonic()\n",
+        "        now, elapsed = self._clock.now(), self._clock.now().timestamp()\n"
+        "        latest = elapsed + self._quiet * LONGEST_WAIT\n"
+        "        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))\n"
+        "        group.add(alert, now)\n"
+        "        group.due = min(elapsed + self._quiet, group.latest)\n"
+        "\n"
+        "    def due_in(self) -> float:\n"
+        '        """Seconds until the first group is due. An alert can only put that off."""\n'
+        "        return min(group.due for group in self._groups.values()) - self._clock.now().timestamp()\n",
+        EDGE,
+    ),
     # --- the terminal
     Mutant(
         "text of others is read as markup",

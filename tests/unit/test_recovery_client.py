@@ -1,6 +1,7 @@
 """The cron client: each of its exit codes, what it prints, and what it never prints."""
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from itertools import chain, repeat
 
 import httpx
@@ -46,13 +47,19 @@ class Recovery(httpx.MockTransport):
         return self.start if request.method == "POST" else next(self.polls)
 
 
-async def call(recovery: httpx.AsyncBaseTransport, *, wait: bool = False, url: str = URL) -> int:
+async def call(
+    recovery: httpx.AsyncBaseTransport,
+    *,
+    wait: bool = False,
+    url: str = URL,
+    clock: VirtualClock | None = None,
+) -> int:
     return await recover(
         url,
         SecretStr(TOKEN),
         wait=wait,
         timeout_seconds=60,
-        clock=VirtualClock(),
+        clock=clock or VirtualClock(),
         transport=recovery,
     )
 
@@ -247,6 +254,19 @@ async def test_a_sweep_that_does_not_end_in_time_is_6() -> None:
     )
     assert code == Exit.TIMED_OUT
     assert 28 <= (clock.now() - START).total_seconds() <= 30
+
+
+async def test_a_clock_that_is_set_makes_no_call_shorter_or_longer() -> None:
+    clock = VirtualClock()
+
+    def polls() -> Iterator[httpx.Response]:
+        for hours in chain([6, -12], repeat(0)):
+            clock.set(timedelta(hours=hours))
+            yield httpx.Response(200, json=sweep("running"))
+
+    recovery = Recovery(polls=polls())
+    assert await call(recovery, wait=True, clock=clock) == Exit.TIMED_OUT
+    assert 58 <= clock.monotonic() <= 60
 
 
 async def test_a_recovery_that_is_away_while_it_is_waited_for_is_asked_again(

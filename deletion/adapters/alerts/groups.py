@@ -3,11 +3,11 @@
 import html
 import shlex
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from deletion.alerts import Alert, AlertKind
-from deletion.clock import rfc3339
+from deletion.clock import Clock, rfc3339
 
 MOST_GROUPS: Final = 1_000
 """In memory at a time; what would open another joins the group of its kind for `OTHER`."""
@@ -21,13 +21,18 @@ OTHER: Final = "other"
 
 @dataclass(slots=True)
 class AlertGroup:
-    """What is told as one alert: how many, between when and when, and the first few by id."""
+    """What is told as one alert: how many, between when and when, and the first few by id.
+
+    `due` and `latest` are seconds of `Clock.monotonic`: a clock that is set delays no alert.
+    """
 
     kind: AlertKind
     service: str
     reason: str
     first_at: datetime
     last_at: datetime
+    latest: float
+    due: float = 0.0
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -96,35 +101,36 @@ class AlertGroup:
 class AlertGroups:
     """What was told and is not sent yet, never more than `MOST_GROUPS` and one for each kind.
 
-    A group is due once nothing was added to it for the time `quiet`, and at the latest
+    A group is due once nothing was added to it for `quiet` seconds, and at the latest
     `LONGEST_WAIT` times that after its first alert.
     """
 
-    def __init__(self, quiet: timedelta) -> None:
+    def __init__(self, clock: Clock, quiet: float) -> None:
+        self._clock = clock
         self._quiet = quiet
         self._groups: dict[tuple[AlertKind, str, str], AlertGroup] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
 
-    def add(self, alert: Alert, now: datetime) -> None:
+    def add(self, alert: Alert) -> None:
         """Put it with those it belongs to."""
         key = (alert.kind, _plain(alert.service), _plain(alert.reason))
         if key not in self._groups and len(self) >= MOST_GROUPS:
             key = (alert.kind, "", OTHER)
-        self._groups.setdefault(key, AlertGroup(*key, first_at=now, last_at=now)).add(alert, now)
+        now, elapsed = self._clock.now(), self._clock.monotonic()
+        latest = elapsed + self._quiet * LONGEST_WAIT
+        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))
+        group.add(alert, now)
+        group.due = min(elapsed + self._quiet, group.latest)
 
-    def due_in(self, now: datetime) -> float:
+    def due_in(self) -> float:
         """Seconds until the first group is due. An alert can only put that off."""
-        return (min(map(self._due_at, self._groups.values())) - now).total_seconds()
+        return min(group.due for group in self._groups.values()) - self._clock.monotonic()
 
     def take(self) -> AlertGroup:
         """The group that is due first. What is told from now on opens another."""
-        key = min(self._groups, key=lambda key: self._due_at(self._groups[key]))
-        return self._groups.pop(key)
-
-    def _due_at(self, group: AlertGroup) -> datetime:
-        return min(group.last_at + self._quiet, group.first_at + self._quiet * LONGEST_WAIT)
+        return self._groups.pop(min(self._groups, key=lambda key: self._groups[key].due))
 
 
 def _plain(text: str) -> str:
