@@ -48,6 +48,7 @@ CONNECTION, DRIVER, STEP, INDEXES, RETENTION = (
     f"deletion/adapters/mongo/{name}.py"
     for name in ("connection", "driver", "step", "indexes", "retention")
 )
+URI = "deletion/adapters/mongo/uri.py"
 FIELDS, CENSUS = "deletion/adapters/mongo/fields.py", "deletion/adapters/mongo/census.py"
 RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
@@ -988,6 +989,27 @@ MUTANTS: Final = (
         '        """Seconds until the first group is due. An alert can only put that off."""\n'
         "        return min(group.due for group in self._groups.values()) - self._clock.now().timestamp()\n",
         EDGE,
+    ),
+    Mutant(
+        "a password that is not encoded gets to the driver",
+        URI,
+        "if not _REST.fullmatch(text, scheme.end()):",
+        "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "an @ behind the hosts gets to the driver",
+        URI,
+        "(?:[/?][^@]*)?",
+        "(?:[/?].*)?",
+        ("unit",),
+    ),
+    Mutant(
+        "the driver's words on a URI are shown",
+        CONNECTION,
+        "except (PyMongoError, ValueError) as error:",
+        "except () as error:",
+        ("unit",),
     ),
     # --- the terminal
     Mutant(
