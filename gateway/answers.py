@@ -49,7 +49,9 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     413: documented(f"The request's body is over {MAX_BODY_BYTES} bytes; none is needed"),
     422: documented("The bot's id is not 24 hex digits"),
     429: documented("Too many events wait for Pub/Sub; not placed", Retry_After=_RETRY),
-    431: documented(f"Request line and headers exceed {BOUNDS.head_bytes} bytes"),
+    431: documented(
+        f"Request line and headers exceed {BOUNDS.head_bytes} bytes, or {BOUNDS.headers} headers"
+    ),
     500: documented("An error nobody foresaw; the request may have been placed"),
     503: documented(
         "Pub/Sub did not confirm in time, and the request may have been placed; or too many "
