@@ -49,7 +49,9 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     413: documented(f"The request body exceeds {MAX_BODY_BYTES} bytes; none is needed"),
     422: documented("The bot's id is not 24 hex digits"),
     429: documented("Too many events are waiting for Pub/Sub; not placed", Retry_After=_RETRY),
-    431: documented(f"Request line and headers exceed {BOUNDS.head_bytes} bytes"),
+    431: documented(
+        f"Request line and headers exceed {BOUNDS.head_bytes} bytes, or {BOUNDS.headers} headers"
+    ),
     500: documented("An unexpected error; the request may have been placed"),
     503: documented(
         "Pub/Sub did not confirm in time, but the request may have been placed; or too many "

@@ -1,4 +1,7 @@
-"""The cron client: check that recovery is healthy, start a sweep and, on request, see it end.
+"""The cron client: check that recovery is ready, start a sweep and, on request, see it end.
+
+A sweep needs the database only, so the client also asks for one when recovery is not ready for
+another reason; the exit code then says that.
 
 Prints a line for each step on standard output, and one for a problem on standard error. The exit
 codes are the interface to the scheduler, which alerts on all but 0.
@@ -34,10 +37,10 @@ _REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 class Exit(IntEnum):
     """How a call ended."""
 
-    OK = 0  # the sweep runs; with --wait: it is complete
+    OK = 0  # recovery is ready and the sweep runs; with --wait: it is complete
     SWEEP_FAILED = 1  # the sweep ended before it had looked at every job
     USAGE = 2  # the URL or the token cannot be used at all
-    UNHEALTHY = 3  # recovery cannot be reached, or says that it cannot work now
+    UNHEALTHY = 3  # recovery cannot be reached, or is not ready, whether it sweeps or not
     REFUSED = 4  # the credential is not accepted
     UNEXPECTED = 5  # an answer that recovery does not give: is it the right URL?
     TIMED_OUT = 6  # with --wait: the sweep did not end in time; it goes on
@@ -99,28 +102,37 @@ class Call:
         self._http = http
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._started_at = clock.now()
+        self._started_at = clock.monotonic()
 
     async def run(self, *, wait: bool) -> None:
-        """Check health, start and, with `wait`, wait for the end. Raises `Stopped` on a problem."""
-        await self._healthy()
+        """Check health, start a sweep and, with `wait`, see it end. Raises `Stopped` on a problem;
+        if recovery is not ready, only after the sweep.
+        """
+        unready = await self._unready()
         sweep = await self._start()
         if wait:
             sweep = await self._end_of(sweep)
         if sweep.status == "failed":
             raise Stopped(Exit.SWEEP_FAILED, f"the sweep failed: {sweep.error}")
+        if unready:
+            raise unready
 
     @property
     def _left(self) -> float:
         """Seconds until the whole call is over."""
-        gone = self._clock.now() - self._started_at
-        return self._timeout_seconds - gone.total_seconds()
+        return self._started_at + self._timeout_seconds - self._clock.monotonic()
 
-    async def _healthy(self) -> None:
+    async def _unready(self) -> Stopped | None:
+        """What recovery lacks. Raises `Stopped` when it is not recovery that answers, or nobody."""
         answer = await self._request("GET", "/readyz")
-        if answer.status_code != httpx.codes.OK:
-            raise _unexpected(answer)
-        print(f"healthy: {self._http.base_url}")
+        if answer.status_code == httpx.codes.OK:
+            print(f"healthy: {self._http.base_url}")
+            return None
+        unready = _unexpected(answer)
+        if unready.code is not Exit.UNHEALTHY:
+            raise unready
+        print(f"recover: {unready}; asking for a sweep all the same", file=sys.stderr)
+        return unready
 
     async def _start(self) -> Sweep:
         answer = await self._request("POST", SWEEPS)

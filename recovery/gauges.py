@@ -1,7 +1,6 @@
 """Gauges of the unfinished jobs, read when they are scraped and kept for a while."""
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from deletion.clock import Clock
 from deletion.ports import Census, Unfinished
 
-KEPT_FOR: Final = timedelta(seconds=30)
+KEPT_SECONDS: Final = 30.0
 """However many scrapes there are, the database is read no more often."""
 READ_SECONDS: Final = 5.0
 """How long a scrape waits for the database."""
@@ -38,15 +37,15 @@ class JobGauges:
         )
         self._census = census
         self._clock = clock
-        self._holds_until = clock.now()
+        self._holds_until = float("-inf")
         self._one_at_a_time = asyncio.Lock()
 
     async def refresh(self) -> None:
         """Read them again if they are old. Raises nothing."""
         async with self._one_at_a_time:
-            if self._clock.now() < self._holds_until:
+            if self._clock.monotonic() < self._holds_until:
                 return
-            self._holds_until = self._clock.now() + KEPT_FOR
+            self._holds_until = self._clock.monotonic() + KEPT_SECONDS
             self._jobs.clear()
             self._oldest.clear()
             try:

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
 from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.mongo.uri import checked
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, check
@@ -53,12 +54,9 @@ class MongoSpec(_Strict):
     def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
         if uri is None:
             return None
-        text = uri.get_secret_value()  # an empty one is refused: it is not the default
-        if missing := _VARIABLE.search(text):
+        if missing := _VARIABLE.search(uri.get_secret_value()):
             raise ValueError(f"the environment variable {missing[1]} is not set")
-        if not text.startswith(("mongodb://", "mongodb+srv://")):
-            raise ValueError("expected a URI that begins with mongodb:// or mongodb+srv://")
-        return uri
+        return checked(uri)  # an empty one is refused: it is not the default's
 
 
 class StepSpec(_Strict):

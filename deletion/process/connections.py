@@ -1,7 +1,8 @@
 """HTTP connections with bounds on what a client can cost before it is authenticated.
 
-uvicorn limits neither the size of a head (request line and headers) nor the time to send one, and
-its limit on connections refuses every client once it is reached: docs/decisions/0021.
+uvicorn limits neither the size of a head (request line and headers) nor the time to send one. It
+parses what is sent ahead of an answer, and its limit on connections refuses every client once it is
+reached: docs/decisions/0021.
 """
 
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
@@ -19,8 +20,9 @@ from deletion.process.problems import Problem
 
 log = structlog.get_logger(__name__)
 
-PIECE: Final = 4096
-"""Bytes given to the parser at a time; a head behind another request is counted to within this."""
+PIECE: Final = 512
+"""Bytes given to the parser at a time: how closely a head behind another request is counted, and
+how much of what is sent ahead of an answer may be parsed."""
 LOG_SECONDS: Final = 10.0
 """That the bound on connections was reached is logged no more often: any client can cause it."""
 TOO_MANY: Final = Problem(
@@ -33,15 +35,16 @@ class Bounds:
     """Bounds of one server. It waits at most `seconds` for a client, and `idle_seconds` between
     requests. After a refusal it keeps the connection for `linger_seconds`.
 
-    A client may send `pipelined` requests ahead on one connection.
+    A head has `head_bytes` and `headers` at most: a header of two bytes takes a hundred in memory.
+    As many bytes may be sent ahead of an answer; they wait for their turn.
     """
 
     connections: int = 100
     head_bytes: int = 16 * 1024
+    headers: int = 100
     seconds: float = 10.0
     idle_seconds: float = 5.0
     linger_seconds: float = 1.0
-    pipelined: int = 16
 
 
 class Connections:
@@ -110,7 +113,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._among = among
         self._bounds = among.bounds
         self._timer: TimerHandle | None = None
+        self._ahead = b""  # what was sent ahead of an answer
         self._unparsed = 0  # bytes since the last head or part of a body was complete
+        self._headers = 0  # of this head, or trailers of this body
         self._progress = False
         self._in_head = True
         self._done_reading = False
@@ -133,9 +138,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse in pieces, so that no head becomes longer than allowed."""
-        start = 0
+        """Parse in pieces, so that no head becomes longer than allowed, and what is sent ahead of
+        an answer waits for its turn.
+        """
+        data, self._ahead, start = self._ahead + data, b"", 0
         while start < len(data) and not self._done_reading:
+            if self._answering and self._in_head:
+                self._keep(data[start:])
+                return
             room = self._bounds.head_bytes - self._unparsed
             if room <= 0:
                 detail = f"request line and headers exceed {self._bounds.head_bytes} bytes"
@@ -151,12 +161,25 @@ class BoundedHttp(HttpToolsProtocol):
         self._progress = False
         super().data_received(piece)
         self._unparsed = 0 if self._progress else self._unparsed + len(piece)
-        if len(self.pipeline) > self._bounds.pipelined:
+
+    def _keep(self, ahead: bytes) -> None:
+        """Until the answers under way are complete; more than may be kept is not waited for."""
+        if len(ahead) > self._bounds.head_bytes:
             self._read_no_more()
+        else:
+            self._ahead = ahead
+            self.flow.pause_reading()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more. Raises `ValueError`, which ends the parsing, when it is one too many."""
+        self._headers += 1
+        if self._headers > self._bounds.headers:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """It is the application's turn."""
-        self._progress, self._in_head = True, False
+        self._progress, self._in_head, self._headers = True, False, 0
         self._wait_no_longer()
         self._among.works(self)
         super().on_headers_complete()
@@ -169,15 +192,19 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The next byte belongs to another head."""
         self._progress = self._in_head = True
+        self._headers = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """It is the client's turn: to ask again, to send the rest, to read."""
+        """It is the client's turn: to ask again, to send the rest, to read. It may have asked."""
         super().on_response_complete()
         if self.cycle.response_complete:
+            self.cycle.body.clear()  # what nobody has read
             self._among.waits(self)
             if self.transport.is_closing() or not self._in_head:
                 self._wait(self._bounds.seconds)
+            elif self._ahead:
+                self.data_received(b"")
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -198,8 +225,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._wait(self._bounds.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """Send it as a problem, unless other answers are under way."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        """Send it as a problem, after the answers that are under way."""
+        if self._headers > self._bounds.headers:
+            detail = f"more than {self._bounds.headers} headers"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def drop(self) -> None:
         """Close at once: another connection needs the place."""

@@ -1,9 +1,11 @@
 """Settings of the processes that reach the jobs: all but the gateway."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 
+from deletion.adapters.mongo.uri import checked
 from deletion.job import LeasePolicy
 from deletion.process.settings import PubSubSettings, Settings
 
@@ -11,15 +13,8 @@ from deletion.process.settings import PubSubSettings, Settings
 class StoreSettings(Settings):
     """Where the jobs are."""
 
-    mongodb_uri: SecretStr
+    mongodb_uri: Annotated[SecretStr, AfterValidator(checked)]
     mongodb_database: str = Field("bot_deletion", pattern=r"^[A-Za-z0-9_-]{1,63}$")
-
-    @field_validator("mongodb_uri")
-    @classmethod
-    def _is_mongodb(cls, uri: SecretStr) -> SecretStr:
-        if not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
-            raise ValueError("expected a URI that begins with mongodb:// or mongodb+srv://")
-        return uri
 
 
 class LeaseSettings(Settings):

@@ -315,14 +315,19 @@ class Standing:
         self.find = jobs.find
 
 
+UNCONFIRMED = pytest.mark.parametrize("code", [64, 11602], ids=["too few", "stepped down"])
+"""What a write concern error may be: a primary that steps down, or secondaries that are away."""
+
+
+@UNCONFIRMED
 async def test_a_change_that_may_be_rolled_back_is_not_taken_for_written(
-    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
+    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     job = await put(store, a_job())
 
     async def bulk_write(updates: Sequence[UpdateOne], *, ordered: bool) -> NoReturn:
         raise BulkWriteError(
-            {"writeErrors": [], "writeConcernErrors": [{"code": 11602, "errmsg": "stepped down"}]}
+            {"writeErrors": [], "writeConcernErrors": [{"code": code, "errmsg": "unconfirmed"}]}
         )
 
     monkeypatch.setattr(store, "_jobs", Standing(store._jobs, bulk_write))
@@ -473,11 +478,12 @@ def refusing(monkeypatch: pytest.MonkeyPatch, store: MongoJobStore, **details: A
     monkeypatch.setattr(store, "_jobs", Refusing())
 
 
+@UNCONFIRMED
 async def test_an_insert_that_may_be_rolled_back_is_not_taken_for_recorded(
-    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
+    store: MongoJobStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """A primary that steps down may have written, and its successor may not have it."""
-    refusing(monkeypatch, store, writeConcernErrors=[{"code": 11602, "errmsg": "stepped down"}])
+    refusing(monkeypatch, store, writeConcernErrors=[{"code": code, "errmsg": "unconfirmed"}])
     with pytest.raises(StoreUnavailable):
         await store.record([a_job()])
 

@@ -36,7 +36,7 @@ SUITES: Final = {
         f"tests/unit/test_{name}.py"
         for name in (
             *("connections", "gateway_app", "gateway_headers", "gateway_publisher"),
-            *("publishing_readiness", "settings"),
+            *("publishing_readiness", "recovery_client", "settings", "webhook"),
         )
     ],
 }

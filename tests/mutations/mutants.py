@@ -30,6 +30,7 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
 SKEW = "deletion/skew.py"
+CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
 TOPOLOGY, ATTACHMENT = (
@@ -47,6 +48,7 @@ CONNECTION, DRIVER, STEP, INDEXES, RETENTION = (
     f"deletion/adapters/mongo/{name}.py"
     for name in ("connection", "driver", "step", "indexes", "retention")
 )
+URI = "deletion/adapters/mongo/uri.py"
 FIELDS, CENSUS = "deletion/adapters/mongo/fields.py", "deletion/adapters/mongo/census.py"
 RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
@@ -994,6 +996,75 @@ MUTANTS: Final = (
         "        if True:\n",
         ("unit",),
     ),
+    Mutant(
+        "trouble with dead letters stops every sweep",
+        CRON,
+        "if unready.code is not Exit.UNHEALTHY:",
+        "if True:",
+        EDGE,
+    ),
+    Mutant(
+        "a sweep hides from the scheduler that recovery is not ready",
+        CRON,
+        "        if unready:\n            raise unready\n",
+        "",
+        EDGE,
+    ),
+    Mutant(
+        "a clock that is set back freezes the gauges",
+        "recovery/gauges.py",
+        "            if self._clock.monotonic() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.monotonic() + KEPT_SECONDS\n",
+        "            if self._clock.now().timestamp() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.now().timestamp() + KEPT_SECONDS\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a clock that is set back mutes alerts",
+        "deletion/adapters/alerts/groups.py",
+        "        now, elapsed = self._clock.now(), self._clock.monotonic()\n"
+        "        latest = elapsed + self._quiet * LONGEST_WAIT\n"
+        "        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))\n"
+        "        group.add(alert, now)\n"
+        "        group.due = min(elapsed + self._quiet, group.latest)\n"
+        "\n"
+        "    def due_in(self) -> float:\n"
+        '        """Seconds until the first group is due. Further alerts can only postpone that."""\n'
+        "        return min(group.due for group in self._groups.values()) - self._clock.monotonic()\n",
+        "        now, elapsed = self._clock.now(), self._clock.now().timestamp()\n"
+        "        latest = elapsed + self._quiet * LONGEST_WAIT\n"
+        "        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))\n"
+        "        group.add(alert, now)\n"
+        "        group.due = min(elapsed + self._quiet, group.latest)\n"
+        "\n"
+        "    def due_in(self) -> float:\n"
+        '        """Seconds until the first group is due. An alert can only put that off."""\n'
+        "        return min(group.due for group in self._groups.values()) - self._clock.now().timestamp()\n",
+        EDGE,
+    ),
+    Mutant(
+        "a password that is not encoded gets to the driver",
+        URI,
+        "if not _REST.fullmatch(text, scheme.end()):",
+        "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "an @ behind the hosts gets to the driver",
+        URI,
+        "(?:[/?][^@]*)?",
+        "(?:[/?].*)?",
+        ("unit",),
+    ),
+    Mutant(
+        "the driver's words on a URI are shown",
+        CONNECTION,
+        "except (PyMongoError, ValueError) as error:",
+        "except () as error:",
+        ("unit",),
+    ),
     # --- the terminal
     Mutant(
         "text of others is read as markup",
@@ -1693,8 +1764,43 @@ MUTANTS: Final = (
     Mutant(
         "requests sent ahead have no bound",
         CONNECTIONS,
-        "if len(self.pipeline) > self._bounds.pipelined:",
+        "if len(ahead) > self._bounds.head_bytes:",
         "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead are parsed at once",
+        CONNECTIONS,
+        "if self._answering and self._in_head:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead are forgotten",
+        CONNECTIONS,
+        "elif self._ahead:",
+        "elif False:",
+        EDGE,
+    ),
+    Mutant(
+        "headers have no bound",
+        CONNECTIONS,
+        'raise ValueError("too many headers")',
+        "pass",
+        EDGE,
+    ),
+    Mutant(
+        "headers of one request count for the next",
+        CONNECTIONS,
+        "self._progress, self._in_head, self._headers = True, False, 0",
+        "self._progress, self._in_head = True, False",
+        EDGE,
+    ),
+    Mutant(
+        "a body that nobody has read is held",
+        CONNECTIONS,
+        "            self.cycle.body.clear()  # what nobody has read\n",
+        "",
         EDGE,
     ),
     Mutant(

@@ -1,6 +1,7 @@
 """What a client may cost before anybody knows who it is: over real sockets."""
 
 import asyncio
+import gc
 import json
 import re
 from collections.abc import AsyncIterator
@@ -12,8 +13,9 @@ import psutil
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from deletion.process.connections import Bounds
+from deletion.process.connections import PIECE, Bounds
 from deletion.process.serving import serving
 
 QUICK = Bounds(seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
@@ -133,6 +135,31 @@ async def test_a_head_of_one_byte_more_is_refused_as_a_problem(chunk: int) -> No
         assert not server.app.under_way
 
 
+def crowded(headers: int, end: bytes = b"\r\n") -> bytes:
+    """A request of so many headers, each as small as can be."""
+    return GET + b"a:\r\n" * (headers - 1) + end
+
+
+async def test_a_hundred_headers_are_taken_again_and_again() -> None:
+    async with served() as server, server.connected() as client:
+        for _ in range(3):
+            assert await client.ask(crowded(100)) == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "data", [crowded(101), crowded(101) * 2, crowded(4000, b""), crowded(102, b"")]
+)
+async def test_one_header_more_is_refused_as_a_problem_before_the_head_has_ended(
+    data: bytes,
+) -> None:
+    async with served(replace(QUICK, seconds=5)) as server, server.connected() as client:
+        status, body = await client.ask(data)
+        assert (status, json.loads(body)["status"]) == (431, 431)
+        assert "100 headers" in json.loads(body)["detail"]
+        assert await client.closed() < 2
+        assert not server.app.under_way
+
+
 HUGE = {
     "one header": b"x: ",
     "a target": b"",
@@ -160,9 +187,12 @@ async def test_sixty_one_megabytes_of_head_are_refused_early_and_take_no_memory(
 
 async def test_trailers_are_bounded_as_a_head_is() -> None:
     chunked = b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
-    async with served() as server:
+    async with served(replace(QUICK, seconds=5)) as server:
         async with server.connected() as client:
             assert await client.ask(chunked + b"x: y\r\n" * 100 + b"\r\n") == (200, b"1")
+        async with server.connected() as client:
+            client.writer.write(chunked + b"x: y\r\n" * 102)
+            assert await client.closed() < 2
         async with server.connected() as client:
             client.writer.write(chunked + b"x: " + b"y" * 40_000)
             assert await client.closed() < 2
@@ -298,6 +328,72 @@ async def test_one_connection_more_than_are_answered_is_refused_as_a_problem() -
         await asyncio.sleep(0.1)
         async with server.connected() as client:
             assert await client.ask() == (200, b"ok")
+
+
+def parsed() -> int:
+    """Requests that wait for their turn or for their answer, on all connections."""
+    return sum(isinstance(each, RequestResponseCycle) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("head", [padded(8000), crowded(100), GET + b"\r\n"])
+async def test_a_request_sent_ahead_is_not_parsed_before_its_turn(head: bytes) -> None:
+    async with served() as server, server.connected() as client:
+        server.app.held = asyncio.Event()
+        before = parsed()
+        count = 16 * 1024 // len(head)
+        for _ in range(count):
+            client.writer.write(head)
+            await client.writer.drain()
+            await asyncio.sleep(0)
+        while not server.app.under_way:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert server.app.under_way == 1, "one at a time"
+        assert parsed() - before <= 1 + PIECE // len(GET)
+        server.app.held.set()
+        assert [await client.answer() for _ in range(count)] == [(200, b"ok")] * count
+        assert await client.ask() == (200, b"ok"), "and the connection is kept"
+
+
+async def test_what_is_sent_ahead_beside_a_body_is_answered_behind_it() -> None:
+    post = b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000
+    async with served() as server, server.connected() as client:
+        client.writer.write((post + GET + b"\r\n") * 3)
+        answers = [await client.answer() for _ in range(6)]
+        assert answers == [(200, b"5000"), (200, b"ok")] * 3
+
+
+async def test_half_a_request_sent_ahead_is_completed_later_or_closed_in_time() -> None:
+    async with served() as server, server.connected() as client:
+        client.writer.write(GET + b"\r\n" + padded(2000)[:1900])
+        assert await client.answer() == (200, b"ok")
+        assert await client.ask(padded(2000)[1900:] + padded(2000)[:1900]) == (200, b"ok")
+        status, _ = await client.answer()
+        assert status == 408
+
+
+@pytest.mark.parametrize(
+    ("ahead", "status"),
+    [(b"nonsense\r\n\r\n", 400), (crowded(101), 431), (padded(20_000), None)],
+)
+async def test_what_is_wrong_and_sent_ahead_is_refused_behind_the_answer(
+    ahead: bytes, status: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served() as server, server.connected() as client:
+        client.writer.write(padded(PIECE) + ahead)
+        assert await client.answer() == (200, b"ok")
+        if status:
+            assert (await client.answer())[0] == status
+        assert await client.closed() < 2
+    assert not [line for line in caplog.records if line.exc_info]
+
+
+async def test_a_body_is_not_held_once_its_request_is_answered() -> None:
+    head = b"DELETE / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
+    async with served(Bounds()) as server, server.connected() as client:
+        assert await client.ask(head + b"x" * MEGABYTE) == (200, b"ok")
+        cycles = [each for each in gc.get_objects() if isinstance(each, RequestResponseCycle)]
+        assert max(len(cycle.body) for cycle in cycles) < PIECE
 
 
 async def test_requests_sent_without_waiting_are_answered_in_order_up_to_a_bound() -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
-from recovery.gauges import KEPT_FOR, JobGauges
+from recovery.gauges import KEPT_SECONDS, JobGauges
 from tests.support.fakes import START, VirtualClock
 
 OLDEST = START - timedelta(hours=3)
@@ -54,7 +54,17 @@ async def test_many_scrapes_are_one_read_until_it_is_old() -> None:
     jobs.groups = []
     await read.refresh()
     assert (jobs.reads, pending(registry)) == (1, 7)
-    clock.pause(KEPT_FOR.total_seconds())
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (jobs.reads, pending(registry)) == (2, None)
+
+
+async def test_a_clock_that_is_set_back_does_not_make_them_old() -> None:
+    read, jobs, registry, clock = gauges()
+    await read.refresh()
+    clock.set(timedelta(hours=-6))
+    jobs.groups = []
+    clock.pause(KEPT_SECONDS)
     await read.refresh()
     assert (jobs.reads, pending(registry)) == (2, None)
 
@@ -63,7 +73,7 @@ async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -
     read, jobs, registry, clock = gauges()
     await read.refresh()
     jobs.down = True
-    clock.pause(KEPT_FOR.total_seconds())
+    clock.pause(KEPT_SECONDS)
     await read.refresh()
     assert pending(registry) is None
     assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1

@@ -1,6 +1,7 @@
 """The cron client: each of its exit codes, what it prints, and what it never prints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from itertools import chain, repeat
 
 import httpx
@@ -46,13 +47,19 @@ class Recovery(httpx.MockTransport):
         return self.start if request.method == "POST" else next(self.polls)
 
 
-async def call(recovery: httpx.AsyncBaseTransport, *, wait: bool = False, url: str = URL) -> int:
+async def call(
+    recovery: httpx.AsyncBaseTransport,
+    *,
+    wait: bool = False,
+    url: str = URL,
+    clock: VirtualClock | None = None,
+) -> int:
     return await recover(
         url,
         SecretStr(TOKEN),
         wait=wait,
         timeout_seconds=60,
-        clock=VirtualClock(),
+        clock=clock or VirtualClock(),
         transport=recovery,
     )
 
@@ -147,14 +154,46 @@ async def test_a_token_that_cannot_be_sent_is_2_and_not_shown(
     assert said.err == "recover: BOTDEL_RECOVERY_TOKEN: expected visible ASCII characters only\n"
 
 
-async def test_an_unhealthy_recovery_is_3_and_no_sweep_is_started(
+UNREADY = problem(503, "no dead letter is recorded since 02:00")
+NOT_READY = (
+    "recover: GET /readyz: 503, recovery cannot work now: no dead letter is recorded since 02:00"
+)
+
+
+async def test_a_recovery_that_is_not_ready_sweeps_all_the_same_and_the_code_is_3(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    recovery = Recovery(health=problem(503, "MongoDB: no primary"))
-    assert await call(recovery) == Exit.UNHEALTHY
-    assert recovery.asked == ["GET /readyz"]
-    expected = "recover: GET /readyz: 503, recovery cannot work now: MongoDB: no primary\n"
-    assert capsys.readouterr().err == expected
+    polls = iter([httpx.Response(200, json=sweep("complete", resumed=3))])
+    recovery = Recovery(health=UNREADY, polls=polls)
+    assert await call(recovery, wait=True) == Exit.UNHEALTHY
+    assert recovery.asked[:2] == ["GET /readyz", "POST /v1/recovery/sweeps"]
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == f"sweep {ID} complete: resumed 3, exhausted 0, skipped 0"
+    assert said.err == f"{NOT_READY}; asking for a sweep all the same\n{NOT_READY}\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "polls", "code"),
+    [
+        (problem(503, "the database does not answer"), [], Exit.UNHEALTHY),
+        (httpx.Response(401), [], Exit.REFUSED),
+        (httpx.Response(404), [], Exit.UNEXPECTED),
+        (None, [httpx.Response(200, json=sweep("failed", error="x"))], Exit.SWEEP_FAILED),
+        (None, repeat(httpx.Response(200, json=sweep("running"))), Exit.TIMED_OUT),
+    ],
+    ids=["away", "refused", "unexpected", "failed", "late"],
+)
+async def test_when_the_sweep_fails_too_the_code_is_that_of_the_sweep(
+    start: httpx.Response | None,
+    polls: Iterable[httpx.Response],
+    code: Exit,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recovery = Recovery(health=UNREADY, start=start, polls=iter(polls))
+    assert await call(recovery, wait=True) == code
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(NOT_READY)
+    assert "/readyz" not in last
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -166,7 +205,7 @@ async def test_a_recovery_that_cannot_be_reached_is_3(capsys: pytest.CaptureFixt
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(f"quoting {request.headers}")
 
-    assert await call(httpx.MockTransport(refuse)) == Exit.UNHEALTHY
+    assert await call(httpx.MockTransport(refuse)) == Exit.UNHEALTHY, "and nothing else is asked"
     expected = "recover: GET /readyz: ConnectError, is recovery at http://recovery:8082?\n"
     assert capsys.readouterr().err == expected
 
@@ -196,8 +235,10 @@ async def test_an_answer_that_recovery_does_not_give_is_5(start: httpx.Response)
     assert len(recovery.asked) == 2
 
 
-async def test_a_health_page_of_something_else_is_5() -> None:
-    assert await call(Recovery(health=httpx.Response(404))) == Exit.UNEXPECTED
+async def test_a_health_page_of_something_else_is_5_and_no_sweep_is_asked_of_it() -> None:
+    recovery = Recovery(health=httpx.Response(404))
+    assert await call(recovery) == Exit.UNEXPECTED
+    assert recovery.asked == ["GET /readyz"]
 
 
 async def test_a_sweep_that_does_not_end_in_time_is_6() -> None:
@@ -213,6 +254,19 @@ async def test_a_sweep_that_does_not_end_in_time_is_6() -> None:
     )
     assert code == Exit.TIMED_OUT
     assert 28 <= (clock.now() - START).total_seconds() <= 30
+
+
+async def test_a_clock_that_is_set_makes_no_call_shorter_or_longer() -> None:
+    clock = VirtualClock()
+
+    def polls() -> Iterator[httpx.Response]:
+        for hours in chain([6, -12], repeat(0)):
+            clock.set(timedelta(hours=hours))
+            yield httpx.Response(200, json=sweep("running"))
+
+    recovery = Recovery(polls=polls())
+    assert await call(recovery, wait=True, clock=clock) == Exit.TIMED_OUT
+    assert 58 <= clock.monotonic() <= 60
 
 
 async def test_a_recovery_that_is_away_while_it_is_waited_for_is_asked_again(

@@ -49,7 +49,7 @@ class Receiver(httpx.MockTransport):
     async def answer(self, request: httpx.Request) -> httpx.Response:
         assert (request.method, str(request.url)) == ("POST", URL.get_secret_value())
         assert request.headers["content-type"] == "application/json"
-        self.times.append((self._clock.now() - START).total_seconds())
+        self.times.append(self._clock.monotonic())
         self.bodies.append(httpx.Response(200, content=await request.aread()).json())
         await self._clock.sleep(self.takes)
         action = self.script.popleft() if self.script else 200
@@ -141,6 +141,21 @@ async def test_a_steady_drip_is_told_of_after_ten_quiet_times_at_the_latest(
     await clock.sleep(100)
     assert receiver.times == [50, 100, 105]
     assert sum(body["count"] for body in receiver.bodies) == 101
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=-6), timedelta(hours=6)], ids=["back", "forward"])
+async def test_a_clock_that_is_set_neither_delays_nor_hastens_an_alert(
+    by: timedelta, clock: VirtualClock, receiver: Receiver
+) -> None:
+    alerts = alerting(clock, receiver)
+    alerts.tell(POISON)
+    alerts.tell(SPENT)
+    await clock.sleep(1)
+    clock.set(by)
+    alerts.tell(SPENT)
+    await clock.sleep(100)
+    assert receiver.times == [QUIET, 1 + QUIET]
+    assert [body["count"] for body in receiver.bodies] == [1, 2]
 
 
 async def test_each_kind_service_and_reason_is_an_alert_of_its_own(

@@ -3,11 +3,11 @@
 import html
 import shlex
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from deletion.alerts import Alert, AlertKind
-from deletion.clock import rfc3339
+from deletion.clock import Clock, rfc3339
 
 MOST_GROUPS: Final = 1_000
 """In memory at a time; further alerts join the group `OTHER` of their kind."""
@@ -21,13 +21,18 @@ OTHER: Final = "other"
 
 @dataclass(slots=True)
 class AlertGroup:
-    """Alerts that are sent as one: how many, from when to when, and the first few ids."""
+    """Alerts that are sent as one: how many, from when to when, and the first few ids.
+
+    `due` and `latest` are seconds of `Clock.monotonic`: a clock that is set delays no alert.
+    """
 
     kind: AlertKind
     service: str
     reason: str
     first_at: datetime
     last_at: datetime
+    latest: float
+    due: float = 0.0
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -96,35 +101,36 @@ class AlertGroup:
 class AlertGroups:
     """The alerts that are not sent yet, in at most `MOST_GROUPS` groups and one for each kind.
 
-    A group is due once nothing was added to it for the time `quiet`, and at the latest
+    A group is due once nothing was added to it for `quiet` seconds, and at the latest
     `LONGEST_WAIT` times that after its first alert.
     """
 
-    def __init__(self, quiet: timedelta) -> None:
+    def __init__(self, clock: Clock, quiet: float) -> None:
+        self._clock = clock
         self._quiet = quiet
         self._groups: dict[tuple[AlertKind, str, str], AlertGroup] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
 
-    def add(self, alert: Alert, now: datetime) -> None:
+    def add(self, alert: Alert) -> None:
         """Add the alert to its group."""
         key = (alert.kind, _plain(alert.service), _plain(alert.reason))
         if key not in self._groups and len(self) >= MOST_GROUPS:
             key = (alert.kind, "", OTHER)
-        self._groups.setdefault(key, AlertGroup(*key, first_at=now, last_at=now)).add(alert, now)
+        now, elapsed = self._clock.now(), self._clock.monotonic()
+        latest = elapsed + self._quiet * LONGEST_WAIT
+        group = self._groups.setdefault(key, AlertGroup(*key, now, now, latest))
+        group.add(alert, now)
+        group.due = min(elapsed + self._quiet, group.latest)
 
-    def due_in(self, now: datetime) -> float:
+    def due_in(self) -> float:
         """Seconds until the first group is due. Further alerts can only postpone that."""
-        return (min(map(self._due_at, self._groups.values())) - now).total_seconds()
+        return min(group.due for group in self._groups.values()) - self._clock.monotonic()
 
     def take(self) -> AlertGroup:
         """Remove and return the group that is due first. Later alerts open another one."""
-        key = min(self._groups, key=lambda key: self._due_at(self._groups[key]))
-        return self._groups.pop(key)
-
-    def _due_at(self, group: AlertGroup) -> datetime:
-        return min(group.last_at + self._quiet, group.first_at + self._quiet * LONGEST_WAIT)
+        return self._groups.pop(min(self._groups, key=lambda key: self._groups[key].due))
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Final
 
 import httpx
@@ -88,14 +87,14 @@ class WebhookAlerts:
     def __init__(self, webhook: Webhook | None, clock: Clock, *, group_seconds: float) -> None:
         self._webhook = webhook
         self._clock = clock
-        self._groups = AlertGroups(timedelta(seconds=group_seconds))
+        self._groups = AlertGroups(clock, group_seconds)
         self._sender: asyncio.Task[None] | None = None
         self._quiet: asyncio.Task[None] | None = None
         self._closing = False
 
     def tell(self, alert: Alert) -> None:
         """See the port. Not to be called after `close`."""
-        self._groups.add(alert, self._clock.now())
+        self._groups.add(alert)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
 
@@ -119,7 +118,7 @@ class WebhookAlerts:
     async def _send(self) -> None:
         """Send groups until none waits. Further alerts can only postpone when the next is due."""
         while self._groups:
-            wait = self._groups.due_in(self._clock.now())
+            wait = self._groups.due_in()
             if wait > 0 and not self._closing:
                 self._quiet = asyncio.create_task(self._clock.sleep(wait))
                 await asyncio.wait({self._quiet})

@@ -97,8 +97,20 @@ https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml"""
 def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
     """A client that connects when it is first used.
 
-    It opens at most `connections` to each server, besides those with which it monitors it.
+    It opens at most `connections` to each server, besides those with which it monitors it. Raises
+    `ConfigurationError` for a URI that the driver refuses, whose error may quote a password.
     """
+    try:
+        return _client(uri, connections)
+    except (PyMongoError, ValueError) as error:
+        raise ConfigurationError(
+            "BOTDEL_MONGODB_URI, or the uri of a step, is refused by the driver "
+            f"({type(error).__name__}): look at its hosts and options; user name and password must "
+            "be percent-encoded (RFC 3986)"
+        ) from None
+
+
+def _client(uri: str, connections: int) -> Client:
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,

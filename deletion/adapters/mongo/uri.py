@@ -1,0 +1,28 @@
+"""URIs of MongoDB, looked at before the driver gets them: its errors quote parts of a password."""
+
+import re
+from typing import Final
+
+from pydantic import SecretStr
+
+_SCHEME: Final = re.compile(r"mongodb(?:\+srv)?://")
+_NAME: Final = r"(?:[^%:@/?]|%[0-9A-Fa-f]{2})"
+_REST: Final = re.compile(rf"(?:{_NAME}+(?::{_NAME}*)?@)?[^@/?]+(?:[/?][^@]*)?")
+"""User name and password, hosts, then database and options: `@` tells the first from the second."""
+
+
+def checked(uri: SecretStr) -> SecretStr:
+    """Return `uri`. Raises `ValueError`, which quotes nothing of it, when it is no URI of MongoDB
+    or its parts cannot be told apart: in user name and password, `:`, `/`, `?`, `@` and `%` must be
+    percent-encoded (RFC 3986, section 3.2.1).
+    """
+    text = uri.get_secret_value()
+    scheme = _SCHEME.match(text)
+    if not scheme:
+        raise ValueError("expected a URI that begins with mongodb:// or mongodb+srv://")
+    if not _REST.fullmatch(text, scheme.end()):
+        raise ValueError(
+            "expected mongodb://[USER:PASSWORD@]HOSTS[/DATABASE][?OPTIONS]; user name and password "
+            "must be percent-encoded (RFC 3986), and so must any other @"
+        )
+    return uri
