@@ -84,7 +84,8 @@ class Patience:
     """Attempts to loop over until `seconds` have passed without progress; a stop ends every wait.
 
     When the time is up, the last `TransientError` is raised unchanged. `error` is the error that
-    is being retried, if there is one.
+    is being retried, once a retry has failed too: one failure alone is routine where the database
+    cuts long walks off (docs/decisions/0026), and nothing is wrong.
     """
 
     def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:
@@ -118,5 +119,6 @@ class Patience:
 
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        self.error = error if isinstance(error, TransientError) else None
+        again = self._failures > 1  # `_wait` has counted this one
+        self.error = error if again and isinstance(error, TransientError) else None
         return self._retry.clock.monotonic() - self._began >= self._seconds

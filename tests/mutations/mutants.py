@@ -667,6 +667,13 @@ MUTANTS: Final = (
         "set()",
     ),
     Mutant(
+        "one failure alone spends the attempt of an interruption",
+        RETRY,
+        "again = self._failures > 1",
+        "again = True",
+        ("unit",),
+    ),
+    Mutant(
         "who asks while a sender ends waits for ever",
         GROUPING,
         "        if self._waiting:  # it came",

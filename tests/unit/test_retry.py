@@ -201,6 +201,24 @@ async def test_progress_renews_patience_and_shortens_the_wait_again() -> None:
     assert patient.took - before == 1 + 2 + 4
 
 
+async def test_one_failure_alone_is_none_that_is_being_retried() -> None:
+    patient, seen = Patient(), list[object]()
+
+    async def flaky() -> str:
+        seen.append(patient.patience.error)
+        if len(seen) < 4:
+            raise StoreUnavailable(f"failure {len(seen)}")
+        return "answer"
+
+    async for attempt in patient.patience:
+        with attempt:
+            await flaky()
+    assert [str(error) for error in seen] == ["None", "None", "failure 2", "failure 3"]
+    patient.patience.renew()
+    await patient.loop(Flaky(1))
+    assert patient.patience.error is None
+
+
 async def test_a_stop_ends_the_wait_and_leaves_the_error_to_be_seen() -> None:
     patient, flaky = Patient(), Flaky(10**6)
     patient.patience = Patience(
@@ -208,7 +226,7 @@ async def test_a_stop_ends_the_wait_and_leaves_the_error_to_be_seen() -> None:
     )
 
     async def stop() -> None:
-        await patient.clock.sleep(5)
+        await patient.clock.sleep(3605)
         assert patient.patience.error is flaky.error
         flaky.error = ValueError("the next attempt sees that it is to stop")
         patient.stopping.set()
@@ -217,7 +235,7 @@ async def test_a_stop_ends_the_wait_and_leaves_the_error_to_be_seen() -> None:
     with pytest.raises(ValueError, match="to stop"):
         await patient.loop(flaky)
     await stopping
-    assert patient.took == 5
+    assert patient.took == 3605
     assert isinstance(patient.patience.error, StoreUnavailable), "it was being retried"
 
 

@@ -570,6 +570,22 @@ async def test_an_error_that_has_passed_does_not_spend_the_attempt_of_an_interru
     assert world.stored.attempt == 0
 
 
+async def test_one_call_that_was_cut_off_does_not_spend_the_attempt_of_an_interruption(
+    world: World,
+) -> None:
+    """MongoDB cuts a long walk off every ten seconds: nothing is wrong."""
+
+    def cut_off() -> None:
+        world.stopping.set()
+        raise StoreUnavailable("MongoDB: ExecutionTimeout")
+
+    world.first.script.extend([None, cut_off])
+    await world.run()
+    assert world.stored.failure is not None
+    assert world.stored.failure.interrupted
+    assert (world.stored.attempt, world.stored.due) == (0, world.stored.created_at)
+
+
 async def test_interruptions_of_a_step_that_fails_use_up_the_attempts(world: World) -> None:
     for attempt in range(1, POLICY.max_attempts + 1):
         world.first.script.extend([TransientError("no primary")] * 9999)
