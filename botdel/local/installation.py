@@ -14,7 +14,7 @@ from typing import Final, Self
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
-from botdel.local.server import found_taken
+from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import read_plan
@@ -63,6 +63,7 @@ class Installation:
         self._settings = dict(settings or {})
         self._ports = dict(ports or {})
         self._stack = AsyncExitStack()
+        self._own_servers: list[LocalServer] = []
         self._processes: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
         self.env: dict[str, str] = {}
@@ -87,6 +88,15 @@ class Installation:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def watch(self) -> None:
+        """Wait until a process ends by itself, or a server that this installation has started.
+        Raises ProcessFailed, which says which one and how.
+        """
+        await asyncio.gather(
+            *(server.watch() for server in self._own_servers),
+            *(process.watch() for process in self._processes.values()),
+        )
 
     async def start_consumer(self, service: str) -> None:
         """Start the consumer of a sample service, again if it has ended, and wait for it."""
@@ -134,6 +144,7 @@ class Installation:
         if not emulator:
             broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
             emulator = (await stack.enter_async_context(broker)).host
+            self._own_servers.append(broker)
             started.append(emulator)
         if not uri:
             self.is_disposable = True
@@ -141,6 +152,7 @@ class Installation:
                 self._storage / "mongodb", on_line=lambda line: self._on_line("mongodb", line)
             )
             uri = (await stack.enter_async_context(database)).uri
+            self._own_servers.append(database)
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}

@@ -3,14 +3,16 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from rich.text import Text
 
-from botdel.local.installation import Installation, default_ports
-from botdel.terminal import console, printable
-from deletion.process.signals import stop_on_signals
+from botdel.local.installation import Installation, OnLine, default_ports
+from botdel.terminal import Terminal, console, printable
+from deletion.errors import Interrupted
+from deletion.process.signals import stop_on_signals, unless_stopped
 
 FOLDER: Final = Path(".local")
 """Data and credentials of this installation, below the working directory."""
@@ -29,9 +31,10 @@ botdel recover --url "$RECOVERY" --wait
 
 async def up(*, verbose: bool) -> int:
     """Start everything, print where it listens, show the logs until a signal, and stop everything.
-    Returns 0.
+    A signal during the start ends it at once. Returns 0; raises ProcessFailed when a process ends
+    by itself.
 
-    The emulator's log is shown only when `verbose`; an error that ends the start quotes it anyway.
+    The emulator's log is shown only when `verbose`; an error that it causes quotes it anyway.
     """
     out = console()
 
@@ -39,9 +42,16 @@ async def up(*, verbose: bool) -> int:
         if verbose or name not in CHATTY:
             out.print(shown(name, line), soft_wrap=True)
 
-    with stop_on_signals() as stopping:
-        async with Installation(FOLDER, show, ports=default_ports()) as installation:
-            path = write_environment(installation)
+    with stop_on_signals() as stopping, suppress(Interrupted):
+        await unless_stopped(_run(out, show), stopping)
+    return 0
+
+
+async def _run(out: Terminal, show: OnLine) -> None:
+    """Run everything until this is cancelled, or a process ends by itself."""
+    async with Installation(FOLDER, show, ports=default_ports()) as installation:
+        path = write_environment(installation)
+        try:
             out.rule("ready")
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
@@ -49,9 +59,9 @@ async def up(*, verbose: bool) -> int:
                 f"\nIn another shell:\n\n. {path}\n{TRY}\nCtrl-C ends everything.",
                 soft_wrap=True,
             )
-            await stopping.wait()
+            await installation.watch()
+        finally:
             out.rule("stopping")
-    return 0
 
 
 def shown(name: str, line: str) -> Text:

@@ -115,6 +115,18 @@ async def test_without_a_wish_it_is_a_free_port(started: Started) -> None:
     assert started.tried == [0]
 
 
+async def test_a_process_that_ends_by_itself_is_named(tmp_path: Path) -> None:
+    parts = Installation(tmp_path, lambda *_: None)
+    for name, script in {"gateway": "sleep 60", "consumer a": "kill -9 $$"}.items():
+        parts._processes[name] = ChildProcess(name, ["sh", "-c", script])
+        await parts._processes[name].start()
+    try:
+        with pytest.raises(ProcessFailed, match=r"^consumer a ended \(SIGKILL\)"):
+            await parts.watch()
+    finally:
+        await parts._stop_all()
+
+
 # --- which servers
 
 

@@ -1,16 +1,21 @@
 """`botdel local up`: how it shows the logs of its processes, and what it offers a shell."""
 
+import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from botdel.local import up
 from botdel.local.installation import Installation
 from botdel.local.up import readable, shown, write_environment
 from botdel.terminal import Terminal
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.polling import SOON
 
 LOGGED = json.dumps({"event": f"event {HOSTILE}", "level": "info", HOSTILE: HOSTILE, "logger": "x"})
 
@@ -61,3 +66,22 @@ def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
         parts.env["BOTDEL_MONGODB_URI"],
     ]
     assert paths.split(":")[0] == str(Path(sys.executable).parent)
+
+
+class Starting(Installation):
+    """An installation whose start takes for ever, during which somebody presses Ctrl-C."""
+
+    async def __aenter__(self) -> "Starting":
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+        return self
+
+
+async def test_ctrl_c_during_the_start_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(up, "Installation", Starting)
+    async with asyncio.timeout(SOON):
+        assert await up.up(verbose=False) == 0
+    assert "ready" not in capsys.readouterr().out
