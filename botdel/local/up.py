@@ -10,12 +10,11 @@ from typing import Final
 from rich.text import Text
 
 from botdel.local.installation import Installation, OnLine, default_ports
+from botdel.local.lock import FOLDER, locked
 from botdel.terminal import Terminal, console, printable
 from deletion.errors import Interrupted
 from deletion.process.signals import stop_on_signals, unless_stopped
 
-FOLDER: Final = Path(".local")
-"""Data and credentials of this installation, below the working directory."""
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 
 CHATTY: Final = ("pubsub",)
@@ -31,8 +30,8 @@ botdel recover --url "$RECOVERY" --wait
 
 async def up(*, verbose: bool) -> int:
     """Start everything, print where it listens, show the logs until a signal, and stop everything.
-    A signal during the start ends it at once. Returns 0; raises ProcessFailed when a process ends
-    by itself.
+    A signal during the start ends it at once. Returns 0. Raises ProcessFailed when a process ends
+    by itself, and AlreadyRuns when another `up` runs in this folder.
 
     The emulator's log is shown only when `verbose`; an error that it causes quotes it anyway.
     """
@@ -42,7 +41,7 @@ async def up(*, verbose: bool) -> int:
         if verbose or name not in CHATTY:
             out.print(shown(name, line), soft_wrap=True)
 
-    with stop_on_signals() as stopping, suppress(Interrupted):
+    with locked(FOLDER), stop_on_signals() as stopping, suppress(Interrupted):
         await unless_stopped(_run(out, show), stopping)
     return 0
 
