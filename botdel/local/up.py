@@ -60,6 +60,7 @@ async def _run(out: Terminal, show: OnLine) -> None:
             )
             await installation.watch()
         finally:
+            path.unlink(missing_ok=True)
             out.rule("stopping")
 
 

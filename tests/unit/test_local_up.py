@@ -12,6 +12,8 @@ import pytest
 
 from botdel.local import up
 from botdel.local.installation import Installation
+from botdel.local.lock import FOLDER
+from botdel.local.processes import ChildProcess, ProcessFailed
 from botdel.local.up import readable, shown, write_environment
 from botdel.terminal import Terminal
 from tests.support.hostile import HOSTILE, SHOWN, harmless
@@ -66,6 +68,29 @@ def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
         parts.env["BOTDEL_MONGODB_URI"],
     ]
     assert paths.split(":")[0] == str(Path(sys.executable).parent)
+
+
+class Ending(Installation):
+    """An installation that starts at once, and whose gateway then ends by itself."""
+
+    async def __aenter__(self) -> "Ending":
+        self.env = {"BOTDEL_GATEWAY_TOKENS": "s" * 16, "GOOGLE_CLOUD_PROJECT": "local"}
+        self.urls = {"gateway": "http://127.0.0.1:8080", "recovery": "http://127.0.0.1:8082"}
+        return self
+
+    async def watch(self) -> None:
+        assert (FOLDER / "env").exists()
+        raise ProcessFailed(ChildProcess("gateway", []), "ended (SIGKILL)")
+
+
+async def test_the_file_goes_with_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(up, "Installation", Ending)
+    with pytest.raises(ProcessFailed, match="gateway ended"):
+        await up.up(verbose=False)
+    assert not (tmp_path / FOLDER / "env").exists()
 
 
 class Starting(Installation):
