@@ -18,8 +18,10 @@ from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import read_plan
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.readiness import TopicProbe
 from deletion.plan import Provisioned
-from deletion.process.settings import load
+from deletion.process.settings import PubSubSettings, load
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -73,6 +75,7 @@ class Installation:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
+            await _reach_pubsub(self.env)
             await _provide(self.env["BOTDEL_MONGODB_URI"])
             stack.push_async_callback(self._stop_all)
             starting = [
@@ -182,6 +185,19 @@ def _others(variable: str) -> str | None:
     """The server that `variable` names; None for one that an earlier installation has started."""
     address = os.environ.get(variable)
     return None if address in os.environ.get(STARTED, "").split() else address
+
+
+async def _reach_pubsub(env: Mapping[str, str]) -> None:
+    """Raise BusUnavailable if the emulator does not answer, and ConfigurationError if its address
+    cannot be one.
+    """
+    names = ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST")
+    settings = load(PubSubSettings, **{name: env[name] for name in names})
+    pubsub = PubSub(settings.emulator)
+    try:
+        await TopicProbe(pubsub.publisher(), settings.names.topic, emulated=True)()
+    finally:
+        await pubsub.close()
 
 
 async def _provide(uri: str) -> None:

@@ -12,6 +12,8 @@ import pytest
 from botdel.local import installation
 from botdel.local.installation import STARTED, Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
+from deletion.adapters.pubsub import connection
+from deletion.errors import BusUnavailable
 
 LISTEN: Final = """
 import json, socket, sys, time
@@ -191,6 +193,18 @@ async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
     found = await servers(tmp_path)
     assert found["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085", "set since, and another"
+
+
+async def test_an_emulator_that_does_not_answer_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "EmbeddedMongo", Server)
+    monkeypatch.setattr(connection.BOUNDED_RETRY, "_timeout", 0.1)
+    monkeypatch.delenv("BOTDEL_MONGODB_URI", raising=False)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    with pytest.raises(BusUnavailable):
+        async with Installation(tmp_path, lambda *_: None):
+            pass
 
 
 @pytest.mark.parametrize(
