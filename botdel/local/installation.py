@@ -166,9 +166,9 @@ class Installation:
             "GOOGLE_CLOUD_PROJECT": "botdel-local",
             "BOTDEL_GATEWAY_TOKENS": secrets.token_hex(32),
             "BOTDEL_RECOVERY_TOKEN": secrets.token_hex(32),
-            "BOTDEL_LOG_FORMAT": "json",
         }
-        return {name: os.environ.get(name) or value for name, value in made.items()}
+        given = {name: os.environ.get(name) or value for name, value in made.items()}
+        return given | {"BOTDEL_LOG_FORMAT": "json"}  # `_listening` reads it
 
 
 def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:

@@ -86,14 +86,21 @@ def readable(line: str) -> str:
 def write_environment(installation: Installation) -> Path:
     """Write `.local/env`, which a shell can read to use this installation; only its owner may.
 
-    It has the settings, the gateway's URL and a token for it, the URL of recovery, and puts
-    `botdel` on the PATH.
+    It has the settings of the processes, those that `up` itself was given included, the gateway's
+    URL and a token for it, the URL of recovery, and puts `botdel` on the PATH. The format of the
+    processes' logs is theirs alone: a process started in that shell may log to a terminal.
     """
-    offered = installation.env | {
-        "GATEWAY": installation.urls["gateway"],
-        "GATEWAY_TOKEN": installation.client_token,
-        "RECOVERY": installation.urls["recovery"],
-    }
+    given = {name: value for name, value in os.environ.items() if name.startswith("BOTDEL_")}
+    offered = (
+        given
+        | installation.env
+        | {
+            "GATEWAY": installation.urls["gateway"],
+            "GATEWAY_TOKEN": installation.client_token,
+            "RECOVERY": installation.urls["recovery"],
+        }
+    )
+    offered.pop("BOTDEL_LOG_FORMAT", None)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / "env"
     path.unlink(missing_ok=True)

@@ -207,6 +207,14 @@ async def test_an_emulator_that_does_not_answer_ends_the_start(
             pass
 
 
+def test_the_log_of_a_process_is_json_whatever_the_environment_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTDEL_LOG_FORMAT", "console")
+    found = Installation(tmp_path, lambda *_: None)._credentials()
+    assert found["BOTDEL_LOG_FORMAT"] == "json"
+
+
 @pytest.mark.parametrize(
     ("tokens", "token"),
     [("s" * 16, "s" * 16), (f"billing:{'s' * 16} , ops:{'t' * 16}", "s" * 16)],

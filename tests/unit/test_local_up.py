@@ -49,7 +49,10 @@ def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     parts = Installation(tmp_path, lambda *_: None)
+    monkeypatch.setenv("BOTDEL_MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://of-an-earlier-one/")
     parts.env = {
+        "BOTDEL_LOG_FORMAT": "json",
         "BOTDEL_GATEWAY_TOKENS": f"billing:{'s' * 16}",
         "GOOGLE_CLOUD_PROJECT": "local",
         "BOTDEL_MONGODB_URI": 'mongodb://it\'s:"$HOME"@host/?a=1&b=2',
@@ -57,14 +60,22 @@ def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
     parts.urls = {"gateway": "http://127.0.0.1:8080", "recovery": "http://127.0.0.1:8082"}
     path = write_environment(parts)
     assert path.stat().st_mode & 0o777 == 0o600
-    names = ("GATEWAY", "GATEWAY_TOKEN", "RECOVERY", "BOTDEL_MONGODB_URI")
+    assert "BOTDEL_LOG_FORMAT" not in path.read_text()
+    names = ("GATEWAY", "GATEWAY_TOKEN", "RECOVERY", "BOTDEL_MAX_ATTEMPTS", "BOTDEL_MONGODB_URI")
     script = f". {path}; for name in {' '.join(names)}; do printenv $name; done; echo $PATH"
-    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    ).stdout
     *values, paths = said.splitlines()
     assert values == [
         "http://127.0.0.1:8080",
         "s" * 16,
         "http://127.0.0.1:8082",
+        "2",
         parts.env["BOTDEL_MONGODB_URI"],
     ]
     assert paths.split(":")[0] == str(Path(sys.executable).parent)
