@@ -65,22 +65,31 @@ async def _run(out: Terminal, show: OnLine) -> None:
 
 
 def shown(name: str, line: str) -> Text:
-    """A line of a process's log after the name of the process, in a colour of its own."""
+    """A line of a process's log after the name of the process, in a colour of its own; below it
+    the traceback that it carries.
+    """
     colour = COLOURS[sum(name.encode()) % len(COLOURS)]
-    return Text.assemble((f"{name:>22}", colour), " │ ", printable(readable(line), keep="\t"))
+    sentence, *trace = readable(line)
+    text = Text.assemble((f"{name:>22}", colour), " │ ", printable(sentence, keep="\t"))
+    for below in trace:
+        text.append(f"\n{'':>22} │ ").append(printable(below, keep="\t"))
+    return text
 
 
-def readable(line: str) -> str:
-    """A JSON log line as a sentence with its fields; any other line as it is."""
+def readable(line: str) -> list[str]:
+    """A JSON log line as a sentence with its fields, and the lines of the traceback among them;
+    any other line as it is.
+    """
     try:
         fields = json.loads(line)
         event, level = fields.pop("event"), fields.pop("level")
     except (ValueError, KeyError, AttributeError, TypeError):
-        return line
+        return [line]
+    trace = str(fields.pop("exception", "")).split("\n")
     for noise in ("timestamp", "logger"):
         fields.pop(noise, None)
     rest = " ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{level:<7} {event} {rest}"
+    return [f"{level:<7} {event} {rest}", *filter(None, trace)]
 
 
 def write_environment(installation: Installation) -> Path:

@@ -36,12 +36,24 @@ def test_no_line_of_a_log_acts_on_the_terminal(
 
 def test_a_line_of_json_reads_as_a_sentence() -> None:
     line = '{"event":"run ended","level":"info","timestamp":"t","logger":"l","status":"complete"}'
-    assert readable(line) == "info    run ended status=complete"
+    assert readable(line) == ["info    run ended status=complete"]
+
+
+def test_a_traceback_has_its_lines_below(capsys: pytest.CaptureFixture[str]) -> None:
+    trace = f'Traceback:\n  File "a.py", line 1\nValueError: {HOSTILE}'
+    line = json.dumps({"event": "run failed", "level": "error", "exception": trace})
+    Terminal(width=40).print(shown("gateway", line), soft_wrap=True)
+    said = capsys.readouterr().out
+    first, *below = said.splitlines()
+    assert first == f"{'gateway':>22} │ error   run failed "
+    assert all(each.startswith(f"{'':>22} │ ") for each in below)
+    assert below[1].endswith(' │   File "a.py", line 1')
+    assert harmless(said)
 
 
 @pytest.mark.parametrize("line", ["", "plain", "[]", '{"event":"no level"}', "3"])
 def test_any_other_line_stays_as_it_is(line: str) -> None:
-    assert readable(line) == line
+    assert readable(line) == [line]
 
 
 def test_a_shell_that_reads_the_file_has_the_settings_the_gateway_and_botdel(
