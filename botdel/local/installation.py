@@ -122,6 +122,8 @@ class Installation:
     async def _start(self, name: str, *command: str) -> None:
         wanted = self._ports.get(name, 0)
         for port in (wanted, 0) if wanted and is_free(wanted) else (0,):
+            if port != wanted:
+                self._on_line(name, f"port {wanted} is taken: it gets a free one")
             process = ChildProcess(
                 name,
                 [sys.executable, "-m", "botdel.cli", *command, "--port", str(port)],

@@ -60,6 +60,7 @@ class Started:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.tried: list[int] = []
+        self.said: list[str] = []
         self._folder = folder
         monkeypatch.setattr(installation, "ChildProcess", self._process)
         self.broken = -1
@@ -67,7 +68,7 @@ class Started:
     async def on(self, wanted: int | None) -> int:
         """The port it is on when `wanted` is its own."""
         ports = {} if wanted is None else {"gateway": wanted}
-        parts = Installation(self._folder, lambda *_: None, ports=ports)
+        parts = Installation(self._folder, lambda _, line: self.said.append(line), ports=ports)
         await parts._start("gateway", "gateway")
         await parts._stop_all()
         return int(parts.urls["gateway"].rpartition(":")[2])
@@ -88,6 +89,7 @@ async def test_a_port_that_is_free_is_taken(started: Started) -> None:
     wanted = free_port()
     assert await started.on(wanted) == wanted
     assert started.tried == [wanted]
+    assert not any("taken" in line for line in started.said)
 
 
 async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
@@ -95,6 +97,7 @@ async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
 ) -> None:
     assert await started.on(taken) != taken
     assert started.tried == [0]
+    assert started.said[0] == f"port {taken} is taken: it gets a free one"
 
 
 async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
@@ -103,6 +106,7 @@ async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
     monkeypatch.setattr(installation, "is_free", lambda port: True)
     assert await started.on(taken) != taken
     assert started.tried == [taken, 0]
+    assert f"port {taken} is taken: it gets a free one" in started.said
 
 
 async def test_a_process_that_fails_otherwise_is_not_started_again(started: Started) -> None:
