@@ -76,6 +76,7 @@ constraints: ## Pin the newest versions that fit (with the oldest Python that is
 	@rm -rf build/pins
 
 clean: ## Remove everything that was generated here, the data of `make up` too
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m botdel.local.lock
 	@rm -rf $(VENV) .local build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -277,6 +277,8 @@ def demo() -> None:
 
 def main() -> None:
     """The console script: prints an expected error as one sentence, and exits with its code."""
+    # Ctrl-C during imports or at exit, outside `run`, ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Process 1 of a container is ended only by signals that it handles.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from typing import NoReturn, TypeVar
@@ -18,9 +19,13 @@ MISUSED = 2
 
 
 def run(work: Coroutine[None, None, T]) -> T:
-    """Run `work` to its end on the fast event loop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+    """Run `work` to its end on the fast event loop. Ctrl-C cancels it, unless it handles that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def serve(work: Coroutine[None, None, None]) -> NoReturn:

@@ -14,6 +14,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import (
+    BotDeletionError,
     Interrupted,
     LeaseLost,
     LeftOvers,
@@ -103,7 +104,9 @@ class Runner:
         except (Interrupted, asyncio.CancelledError) as error:
             await _to_its_end(lease.fail(self._interruption(error, run, lease)))
         except Exception as error:  # recorded: it becomes the job's failure
-            log.exception("run failed")
+            unexpected = not isinstance(error, BotDeletionError)
+            reason = f"{type(error).__name__}: {error}"
+            log.error("run failed", reason=reason, exc_info=unexpected)
             await _to_its_end(lease.fail(self._failure(error, lease)))
 
     async def _park(self, parked: Parked, lease: Lease) -> None:

@@ -14,12 +14,14 @@ from typing import Final, Self
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
-from botdel.local.server import found_taken
+from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import read_plan
+from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.readiness import TopicProbe
 from deletion.plan import Provisioned
-from deletion.process.settings import load
+from deletion.process.settings import PubSubSettings, load
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -63,6 +65,7 @@ class Installation:
         self._settings = dict(settings or {})
         self._ports = dict(ports or {})
         self._stack = AsyncExitStack()
+        self._own_servers: list[LocalServer] = []
         self._processes: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
         self.env: dict[str, str] = {}
@@ -72,6 +75,7 @@ class Installation:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
+            await _reach_pubsub(self.env)
             await _provide(self.env["BOTDEL_MONGODB_URI"])
             stack.push_async_callback(self._stop_all)
             starting = [
@@ -87,6 +91,15 @@ class Installation:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def watch(self) -> None:
+        """Wait until a process ends by itself, or a server that this installation has started.
+        Raises ProcessFailed, which says which one and how.
+        """
+        await asyncio.gather(
+            *(server.watch() for server in self._own_servers),
+            *(process.watch() for process in self._processes.values()),
+        )
 
     async def start_consumer(self, service: str) -> None:
         """Start the consumer of a sample service, again if it has ended, and wait for it."""
@@ -109,6 +122,8 @@ class Installation:
     async def _start(self, name: str, *command: str) -> None:
         wanted = self._ports.get(name, 0)
         for port in (wanted, 0) if wanted and is_free(wanted) else (0,):
+            if port != wanted:
+                self._on_line(name, f"port {wanted} is taken: it gets a free one")
             process = ChildProcess(
                 name,
                 [sys.executable, "-m", "botdel.cli", *command, "--port", str(port)],
@@ -134,6 +149,7 @@ class Installation:
         if not emulator:
             broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
             emulator = (await stack.enter_async_context(broker)).host
+            self._own_servers.append(broker)
             started.append(emulator)
         if not uri:
             self.is_disposable = True
@@ -141,6 +157,7 @@ class Installation:
                 self._storage / "mongodb", on_line=lambda line: self._on_line("mongodb", line)
             )
             uri = (await stack.enter_async_context(database)).uri
+            self._own_servers.append(database)
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
@@ -151,9 +168,9 @@ class Installation:
             "GOOGLE_CLOUD_PROJECT": "botdel-local",
             "BOTDEL_GATEWAY_TOKENS": secrets.token_hex(32),
             "BOTDEL_RECOVERY_TOKEN": secrets.token_hex(32),
-            "BOTDEL_LOG_FORMAT": "json",
         }
-        return {name: os.environ.get(name) or value for name, value in made.items()}
+        given = {name: os.environ.get(name) or value for name, value in made.items()}
+        return given | {"BOTDEL_LOG_FORMAT": "json"}  # `_listening` reads it
 
 
 def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
@@ -170,6 +187,19 @@ def _others(variable: str) -> str | None:
     """The server that `variable` names; None for one that an earlier installation has started."""
     address = os.environ.get(variable)
     return None if address in os.environ.get(STARTED, "").split() else address
+
+
+async def _reach_pubsub(env: Mapping[str, str]) -> None:
+    """Raise BusUnavailable if the emulator does not answer, and ConfigurationError if its address
+    cannot be one.
+    """
+    names = ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST")
+    settings = load(PubSubSettings, **{name: env[name] for name in names})
+    pubsub = PubSub(settings.emulator)
+    try:
+        await TopicProbe(pubsub.publisher(), settings.names.topic, emulated=True)()
+    finally:
+        await pubsub.close()
 
 
 async def _provide(uri: str) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from botdel.local import run_with_parent
 from botdel.local.output import Output
@@ -149,6 +149,11 @@ class ChildProcess:
         await asyncio.wait({output.closed}, timeout=LAST_OUTPUT_WITHIN)
         return output.returncode
 
+    async def watch(self) -> NoReturn:
+        """Wait until it ends, however long it runs. Raises ProcessFailed, which says how."""
+        await asyncio.wait({self._started.exited})
+        raise await self._ended("ended")
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone; nothing happens when it has ended."""
         if self.running:
@@ -184,9 +189,12 @@ class ChildProcess:
 
     async def _check_running(self) -> None:
         if not self.running:
-            code = await self.wait(KILL_WITHIN)
-            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-            raise ProcessFailed(self, f"ended too early ({how})")
+            raise await self._ended("ended too early")
+
+    async def _ended(self, what: str) -> ProcessFailed:
+        code = await self.wait(KILL_WITHIN)
+        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        return ProcessFailed(self, f"{what} ({how})")
 
     @property
     def _started(self) -> Output:

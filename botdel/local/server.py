@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from botdel.local.processes import KILL_WITHIN, STOP_WITHIN, ChildProcess, ProcessFailed, free_port
 
@@ -87,6 +87,14 @@ class LocalServer(ABC):
         """SIGTERM, then SIGKILL if it does not help; its port stays its own."""
         if self._process is not None:
             await self._process.stop(self.stop_within)
+
+    async def watch(self) -> NoReturn:
+        """Wait until it ends by itself, however long it runs. Raises ProcessFailed, which says how;
+        RuntimeError before the first `start`.
+        """
+        if self._process is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        await self._process.watch()
 
     async def kill(self) -> None:
         """SIGKILL, as a crash would end it; returns when it is gone."""

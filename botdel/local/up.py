@@ -3,17 +3,18 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from rich.text import Text
 
-from botdel.local.installation import Installation, default_ports
-from botdel.terminal import console, printable
-from deletion.process.signals import stop_on_signals
+from botdel.local.installation import Installation, OnLine, default_ports
+from botdel.local.lock import FOLDER, locked
+from botdel.terminal import Terminal, console, printable
+from deletion.errors import Interrupted
+from deletion.process.signals import stop_on_signals, unless_stopped
 
-FOLDER: Final = Path(".local")
-"""Data and credentials of this installation, below the working directory."""
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 
 CHATTY: Final = ("pubsub",)
@@ -29,9 +30,10 @@ botdel recover --url "$RECOVERY" --wait
 
 async def up(*, verbose: bool) -> int:
     """Start everything, print where it listens, show the logs until a signal, and stop everything.
-    Returns 0.
+    A signal during the start ends it at once. Returns 0. Raises ProcessFailed when a process ends
+    by itself, and AlreadyRuns when another `up` runs in this folder.
 
-    The emulator's log is shown only when `verbose`; an error that ends the start quotes it anyway.
+    The emulator's log is shown only when `verbose`; an error that it causes quotes it anyway.
     """
     out = console()
 
@@ -39,9 +41,16 @@ async def up(*, verbose: bool) -> int:
         if verbose or name not in CHATTY:
             out.print(shown(name, line), soft_wrap=True)
 
-    with stop_on_signals() as stopping:
-        async with Installation(FOLDER, show, ports=default_ports()) as installation:
-            path = write_environment(installation)
+    with locked(FOLDER), stop_on_signals() as stopping, suppress(Interrupted):
+        await unless_stopped(_run(out, show), stopping)
+    return 0
+
+
+async def _run(out: Terminal, show: OnLine) -> None:
+    """Run everything until this is cancelled, or a process ends by itself."""
+    async with Installation(FOLDER, show, ports=default_ports()) as installation:
+        path = write_environment(installation)
+        try:
             out.rule("ready")
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
@@ -49,41 +58,58 @@ async def up(*, verbose: bool) -> int:
                 f"\nIn another shell:\n\n. {path}\n{TRY}\nCtrl-C ends everything.",
                 soft_wrap=True,
             )
-            await stopping.wait()
+            await installation.watch()
+        finally:
+            path.unlink(missing_ok=True)
             out.rule("stopping")
-    return 0
 
 
 def shown(name: str, line: str) -> Text:
-    """A line of a process's log after the name of the process, in a colour of its own."""
+    """A line of a process's log after the name of the process, in a colour of its own; below it
+    the traceback that it carries.
+    """
     colour = COLOURS[sum(name.encode()) % len(COLOURS)]
-    return Text.assemble((f"{name:>22}", colour), " │ ", printable(readable(line), keep="\t"))
+    sentence, *trace = readable(line)
+    text = Text.assemble((f"{name:>22}", colour), " │ ", printable(sentence, keep="\t"))
+    for below in trace:
+        text.append(f"\n{'':>22} │ ").append(printable(below, keep="\t"))
+    return text
 
 
-def readable(line: str) -> str:
-    """A JSON log line as a sentence with its fields; any other line as it is."""
+def readable(line: str) -> list[str]:
+    """A JSON log line as a sentence with its fields, and the lines of the traceback among them;
+    any other line as it is.
+    """
     try:
         fields = json.loads(line)
         event, level = fields.pop("event"), fields.pop("level")
     except (ValueError, KeyError, AttributeError, TypeError):
-        return line
+        return [line]
+    trace = str(fields.pop("exception", "")).split("\n")
     for noise in ("timestamp", "logger"):
         fields.pop(noise, None)
     rest = " ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{level:<7} {event} {rest}"
+    return [f"{level:<7} {event} {rest}", *filter(None, trace)]
 
 
 def write_environment(installation: Installation) -> Path:
     """Write `.local/env`, which a shell can read to use this installation; only its owner may.
 
-    It has the settings, the gateway's URL and a token for it, the URL of recovery, and puts
-    `botdel` on the PATH.
+    It has the settings of the processes, those that `up` itself was given included, the gateway's
+    URL and a token for it, the URL of recovery, and puts `botdel` on the PATH. The format of the
+    processes' logs is theirs alone: a process started in that shell may log to a terminal.
     """
-    offered = installation.env | {
-        "GATEWAY": installation.urls["gateway"],
-        "GATEWAY_TOKEN": installation.client_token,
-        "RECOVERY": installation.urls["recovery"],
-    }
+    given = {name: value for name, value in os.environ.items() if name.startswith("BOTDEL_")}
+    offered = (
+        given
+        | installation.env
+        | {
+            "GATEWAY": installation.urls["gateway"],
+            "GATEWAY_TOKEN": installation.client_token,
+            "RECOVERY": installation.urls["recovery"],
+        }
+    )
+    offered.pop("BOTDEL_LOG_FORMAT", None)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / "env"
     path.unlink(missing_ok=True)

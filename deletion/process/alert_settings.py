@@ -5,9 +5,7 @@ from typing import Annotated
 import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
-from deletion.process.settings import Settings
-
-_PORTS = range(1, 65_536)
+from deletion.process.settings import PORTS, Settings
 
 
 def _web_address(url: SecretStr) -> SecretStr:
@@ -16,7 +14,7 @@ def _web_address(url: SecretStr) -> SecretStr:
         asked = httpx.URL(url.get_secret_value())
     except httpx.InvalidURL:
         asked = httpx.URL()
-    if asked.scheme not in {"http", "https"} or not asked.host or (asked.port or 80) not in _PORTS:
+    if asked.scheme not in {"http", "https"} or not asked.host or (asked.port or 80) not in PORTS:
         raise ValueError("expected a URL that begins with http:// or https:// and names a host")
     return url
 

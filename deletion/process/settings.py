@@ -4,6 +4,7 @@ Each process reads the class that lists exactly what it needs; `load` turns what
 into a `ConfigurationError` that names the variable, never its value.
 """
 
+import re
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -15,6 +16,8 @@ from deletion.errors import ConfigurationError
 S = TypeVar("S", bound=BaseSettings)
 TOKEN_CHARACTERS = 16
 """A shorter credential can be guessed; `openssl rand -hex 32` creates a good one."""
+PORTS = range(1, 65_536)
+_HOST_AND_PORT = re.compile(r"([^\s/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 
 def long_enough(token: SecretStr) -> SecretStr:
@@ -26,6 +29,18 @@ def long_enough(token: SecretStr) -> SecretStr:
 
 Token = Annotated[SecretStr, AfterValidator(long_enough)]
 """A credential that is long enough, and that is not printed."""
+
+
+def _host_and_port(address: str) -> str:
+    """Refuse what gRPC would look up as a name, again and again."""
+    found = _HOST_AND_PORT.fullmatch(address)
+    if not found or int(found["port"]) not in PORTS:
+        raise ValueError("expected host:port")
+    return address
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+"""An address as gRPC takes it; that of IPv6 in brackets."""
 
 
 class Settings(BaseSettings):
@@ -41,7 +56,7 @@ class PubSubSettings(Settings):
 
     project: str = Field(validation_alias="GOOGLE_CLOUD_PROJECT", min_length=1)
     topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,180}$")
-    emulator: str | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST", min_length=3)
+    emulator: HostAndPort | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     shutdown_grace_seconds: float = Field(20.0, gt=0, le=600)
 

@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "botdel.cli", "local", "up"]
-    env = {"PYTHONPATH": str(ROOT)}
-    async with ChildProcess("up", command, cwd=tmp_path, env=env) as up:
+    async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
         children = psutil.Process(up.pid).children(recursive=True)
         assert len(children) >= 6, "emulator, database, gateway, recovery, two consumers"
@@ -46,9 +44,31 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
         [printed] = [line for line in up.lines if line.startswith("botdel recover")]
         await typed(f". .local/env; {printed}", tmp_path)
 
+        async with local_up(tmp_path) as second:
+            assert await second.wait(WITHIN) == 1
+        assert f"already runs here (pid {up.pid})" in "".join(second.lines)
+
         up.signal(signal.SIGINT)
         assert await up.wait(WITHIN) == 0
+        assert await typed("ls .local", tmp_path) == ["lock", "mongodb"]
         await eventually(lambda: not any(runs(child.pid) for child in children))
+
+
+async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Path) -> None:
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        children = psutil.Process(up.pid).children(recursive=True)
+        [consumer] = [child for child in children if "analytics.yaml" in str(child.cmdline())]
+        consumer.kill()
+        assert await up.wait(WITHIN) == 1
+        await eventually(lambda: not any(runs(child.pid) for child in children))
+    said = [line for line in up.lines if line.startswith("botdel: ")]
+    assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
+
+
+def local_up(folder: Path) -> ChildProcess:
+    command = [sys.executable, "-m", "botdel.cli", "local", "up"]
+    return ChildProcess("up", command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
 
 
 async def typed(script: str, folder: Path) -> list[str]:

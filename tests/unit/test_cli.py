@@ -1,13 +1,25 @@
 """The console script: what a person reads of an error."""
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from botdel import cli
+from botdel.local.processes import ChildProcess
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.polling import SOON
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """The tests' own again, after `main` has set those of the command."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def said_by(
@@ -74,3 +86,13 @@ def test_the_help_says_where_settings_come_from(
     with pytest.raises(SystemExit):
         cli.main()
     assert "BOTDEL_* variables and .env" in " ".join(capsys.readouterr().out.split())
+
+
+async def test_ctrl_c_before_a_command_runs_ends_it_without_a_traceback() -> None:
+    imports = "import time; cli.app = lambda: (print('importing'), time.sleep(60))"
+    script = f"from botdel import cli; {imports}; cli.main()"
+    async with ChildProcess("botdel", [sys.executable, "-c", script]) as process:
+        await process.wait_for_line(lambda line: line == "importing", SOON)
+        process.signal(signal.SIGINT)
+        assert await process.wait(SOON) == -signal.SIGINT
+    assert list(process.lines) == ["importing"]

@@ -12,6 +12,8 @@ import pytest
 from botdel.local import installation
 from botdel.local.installation import STARTED, Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
+from deletion.adapters.pubsub import connection
+from deletion.errors import BusUnavailable
 
 LISTEN: Final = """
 import json, socket, sys, time
@@ -58,6 +60,7 @@ class Started:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.tried: list[int] = []
+        self.said: list[str] = []
         self._folder = folder
         monkeypatch.setattr(installation, "ChildProcess", self._process)
         self.broken = -1
@@ -65,7 +68,7 @@ class Started:
     async def on(self, wanted: int | None) -> int:
         """The port it is on when `wanted` is its own."""
         ports = {} if wanted is None else {"gateway": wanted}
-        parts = Installation(self._folder, lambda *_: None, ports=ports)
+        parts = Installation(self._folder, lambda _, line: self.said.append(line), ports=ports)
         await parts._start("gateway", "gateway")
         await parts._stop_all()
         return int(parts.urls["gateway"].rpartition(":")[2])
@@ -86,6 +89,7 @@ async def test_a_port_that_is_free_is_taken(started: Started) -> None:
     wanted = free_port()
     assert await started.on(wanted) == wanted
     assert started.tried == [wanted]
+    assert not any("taken" in line for line in started.said)
 
 
 async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
@@ -93,6 +97,7 @@ async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
 ) -> None:
     assert await started.on(taken) != taken
     assert started.tried == [0]
+    assert started.said[0] == f"port {taken} is taken: it gets a free one"
 
 
 async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
@@ -101,6 +106,7 @@ async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
     monkeypatch.setattr(installation, "is_free", lambda port: True)
     assert await started.on(taken) != taken
     assert started.tried == [taken, 0]
+    assert f"port {taken} is taken: it gets a free one" in started.said
 
 
 async def test_a_process_that_fails_otherwise_is_not_started_again(started: Started) -> None:
@@ -113,6 +119,18 @@ async def test_a_process_that_fails_otherwise_is_not_started_again(started: Star
 async def test_without_a_wish_it_is_a_free_port(started: Started) -> None:
     await started.on(None)
     assert started.tried == [0]
+
+
+async def test_a_process_that_ends_by_itself_is_named(tmp_path: Path) -> None:
+    parts = Installation(tmp_path, lambda *_: None)
+    for name, script in {"gateway": "sleep 60", "consumer a": "kill -9 $$"}.items():
+        parts._processes[name] = ChildProcess(name, ["sh", "-c", script])
+        await parts._processes[name].start()
+    try:
+        with pytest.raises(ProcessFailed, match=r"^consumer a ended \(SIGKILL\)"):
+            await parts.watch()
+    finally:
+        await parts._stop_all()
 
 
 # --- which servers
@@ -179,6 +197,26 @@ async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
     found = await servers(tmp_path)
     assert found["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085", "set since, and another"
+
+
+async def test_an_emulator_that_does_not_answer_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "EmbeddedMongo", Server)
+    monkeypatch.setattr(connection.BOUNDED_RETRY, "_timeout", 0.1)
+    monkeypatch.delenv("BOTDEL_MONGODB_URI", raising=False)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}")
+    with pytest.raises(BusUnavailable):
+        async with Installation(tmp_path, lambda *_: None):
+            pass
+
+
+def test_the_log_of_a_process_is_json_whatever_the_environment_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTDEL_LOG_FORMAT", "console")
+    found = Installation(tmp_path, lambda *_: None)._credentials()
+    assert found["BOTDEL_LOG_FORMAT"] == "json"
 
 
 @pytest.mark.parametrize(

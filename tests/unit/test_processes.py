@@ -139,6 +139,12 @@ async def test_waiting_for_the_end_is_bounded() -> None:
             await child.wait(0.1)
 
 
+async def test_a_process_that_is_watched_is_reported_when_it_ends() -> None:
+    async with shell("echo going; exit 3") as child:
+        with pytest.raises(ProcessFailed, match=r"(?s)^sh ended \(exit code 3\).*going"):
+            await child.watch()
+
+
 async def test_stopping_twice_or_never_started_does_nothing() -> None:
     child = shell("exit 5")
     assert await child.stop() is None

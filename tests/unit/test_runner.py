@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from deletion.errors import LeaseLost, Parked, StoreUnavailable, TransientError
+from deletion.errors import LeaseLost, Parked, SharedDocument, StoreUnavailable, TransientError
 from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import LAST_CAP, Lease
 from deletion.plan import Batch, Plan
@@ -247,6 +247,20 @@ async def test_left_overs_fail_the_job_after_the_last_pass(world: World) -> None
     assert world.stored.failure.type == "LeftOvers"
     assert "first" in world.stored.failure.message
     assert "second" not in world.stored.failure.message
+
+
+@pytest.mark.parametrize("error", [SharedDocument("not the bot's alone"), ValueError("a fault")])
+async def test_only_an_error_that_nobody_foresaw_is_logged_with_its_trace(
+    world: World, logs: list[EventDict], error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    world.first.read_script.append(fail)
+    await world.run()
+    [failed] = [line for line in logs if line["event"] == "run failed"]
+    assert failed["reason"] == f"{type(error).__name__}: {error}"
+    assert failed["exc_info"] == isinstance(error, ValueError)
 
 
 async def test_left_overs_are_cleared_by_the_next_run(world: World) -> None:

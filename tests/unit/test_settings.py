@@ -77,6 +77,11 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "GOOGLE_CLOUD_PROJECT", ""),
     (ConsumerSettings, "BOTDEL_MONGODB_URI", "http://user:hunter22@host"),
+    *(
+        (settings, "PUBSUB_EMULATOR_HOST", address)
+        for settings in (GatewaySettings, ConsumerSettings, RecoverySettings, TopologySettings)
+        for address in ("hunter22", "hunter22:", "http://hunter22:80", "hunter22:65536", "h:22:80")
+    ),
     (ConsumerSettings, "BOTDEL_MONGODB_DATABASE", "hunter22/x"),
     (ConsumerSettings, "BOTDEL_TOPIC", "hunter22 x"),
     (ConsumerSettings, "BOTDEL_LOG_FORMAT", "hunter22"),
@@ -114,6 +119,12 @@ def test_a_wrong_setting_is_named_without_its_value(
     said = refused(settings)
     assert f"  {name}: " in said
     assert "hunter22" not in said
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8085", "pubsub-emulator:1", "[::1]:65535"])
+def test_an_emulator_has_a_host_and_a_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
+    assert load(ConsumerSettings).emulator == address
 
 
 def test_a_token_of_sixteen_characters_is_long_enough_and_one_less_is_not(

@@ -1,0 +1,58 @@
+"""The lock of a folder's installation, which the `botdel local up` that runs there holds.
+
+`python -m botdel.local.lock` says who holds that of `.local` and exits with 1, or is silent and
+exits with 0: `make clean` asks it. It needs nothing but the standard library.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from deletion.errors import BotDeletionError
+
+FOLDER: Final = Path(".local")
+"""Data and credentials of this installation, below the working directory."""
+
+
+class AlreadyRuns(BotDeletionError):
+    """Another process holds the lock; the message has its pid."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`, which is created when missing. Raises AlreadyRuns.
+
+    The lock ends with the process, however it ends: the kernel holds it, and no child inherits it.
+    """
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise AlreadyRuns(
+                f"`make up` already runs here (pid {file.read()}): "
+                f"stop it with Ctrl-C, or use it after `. {folder}/env`"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def main() -> None:
+    """Exit with what `locked` says, if the lock is held."""
+    try:
+        if FOLDER.is_dir():
+            with locked(FOLDER):
+                pass
+    except AlreadyRuns as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
