@@ -31,18 +31,20 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
         Clients(settings.mongodb_uri.get_secret_value()),
     )
     try:
+        name = settings.mongodb_database
+        built = [plan.build(clients.get, own_database=name) for plan in plans]
         topology = Topology(
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
         applied = await topology.apply([plan.service for plan in plans])
         out.print(f"topic {settings.names.topic} and dead letters: in place")
-        database = clients.get()[settings.mongodb_database]
+        database = clients.get()[name]
         await prepare(database, COLLECTIONS, build=True)
         retention = await apply_retention(database, settings.keep_complete_days)
         out.print(f"indexes of {', '.join(COLLECTIONS)} in {database.name}: in place")
-        for plan in plans:
+        for plan in built:
             out.print(f"subscription {settings.names.subscription(plan.service)}: in place")
-            for step in plan.build(clients.get).steps:
+            for step in plan.steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
                     out.print(f"index of step {plan.service}/{step.name}: in place")

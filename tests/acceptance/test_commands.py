@@ -173,6 +173,23 @@ async def test_a_wrong_plan_is_refused_with_line_field_and_expectation(pipeline:
     assert f"{plan}:4: steps.0.mongo.batch_size: " in lines[-1]
 
 
+async def test_a_plan_over_the_pipelines_own_records_is_refused_before_anything_is_made(
+    pipeline: Pipeline,
+) -> None:
+    plan = pipeline.folder / "own.yaml"
+    text = pipeline.plan.read_text().replace(SERVICE, "typo")
+    plan.write_text(text.replace("collection: messages", "collection: dead_letters"))
+    before = await pipeline.client[pipeline.database].list_collection_names()
+    refusals = {("consumer",): 2, ("topology", "apply"): 2, ("doctor", "--no-canary"): 1}
+    for command, expected in refusals.items():
+        code, lines = await botdel(pipeline, *command, "--plan", str(plan))
+        assert code == expected, lines
+        assert any("holds the pipeline's own records" in line for line in lines), lines
+    assert await pipeline.client[pipeline.database].list_collection_names() == before
+    code, lines = await botdel(pipeline, "doctor", "--no-canary")
+    assert not any("bot-deletion.typo" in line for line in lines), lines
+
+
 async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pipeline) -> None:
     pipeline.settings |= {"GOOGLE_CLOUD_PROJECT": "", "BOTDEL_MONGODB_URI": "secret@nowhere"}
     code, lines = await botdel(pipeline, "consumer", "--plan", str(pipeline.plan))
