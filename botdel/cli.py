@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.run import advice, exit_code, run, serve
-from deletion.errors import BotDeletionError
+from botdel.run import reported, run, serve
 
 app = typer.Typer(
     name="botdel",
@@ -276,16 +275,11 @@ def demo() -> None:
 
 
 def main() -> None:
-    """The console script: prints an expected error as one sentence, and exits with its code."""
+    """The console script; an expected error is `reported`."""
     # Process 1 of a container is ended only by signals that it handles.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
+    with reported():
         app()
-    except (BotDeletionError, OSError) as error:
-        from botdel.terminal import escaped
-
-        print(escaped(f"botdel: {error}{advice(error)}", keep="\n\t"), file=sys.stderr)
-        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

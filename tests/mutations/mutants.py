@@ -1032,8 +1032,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an error of a command acts on the terminal",
-        "botdel/cli.py",
-        'escaped(f"botdel: {error}", keep="\\n\\t")',
+        "botdel/run.py",
+        'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',
         'f"botdel: {error}"',
         ("unit",),
     ),

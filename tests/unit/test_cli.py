@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from botdel import cli
+from botdel.run import serve
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
@@ -48,6 +49,34 @@ def test_what_does_not_answer_is_told_with_the_setting_to_look_at(
     code, said = said_by(error, monkeypatch, capsys)
     assert code == 1
     assert setting in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("x"), 2),
+        (OSError(98, "cannot listen on h, port 1"), 1),
+        (StoreUnavailable("x"), 1),
+    ],
+)
+def test_a_process_with_a_main_of_its_own_ends_as_a_command_does(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        serve(main())
+    assert ended.value.code == code
+    assert capsys.readouterr().err.startswith(f"botdel: {error}")
+
+
+def test_an_error_that_nobody_expects_keeps_its_trace() -> None:
+    async def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        serve(main())
 
 
 def test_what_is_set_wrong_has_a_code_of_its_own(
