@@ -206,7 +206,7 @@ def dead_letters_list(
     """List the newest dead letters first."""
     from botdel.dead_letters.command import listed, show_list
 
-    run(show_list(listed(service, reason, status, limit), as_json=as_json))
+    run(show_list(listed(service, reason, status), limit, as_json=as_json))
 
 
 @dead_letters.command("show")

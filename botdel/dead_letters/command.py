@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from botdel.dead_letters.actions import (
@@ -16,7 +17,8 @@ from botdel.dead_letters.actions import (
     unreadable,
     why_not_discarded,
 )
-from botdel.dead_letters.text import as_dict, described, in_full, row, table
+from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
+from botdel.listing import note_cut_off
 from botdel.options import object_id, one_of
 from botdel.run import FAILED
 from botdel.store import opened
@@ -36,20 +38,21 @@ DRY: Final = "to be"
 """What begins the summary of a dry run."""
 
 
-async def show_list(choice: Choice, *, as_json: bool) -> None:
-    """Print the newest letters that fit."""
-    shown, records = table(), []
+async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
+    """Print the newest letters that fit, and on standard error whether there are more than
+    `limit`.
+    """
+    records, rows = [], []
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        async for page in choice.pages(store):
-            for letter in page:
-                if as_json:
-                    records.append(as_dict(letter))
-                else:
-                    shown.add_row(*row(letter))
+        async for page in replace(choice, limit=limit + 1).pages(store):
+            records += [as_dict(letter) for letter in page]
+            rows += [row(letter) for letter in page]
     if as_json:
-        print(json.dumps(records))
+        print(json.dumps(records[:limit]))
     else:
-        console().print(shown)
+        tabulate(rows[:limit], console())
+    if len(records) > limit:
+        note_cut_off(limit)
 
 
 async def show_one(letter_id: str, *, as_json: bool) -> None:
@@ -89,7 +92,7 @@ async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
 
 
 def listed(
-    service: str | None, reason: str | None, status: str | None, limit: int | None
+    service: str | None, reason: str | None, status: str | None, limit: int | None = None
 ) -> Choice:
     """The choice of `list`. Raises `ConfigurationError` for a wrong filter."""
     return Choice(

@@ -1,5 +1,6 @@
 """`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim does the rest."""
 
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from botdel import jobs
-from botdel.jobs import as_dict, describe
+from botdel.jobs import as_dict, describe, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
@@ -319,6 +320,43 @@ def test_no_text_of_a_job_is_markup_or_acts_on_the_terminal(
     for cell in ("step", "cursor", "by", "at", "ended"):
         assert f"{cell} {SHOWN}" in shown
     assert harmless(shown)
+
+
+@pytest.mark.parametrize("width", [40, 70, 80, 100, 120])
+def test_ids_and_statuses_are_whole_on_a_narrow_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", width)
+    stale = a_job(Status.IN_PROGRESS, last_modified_at=SILENT, service="a-long-name-" * 5)
+    tabulate([stale, a_job(Status.FAILED, failure=FAILURE)], POLICY)
+    said = capsys.readouterr()
+    for whole in (stale.id, stale.bot_id, "in_progress (stale)", "failed"):
+        assert whole in said.out
+    assert ("no room here for: " in said.err) is (width < 120), said.err
+
+
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    tabulate([], POLICY)
+    assert capsys.readouterr().out == "no job fits\n"
+
+
+async def test_a_list_that_is_cut_off_says_so_beside_its_output(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[ScriptedStore]:
+        yield world.store
+
+    monkeypatch.setattr(jobs, "opened", opened)
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://localhost")
+    for _ in range(3):
+        world.put(Status.FAILED)
+    await jobs.show_list(None, None, None, 3, as_json=True)
+    assert capsys.readouterr().err == ""
+    await jobs.show_list(None, None, None, 2, as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2
+    assert "more than these 2: raise --limit" in said.err
 
 
 async def test_no_text_in_the_list_of_jobs_is_markup(
