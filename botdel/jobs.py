@@ -122,12 +122,15 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     requests = "1 request" if len(job.event_ids) == 1 else f"{len(job.event_ids)} requests"
     out.print(printable(f"requested by {job.requested_by or 'unknown'}, {requests}"))
     times = f"placed {job.placed_at}, last modified {job.last_modified_at}"
-    out.print(printable(f"{times}, by {job.claimed_by}"))
+    held = f", last held by {job.claimed_by}" if job.claimed_by else ""
+    out.print(printable(f"{times}{held}"))
     if job.due:
         out.print(printable(f"in queue {job.queue}, due {job.due}"))
     if job.failure:
         failure = f"{job.failure.type}: {job.failure.message}"
         out.print(printable(f"failure at {job.failure.at}: {failure}"))
+    if following := next_move(job, policy, SystemClock().now()):
+        out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
     for step in job.steps:
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
@@ -141,6 +144,20 @@ def describe(job: Job, policy: LeasePolicy) -> None:
             at = f"{each.step}, batch {each.batch:,}" if each.step else "every step was done"
             past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
         out.print(past)
+
+
+def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
+    """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
+    retry = f"`botdel jobs retry {job.id}`"
+    if job.status is Status.EXHAUSTED:
+        return f"nothing by itself: remove the cause, then {retry}"
+    if not job.is_retryable(now, policy):
+        return ""
+    moved = "gives it up as exhausted" if job.is_spent(policy) else "resumes it"
+    rested_at = job.last_modified_at + job.rest(policy)
+    rests = f"it rests until {rested_at}; " if rested_at > now else ""
+    which = "the first sweep after that" if rests else "the next sweep"
+    return f"{rests}{which} {moved}; {retry} does not wait for it"
 
 
 def _plain(value: object) -> str:

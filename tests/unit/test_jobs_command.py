@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from botdel import jobs
-from botdel.jobs import as_dict, describe, tabulate
+from botdel.jobs import as_dict, describe, next_move, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
@@ -28,6 +28,7 @@ from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
+LONG_AGO = START - timedelta(days=9)
 FAILURE = Failure("ValueError", "broken", START)
 
 
@@ -293,6 +294,51 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
     assert "failed (handed over)" in capsys.readouterr().out
     describe(a_job(Status.FAILED, failure=FAILURE), POLICY)
     assert "(handed over)" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (a_job(Status.FAILED), "it rests until {rested}; the first sweep after that resumes it"),
+        (a_job(Status.FAILED, attempt=SPENT), "{rested}; the first sweep after that gives it up"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO), "the next sweep resumes it"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
+        (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
+        (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
+    ],
+)
+def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(
+    job: Job, said: str
+) -> None:
+    following = next_move(job, POLICY, START)
+    assert said.format(rested=START + POLICY.rest) in following
+    assert f"`botdel jobs retry {job.id}`" in following
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        a_job(Status.PENDING),
+        a_job(Status.IN_PROGRESS),
+        a_job(Status.COMPLETE),
+        a_job(Status.FAILED, due=START),
+    ],
+    ids=lambda job: str(job.status),
+)
+def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
+    assert next_move(job, POLICY, START) == ""
+
+
+@pytest.mark.parametrize(
+    ("holder", "said"), [("vm:1:a", ", last held by vm:1:a\n"), ("", "0:00\n")]
+)
+def test_whoever_claimed_it_last_is_not_said_to_have_it(
+    holder: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(a_job(Status.PENDING, claimed_by=holder), POLICY)
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert ("held by" in shown) is bool(holder)
 
 
 def hostile_job() -> Job:
