@@ -134,9 +134,12 @@ async def test_topology_apply_creates_everything_twice_and_says_what_differs(
 ) -> None:
     await pipeline.messages.insert_one({"botId": ObjectId()})
     pipeline.settings["BOTDEL_TOPIC"] = "another"
-    for _ in range(2):
+    for state in ("created", "in place"):
         code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
         assert code == 0, lines
+        subscription = f"{pipeline.names.project}/subscriptions/another.{SERVICE}"
+        assert f"subscription projects/{subscription}: {state}" in lines
+        assert f"index of step {SERVICE}/messages: {state}" in lines
     indexes = await pipeline.messages.index_information()
     assert any(index["key"] == [("botId", 1), ("_id", 1)] for index in indexes.values())
 

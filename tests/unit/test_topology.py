@@ -97,7 +97,9 @@ def server() -> Server:
 
 
 async def test_with_its_topic_a_subscription_is_new_and_nothing_is_sought(server: Server) -> None:
-    assert await server.topology().apply(["conversations"]) == Applied()
+    applied = await server.topology().apply(["conversations"])
+    keeper = NAMES.dead_letter_subscription
+    assert applied == Applied(created=[NAMES.topic, NAMES.dead_letter_topic, keeper, PATH])
     assert server.sought == {}
     assert SEEK_LABEL not in server.subscriptions[PATH].labels
     assert server.subscriptions[PATH].message_retention_duration == RETENTION
@@ -109,7 +111,8 @@ async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_
 ) -> None:
     await server.topology().apply(["conversations"])
     del server.subscriptions[PATH]
-    assert await server.topology().apply(["conversations"]) == Applied(sought=[PATH])
+    applied = await server.topology().apply(["conversations"])
+    assert applied == Applied(sought=[PATH], created=[PATH])
     assert list(server.sought) == [PATH], "and nothing that existed"
     ago = datetime.now(UTC) - server.sought[PATH]
     assert RETENTION <= ago < RETENTION + timedelta(minutes=1)

@@ -42,10 +42,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Applied:
-    """What `Topology.apply` found and did. `sought` are the subscriptions that it sought back."""
+    """What `Topology.apply` found and did, by path: topics and subscriptions that it created, and
+    subscriptions that it sought back.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     sought: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
 
 class Topology:
@@ -93,6 +96,7 @@ class Topology:
         for topic in wanted_topics(self.names):
             if await self._create_topic(topic):
                 new.add(topic.name)
+                applied.created.append(topic.name)
             else:
                 applied.differences += await self.compare_topic(topic)
         for wanted in self.wanted(services):
@@ -185,6 +189,8 @@ class Topology:
         if not (topic_is_new or self._emulated):
             made.labels[SEEK_LABEL] = SEEK_PENDING
         is_new = await self._create_subscription(made)
+        if is_new:
+            applied.created.append(wanted.name)
         found = made if is_new else await self._get_subscription(wanted.name)
         if SEEK_LABEL in found.labels:
             await seek_back(self._subscriber, wanted.name)
