@@ -164,6 +164,6 @@ async def _replaying(
             client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
         publisher = GroupingPublisher(client, settings.names.topic)
-        yield Replay(store, publisher, lambda service: topology.require([service]), force=force)
+        yield Replay(store, publisher, topology.require_attached, force=force)
     finally:
         await pubsub.close()

@@ -162,6 +162,21 @@ async def test_who_may_look_at_a_subscription_but_not_pull_does_not_start(server
         await server.topology().ready_for(keeper=True)
 
 
+async def test_who_only_publishes_needs_no_right_to_pull_what_it_publishes_to(
+    server: Server,
+) -> None:
+    await server.topology().apply(["conversations"])
+    server.permissions = []
+    server.calls.clear()
+    await server.topology().require_attached("conversations")
+    assert server.calls == ["get_subscription"]
+    server.subscriptions[PATH].topic = DELETED_TOPIC
+    with pytest.raises(TopologyMissing, match=f"belongs to {DELETED_TOPIC}"):
+        await server.topology().require_attached("conversations")
+    with pytest.raises(TopologyMissing):
+        await server.topology().require_attached("nobody")
+
+
 async def test_a_bus_that_does_not_answer_is_waited_for(server: Server) -> None:
     server.breaking["get_topic"] = error(ServiceUnavailable)
     await server.topology().ready_for(["conversations"], keeper=True)

@@ -116,6 +116,12 @@ class Topology:
             path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
             await self._require_subscription(path, topic)
 
+    async def require_attached(self, service: str) -> None:
+        """Raise `TopologyMissing` unless the subscription of `service` exists and belongs to the
+        topic: what is published for it then arrives there. Who may pull it does not matter.
+        """
+        await self._require_attached(self.names.subscription(service), self.names.topic)
+
     async def require_topic(self, topic: str) -> None:
         """Raise `TopologyMissing` when there is no such topic."""
         await self._get_topic(topic)
@@ -226,9 +232,12 @@ class Topology:
                 subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
             )
 
-    async def _require_subscription(self, path: str, topic: str) -> None:
+    async def _require_attached(self, path: str, topic: str) -> None:
         if problem := detached(await self._get_subscription(path), topic):
             raise TopologyMissing(problem)
+
+    async def _require_subscription(self, path: str, topic: str) -> None:
+        await self._require_attached(path, topic)
         with translated(path), suppress(MethodNotImplemented):  # an emulator knows no rights
             held = await self._subscriber.test_iam_permissions(
                 {"resource": path, "permissions": [CONSUME]},
