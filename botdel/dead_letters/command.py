@@ -34,6 +34,8 @@ from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal
 
+REPLAYED: Final = "replayed"
+"""What is done with letters, as the summary says."""
 DRY: Final = "to be"
 """What begins the summary of a dry run."""
 
@@ -77,9 +79,9 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
     async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
             action: Action = DryRun(lambda letter: refusal(letter, force=force))
-            return await _carry_out(action, choice, store, f"{DRY} replayed", as_json=as_json)
+            return await _carry_out(action, choice, store, f"{DRY} {REPLAYED}", as_json=as_json)
         async with _replaying(settings, store, force=force) as action:
-            return await _carry_out(action, choice, store, "replayed", as_json=as_json)
+            return await _carry_out(action, choice, store, REPLAYED, as_json=as_json)
 
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
@@ -147,6 +149,8 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
         for letter_id in tally.done:
             out.print(f"  {letter_id}")
     out.print(_sum(tally, done))
+    if tally.done and done == REPLAYED:
+        out.print("`botdel jobs list --bot BOT_ID` shows the job; what comes back is new again")
 
 
 def _sum(tally: Tally, done: str) -> str:

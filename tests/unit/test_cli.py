@@ -1,13 +1,20 @@
 """The console script: what a person reads of an error."""
 
+import re
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from botdel import cli
 from botdel.run import serve
+from consumers.settings import ConsumerSettings
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
+from gateway.settings import GatewaySettings
+from recovery.client import Exit
+from recovery.settings import RecoverySettings
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 
@@ -94,6 +101,44 @@ def test_an_argument_that_cannot_be_is_quoted_as_it_is(
         cli.main()
     assert ended.value.code == 2
     assert "[/v1] [bold]b" in capsys.readouterr().err
+
+
+def printed(typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints that works, on one line and without the frames of a help."""
+    monkeypatch.setattr(sys, "argv", ["botdel", *typed.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_the_version_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = metadata.version("bot-deletion-pipeline")
+    assert printed("--version", monkeypatch, capsys) == f"botdel {version}"
+
+
+@pytest.mark.parametrize("settings", [GatewaySettings, ConsumerSettings, RecoverySettings])
+def test_the_help_of_a_process_names_settings_and_defaults_of_its_address(
+    settings: type[BaseSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = settings.__name__.removesuffix("Settings").lower()
+    said = printed(f"{process} --help", monkeypatch, capsys)
+    for name in (f"{process}_host", f"{process}_port"):
+        default = settings.model_fields[name].default
+        assert f"BOTDEL_{name.upper()} ({default})" in said
+
+
+def test_the_help_of_the_cron_client_names_its_token_and_every_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = printed("recover --help", monkeypatch, capsys).partition("Exit codes: ")
+    assert "BOTDEL_RECOVERY_TOKEN" in said[0]
+    codes = said[2].partition(" ╭")[0]
+    assert [int(code) for code in re.findall(r"\b\d\b", codes)] == [*Exit]
 
 
 def test_the_help_says_where_settings_come_from(

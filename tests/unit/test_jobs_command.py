@@ -228,6 +228,12 @@ def test_options_that_choose_nothing_or_twice_are_refused(
         chosen(ids, service, bot, status, None, everything=everything)
 
 
+def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
+    expected = "--status: expected one of in_progress, failed, exhausted, found 'complete'"
+    with pytest.raises(ConfigurationError, match=expected):
+        chosen([], None, None, "complete", None, everything=False)
+
+
 def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
     with pytest.raises(ConfigurationError, match="--limit"):
         chosen(["a" * 24], None, None, None, 1, everything=False)
