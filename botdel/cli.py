@@ -7,12 +7,11 @@ and `--help` must not load anything.
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from botdel.run import advice, exit_code, run, serve
-from deletion.errors import BotDeletionError
+from botdel.run import reported, run, serve
 
 app = typer.Typer(
     name="botdel",
@@ -32,8 +31,22 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(local, name="local")
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
+
+def _host(process: str) -> Any:
+    return typer.Option(help=f"Address to listen on, instead of BOTDEL_{process}_HOST (127.0.0.1).")
+
+
+def _port(process: str, default: int) -> Any:
+    instead = f"instead of BOTDEL_{process}_PORT ({default})"
+    return typer.Option(help=f"Port to listen on, {instead}; 0 takes a free one.")
+
+
+GatewayHost = Annotated[str | None, _host("GATEWAY")]
+GatewayPort = Annotated[int | None, _port("GATEWAY", 8080)]
+ConsumerHost = Annotated[str | None, _host("CONSUMER")]
+ConsumerPort = Annotated[int | None, _port("CONSUMER", 8081)]
+RecoveryHost = Annotated[str | None, _host("RECOVERY")]
+RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
 PlanFile = Annotated[Path, typer.Option("--plan", help="The plan file (YAML).")]
 PlanFiles = Annotated[
     list[Path] | None, typer.Option("--plan", help="A plan file; may be repeated.")
@@ -60,8 +73,26 @@ Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"botdel {version('bot-deletion-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def botdel(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of `botdel` itself."""
+
+
 @app.command()
-def gateway(host: Host = None, port: Port = None) -> None:
+def gateway(host: GatewayHost = None, port: GatewayPort = None) -> None:
     """Answer HTTP DELETE by publishing events. Owns no data."""
     from deletion.process.logs import configure
     from deletion.process.settings import load
@@ -74,7 +105,7 @@ def gateway(host: Host = None, port: Port = None) -> None:
 
 
 @app.command()
-def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
+def consumer(plan: PlanFile, host: ConsumerHost = None, port: ConsumerPort = None) -> None:
     """Record the events of one service as jobs, and run them."""
     from consumers.main import run as work
     from consumers.settings import ConsumerSettings
@@ -89,7 +120,7 @@ def consumer(plan: PlanFile, host: Host = None, port: Port = None) -> None:
 
 
 @app.command()
-def recovery(host: Host = None, port: Port = None) -> None:
+def recovery(host: RecoveryHost = None, port: RecoveryPort = None) -> None:
     """Serve the private endpoint that starts sweeps, and record dead letters."""
     from deletion.process.logs import configure
     from deletion.process.settings import load
@@ -107,7 +138,18 @@ def recover(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the sweep has ended.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at the most.", min=1)] = 600,
 ) -> None:
-    """Start a sweep, as a scheduler does every day. A problem makes it exit other than 0."""
+    """Start a sweep, as a scheduler does every day. A problem makes it exit other than 0.
+
+    The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
+
+    0  the sweep runs; with --wait, it is complete
+    1  the sweep failed
+    2  the URL, the token or an option cannot be used
+    3  recovery cannot be reached, or cannot work now
+    4  the token is not accepted
+    5  an answer that recovery does not give
+    6  with --wait, the sweep did not end in time
+    """
     from deletion.process.settings import load
     from recovery.client import recover as call
     from recovery.settings import RecoverSettings
@@ -156,8 +198,9 @@ def jobs_list(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest jobs first; with --status alone, the most recently modified first. With
-    --service alone, jobs whose status only a later version knows are left out.
+    """List the newest jobs first; with --status alone, the most recently modified first.
+
+    With --service alone, jobs whose status only a later version knows are left out.
     """
     from botdel.jobs import show_list
 
@@ -207,7 +250,7 @@ def dead_letters_list(
     """List the newest dead letters first."""
     from botdel.dead_letters.command import listed, show_list
 
-    run(show_list(listed(service, reason, status, limit), as_json=as_json))
+    run(show_list(listed(service, reason, status), limit, as_json=as_json))
 
 
 @dead_letters.command("show")
@@ -276,18 +319,13 @@ def demo() -> None:
 
 
 def main() -> None:
-    """The console script: prints an expected error as one sentence, and exits with its code."""
+    """The console script; an expected error is `reported`."""
     # Ctrl-C during imports or at exit, outside `run`, ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Process 1 of a container is ended only by signals that it handles.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
+    with reported():
         app()
-    except (BotDeletionError, OSError) as error:
-        from botdel.terminal import escaped
-
-        print(escaped(f"botdel: {error}{advice(error)}", keep="\n\t"), file=sys.stderr)
-        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
+from botdel.listing import Cell, note_cut_off, show
 from botdel.options import object_id, one_of
 from botdel.store import opened
 from botdel.terminal import console, printable
@@ -19,6 +21,10 @@ from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 
+COLUMNS: Final = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
+WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
+SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
+"""The columns that a narrow terminal leaves out, the last first."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.FAILED: "yellow",
@@ -31,16 +37,21 @@ COLOURS = {
 async def show_list(
     service: str | None, bot: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    """Print the newest jobs that fit. Raises `ConfigurationError` for a wrong filter."""
+    """Print the newest jobs that fit, and on standard error whether there are more than `limit`.
+
+    Raises `ConfigurationError` for a wrong filter.
+    """
     wanted = one_of(Status, "--status", status)
     bot_id = object_id(bot) if bot else None
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
-        found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit)
-        if as_json:
-            print(json.dumps([as_dict(job) for job in found]))
-        else:
-            console().print(_table(found, settings.lease))
+        found = await store.find(service=service, bot_id=bot_id, status=wanted, limit=limit + 1)
+    if as_json:
+        print(json.dumps([as_dict(job) for job in found[:limit]]))
+    else:
+        tabulate(found[:limit], settings.lease)
+    if len(found) > limit:
+        note_cut_off(limit)
 
 
 async def show_one(job_id: str, *, as_json: bool) -> None:
@@ -69,24 +80,28 @@ async def get(store: JobStore, job_id: str) -> Job:
     return job
 
 
-def _table(found: Sequence[Read], policy: LeasePolicy) -> Table:
-    columns = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
-    table = Table(*(Column(name, overflow="fold") for name in columns))
-    for job in found:
-        if isinstance(job, Unreadable):
-            table.add_row(job.id, "", "", "unreadable", "", "", "", job.reason)
-            continue
-        table.add_row(
-            job.id,
-            job.service,
-            job.bot_id,
-            _status(job, policy),
-            f"{job.attempt}/{policy.max_attempts}",
-            f"{sum(step.deleted for step in job.steps):,}",
-            f"{job.last_modified_at:%Y-%m-%d %H:%M:%S}",
-            job.failure.type if job.failure else "",
-        )
-    return table
+def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
+    """Print a line for each job, or that there is none."""
+    if not found:
+        console().print("no job fits")
+        return
+    rows = [_row(job, policy) for job in found]
+    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE)
+
+
+def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:
+    if isinstance(job, Unreadable):
+        return job.id, "", "", "unreadable", "", "", "", job.reason
+    return (
+        job.id,
+        job.service,
+        job.bot_id,
+        _status(job, policy),
+        f"{job.attempt}/{policy.max_attempts}",
+        f"{sum(step.deleted for step in job.steps):,}",
+        f"{job.last_modified_at:%Y-%m-%d %H:%M:%S}",
+        job.failure.type if job.failure else "",
+    )
 
 
 def _status(job: Job, policy: LeasePolicy) -> Text:
@@ -107,12 +122,15 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     requests = "1 request" if len(job.event_ids) == 1 else f"{len(job.event_ids)} requests"
     out.print(printable(f"requested by {job.requested_by or 'unknown'}, {requests}"))
     times = f"placed {job.placed_at}, last modified {job.last_modified_at}"
-    out.print(printable(f"{times}, by {job.claimed_by}"))
+    held = f", last held by {job.claimed_by}" if job.claimed_by else ""
+    out.print(printable(f"{times}{held}"))
     if job.due:
         out.print(printable(f"in queue {job.queue}, due {job.due}"))
     if job.failure:
         failure = f"{job.failure.type}: {job.failure.message}"
         out.print(printable(f"failure at {job.failure.at}: {failure}"))
+    if following := next_move(job, policy, SystemClock().now()):
+        out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
     for step in job.steps:
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
@@ -126,6 +144,20 @@ def describe(job: Job, policy: LeasePolicy) -> None:
             at = f"{each.step}, batch {each.batch:,}" if each.step else "every step was done"
             past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
         out.print(past)
+
+
+def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
+    """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
+    retry = f"`botdel jobs retry {job.id}`"
+    if job.status is Status.EXHAUSTED:
+        return f"nothing by itself: remove the cause, then {retry}"
+    if not job.is_retryable(now, policy):
+        return ""
+    moved = "gives it up as exhausted" if job.is_spent(policy) else "resumes it"
+    rested_at = job.last_modified_at + job.rest(policy)
+    rests = f"it rests until {rested_at}; " if rested_at > now else ""
+    which = "the first sweep after that" if rests else "the next sweep"
+    return f"{rests}{which} {moved}; {retry} does not wait for it"
 
 
 def _plain(value: object) -> str:

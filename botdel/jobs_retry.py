@@ -80,13 +80,14 @@ def chosen(
     filters = bool(service or bot or status)
     if bool(ids) == (filters or everything):
         raise ConfigurationError(
-            "name the jobs by their ids, or by --service, --bot and --status, or say --all"
+            "expected either ids, or at least one of --service, --bot, --status and --all"
         )
     if ids and limit:
         raise ConfigurationError("--limit goes with --service, --bot, --status or --all, not ids")
     wanted = one_of(Status, "--status", status)
     if wanted and wanted not in RETRYABLE:
-        raise ConfigurationError(f"--status: expected one of {', '.join(RETRYABLE)}")
+        names = ", ".join(each for each in Status if each in RETRYABLE)
+        raise ConfigurationError(f"--status: expected one of {names}, found {status!r}")
     bot_id = object_id(bot) if bot else None
     return Choice([object_id(each) for each in ids], service, bot_id, wanted, limit)
 
@@ -109,6 +110,9 @@ async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
         out.print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
         for job_id, why in tally.refused.items():
             out.print(printable(f"  {job_id}: {why}"))
+        if tally.retried and not dry_run:
+            one = tally.retried[0] if len(tally.retried) == 1 else "ID"
+            out.print(f"`botdel jobs show {one}` shows how it goes on")
     return FAILED if tally.refused and choice.ids else 0
 
 

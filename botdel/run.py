@@ -1,16 +1,23 @@
-"""Running a command: one event loop, and errors as a sentence and an exit code."""
+"""Running a command or a process: one event loop, and errors as a sentence and an exit code."""
 
 import asyncio
 import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 import uvloop
 
-from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable
+from botdel.terminal import escaped
+from deletion.errors import (
+    BotDeletionError,
+    BusUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+)
 
 T = TypeVar("T")
 FAILED = 1
@@ -29,15 +36,27 @@ def run(work: Coroutine[None, None, T]) -> T:
 
 
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
-    """Run a long-running process to its clean end, and exit at once.
+    """Run a long-running process to its clean end, and exit at once; an expected error is
+    `reported`.
 
     The interpreter's own exit would wait for a database call that hangs in a thread, and so
     beyond the grace period.
     """
-    run(work)
+    with reported():
+        run(work)
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Print an expected error as one sentence on standard error, and exit with its code."""
+    try:
+        yield
+    except (BotDeletionError, OSError) as error:
+        print(escaped(f"botdel: {error}{advice(error)}", keep="\n\t"), file=sys.stderr)
+        sys.exit(exit_code(error))
 
 
 def advice(error: Exception) -> str:

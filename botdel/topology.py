@@ -6,15 +6,16 @@ from rich.text import Text
 
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.run import FAILED
-from botdel.terminal import console, printable
-from deletion.adapters.mongo.connection import Clients
-from deletion.adapters.mongo.indexes import prepare
+from botdel.terminal import Terminal, console, printable
+from deletion.adapters.mongo.connection import Clients, Database, build_indexes
+from deletion.adapters.mongo.indexes import missing_indexes
 from deletion.adapters.mongo.retention import apply_retention
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
+from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.pubsub.wanted import DELETED_TOPIC
-from deletion.plan import Provisioned
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
+from deletion.plan import Plan, Provisioned
 from deletion.process.store_settings import TopologySettings
 
 LOST = (
@@ -31,26 +32,30 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
         Clients(settings.mongodb_uri.get_secret_value()),
     )
     try:
+        name = settings.mongodb_database
+        built = [plan.build(clients.get, own_database=name) for plan in plans]
         topology = Topology(
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
         applied = await topology.apply([plan.service for plan in plans])
-        out.print(f"topic {settings.names.topic} and dead letters: in place")
-        database = clients.get()[settings.mongodb_database]
-        await prepare(database, COLLECTIONS, build=True)
+        for topic in wanted_topics(settings.names):
+            out.print(f"topic {topic.name}: {_state(topic.name in applied.created)}")
+        for path in _subscriptions(settings.names, built):
+            out.print(f"subscription {path}: {_state(path in applied.created)}")
+        database = clients.get()[name]
+        await prepare_indexes(database, out)
         retention = await apply_retention(database, settings.keep_complete_days)
-        out.print(f"indexes of {', '.join(COLLECTIONS)} in {database.name}: in place")
-        for plan in plans:
-            out.print(f"subscription {settings.names.subscription(plan.service)}: in place")
-            for step in plan.build(clients.get).steps:
+        for plan in built:
+            for step in plan.steps:
                 if isinstance(step, Provisioned):
+                    missing = await step.missing()
                     await step.provide()
-                    out.print(f"index of step {plan.service}/{step.name}: in place")
+                    out.print(f"index of step {plan.service}/{step.name}: {_state(bool(missing))}")
     finally:
         await pubsub.close()
         clients.close()
     for path in applied.sought:
-        sought = f"subscription {path}: new; gets what its topic has kept, for 31 days at most"
+        sought = f"subscription {path} gets what its topic has kept, for 31 days at most"
         out.print(printable(sought))
     for difference in applied.differences:
         what = printable(f" {difference.resource}: {difference}")
@@ -60,3 +65,19 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
     if retention:
         out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
     return FAILED if applied.differences or retention else 0
+
+
+async def prepare_indexes(database: Database, out: Terminal) -> None:
+    """Build the missing indexes of the pipeline's collections, and print which there were."""
+    for name, wanted in COLLECTIONS.items():
+        lacking = await missing_indexes(database[name], wanted)
+        await build_indexes(database[name], wanted)
+        out.print(f"indexes of {name} in {database.name}: {_state(bool(lacking.missing))}")
+
+
+def _subscriptions(names: Names, plans: Sequence[Plan]) -> list[str]:
+    return [names.dead_letter_subscription, *(names.subscription(plan.service) for plan in plans)]
+
+
+def _state(created: bool) -> str:
+    return "created" if created else "in place"

@@ -96,6 +96,9 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
+        plan = plan_file.build(
+            clients.get, settings.lease.call_seconds, own_database=settings.mongodb_database
+        )
         database = clients.get()[settings.mongodb_database]
         await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
@@ -103,7 +106,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
         services = [plan_file.service]
         await topology.ready_for(services)
         yield Parts(
-            plan=plan_file.build(clients.get, settings.lease.call_seconds),
+            plan=plan,
             store=MongoJobStore(
                 database.client, database.name, call_seconds=settings.lease.call_seconds
             ),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from botdel.dead_letters.actions import (
@@ -16,7 +17,8 @@ from botdel.dead_letters.actions import (
     unreadable,
     why_not_discarded,
 )
-from botdel.dead_letters.text import as_dict, described, in_full, row, table
+from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
+from botdel.listing import note_cut_off
 from botdel.options import object_id, one_of
 from botdel.run import FAILED
 from botdel.store import opened
@@ -32,24 +34,27 @@ from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal
 
+REPLAYED: Final = "replayed"
+"""What is done with letters, as the summary says."""
 DRY: Final = "to be"
 """What begins the summary of a dry run."""
 
 
-async def show_list(choice: Choice, *, as_json: bool) -> None:
-    """Print the newest letters that fit."""
-    shown, records = table(), []
+async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
+    """Print the newest letters that fit, and on standard error whether there are more than
+    `limit`.
+    """
+    records, rows = [], []
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        async for page in choice.pages(store):
-            for letter in page:
-                if as_json:
-                    records.append(as_dict(letter))
-                else:
-                    shown.add_row(*row(letter))
+        async for page in replace(choice, limit=limit + 1).pages(store):
+            records += [as_dict(letter) for letter in page]
+            rows += [row(letter) for letter in page]
     if as_json:
-        print(json.dumps(records))
+        print(json.dumps(records[:limit]))
     else:
-        console().print(shown)
+        tabulate(rows[:limit], console())
+    if len(records) > limit:
+        note_cut_off(limit)
 
 
 async def show_one(letter_id: str, *, as_json: bool) -> None:
@@ -74,9 +79,9 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
     async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
             action: Action = DryRun(lambda letter: refusal(letter, force=force))
-            return await _carry_out(action, choice, store, f"{DRY} replayed", as_json=as_json)
+            return await _carry_out(action, choice, store, f"{DRY} {REPLAYED}", as_json=as_json)
         async with _replaying(settings, store, force=force) as action:
-            return await _carry_out(action, choice, store, "replayed", as_json=as_json)
+            return await _carry_out(action, choice, store, REPLAYED, as_json=as_json)
 
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
@@ -89,7 +94,7 @@ async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
 
 
 def listed(
-    service: str | None, reason: str | None, status: str | None, limit: int | None
+    service: str | None, reason: str | None, status: str | None, limit: int | None = None
 ) -> Choice:
     """The choice of `list`. Raises `ConfigurationError` for a wrong filter."""
     return Choice(
@@ -144,6 +149,8 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
         for letter_id in tally.done:
             out.print(f"  {letter_id}")
     out.print(_sum(tally, done))
+    if tally.done and done == REPLAYED:
+        out.print("`botdel jobs list --bot BOT_ID` shows the job; what comes back is new again")
 
 
 def _sum(tally: Tally, done: str) -> str:
@@ -161,6 +168,6 @@ async def _replaying(
             client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
         publisher = GroupingPublisher(client, settings.names.topic)
-        yield Replay(store, publisher, lambda service: topology.require([service]), force=force)
+        yield Replay(store, publisher, topology.require_attached, force=force)
     finally:
         await pubsub.close()

@@ -2,21 +2,38 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 from botdel.dead_letters.explain import Explanation, explain
-from botdel.terminal import printable
+from botdel.listing import Cell, show
+from botdel.terminal import Terminal, printable
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.ports import ReadLetter, Unreadable
 
 LINE_BYTES = 16
 EXCERPT_LINES = 8
 """Lines of bytes shown around the fault."""
+FIRST_BYTES = 64
+"""Bytes shown of the beginning, which says what the message is, when the fault is further on."""
 DETAIL_CHARACTERS = 60
 """Characters of the detail that a list shows."""
+COLUMNS: Final = (
+    "dead letter",
+    "service",
+    "reason",
+    "status",
+    "seen",
+    "returns",
+    "last seen",
+    "detail",
+)
+WHOLE: Final = ("dead letter", "reason", "status", "seen", "returns")
+SPARE: Final = ("service", "last seen", "detail", "returns", "seen")
+"""The columns that a narrow terminal leaves out, the last first."""
 COLOURS = {
     DeadLetterStatus.NEW: "red",
     DeadLetterStatus.REPLAYED: "green",
@@ -71,26 +88,34 @@ def in_full(letter: DeadLetter) -> Record:
     }
 
 
-def table() -> Table:
-    """An empty table for the `row`s of letters."""
-    columns = ("dead letter", "service", "reason", "status", "seen", "returns", "last seen")
-    return Table(*(Column(name, overflow="fold") for name in columns), "detail")
+def tabulate(rows: Sequence[Sequence[Cell]], out: Terminal) -> None:
+    """Print the `row`s of letters, or that there is none."""
+    if rows:
+        show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE)
+    else:
+        out.print("no dead letter fits")
 
 
-def row(letter: ReadLetter) -> Sequence[RenderableType]:
+def row(letter: ReadLetter) -> Sequence[Cell]:
     """The row of one letter in a list."""
     if isinstance(letter, Unreadable):
-        return letter.id, "", "", "unreadable", "", "", "", printable(letter.reason)
+        return letter.id, "", "", "unreadable", "", "", "", letter.reason
     return (
         letter.id,
-        printable(letter.service),
+        letter.service,
         letter.reason,
         Text(letter.status, COLOURS[letter.status]),
         f"{letter.count:,}",
         f"{letter.returns:,}",
         f"{letter.last_seen_at:%Y-%m-%d %H:%M:%S}",
-        printable(letter.detail[:DETAIL_CHARACTERS]),
+        _shortened(letter.detail),
     )
+
+
+def _shortened(detail: str) -> str:
+    if len(detail) <= DETAIL_CHARACTERS:
+        return detail
+    return f"{detail[: DETAIL_CHARACTERS - 1].rstrip()}…"
 
 
 def described(letter: DeadLetter) -> RenderableType:
@@ -137,17 +162,24 @@ def _verdict(explanation: Explanation) -> Text:
 
 
 def _excerpt(data: bytes, explanation: Explanation) -> Text:
-    """The lines around the fault, or the first ones; the faulty byte stands out."""
+    """The first lines and those around the fault; the faulty byte stands out."""
     fault = explanation.fault.offset if explanation.fault else -1
     first = max(0, fault // LINE_BYTES - EXCERPT_LINES // 2) * LINE_BYTES
+    around = range(first, min(len(data), first + EXCERPT_LINES * LINE_BYTES), LINE_BYTES)
     shown = Text(f"{len(data):,} bytes\n")
-    for start in range(first, min(len(data), first + EXCERPT_LINES * LINE_BYTES), LINE_BYTES):
+    end = 0
+    for start in [*range(0, min(first, FIRST_BYTES), LINE_BYTES), *around]:
+        if start > end:
+            shown.append(f"{'…':>8}  {start - end:,} bytes\n", "dim")
+        end = start + LINE_BYTES
         line = data[start : start + LINE_BYTES]
         shown.append(f"{start:8} ", "dim")
         for offset, byte in enumerate(line, start):
             shown.append(f" {byte:02x}", "reverse red" if offset == fault else "")
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)  # noqa: PLR2004
         shown.append("   " * (LINE_BYTES - len(line)) + f"  {text}\n")
+    if len(data) > end:
+        shown.append(f"{'…':>8}  {len(data) - end:,} bytes\n", "dim")
     if fault == len(data):
         shown.append(f"{fault:8}  the end, where something is missing\n", "red")
     return shown

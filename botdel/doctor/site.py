@@ -73,7 +73,7 @@ async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
             MongoJobStore(client, name),
             MongoDeadLetterStore(client, name),
             settings.lease,
-            [plan.build(clients.get) for plan in plans],
+            [plan.build(clients.get, own_database=name) for plan in plans],
         )
     finally:
         clients.close()

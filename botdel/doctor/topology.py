@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from google.pubsub_v1.types import Subscription, Topic
 
-from botdel.doctor.findings import Finding, failed, ok, together, told
+from botdel.doctor.findings import Finding, failed, ok, together, told, warning
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -76,7 +76,13 @@ def subscription_finding(
         return failed(check, "; ".join(map(str, differences)), remedy(names, path, differences))
     service = names.service_of(path)
     if service and service not in planned:
-        return ok(check, "as it should be; without its --plan the steps were not looked at")
+        unseen = "as it should be; without its --plan the steps were not looked at"
+        if not planned:
+            return ok(check, unseen)
+        name = path.rpartition("/")[2]
+        delete = f"gcloud pubsub subscriptions delete {name} --project={names.project}"
+        either = f"give its --plan too; if there is no service of that name: `{delete}`"
+        return warning(check, unseen, either)
     return ok(check, "as it should be")
 
 

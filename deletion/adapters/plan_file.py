@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
 from deletion.adapters.mongo.step import FieldType, MongoStep
 from deletion.adapters.mongo.uri import checked
@@ -24,7 +25,14 @@ Connect = Callable[[str | None], Client]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 OWN_COLLECTIONS: Final = frozenset({"deletion_jobs", "deletion_requests"})
-"""They name bots too. A plan over them would delete, with each bot, what is known of it."""
+"""They name bots too. A plan over them would delete, with each bot, what is known of it. Refused in
+every database: it may be that of another installation."""
+PIPELINE_COLLECTIONS: Final = frozenset(
+    {jobs.COLLECTION, jobs.WRITE_CHECKS, dead_letters.COLLECTION, "recovery_sweeps"}
+)
+"""Refused in the pipeline's own database, whatever server a step's `uri` names: two URIs may name
+one server."""
+SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -42,11 +50,20 @@ class MongoSpec(_Strict):
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
     uri: SecretStr | None = None
 
+    @field_validator("database")
+    @classmethod
+    def _is_not_the_systems(cls, database: str) -> str:
+        if database in SYSTEM_DATABASES:
+            raise ValueError(f"expected a database of the service, {database!r} is MongoDB's own")
+        return database
+
     @field_validator("collection")
     @classmethod
-    def _is_not_ours(cls, collection: str) -> str:
+    def _is_the_services(cls, collection: str) -> str:
         if collection in OWN_COLLECTIONS:
             raise ValueError("these are the records of deletions, which no plan deletes")
+        if collection.startswith("system."):
+            raise ValueError("expected a collection of the service, `system.` is MongoDB's own")
         return collection
 
     @field_validator("uri")
@@ -85,11 +102,21 @@ class PlanFile(_Strict):
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
 
-    def build(self, connect: Connect, call_seconds: float = CALL_SECONDS) -> Plan:
+    def build(
+        self, connect: Connect, call_seconds: float = CALL_SECONDS, *, own_database: str = ""
+    ) -> Plan:
         """The plan this describes; each call to data ends within `call_seconds`.
 
-        Raises `PlanError`.
+        Raises `PlanError`, also for a step over one of the pipeline's collections in
+        `own_database`.
         """
+        for name, spec in ((step.name, step.mongo) for step in self.steps):
+            if spec.database == own_database and spec.collection in PIPELINE_COLLECTIONS:
+                raise PlanError(
+                    f"plan of {self.service}, step {name}: {spec.collection} in {spec.database} "
+                    "(BOTDEL_MONGODB_DATABASE) holds the pipeline's own records, which no plan "
+                    "deletes"
+                )
         steps = tuple(step.build(connect, call_seconds) for step in self.steps)
         return Plan(self.service, steps)
 

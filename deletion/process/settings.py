@@ -74,6 +74,10 @@ def load(settings: type[S], **overrides: str | int | None) -> S:
     except ValidationError as error:
         problems = "\n".join(f"  {_variable(p['loc'])}: {p['msg']}" for p in error.errors())
         raise ConfigurationError(f"settings are missing or wrong:\n{problems}") from None
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+        problem = f"  .env: expected UTF-8 text, found {byte}"
+        raise ConfigurationError(f"settings are missing or wrong:\n{problem}") from None
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -72,6 +72,7 @@ async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipel
 
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert code == 0, lines
+        assert lines[-1] == f"`botdel jobs show {job_id}` shows how it goes on"
         await until(lambda: _is(pipeline, bot, COMPLETE))
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert (code, "nothing to retry" in lines[-1]) == (1, True), lines
@@ -134,9 +135,12 @@ async def test_topology_apply_creates_everything_twice_and_says_what_differs(
 ) -> None:
     await pipeline.messages.insert_one({"botId": ObjectId()})
     pipeline.settings["BOTDEL_TOPIC"] = "another"
-    for _ in range(2):
+    for state in ("created", "in place"):
         code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
         assert code == 0, lines
+        subscription = f"{pipeline.names.project}/subscriptions/another.{SERVICE}"
+        assert f"subscription projects/{subscription}: {state}" in lines
+        assert f"index of step {SERVICE}/messages: {state}" in lines
     indexes = await pipeline.messages.index_information()
     assert any(index["key"] == [("botId", 1), ("_id", 1)] for index in indexes.values())
 
@@ -171,6 +175,23 @@ async def test_a_wrong_plan_is_refused_with_line_field_and_expectation(pipeline:
     code, lines = await botdel(pipeline, "consumer", "--plan", str(plan))
     assert code == 2
     assert f"{plan}:4: steps.0.mongo.batch_size: " in lines[-1]
+
+
+async def test_a_plan_over_the_pipelines_own_records_is_refused_before_anything_is_made(
+    pipeline: Pipeline,
+) -> None:
+    plan = pipeline.folder / "own.yaml"
+    text = pipeline.plan.read_text().replace(SERVICE, "typo")
+    plan.write_text(text.replace("collection: messages", "collection: dead_letters"))
+    before = await pipeline.client[pipeline.database].list_collection_names()
+    refusals = {("consumer",): 2, ("topology", "apply"): 2, ("doctor", "--no-canary"): 1}
+    for command, expected in refusals.items():
+        code, lines = await botdel(pipeline, *command, "--plan", str(plan))
+        assert code == expected, lines
+        assert any("holds the pipeline's own records" in line for line in lines), lines
+    assert await pipeline.client[pipeline.database].list_collection_names() == before
+    code, lines = await botdel(pipeline, "doctor", "--no-canary")
+    assert not any("bot-deletion.typo" in line for line in lines), lines
 
 
 async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pipeline) -> None:

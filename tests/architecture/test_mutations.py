@@ -1,10 +1,11 @@
 """The list of mutations fits the code it breaks; `make mutations` runs it."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.mutations.__main__ import SUITES, mutated
+from tests.mutations.__main__ import SUITES, main, mutated
 from tests.mutations.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -21,3 +22,11 @@ def test_a_mutation_breaks_one_place_and_leaves_python_behind(mutant: Mutant) ->
 
 def test_no_two_mutations_have_one_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+async def test_a_choice_of_none_is_misuse_and_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mutations", "--only", "nope"])
+    assert await main() == 2
+    assert "'nope'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 TERMINAL = ROOT / "botdel" / "terminal.py"
 ALLOWED = {
+    "rich.box": {"SIMPLE_HEAD"},
     "rich.console": {"Group", "RenderableType"},
     "rich.progress": {"TaskID"},
     "rich.table": {"Column", "Table"},

@@ -52,8 +52,8 @@ async def test_an_emulator_gets_what_it_lacks_and_real_pubsub_is_told_what_to_ap
 async def test_what_exists_is_not_changed_and_each_difference_is_told(
     clients: Clients, topology: Topology
 ) -> None:
-    for _ in range(2):
-        assert await topology.apply(["conversations"]) == Applied(), "applying twice is harmless"
+    assert len((await topology.apply(["conversations"])).created) == 4
+    assert await topology.apply(["conversations"]) == Applied(), "applying twice is harmless"
     path = topology.names.subscription("conversations")
     await clients[1].delete_subscription(subscription=path)
     await clients[1].create_subscription(name=path, topic=topology.names.topic)
@@ -86,7 +86,9 @@ async def test_a_service_that_comes_later_gets_what_was_published_before(
 ) -> None:
     await topology.apply(["conversations"])
     await clients[0].publish(topic=topology.names.topic, messages=[PubsubMessage(data=b"before")])
-    assert await topology.apply(["analytics"]) == Applied(), "the emulator needs no seek"
+    path = topology.names.subscription("analytics")
+    applied = await topology.apply(["analytics"])
+    assert applied == Applied(created=[path]), "the emulator needs no seek"
     subscription = PullSubscription(clients[1], topology.names.subscription("analytics"))
     assert [delivery.message.data for delivery in await subscription.pull(10)] == [b"before"]
 

@@ -62,9 +62,14 @@ class Verdict:
 
 
 async def main() -> int:
-    """0 when every mutation was noticed, 1 when one was not, 2 when the code fails without any."""
+    """0 when every mutation was noticed, 1 when one was not, 2 when the code fails without any
+    or none is chosen.
+    """
     options = _options()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    if not chosen:
+        print(f"--only: no mutation has {options.only!r} in its name", file=sys.stderr)
+        return 2
     if options.list:
         print(*(f"{mutant.file}: {mutant.name}" for mutant in chosen), sep="\n")
         return 0

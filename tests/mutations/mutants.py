@@ -1110,9 +1110,30 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an error of a command acts on the terminal",
-        "botdel/cli.py",
+        "botdel/run.py",
         'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',
-        'f"botdel: {error}{advice(error)}"',
+        'f"botdel: {error}"',
+        ("unit",),
+    ),
+    Mutant(
+        "a plan deletes what the pipeline itself has recorded",
+        "deletion/adapters/plan_file.py",
+        "if spec.database == own_database and spec.collection in PIPELINE_COLLECTIONS:",
+        "if False:",
+        ("unit",),
+    ),
+    Mutant(
+        "a list is cut off and does not say so",
+        "botdel/jobs.py",
+        "    if len(found) > limit:\n",
+        "    if False:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a replay does not see that its subscription has lost its topic",
+        "deletion/adapters/pubsub/topology.py",
+        "if problem := detached(await self._get_subscription(path), topic):",
+        "if (problem := detached(await self._get_subscription(path), topic)) and False:",
         ("unit",),
     ),
     # --- one machine

@@ -1,14 +1,22 @@
 """The console script: what a person reads of an error."""
 
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from botdel import cli
 from botdel.local.processes import ChildProcess
+from botdel.run import serve
+from consumers.settings import ConsumerSettings
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
+from gateway.settings import GatewaySettings
+from recovery.client import Exit
+from recovery.settings import RecoverySettings
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.polling import SOON
 
@@ -62,6 +70,34 @@ def test_what_does_not_answer_is_told_with_the_setting_to_look_at(
     assert setting in said
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("x"), 2),
+        (OSError(98, "cannot listen on h, port 1"), 1),
+        (StoreUnavailable("x"), 1),
+    ],
+)
+def test_a_process_with_a_main_of_its_own_ends_as_a_command_does(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        serve(main())
+    assert ended.value.code == code
+    assert capsys.readouterr().err.startswith(f"botdel: {error}")
+
+
+def test_an_error_that_nobody_expects_keeps_its_trace() -> None:
+    async def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        serve(main())
+
+
 def test_what_is_set_wrong_has_a_code_of_its_own(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +113,44 @@ def test_an_argument_that_cannot_be_is_quoted_as_it_is(
         cli.main()
     assert ended.value.code == 2
     assert "[/v1] [bold]b" in capsys.readouterr().err
+
+
+def printed(typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints that works, on one line and without the frames of a help."""
+    monkeypatch.setattr(sys, "argv", ["botdel", *typed.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_the_version_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = metadata.version("bot-deletion-pipeline")
+    assert printed("--version", monkeypatch, capsys) == f"botdel {version}"
+
+
+@pytest.mark.parametrize("settings", [GatewaySettings, ConsumerSettings, RecoverySettings])
+def test_the_help_of_a_process_names_settings_and_defaults_of_its_address(
+    settings: type[BaseSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = settings.__name__.removesuffix("Settings").lower()
+    said = printed(f"{process} --help", monkeypatch, capsys)
+    for name in (f"{process}_host", f"{process}_port"):
+        default = settings.model_fields[name].default
+        assert f"BOTDEL_{name.upper()} ({default})" in said
+
+
+def test_the_help_of_the_cron_client_names_its_token_and_every_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = printed("recover --help", monkeypatch, capsys).partition("Exit codes: ")
+    assert "BOTDEL_RECOVERY_TOKEN" in said[0]
+    codes = said[2].partition(" ╭")[0]
+    assert [int(code) for code in re.findall(r"\b\d\b", codes)] == [*Exit]
 
 
 def test_the_help_says_where_settings_come_from(

@@ -2,13 +2,15 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from botdel.dead_letters import actions
+from botdel.dead_letters import actions, command
 from botdel.dead_letters.actions import (
     PAGE,
     Action,
@@ -22,7 +24,7 @@ from botdel.dead_letters.actions import (
 )
 from botdel.dead_letters.command import _carry_out as carry_out
 from botdel.dead_letters.command import chosen, listed
-from botdel.dead_letters.text import as_dict, described, in_full, row, table
+from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.terminal import Terminal
 from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
@@ -373,11 +375,51 @@ def text_of(*shown: Any) -> str:
     return out.getvalue()
 
 
+def listed_at(width: int, *letters: ReadLetter) -> str:
+    out = io.StringIO()
+    tabulate([row(letter) for letter in letters], Terminal(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_ids_reasons_and_statuses_are_whole_on_a_narrow_terminal(width: int) -> None:
+    letter = a_letter(reason=Reason.UNDELIVERED, status=DISCARDED, service="a-long-name-" * 5)
+    text = listed_at(width, letter, a_letter(detail="word " * 50))
+    for whole in (letter.id, "undelivered", "discarded"):
+        assert whole in text
+
+
+def test_a_long_detail_is_seen_to_be_cut() -> None:
+    assert "word word…\n" in listed_at(200, a_letter(detail="word " * 50))
+    assert "…" not in listed_at(200, a_letter(detail="x" * 60))
+
+
+def test_an_empty_list_says_so() -> None:
+    assert listed_at(80) == "no dead letter fits\n"
+
+
+async def test_a_list_that_is_cut_off_says_so_beside_its_output(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[MemoryDeadLetterStore]:
+        yield world.store
+
+    monkeypatch.setattr(command, "opened", opened)
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    await world.put(3)
+    for as_json in (True, False):
+        await command.show_list(Choice(), 2, as_json=as_json)
+        assert "more than these 2: raise --limit" in capsys.readouterr().err
+        await command.show_list(Choice(), 3, as_json=as_json)
+        assert capsys.readouterr().err == ""
+    await command.show_list(Choice(), 2, as_json=True)
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
 def test_a_list_has_a_line_for_each_letter() -> None:
     letter = a_letter(count=1234, returns=2)
-    shown = table()
-    shown.add_row(*row(letter))
-    line = next(line for line in text_of(shown).splitlines() if letter.id in line)
+    line = next(line for line in listed_at(160, letter).splitlines() if letter.id in line)
     for part in ("conversations", "undecodable", "new", "1,234", "2025-03-30 01:59:59"):
         assert part in line
 
@@ -410,9 +452,7 @@ def test_nothing_of_a_message_reaches_the_terminal_raw() -> None:
     event = SAMPLES["request_placed"]
     data = encode(event).replace(event.bot_id.encode(), evil.encode().ljust(24, b"!")[:24])
     letter = a_letter(service=evil, attributes={evil: evil}, detail=evil, data=data)
-    shown = table()
-    shown.add_row(*row(letter))
-    text = text_of(shown, described(letter))
+    text = listed_at(160, letter) + text_of(described(letter))
     assert not {c for c in text if not c.isprintable() and c != "\n"}
     assert text.count("[bold]not bold[/bold]") >= 4
 
@@ -423,6 +463,9 @@ def test_the_largest_message_is_shown_in_part() -> None:
     assert len(shown) < 100_000
     assert "5,000,000 bytes" in shown
     assert "fault at byte 65536" in shown
+    assert "       0  7a 00" in shown, "the first bytes say what it is"
+    assert "…  65,408 bytes\n" in shown
+    assert f"…  {5_000_000 - 65_600:,} bytes\n" in shown
 
 
 def test_a_letter_for_machines_has_the_names_of_the_collection() -> None:
@@ -516,8 +559,6 @@ async def test_one_that_cannot_be_read_is_refused_with_what_to_do_and_the_others
 
 async def test_one_that_cannot_be_read_is_listed_as_such(world: World) -> None:
     assert as_dict(Later.odd) == {"_id": Later.odd.id, "unreadable": Later.odd.reason}
-    shown = table()
-    shown.add_row(*row(Later.odd))
-    text = text_of(shown)
+    text = listed_at(160, Later.odd)
     assert Later.odd.id in text
     assert "unreadable" in text

@@ -190,7 +190,10 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
     planned = subscription_finding(NAMES, PATH, [], {SERVICE})
     assert planned == ok(f"subscription bot-deletion.{SERVICE}", "as it should be")
     unplanned = subscription_finding(NAMES, PATH, [], {"another"})
-    assert (unplanned.status, "without its --plan" in unplanned.detail) == (Status.OK, True)
+    assert (unplanned.status, "without its --plan" in unplanned.detail) == (Status.WARNING, True)
+    assert f"subscriptions delete bot-deletion.{SERVICE} --project=" in unplanned.remedy
+    without_any = subscription_finding(NAMES, PATH, [], set())
+    assert (without_any.status, without_any.detail) == (Status.OK, unplanned.detail)
     keeper = subscription_finding(NAMES, NAMES.dead_letter_subscription, [], set())
     assert keeper.detail == "as it should be"
 

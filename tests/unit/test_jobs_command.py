@@ -1,5 +1,6 @@
 """`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim does the rest."""
 
+import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from botdel import jobs
-from botdel.jobs import as_dict, describe
+from botdel.jobs import as_dict, describe, next_move, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
@@ -27,6 +28,7 @@ from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
+LONG_AGO = START - timedelta(days=9)
 FAILURE = Failure("ValueError", "broken", START)
 
 
@@ -226,6 +228,12 @@ def test_options_that_choose_nothing_or_twice_are_refused(
         chosen(ids, service, bot, status, None, everything=everything)
 
 
+def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
+    expected = "--status: expected one of in_progress, failed, exhausted, found 'complete'"
+    with pytest.raises(ConfigurationError, match=expected):
+        chosen([], None, None, "complete", None, everything=False)
+
+
 def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
     with pytest.raises(ConfigurationError, match="--limit"):
         chosen(["a" * 24], None, None, None, 1, everything=False)
@@ -294,6 +302,51 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
     assert "(handed over)" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (a_job(Status.FAILED), "it rests until {rested}; the first sweep after that resumes it"),
+        (a_job(Status.FAILED, attempt=SPENT), "{rested}; the first sweep after that gives it up"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO), "the next sweep resumes it"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
+        (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
+        (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
+    ],
+)
+def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(
+    job: Job, said: str
+) -> None:
+    following = next_move(job, POLICY, START)
+    assert said.format(rested=START + POLICY.rest) in following
+    assert f"`botdel jobs retry {job.id}`" in following
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        a_job(Status.PENDING),
+        a_job(Status.IN_PROGRESS),
+        a_job(Status.COMPLETE),
+        a_job(Status.FAILED, due=START),
+    ],
+    ids=lambda job: str(job.status),
+)
+def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
+    assert next_move(job, POLICY, START) == ""
+
+
+@pytest.mark.parametrize(
+    ("holder", "said"), [("vm:1:a", ", last held by vm:1:a\n"), ("", "0:00\n")]
+)
+def test_whoever_claimed_it_last_is_not_said_to_have_it(
+    holder: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(a_job(Status.PENDING, claimed_by=holder), POLICY)
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert ("held by" in shown) is bool(holder)
+
+
 def hostile_job() -> Job:
     """Whatever text a record may hold is somebody else's."""
     step = StepProgress(f"step {HOSTILE}", cursor=f"cursor {HOSTILE}")
@@ -319,6 +372,43 @@ def test_no_text_of_a_job_is_markup_or_acts_on_the_terminal(
     for cell in ("step", "cursor", "by", "at", "ended"):
         assert f"{cell} {SHOWN}" in shown
     assert harmless(shown)
+
+
+@pytest.mark.parametrize("width", [40, 70, 80, 100, 120])
+def test_ids_and_statuses_are_whole_on_a_narrow_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", width)
+    stale = a_job(Status.IN_PROGRESS, last_modified_at=SILENT, service="a-long-name-" * 5)
+    tabulate([stale, a_job(Status.FAILED, failure=FAILURE)], POLICY)
+    said = capsys.readouterr()
+    for whole in (stale.id, stale.bot_id, "in_progress (stale)", "failed"):
+        assert whole in said.out
+    assert ("no room here for: " in said.err) is (width < 120), said.err
+
+
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    tabulate([], POLICY)
+    assert capsys.readouterr().out == "no job fits\n"
+
+
+async def test_a_list_that_is_cut_off_says_so_beside_its_output(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[ScriptedStore]:
+        yield world.store
+
+    monkeypatch.setattr(jobs, "opened", opened)
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://localhost")
+    for _ in range(3):
+        world.put(Status.FAILED)
+    await jobs.show_list(None, None, None, 3, as_json=True)
+    assert capsys.readouterr().err == ""
+    await jobs.show_list(None, None, None, 2, as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2
+    assert "more than these 2: raise --limit" in said.err
 
 
 async def test_no_text_in_the_list_of_jobs_is_markup(

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
+from botdel.doctor.indexes import COLLECTIONS
+from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.step import MongoStep
-from deletion.adapters.plan_file import PlanFile, read_plan
+from deletion.adapters.plan_file import (
+    OWN_COLLECTIONS,
+    PIPELINE_COLLECTIONS,
+    PlanFile,
+    read_plan,
+)
 from deletion.errors import PlanError
 
 GOOD = """\
@@ -86,6 +93,27 @@ def test_a_good_file_becomes_a_plan(path: Path) -> None:
     assert asked == [None, URI], "the default database, and one of the step's own"
 
 
+@pytest.mark.parametrize("uri", ["", "      uri: ${CHAT_URI}\n"])
+@pytest.mark.parametrize(
+    "collection", [name for name in [*COLLECTIONS, WRITE_CHECKS] if name not in OWN_COLLECTIONS]
+)
+def test_no_plan_is_built_over_a_collection_of_the_pipeline(
+    path: Path, collection: str, uri: str
+) -> None:
+    """Not on another server either: two URIs may name one server."""
+    text = GOOD.replace("      field: bot_id\n", f"      field: bot_id\n{uri}")
+    plan = read(path, text.replace("collection: messages", f"collection: {collection}"))
+    with pytest.raises(PlanError, match=f"conversations, step messages: {collection} in chat"):
+        plan.build(clients([]), own_database="chat")
+    assert len(plan.build(clients([]), own_database="bot_deletion").steps) == 2
+
+
+def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
+    None
+):
+    assert {*COLLECTIONS, WRITE_CHECKS} == PIPELINE_COLLECTIONS
+
+
 def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:
     text = GOOD.replace("database: chat", "database: chat-${STAGE}")
     assert read(path, text, {**ENVIRONMENT, "STAGE": "eu"}).steps[0].mongo.database == "chat-eu"
@@ -123,6 +151,19 @@ FAULTS = [
         "collection: messages",
         "collection: deletion_jobs",
         ":6: steps.0.mongo.collection: these are the records of deletions, which no plan deletes",
+    ),
+    (
+        "collection: messages",
+        "collection: system.users",
+        ":6: steps.0.mongo.collection: expected a collection of the service",
+    ),
+    *(
+        (
+            "database: chat",
+            f"database: {name}",
+            f":5: steps.0.mongo.database: expected a database of the service, '{name}'",
+        )
+        for name in ("admin", "config", "local")
     ),
     ("database: chat", "database: ${NO}", ":5: steps.0.mongo.database: String should match"),
     (

@@ -67,6 +67,12 @@ def test_a_missing_setting_is_named(
     assert said.count("\n") == 1, "and no other"
 
 
+def test_a_file_of_settings_that_is_not_text_is_named_and_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"BOTDEL_TOPIC=\xffsecret")
+    said = refused(RecoverySettings)
+    assert said.endswith("\n  .env: expected UTF-8 text, found byte 0xff at offset 13")
+
+
 def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NEEDED:
         monkeypatch.delenv(name)

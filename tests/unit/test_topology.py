@@ -97,7 +97,9 @@ def server() -> Server:
 
 
 async def test_with_its_topic_a_subscription_is_new_and_nothing_is_sought(server: Server) -> None:
-    assert await server.topology().apply(["conversations"]) == Applied()
+    applied = await server.topology().apply(["conversations"])
+    keeper = NAMES.dead_letter_subscription
+    assert applied == Applied(created=[NAMES.topic, NAMES.dead_letter_topic, keeper, PATH])
     assert server.sought == {}
     assert SEEK_LABEL not in server.subscriptions[PATH].labels
     assert server.subscriptions[PATH].message_retention_duration == RETENTION
@@ -109,7 +111,8 @@ async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_
 ) -> None:
     await server.topology().apply(["conversations"])
     del server.subscriptions[PATH]
-    assert await server.topology().apply(["conversations"]) == Applied(sought=[PATH])
+    applied = await server.topology().apply(["conversations"])
+    assert applied == Applied(sought=[PATH], created=[PATH])
     assert list(server.sought) == [PATH], "and nothing that existed"
     ago = datetime.now(UTC) - server.sought[PATH]
     assert RETENTION <= ago < RETENTION + timedelta(minutes=1)
@@ -157,6 +160,21 @@ async def test_who_may_look_at_a_subscription_but_not_pull_does_not_start(server
         await server.topology().ready_for(["conversations"])
     with pytest.raises(TopologyMissing, match=r"dead-letter may not be pulled"):
         await server.topology().ready_for(keeper=True)
+
+
+async def test_who_only_publishes_needs_no_right_to_pull_what_it_publishes_to(
+    server: Server,
+) -> None:
+    await server.topology().apply(["conversations"])
+    server.permissions = []
+    server.calls.clear()
+    await server.topology().require_attached("conversations")
+    assert server.calls == ["get_subscription"]
+    server.subscriptions[PATH].topic = DELETED_TOPIC
+    with pytest.raises(TopologyMissing, match=f"belongs to {DELETED_TOPIC}"):
+        await server.topology().require_attached("conversations")
+    with pytest.raises(TopologyMissing):
+        await server.topology().require_attached("nobody")
 
 
 async def test_a_bus_that_does_not_answer_is_waited_for(server: Server) -> None:

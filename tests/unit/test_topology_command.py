@@ -57,12 +57,12 @@ async def test_what_a_broker_has_does_not_act_on_the_terminal(
     monkeypatch.setattr(topology, "PubSub", Bus)
     monkeypatch.setattr(topology, "Clients", Database)
     monkeypatch.setattr(topology, "Topology", Part)
-    monkeypatch.setattr(topology, "prepare", nothing)
+    monkeypatch.setattr(topology, "prepare_indexes", nothing)
     monkeypatch.setattr(topology, "apply_retention", nothing)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
     assert await topology.apply(load(TopologySettings), []) == 1
     said = capsys.readouterr().out
     assert f"differs of {SHOWN}: filter is '{SHOWN}', expected 'NOT attributes'" in said
-    assert f"subscription new {SHOWN}: new" in said
+    assert f"subscription new {SHOWN} gets what its topic has kept" in said
     assert harmless(said)

@@ -42,10 +42,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Applied:
-    """What `Topology.apply` found and did. `sought` are the subscriptions that it sought back."""
+    """What `Topology.apply` found and did, by path: topics and subscriptions that it created, and
+    subscriptions that it sought back.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     sought: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
 
 class Topology:
@@ -93,6 +96,7 @@ class Topology:
         for topic in wanted_topics(self.names):
             if await self._create_topic(topic):
                 new.add(topic.name)
+                applied.created.append(topic.name)
             else:
                 applied.differences += await self.compare_topic(topic)
         for wanted in self.wanted(services):
@@ -111,6 +115,12 @@ class Topology:
         if keeper:
             path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
             await self._require_subscription(path, topic)
+
+    async def require_attached(self, service: str) -> None:
+        """Raise `TopologyMissing` unless the subscription of `service` exists and belongs to the
+        topic: what is published for it then arrives there. Who may pull it does not matter.
+        """
+        await self._require_attached(self.names.subscription(service), self.names.topic)
 
     async def require_topic(self, topic: str) -> None:
         """Raise `TopologyMissing` when there is no such topic."""
@@ -185,6 +195,8 @@ class Topology:
         if not (topic_is_new or self._emulated):
             made.labels[SEEK_LABEL] = SEEK_PENDING
         is_new = await self._create_subscription(made)
+        if is_new:
+            applied.created.append(wanted.name)
         found = made if is_new else await self._get_subscription(wanted.name)
         if SEEK_LABEL in found.labels:
             await seek_back(self._subscriber, wanted.name)
@@ -220,9 +232,12 @@ class Topology:
                 subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
             )
 
-    async def _require_subscription(self, path: str, topic: str) -> None:
+    async def _require_attached(self, path: str, topic: str) -> None:
         if problem := detached(await self._get_subscription(path), topic):
             raise TopologyMissing(problem)
+
+    async def _require_subscription(self, path: str, topic: str) -> None:
+        await self._require_attached(path, topic)
         with translated(path), suppress(MethodNotImplemented):  # an emulator knows no rights
             held = await self._subscriber.test_iam_permissions(
                 {"resource": path, "permissions": [CONSUME]},

@@ -1,0 +1,76 @@
+"""A list of records on a terminal: ids can be copied; what has no room is left out and named."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+from rich.text import Text
+
+from botdel.terminal import Terminal, printable
+
+LEAST: Final = 10
+"""Characters that a column which wraps keeps, if its content is as long."""
+
+Cell = str | Text
+
+
+def show(
+    out: Terminal,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    whole: Collection[str],
+    spare: Sequence[str],
+) -> None:
+    """Print `rows`. Columns of `whole` are never wrapped or cut; the others narrow, and those of
+    `spare` are left out, the last first, until the rest fits the terminal.
+    """
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    widths = {
+        name: _width(name, [row[at] for row in cells], is_whole=name in whole)
+        for at, name in enumerate(columns)
+    }
+    shown, dropped = list(columns), []
+    for name in reversed(spare):
+        if _needed(widths, shown) > out.width:
+            shown.remove(name)
+            dropped.append(name)
+    needed = _needed(widths, shown)
+    table = Table(
+        *(Column(name, no_wrap=name in whole, overflow="fold") for name in shown),
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+        width=needed if needed > out.width else None,
+    )
+    for row in cells:
+        table.add_row(*(cell for name, cell in zip(columns, row, strict=True) if name in shown))
+    out.print(table, crop=False)
+    if dropped:
+        left_out = ", ".join(name for name in columns if name in dropped)
+        note(f"no room here for: {left_out}; a wider terminal shows them, and `--json`")
+
+
+def note(text: str) -> None:
+    """Print what is not part of the list on standard error."""
+    Terminal(stderr=True).print(printable(text), soft_wrap=True)
+
+
+def note_cut_off(limit: int) -> None:
+    """Say that there are more than the `limit` that were listed."""
+    note(f"there are more than these {limit:,}: raise --limit to see them")
+
+
+def _cell(cell: Cell) -> Text:
+    return printable(cell) if isinstance(cell, str) else cell
+
+
+def _width(name: str, cells: Sequence[Text], *, is_whole: bool) -> int:
+    longest = max((cell.cell_len for cell in cells), default=0)
+    return max(len(name), longest if is_whole else min(LEAST, longest))
+
+
+def _needed(widths: dict[str, int], shown: Sequence[str]) -> int:
+    return sum(widths[name] + 1 for name in shown) - 1
