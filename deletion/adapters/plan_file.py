@@ -24,14 +24,11 @@ Connect = Callable[[str | None], Client]
 """Returns the client of a URI; None means the default URI."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-OWN_COLLECTIONS: Final = frozenset({"deletion_jobs", "deletion_requests"})
-"""They name bots too. A plan over them would delete, with each bot, what is known of it. Refused in
-every database: it may be that of another installation."""
 PIPELINE_COLLECTIONS: Final = frozenset(
     {jobs.COLLECTION, jobs.WRITE_CHECKS, dead_letters.COLLECTION, "recovery_sweeps"}
 )
-"""Refused in the pipeline's own database, whatever server a step's `uri` names: two URIs may name
-one server."""
+"""They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
+the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""
 SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -60,8 +57,6 @@ class MongoSpec(_Strict):
     @field_validator("collection")
     @classmethod
     def _is_the_services(cls, collection: str) -> str:
-        if collection in OWN_COLLECTIONS:
-            raise ValueError("these are the records of deletions, which no plan deletes")
         if collection.startswith("system."):
             raise ValueError("expected a collection of the service, `system.` is MongoDB's own")
         return collection

@@ -10,7 +10,6 @@ from botdel.doctor.indexes import COLLECTIONS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.plan_file import (
-    OWN_COLLECTIONS,
     PIPELINE_COLLECTIONS,
     PlanFile,
     read_plan,
@@ -94,9 +93,7 @@ def test_a_good_file_becomes_a_plan(path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "      uri: ${CHAT_URI}\n"])
-@pytest.mark.parametrize(
-    "collection", [name for name in [*COLLECTIONS, WRITE_CHECKS] if name not in OWN_COLLECTIONS]
-)
+@pytest.mark.parametrize("collection", [*COLLECTIONS, WRITE_CHECKS])
 def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     path: Path, collection: str, uri: str
 ) -> None:
@@ -147,11 +144,6 @@ FAULTS = [
         ":14: steps.1.mongo.batch_size: Input should be a valid",
     ),
     ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
-    (
-        "collection: messages",
-        "collection: deletion_jobs",
-        ":6: steps.0.mongo.collection: these are the records of deletions, which no plan deletes",
-    ),
     (
         "collection: messages",
         "collection: system.users",
