@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 class Consumer:
     """Intake never waits for a worker, so a backlog is pending jobs, not waiting messages.
 
-    `check` is awaited before each pull. While it raises, the consumer pulls nothing: a job that is
-    recorded under a wrong clock would be due at the wrong time.
+    `check` is awaited before and after each pull. While it raises, the consumer takes nothing in: a
+    job that is recorded under a wrong clock would be due at the wrong time.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Consumer:
                 self._unproven = False
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
+            await self._check()  # it may have been set meanwhile; what was pulled comes again
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from deletion.clock import Clock, milliseconds
-from deletion.errors import LeaseLost
+from deletion.errors import ClockSkew, LeaseLost, TransientError
 from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, merged
 from deletion.ports import JobStore
 from deletion.retry import Retry
+from deletion.skew import check_clock
 
 MILLISECOND: Final = 0.001
 """In seconds: the shortest wait, so that a remainder of rounding cannot loop for ever."""
@@ -43,8 +44,9 @@ class Lease:
         self._vouched_until: float | None = None
 
     def now(self) -> datetime:
-        """The time of this run's writes: when it began, which a check of the clock preceded, and
-        what has passed since. A clock that is set meanwhile makes no job stale, and none immortal.
+        """The time of this run's writes: when it began, and what has passed since, until the
+        database agrees with a clock that was set. So a wrong clock makes no job stale or immortal,
+        and one that is put right, as after a pause of the machine, is followed.
         """
         wall, monotonic = self._began
         return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
@@ -173,11 +175,19 @@ class Lease:
         async with self._writing:
             if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
                 return
+            await self._follow_clock()
             began, written = self._clock.monotonic(), change(self.job)
             self.job = await (retry or self._retry).call(
                 lambda: self._store.apply(written), give_up=self._stale
             )
             self._written_at = began
+
+    async def _follow_clock(self) -> None:
+        if abs(self._clock.now() - self.now()) <= self._policy.max_skew / 4:
+            return
+        with suppress(ClockSkew, TransientError):
+            await check_clock(self._store, self._clock, self._policy)
+            self._began = self._clock.now(), self._clock.monotonic()
 
     def _stale(self) -> LeaseLost | None:
         if self._idle < self._policy.stale_after.total_seconds():

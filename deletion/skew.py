@@ -38,7 +38,7 @@ async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None
 
 
 class ClockCheck:
-    """`check_clock` for all workers of a process, at most once in `KEEP_SECONDS`."""
+    """`check_clock` for a whole process, once in `KEEP_SECONDS` and whenever its clock was set."""
 
     def __init__(self, jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
         self._jobs = jobs
@@ -47,15 +47,25 @@ class ClockCheck:
         self._one_at_a_time = asyncio.Lock()
         self._skew: ClockSkew | None = None
         self._holds_until = float("-inf")
+        self._offset = 0.0
 
     async def __call__(self) -> None:
         """Raise `ClockSkew` while the clock is wrong. Raises `StoreUnavailable` too."""
         async with self._one_at_a_time:
-            if self._clock.monotonic() >= self._holds_until:
+            if self._clock.monotonic() >= self._holds_until or self._was_set():
                 self._skew = await self._compare()
                 self._holds_until = self._clock.monotonic() + KEEP_SECONDS
+                self._offset = self._apart()
         if self._skew:
             raise self._skew
+
+    def _was_set(self) -> bool:
+        """Whether the clock has moved otherwise than time since the last comparison."""
+        moved = abs(self._apart() - self._offset)
+        return moved > self._policy.max_skew.total_seconds() / 2
+
+    def _apart(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
 
     async def _compare(self) -> ClockSkew | None:
         try:

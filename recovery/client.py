@@ -123,12 +123,15 @@ class Call:
         return self._started_at + self._timeout_seconds - self._clock.monotonic()
 
     async def _unready(self) -> Stopped | None:
-        """What recovery lacks. Raises `Stopped` when it is not recovery that answers, or nobody."""
-        answer = await self._request("GET", "/readyz")
-        if answer.status_code == httpx.codes.OK:
-            print(f"healthy: {self._http.base_url}")
-            return None
-        unready = _unexpected(answer)
+        """What recovery lacks. Raises `Stopped` when it is not recovery that answers."""
+        try:
+            answer = await self._request("GET", "/readyz")
+            if answer.status_code == httpx.codes.OK:
+                print(f"healthy: {self._http.base_url}")
+                return None
+            unready = _unexpected(answer)
+        except Stopped as silent:  # a readiness that is slow to tell must not cost the sweep
+            unready = silent
         if unready.code is not Exit.UNHEALTHY:
             raise unready
         print(f"recover: {unready}; asking for a sweep all the same", file=sys.stderr)

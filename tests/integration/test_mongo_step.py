@@ -99,6 +99,9 @@ async def test_a_missing_index_is_told_and_created(step: MongoStep) -> None:
     assert "botdel topology apply" in (await step.missing() or "")
     await step.collection.create_index("botId")
     assert await step.missing(), "that one serves no walk in the order of _id"
+    narrow = [("botId", 1), ("_id", 1), ("at", 1)]
+    await step.collection.create_index(narrow, partialFilterExpression={"at": {"$gt": 0}})
+    assert await step.missing(), "that one has not every document"
     await step.provide()
     await step.provide()
     assert await step.missing() is None

@@ -396,6 +396,24 @@ MUTANTS: Final = (
         "await self._store.ping()",
     ),
     Mutant(
+        "what was pulled is taken in although the clock was set meanwhile",
+        CONSUMER,
+        "            await self._check()  #",
+        "            #",
+    ),
+    Mutant(
+        "a clock that was set is trusted until the next comparison",
+        SKEW,
+        " or self._was_set():",
+        ":",
+    ),
+    Mutant(
+        "a clock that was put right is not followed",
+        LEASE,
+        "            await self._follow_clock()\n",
+        "",
+    ),
+    Mutant(
         "events are taken in under a wrong clock",
         CONSUMER,
         "            await self._check()\n",
@@ -888,13 +906,13 @@ MUTANTS: Final = (
     Mutant(
         "a clock is compared with the database's once",
         SKEW,
-        "if self._clock.monotonic() >= self._holds_until:",
+        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
         'if self._holds_until == float("-inf"):',
     ),
     Mutant(
         "clocks are compared before each claim",
         SKEW,
-        "if self._clock.monotonic() >= self._holds_until:",
+        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
         "if True:",
     ),
     Mutant(

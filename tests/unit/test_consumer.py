@@ -516,6 +516,18 @@ async def test_nothing_is_pulled_under_a_clock_that_is_wrong(world: World) -> No
     assert world.consumer.problem is None
 
 
+async def test_a_clock_that_is_set_during_a_pull_makes_no_job_of_the_future(world: World) -> None:
+    world.start()
+    await world.clock.sleep(10)
+    for step in (timedelta(days=3), -timedelta(days=3)):
+        world.clock.set(step)
+        world.store.skew -= step
+        await world.publish(*(placed(bot) for bot in BOTS))
+        await world.clock.sleep(20)
+    await world.until_ended(len(BOTS))
+    assert max(job.created_at for job in world.jobs) <= world.clock.now()
+
+
 async def test_a_database_that_answers_and_takes_no_write_costs_each_message_one_delivery(
     world: World,
 ) -> None:

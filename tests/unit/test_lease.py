@@ -63,6 +63,7 @@ async def test_the_heartbeat_moves_at_least_every_third_of_the_threshold(stale_a
 async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: timedelta) -> None:
     """Only what is written tells by it; how long something took is another clock's to say."""
     world = World()
+    world.store.skew = -step  # the database's own is right
     async with world.lease.heartbeat():
         world.clock.set(step)
         await world.clock.sleep(10 * STALE_SECONDS)
@@ -71,6 +72,17 @@ async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: t
     everybodys = START + timedelta(seconds=world.clock.monotonic())
     silent = everybodys - world.stored.last_modified_at
     assert timedelta(0) <= silent < POLICY.stale_after / 3, "no sweep takes it, none is too late"
+
+
+async def test_a_clock_that_is_put_right_after_a_pause_of_the_machine_is_followed() -> None:
+    """Neither of its clocks has counted the pause; then one is set to the time of all others."""
+    world = World()
+    async with world.lease.heartbeat():
+        await world.clock.sleep(1)
+        world.clock.set(timedelta(hours=2))
+        await world.clock.sleep(STALE_SECONDS)
+        silent = world.clock.now() - world.stored.last_modified_at
+    assert timedelta(0) <= silent < POLICY.stale_after / 3
 
 
 async def test_a_heartbeat_is_left_out_while_checkpoints_are_written() -> None:

@@ -205,9 +205,23 @@ async def test_a_recovery_that_cannot_be_reached_is_3(capsys: pytest.CaptureFixt
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(f"quoting {request.headers}")
 
-    assert await call(httpx.MockTransport(refuse)) == Exit.UNHEALTHY, "and nothing else is asked"
-    expected = "recover: GET /readyz: ConnectError, is recovery at http://recovery:8082?\n"
-    assert capsys.readouterr().err == expected
+    assert await call(httpx.MockTransport(refuse)) == Exit.UNHEALTHY
+    *_, last = capsys.readouterr().err.splitlines()
+    where = "ConnectError, is recovery at http://recovery:8082?"
+    assert last == f"recover: POST /v1/recovery/sweeps: {where}"
+
+
+async def test_a_readiness_that_is_not_told_in_time_costs_no_sweep() -> None:
+    """It asks Pub/Sub and MongoDB; a sweep needs MongoDB only."""
+    recovery = Recovery()
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/readyz"):
+            raise httpx.ReadTimeout("")
+        return recovery.handle_request(request)
+
+    assert await call(httpx.MockTransport(slow)) == Exit.UNHEALTHY
+    assert recovery.asked == ["POST /v1/recovery/sweeps"]
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from bson import ObjectId, json_util
 from bson.codec_options import DatetimeConversion
-from pymongo import ASCENDING, DeleteMany, IndexModel
+from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
@@ -31,6 +31,8 @@ InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 LISTED = 25
 """Ids in one delete of a batch: a server may compare each document with the whole list."""
 
+NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
+"""Options of an index that does not serve every query by its fields."""
 NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -106,8 +108,7 @@ class MongoStep:
         with self._bounded():
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
-        keys = ([field for field, _ in index["key"]] for index in indexes)
-        if any(key[: len(wanted)] == wanted for key in keys):
+        if any(_serves(index, wanted) for index in indexes):
             return None
         return (
             f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
@@ -117,7 +118,7 @@ class MongoStep:
 
     async def provide(self) -> None:
         """Create the index; returns when it is built."""
-        if await self.missing():
+        if self.field != "_id":
             await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _bounded(self) -> AbstractContextManager[None]:
@@ -176,3 +177,11 @@ class MongoStep:
                     "bot's id, so nothing of this batch was deleted; find such documents by the "
                     'bot\'s id and {"$type": "array"}'
                 )
+
+
+def _serves(index: Document, fields: Sequence[str]) -> bool:
+    """Whether `index` can serve every query by `fields`, in their order."""
+    key = list(index["key"])[: len(fields)]
+    ordered = all(direction in (ASCENDING, DESCENDING) for _, direction in key)
+    whole = NARROWED.isdisjoint(index)
+    return whole and ordered and [field for field, _ in key] == list(fields)
