@@ -88,6 +88,7 @@ class Worker:
         left = self._under_way()
         for task in left:
             task.cancel()
+            task.cancel()  # the first one asks a run to hand over: see `Runner.run`
         if left:
             log.error("not handed over in time: their jobs will be stale", tasks=len(left))
 

@@ -765,6 +765,12 @@ MUTANTS: Final = (
         "",
     ),
     Mutant(
+        "a run that was won after the stop outlives its process's connections",
+        WORKER,
+        "            task.cancel()  # the first",
+        "            # the first",
+    ),
+    Mutant(
         "a hand-over is given up by the cancellation that asks for it",
         RUNNER,
         "task.cancelling() > 1",

@@ -26,6 +26,7 @@ from tests.support.fakes import (
     ScriptedStore,
     VirtualClock,
     a_job,
+    settle,
     until,
 )
 
@@ -367,6 +368,26 @@ async def test_jobs_won_beside_a_claim_that_is_never_answered_are_run_and_handed
     assert left == [silent]
     assert world.count(Status.FAILED) == 3
     assert "not handed over in time: their jobs will be stale" in [line["event"] for line in logs]
+
+
+async def test_a_run_that_was_won_after_the_stop_outlives_it_no_more_than_others(
+    world: World,
+) -> None:
+    """Its process closes what it would write with."""
+    world.put(1)
+    world.store.pauses["apply"] = 3.0
+
+    async def away(change: Change) -> None:
+        if change.after.status is not Status.IN_PROGRESS:
+            raise StoreUnavailable("away")
+
+    world.store.before_apply = away
+    world.start()
+    await until(lambda: "apply" in world.store.calls, world.clock)
+    others = asyncio.all_tasks() - {world.working}
+    assert await world.stop() <= GRACE * 3 / 4 + 1
+    await settle()
+    assert asyncio.all_tasks() <= others
 
 
 async def test_one_job_whose_claim_is_refused_makes_nobody_unready(world: World) -> None:
