@@ -21,12 +21,14 @@ app = typer.Typer(
     epilog="Settings come from BOTDEL_* variables and .env; the table is in README.md.",
 )
 topology = typer.Typer(no_args_is_help=True, help="Topics, subscriptions and indexes.")
+plan = typer.Typer(no_args_is_help=True, help="Look at a plan before it deletes anything.")
 jobs = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Show, replay or discard messages that were given up."
 )
 local = typer.Typer(no_args_is_help=True, help="Everything on one machine.")
 app.add_typer(topology, name="topology")
+app.add_typer(plan, name="plan")
 app.add_typer(jobs, name="jobs")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(local, name="local")
@@ -48,6 +50,8 @@ ConsumerPort = Annotated[int | None, _port("CONSUMER", 8081)]
 RecoveryHost = Annotated[str | None, _host("RECOVERY")]
 RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
 PlanFile = Annotated[Path, typer.Option("--plan", help="The plan file (YAML).")]
+File = Annotated[Path, typer.Argument(help="The plan file (YAML).")]
+BotId = Annotated[str, typer.Argument(help="The bot's id, 24 hex digits.")]
 PlanFiles = Annotated[
     list[Path] | None, typer.Option("--plan", help="A plan file; may be repeated.")
 ]
@@ -168,6 +172,24 @@ def topology_apply(plan: PlanFiles = None) -> None:
 
     settings = load(TopologySettings)
     sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
+
+
+@plan.command("check")
+def plan_check(file: File, as_json: AsJson = False) -> None:
+    """Whether the data of each step can be reached, is indexed, and looks as the plan says."""
+    from botdel.plan import check
+    from deletion.adapters.plan_file import read_plan
+
+    sys.exit(run(check(read_plan(file), as_json=as_json)))
+
+
+@plan.command("preview")
+def plan_preview(file: File, bot_id: BotId, as_json: AsJson = False) -> None:
+    """How many items each step would delete of a bot now; nothing is deleted."""
+    from botdel.plan import preview
+    from deletion.adapters.plan_file import read_plan
+
+    run(preview(read_plan(file), bot_id, as_json=as_json))
 
 
 @app.command()

@@ -63,6 +63,17 @@ class Provisioned(Protocol):
 
 
 @runtime_checkable
+class Previewed(Protocol):
+    """A step that can be looked at before it deletes anything. Neither call changes anything."""
+
+    async def count(self, bot_id: str) -> int:
+        """How many items `delete` would find now, by the query of `delete` itself."""
+
+    async def faults(self) -> Sequence[str] | None:
+        """What a sample of the data says against the step; None when there is no data."""
+
+
+@runtime_checkable
 class Verified(Protocol):
     """A step that reports how it last read back, for the record of the job."""
 

@@ -25,14 +25,21 @@ RETENTION = "retention of complete jobs"
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
     """The findings for each collection, for the retention, and for each step of `plans`."""
-    steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
         *(
             told(f"indexes of {name}", _indexes(database[name], indexes))
             for name, indexes in COLLECTIONS.items()
         ),
         told(RETENTION, _retention(database)),
-        *(told(_check(service, step), _step(service, step)) for service, step in steps),
+        step_findings(plans),
+    )
+
+
+async def step_findings(plans: Iterable[Plan]) -> list[Finding]:
+    """Whether an index serves each step of `plans`."""
+    steps = [(plan.service, step) for plan in plans for step in plan.steps]
+    return await together(
+        *(told(_check(service, step), _step(service, step)) for service, step in steps)
     )
 
 

@@ -1,6 +1,7 @@
 """The step that deletes a bot's documents from one MongoDB collection."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ LISTED = 25
 
 NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
 """Options of an index that does not serve every query by its fields."""
+COUNT_SECONDS: Final = 60.0
+SAMPLE: Final = 100
+"""Documents that `faults` reads, in the order that the server returns them."""
+MISSING: Final = object()
 NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -103,6 +108,21 @@ class MongoStep:
         self.read_concern = concern
         return found is None
 
+    async def count(self, bot_id: str) -> int:
+        """Along the index, within `COUNT_SECONDS`."""
+        with bounded(COUNT_SECONDS):
+            return await self.collection.count_documents(self._behind(bot_id, None))
+
+    async def faults(self) -> list[str] | None:
+        """Read `SAMPLE` documents: is the field there, of the declared type, and one id?"""
+        with self._bounded():
+            found = self.collection.find({}, {self.field: True}).limit(SAMPLE)
+            kinds = Counter([self._kind(document) async for document in found])
+        where, total = f"{self.collection.full_name}: {self.field}", kinds.total()
+        del kinds[self.field_type]
+        faults = [f"{where} is {kind} in {times} of {total}" for kind, times in kinds.items()]
+        return faults if total else None
+
     async def missing(self) -> str | None:
         """What is missing, unless an index begins with the fields that the batches walk."""
         with self._bounded():
@@ -163,6 +183,20 @@ class MongoStep:
 
     def _owner(self, bot_id: str) -> ObjectId | str:
         return ObjectId(bot_id) if self.field_type == "objectid" else bot_id
+
+    def _kind(self, document: Document) -> str:
+        """What the field of `document` holds, in the words of a plan."""
+        value: object = document
+        for part in self.field.split("."):
+            if isinstance(value, list):
+                break
+            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+        if value is MISSING:
+            return "missing"
+        if isinstance(value, list):
+            return "a list, which may hold others' ids"
+        kinds = {ObjectId: "objectid", str: "string"}
+        return kinds.get(type(value), type(value).__name__)
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
         """Fail the job where the deletes would leave a shared document out."""

@@ -1,0 +1,76 @@
+"""`botdel plan check` and `botdel plan preview`: a plan is looked at, and nothing is changed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
+from botdel.doctor.indexes import step_findings
+from botdel.doctor.report import show
+from botdel.listing import show as show_rows
+from botdel.options import object_id
+from botdel.run import FAILED
+from botdel.terminal import console
+from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.plan_file import PlanFile
+from deletion.plan import Plan, Previewed, Step
+from deletion.process.settings import load
+from deletion.process.store_settings import JobsSettings
+
+
+async def check(plan_file: PlanFile, *, as_json: bool) -> int:
+    """Print whether each step's data can be reached, is indexed and looks as the plan says.
+
+    Returns 1 when something is wrong, and 0 otherwise.
+    """
+    async with _built(plan_file) as plan:
+        findings = await together(
+            step_findings([plan]),
+            *(told(_check(plan, step), _sampled(plan, step)) for step in plan.steps),
+        )
+    show(findings, as_json=as_json)
+    return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
+
+
+async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
+    """Print how many items each step would delete now, in the order of the plan."""
+    bot_id = object_id(bot)
+    async with _built(plan_file) as plan:
+        steps = [step for step in plan.steps if isinstance(step, Previewed)]
+        counts = await asyncio.gather(*(step.count(bot_id) for step in steps))
+    found = dict(zip((step.name for step in steps), counts, strict=True))
+    if as_json:
+        print(json.dumps({"service": plan.service, "bot_id": bot_id, "steps": found}))
+        return
+    rows = [(name, f"{count:,}") for name, count in found.items()]
+    show_rows(console(), ["step", "would delete"], rows, whole={"step", "would delete"}, spare=[])
+
+
+@asynccontextmanager
+async def _built(plan_file: PlanFile) -> AsyncIterator[Plan]:
+    settings = load(JobsSettings)
+    clients = Clients(settings.mongodb_uri.get_secret_value())
+    try:
+        yield plan_file.build(clients.get, own_database=settings.mongodb_database)
+    finally:
+        clients.close()
+
+
+async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
+    check = _check(plan, step)
+    if not isinstance(step, Previewed):
+        return [ok(check, "cannot be sampled")]
+    faults = await step.faults()
+    if faults is None:
+        later = (
+            "check again once there is data: a plan that names another collection looks the same"
+        )
+        return [warning(check, "there is no document to look at", later)]
+    remedy = f"correct step {step.name} of the plan, or the data"
+    failures = [failed(check, fault, remedy) for fault in faults]
+    return failures or [ok(check, "a sample of it is as the plan says")]
+
+
+def _check(plan: Plan, step: Step) -> str:
+    return f"data of step {plan.service}/{step.name}"
