@@ -517,10 +517,11 @@ class TestApplying:
         assert await store.apply(change) == await store.apply(change) == change.after
         assert await stored(store, job) == change.after
 
+    @pytest.mark.parametrize("name", [name for name in CHANGES if name != "complete"])
     async def test_a_repeated_change_of_a_job_that_was_joined_since_answers_the_same(
-        self, store: JobStore
+        self, store: JobStore, name: str
     ) -> None:
-        job, change = fresh("checkpoint")
+        job, change = fresh(name)
         await put(store, job)
         await store.apply(change)
         await store.record([request_for(job)])
