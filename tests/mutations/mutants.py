@@ -1444,8 +1444,8 @@ MUTANTS: Final = (
     Mutant(
         "copies of a request for a full job are refused one by one",
         MONGO,
-        'if job.bot_id == str(document["botId"]) and job.event_id in refused',
-        "if job in requests[room:]",
+        "for copy in offers[request.event_id]:",
+        "for copy in [request]:",
         DATABASE,
     ),
     # --- the topology

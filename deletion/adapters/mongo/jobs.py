@@ -230,9 +230,9 @@ class MongoJobStore:
         """
         if not jobs:
             return {}
-        by_bot: dict[str, dict[str, Job]] = defaultdict(dict)
+        by_bot: dict[str, dict[str, list[Job]]] = defaultdict(lambda: defaultdict(list))
         for job in jobs:  # the same event twice joins once
-            by_bot[job.bot_id].setdefault(job.event_id, job)
+            by_bot[job.bot_id][job.event_id].append(job)
         full: dict[str, Recorded] = {}
         joining: dict[str, Recorded] = {}
         updates: list[UpdateOne] = []
@@ -240,14 +240,11 @@ class MongoJobStore:
             found, exhausted = str(document["_id"]), _is_exhausted(document)
             covered = set(document["eventIds"])  # one may have joined since it was looked for
             offers = by_bot[str(document["botId"])]
-            requests = [job for event, job in offers.items() if event not in covered]
+            requests = [copies[0] for event, copies in offers.items() if event not in covered]
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
-            refused = {request.event_id for request in requests[room:]}
-            full |= {  # each copy of a refused one, too
-                job.id: Recorded(Placing.FULL, found, exhausted)
-                for job in jobs
-                if job.bot_id == str(document["botId"]) and job.event_id in refused
-            }
+            for request in requests[room:]:
+                for copy in offers[request.event_id]:
+                    full[copy.id] = Recorded(Placing.FULL, found, exhausted)
             if requests[:room]:
                 updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:
