@@ -82,11 +82,8 @@ async def get(store: JobStore, job_id: str) -> Job:
 
 def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
     """Print a line for each job, or that there is none."""
-    if not found:
-        console().print("no job fits")
-        return
     rows = [_row(job, policy) for job in found]
-    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE)
+    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no job fits")
 
 
 def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:

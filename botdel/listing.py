@@ -22,10 +22,16 @@ def show(
     *,
     whole: Collection[str],
     spare: Sequence[str],
+    nothing: str,
 ) -> None:
-    """Print `rows`. Columns of `whole` are never wrapped or cut; the others narrow, and those of
-    `spare` are left out, the last first, until the rest fits the terminal.
+    """Print `rows`, or `nothing` when there is none.
+
+    Columns of `whole` are never wrapped or cut; the others narrow, and those of `spare` are left
+    out, the last first, until the rest fits the terminal.
     """
+    if not rows:
+        out.print(nothing)
+        return
     cells = [[_cell(cell) for cell in row] for row in rows]
     widths = {
         name: _width(name, [row[at] for row in cells], is_whole=name in whole)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
 from botdel.doctor.indexes import step_findings
@@ -11,8 +11,8 @@ from botdel.doctor.report import show
 from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.run import FAILED
+from botdel.store import connected
 from botdel.terminal import console
-from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import PlanFile
 from deletion.plan import Plan, Previewed, Step
 from deletion.process.settings import load
@@ -24,7 +24,7 @@ async def check(plan_file: PlanFile, *, as_json: bool) -> int:
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
-    async with _built(plan_file) as plan:
+    with _built(plan_file) as plan:
         findings = await together(
             step_findings([plan]),
             *(told(_check(plan, step), _sampled(plan, step)) for step in plan.steps),
@@ -36,7 +36,7 @@ async def check(plan_file: PlanFile, *, as_json: bool) -> int:
 async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
     """Print how many items each step would delete now, in the order of the plan."""
     bot_id = object_id(bot)
-    async with _built(plan_file) as plan:
+    with _built(plan_file) as plan:
         steps = [step for step in plan.steps if isinstance(step, Previewed)]
         counts = await asyncio.gather(*(step.count(bot_id) for step in steps))
     found = dict(zip((step.name for step in steps), counts, strict=True))
@@ -44,17 +44,15 @@ async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
         print(json.dumps({"service": plan.service, "bot_id": bot_id, "steps": found}))
         return
     rows = [(name, f"{count:,}") for name, count in found.items()]
-    show_rows(console(), ["step", "would delete"], rows, whole={"step", "would delete"}, spare=[])
+    columns = ("step", "would delete")
+    show_rows(console(), columns, rows, whole=columns, spare=(), nothing="no step can be counted")
 
 
-@asynccontextmanager
-async def _built(plan_file: PlanFile) -> AsyncIterator[Plan]:
+@contextmanager
+def _built(plan_file: PlanFile) -> Iterator[Plan]:
     settings = load(JobsSettings)
-    clients = Clients(settings.mongodb_uri.get_secret_value())
-    try:
+    with connected(settings) as clients:
         yield plan_file.build(clients.get, own_database=settings.mongodb_database)
-    finally:
-        clients.close()
 
 
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:

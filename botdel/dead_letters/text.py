@@ -90,10 +90,7 @@ def in_full(letter: DeadLetter) -> Record:
 
 def tabulate(rows: Sequence[Sequence[Cell]], out: Terminal) -> None:
     """Print the `row`s of letters, or that there is none."""
-    if rows:
-        show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE)
-    else:
-        out.print("no dead letter fits")
+    show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no dead letter fits")
 
 
 def row(letter: ReadLetter) -> Sequence[Cell]:

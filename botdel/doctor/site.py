@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
-from deletion.adapters.mongo.connection import Clients, Database
+from botdel.store import connected
+from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_file import PlanFile
@@ -63,10 +64,9 @@ async def connected_bus() -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
-    """Raises `ConfigurationError` for settings, and what the driver raises for a URI."""
+    """Raises `ConfigurationError` for settings, a URI among them."""
     settings = load(JobsSettings)
-    clients = Clients(settings.mongodb_uri.get_secret_value())
-    try:
+    with connected(settings) as clients:
         client, name = clients.get(), settings.mongodb_database
         yield Store(
             client[name],
@@ -75,5 +75,3 @@ async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
             settings.lease,
             [plan.build(clients.get, own_database=name) for plan in plans],
         )
-    finally:
-        clients.close()
