@@ -27,7 +27,7 @@ class SweepStore(Protocol):
     async def save(self, sweep: Sweep) -> None:
         """Write `sweep` over its stored form, if that is still running; atomic.
 
-        Raises `LeaseLost` otherwise: it was given up, so whoever runs it has to stop.
+        Raises `LeaseLost` if it was given up; its process has to stop it.
         Repeating a write that succeeded succeeds again.
         """
 

@@ -73,7 +73,7 @@ class Fault:
 def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
     """The fields of `data` in their order, and the first fault.
 
-    A value that is cut off is read as far as it goes on. After a message that is broken inside,
+    A value that is cut off is read up to its end in `data`. After a message that is broken inside,
     reading continues at its end: what follows may be valid.
     """
     reader = _Reader(data)

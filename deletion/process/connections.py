@@ -95,9 +95,8 @@ class Connections:
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol within the bounds of its `Connections`.
 
-    A head over the limit is answered with 431, one that does not end in time with 408, and a
-    connection for which there is no room with 503, each as a problem. Then the connection is
-    closed.
+    It sends a problem and closes the connection: 431 for a head over the limit, 408 for one that
+    is not complete in time, 503 for a connection beyond the bound.
     """
 
     def __init__(

@@ -338,7 +338,7 @@ def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
 @pytest.mark.parametrize(
     ("holder", "said"), [("vm:1:a", ", last held by vm:1:a\n"), ("", "0:00\n")]
 )
-def test_whoever_claimed_it_last_is_not_said_to_have_it(
+def test_the_last_holder_is_not_shown_as_the_present_one(
     holder: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     describe(a_job(Status.PENDING, claimed_by=holder), POLICY)

@@ -48,7 +48,7 @@ class Webhook:
         )
 
     async def post(self, body: Mapping[str, object]) -> None:
-        """Return once a try was answered with success; an earlier one may have arrived too.
+        """Return once a try has succeeded; earlier ones may have arrived too.
 
         Raises `TransientError` when all tries have failed, and `BotDeletionError` at once for an
         answer that another try would not change. Redirects are not followed.

@@ -12,9 +12,9 @@ _REST: Final = re.compile(rf"(?:{_NAME}+(?::{_NAME}*)?@)?[^@/?]+(?:[/?][^@]*)?")
 
 
 def checked(uri: SecretStr) -> SecretStr:
-    """Return `uri`. Raises `ValueError`, which quotes nothing of it, when it is no URI of MongoDB
-    or its parts cannot be told apart: in user name and password, `:`, `/`, `?`, `@` and `%` must be
-    percent-encoded (RFC 3986, section 3.2.1).
+    """Return `uri`. Raises `ValueError`, which quotes nothing of it, when it is no MongoDB URI or
+    is ambiguous: `:`, `/`, `?`, `@` and `%` in the user name and password must be percent-encoded
+    (RFC 3986, section 3.2.1).
     """
     text = uri.get_secret_value()
     scheme = _SCHEME.match(text)

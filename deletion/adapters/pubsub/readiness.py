@@ -18,7 +18,7 @@ RECENT_SECONDS: Final = 30.0
 """How long the outcome of a publish counts."""
 
 Probe = Callable[[], Awaitable[bool]]
-"""True when the topic exists; False when Pub/Sub answers without saying so.
+"""True when the topic exists; False when Pub/Sub answers, but does not say whether it does.
 
 Raises `BusUnavailable`, and `TopologyMissing` when the topic does not exist. Changes nothing.
 """
