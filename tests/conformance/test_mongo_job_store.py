@@ -1,8 +1,6 @@
 """What only MongoDB's job store promises: its documents, its indexes, and how it is away."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -35,6 +33,7 @@ from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress
 from deletion.ports import Placing, Recorded, Unreadable
 from tests.conformance.test_job_store import POLICY, a_job, put, redelivered, request_for
 from tests.support.indexed import indexed
+from tests.support.polling import frozen
 
 NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 
@@ -456,15 +455,11 @@ async def test_a_ping_that_gets_no_answer_does_not_keep_anybody_waiting(
 async def test_a_server_that_hangs_does_not_hold_up_the_end_of_a_process(tmp_path: Path) -> None:
     async with EmbeddedMongo(tmp_path) as own:
         clients = Clients(own.uri)
-        assert own.pid
         await clients.get()["x"]["y"].find_one({})
-        os.kill(own.pid, signal.SIGSTOP)
-        try:
+        async with frozen(own.pid):
             began = time.monotonic()
             clients.close()
             assert time.monotonic() - began < 2 * CLOSE_SECONDS
-        finally:
-            os.kill(own.pid, signal.SIGCONT)
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, store: MongoJobStore, **details: Any) -> None:

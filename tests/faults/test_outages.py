@@ -1,7 +1,5 @@
 """Broker and database go away and come back: the same processes go on."""
 
-import os
-import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from tests.support.pipeline import (
     sweep,
     until,
 )
+from tests.support.polling import frozen
 
 
 @pytest.fixture
@@ -138,13 +137,9 @@ async def test_a_database_that_hangs_does_not_hold_a_terminated_consumer_beyond_
             return bool(job and job["steps"][0]["deleted"])
 
         await until(under_way)
-        assert own_mongo.pid
-        os.kill(own_mongo.pid, signal.SIGSTOP)
-        try:
+        async with frozen(own_mongo.pid):
             consumer.terminate()
             assert await consumer.wait(within=4 + PULL_SECONDS) == 0
-        finally:
-            os.kill(own_mongo.pid, signal.SIGCONT)
 
 
 async def _complete(pipeline: Pipeline, bot: str) -> bool:

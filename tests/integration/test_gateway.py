@@ -1,7 +1,6 @@
 """The gateway as a process of its own, against Google's emulator."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
+from tests.support.polling import frozen
 
 TOKEN = "a-token-that-is-long-enough"
 BOT = "65f0a1b2c3d4e5f607182930"
@@ -207,14 +207,10 @@ async def test_a_probe_creates_nothing(project: str) -> None:
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
     async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
-        assert emulator.pid is not None
-        os.kill(emulator.pid, signal.SIGSTOP)
-        try:
+        async with frozen(emulator.pid):
             async with asyncio.timeout(ANSWER_SECONDS):
                 assert (await gateway.delete()).status_code == 503
             await gateway.answers("/readyz", 503)
-        finally:
-            os.kill(emulator.pid, signal.SIGCONT)
         await gateway.answers("/readyz", 200)
         assert (await gateway.delete()).status_code == 202
 
@@ -231,13 +227,11 @@ async def test_no_more_wait_than_are_allowed_to(project: str) -> None:
 async def test_sigterm_lets_those_under_way_be_answered(project: str) -> None:
     async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
         await gateway.answers("/readyz", 200)
-        assert emulator.pid is not None
-        os.kill(emulator.pid, signal.SIGSTOP)
-        waiting = [asyncio.create_task(gateway.delete(f"{n:024x}")) for n in range(5)]
-        await pending(gateway, 5)
-        gateway.process.terminate()
-        await gateway.process.wait_for_line(lambda line: '"stopping"' in line, WITHIN)
-        os.kill(emulator.pid, signal.SIGCONT)
+        async with frozen(emulator.pid):
+            waiting = [asyncio.create_task(gateway.delete(f"{n:024x}")) for n in range(5)]
+            await pending(gateway, 5)
+            gateway.process.terminate()
+            await gateway.process.wait_for_line(lambda line: '"stopping"' in line, WITHIN)
         answers = await asyncio.gather(*waiting)
         assert {answer.status_code for answer in answers} == {202}
         assert await gateway.process.wait(WITHIN) == 0

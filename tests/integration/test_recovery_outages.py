@@ -1,7 +1,5 @@
 """Recovery while its broker or its database is away: at once, in time, and without a restart."""
 
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from tests.integration.recovering import (
     seed,
 )
 from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
+from tests.support.polling import frozen
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""
@@ -159,15 +158,11 @@ async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_proce
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
         await recovery.started()
-        assert world.mongo.pid
-        os.kill(world.mongo.pid, signal.SIGSTOP)
-        try:
+        async with frozen(world.mongo.pid):
             begun = time.monotonic()
             recovery.process.terminate()
             assert await recovery.process.wait(WITHIN) == 0
             assert time.monotonic() - begun < GRACE
-        finally:
-            os.kill(world.mongo.pid, signal.SIGCONT)
 
 
 async def test_a_terminated_process_exits_in_time_without_its_database(world: World) -> None:

@@ -1,7 +1,10 @@
 """Waiting for what no event reports: looked at again and again, up to a deadline."""
 
 import asyncio
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import psutil
 
@@ -24,3 +27,20 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@asynccontextmanager
+async def frozen(child: int | None) -> AsyncIterator[None]:
+    """Stop every thread of a child process inside the block.
+
+    SIGSTOP takes effect in one thread, which then stops the others: on a busy machine they may
+    answer for a while yet. The kernel reports the stop to the parent once all of them stand.
+    """
+    assert child is not None, "it does not run"
+    os.kill(child, signal.SIGSTOP)
+    try:
+        options = os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+        await eventually(lambda: os.waitid(os.P_PID, child, options) is not None)
+        yield
+    finally:
+        os.kill(child, signal.SIGCONT)
