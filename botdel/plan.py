@@ -14,6 +14,7 @@ from botdel.run import FAILED
 from botdel.store import connected
 from botdel.terminal import console
 from deletion.adapters.plan_file import PlanFile
+from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Previewed, Step
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -52,7 +53,7 @@ async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
 def _built(plan_file: PlanFile) -> Iterator[Plan]:
     settings = load(JobsSettings)
     with connected(settings) as clients:
-        yield plan_file.build(clients.get, own_database=settings.mongodb_database)
+        yield plan_file.build(Outside(clients.get, own_database=settings.mongodb_database))
 
 
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:

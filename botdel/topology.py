@@ -15,6 +15,7 @@ from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
+from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Provisioned
 from deletion.process.store_settings import TopologySettings
 
@@ -33,7 +34,7 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
     )
     try:
         name = settings.mongodb_database
-        built = [plan.build(clients.get, own_database=name) for plan in plans]
+        built = [plan.build(Outside(clients.get, own_database=name)) for plan in plans]
         topology = Topology(
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )

@@ -28,6 +28,7 @@ from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.spec import Outside
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
@@ -97,7 +98,7 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
         plan = plan_file.build(
-            clients.get, settings.lease.call_seconds, own_database=settings.mongodb_database
+            Outside(clients.get, settings.lease.call_seconds, settings.mongodb_database)
         )
         database = clients.get()[settings.mongodb_database]
         await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))

@@ -15,6 +15,7 @@ from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.spec import Outside
 from deletion.job import LeasePolicy
 from deletion.plan import Plan
 from deletion.process.settings import PubSubSettings, load
@@ -73,5 +74,5 @@ async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
             MongoJobStore(client, name),
             MongoDeadLetterStore(client, name),
             settings.lease,
-            [plan.build(clients.get, own_database=name) for plan in plans],
+            [plan.build(Outside(clients.get, own_database=name)) for plan in plans],
         )

@@ -20,6 +20,7 @@ from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.readiness import TopicProbe
+from deletion.adapters.spec import Outside
 from deletion.plan import Provisioned
 from deletion.process.settings import PubSubSettings, load
 from gateway.settings import GatewaySettings
@@ -207,7 +208,7 @@ async def _provide(uri: str) -> None:
     clients = Clients(uri)
     try:
         for plan in PLANS.values():
-            for step in read_plan(plan).build(clients.get).steps:
+            for step in read_plan(plan).build(Outside(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
     finally:

@@ -2,118 +2,64 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from deletion.adapters.mongo import dead_letters, jobs
-from deletion.adapters.mongo.connection import CALL_SECONDS, Client
-from deletion.adapters.mongo.step import FieldType, MongoStep
-from deletion.adapters.mongo.uri import checked
+from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.spec import Kind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
-from deletion.plan import Plan, check
-
-Connect = Callable[[str | None], Client]
-"""Returns the client of a URI; None means the default URI."""
+from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-PIPELINE_COLLECTIONS: Final = frozenset(
-    {jobs.COLLECTION, jobs.WRITE_CHECKS, dead_letters.COLLECTION, "recovery_sweeps"}
-)
-"""They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
-the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""
-SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
+KINDS: Final = ("mongo",)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class MongoSpec(_Strict):
-    """Documents of one collection whose `field` is the bot's id."""
-
-    database: Annotated[str, Field(pattern=r'^[^/\\. "$\x00]{1,63}$')]
-    collection: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
-    field: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
-    field_type: FieldType = "objectid"
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    uri: SecretStr | None = None
-
-    @field_validator("database")
-    @classmethod
-    def _is_not_the_systems(cls, database: str) -> str:
-        if database in SYSTEM_DATABASES:
-            raise ValueError(f"expected a database of the service, {database!r} is MongoDB's own")
-        return database
-
-    @field_validator("collection")
-    @classmethod
-    def _is_the_services(cls, collection: str) -> str:
-        if collection.startswith("system."):
-            raise ValueError("expected a collection of the service, `system.` is MongoDB's own")
-        return collection
-
-    @field_validator("uri")
-    @classmethod
-    def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
-        if uri is None:
-            return None
-        if missing := _VARIABLE.search(uri.get_secret_value()):
-            raise ValueError(f"the environment variable {missing[1]} is not set")
-        return checked(uri)  # an empty one is refused: it is not the default's
-
-
-class StepSpec(_Strict):
+class StepSpec(Strict):
     """One step; the key beside `name` is its kind."""
 
     name: Name
-    mongo: MongoSpec
+    mongo: MongoSpec | None = None
 
-    def build(self, connect: Connect, call_seconds: float = CALL_SECONDS) -> MongoStep:
-        """The step this describes; each of its calls ends within `call_seconds`."""
-        spec = self.mongo
-        client = connect(None if spec.uri is None else spec.uri.get_secret_value())
-        return MongoStep(
-            self.name,
-            client[spec.database][spec.collection],
-            spec.field,
-            spec.field_type,
-            spec.batch_size,
-            call_seconds,
-        )
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "StepSpec":
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"expected one of {', '.join(KINDS)}; found {found}")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """What the step deletes."""
+        given: list[Kind] = [kind for name in KINDS if (kind := getattr(self, name)) is not None]
+        return given[0]
+
+    def build(self, outside: Outside) -> Step:
+        """The step this describes. Raises `PlanError`."""
+        return self.kind.build(self.name, outside)
 
 
-class PlanFile(_Strict):
+class PlanFile(Strict):
     """The checked content of the file; nothing is connected yet."""
 
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
 
-    def build(
-        self, connect: Connect, call_seconds: float = CALL_SECONDS, *, own_database: str = ""
-    ) -> Plan:
-        """The plan this describes; each call to data ends within `call_seconds`.
-
-        Raises `PlanError`, also for a step over one of the pipeline's collections in
-        `own_database`.
-        """
-        for name, spec in ((step.name, step.mongo) for step in self.steps):
-            if spec.database == own_database and spec.collection in PIPELINE_COLLECTIONS:
-                raise PlanError(
-                    f"plan of {self.service}, step {name}: {spec.collection} in {spec.database} "
-                    "(BOTDEL_MONGODB_DATABASE) holds the pipeline's own records, which no plan "
-                    "deletes"
-                )
-        steps = tuple(step.build(connect, call_seconds) for step in self.steps)
-        return Plan(self.service, steps)
+    def build(self, outside: Outside) -> Plan:
+        """The plan this describes. Raises `PlanError`, which names the step."""
+        try:
+            return Plan(self.service, tuple(step.build(outside) for step in self.steps))
+        except PlanError as error:
+            raise PlanError(f"plan of {self.service}, {error}") from None
 
 
 def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
@@ -131,6 +77,8 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
         raise PlanError(f"{path}:{line}: not valid YAML: {problem}") from None
     except YAMLError as error:
         raise PlanError(f"{path}: not valid YAML: {error}") from None
+    if unset := [_fault(path, document, *fault) for fault in _unset(document, environ)]:
+        raise PlanError("\n".join(unset))
     try:
         plan = PlanFile.model_validate(_expanded(document, environ))
         check(plan.service, [step.name for step in plan.steps])
@@ -150,8 +98,21 @@ def _expanded(node: object, environ: Mapping[str, str]) -> object:
     if isinstance(node, list):
         return [_expanded(value, environ) for value in node]
     if isinstance(node, str):
-        return _VARIABLE.sub(lambda found: environ.get(found[1], found[0]), node)
+        return _VARIABLE.sub(lambda found: environ[found[1]], node)
     return node
+
+
+def _unset(
+    node: object, environ: Mapping[str, str], *at: int | str
+) -> Iterator[tuple[Sequence[int | str], str]]:
+    """Where a `${NAME}` stands that is no environment variable, and what to say of it."""
+    inside = node.items() if isinstance(node, Mapping) else ()
+    for key, value in enumerate(node) if isinstance(node, list) else inside:
+        yield from _unset(value, environ, *at, key)
+    names = _VARIABLE.findall(node) if isinstance(node, str) else ()
+    for name in names:
+        if name not in environ:
+            yield at, f"the environment variable {name} is not set"
 
 
 def _said(problem: ErrorDetails) -> str:

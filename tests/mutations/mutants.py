@@ -1141,8 +1141,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a plan deletes what the pipeline itself has recorded",
-        "deletion/adapters/plan_file.py",
-        "if spec.database == own_database and spec.collection in PIPELINE_COLLECTIONS:",
+        "deletion/adapters/mongo/spec.py",
+        "if self.database == outside.own_database and self.collection in PIPELINE_COLLECTIONS:",
         "if False:",
         ("unit",),
     ),

@@ -8,12 +8,10 @@ import pytest
 
 from botdel.doctor.indexes import COLLECTIONS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
+from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.mongo.step import MongoStep
-from deletion.adapters.plan_file import (
-    PIPELINE_COLLECTIONS,
-    PlanFile,
-    read_plan,
-)
+from deletion.adapters.plan_file import PlanFile, read_plan
+from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
 
 GOOD = """\
@@ -72,7 +70,7 @@ def clients(asked: list[str | None]) -> Any:
 
 def test_a_good_file_becomes_a_plan(path: Path) -> None:
     asked: list[str | None] = []
-    plan = read(path, GOOD).build(clients(asked))
+    plan = read(path, GOOD).build(Outside(clients(asked)))
     first, second = plan.steps
     assert isinstance(first, MongoStep)
     assert isinstance(second, MongoStep)
@@ -101,8 +99,8 @@ def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     text = GOOD.replace("      field: bot_id\n", f"      field: bot_id\n{uri}")
     plan = read(path, text.replace("collection: messages", f"collection: {collection}"))
     with pytest.raises(PlanError, match=f"conversations, step messages: {collection} in chat"):
-        plan.build(clients([]), own_database="chat")
-    assert len(plan.build(clients([]), own_database="bot_deletion").steps) == 2
+        plan.build(Outside(clients([]), own_database="chat"))
+    assert len(plan.build(Outside(clients([]), own_database="bot_deletion")).steps) == 2
 
 
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
@@ -113,7 +111,9 @@ def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writ
 
 def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:
     text = GOOD.replace("database: chat", "database: chat-${STAGE}")
-    assert read(path, text, {**ENVIRONMENT, "STAGE": "eu"}).steps[0].mongo.database == "chat-eu"
+    kind = read(path, text, {**ENVIRONMENT, "STAGE": "eu"}).steps[0].kind
+    assert isinstance(kind, MongoSpec)
+    assert kind.database == "chat-eu"
 
 
 def test_what_a_variable_holds_is_not_expanded_again(path: Path) -> None:
@@ -143,6 +143,11 @@ FAULTS = [
         "batch_size: '50'",
         ":14: steps.1.mongo.batch_size: Input should be a valid",
     ),
+    (
+        "    mongo:\n      database: chat\n      collection: messages\n      field: bot_id\n",
+        "",
+        ":3: steps.0: expected one of mongo; found none",
+    ),
     ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
     (
         "collection: messages",
@@ -157,7 +162,11 @@ FAULTS = [
         )
         for name in ("admin", "config", "local")
     ),
-    ("database: chat", "database: ${NO}", ":5: steps.0.mongo.database: String should match"),
+    (
+        "database: chat",
+        "database: ${NO}",
+        ":5: steps.0.mongo.database: the environment variable NO",
+    ),
     (
         "uri: ${CHAT_URI}",
         "uri: ${NO}",

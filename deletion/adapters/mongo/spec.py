@@ -1,0 +1,65 @@
+"""What a plan file says of documents: `mongo: {database, collection, field, …}`."""
+
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr, field_validator
+
+from deletion.adapters.mongo import dead_letters, jobs
+from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.mongo.uri import checked
+from deletion.adapters.spec import Outside, Strict
+from deletion.errors import PlanError
+
+PIPELINE_COLLECTIONS: Final = frozenset(
+    {jobs.COLLECTION, jobs.WRITE_CHECKS, dead_letters.COLLECTION, "recovery_sweeps"}
+)
+"""They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
+the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""
+SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
+
+
+class MongoSpec(Strict):
+    """Documents of one collection whose `field` is the bot's id."""
+
+    database: Annotated[str, Field(pattern=r'^[^/\\. "$\x00]{1,63}$')]
+    collection: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
+    field: Annotated[str, Field(pattern=r"^[^$\x00]{1,200}$")]
+    field_type: FieldType = "objectid"
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    uri: SecretStr | None = None
+
+    @field_validator("database")
+    @classmethod
+    def _is_not_the_systems(cls, database: str) -> str:
+        if database in SYSTEM_DATABASES:
+            raise ValueError(f"expected a database of the service, {database!r} is MongoDB's own")
+        return database
+
+    @field_validator("collection")
+    @classmethod
+    def _is_the_services(cls, collection: str) -> str:
+        if collection.startswith("system."):
+            raise ValueError("expected a collection of the service, `system.` is MongoDB's own")
+        return collection
+
+    @field_validator("uri")
+    @classmethod
+    def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
+        return None if uri is None else checked(uri)  # an empty one is not the default's
+
+    def build(self, name: str, outside: Outside) -> MongoStep:
+        """The step over the documents. Raises `PlanError` for a collection of the pipeline."""
+        if self.database == outside.own_database and self.collection in PIPELINE_COLLECTIONS:
+            raise PlanError(
+                f"step {name}: {self.collection} in {self.database} (BOTDEL_MONGODB_DATABASE) "
+                "holds the pipeline's own records, which no plan deletes"
+            )
+        client = outside.connect(None if self.uri is None else self.uri.get_secret_value())
+        return MongoStep(
+            name,
+            client[self.database][self.collection],
+            self.field,
+            self.field_type,
+            self.batch_size,
+            outside.call_seconds,
+        )

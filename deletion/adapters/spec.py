@@ -1,0 +1,38 @@
+"""What the kinds of step in a plan file have in common: how they are read, and built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client
+from deletion.plan import Step
+
+Connect = Callable[[str | None], Client]
+"""Returns the client of a URI; None means the default URI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What steps reach the outside through. Each of their calls ends within `call_seconds`.
+
+    `own_database` is the pipeline's, whose records no plan deletes.
+    """
+
+    connect: Connect
+    call_seconds: float = CALL_SECONDS
+    own_database: str = ""
+
+
+class Strict(BaseModel):
+    """Fields as written: none that is unknown, and no value of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Kind(Protocol):
+    """What a step of one kind deletes, as the plan file says; nothing is connected yet."""
+
+    def build(self, name: str, outside: Outside) -> Step:
+        """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
