@@ -27,6 +27,7 @@ SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
 """The columns that a narrow terminal leaves out, the last first."""
 COLOURS = {
     Status.COMPLETE: "green",
+    Status.COMPENSATED: "magenta",
     Status.FAILED: "yellow",
     Status.EXHAUSTED: "red",
     Status.IN_PROGRESS: "cyan",

@@ -79,6 +79,7 @@ class Intake:
     ) -> None:
         self._service = plan.service
         self._steps = tuple(StepProgress(step.name) for step in plan.steps)
+        self._point_of_no_return = plan.point_of_no_return
         self._subscription = subscription
         self._store = store
         self._quarantine = quarantine
@@ -118,6 +119,7 @@ class Intake:
             placed_at=subject.event.placed_at,
             steps=self._steps,
             now=self._clock.now(),
+            point_of_no_return=self._point_of_no_return,
             requested_by=subject.event.requested_by,
             traceparent=attributes.get("traceparent"),
         )

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
 REFUSED: Final = "refused"
-RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", LOST)
+RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", "compensated", LOST)
 """How a run ends: with the status of its job, handed over (interrupted), or its lease lost."""
 
 

@@ -10,6 +10,7 @@ class AlertKind(StrEnum):
 
     DEAD_LETTER = "dead_letter"  # a message was given up
     JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
+    JOB_COMPENSATED = "job_compensated"  # a saga was rolled back: the bot is not deleted
     JOBS_WAITING = "jobs_waiting"  # jobs have been pending, or handed over, for too long
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
     JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read jobs, or not move them

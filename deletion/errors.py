@@ -12,12 +12,13 @@ BotDeletionError
 │   ├── StoreUnavailable    the database does not answer
 │   └── BusUnavailable      Pub/Sub does not answer, or not in time
 │       └── BusOverloaded   too much is unconfirmed already: try again later
+├── PermanentError          will not pass by itself: it ends the way forward of a saga
+│   └── SharedDocument      data would be deleted that is not the bot's alone
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── UnreadableJob           its record is damaged, or of a later version: skip it
 ├── ClockSkew               clocks differ too much to judge silence: synchronise them
 ├── LeaseLost               this run no longer holds the job: stop at once
-├── SharedDocument          data would be deleted that is not the bot's alone
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
@@ -83,6 +84,10 @@ class BusOverloaded(BusUnavailable):
     """Too many events are waiting for Pub/Sub already; this one was not sent."""
 
 
+class PermanentError(BotDeletionError):
+    """It will not pass by itself: it ends the way forward of a saga."""
+
+
 class TopologyMissing(BotDeletionError):
     """A topic or subscription does not exist (`botdel topology apply` creates it), or this
     identity may not use it; the message says which."""
@@ -109,7 +114,7 @@ class LeaseLost(BotDeletionError):
     """This run no longer holds the job: it stops before its next destructive call."""
 
 
-class SharedDocument(BotDeletionError):
+class SharedDocument(PermanentError):
     """A document belongs to more than this bot: the team that owns it has to split it."""
 
 

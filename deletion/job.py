@@ -39,7 +39,15 @@ class Status(StrEnum):
     IN_PROGRESS = "in_progress"  # its run; if the run goes silent, a sweep
     FAILED = "failed"  # a sweep, once it has rested; if it was interrupted, a worker at once
     COMPLETE = "complete"  # nobody: it has ended
+    COMPENSATED = "compensated"  # nobody: it was undone; an operator may start it anew
     EXHAUSTED = "exhausted"  # an operator, with `botdel jobs retry`
+
+
+class Direction(StrEnum):
+    """Which way a job goes: through its plan, or back through the compensations of a saga."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
 
 
 class StepStatus(StrEnum):
@@ -55,8 +63,9 @@ class StepProgress:
     """The checkpoint of one step.
 
     `deleted` counts items, `cursor` is the step's own, `batches` counts the batches deleted, and
-    `slowest` is how long the slowest of them took, in seconds. `read_back` is the read concern of
-    the last read-back. `extra` holds fields of later versions, which are kept on a write.
+    `slowest` is how long the slowest of them took, in seconds. `read_back` says how the step was
+    last read back. `placed_at` is that of the job when the step last began, None before its first
+    call. `extra` holds fields of later versions, which are kept on a write.
     """
 
     name: str
@@ -66,7 +75,12 @@ class StepProgress:
     batches: int = 0
     slowest: float = 0.0
     read_back: str | None = None
+    placed_at: datetime | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+
+    def began(self, placed_at: datetime) -> "StepProgress":
+        """The step once it has begun for requests until `placed_at`."""
+        return replace(self, status=StepStatus.IN_PROGRESS, placed_at=placed_at)
 
     def advanced(self, deleted: int, cursor: str | None, seconds: float) -> "StepProgress":
         """The progress after one more batch, which took `seconds`."""
@@ -167,6 +181,8 @@ OUTSIDER: Final = (*HOLDER, "last_modified_at")
 UNJOINED: Final = (*HOLDER, "placed_at")
 """Guard of a completion: a newer request joins by moving `placed_at`, and must be looked for."""
 
+ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
+"""The statuses of jobs that nobody moves onwards by itself."""
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
@@ -174,12 +190,15 @@ RULES: Final[Mapping[str, Rule]] = {
     "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
     "checkpoint": Rule(_RUNNING, Status.IN_PROGRESS, HOLDER),
     "complete": Rule(_RUNNING, Status.COMPLETE, UNJOINED),
+    "compensate": Rule(_RUNNING, Status.COMPENSATED, HOLDER),
     "fail": Rule(_RUNNING, Status.FAILED, HOLDER),
     "hand_over": Rule(_RUNNING, Status.FAILED, HOLDER),
     "park": Rule(_RUNNING, Status.PENDING, HOLDER),
+    "turn_back": Rule(_RUNNING, Status.PENDING, HOLDER),
     "resume": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
+    "turn_back_spent": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
     "exhaust": Rule(_RESUMABLE, Status.EXHAUSTED, OUTSIDER),
-    "retry": Rule(_RESUMABLE | {Status.EXHAUSTED}, Status.PENDING, OUTSIDER),
+    "retry": Rule(_RESUMABLE | {Status.EXHAUSTED, Status.COMPENSATED}, Status.PENDING, OUTSIDER),
 }
 
 
@@ -197,7 +216,12 @@ class Job:
     """A service's share of one deletion. Ids are 24 hex digits, times UTC in milliseconds.
 
     `event_ids` are the requests it covers: its own and those that joined, each of which moves
-    `placed_at`. `due` is the time from which a worker may claim it; None while none may.
+    `placed_at`. `due` is the time from which a worker may claim it; None while none may. `parks`
+    counts how often it was parked since its last batch.
+
+    A saga's job has a `point_of_no_return`, the name of a step. `compensations` are the checkpoints
+    of those it owes, in the order in which their steps were begun; `turned_back` is why it goes
+    through them, None as long as it goes forward.
     """
 
     id: str
@@ -215,6 +239,10 @@ class Job:
     finished_at: datetime | None = None
     failure: Failure | None = None
     past_attempts: tuple[PastAttempt, ...] = ()
+    parks: int = 0
+    point_of_no_return: str | None = None
+    compensations: tuple[StepProgress, ...] = ()
+    turned_back: Failure | None = None
     requested_by: str = ""
     traceparent: str | None = None
 
@@ -229,6 +257,7 @@ class Job:
         placed_at: datetime,
         steps: tuple[StepProgress, ...],
         now: datetime,
+        point_of_no_return: str | None = None,
         requested_by: str = "",
         traceparent: str | None = None,
     ) -> "Job":
@@ -246,6 +275,7 @@ class Job:
             last_modified_at=now,
             due=now,
             steps=steps,
+            point_of_no_return=point_of_no_return,
             requested_by=requested_by,
             traceparent=traceparent,
         )
@@ -257,8 +287,25 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether it holds its (service, bot): until it is complete, also while it is exhausted."""
-        return self.status is not Status.COMPLETE
+        """Whether it holds its (service, bot): until it has ended, also while it is exhausted."""
+        return self.status not in ENDED
+
+    @property
+    def direction(self) -> Direction:
+        """Which way it goes."""
+        return Direction.BACKWARD if self.turned_back else Direction.FORWARD
+
+    @property
+    def way(self) -> tuple[StepProgress, ...]:
+        """The checkpoints of the way it goes: of its steps, or of the compensations it owes."""
+        return self.compensations if self.turned_back else self.steps
+
+    @property
+    def may_turn_back(self) -> bool:
+        """Whether it goes forward in a saga whose point of no return it has not reached."""
+        if self.point_of_no_return is None or self.turned_back:
+            return False
+        return self.progress(self.point_of_no_return).placed_at is None
 
     @property
     def queue(self) -> str | None:
@@ -285,7 +332,7 @@ class Job:
 
     def progress(self, step: str) -> StepProgress:
         """The checkpoint of `step`; a fresh one when there is none."""
-        return next((p for p in self.steps if p.name == step), StepProgress(step))
+        return next((p for p in self.way if p.name == step), StepProgress(step))
 
     def is_due(self, now: datetime) -> bool:
         """Whether a worker may claim it."""
@@ -303,7 +350,8 @@ class Job:
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
         """Whether an operator may retry it, without waiting for its rest."""
-        return self.status is Status.EXHAUSTED or self._has_ended(now, policy)
+        ended = self.status in {Status.EXHAUSTED, Status.COMPENSATED}
+        return ended or self._has_ended(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
         """How long a sweep leaves it alone: longer after each failed attempt, and each silence but
@@ -343,11 +391,42 @@ class Job:
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; without any, this is only a heartbeat."""
-        return self._move("checkpoint", now, steps=merged(self.steps, steps))
+        noted, parks = self.noted(*steps), 0 if steps else self.parks
+        return self._move(
+            "checkpoint", now, parks=parks, steps=noted.steps, compensations=noted.compensations
+        )
+
+    def noted(self, *steps: StepProgress) -> "Job":
+        """The job with the progress of `steps` on the way it goes."""
+        way = "compensations" if self.turned_back else "steps"
+        return replace(self, **{way: merged(self.way, steps)})  # type: ignore[arg-type]
+
+    def begin(self, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
+        """Record that `step` has begun, before its first call: an answer may be lost. From then on
+        the job owes its compensation, if it has one; at the point of no return it owes none.
+        """
+        owed = merged(self.compensations, (StepProgress(step.name),) if is_compensated else ())
+        if step.name == self.point_of_no_return:
+            owed = ()
+        steps = merged(self.steps, (step,))
+        return self._move("checkpoint", now, steps=steps, compensations=owed)
 
     def complete(self, now: datetime) -> Change:
         """End the job: everything is deleted and was read back empty."""
+        self._require(self.turned_back is None, "complete", "it goes backwards")
         return self._move("complete", now, finished_at=now, failure=None)
+
+    def compensate(self, now: datetime) -> Change:
+        """End the job: everything that it had begun is undone and was read back."""
+        self._require(self.turned_back is not None, "compensate", "it goes forward")
+        return self._move("compensate", now, finished_at=now, failure=None)
+
+    def turn_back(self, failure: Failure) -> Change:
+        """End this run with an error that will not pass, before the point of no return: the job
+        goes backwards from now on, with all attempts restored.
+        """
+        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
+        return self._turned("turn_back", failure.at, failure)
 
     def fail(self, failure: Failure) -> Change:
         """End this run with an error: the job rests until a sweep resumes it."""
@@ -383,7 +462,16 @@ class Job:
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
-        return self._move("park", now, attempt=attempt, due=milliseconds(until))
+        due = milliseconds(until)
+        return self._move("park", now, attempt=attempt, due=due, parks=self.parks + 1)
+
+    def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
+        """What a sweep does with a job that `is_resumable`: resume it; if its attempts are spent,
+        turn it back where it may, and otherwise exhaust it.
+        """
+        if not self.is_spent(policy):
+            return self.resume(now, policy)
+        return (self.turn_back_spent if self.may_turn_back else self.exhaust)(now, policy)
 
     def resume(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending again, due before newer jobs."""
@@ -391,25 +479,55 @@ class Job:
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
         return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
 
+    def turn_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Send the job backwards: its attempts to go forward are spent."""
+        self._require(self.is_resumable(now, policy), "turn_back", "it is neither rested nor stale")
+        self._require(self.is_spent(policy), "turn_back", "it has attempts left")
+        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
+        silent = Failure(STALE, "its last attempt fell silent", now)
+        failed = self.failure if self.status is Status.FAILED else None
+        return self._turned("turn_back_spent", now, failed or silent)
+
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
         """Give the job up: its last attempt has failed or gone silent."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
+        self._require(not self.may_turn_back, "exhaust", "it has to turn back")
         return self._move("exhaust", now, past_attempts=self._past(self.end))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending because an operator says so: without a rest, and with all attempts
-        restored if they were spent.
+        restored if they were spent. A compensated one starts anew, forward.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
-        exhausted = self.status is Status.EXHAUSTED
-        past = self.past_attempts if exhausted else self._past(self.end)
+        ended = self.status in {Status.EXHAUSTED, Status.COMPENSATED}
+        past = self.past_attempts if ended else self._past(self.end)
+        anew = self._anew() if self.status is Status.COMPENSATED else {}
         return self._move(
             "retry",
             now,
             due=self.created_at,
-            attempt=0 if exhausted or self.is_spent(policy) else self.attempt,
+            attempt=0 if ended or self.is_spent(policy) else self.attempt,
             past_attempts=(*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:],
+            parks=0,
+            **anew,
+        )
+
+    def _anew(self) -> dict[str, object]:
+        """The fields of a job that has never run."""
+        steps = tuple(StepProgress(step.name) for step in self.steps)
+        return {"steps": steps, "compensations": (), "turned_back": None, "finished_at": None}
+
+    def _turned(self, transition: str, now: datetime, why: Failure) -> Change:
+        return self._move(
+            transition,
+            now,
+            due=self.created_at,
+            attempt=0,
+            parks=0,
+            failure=why,
+            turned_back=why,
+            past_attempts=self._past(why.type),
         )
 
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:
@@ -421,8 +539,9 @@ class Job:
         return (*before, ended)[-KEPT_ATTEMPTS:]
 
     def _ended(self, reason: str, at: datetime) -> PastAttempt:
-        begun = [p for p in self.steps if p.status is StepStatus.IN_PROGRESS]
-        pending = [p for p in self.steps if p.status is StepStatus.PENDING]
+        way = self.way[::-1] if self.turned_back else self.way
+        begun = [p for p in way if p.status is StepStatus.IN_PROGRESS]
+        pending = [p for p in way if p.status is StepStatus.PENDING]
         step = next(iter(begun + pending), None)  # a pending one may have left the plan
         name, batch = (step.name, step.batches + 1) if step else (None, 0)
         return PastAttempt(self.attempt, self.claimed_by, name, batch, at, reason)

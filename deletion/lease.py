@@ -9,7 +9,7 @@ from typing import Final
 
 from deletion.clock import Clock, milliseconds
 from deletion.errors import ClockSkew, LeaseLost, TransientError
-from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, merged
+from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress
 from deletion.ports import JobStore
 from deletion.retry import Retry
 from deletion.skew import check_clock
@@ -92,10 +92,19 @@ class Lease:
         """Record the progress of `steps`; without any, this is a heartbeat."""
         await self._write(lambda job: job.checkpoint(self.now(), *steps))
 
+    async def begin(self, step: StepProgress, *, is_compensated: bool) -> None:
+        """Record that `step` has begun; to be called before its first call."""
+        await self._write(lambda job: job.begin(self.now(), step, is_compensated=is_compensated))
+
     async def note(self, *steps: StepProgress) -> None:
         """Keep progress in memory until the next write; if lost, the step is just checked again."""
         async with self._writing:
-            self.job = replace(self.job, steps=merged(self.job.steps, steps))
+            self.job = self.job.noted(*steps)
+
+    async def adopt(self, point_of_no_return: str | None) -> None:
+        """Keep the point of no return of this process's plan in memory until the next write."""
+        async with self._writing:
+            self.job = replace(self.job, point_of_no_return=point_of_no_return)
 
     async def complete(self) -> bool:
         """End the job: everything is deleted. Returns False when a newer request has joined it
@@ -108,6 +117,14 @@ class Lease:
                 raise
             return False
         return True
+
+    async def compensate(self) -> None:
+        """End the job: everything that it had begun is undone."""
+        await self._write(lambda job: job.compensate(self.now()))
+
+    async def turn_back(self, failure: Failure) -> None:
+        """End the run: the job goes backwards from now on."""
+        await self._write(lambda job: job.turn_back(failure), retry=self._last)
 
     async def fail(self, failure: Failure) -> None:
         """End the run with `failure`; the job is handed over if it was interrupted."""

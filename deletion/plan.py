@@ -1,11 +1,11 @@
 """The plan: what one service deletes, step by step, in order."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from deletion.errors import PlanError
+from deletion.errors import PlanError, StepUnknown
 from deletion.ids import RESERVED_SERVICES, is_service_name
 
 
@@ -85,19 +85,59 @@ class Verified(Protocol):
         """
 
 
+@runtime_checkable
+class AnswerOnly(Protocol):
+    """A step that may have no way to read back."""
+
+    @property
+    def by_answer_only(self) -> bool:
+        """Whether the answer to `delete` is all there is. `is_empty` then returns True, and the
+        step runs again for each request that has joined since it began.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered steps of one service. Raises `PlanError` for a wrong name, or without steps."""
+    """The ordered steps of one service. Raises `PlanError` for what breaks a rule of `check`.
+
+    With a `point_of_no_return`, the name of a step, the plan is a saga: when a step before the
+    point has failed for good, the `compensations` of the steps that were begun run in reverse. Each
+    is a step of its own, with the name of the one that it undoes.
+    """
 
     service: str
     steps: tuple[Step, ...]
+    point_of_no_return: str | None = None
+    compensations: Mapping[str, Step] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check(self.service, [step.name for step in self.steps])
+        names = [step.name for step in self.steps]
+        check(self.service, names, self.point_of_no_return, tuple(self.compensations))
+
+    def way_back(self, begun: Iterable[str]) -> tuple[Step, ...]:
+        """The compensations of the steps in `begun`, the last of the plan first.
+
+        Raises `StepUnknown` when this plan does not have one of them.
+        """
+        if unknown := [name for name in begun if name not in self.compensations]:
+            raise StepUnknown(
+                f"the plan of this process has no compensation for {', '.join(unknown)}, which the "
+                "job owes: finish the update, or put the compensation back into the plan"
+            )
+        order = [step.name for step in reversed(self.steps)]
+        return tuple(self.compensations[name] for name in order if name in set(begun))
 
 
-def check(service: str, steps: Sequence[str]) -> None:
-    """Check the rules of a plan. Raises `PlanError` naming the field, `service` or `steps`."""
+def check(
+    service: str,
+    steps: Sequence[str],
+    point_of_no_return: str | None = None,
+    compensated: Sequence[str] = (),
+) -> None:
+    """Check the rules of a plan: names, and that only steps before the point are `compensated`.
+
+    Raises `PlanError` naming the field, `service` or `steps`.
+    """
     if not is_service_name(service):
         reserved = ", ".join(sorted(RESERVED_SERVICES))
         raise PlanError(
@@ -109,3 +149,11 @@ def check(service: str, steps: Sequence[str]) -> None:
     twice = [name for name, times in Counter(steps).items() if times > 1]
     if twice:
         raise PlanError(f"steps: expected unique names, found {twice[0]!r} more than once")
+    if point_of_no_return is not None and point_of_no_return not in steps:
+        raise PlanError(f"steps: expected the point of no return {point_of_no_return!r} among them")
+    before = steps[: steps.index(point_of_no_return)] if point_of_no_return else ()
+    if late := [name for name in compensated if name not in before]:
+        raise PlanError(
+            "steps: expected compensations before the point of no return only, found one of "
+            f"{late[0]!r}"
+        )

@@ -88,8 +88,9 @@ class JobStore(Protocol):
         """Write `change.after` if the guarded fields are still as in `change.before`; atomic.
 
         Writes all fields but `placed_at` and `event_ids`, which only `record` changes. Raises
-        `LeaseLost` when a guarded field differs. Repeating a change that was written returns what
-        it returned the first time.
+        `LeaseLost` when a guarded field differs, and `TransitionError` when the job would be live
+        beside another one of its bot. Repeating a change that was written returns what it returned
+        the first time.
         """
 
     async def get(self, job_id: str) -> Job | None:

@@ -1,14 +1,15 @@
 """The runner: one claimed job from its checkpoint to its end.
 
 Read `Run.to_completion` first: delete → read back → complete. Whatever happens, a run ends in
-exactly one of these ways: the job is complete; it is failed with a reason, handed over or parked;
-or the run no longer holds it and writes nothing more.
+exactly one of these ways: the job is complete or compensated; it is failed with a reason, turned
+back, handed over or parked; or the run no longer holds it and writes nothing more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
@@ -19,20 +20,25 @@ from deletion.errors import (
     LeaseLost,
     LeftOvers,
     Parked,
+    PermanentError,
     StepUnknown,
     TransientError,
     TransitionError,
 )
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
-from deletion.plan import Batch, Plan, Step, Verified
+from deletion.plan import AnswerOnly, Batch, Plan, Step, Verified
 from deletion.ports import JobStore
-from deletion.retry import Patience, Retry
+from deletion.retry import Patience, Retry, doubled
 
 PASSES = 3
 """Passes over the plan in one run; if the last read-back still finds data, the job fails."""
 RETRY_SECONDS = 600.0
 """Seconds since the last progress during which errors that may pass are retried in place."""
+LONGEST_PARK = 3600.0
+"""Seconds over which parked jobs are spread at most."""
+ANSWER_ONLY = "answer only"
+"""The `read_back` of a step that cannot read back."""
 MESSAGE_CHARACTERS = 1000
 """Characters of an error's text that the job keeps."""
 
@@ -107,17 +113,32 @@ class Runner:
             unexpected = not isinstance(error, BotDeletionError)
             reason = f"{type(error).__name__}: {error}"
             log.error("run failed", reason=reason, exc_info=unexpected)
-            await _to_its_end(lease.fail(self._failure(error, lease)))
+            await _to_its_end(self._fail(error, lease))
+
+    async def _fail(self, error: Exception, lease: Lease) -> None:
+        """Fail the job; turn it back where it may when the error will not pass."""
+        failure = self._failure(error, lease)
+        if isinstance(error, PermanentError) and lease.job.may_turn_back:
+            log.warning("turned back", reason=failure.message)
+            await lease.turn_back(failure)
+        else:
+            await lease.fail(failure)
 
     async def _park(self, parked: Parked, lease: Lease) -> None:
-        """Park the job; fail it when this was its last attempt and has called the API."""
+        """Park the job; fail it when this was its last attempt and has called the API.
+
+        Jobs that wait for one host are due at times of their own, over a window that doubles.
+        """
+        wait = max(1.0, (parked.until - lease.now()).total_seconds())
+        window = doubled(wait, lease.job.parks, max(wait, LONGEST_PARK))
+        until = parked.until + timedelta(seconds=self._retry.rng.uniform(0, window))
         try:
-            await lease.park(parked.until, spent=parked.spent)
+            await lease.park(until, spent=parked.spent)
         except TransitionError:
             log.error("run failed", reason=str(parked))
             await lease.fail(self._failure(parked, lease))
         else:
-            log.info("parked", until=parked.until, reason=str(parked))
+            log.info("parked", until=until, reason=str(parked))
 
     def _interruption(self, error: BaseException, run: "Run", lease: Lease) -> Failure:
         """The failure of a run that was stopped: interrupted, unless an error was being retried or
@@ -169,6 +190,8 @@ class Run:
         self._clock = clock
         self._stopping = stopping
         self._on_batch = on_batch
+        self._steps: tuple[Step, ...] = ()
+        self._erred: set[str] = set()  # the steps that have raised a `TransientError`
         self._seconds = 0.0  # of the latest batch
 
     @property
@@ -177,18 +200,41 @@ class Run:
         return self._patience.error
 
     async def to_completion(self) -> None:
-        """Delete, read back, complete; again when a newer request has joined meanwhile."""
+        """Delete, read back, complete; again when a newer request has joined meanwhile.
+
+        A job that goes backwards is compensated: the same, over its compensations.
+        """
+        self._steps = await self._way()
         while True:
             await self._delete_all()
             self._check_steps()
+            if self._lease.job.turned_back:
+                return await self._lease.compensate()
             if await self._lease.complete():
-                return
+                return None
             log.info("a newer request joined: looking again")
+
+    async def _way(self) -> tuple[Step, ...]:
+        """The steps of the plan, or the compensations that the job owes.
+
+        Raises `StepUnknown` when the plan has changed so that the job cannot be turned back.
+        """
+        job, point = self._lease.job, self._plan.point_of_no_return
+        if job.turned_back:
+            return self._plan.way_back([owed.name for owed in job.compensations])
+        if not any(step.batches or step.status is not StepStatus.PENDING for step in job.steps):
+            await self._lease.adopt(point)
+        elif job.may_turn_back and job.point_of_no_return != point:
+            raise StepUnknown(
+                f"the point of no return of this process's plan is {point}, and the job was begun "
+                f"with {job.point_of_no_return}: finish the update, or put it back"
+            )
+        return self._plan.steps
 
     def _check_steps(self) -> None:
         """A job that a newer version of the plan recorded is not complete without its steps."""
-        known = {step.name for step in self._plan.steps}
-        unfinished = (p for p in self._lease.job.steps if p.status is not StepStatus.COMPLETE)
+        known = {step.name for step in self._steps}
+        unfinished = (p for p in self._lease.job.way if p.status is not StepStatus.COMPLETE)
         if unknown := [progress.name for progress in unfinished if progress.name not in known]:
             raise StepUnknown(
                 f"the plan of this process has no step {', '.join(unknown)}, which the job was "
@@ -201,7 +247,7 @@ class Run:
         Raises `LeftOvers` after `PASSES` passes.
         """
         for _ in range(PASSES):
-            for step in self._plan.steps:
+            for step in self._steps:
                 if self._progress(step).status is not StepStatus.COMPLETE:
                     await self._delete(step)
             left = await self._read_back()
@@ -216,9 +262,10 @@ class Run:
 
         The checkpoint of the plan's last batch goes with the job's end, which is the next write.
         """
+        await self._begin(step)
         self._patience.renew()
         async for attempt in self._patience:
-            with attempt:
+            with attempt, self._calls(step):
                 progress = self._progress(step)
                 bot_id = self._lease.job.bot_id
                 async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
@@ -226,11 +273,34 @@ class Run:
                         progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
                         self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
-                        if batch.last and step is self._plan.steps[-1]:
+                        if batch.last and step is self._steps[-1]:
                             break
                         await self._lease.checkpoint(progress)
         self._patience.renew()
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
+
+    async def _begin(self, step: Step) -> None:
+        """Where the job may turn back, what it owes must be on record before the first call."""
+        job, progress = self._lease.job, self._progress(step)
+        if progress.status is not StepStatus.PENDING:
+            return
+        begun, is_compensated = progress.began(job.placed_at), step.name in self._plan.compensations
+        if job.may_turn_back and (is_compensated or step.name == job.point_of_no_return):
+            await self._lease.begin(begun, is_compensated=is_compensated)
+        else:
+            await self._lease.note(begun)
+
+    @contextmanager
+    def _calls(self, step: Step) -> Iterator[None]:
+        """A step that is parked after an error of its own in this run has made a call."""
+        try:
+            yield
+        except TransientError:
+            self._erred.add(step.name)
+            raise
+        except Parked as parked:
+            parked.spent = parked.spent or step.name in self._erred
+            raise
 
     @asynccontextmanager
     async def _closing(
@@ -256,9 +326,11 @@ class Run:
     async def _read_back(self) -> list[Step]:
         """The steps that still find data of the bot; they begin again."""
         left = []
-        for step in self._plan.steps:
+        for step in self._steps:
             progress, is_empty = self._progress(step), await self._is_empty(step)
-            if isinstance(step, Verified):
+            if _by_answer_only(step):
+                progress = replace(progress, read_back=ANSWER_ONLY)
+            elif isinstance(step, Verified):
                 progress = replace(progress, read_back=step.read_concern)
             await self._lease.note(progress if is_empty else progress.again())
             if not is_empty:
@@ -266,9 +338,13 @@ class Run:
         return left
 
     async def _is_empty(self, step: Step) -> bool:
+        """Read back; without a way to do so, whether the step has run for every request."""
+        if _by_answer_only(step):
+            began, placed_at = self._progress(step).placed_at, self._lease.job.placed_at
+            return began is not None and began >= placed_at
         self._patience.renew()
         async for attempt in self._patience:
-            with attempt:
+            with attempt, self._calls(step):
                 self._check_stopping()
                 with self._lease.one_batch():
                     is_empty = await step.is_empty(self._lease.job.bot_id)
@@ -281,3 +357,7 @@ class Run:
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise Interrupted("the process was asked to stop")
+
+
+def _by_answer_only(step: Step) -> bool:
+    return isinstance(step, AnswerOnly) and step.by_answer_only

@@ -159,8 +159,8 @@ class Sweeper:
         return found
 
     async def _move(self, job: Read, progress: Progress) -> Outcome | None:
-        """Resume or exhaust one job. Returns None if it rests. A job that cannot be read or moved
-        is skipped, so that it does not keep others from being visited.
+        """Resume, turn back or exhaust one job. Returns None if it rests. A job that cannot be read
+        or moved is skipped, so that it does not keep others from being visited.
 
         Raises only `StoreUnavailable`.
         """
@@ -172,8 +172,7 @@ class Sweeper:
         try:
             if not job.is_resumable(now, self.policy):
                 return None
-            spent = job.is_spent(self.policy)
-            change = job.exhaust(now, self.policy) if spent else job.resume(now, self.policy)
+            change = job.sweep(now, self.policy)
             moved = await self.retry.call(lambda: self.jobs.apply(change))
         except LeaseLost:
             return Outcome.SKIPPED
@@ -183,10 +182,11 @@ class Sweeper:
             log.exception("job cannot be moved", job_id=job.id)
             progress.immovable.append(job.id)
             return Outcome.SKIPPED
-        if spent:
-            log_exhausted(moved)
-            self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
-        return Outcome.EXHAUSTED if spent else Outcome.RESUMED
+        if moved.status is not Status.EXHAUSTED:
+            return Outcome.RESUMED
+        log_exhausted(moved)
+        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
+        return Outcome.EXHAUSTED
 
     def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:
         """Some stale jobs are normal after a crash; a large share means that something is wrong."""

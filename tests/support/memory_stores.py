@@ -7,7 +7,7 @@ from itertools import count, islice
 
 from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
-from deletion.errors import LeaseLost
+from deletion.errors import LeaseLost, TransitionError
 from deletion.job import MAX_EVENTS, Change, Job, Status
 from deletion.ports import Placing, Read, ReadLetter, Recorded
 
@@ -55,6 +55,9 @@ class MemoryJobStore:
         written = replace(change.after, placed_at=stored.placed_at, event_ids=stored.event_ids)
         if stored != written and not _matches(stored, change):
             raise LeaseLost(f"job {change.after.id} has moved on")
+        others = (job for job in self.jobs.values() if job.id != written.id)
+        if written.live and any(_is_of(job, written) and job.live for job in others):
+            raise TransitionError(f"job {written.id}: another job of its bot is live")
         self.jobs[change.after.id] = written
         return change.after
 

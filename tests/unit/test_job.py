@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from deletion.clock import milliseconds
 from deletion.errors import TransitionError
 from deletion.job import (
+    ENDED,
     INTERRUPTED,
     KEPT_ATTEMPTS,
     LONGEST_REST,
@@ -46,11 +47,18 @@ CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "complete": lambda job, now: job.complete(now),
     "fail": lambda job, now: job.fail(replace(ERROR, at=now)),
     "hand_over": lambda job, now: job.hand_over(replace(ERROR, at=now)),
+    "compensate": lambda job, now: job.compensate(now),
     "park": lambda job, now: job.park(now, now + timedelta(hours=1), POLICY, spent=True),
+    "turn_back": lambda job, now: job.turn_back(replace(ERROR, at=now)),
+    "turn_back_spent": lambda job, now: job.turn_back_spent(now, POLICY),
     "resume": lambda job, now: job.resume(now, POLICY),
     "exhaust": lambda job, now: job.exhaust(now, POLICY),
     "retry": lambda job, now: job.retry(now, POLICY),
 }
+
+BEFORE_POINT = {"point_of_no_return": "delete"}
+PAST_POINT = {"steps": (StepProgress("delete").began(START),), **BEFORE_POINT}
+BACKWARDS = {"turned_back": ERROR, **BEFORE_POINT}
 
 CASES = {
     "pending, due": a_job(Status.PENDING, attempt=0, due=START),
@@ -64,6 +72,17 @@ CASES = {
     ),
     "complete": a_job(Status.COMPLETE),
     "exhausted": a_job(Status.EXHAUSTED, attempt=SPENT),
+    "saga, in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT, **BEFORE_POINT),
+    "saga, in_progress, spent": a_job(Status.IN_PROGRESS, attempt=SPENT, **BEFORE_POINT),
+    "saga, failed": a_job(Status.FAILED, attempt=LEFT, failure=ERROR, **BEFORE_POINT),
+    "saga, failed, spent": a_job(Status.FAILED, attempt=SPENT, failure=ERROR, **BEFORE_POINT),
+    "past its point, in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT, **PAST_POINT),
+    "past its point, failed, spent": a_job(
+        Status.FAILED, attempt=SPENT, failure=ERROR, **PAST_POINT
+    ),
+    "backwards, in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT, **BACKWARDS),
+    "backwards, failed, spent": a_job(Status.FAILED, attempt=SPENT, failure=ERROR, **BACKWARDS),
+    "compensated": a_job(Status.COMPENSATED, attempt=LEFT, **BACKWARDS),
 }
 
 # The table of the design, written out: (transition, case) -> status afterwards, at once and after
@@ -78,6 +97,18 @@ AT_ONCE: dict[tuple[str, str], str] = {
     ("retry", "failed"): "pending",
     ("retry", "failed, spent"): "pending",
     ("retry", "exhausted"): "pending",
+    **{(name, "saga, in_progress"): target for name, target in RUN},
+    **{(name, "saga, in_progress, spent"): target for name, target in RUN if name != "park"},
+    **{(name, "past its point, in_progress"): target for name, target in RUN},
+    **{(name, "backwards, in_progress"): target for name, target in RUN if name != "complete"},
+    ("turn_back", "saga, in_progress"): "pending",
+    ("turn_back", "saga, in_progress, spent"): "pending",
+    ("compensate", "backwards, in_progress"): "compensated",
+    ("retry", "saga, failed"): "pending",
+    ("retry", "saga, failed, spent"): "pending",
+    ("retry", "past its point, failed, spent"): "pending",
+    ("retry", "backwards, failed, spent"): "pending",
+    ("retry", "compensated"): "pending",
 }
 LONG_AFTER: dict[tuple[str, str], str] = {
     **AT_ONCE,
@@ -87,6 +118,18 @@ LONG_AFTER: dict[tuple[str, str], str] = {
     ("exhaust", "failed, spent"): "exhausted",
     ("retry", "in_progress"): "pending",
     ("retry", "in_progress, spent"): "pending",
+    ("resume", "saga, in_progress"): "pending",
+    ("resume", "saga, failed"): "pending",
+    ("turn_back_spent", "saga, in_progress, spent"): "pending",
+    ("turn_back_spent", "saga, failed, spent"): "pending",
+    ("exhaust", "past its point, failed, spent"): "exhausted",
+    ("exhaust", "backwards, failed, spent"): "exhausted",
+    ("resume", "past its point, in_progress"): "pending",
+    ("resume", "backwards, in_progress"): "pending",
+    ("retry", "saga, in_progress"): "pending",
+    ("retry", "saga, in_progress, spent"): "pending",
+    ("retry", "past its point, in_progress"): "pending",
+    ("retry", "backwards, in_progress"): "pending",
 }
 OUTSIDER = {"status", "attempt", "claimed_by", "last_modified_at"}
 HOLDER = {"status", "attempt", "claimed_by"}
@@ -97,6 +140,9 @@ GUARDS = {
     "fail": HOLDER,
     "hand_over": HOLDER,
     "park": HOLDER,
+    "compensate": HOLDER,
+    "turn_back": HOLDER,
+    "turn_back_spent": OUTSIDER,
     "resume": OUTSIDER,
     "exhaust": OUTSIDER,
     "retry": OUTSIDER,
@@ -159,7 +205,7 @@ def test_the_time_of_a_write_grows_even_within_one_millisecond_or_by_a_clock_beh
 ) -> None:
     """Or else two states of a job would look alike to whoever guards it."""
     future = replace(CASES[case], last_modified_at=SILENT)
-    if transition in ("resume", "exhaust"):  # they need a silence
+    if transition in ("resume", "exhaust", "turn_back_spent"):  # they need a silence
         return
     behind = SILENT if "retry" not in transition else SILENT + POLICY.stale_after
     after = CALLS[transition](future, behind).after
@@ -280,8 +326,8 @@ def test_a_day_without_the_data_database_exhausts_no_job_with_the_defaults() -> 
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_a_job_is_live_until_it_is_complete(status: Status) -> None:
-    assert a_job(status).live is (status is not Status.COMPLETE)
+def test_a_job_is_live_until_it_has_ended(status: Status) -> None:
+    assert a_job(status).live is (status not in ENDED)
 
 
 def test_attempts_are_spent_with_the_last_one_and_not_before() -> None:

@@ -256,6 +256,7 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
             "batches": 2,
             "slowest": 0.5,
             "readBack": None,
+            "placedAt": None,
         },
     ]
     assert shown["pastAttempts"] == []

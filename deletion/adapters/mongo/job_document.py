@@ -11,7 +11,9 @@ from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import UnreadableJob
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 
-_STEP: Final = frozenset({"name", "status", "deleted", "cursor", "batches", "slowest", "readBack"})
+_STEP: Final = frozenset(
+    {"name", "status", "deleted", "cursor", "batches", "slowest", "readBack", "placedAt"}
+)
 _FAILURE: Final = frozenset({"type", "message", "at", "interrupted"})
 _PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason"})
 
@@ -48,6 +50,11 @@ def update_of(job: Job) -> Document:
         "steps": [_step_document(progress) for progress in job.steps],
         "failure": _failure_document(job.failure),
         "pastAttempts": [_past_document(past) for past in job.past_attempts],
+        "parks": job.parks,
+        "direction": job.direction.value,
+        "pointOfNoReturn": job.point_of_no_return,
+        "compensations": [_step_document(progress) for progress in job.compensations],
+        "turnedBack": _failure_document(job.turned_back),
         "live": job.live,
     }
     if job.due is None:
@@ -83,6 +90,10 @@ def _job(document: Mapping[str, Any]) -> Job:
         steps=tuple(_step(step) for step in document["steps"]),
         failure=_failure(document["failure"]),
         past_attempts=tuple(_past(past) for past in document["pastAttempts"]),
+        parks=document.get("parks", 0),
+        point_of_no_return=optional(document, "pointOfNoReturn", str),
+        compensations=tuple(_step(step) for step in document.get("compensations", ())),
+        turned_back=_failure(document.get("turnedBack")),
         requested_by=document.get("requestedBy", ""),
         traceparent=document.get("traceparent"),
     )
@@ -97,6 +108,7 @@ def _step(document: Mapping[str, Any]) -> StepProgress:
         batches=field(document, "batches", int),
         slowest=document["slowest"],
         read_back=document.get("readBack"),
+        placed_at=optional(document, "placedAt", datetime),
         extra=_others(document, _STEP),
     )
 
@@ -111,6 +123,7 @@ def _step_document(progress: StepProgress) -> Document:
         "batches": progress.batches,
         "slowest": progress.slowest,
         "readBack": progress.read_back,
+        "placedAt": progress.placed_at,
     }
 
 

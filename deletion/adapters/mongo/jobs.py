@@ -24,7 +24,7 @@ from deletion.adapters.mongo.connection import (
     ping,
 )
 from deletion.adapters.mongo.job_document import from_document, to_document, update_of
-from deletion.errors import LeaseLost, StoreUnavailable, UnreadableJob
+from deletion.errors import LeaseLost, StoreUnavailable, TransitionError, UnreadableJob
 from deletion.grouping import Grouping
 from deletion.job import MAX_EVENTS, Change, Job, Status, later
 from deletion.ports import Placing, Read, Recorded, Unreadable
@@ -294,8 +294,8 @@ class MongoJobStore:
         except BulkWriteError as error:
             _confirmed(error)
             for problem in error.details["writeErrors"]:
-                failure = OperationFailure(problem["errmsg"], problem["code"])
-                errors[problem["index"]] = failure
+                change = changes[problem["index"]]
+                errors[problem["index"]] = _refusal(change, problem["code"], problem["errmsg"])
         ids = {"$in": [ObjectId(change.after.id) for change in changes]}
         with self._bounded():
             found = await self._jobs.find({"_id": ids}).to_list(len(changes))
@@ -331,6 +331,13 @@ def _outcome(change: Change, stored: Read | None) -> Job | Exception:
         if as_joined == after:
             return after
     return LeaseLost(f"job {change.after.id} has moved on")
+
+
+def _refusal(change: Change, code: int, message: str) -> Exception:
+    """The error of a change that the database refused."""
+    if code == _DUPLICATE_KEY:
+        return TransitionError(f"job {change.after.id}: another job of its bot is live")
+    return OperationFailure(message, code)
 
 
 def _guarded(change: Change) -> Document:
