@@ -13,8 +13,9 @@ from bson import ObjectId
 
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.errors import LeaseLost, StoreUnavailable
+from deletion.errors import LeaseLost, StoreUnavailable, TransitionError
 from deletion.job import (
+    ENDED,
     MAX_EVENTS,
     RULES,
     STALE,
@@ -40,7 +41,7 @@ LATER = NOW + timedelta(seconds=1)
 SILENT = NOW + timedelta(days=2)
 """Stale by then, and rested after any attempt."""
 SERVICE = "conversations"
-LIVE = [status for status in Status if status is not Status.COMPLETE]
+LIVE = [status for status in Status if status not in ENDED]
 
 Open = Callable[[], Awaitable[JobStore]]
 """Another store object on the same jobs, with a connection of its own where there is one."""
@@ -428,6 +429,8 @@ class TestJoining:
 FAILURE = Failure("ValueError", "broken", LATER)
 INTERRUPTION = replace(FAILURE, type="Interrupted", interrupted=True)
 PROGRESS = StepProgress("a", StepStatus.IN_PROGRESS, 7, "c")
+SAGA: dict[str, Any] = {"point_of_no_return": "b"}
+BACKWARDS: dict[str, Any] = {**SAGA, "turned_back": FAILURE, "compensations": (PROGRESS,)}
 
 # Each transition from each of its sources: the job before it, and the change.
 CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
@@ -441,6 +444,24 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
     ),
     "checkpoint": (a_job(), lambda job: job.checkpoint(LATER, PROGRESS)),
     "complete": (a_job(), lambda job: job.complete(LATER)),
+    "checkpoint of a beginning": (
+        a_job(**SAGA),
+        lambda job: job.begin(LATER, PROGRESS.began(NOW), is_compensated=True),
+    ),
+    "checkpoint of the way back": (
+        a_job(**BACKWARDS),
+        lambda job: job.checkpoint(LATER, PROGRESS.advanced(1, "d", 0.5)),
+    ),
+    "compensate": (a_job(**BACKWARDS), lambda job: job.compensate(LATER)),
+    "turn_back": (a_job(**SAGA), lambda job: job.turn_back(FAILURE)),
+    "turn_back_spent failed": (
+        a_job(status=Status.FAILED, attempt=3, failure=FAILURE, **SAGA),
+        lambda job: job.turn_back_spent(SILENT, POLICY),
+    ),
+    "turn_back_spent stale": (
+        a_job(attempt=3, **SAGA),
+        lambda job: job.turn_back_spent(SILENT, POLICY),
+    ),
     "fail": (a_job(), lambda job: job.fail(FAILURE)),
     "hand_over": (a_job(), lambda job: job.hand_over(FAILURE)),
     "park": (a_job(), lambda job: job.park(LATER, LATER, POLICY, spent=False)),
@@ -463,7 +484,13 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
         a_job(status=Status.EXHAUSTED, attempt=3),
         lambda job: job.retry(LATER, POLICY),
     ),
+    "retry compensated": (
+        a_job(status=Status.COMPENSATED, **BACKWARDS),
+        lambda job: job.retry(LATER, POLICY),
+    ),
 }
+ENDINGS = ("complete", "compensate")
+"""After them nobody joins."""
 UNDERNEATH: dict[str, Callable[[Job], Any]] = {
     "status": lambda job: next(s for s in LIVE if s is not job.status),
     "attempt": lambda job: job.attempt + 1,
@@ -517,7 +544,9 @@ class TestApplying:
         assert await store.apply(change) == await store.apply(change) == change.after
         assert await stored(store, job) == change.after
 
-    @pytest.mark.parametrize("name", [name for name in CHANGES if name != "complete"])
+    @pytest.mark.parametrize(
+        "name", [name for name in CHANGES if name not in ("complete", "compensate")]
+    )
     async def test_a_repeated_change_of_a_job_that_was_joined_since_answers_the_same(
         self, store: JobStore, name: str
     ) -> None:
@@ -540,6 +569,18 @@ class TestApplying:
         with pytest.raises(LeaseLost):
             await store.apply(claim)
         assert await stored(store, job) == moved
+
+    async def test_a_compensated_job_is_not_started_anew_beside_a_live_one_of_its_bot(
+        self, store: JobStore
+    ) -> None:
+        job, retry = fresh("retry compensated")
+        await put(store, job)
+        newer = await put(store, a_job(bot_id=job.bot_id))
+        with pytest.raises(TransitionError, match="another job of its bot is live"):
+            await store.apply(retry)
+        assert await stored(store, job) == job
+        await store.apply(newer.complete(LATER))
+        assert await store.apply(retry) == retry.after
 
     @pytest.mark.parametrize(
         ("name", "field"),
@@ -728,6 +769,8 @@ class TestReading:
             ),
             requested_by="crm",
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            parks=3,
+            **BACKWARDS,
         )
         await put(store, job)
         assert await stored(store, job) == job

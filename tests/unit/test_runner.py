@@ -112,13 +112,9 @@ async def test_a_run_deletes_everything_of_its_bot_and_nothing_else(world: World
     assert world.deleted == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
     for step in (world.first, world.second):
         assert step.data == {BOT: [], OTHER_BOT: [0, 1, 2, 3, 4]}
-    assert world.stored.steps == (
-        StepProgress(
-            "first", StepStatus.COMPLETE, 5, "4", batches=3, placed_at=world.job.placed_at
-        ),
-        StepProgress(
-            "second", StepStatus.COMPLETE, 5, "4", batches=3, placed_at=world.job.placed_at
-        ),
+    assert world.stored.steps == tuple(
+        StepProgress(name, StepStatus.COMPLETE, 5, "4", batches=3, placed_at=world.job.placed_at)
+        for name in ("first", "second")
     )
 
 
