@@ -127,12 +127,16 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     if job.failure:
         failure = f"{job.failure.type}: {job.failure.message}"
         out.print(printable(f"failure at {job.failure.at}: {failure}"))
+    if job.turned_back:
+        why = f"{job.turned_back.type}: {job.turned_back.message}"
+        out.print(printable(f"goes backwards since {job.turned_back.at}: {why}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
-    for step in job.steps:
+    owed = ((f"undo {owed.name}", owed) for owed in reversed(job.compensations))
+    for name, step in (*((step.name, step) for step in job.steps), *owed):
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
-        steps.add_row(step.name, step.status, *counts, step.cursor or "")
+        steps.add_row(name, step.status, *counts, step.cursor or "")
     out.print(steps)
     if job.past_attempts:
         past = Table(
@@ -149,9 +153,12 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     retry = f"`botdel jobs retry {job.id}`"
     if job.status is Status.EXHAUSTED:
         return f"nothing by itself: remove the cause, then {retry}"
+    if job.status is Status.COMPENSATED:
+        return f"nothing by itself: what it had begun is undone; {retry} starts it anew"
     if not job.is_retryable(now, policy):
         return ""
-    moved = "gives it up as exhausted" if job.is_spent(policy) else "resumes it"
+    spent = "turns it back" if job.may_turn_back else "gives it up as exhausted"
+    moved = spent if job.is_spent(policy) else "resumes it"
     rested_at = job.last_modified_at + job.rest(policy)
     rests = f"it rests until {rested_at}; " if rested_at > now else ""
     which = "the first sweep after that" if rests else "the next sweep"

@@ -24,7 +24,9 @@ from deletion.silence import silent_pages
 from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
-"""The statuses of jobs that may be retried; one in progress only once it is stale."""
+"""The statuses of jobs that filters choose; one in progress only once it is stale."""
+BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED)
+"""Those that --status may name: what was rolled back is started anew only when that is meant."""
 PAGE: Final = 100
 """Jobs in memory, and under way, at a time."""
 
@@ -85,8 +87,8 @@ def chosen(
     if ids and limit:
         raise ConfigurationError("--limit goes with --service, --bot, --status or --all, not ids")
     wanted = one_of(Status, "--status", status)
-    if wanted and wanted not in RETRYABLE:
-        names = ", ".join(each for each in Status if each in RETRYABLE)
+    if wanted and wanted not in BY_STATUS:
+        names = ", ".join(each for each in Status if each in BY_STATUS)
         raise ConfigurationError(f"--status: expected one of {names}, found {status!r}")
     bot_id = object_id(bot) if bot else None
     return Choice([object_id(each) for each in ids], service, bot_id, wanted, limit)
@@ -157,13 +159,14 @@ async def _retried(
     """Why it was refused; None when it was not."""
     if isinstance(job, Unreadable):
         return f"it cannot be read: {job.reason}"
-    try:
-        change = job.retry(now, policy)
-        if not dry_run:
-            await store.apply(change)
-    except TransitionError:
+    if not job.is_retryable(now, policy):
         silent = f", last heard of {job.last_modified_at}" if job.live else ""
         return f"it is {job.status}{silent}: there is nothing to retry"
+    try:
+        if not dry_run:
+            await store.apply(job.retry(now, policy))
+    except TransitionError:
+        return "another job of its bot is live: that one deletes what is left"
     except LeaseLost:
         return "it has moved meanwhile: look at it again"
     return None

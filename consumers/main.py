@@ -176,7 +176,7 @@ def compose(
             counted=metrics.claimed,
             refused=metrics.refused,
         )
-        return Worker(claims, runner, slots, parts.clock, metrics, check=check)
+        return Worker(claims, runner, slots, parts.clock, metrics, parts.alerts, check=check)
 
     service = parts.plan.service
     return Consumer(

@@ -7,6 +7,7 @@ import structlog
 
 from consumers.claims import Claims
 from consumers.metrics import INTERRUPTED, LOST, Metrics
+from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
@@ -25,8 +26,8 @@ log = structlog.get_logger(__name__)
 class Worker:
     """Runs `slots` jobs at a time. `problem` says why it cannot claim now; None when it can.
 
-    `check` is awaited before each round of claims. While it raises `ClockSkew` or
-    `TransientError`, the worker claims nothing.
+    It alerts for each job that was rolled back. `check` is awaited before each round of claims.
+    While it raises `ClockSkew` or `TransientError`, the worker claims nothing.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Worker:
         slots: int,
         clock: Clock,
         metrics: Metrics,
+        alerts: Alerts,
         *,
         check: Check = unchecked,
         rng: random.Random | None = None,
@@ -46,6 +48,7 @@ class Worker:
         self._slots = slots
         self._clock = clock
         self._metrics = metrics
+        self._alerts = alerts
         self._rng = rng or random.Random()  # noqa: S311 - it spreads polls, it guards nothing
         self._running: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[list[Job]] | None = None
@@ -140,6 +143,9 @@ class Worker:
         with self._metrics.running.track_inprogress():
             ended = await self._runner.run(job)
         self._metrics.ended(_outcome(ended))
+        if ended and ended.status is Status.COMPENSATED:
+            why = ended.turned_back.type if ended.turned_back else ""
+            self._alerts.tell(Alert(AlertKind.JOB_COMPENSATED, ended.service, why, ended.id))
 
     def _free_slot(self, task: asyncio.Task[None]) -> None:
         """Free the slot of a run that has ended."""

@@ -182,6 +182,8 @@ class Sweeper:
             log.exception("job cannot be moved", job_id=job.id)
             progress.immovable.append(job.id)
             return Outcome.SKIPPED
+        if moved.turned_back and not job.turned_back:
+            log.warning("turned back", job_id=job.id, service=job.service, reason=job.end)
         if moved.status is not Status.EXHAUSTED:
             return Outcome.RESUMED
         log_exhausted(moved)

@@ -198,7 +198,8 @@ async def _ours(
     runner = Runner(plan, store, clock, policy, stopping=stopping)
 
     def worker(queue: str) -> Worker:
-        return Worker(Claims(queue, store, clock, policy, "bench"), runner, SLOTS, clock, metrics)
+        claims = Claims(queue, store, clock, policy, "bench")
+        return Worker(claims, runner, SLOTS, clock, metrics, alerts)
 
     busy_one, idle_one = worker(plan.service), worker(f"{plan.service}/nothing")
     if busy:

@@ -175,7 +175,8 @@ async def _ours(
     subscription = PullSubscription(subscriber, path)
 
     def worker(queue: str, slots: int) -> Worker:
-        return Worker(Claims(queue, store, clock, POLICY, "bench"), runner, slots, clock, metrics)
+        claims = Claims(queue, store, clock, POLICY, "bench")
+        return Worker(claims, runner, slots, clock, metrics, alerts)
 
     letters = MongoDeadLetterStore(database.client, database.name)
     consumer = Consumer(

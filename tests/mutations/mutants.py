@@ -177,7 +177,7 @@ MUTANTS: Final = (
     Mutant(
         "a retry gives no attempts anew",
         JOB,
-        "attempt=0 if exhausted or self.is_spent(policy) else self.attempt",
+        "attempt=0 if ended or self.is_spent(policy) else self.attempt",
         "attempt=self.attempt",
     ),
     Mutant(
@@ -243,8 +243,8 @@ MUTANTS: Final = (
     Mutant(
         "a parked job is due at once",
         JOB,
-        "due=milliseconds(until))",
-        "due=now)",
+        "due = milliseconds(until)",
+        "due = now",
     ),
     Mutant(
         "what is resumed waits behind newer jobs",
@@ -261,8 +261,8 @@ MUTANTS: Final = (
     Mutant(
         "a failure of an earlier attempt hides a silence",
         JOB,
-        "failed = self.failure if self.status is Status.FAILED else None",
-        "failed = self.failure",
+        "failed = self.failure if self.status is Status.FAILED else None\n        return failed.type",
+        "failed = self.failure\n        return failed.type",
     ),
     Mutant(
         "there is no queue of suspects",
@@ -743,8 +743,8 @@ MUTANTS: Final = (
     Mutant(
         "parking is a failure",
         RUNNER,
-        "await lease.park(parked.until, spent=parked.spent)",
-        "await lease.fail(self._failure(parked))",
+        "await lease.park(until, spent=parked.spent)",
+        "await lease.fail(self._failure(parked, lease))",
     ),
     Mutant(
         "an interruption while an error is retried is handed back",
@@ -864,8 +864,8 @@ MUTANTS: Final = (
     Mutant(
         "a spent job is not exhausted",
         SWEEPER,
-        "change = job.exhaust(now, self.policy) if spent else",
-        "change = job.resume(now, self.policy) if spent else",
+        "change = job.sweep(now, self.policy)",
+        "change = job.resume(now, self.policy)",
     ),
     Mutant(
         "a job that cannot be read ends a sweep",
@@ -1235,7 +1235,7 @@ MUTANTS: Final = (
     Mutant(
         "the last batch of any step has no checkpoint",
         RUNNER,
-        "if batch.last and step is self._plan.steps[-1]:",
+        "if batch.last and step is self._steps[-1]:",
         "if batch.last:",
     ),
     Mutant(
@@ -1269,8 +1269,8 @@ MUTANTS: Final = (
     Mutant(
         "a change the server refuses fails its group",
         MONGO,
-        '                errors[problem["index"]] = failure',
-        "                raise failure",
+        '                errors[problem["index"]] = _refusal(',
+        "                raise _refusal(",
         DATABASE,
     ),
     Mutant(

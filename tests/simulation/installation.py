@@ -68,7 +68,9 @@ async def consume(process: Process, world: World, service: str) -> None:
             rng=process.rng,
             counted=world.count_claims,
         )
-        return Worker(claims, runner, slots, clock, metrics, check=check, rng=process.rng)
+        return Worker(
+            claims, runner, slots, clock, metrics, world.alerts, check=check, rng=process.rng
+        )
 
     consumer = Consumer(
         intake=intake,

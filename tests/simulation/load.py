@@ -23,6 +23,7 @@ from deletion.runner import Runner
 from tests.simulation.loop import now
 from tests.simulation.schedule import rng
 from tests.simulation.world import Clock
+from tests.support.fakes import RecordedAlerts
 from tests.support.memory_stores import MemoryJobStore
 
 SERVICE = "conversations"
@@ -195,7 +196,7 @@ class Replicas:
             stopping=self._stopping,
             retry=Retry(clock, rng=numbers),
         )
-        return Worker(claims, runner, slots, clock, self._metrics, rng=numbers)
+        return Worker(claims, runner, slots, clock, self._metrics, RecordedAlerts(), rng=numbers)
 
     async def _work(self, worker: Worker) -> None:
         await asyncio.sleep(self.rng.random())

@@ -71,7 +71,7 @@ class World:
 
         def worker(queue: str, slots: int) -> Worker:
             claims = Claims(queue, self.store, self.clock, POLICY, "worker-1")
-            return Worker(claims, runner, slots, self.clock, self.metrics)
+            return Worker(claims, runner, slots, self.clock, self.metrics, alerts)
 
         return Consumer(
             intake=Intake(plan, self.subscription, self.store, quarantine, alerts, self.clock),

@@ -229,7 +229,9 @@ def test_options_that_choose_nothing_or_twice_are_refused(
 
 
 def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
-    expected = "--status: expected one of in_progress, failed, exhausted, found 'complete'"
+    expected = (
+        "--status: expected one of in_progress, failed, compensated, exhausted, found 'complete'"
+    )
     with pytest.raises(ConfigurationError, match=expected):
         chosen([], None, None, "complete", None, everything=False)
 

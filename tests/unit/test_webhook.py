@@ -214,6 +214,11 @@ async def test_groups_are_bounded_and_none_is_uncounted(
             "botdel jobs list --service analytics --status exhausted",
         ),
         (
+            Alert(AlertKind.JOB_COMPENSATED, "billing", "HttpRefused", "a"),
+            "1 job of billing rolled back: the bot is not deleted (HttpRefused): "
+            "botdel jobs list --service billing --status compensated",
+        ),
+        (
             Alert(AlertKind.JOBS_STALE, "", "over 50% of those in progress", "a", 12),
             "12 jobs found stale by a sweep (over 50% of those in progress): "
             "botdel jobs list --status in_progress",

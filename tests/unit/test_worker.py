@@ -13,8 +13,9 @@ from structlog.typing import EventDict
 from consumers.claims import Claims
 from consumers.metrics import Metrics
 from consumers.worker import MAX_PAUSE_SECONDS, MAX_POLL_SECONDS, Worker
+from deletion.alerts import Alert, AlertKind
 from deletion.errors import Parked, StoreUnavailable
-from deletion.job import STALE, Change, Job, PastAttempt, Status, suspects
+from deletion.job import STALE, Change, Failure, Job, PastAttempt, Status, suspects
 from deletion.plan import Plan
 from deletion.runner import Runner
 from deletion.skew import KEEP_SECONDS, ClockCheck
@@ -22,6 +23,7 @@ from tests.support.fakes import (
     POLICY,
     SERVICE,
     START,
+    RecordedAlerts,
     ScriptedStep,
     ScriptedStore,
     VirtualClock,
@@ -43,6 +45,7 @@ class World:
         self.step = ScriptedStep("first", {}, self.clock, seconds=SECONDS_PER_BATCH)
         self.stopping = asyncio.Event()
         self.metrics = Metrics(SERVICE, ["first"], [])
+        self.alerts = RecordedAlerts()
         plan = Plan(SERVICE, (self.step,))
         self.runner = Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping)
         self.check = ClockCheck(self.store, self.clock, POLICY)
@@ -59,7 +62,9 @@ class World:
             counted=self.metrics.claimed,
             refused=self.metrics.refused,
         )
-        return Worker(claims, self.runner, slots, self.clock, self.metrics, check=self.check)
+        return Worker(
+            claims, self.runner, slots, self.clock, self.metrics, self.alerts, check=self.check
+        )
 
     def put(self, count: int = 1, **values: Any) -> list[Job]:
         """Pending jobs that are due, each of a bot with five items."""
@@ -484,3 +489,13 @@ async def test_a_slow_answer_of_the_database_is_no_skew(
     world.start()
     await world.clock.sleep(60)
     assert world.worker.problem is None
+
+
+async def test_a_job_that_was_rolled_back_is_told_to_a_person(world: World) -> None:
+    why = Failure("HttpRefused", "403", START)
+    [job, _] = world.put(1, point_of_no_return="first", turned_back=why) + world.put(1)
+    world.start()
+    await until(
+        lambda: world.count(Status.COMPLETE) + world.count(Status.COMPENSATED) == 2, world.clock
+    )
+    assert world.alerts.told == [Alert(AlertKind.JOB_COMPENSATED, SERVICE, "HttpRefused", job.id)]

@@ -55,6 +55,9 @@ class AlertGroup:
             case AlertKind.JOB_EXHAUSTED:
                 what = f"{_number(self.count, 'job')}{of} exhausted"
                 commands = self._lists_of_jobs("exhausted")
+            case AlertKind.JOB_COMPENSATED:
+                what = f"{_number(self.count, 'job')}{of} rolled back: the bot is not deleted"
+                commands = self._lists_of_jobs("compensated")
             case AlertKind.JOBS_WAITING:
                 what = f"{_number(self.count, 'job')}{of} waiting for a worker"
                 commands = self._lists_of_jobs("pending", "failed")
