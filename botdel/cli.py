@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from botdel.run import reported, run, serve
+from deletion.process.run import reported, run, serve
 
 app = typer.Typer(
     name="botdel",

@@ -9,7 +9,6 @@ from typing import Final
 
 from botdel.jobs import get
 from botdel.options import object_id, one_of
-from botdel.run import FAILED
 from botdel.store import opened
 from botdel.terminal import console, printable
 from deletion.adapters.mongo.jobs import MongoJobStore
@@ -17,6 +16,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import ConfigurationError, LeaseLost, TransitionError
 from deletion.job import LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
+from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 from deletion.retry import Retry

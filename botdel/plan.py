@@ -10,12 +10,12 @@ from botdel.doctor.indexes import step_findings
 from botdel.doctor.report import show
 from botdel.listing import show as show_rows
 from botdel.options import object_id
-from botdel.run import FAILED
 from botdel.store import connected
 from botdel.terminal import console
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Previewed, Step
+from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 

@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.text import Text
 
+from deletion.process.escaping import escaped
+
 WIDE: Final = 160
 """Characters of a line when no terminal says how wide it is."""
 
@@ -72,13 +74,6 @@ class Bars(Progress):
 def console() -> Terminal:
     """Standard output. When it is not a terminal it is wide, so that ids are never cut."""
     return Terminal(width=None if sys.stdout.isatty() else WIDE)
-
-
-def escaped(text: str, *, keep: str = "") -> str:
-    """`text` with every character that is not printable, unless in `keep`, as a Python escape."""
-    return "".join(
-        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def printable(text: str, *, keep: str = "") -> Text:

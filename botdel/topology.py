@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from botdel.doctor.indexes import COLLECTIONS
-from botdel.run import FAILED
 from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Clients, Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
@@ -17,6 +16,7 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Provisioned
+from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings
 
 LOST = (

@@ -1,1 +1,60 @@
-"""Events in, jobs recorded and run."""
+"""Events in, jobs recorded and run. This is also the public face for teams that write steps.
+
+`from consumers import Batch, Plan, run` is all that a consumer of one's own needs: a step is a
+class with a `name`, `delete` and `is_empty` (see `Step`), a plan has a service and steps, and
+`run(plan)` is the process. A step's tests inherit from `deletion.testing.StepConformance`.
+
+Nothing is imported before it is asked for, so that `import consumers` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from consumers.own import run
+    from deletion.adapters.spec import Outside, PlanSource
+    from deletion.errors import (
+        BotDeletionError,
+        Parked,
+        PlanError,
+        SharedDocument,
+        TransientError,
+    )
+    from deletion.plan import Batch, Plan, Previewed, Provisioned, Step, Verified
+
+_HOMES: Final = {
+    "consumers.own": ("run",),
+    "deletion.adapters.spec": ("Outside", "PlanSource"),
+    "deletion.errors": (
+        "BotDeletionError",
+        "Parked",
+        "PlanError",
+        "SharedDocument",
+        "TransientError",
+    ),
+    "deletion.plan": ("Batch", "Plan", "Previewed", "Provisioned", "Step", "Verified"),
+}
+
+__all__ = [
+    "Batch",
+    "BotDeletionError",
+    "Outside",
+    "Parked",
+    "Plan",
+    "PlanError",
+    "PlanSource",
+    "Previewed",
+    "Provisioned",
+    "SharedDocument",
+    "Step",
+    "TransientError",
+    "Verified",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

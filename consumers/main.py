@@ -4,9 +4,9 @@ import os
 import secrets
 import socket
 from asyncio import Event
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from fastapi import FastAPI
@@ -24,17 +24,16 @@ from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import Outside, PlanSource
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.job import suspects
-from deletion.plan import Plan, Provisioned, Step
+from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import Check, probes
 from deletion.process.problems import install_problems
@@ -70,26 +69,22 @@ class Parts:
     """Whether the subscription still belongs to its topic."""
 
 
-async def run(
-    settings: ConsumerSettings, plan_file: PlanFile, *, steps: Sequence[Step] = ()
-) -> None:
+async def run(settings: ConsumerSettings, source: PlanSource) -> None:
     """Consume until a signal, which ends the process at once while it is still starting.
 
-    `steps` are a team's own, and run after those of the plan file. Raises `PlanError` when their
-    names do not fit, `StoreUnavailable` when the database does not answer at the start, and
-    `TopologyMissing` when real Pub/Sub has no subscription for the service.
+    Raises `PlanError` when the plan cannot be built, `StoreUnavailable` when the database does not
+    answer at the start, and `TopologyMissing` when real Pub/Sub has no subscription for the
+    service.
     """
     with stop_on_signals() as stopping:
         async with AsyncExitStack() as stack:
-            connecting = stack.enter_async_context(connected(settings, plan_file))
+            connecting = stack.enter_async_context(connected(settings, source))
             with suppress(Interrupted):
-                parts = await unless_stopped(connecting, stopping)
-                plan = Plan(parts.plan.service, (*parts.plan.steps, *steps))
-                await work(settings, replace(parts, plan=plan), stopping)
+                await work(settings, await unless_stopped(connecting, stopping), stopping)
 
 
 @asynccontextmanager
-async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIterator[Parts]:
+async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIterator[Parts]:
     """The real parts, with indexes and topology in place; closed at the end."""
     clock = SystemClock()
     runs = settings.consumer_slots + SUSPECT_SLOTS
@@ -97,14 +92,14 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
-        plan = plan_file.build(
+        plan = source.build(
             Outside(clients.get, settings.lease.call_seconds, settings.mongodb_database)
         )
         database = clients.get()[settings.mongodb_database]
         await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
-        services = [plan_file.service]
+        services = [source.service]
         await topology.ready_for(services)
         yield Parts(
             plan=plan,
@@ -114,12 +109,12 @@ async def connected(settings: ConsumerSettings, plan_file: PlanFile) -> AsyncIte
             dead_letters=MongoDeadLetterStore(database.client, database.name),
             subscription=PullSubscription(
                 subscriber,
-                settings.names.subscription(plan_file.service),
+                settings.names.subscription(source.service),
                 recreate=topology.recreating(services),
             ),
             alerts=alerts,
             clock=clock,
-            attached=topology.attachment(plan_file.service),
+            attached=topology.attachment(source.service),
         )
     finally:
         await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)

@@ -20,7 +20,6 @@ from botdel.dead_letters.actions import (
 from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.listing import note_cut_off
 from botdel.options import object_id, one_of
-from botdel.run import FAILED
 from botdel.store import opened
 from botdel.terminal import console, printable, waiting
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -30,6 +29,7 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
 from deletion.ports import DeadLetterStore, Unreadable
+from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal

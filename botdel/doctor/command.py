@@ -25,7 +25,6 @@ from botdel.doctor.report import show
 from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
-from botdel.run import FAILED
 from botdel.terminal import waiting
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.publisher import GroupingPublisher
@@ -33,6 +32,7 @@ from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError
+from deletion.process.run import FAILED
 
 SUBSCRIPTIONS = "subscriptions"
 Say = Callable[[str], None]

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from botdel.doctor.findings import Finding, Status
-from botdel.terminal import Terminal, console, escaped, printable
+from botdel.terminal import Terminal, console, printable
+from deletion.process.escaping import escaped
 
 MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗"}
 COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "red"}

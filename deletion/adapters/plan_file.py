@@ -13,13 +13,14 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-KINDS: Final = ("mongo",)
+KINDS: Final = ("mongo", "python")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -28,6 +29,7 @@ class StepSpec(Strict):
 
     name: Name
     mongo: MongoSpec | None = None
+    python: PythonSpec | None = None
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> "StepSpec":
@@ -80,7 +82,7 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
     if unset := [_fault(path, document, *fault) for fault in _unset(document, environ)]:
         raise PlanError("\n".join(unset))
     try:
-        plan = PlanFile.model_validate(_expanded(document, environ))
+        plan = PlanFile.model_validate(_expanded(document, environ), context={FOLDER: path.parent})
         check(plan.service, [step.name for step in plan.steps])
     except ValidationError as error:
         faults = (_fault(path, document, p["loc"], _said(p)) for p in error.errors())

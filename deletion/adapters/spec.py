@@ -7,7 +7,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
-from deletion.plan import Step
+from deletion.plan import Plan, Step
 
 Connect = Callable[[str | None], Client]
 """Returns the client of a URI; None means the default URI."""
@@ -36,3 +36,14 @@ class Kind(Protocol):
 
     def build(self, name: str, outside: Outside) -> Step:
         """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
+
+
+class PlanSource(Protocol):
+    """Where a process gets its plan from: a plan file, or Python."""
+
+    @property
+    def service(self) -> str:
+        """Whose plan it is."""
+
+    def build(self, outside: Outside) -> Plan:
+        """The plan. Raises `PlanError`, which names the step."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from botdel.run import serve
 from consumers.main import run
 from consumers.settings import ConsumerSettings
-from deletion.adapters.plan_file import read_plan
-from deletion.plan import Batch
+from deletion.adapters.plan_file import PlanFile, read_plan
+from deletion.adapters.spec import Outside
+from deletion.plan import Batch, Plan
 from deletion.process.logs import configure
+from deletion.process.run import serve
 from deletion.process.settings import load
 
 SLOTS: Final = 8
@@ -43,10 +44,24 @@ class EndlessStep:
         return False
 
 
+@dataclass(frozen=True)
+class Endless:
+    """The plan of a file, with the endless step behind its own."""
+
+    file: PlanFile
+
+    @property
+    def service(self) -> str:
+        return self.file.service
+
+    def build(self, outside: Outside) -> Plan:
+        return Plan(self.service, (*self.file.build(outside).steps, EndlessStep("endless")))
+
+
 async def main(plan: Path) -> None:
     settings = load(ConsumerSettings, consumer_port=0)
     configure(settings.log_format)
-    await run(settings, read_plan(plan), steps=[EndlessStep("endless")])
+    await run(settings, Endless(read_plan(plan)))
 
 
 if __name__ == "__main__":

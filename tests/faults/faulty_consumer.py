@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from botdel.local.processes import ChildProcess
-from botdel.run import serve
 from consumers.main import Parts, connected, work
 from consumers.settings import ConsumerSettings
 from deletion.adapters.plan_file import read_plan
@@ -27,6 +26,7 @@ from deletion.job import Change, Job, Status
 from deletion.plan import Batch, Plan, Step
 from deletion.ports import Recorded
 from deletion.process.logs import configure
+from deletion.process.run import serve
 from deletion.process.settings import load
 from deletion.process.signals import stop_on_signals, unless_stopped
 from tests.faults.supervised import OnLine

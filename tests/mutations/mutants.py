@@ -1134,7 +1134,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an error of a command acts on the terminal",
-        "botdel/run.py",
+        "deletion/process/run.py",
         'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',
         'f"botdel: {error}"',
         ("unit",),

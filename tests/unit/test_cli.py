@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings
 
 from botdel import cli
 from botdel.local.processes import ChildProcess
-from botdel.run import serve
 from consumers.settings import ConsumerSettings
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
+from deletion.process.run import serve
 from gateway.settings import GatewaySettings
 from recovery.client import Exit
 from recovery.settings import RecoverySettings

@@ -146,7 +146,7 @@ FAULTS = [
     (
         "    mongo:\n      database: chat\n      collection: messages\n      field: bot_id\n",
         "",
-        ":3: steps.0: expected one of mongo; found none",
+        ":3: steps.0: expected one of mongo, python; found none",
     ),
     ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
     (

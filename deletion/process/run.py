@@ -11,13 +11,13 @@ from typing import NoReturn, TypeVar
 
 import uvloop
 
-from botdel.terminal import escaped
 from deletion.errors import (
     BotDeletionError,
     BusUnavailable,
     ConfigurationError,
     StoreUnavailable,
 )
+from deletion.process.escaping import escaped
 
 T = TypeVar("T")
 FAILED = 1

@@ -1,0 +1,143 @@
+"""A step of a team's own in a plan file: `python: "package.module:Class"`.
+
+With options: `python: {class: "package.module:Class", options: {…}}`. The options are checked by
+the class's own pydantic model, its attribute `Options`; `Class(name, options)` is the step, or
+`Class(name)` when there is no `Options`. The module is imported when the plan file is read.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from deletion.adapters.spec import Outside, Strict
+from deletion.errors import PlanError
+from deletion.plan import Step
+
+FOLDER: Final = "folder"
+"""Key of the context of validation: where the plan file is, and modules beside it are found."""
+_REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+StepClass = Callable[..., Step]
+
+
+def _loaded(reference: object, info: ValidationInfo) -> StepClass:
+    """The class that `reference` names. Raises `ValueError` saying why it cannot be a step."""
+    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+        raise ValueError("expected package.module:Class")
+    module, _, name = reference.partition(":")
+    if info.context:
+        _find_beside(info.context[FOLDER])
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the module {module} cannot be imported: {said}") from error
+    if not inspect.isclass(found):
+        what = "nothing" if found is None else type(found).__name__
+        raise ValueError(f"expected a class {name} in the module {module}, found {what}")
+    if lacking := _lacking(found):
+        raise ValueError(f"{name} cannot be a step: {lacking}")
+    return cast("StepClass", found)
+
+
+def _find_beside(folder: Path) -> None:
+    """Let modules beside the plan file be imported: last, so that they replace no other."""
+    if (path := str(folder.resolve())) not in sys.path:
+        sys.path.append(path)
+
+
+def _lacking(step: type[Any]) -> str | None:
+    """What keeps a class from being a step; None when nothing does. See `deletion.plan.Step`."""
+    delete, is_empty = (getattr(step, name, None) for name in ("delete", "is_empty"))
+    if not callable(delete) or not callable(is_empty):
+        return f"it has no method {'is_empty' if callable(delete) else 'delete'}"
+    written = inspect.unwrap(delete)
+    if inspect.iscoroutinefunction(written) or inspect.isgeneratorfunction(written):
+        return "expected `delete` to be an async generator: `async def` with `yield`"
+    if not inspect.iscoroutinefunction(inspect.unwrap(is_empty)):
+        return "expected `is_empty` to be `async def`"
+    calls = {delete: ("bot_id", "cursor"), is_empty: ("bot_id",)}
+    for method, arguments in calls.items():
+        if unfit := _unfit(method, "self", *arguments):
+            return f"expected {method.__name__}({', '.join(arguments)}): {unfit}"
+    return _lacking_options(step)
+
+
+def _lacking_options(step: type[Any]) -> str | None:
+    """What is wrong with the class's `Options` or its constructor."""
+    options = getattr(step, "Options", None)
+    if options is None:
+        unfit = _unfit(step, "name")
+        return unfit and f"expected a constructor that takes (name): {unfit}"
+    if not (inspect.isclass(options) and issubclass(options, BaseModel)):
+        return "expected its `Options` to be a pydantic model"
+    unfit = _unfit(step, "name", "options")
+    return unfit and f"expected a constructor that takes (name, options): {unfit}"
+
+
+def _unfit(function: Callable[..., object], *arguments: str) -> str | None:
+    """Why `function` cannot be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        return str(error)
+    return None
+
+
+class PythonSpec(Strict):
+    """A class, and the options that its own model has checked."""
+
+    type: Annotated[StepClass, PlainValidator(_loaded), Field(alias="class")]
+    options: Annotated[BaseModel | None, Field(validate_default=True, repr=False)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_its_name_alone(cls, given: object) -> object:
+        return {"class": given} if isinstance(given, str) else given
+
+    @field_validator("options", mode="plain")
+    @classmethod
+    def _fit_the_class(cls, given: object, info: ValidationInfo) -> BaseModel | None:
+        if "type" not in info.data:
+            return None  # the fault is in the class
+        model: type[BaseModel] | None = getattr(info.data["type"], "Options", None)
+        if model is None:
+            if given is not None:
+                raise ValueError("expected none: the class has no `Options`")
+            return None
+        try:
+            return model.model_validate({} if given is None else given)
+        except ValidationError:
+            raise  # pydantic adds its faults to those of the plan file
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+    def build(self, name: str, _outside: Outside) -> Step:
+        """The step. Raises `PlanError` when it cannot be made, or has another name."""
+        try:
+            step = self.type(name) if self.options is None else self.type(name, self.options)
+            found = step.name
+        except PlanError:
+            raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise PlanError(f"step {name}: cannot be made: {said}") from error
+        if found != name:
+            raise PlanError(
+                f"step {name}: expected the step to have the name it is made with, found {found!r}"
+            )
+        return step
