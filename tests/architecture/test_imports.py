@@ -52,6 +52,12 @@ VIOLATIONS = {
         "import deletion.process.alert_settings",
     ),
     "the core knows a process": ("deletion/process/serving.py", "import consumers.main"),
+    "a process knows the tests": ("consumers/intake.py", "import deletion.testing"),
+    "the suite of steps knows a driver": ("deletion/testing/rig.py", "import pymongo"),
+    "the suite of steps knows an adapter": (
+        "deletion/testing/conformance.py",
+        "import deletion.adapters.spec",
+    ),
     "one process knows another": ("consumers/intake.py", "import recovery.sweeper"),
 }
 

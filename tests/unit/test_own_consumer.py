@@ -41,7 +41,7 @@ def test_every_name_of_the_face_is_there_and_its_types_are_the_cores() -> None:
     assert consumers.Plan is Plan
     assert consumers.Batch is Batch
     with pytest.raises(AttributeError, match="no attribute 'Task'"):
-        _ = consumers.Task  # type: ignore[attr-defined]
+        _ = consumers.Task
 
 
 def test_the_face_costs_nothing_before_a_name_is_used() -> None:
