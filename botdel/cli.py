@@ -193,6 +193,19 @@ def plan_preview(file: File, bot_id: BotId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def new_service(
+    name: Annotated[str, typer.Argument(help="3 to 63 of a-z, 0-9 and -, a letter first.")],
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write the files, instead of ./NAME.")
+    ] = None,
+) -> None:
+    """Write a plan, a step with its tests, and a Dockerfile for a service of one's own."""
+    from botdel.new_service.command import new_service as write
+
+    write(name, directory)
+
+
+@app.command()
 def doctor(
     plan: PlanFiles = None,
     canary_timeout: Annotated[

@@ -1,0 +1,1 @@
+"""`botdel new-service`: a service of one's own to begin with."""

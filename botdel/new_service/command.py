@@ -1,0 +1,80 @@
+"""`botdel new-service NAME`: writes a plan, a step with its tests, and a Dockerfile."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from botdel.terminal import console, printable
+from deletion.errors import ConfigurationError
+from deletion.plan import check
+
+TEMPLATES: Final = {
+    "plan.yaml": "plan.yaml",
+    "step.py": "{{module}}_step.py",
+    "test_step.py": "test_{{module}}_step.py",
+    "Dockerfile": "Dockerfile",
+}
+"""The name of each template, without `.template`, and that of the file it becomes."""
+_PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
+
+NEXT: Final = """
+Next:
+  cd {folder}
+  python -m pytest                          # passes now; needs bot-deletion-pipeline[testing]
+  # put your own data in place of the files in {module}_step.py, and run the tests again
+  export {variable}_ROOT=/srv/{service}
+  botdel plan check plan.yaml
+  botdel topology apply --plan plan.yaml    # the subscription of {service}
+  botdel consumer --plan plan.yaml --port 0
+docs/add-a-service.md walks through it. No other service, and no gateway, has to know."""
+
+
+def new_service(service: str, folder: Path | None) -> None:
+    """Write the files of `service` into `folder`, which is `./NAME` by default, and what is next.
+
+    Raises `ConfigurationError` when the name is none of a service, and when one of the files is
+    there already; nothing is written then.
+    """
+    check(service, ["files"])
+    folder = folder or Path(service)
+    module = service.replace("-", "_")
+    words = {
+        "service": service,
+        "module": module,
+        "Class": "".join(map(str.capitalize, service.split("-"))),
+        "VARIABLE": module.upper(),
+    }
+    written = _write(folder, {_filled(name, words): text for name, text in _texts(words).items()})
+    out = console()
+    for path in written:
+        out.print(printable(f"wrote {path}"))
+    out.print(
+        NEXT.format(folder=folder, module=module, service=service, variable=words["VARIABLE"])
+    )
+
+
+def _texts(words: dict[str, str]) -> dict[str, str]:
+    """What goes into each file."""
+    folder = files("botdel.new_service") / "templates"
+    return {
+        target: _filled((folder / f"{name}.template").read_text(encoding="utf-8"), words)
+        for name, target in TEMPLATES.items()
+    }
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    """`text` with each `{{word}}` replaced."""
+    return _PLACE.sub(lambda place: words[place[1]], text)
+
+
+def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
+    """Write the files, and return their paths; none of them when one is there already."""
+    paths = {folder / name: text for name, text in texts.items()}
+    if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
+        raise ConfigurationError(f"nothing was written, because it exists: {', '.join(there)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in paths.items():
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    return list(paths)
