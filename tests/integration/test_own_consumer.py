@@ -1,0 +1,75 @@
+"""A program of a team's own, over a plan made in Python, on the real broker and database."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from bson import ObjectId
+
+from botdel.local.processes import ChildProcess
+from tests.support.pipeline import (
+    SERVICE,
+    WITHIN,
+    Pipeline,
+    listening,
+    publish,
+    request_placed,
+    until,
+)
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = f"""\
+import asyncio
+from pathlib import Path
+
+from consumers import Batch, Plan, run
+
+
+class Files:
+    name = "files"
+
+    def __init__(self, root):
+        self.root = root
+
+    async def delete(self, bot_id, cursor):
+        while names := sorted((self.root / bot_id).glob("*"))[:2]:
+            for name in names:
+                name.unlink()
+            yield Batch(len(names), names[-1].name)
+
+    async def is_empty(self, bot_id):
+        return not list((self.root / bot_id).glob("*"))
+
+
+run(Plan("{SERVICE}", (Files(Path("data")),)))
+"""
+
+
+def own_consumer(pipeline: Pipeline) -> ChildProcess:
+    """The program, in the folder of the pipeline."""
+    program = pipeline.folder / "program.py"
+    program.write_text(PROGRAM)
+    env = pipeline.env | {"PYTHONPATH": str(ROOT), "BOTDEL_CONSUMER_PORT": "0"}
+    return ChildProcess("program", [sys.executable, program], env=env, cwd=pipeline.folder)
+
+
+async def is_complete(pipeline: Pipeline, bot: str) -> bool:
+    return await pipeline.status_of(bot) == "complete"
+
+
+async def test_a_plan_made_in_python_needs_no_plan_file(pipeline: Pipeline) -> None:
+    bot = str(ObjectId())
+    folder = pipeline.folder / "data" / bot
+    folder.mkdir(parents=True)
+    for number in range(5):
+        (folder / f"{number}.png").touch()
+    async with own_consumer(pipeline) as program:
+        await listening(program)
+        await publish(pipeline, request_placed(bot))
+        await until(partial(is_complete, pipeline, bot))
+        program.terminate()
+        assert await program.wait(WITHIN) == 0
+    assert list(folder.iterdir()) == []
+    job = await pipeline.job_of(bot)
+    assert job is not None
+    assert [(step["name"], step["deleted"]) for step in job["steps"]] == [("files", 5)]
