@@ -49,12 +49,11 @@ ConsumerHost = Annotated[str | None, _host("CONSUMER")]
 ConsumerPort = Annotated[int | None, _port("CONSUMER", 8081)]
 RecoveryHost = Annotated[str | None, _host("RECOVERY")]
 RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
-PlanFile = Annotated[Path, typer.Option("--plan", help="The plan file (YAML).")]
-File = Annotated[Path, typer.Argument(help="The plan file (YAML).")]
+_PLAN = "The plan: a YAML file, or package.module:NAME of a Plan in Python."
+PlanFile = Annotated[Path, typer.Option("--plan", help=_PLAN)]
+File = Annotated[Path, typer.Argument(help=_PLAN)]
 BotId = Annotated[str, typer.Argument(help="The bot's id, 24 hex digits.")]
-PlanFiles = Annotated[
-    list[Path] | None, typer.Option("--plan", help="A plan file; may be repeated.")
-]
+PlanFiles = Annotated[list[Path] | None, typer.Option("--plan", help=f"{_PLAN} May be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 JobId = Annotated[str, typer.Argument(help="The job's id, 24 hex digits.")]
 JobIds = Annotated[
@@ -113,14 +112,14 @@ def consumer(plan: PlanFile, host: ConsumerHost = None, port: ConsumerPort = Non
     """Record the events of one service as jobs, and run them."""
     from consumers.main import run as work
     from consumers.settings import ConsumerSettings
-    from deletion.adapters.plan_file import read_plan
+    from deletion.adapters.plan_source import find_plan
     from deletion.process.logs import configure
     from deletion.process.settings import load
 
     settings = load(ConsumerSettings, consumer_host=host, consumer_port=port)
-    plan_file = read_plan(plan)
+    source = find_plan(plan)
     configure(settings.log_format)
-    serve(work(settings, plan_file))
+    serve(work(settings, source))
 
 
 @app.command()
@@ -166,30 +165,30 @@ def recover(
 def topology_apply(plan: PlanFiles = None) -> None:
     """Create what is missing, and print what differs; nothing that exists is changed."""
     from botdel.topology import apply
-    from deletion.adapters.plan_file import read_plan
+    from deletion.adapters.plan_source import find_plan
     from deletion.process.settings import load
     from deletion.process.store_settings import TopologySettings
 
     settings = load(TopologySettings)
-    sys.exit(run(apply(settings, [read_plan(path) for path in plan or []])))
+    sys.exit(run(apply(settings, [find_plan(path) for path in plan or []])))
 
 
 @plan.command("check")
 def plan_check(file: File, as_json: AsJson = False) -> None:
     """Whether the data of each step can be reached, is indexed, and looks as the plan says."""
     from botdel.plan import check
-    from deletion.adapters.plan_file import read_plan
+    from deletion.adapters.plan_source import find_plan
 
-    sys.exit(run(check(read_plan(file), as_json=as_json)))
+    sys.exit(run(check(find_plan(file), as_json=as_json)))
 
 
 @plan.command("preview")
 def plan_preview(file: File, bot_id: BotId, as_json: AsJson = False) -> None:
     """How many items each step would delete of a bot now; nothing is deleted."""
     from botdel.plan import preview
-    from deletion.adapters.plan_file import read_plan
+    from deletion.adapters.plan_source import find_plan
 
-    run(preview(read_plan(file), bot_id, as_json=as_json))
+    run(preview(find_plan(file), bot_id, as_json=as_json))
 
 
 @app.command()
@@ -216,9 +215,9 @@ def doctor(
 ) -> None:
     """Check settings, topology, indexes, periods and clocks, and send a canary."""
     from botdel.doctor.command import doctor as examine
-    from deletion.adapters.plan_file import read_plan
+    from deletion.adapters.plan_source import find_plan
 
-    plans = [read_plan(path) for path in plan or []]
+    plans = [find_plan(path) for path in plan or []]
     sys.exit(run(examine(plans, None if no_canary else canary_timeout, as_json=as_json)))
 
 

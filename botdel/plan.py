@@ -12,20 +12,19 @@ from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
-from deletion.adapters.plan_file import PlanFile
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import Outside, PlanSource
 from deletion.plan import Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 
 
-async def check(plan_file: PlanFile, *, as_json: bool) -> int:
+async def check(source: PlanSource, *, as_json: bool) -> int:
     """Print whether each step's data can be reached, is indexed and looks as the plan says.
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
-    with _built(plan_file) as plan:
+    with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
             *(told(_check(plan, step), _sampled(plan, step)) for step in plan.steps),
@@ -34,10 +33,10 @@ async def check(plan_file: PlanFile, *, as_json: bool) -> int:
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
 
 
-async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
+async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     """Print how many items each step would delete now, in the order of the plan."""
     bot_id = object_id(bot)
-    with _built(plan_file) as plan:
+    with _built(source) as plan:
         steps = [step for step in plan.steps if isinstance(step, Previewed)]
         counts = await asyncio.gather(*(step.count(bot_id) for step in steps))
     found = dict(zip((step.name for step in steps), counts, strict=True))
@@ -50,10 +49,10 @@ async def preview(plan_file: PlanFile, bot: str, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _built(plan_file: PlanFile) -> Iterator[Plan]:
+def _built(source: PlanSource) -> Iterator[Plan]:
     settings = load(JobsSettings)
     with connected(settings) as clients:
-        yield plan_file.build(Outside(clients.get, own_database=settings.mongodb_database))
+        yield source.build(Outside(clients.get, own_database=settings.mongodb_database))
 
 
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:

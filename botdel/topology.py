@@ -9,12 +9,11 @@ from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Clients, Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
 from deletion.adapters.mongo.retention import apply_retention
-from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import Outside, PlanSource
 from deletion.plan import Plan, Provisioned
 from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings
@@ -25,7 +24,7 @@ LOST = (
 )
 
 
-async def apply(settings: TopologySettings, plans: Sequence[PlanFile]) -> int:
+async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
     out = console()
     pubsub, clients = (

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from deletion.errors import (
         BotDeletionError,
         Parked,
+        PermanentError,
         PlanError,
         SharedDocument,
         TransientError,
     )
-    from deletion.plan import Batch, Plan, Previewed, Provisioned, Step, Verified
+    from deletion.plan import AnswerOnly, Batch, Plan, Previewed, Provisioned, Step, Verified
 
 _HOMES: Final = {
     "consumers.own": ("run",),
@@ -28,18 +29,29 @@ _HOMES: Final = {
     "deletion.errors": (
         "BotDeletionError",
         "Parked",
+        "PermanentError",
         "PlanError",
         "SharedDocument",
         "TransientError",
     ),
-    "deletion.plan": ("Batch", "Plan", "Previewed", "Provisioned", "Step", "Verified"),
+    "deletion.plan": (
+        "AnswerOnly",
+        "Batch",
+        "Plan",
+        "Previewed",
+        "Provisioned",
+        "Step",
+        "Verified",
+    ),
 }
 
 __all__ = [
+    "AnswerOnly",
     "Batch",
     "BotDeletionError",
     "Outside",
     "Parked",
+    "PermanentError",
     "Plan",
     "PlanError",
     "PlanSource",

@@ -1,31 +1,15 @@
 """A consumer of a team's own, over a plan made in Python: what `botdel consumer` is to a file."""
 
-from dataclasses import dataclass
 from typing import NoReturn
 
 from consumers.main import run as consume
 from consumers.settings import ConsumerSettings
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.plan_source import source_of
+from deletion.adapters.spec import PlanSource
 from deletion.plan import Plan
 from deletion.process.logs import configure
 from deletion.process.run import reported, serve
 from deletion.process.settings import load
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A plan that exists already, where a process wants to know where to get it from."""
-
-    plan: Plan
-
-    @property
-    def service(self) -> str:
-        """Whose plan it is."""
-        return self.plan.service
-
-    def build(self, _outside: Outside) -> Plan:
-        """The plan, as it is."""
-        return self.plan
 
 
 def run(plan: Plan | PlanSource) -> NoReturn:
@@ -39,4 +23,4 @@ def run(plan: Plan | PlanSource) -> NoReturn:
     with reported():
         settings = load(ConsumerSettings)
     configure(settings.log_format)
-    serve(consume(settings, Made(plan) if isinstance(plan, Plan) else plan))
+    serve(consume(settings, source_of(plan)))

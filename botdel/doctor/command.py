@@ -26,9 +26,9 @@ from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.terminal import waiting
-from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.adapters.spec import PlanSource
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError
@@ -39,7 +39,9 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 
 
-async def doctor(plans: Sequence[PlanFile], canary_seconds: float | None, *, as_json: bool) -> int:
+async def doctor(
+    plans: Sequence[PlanSource], canary_seconds: float | None, *, as_json: bool
+) -> int:
     """Print what every check found. Returns 1 when one failed, and 0 otherwise.
 
     Sends a canary if `canary_seconds` is set; it has to be recorded within that time.
@@ -51,7 +53,7 @@ async def doctor(plans: Sequence[PlanFile], canary_seconds: float | None, *, as_
 
 
 async def examine(
-    plans: Sequence[PlanFile], canary_seconds: float | None, say: Say
+    plans: Sequence[PlanSource], canary_seconds: float | None, say: Say
 ) -> list[Finding]:
     """All findings. When one side cannot be connected, that is a finding; the other is checked."""
     findings = environment_findings()

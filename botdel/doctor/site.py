@@ -11,11 +11,10 @@ from botdel.store import connected
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import Outside, PlanSource
 from deletion.job import LeasePolicy
 from deletion.plan import Plan
 from deletion.process.settings import PubSubSettings, load
@@ -64,7 +63,7 @@ async def connected_bus() -> AsyncIterator[Bus]:
 
 
 @asynccontextmanager
-async def connected_store(plans: Sequence[PlanFile]) -> AsyncIterator[Store]:
+async def connected_store(plans: Sequence[PlanSource]) -> AsyncIterator[Store]:
     """Raises `ConfigurationError` for settings, a URI among them."""
     settings = load(JobsSettings)
     with connected(settings) as clients:

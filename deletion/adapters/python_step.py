@@ -5,10 +5,7 @@ the class's own pydantic model, its attribute `Options`; `Class(name, options)` 
 `Class(name)` when there is no `Options`. The module is imported when the plan file is read.
 """
 
-import importlib
 import inspect
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -23,41 +20,27 @@ from pydantic import (
     model_validator,
 )
 
+from deletion.adapters.references import imported, is_reference
 from deletion.adapters.spec import Outside, Strict
 from deletion.errors import PlanError
 from deletion.plan import Step
 
 FOLDER: Final = "folder"
 """Key of the context of validation: where the plan file is, and modules beside it are found."""
-_REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 StepClass = Callable[..., Step]
 
 
 def _loaded(reference: object, info: ValidationInfo) -> StepClass:
     """The class that `reference` names. Raises `ValueError` saying why it cannot be a step."""
-    if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+    if not isinstance(reference, str) or not is_reference(reference):
         raise ValueError("expected package.module:Class")
-    module, _, name = reference.partition(":")
-    if info.context:
-        _find_beside(info.context[FOLDER])
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise ValueError(f"the module {module} cannot be imported: {said}") from error
+    found = imported(reference, info.context[FOLDER] if info.context else Path.cwd())
     if not inspect.isclass(found):
-        what = "nothing" if found is None else type(found).__name__
-        raise ValueError(f"expected a class {name} in the module {module}, found {what}")
+        raise ValueError(f"expected a class, found {type(found).__name__}")
     if lacking := _lacking(found):
-        raise ValueError(f"{name} cannot be a step: {lacking}")
+        raise ValueError(f"{found.__name__} cannot be a step: {lacking}")
     return cast("StepClass", found)
-
-
-def _find_beside(folder: Path) -> None:
-    """Let modules beside the plan file be imported: last, so that they replace no other."""
-    if (path := str(folder.resolve())) not in sys.path:
-        sys.path.append(path)
 
 
 def _lacking(step: type[Any]) -> str | None:

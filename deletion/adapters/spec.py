@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,6 +38,7 @@ class Kind(Protocol):
         """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
 
 
+@runtime_checkable
 class PlanSource(Protocol):
     """Where a process gets its plan from: a plan file, or Python."""
 

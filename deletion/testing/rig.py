@@ -7,7 +7,7 @@ from typing import ClassVar, Final, TypeVar
 
 import pytest
 
-from deletion.errors import TransientError
+from deletion.errors import Parked, TransientError
 from deletion.plan import Batch, Step
 from deletion.testing.bots import neighbours, new_bot
 from deletion.testing.faults import Faults
@@ -20,6 +20,8 @@ CURSOR_CHARACTERS: Final = 4096
 MOST_BATCHES: Final = 1000
 MOST_CALLS: Final = 200
 """Calls of a client in one deletion; with more of them the suite would take for ever."""
+PASSING: Final = (TransientError, Parked)
+"""After which a run goes on from its checkpoint, at once or later."""
 PASSES: Final = 3
 """As the runner makes at most, see `deletion.runner.PASSES`."""
 TURNS: Final = (1, 2, 3, 5, 8)
@@ -162,7 +164,7 @@ class StepRig:
         for _ in range(PASSES):
             try:
                 await self._within(self._run(step, bot, cursors))
-            except TransientError:
+            except PASSING:
                 continue
             except Exception as error:
                 if not faults.raised:

@@ -7,7 +7,7 @@ step behind those of the plan.
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +55,8 @@ class Endless:
         return self.file.service
 
     def build(self, outside: Outside) -> Plan:
-        return Plan(self.service, (*self.file.build(outside).steps, EndlessStep("endless")))
+        plan = self.file.build(outside)
+        return replace(plan, steps=(*plan.steps, EndlessStep("endless")))
 
 
 async def main(plan: Path) -> None:

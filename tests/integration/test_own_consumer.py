@@ -8,7 +8,6 @@ from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
 from tests.support.pipeline import (
-    SERVICE,
     WITHIN,
     Pipeline,
     listening,
@@ -18,7 +17,7 @@ from tests.support.pipeline import (
 )
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = f"""\
+PROGRAM = """\
 import asyncio
 from pathlib import Path
 
@@ -41,7 +40,10 @@ class Files:
         return not list((self.root / bot_id).glob("*"))
 
 
-run(Plan("{SERVICE}", (Files(Path("data")),)))
+PLAN = Plan("avatars", (Files(Path("data")),))
+
+if __name__ == "__main__":
+    run(PLAN)
 """
 
 
@@ -51,6 +53,14 @@ def own_consumer(pipeline: Pipeline) -> ChildProcess:
     program.write_text(PROGRAM)
     env = pipeline.env | {"PYTHONPATH": str(ROOT), "BOTDEL_CONSUMER_PORT": "0"}
     return ChildProcess("program", [sys.executable, program], env=env, cwd=pipeline.folder)
+
+
+async def run_command(pipeline: Pipeline, *arguments: str) -> None:
+    """Run a command of `botdel` where the program is."""
+    argv = [sys.executable, "-m", "botdel.cli", *arguments]
+    env = pipeline.env | {"PYTHONPATH": str(ROOT)}
+    async with ChildProcess("botdel", argv, env=env, cwd=pipeline.folder) as command:
+        assert await command.wait(WITHIN) == 0, list(command.lines)
 
 
 async def is_complete(pipeline: Pipeline, bot: str) -> bool:
@@ -63,7 +73,9 @@ async def test_a_plan_made_in_python_needs_no_plan_file(pipeline: Pipeline) -> N
     folder.mkdir(parents=True)
     for number in range(5):
         (folder / f"{number}.png").touch()
-    async with own_consumer(pipeline) as program:
+    program = own_consumer(pipeline)
+    await run_command(pipeline, "topology", "apply", "--plan", "program:PLAN")
+    async with program:
         await listening(program)
         await publish(pipeline, request_placed(bot))
         await until(partial(is_complete, pipeline, bot))

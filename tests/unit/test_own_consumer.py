@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
 import consumers
-from consumers.own import Made
+from deletion.adapters.plan_file import PlanFile
+from deletion.adapters.plan_source import find_plan, source_of
 from deletion.adapters.spec import Outside
+from deletion.errors import PlanError
 from deletion.plan import Batch, Plan
 
 
@@ -61,11 +64,54 @@ def test_a_step_needs_no_driver_and_no_broker() -> None:
     assert loaded.isdisjoint({"pydantic", "pymongo", "grpc", "fastapi"})
 
 
+PLAN = Plan("avatars", (Nothing(),))
+OUTSIDE = Outside(lambda _: pytest.fail("connects"))
+
+
+class Later:
+    """Makes its plan once there is a process."""
+
+    service = "avatars"
+
+    def build(self, _outside: Outside) -> Plan:
+        return PLAN
+
+
+SOURCE = Later()
+
+
 def test_a_plan_made_in_python_is_taken_as_it_is() -> None:
-    plan = Plan("avatars", (Nothing(),))
-    made = Made(plan)
+    made = source_of(PLAN)
     assert made.service == "avatars"
-    assert made.build(Outside(lambda _: pytest.fail("connects"))) is plan
+    assert made.build(OUTSIDE) is PLAN
+    assert source_of(SOURCE) is SOURCE
+
+
+@pytest.mark.parametrize("name", ["PLAN", "SOURCE"])
+def test_a_command_finds_a_plan_in_python(name: str) -> None:
+    assert find_plan(Path(f"{__name__}:{name}")).build(OUTSIDE) is PLAN
+
+
+def test_a_file_comes_before_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("json:dumps").write_text(
+        "service: chat\nsteps:\n- name: a\n  mongo: {database: a, collection: b, field: c}\n"
+    )
+    assert isinstance(find_plan(Path("json:dumps")), PlanFile)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("no/such/plan.yaml", "plan.yaml: cannot be read"),
+        ("nowhere_at_all:PLAN", "nowhere_at_all:PLAN: the module nowhere_at_all cannot be imp"),
+        (f"{__name__}:GONE", "expected GONE in the module"),
+        (f"{__name__}:Nothing", "expected a Plan, found type"),
+    ],
+)
+def test_what_is_no_plan_is_named(named: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        find_plan(Path(named))
 
 
 def test_what_is_wrong_ends_the_program_with_a_sentence() -> None:

@@ -155,8 +155,11 @@ OPTIONS = "steps.0.python.options"
         ("nowhere_at_all:Step", f"4: {CLASS}the module nowhere_at_all cannot be imported: Mod"),
         ("broken_at_import:Step", f"4: {CLASS}the module broken_at_import cannot be imported: Zer"),
         ("no_python:Step", f"4: {CLASS}the module no_python cannot be imported: SyntaxError"),
-        ("steps_of_a_team:Gone", f"4: {CLASS}expected a class Gone in the module steps_of_a_team"),
-        ("steps_of_a_team:function", f"4: {CLASS}expected a class function in the module"),
+        (
+            "steps_of_a_team:Gone",
+            f"4: {CLASS}expected Gone in the module steps_of_a_team, f",
+        ),
+        ("steps_of_a_team:function", f"4: {CLASS}expected a class, found function"),
         ("steps_of_a_team:NoDelete", f"4: {CLASS}NoDelete cannot be a step: it has no method del"),
         ("steps_of_a_team:NoReadBack", "it has no method is_empty"),
         ("steps_of_a_team:NoGenerator", "expected `delete` to be an async generator"),
@@ -184,7 +187,7 @@ def test_what_is_wrong_is_named_with_the_line_of_the_plan_file(
 
 def test_a_module_beside_the_plan_file_replaces_no_other(path: Path) -> None:
     (path.parent / "json.py").write_text("1 / 0")
-    with pytest.raises(PlanError, match="expected a class Gone in the module json"):
+    with pytest.raises(PlanError, match="expected Gone in the module json"):
         read(path, "json:Gone")
 
 

@@ -1,0 +1,49 @@
+"""Where a plan comes from: a file, or Python."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deletion.adapters.plan_file import read_plan
+from deletion.adapters.references import imported, is_reference
+from deletion.adapters.spec import Outside, PlanSource
+from deletion.errors import PlanError
+from deletion.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A plan that exists already."""
+
+    plan: Plan
+
+    @property
+    def service(self) -> str:
+        """Whose plan it is."""
+        return self.plan.service
+
+    def build(self, _outside: Outside) -> Plan:
+        """The plan, as it is."""
+        return self.plan
+
+
+def source_of(plan: Plan | PlanSource) -> PlanSource:
+    """The plan as the source of itself; a source as it is."""
+    return Made(plan) if isinstance(plan, Plan) else plan
+
+
+def find_plan(named: Path) -> PlanSource:
+    """The plan that a person names on the command line.
+
+    It is a plan file, or `package.module:NAME` of a `Plan` or `PlanSource` in Python, with modules
+    found in the working directory too. Raises `PlanError`.
+    """
+    reference = str(named)
+    if named.exists() or not is_reference(reference):
+        return read_plan(named)
+    try:
+        found = imported(reference, Path.cwd())
+    except ValueError as error:
+        raise PlanError(f"{reference}: {error}") from error
+    if isinstance(found, Plan | PlanSource):
+        return source_of(found)
+    raise PlanError(f"{reference}: expected a Plan, found {type(found).__name__}")
