@@ -93,3 +93,10 @@ class TestMongoStepOfTexts(TestMongoStep):
 
     def owner(self, bot_id: str) -> ObjectId | str:
         return bot_id
+
+
+def test_our_own_steps_pass_the_suite() -> None:
+    """All of it: no part is declined, and every one that is inherited is a test."""
+    for suite in (TestMongoStep, TestMongoStepOfTexts):
+        assert not suite.unexercised
+        assert len([name for name in dir(suite) if name.startswith("test_")]) >= 15
