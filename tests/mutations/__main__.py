@@ -32,6 +32,10 @@ SUITES: Final = {
         "tests/integration/test_mongo_step.py",
         "tests/integration/test_retention.py",
     ],
+    "teams": [
+        f"tests/unit/test_{name}.py"
+        for name in ("python_step", "own_consumer", "new_service", "step_conformance_suite")
+    ],
     "edge": [
         f"tests/unit/test_{name}.py"
         for name in (
@@ -49,6 +53,9 @@ SLOW: Final = (
     "webhook",
     "settings",
     "connections",
+    "new_service",
+    "own_consumer",
+    "step_conformance_suite",
 )
 """What has nothing to do with the life cycle is left out of the unit tests."""
 

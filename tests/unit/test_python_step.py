@@ -186,9 +186,10 @@ def test_what_is_wrong_is_named_with_the_line_of_the_plan_file(
 
 
 def test_a_module_beside_the_plan_file_replaces_no_other(path: Path) -> None:
-    (path.parent / "json.py").write_text("1 / 0")
-    with pytest.raises(PlanError, match="expected Gone in the module json"):
-        read(path, "json:Gone")
+    sys.modules.pop("colorsys", None)
+    (path.parent / "colorsys.py").write_text("1 / 0")
+    with pytest.raises(PlanError, match="expected Gone in the module colorsys"):
+        read(path, "colorsys:Gone")
 
 
 def test_the_command_says_it_in_a_sentence_and_exits_as_for_misuse(path: Path) -> None:

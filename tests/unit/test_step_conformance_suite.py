@@ -1,6 +1,7 @@
 """The suite that steps pass: a sound step passes it, and one with any fault fails it."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -369,6 +370,22 @@ class SkipsWhatFailed(Sound):
             raise TransientError(str(error)) from error
 
 
+class NextPage(Sound):
+    """Its cursor is what comes next, which a call whose answer was lost has deleted already."""
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        try:
+            page = json.loads(cursor) if cursor else await self.items.page(bot_id, -1)
+            while page:
+                if not set(page) <= set(self.items.of[bot_id]):
+                    raise LookupError("gone already")
+                deleted = await self.items.drop(bot_id, page)
+                page = await self.items.page(bot_id, -1)
+                yield Batch(deleted, json.dumps(page))
+        except ConnectionError as error:
+            raise TransientError(str(error)) from error
+
+
 class UnknownErrors(Sound):
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         while page := await self.items.page(bot_id, -1):
@@ -422,6 +439,8 @@ WRONG = [
     (WillNotEnd, "a_cancelled_read_back", "still runs 0.2 s after it was cancelled"),
     (SwallowsErrors, "a_fault_at_any_call_of_a_deletion", "call 1 failed: 7 items are left"),
     (SkipsWhatFailed, "a_fault_at_any_call_of_a_deletion", "call 2 failed: 2 items are left"),
+    (NextPage, "where_the_last_checkpoint_was_lost", "gone already"),
+    (NextPage, "a_fault_at_any_call_of_a_deletion", "was made, its answer lost: .*gone already"),
     (UnknownErrors, "a_fault_at_any_call_of_a_deletion", "expected a TransientError"),
     (EmptyOnError, "a_fault_at_any_call_of_the_read_back", "says empty: True"),
     (UnknownErrorOnReadBack, "a_fault_at_any_call_of_the_read_back", "expected a TransientError"),
