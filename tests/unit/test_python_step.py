@@ -140,6 +140,12 @@ def test_options_are_not_printed(path: Path) -> None:
     assert "hunter22" not in repr(read_plan(path, {}))
 
 
+@pytest.mark.parametrize("inside", ["size: SECRET", "root: [SECRET]", "root: a\n        b: SECRET"])
+def test_no_message_repeats_a_value(path: Path, inside: str) -> None:
+    said = refused(path, options(inside.replace("SECRET", "mongodb://reader:hunter22@x/")))
+    assert "hunter22" not in said
+
+
 CLASS = "steps.0.python.class: "
 OPTIONS = "steps.0.python.options"
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 
-from deletion.errors import TransientError
+from deletion.errors import Parked, TransientError
 from deletion.plan import Batch, Step
 from deletion.testing import Faults, StepConformance
 from deletion.testing.bots import DIGITS, neighbours, new_bot
@@ -386,6 +387,17 @@ class NextPage(Sound):
             raise TransientError(str(error)) from error
 
 
+class GivesUpForNow(Sound):
+    """Parks its job when its client fails: it goes on later, from the same checkpoint."""
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        try:
+            async for batch in super().delete(bot_id, cursor):
+                yield batch
+        except TransientError as error:
+            raise Parked(datetime.now(UTC), str(error)) from error
+
+
 class UnknownErrors(Sound):
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         while page := await self.items.page(bot_id, -1):
@@ -459,6 +471,12 @@ async def test_the_suite_notices(step: type[Sound], part: str, said: str) -> Non
     assert not isinstance(noticed.value, asyncio.CancelledError | KeyboardInterrupt)
 
 
+async def test_a_step_may_park_its_job_after_an_error() -> None:
+    suite = SuiteOfItems()
+    suite.tested = GivesUpForNow  # type: ignore[misc]
+    await suite.test_a_fault_at_any_call_of_a_deletion_is_survived()
+
+
 async def test_a_step_without_faults_at_its_calls_is_not_exercised() -> None:
     class Unwired(SuiteOfItems):
         def faulty_step(self, faults: Faults) -> Step:
@@ -475,6 +493,18 @@ from tests.unit.test_step_conformance_suite import SuiteOfItems
 
 class TestDeclined(SuiteOfItems):
     unexercised = {"test_two_runs_at_once_do_no_harm": "the shop closes at night"}
+"""
+ANSWERED = """\
+from tests.unit.test_step_conformance_suite import Sound, SuiteOfItems
+
+class Answered(Sound):
+    by_answer_only = True
+
+    async def is_empty(self, bot_id):
+        return True
+
+class TestAnswered(SuiteOfItems):
+    tested = Answered
 """
 UNFINISHED = """\
 from deletion.testing import StepConformance
@@ -503,6 +533,13 @@ def test_what_is_not_exercised_is_said_and_never_skipped_silently(tmp_path: Path
     said = pytest_says(tmp_path, DECLINED)
     assert "1 skipped, 1 warning" in said
     assert "test_two_runs_at_once_do_no_harm: the shop closes at night" in said
+    assert "exit 0" in said
+
+
+def test_a_step_that_cannot_read_back_says_so_and_is_tested_all_the_same(tmp_path: Path) -> None:
+    said = pytest_says(tmp_path, ANSWERED)
+    assert "4 skipped, 4 warnings" in said
+    assert "the step cannot read back, and is confirmed by answer only" in said
     assert "exit 0" in said
 
 
