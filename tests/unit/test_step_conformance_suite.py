@@ -278,7 +278,7 @@ class Tidying(Sound):
 
     async def is_empty(self, bot_id: str) -> bool:
         found = await super().is_empty(bot_id)
-        self.items.of[bot_id] = []
+        self.items.of[bot_id] = self.items.of[bot_id][1:]
         return found
 
 
@@ -441,7 +441,7 @@ WRONG = [
     (AlwaysEmpty, "read_back_is_honest", "7 left, and the read-back returns True"),
     (NeverEmpty, "read_back_is_honest", "0 left, and the read-back returns False"),
     (Remembering, "read_back_is_honest", "1 left, and the read-back returns True"),
-    (Tidying, "read_back_is_honest", "the read-back"),
+    (Tidying, "read_back_is_honest", "the read-back changes something"),
     (WithoutTheLast, "read_back_is_honest", "1 left, and the read-back returns True"),
     (Snapshot, "during_a_run_is_found", "1 left, and the read-back says empty: True"),
     (WrongPreview, "a_preview_counts", "a preview of 7, found 2"),
