@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -20,30 +20,46 @@ from deletion.ids import SERVICE_PATTERN
 from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-KINDS: Final = ("mongo", "python")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class StepSpec(Strict):
-    """One step; the key beside `name` is its kind."""
+class _OfOneKind(Strict):
+    """The keys of `KINDS`, of which exactly one is given."""
 
-    name: Name
-    mongo: MongoSpec | None = None
-    python: PythonSpec | None = None
+    KINDS: ClassVar[Sequence[str]]
 
     @model_validator(mode="after")
-    def _is_of_one_kind(self) -> "StepSpec":
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+    def _is_of_one_kind(self) -> Self:
+        given = [kind for kind in self.KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise ValueError(f"expected one of {', '.join(KINDS)}; found {found}")
+            raise ValueError(f"expected one of {', '.join(self.KINDS)}; found {found}")
         return self
 
     @property
     def kind(self) -> Kind:
-        """What the step deletes."""
-        given: list[Kind] = [kind for name in KINDS if (kind := getattr(self, name)) is not None]
+        """The one that is given."""
+        found = (getattr(self, name) for name in self.KINDS)
+        given: list[Kind] = [kind for kind in found if kind is not None]
         return given[0]
+
+
+class CompensationSpec(_OfOneKind):
+    """What undoes a step."""
+
+    KINDS = ("python",)
+    python: PythonSpec | None = None
+
+
+class StepSpec(_OfOneKind):
+    """One step; one of the keys beside `name` is its kind."""
+
+    KINDS = ("mongo", "python")
+    name: Name
+    mongo: MongoSpec | None = None
+    python: PythonSpec | None = None
+    point_of_no_return: bool = False
+    compensation: CompensationSpec | None = None
 
     def build(self, outside: Outside) -> Step:
         """The step this describes. Raises `PlanError`."""
@@ -58,10 +74,29 @@ class PlanFile(Strict):
 
     def build(self, outside: Outside) -> Plan:
         """The plan this describes. Raises `PlanError`, which names the step."""
+        undo = {step.name: step.compensation.kind for step in self.steps if step.compensation}
         try:
-            return Plan(self.service, tuple(step.build(outside) for step in self.steps))
+            return Plan(
+                self.service,
+                tuple(step.build(outside) for step in self.steps),
+                self.point_of_no_return,
+                {name: kind.build(name, outside) for name, kind in undo.items()},
+            )
         except PlanError as error:
             raise PlanError(f"plan of {self.service}, {error}") from None
+
+    @property
+    def point_of_no_return(self) -> str | None:
+        """The step that is marked so; None without one. Raises `PlanError` for several."""
+        marked = [step.name for step in self.steps if step.point_of_no_return]
+        if len(marked) > 1:
+            raise PlanError(f"steps: expected one point of no return, found {' and '.join(marked)}")
+        return marked[0] if marked else None
+
+    def check(self) -> None:
+        """Check what only the whole plan shows. Raises `PlanError`: see `deletion.plan.check`."""
+        undone = [step.name for step in self.steps if step.compensation]
+        check(self.service, [step.name for step in self.steps], self.point_of_no_return, undone)
 
 
 def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
@@ -83,7 +118,7 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
         raise PlanError("\n".join(unset))
     try:
         plan = PlanFile.model_validate(_expanded(document, environ), context={FOLDER: path.parent})
-        check(plan.service, [step.name for step in plan.steps])
+        plan.check()
     except ValidationError as error:
         faults = (_fault(path, document, p["loc"], _said(p)) for p in error.errors())
         raise PlanError("\n".join(faults)) from None

@@ -13,6 +13,7 @@ from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
+from tests.support.sample_steps import Resume
 
 GOOD = """\
 service: conversations
@@ -88,6 +89,60 @@ def test_a_good_file_becomes_a_plan(path: Path) -> None:
         50,
     )
     assert asked == [None, URI], "the default database, and one of the step's own"
+
+
+UNDO = '    compensation: {python: "tests.support.sample_steps:Resume"}\n'
+SAGA = """\
+service: billing
+steps:
+  - name: pause
+    python: "tests.support.sample_steps:Pause"
+    compensation: {python: "tests.support.sample_steps:Resume"}
+  - name: invoices
+    point_of_no_return: true
+    mongo: {database: billing, collection: invoices, field: bot}
+  - name: account
+    mongo: {database: billing, collection: accounts, field: bot}
+"""
+
+
+def test_a_saga_has_its_point_of_no_return_and_its_compensations(path: Path) -> None:
+    plan = read(path, SAGA).build(Outside(clients([])))
+    assert plan.point_of_no_return == "invoices"
+    [(name, compensation)] = plan.compensations.items()
+    assert (name, compensation.name, type(compensation)) == ("pause", "pause", Resume)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (
+            "    point_of_no_return: true\n",
+            "",
+            ":2: steps: expected compensations before the point of no return only",
+        ),
+        (
+            "  - name: account\n",
+            "  - name: account\n    point_of_no_return: true\n",
+            ":2: steps: expected one point of no return, found invoices and account",
+        ),
+        (
+            'compensation: {python: "tests.support.sample_steps:Resume"}',
+            "compensation: {}",
+            ":5: steps.0.compensation: expected one of",
+        ),
+        (
+            "    point_of_no_return: true\n",
+            f"    point_of_no_return: true\n{UNDO}",
+            ":2: steps: expected compensations before the point of no return only",
+        ),
+    ],
+)
+def test_a_saga_that_breaks_a_rule_is_refused(
+    path: Path, before: str, after: str, fault: str
+) -> None:
+    assert before in SAGA
+    assert fault in refused(path, SAGA.replace(before, after, 1))
 
 
 @pytest.mark.parametrize("uri", ["", "      uri: ${CHAT_URI}\n"])

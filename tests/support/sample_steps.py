@@ -1,0 +1,25 @@
+"""Steps of a team's own, for plan files in tests."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from deletion.plan import Batch
+
+
+@dataclass
+class Pause:
+    """Does nothing."""
+
+    name: str
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        """One batch."""
+        yield Batch(0, "paused", last=True)
+
+    async def is_empty(self, bot_id: str) -> bool:
+        """Always."""
+        return True
+
+
+class Resume(Pause):
+    """Undoes nothing."""
