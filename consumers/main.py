@@ -14,12 +14,15 @@ from fastapi import FastAPI
 from consumers.claims import Claims
 from consumers.consumer import Consumer
 from consumers.intake import Intake, Outcome
-from consumers.metrics import Metrics
+from consumers.metrics import BreakerGauge, Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
+from deletion.adapters.http_api.client import HttpClient
+from deletion.adapters.http_api.http import Http
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs
+from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
@@ -32,6 +35,7 @@ from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
+from deletion.gate import Gates
 from deletion.job import suspects
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
@@ -67,6 +71,8 @@ class Parts:
     clock: Clock
     attached: Check
     """Whether the subscription still belongs to its topic."""
+    gates: Gates
+    """The hosts that the plan's steps call."""
 
 
 async def run(settings: ConsumerSettings, source: PlanSource) -> None:
@@ -91,11 +97,14 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
     clients = Clients(settings.mongodb_uri.get_secret_value(), runs)
     pubsub = PubSub(settings.emulator)
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
+    seconds = settings.lease.call_seconds
+    http = HttpClient(clock)
     try:
-        plan = source.build(
-            Outside(clients.get, settings.lease.call_seconds, settings.mongodb_database)
-        )
         database = clients.get()[settings.mongodb_database]
+        breakers = MongoBreakerStore(database.client, database.name, call_seconds=seconds)
+        gates = Gates(breakers, clock, alerts, service=source.service)
+        outside = Outside(clients.get, seconds, database.name, Http(http, gates, clock))
+        plan = source.build(outside)
         await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
@@ -103,9 +112,7 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
         await topology.ready_for(services)
         yield Parts(
             plan=plan,
-            store=MongoJobStore(
-                database.client, database.name, call_seconds=settings.lease.call_seconds
-            ),
+            store=MongoJobStore(database.client, database.name, call_seconds=seconds),
             dead_letters=MongoDeadLetterStore(database.client, database.name),
             subscription=PullSubscription(
                 subscriber,
@@ -115,9 +122,11 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
             alerts=alerts,
             clock=clock,
             attached=topology.attachment(source.service),
+            gates=gates,
         )
     finally:
         await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
+        await http.close()
         await pubsub.close()
         clients.close()
 
@@ -137,7 +146,9 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
 
     app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
     install_problems(app)
-    app.include_router(probes(metrics.registry, ready))
+    app.include_router(
+        probes(metrics.registry, ready, BreakerGauge(metrics.breakers, parts.gates).refresh)
+    )
     async with serving(
         app, settings.consumer_host, settings.consumer_port, name="consumer", grace=1
     ):

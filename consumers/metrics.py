@@ -1,15 +1,26 @@
 """What a consumer counts. Labels name its service, steps and outcomes, never a bot."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from deletion.errors import TransientError
+from deletion.gate import Gates
 
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
 REFUSED: Final = "refused"
 RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", "compensated", LOST)
 """How a run ends: with the status of its job, handed over (interrupted), or its lease lost."""
+
+
+READ_SECONDS: Final = 5.0
+"""How long a scrape waits for the database."""
+
+log = structlog.get_logger(__name__)
 
 
 class Metrics:
@@ -34,6 +45,12 @@ class Metrics:
             "botdel_consumer_running", "Jobs running now", ["service"], registry=self.registry
         )
         self.running = running.labels(service)
+        self.breakers = Gauge(
+            "botdel_breaker_open",
+            "Whether calls to a host are suspended, because they failed",
+            ["host"],
+            registry=self.registry,
+        )
 
     def took(self, outcome: str) -> None:
         """One delivery was taken in, with that `consumers.intake.Outcome`."""
@@ -63,3 +80,25 @@ class Metrics:
         for child in children:
             counter.labels(self._service, child)
         return counter
+
+
+class BreakerGauge:
+    """`botdel_breaker_open` by host, read when it is scraped: a host that nobody may call has no
+    other occasion. The hosts are those of the plan. While they cannot be read, they are absent.
+    """
+
+    def __init__(self, gauge: Gauge, gates: Gates) -> None:
+        self._gauge = gauge
+        self._gates = gates
+
+    async def refresh(self) -> None:
+        """Read them again. Raises nothing that passes by itself."""
+        self._gauge.clear()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                found = await self._gates.are_open()
+        except (TransientError, TimeoutError) as error:
+            log.warning("breakers not read", reason=str(error) or type(error).__name__)
+            return
+        for host, is_open in found.items():
+            self._gauge.labels(host).set(is_open)

@@ -13,6 +13,7 @@ class AlertKind(StrEnum):
     JOB_COMPENSATED = "job_compensated"  # a saga was rolled back: the bot is not deleted
     JOBS_WAITING = "jobs_waiting"  # jobs have been pending, or handed over, for too long
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
+    BREAKER_OPEN = "breaker_open"  # calls to an external API are suspended, because it fails
     JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read jobs, or not move them
 
 
@@ -22,7 +23,7 @@ class Alert:
 
     Alerts of equal kind, service and reason are sent as one, so a reason names a category, not a
     single case. `service` is empty when it is not known, or when several are concerned. `example`
-    is the id of the dead letter, the job or the sweep, never of a bot.
+    is the id of the dead letter, the job or the sweep, or a host, never the id of a bot.
     """
 
     kind: AlertKind

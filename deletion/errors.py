@@ -10,10 +10,12 @@ BotDeletionError
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
-│   └── BusUnavailable      Pub/Sub does not answer, or not in time
-│       └── BusOverloaded   too much is unconfirmed already: try again later
+│   ├── BusUnavailable      Pub/Sub does not answer, or not in time
+│   │   └── BusOverloaded   too much is unconfirmed already: try again later
+│   └── HttpUnavailable     an external API does not answer, or not yet
 ├── PermanentError          will not pass by itself: it ends the way forward of a saga
-│   └── SharedDocument      data would be deleted that is not the bot's alone
+│   ├── SharedDocument      data would be deleted that is not the bot's alone
+│   └── HttpRefused         an external API refuses the call, or gives an unexpected answer
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
 ├── UnreadableJob           its record is damaged, or of a later version: skip it
@@ -69,7 +71,11 @@ class UnknownEventType(EventError):
 
 
 class TransientError(BotDeletionError):
-    """It may pass by itself: try again with back-off."""
+    """It may pass by itself: try again with back-off, but not before `retry_after` seconds."""
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(TransientError):
@@ -84,8 +90,16 @@ class BusOverloaded(BusUnavailable):
     """Too many events are waiting for Pub/Sub already; this one was not sent."""
 
 
+class HttpUnavailable(TransientError):
+    """An external API cannot be reached, does not answer in time, or cannot work now."""
+
+
 class PermanentError(BotDeletionError):
     """It will not pass by itself: it ends the way forward of a saga."""
+
+
+class HttpRefused(PermanentError):
+    """An external API refuses the call, or gives an answer that the plan does not allow."""
 
 
 class TopologyMissing(BotDeletionError):

@@ -15,6 +15,9 @@ from deletion.clock import Clock
 from deletion.errors import TransientError
 
 T = TypeVar("T")
+LONGEST_ASKED = 60.0
+"""Seconds that a retry in place waits at most because the other side has asked for them. A step
+that is asked to wait for longer raises `Parked`, so that its job does not take up a slot."""
 _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a float
 
 
@@ -34,6 +37,15 @@ async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
     finally:
         for task in first:
             task.cancel()
+
+
+def asked(state: RetryCallState) -> float:
+    """Seconds that the last error asks to wait for, at most `LONGEST_ASKED`. The jitter comes on
+    top, so that those who were asked at the same time do not come back at the same time.
+    """
+    error = state.outcome.exception() if state.outcome else None
+    seconds = error.retry_after if isinstance(error, TransientError) else None
+    return min(seconds or 0.0, LONGEST_ASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,7 @@ class Retry:
         return AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=lambda state: bounded and state.attempt_number >= self.attempts,
-            wait=lambda state: self.jitter(state.attempt_number - 1),
+            wait=lambda state: asked(state) + self.jitter(state.attempt_number - 1),
             sleep=self.clock.sleep,
             reraise=True,
         )
@@ -112,10 +124,10 @@ class Patience:
         ):
             yield attempt
 
-    def _wait(self, _: RetryCallState) -> float:
+    def _wait(self, state: RetryCallState) -> float:
         seconds = self._retry.jitter(self._failures)
         self._failures += 1
-        return seconds
+        return asked(state) + seconds
 
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, Outside, Strict
@@ -47,16 +48,18 @@ class _OfOneKind(Strict):
 class CompensationSpec(_OfOneKind):
     """What undoes a step."""
 
-    KINDS = ("python",)
+    KINDS = ("http", "python")
+    http: HttpSpec | None = None
     python: PythonSpec | None = None
 
 
 class StepSpec(_OfOneKind):
     """One step; one of the keys beside `name` is its kind."""
 
-    KINDS = ("mongo", "python")
+    KINDS = ("mongo", "http", "python")
     name: Name
     mongo: MongoSpec | None = None
+    http: HttpSpec | None = None
     python: PythonSpec | None = None
     point_of_no_return: bool = False
     compensation: CompensationSpec | None = None

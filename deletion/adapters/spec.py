@@ -1,11 +1,12 @@
 """What the kinds of step in a plan file have in common: how they are read, and built."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from deletion.adapters.http_api.http import Http, alone
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
 from deletion.plan import Plan, Step
 
@@ -23,6 +24,7 @@ class Outside:
     connect: Connect
     call_seconds: float = CALL_SECONDS
     own_database: str = ""
+    http: Http = field(default_factory=alone)
 
 
 class Strict(BaseModel):

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
-INNERMOST = ("bus", "clock", "errors", "ids", "job", "plan", "ports")
-CORE = (*INNERMOST, "events", "lease", "retry", "runner", "testing")
+INNERMOST = ("breaker", "bus", "clock", "errors", "ids", "job", "plan", "ports")
+CORE = (*INNERMOST, "events", "gate", "lease", "retry", "runner", "testing")
 FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from botdel.doctor.indexes import COLLECTIONS
+from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.mongo.step import MongoStep
-from deletion.adapters.plan_file import PlanFile, read_plan
+from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
 from tests.support.sample_steps import Resume
@@ -146,7 +147,7 @@ def test_a_saga_that_breaks_a_rule_is_refused(
 
 
 @pytest.mark.parametrize("uri", ["", "      uri: ${CHAT_URI}\n"])
-@pytest.mark.parametrize("collection", [*COLLECTIONS, WRITE_CHECKS])
+@pytest.mark.parametrize("collection", [*COLLECTIONS, WRITE_CHECKS, BREAKERS])
 def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     path: Path, collection: str, uri: str
 ) -> None:
@@ -161,7 +162,7 @@ def test_no_plan_is_built_over_a_collection_of_the_pipeline(
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
     None
 ):
-    assert {*COLLECTIONS, WRITE_CHECKS} == PIPELINE_COLLECTIONS
+    assert {*COLLECTIONS, WRITE_CHECKS, BREAKERS} == PIPELINE_COLLECTIONS
 
 
 def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:
@@ -201,7 +202,7 @@ FAULTS = [
     (
         "    mongo:\n      database: chat\n      collection: messages\n      field: bot_id\n",
         "",
-        ":3: steps.0: expected one of mongo, python; found none",
+        f":3: steps.0: expected one of {', '.join(StepSpec.KINDS)}; found none",
     ),
     ("database: chat", "database: a/b", ":5: steps.0.mongo.database: String should match"),
     (

@@ -64,6 +64,9 @@ class AlertGroup:
             case AlertKind.JOBS_STALE:
                 what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
                 commands = self._lists_of_jobs("in_progress")
+            case AlertKind.BREAKER_OPEN:
+                what = f"calls to an external API{of} are suspended, because they fail"
+                commands = [["doctor"], *self._lists_of_jobs("pending")]
             case AlertKind.JOBS_IMMOVABLE:
                 what = f"{_number(self.count, 'job')}{of} that no sweep can move on"
                 commands = self._lists_of_jobs("failed", "in_progress")

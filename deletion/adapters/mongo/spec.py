@@ -4,14 +4,20 @@ from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator
 
-from deletion.adapters.mongo import dead_letters, jobs
+from deletion.adapters.mongo import breakers, dead_letters, jobs
 from deletion.adapters.mongo.step import FieldType, MongoStep
 from deletion.adapters.mongo.uri import checked
 from deletion.adapters.spec import Outside, Strict
 from deletion.errors import PlanError
 
 PIPELINE_COLLECTIONS: Final = frozenset(
-    {jobs.COLLECTION, jobs.WRITE_CHECKS, dead_letters.COLLECTION, "recovery_sweeps"}
+    {
+        breakers.COLLECTION,
+        dead_letters.COLLECTION,
+        jobs.COLLECTION,
+        jobs.WRITE_CHECKS,
+        "recovery_sweeps",
+    }
 )
 """They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
 the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""

@@ -1,0 +1,57 @@
+"""What the checkpoint of an HTTP step keeps, so that a resumed run repeats no work."""
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+VERIFY: Final = "verify"
+"""In place of a location: the host named none, so `verify` says when it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`key` is the Idempotency-Key of every try of the call. Once the host has accepted the call
+    with 202, `location` is where to ask what became of it, and `since` is when it was accepted.
+    """
+
+    key: str
+    location: str | None = None
+    since: datetime | None = None
+
+    @classmethod
+    def begun(cls) -> "Progress":
+        """A call that was not made yet."""
+        return cls(secrets.token_hex(16))
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Progress | None":
+        """None for a cursor that is none of this step's: the step begins again."""
+        try:
+            found = json.loads(cursor or "")
+            location, since = found.get("location"), found.get("since")
+            return cls(
+                _text(found["key"]),
+                None if location is None else _text(location),
+                None if since is None else datetime.fromisoformat(since),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    @property
+    def cursor(self) -> str:
+        """As text, for the checkpoint."""
+        since = None if self.since is None else self.since.isoformat()
+        every = {"key": self.key, "location": self.location, "since": since}
+        return json.dumps({name: value for name, value in every.items() if value is not None})
+
+    def accepted(self, now: datetime, location: str) -> "Progress":
+        """The host works on it. The first 202 counts."""
+        return replace(self, location=location, since=self.since or now)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value).__name__)
+    return value

@@ -1,0 +1,227 @@
+"""The step that deletes a bot's data by calling an external API.
+
+Read `HttpStep.delete` first. Its first batch makes no call: it only records the Idempotency-Key, so
+that every try of the call, in whichever process, has the same one.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+import httpx
+
+from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
+from deletion.adapters.http_api.progress import VERIFY, Progress
+from deletion.clock import Clock
+from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
+from deletion.gate import Gate
+from deletion.plan import Batch
+from deletion.retry import LONGEST_ASKED, doubled
+
+BOT_ID: Final = "{bot_id}"
+ACCEPTED: Final = 202
+SEE_OTHER: Final = 303
+FORGOTTEN: Final = frozenset({404, 410})
+MOST_FORGOTTEN: Final = 2
+"""Times that a host may forget what it has accepted before the run fails."""
+SLICE_SECONDS: Final = 2.0
+"""The longest wait inside one batch: a stop has to wait for it."""
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0
+"""Between two polls of a host that does not ask for another time; doubled each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A call as a plan names it. `url` has `{bot_id}` in it; it and `headers` may hold secrets.
+
+    `gone` are the statuses that mean that the host has nothing of the bot.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    gone: frozenset[int]
+    gate: Gate = field(repr=False)
+
+    @property
+    def what(self) -> str:
+        """Method and host, for messages."""
+        return f"{self.method} {self.gate.host}"
+
+    def of(self, bot_id: str) -> str:
+        """The URL for a bot."""
+        return self.url.replace(BOT_ID, bot_id)
+
+    def found(self, answer: Answer) -> bool | None:
+        """Whether the host had something of the bot; None when the answer does not say."""
+        if answer.status in self.gone:
+            return False
+        return True if httpx.codes.is_success(answer.status) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one call has brought: `deleted` is None while the host still works on it, and then the
+    next call is due in `wait` seconds.
+    """
+
+    progress: Progress
+    deleted: int | None = None
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class HttpStep:
+    """Calls `endpoint` for the bot until the host says that it is done; reads back with `verify`.
+
+    One call takes at most `call_seconds`, and what was accepted with 202 has `done_within` to be
+    done. A deletion holds a place of its host's gate until it is done, so that a slow API takes up
+    no more slots of the process than it has places.
+    """
+
+    name: str
+    endpoint: Endpoint
+    verify: Endpoint | None
+    client: HttpClient = field(repr=False)
+    clock: Clock = field(repr=False)
+    call_seconds: float = 5.0
+    done_within: timedelta = timedelta(hours=1)
+
+    @property
+    def by_answer_only(self) -> bool:
+        """See `deletion.plan.AnswerOnly`."""
+        return self.verify is None
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        """Record a key, call, and after a 202 poll until it is done; each call is one batch.
+
+        Raises `HttpUnavailable`, `HttpRefused`, and `Parked` when the host must not be called now.
+        """
+        progress = Progress.read(cursor)
+        if progress is None:
+            progress = Progress.begun()
+            yield Batch(0, progress.cursor)
+        with self.endpoint.gate.place():
+            turn, polls, calls = await self._turn(bot_id, progress, 0), 1, 0
+            while turn.deleted is None:
+                calls += turn.progress.location is None
+                if calls > MOST_FORGOTTEN:
+                    raise HttpRefused(
+                        f"{self.endpoint.what}: answered 202 {calls} times with a Location where "
+                        "nothing is"
+                    )
+                yield Batch(0, turn.progress.cursor)
+                self._park_for(turn)
+                for seconds in _slices(turn.wait):
+                    await self.clock.sleep(seconds)
+                    yield Batch(0, turn.progress.cursor)
+                turn, polls = await self._turn(bot_id, turn.progress, polls), polls + 1
+            yield Batch(turn.deleted, turn.progress.cursor, last=True)
+
+    async def is_empty(self, bot_id: str) -> bool:
+        """Whether `verify` says that the bot is gone; without it, the answer to the call is all
+        there is.
+
+        Raises as `delete` does; an answer that is neither 2xx nor in `gone` is `HttpRefused`.
+        """
+        if self.verify is None:
+            return True
+        with self.verify.gate.place():
+            return not await self._is_there(self.verify, bot_id)
+
+    async def _turn(self, bot_id: str, progress: Progress, polls: int) -> Turn:
+        """The call, or one look at what became of it. `polls` counts the calls of this run."""
+        location = progress.location
+        if location == VERIFY and self.verify:
+            there = await self._is_there(self.verify, bot_id)
+            return self._working(progress, polls) if there else Turn(progress, 1)
+        if location and same_origin(location, self.endpoint.url):  # the plan may have changed since
+            return await self._poll(bot_id, progress, location, polls)
+        return await self._call(bot_id, progress)
+
+    async def _call(self, bot_id: str, progress: Progress) -> Turn:
+        keyed = {**self.endpoint.headers, "Idempotency-Key": progress.key}
+        call = replace(self.endpoint, url=self.endpoint.of(bot_id), headers=keyed)
+        answer = await self._send(call, bot_id)
+        if answer.status == ACCEPTED:
+            location = answer.location or (VERIFY if self.verify else None)
+            if location is None:
+                raise HttpRefused(
+                    f"{call.what}: answered 202 without a Location, so nobody can know when it is "
+                    "done; give the step a `verify`"
+                )
+            accepted = progress.accepted(self.clock.now(), location)
+            return Turn(accepted, wait=_pause(answer, 0))
+        found = call.found(answer)
+        if found is None:
+            raise HttpRefused(f"{call.what}: answered {answer.status}")
+        return Turn(progress, int(found))
+
+    async def _poll(self, bot_id: str, progress: Progress, location: str, polls: int) -> Turn:
+        """Ask at `location`. When nothing is there any more, only the call itself can tell."""
+        poll = replace(self.endpoint, method="GET", url=location, gone=FORGOTTEN)
+        answer = await self._send(poll, bot_id, reads=True)
+        if answer.status in poll.gone:
+            return Turn(Progress(progress.key), wait=FIRST_POLL_SECONDS)
+        if answer.status == ACCEPTED:
+            moved = replace(progress, location=answer.location or location)
+            return self._working(moved, polls, answer)
+        if answer.status != SEE_OTHER and not httpx.codes.is_success(answer.status):
+            raise HttpRefused(f"{poll.what}: answered {answer.status} to a poll")
+        return Turn(progress, 1)
+
+    async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
+        look = replace(verify, url=verify.of(bot_id))
+        answer = await self._send(look, bot_id, reads=True)
+        found = look.found(answer)
+        if found is None:
+            raise HttpRefused(f"{look.what}: answered {answer.status} to the read-back")
+        return found
+
+    async def _send(self, call: Endpoint, bot_id: str, *, reads: bool = False) -> Answer:
+        """Make `call` through its gate. Raises `Parked` also when the host asks for a long wait."""
+        seconds = self.call_seconds
+        try:
+            async with call.gate.call(bot_id, seconds, reads=reads):
+                return await self.client.send(call.method, call.url, call.headers, seconds)
+        except TransientError as error:
+            if error.retry_after is None or error.retry_after <= LONGEST_ASKED:
+                raise
+            until = self.clock.now() + timedelta(seconds=error.retry_after)
+            raise Parked(until, f"{error}, with Retry-After", spent=True) from error
+
+    def _working(self, progress: Progress, polls: int, answer: Answer | None = None) -> Turn:
+        """It is not done yet. Raises `HttpUnavailable` when that has been so for too long: a run
+        that is resumed asks again, so that a deletion that is late is noticed all the same.
+        """
+        turn = Turn(progress, wait=_pause(answer, polls))
+        if self._is_late(progress):
+            seconds = self.done_within.total_seconds()
+            raise HttpUnavailable(
+                f"{self.endpoint.what}: accepted, but not done within {seconds:g} s",
+                retry_after=min(turn.wait, LONGEST_ASKED),
+            )
+        return turn
+
+    def _park_for(self, turn: Turn) -> None:
+        """A long wait takes up no slot, and costs no attempt: the host has answered."""
+        if turn.wait > LONGEST_ASKED:
+            until = self.clock.now() + timedelta(seconds=turn.wait)
+            raise Parked(until, f"{self.endpoint.what}: accepted, and to be asked about later")
+
+    def _is_late(self, progress: Progress) -> bool:
+        since = progress.since
+        return since is not None and self.clock.now() - since > self.done_within
+
+
+def _pause(answer: Answer | None, polls: int) -> float:
+    """Seconds until the next call: what the host asks for, or longer each time."""
+    if answer and answer.retry_after is not None:
+        return max(answer.retry_after, FIRST_POLL_SECONDS)
+    return doubled(FIRST_POLL_SECONDS, polls, LONGEST_POLL_SECONDS)
+
+
+def _slices(seconds: float) -> list[float]:
+    whole, rest = divmod(seconds, SLICE_SECONDS)
+    return [SLICE_SECONDS] * int(whole) + ([rest] if rest else [])

@@ -1,0 +1,111 @@
+"""The breaker store on MongoDB: one document for each host, changed by guarded updates."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from pymongo.errors import DuplicateKeyError
+
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.breaker import Breaker
+
+COLLECTION: Final = "breakers"
+BY_ID: Final = "_id_"
+MOST_SHOWN: Final = 1000
+
+log = structlog.get_logger(__name__)
+
+
+class MongoBreakerStore:
+    """`deletion.breaker.BreakerStore` on one collection of `database`. It needs no index: there are
+    as many documents as there are hosts in the plans.
+    """
+
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._breakers = client[database][COLLECTION]
+        self._call_seconds = call_seconds
+
+    async def get(self, host: str) -> Breaker:
+        """By `_id`. A record that cannot be read is logged, and taken for a closed breaker."""
+        found = await self._find(host)
+        return (found and _readable(found)) or Breaker(host)
+
+    async def apply(self, before: Breaker, after: Breaker) -> bool:
+        """One insert or one update by `_id`; a repeat is recognised by the stamp."""
+        written = await (self._update(before, after) if before.stamp else self._insert(after))
+        if written:
+            return True
+        found = await self._find(after.host)
+        return found is not None and found.get("stamp") == after.stamp
+
+    async def time(self) -> datetime:
+        """What the server says in `hello`."""
+        with self._bounded():
+            hello = await self._breakers.database.command("hello")
+        # a command's answer is decoded without a zone
+        return field(hello, "localTime", datetime).replace(tzinfo=UTC)
+
+    async def opened(self) -> Sequence[Breaker]:
+        """Reads all of the few documents, at most `MOST_SHOWN`."""
+        with self._bounded():
+            found = await self._breakers.find({}).limit(MOST_SHOWN).to_list(MOST_SHOWN)
+        breakers = [breaker for document in found if (breaker := _readable(document))]
+        return sorted((b for b in breakers if b.is_open), key=lambda breaker: breaker.host)
+
+    async def _insert(self, after: Breaker) -> bool:
+        try:
+            with self._bounded():
+                await self._breakers.insert_one({"_id": after.host, **_fields(after)})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def _update(self, before: Breaker, after: Breaker) -> bool:
+        guard = {"_id": before.host, "stamp": before.stamp}
+        with self._bounded():
+            done = await self._breakers.update_one(guard, {"$set": _fields(after)}, hint=BY_ID)
+        return done.matched_count == 1
+
+    async def _find(self, host: str) -> Document | None:
+        with self._bounded():
+            found = await self._breakers.find({"_id": host}).limit(1).to_list(1)
+        return found[0] if found else None
+
+    def _bounded(self) -> AbstractContextManager[None]:
+        return bounded(self._call_seconds)
+
+
+def _fields(breaker: Breaker) -> Document:
+    return {
+        "stamp": breaker.stamp,
+        "failedBot": breaker.failed_bot,
+        "failedAt": breaker.failed_at,
+        "why": breaker.why,
+        "trips": breaker.trips,
+        "openedAt": breaker.opened_at,
+        "retryAt": breaker.retry_at,
+        "probeUntil": breaker.probe_until,
+    }
+
+
+def _readable(document: Document) -> Breaker | None:
+    try:
+        return Breaker(
+            host=field(document, "_id", str),
+            stamp=field(document, "stamp", str),
+            failed_bot=field(document, "failedBot", str),
+            failed_at=optional(document, "failedAt", datetime),
+            why=field(document, "why", str),
+            trips=field(document, "trips", int),
+            opened_at=optional(document, "openedAt", datetime),
+            retry_at=optional(document, "retryAt", datetime),
+            probe_until=optional(document, "probeUntil", datetime),
+        )
+    except DAMAGED as error:
+        log.error("breaker cannot be read", host=str(document["_id"]), reason=str(error))
+        return None

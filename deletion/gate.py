@@ -1,0 +1,248 @@
+"""The gate of a remote host: every call of this process to the host goes through it.
+
+It bounds how many calls are under way, asks the breaker that all replicas share before each call,
+and tells it how the call ended. A run that cannot call now is parked: it never waits in its slot.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from deletion.alerts import Alert, AlertKind, Alerts
+from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
+from deletion.clock import Clock
+from deletion.errors import Parked, PermanentError, TransientError
+from deletion.retry import Retry
+
+KEEP_SECONDS: Final = 1.0
+"""How long a process calls by what it last read of a breaker."""
+TIME_SECONDS: Final = 60.0
+"""How long the difference to the database's clock is kept."""
+LEASE_MARGIN: Final = 10.0
+"""Seconds that a probe has beyond its call, to record how it ended."""
+TRIES: Final = 5
+"""Tries of a change that other processes get ahead of."""
+SOONEST, LATEST = 0.1, 10.0
+"""Seconds after which a run that found no place may be tried again."""
+
+log = structlog.get_logger(__name__)
+
+
+class Gates:
+    """The gates of one process, one for each host. `service` is named in alerts."""
+
+    def __init__(
+        self,
+        store: BreakerStore,
+        clock: Clock,
+        alerts: Alerts | None = None,
+        *,
+        service: str = "",
+        policy: BreakerPolicy | None = None,
+    ) -> None:
+        self._shared = _Shared(store, clock, alerts, service, policy or BreakerPolicy())
+        self._gates: dict[str, Gate] = {}
+
+    def to(self, host: str, places: int) -> "Gate":
+        """The gate to `host`; the steps that share it get the fewest places any of them names."""
+        gate = self._gates.setdefault(host, Gate(host, places, self._shared))
+        gate.places = min(gate.places, places)
+        return gate
+
+    async def are_open(self) -> Mapping[str, bool]:
+        """Each host and whether its breaker is open, half open too. Raises `StoreUnavailable`."""
+        return {host: (await gate.look()).is_open for host, gate in self._gates.items()}
+
+
+class _Shared:
+    """What the gates of one process have in common."""
+
+    def __init__(
+        self,
+        store: BreakerStore,
+        clock: Clock,
+        alerts: Alerts | None,
+        service: str,
+        policy: BreakerPolicy,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.alerts = alerts
+        self.service = service
+        self.policy = policy
+        self.retry = Retry(clock, attempts=3, base=0.2, cap=1.0)
+        self._time: datetime | None = None
+        self._read_at = 0.0
+
+    async def time(self) -> datetime:
+        """The database's clock, read once a minute and followed in between."""
+        if self._time is None or self.clock.monotonic() - self._read_at >= TIME_SECONDS:
+            self._time = await self.store.time()
+            self._read_at = self.clock.monotonic()
+        return self._time + timedelta(seconds=self.clock.monotonic() - self._read_at)
+
+
+class Gate:
+    """The calls of one process to `host`, at most `places` of them at once."""
+
+    def __init__(self, host: str, places: int, shared: _Shared) -> None:
+        self.host = host
+        self.places = places
+        self._shared = shared
+        self._clock = shared.clock
+        self._taken = 0
+        self._held = SOONEST  # seconds for which a place was held lately
+        self._known = Breaker(host)
+        self._fresh_until = float("-inf")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold one of the places inside the block. Raises `Parked` when all are taken."""
+        if self._taken >= self.places:
+            why = f"{self.host}: {self.places} calls are under way, which is its bound"
+            raise self._parked(self._held, why)
+        began = self._clock.monotonic()
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            held = (self._held + self._clock.monotonic() - began) / 2
+            self._held = min(max(held, SOONEST), LATEST)
+
+    @asynccontextmanager
+    async def call(
+        self, bot_id: str, seconds: float, *, reads: bool = False
+    ) -> AsyncIterator[None]:
+        """Around one call, which takes at most `seconds`.
+
+        Raises `Parked` before the call while the host must not be called. A `TransientError` out of
+        the block is a failure of the host, and becomes `Parked` if the breaker is open then. A
+        block that ends without, or with a `PermanentError`, was answered by the host. An answer to
+        a call that only `reads` closes an open breaker, but does not outweigh a failed deletion.
+        """
+        probe = await self._admitted(bot_id, seconds)
+        try:
+            yield
+        except TransientError as error:
+            if parked := await self._failed(bot_id, error, probe):
+                raise parked from error
+            raise
+        except PermanentError:
+            await self._answered(probe, reads)
+            raise
+        await self._answered(probe, reads)
+
+    async def look(self, *, again: bool = False) -> Breaker:
+        """The breaker as it was stored a second ago or later; `again` reads it in any case."""
+        if again or self._clock.monotonic() >= self._fresh_until:
+            self._keep(await self._shared.store.get(self.host))
+        return self._known
+
+    async def _admitted(self, bot_id: str, seconds: float) -> Breaker | None:
+        """None when the breaker is closed; the breaker with this call as its probe when it was due
+        for one. Raises `Parked`.
+        """
+        for attempt in range(TRIES):
+            breaker = await self.look(again=attempt > 0)
+            if not breaker.is_open:
+                return None
+            now = await self._shared.time()
+            if until := breaker.waits_until(bot_id, now):
+                raise self._closed_to(until, now, breaker, spent=False)
+            lease = timedelta(seconds=seconds + LEASE_MARGIN)
+            probe = breaker.probing(_stamp(), now, lease)
+            if await self._apply(breaker, probe):
+                log.info("breaker: probing", host=self.host)
+                return probe
+        raise self._parked(SOONEST, f"{self.host}: its breaker keeps changing")
+
+    async def _failed(
+        self, bot_id: str, error: TransientError, probe: Breaker | None
+    ) -> Parked | None:
+        """Record the failure. Returns what to raise when the breaker is open then."""
+        try:
+            breaker = await self._recorded(bot_id, error, probe)
+            now = await self._shared.time()
+        except TransientError as trouble:  # the call has failed all the same
+            log.warning("breaker: a failure is not recorded", host=self.host, reason=str(trouble))
+            return None
+        if not breaker.is_open:
+            return None
+        until = breaker.waits_until(bot_id, now) or now
+        return self._closed_to(until, now, breaker, spent=True)
+
+    async def _recorded(self, bot_id: str, error: TransientError, probe: Breaker | None) -> Breaker:
+        """The breaker after the failure. A call that began before it opened changes nothing, and
+        neither does a probe whose lease has expired, if another process has moved on since.
+        """
+        asked = timedelta(seconds=error.retry_after or 0)
+        before = probe or await self.look(again=True)
+        for _ in range(TRIES):
+            if before.is_open and not probe:
+                break
+            now = await self._shared.time()
+            after = before.failed(_stamp(), bot_id, str(error), now, self._shared.policy, asked)
+            if after is before:
+                break
+            if await self._apply(before, after):
+                self._tell(before, after)
+                return after
+            probe, before = None, await self.look(again=True)
+        return before
+
+    async def _answered(self, probe: Breaker | None, reads: bool) -> None:
+        """Close an open breaker, or forget a failure. It is repeated by the next answer if it
+        cannot be written, and no run fails because of that.
+        """
+        before = probe or self._known
+        if not probe and (before.is_open or not before.failed_bot or reads):
+            return
+        try:
+            done = await self._apply(before, before.closed(_stamp()))
+        except TransientError as trouble:
+            log.warning("breaker: an answer is not recorded", host=self.host, reason=str(trouble))
+            return
+        if done and before.is_open:
+            log.info("breaker: closed", host=self.host)
+
+    async def _apply(self, before: Breaker, after: Breaker) -> bool:
+        """Write it, repeated while the database does not answer. Raises `StoreUnavailable`."""
+        store = self._shared.store
+        done = await self._shared.retry.call(lambda: store.apply(before, after))
+        if done:
+            self._keep(after)
+        else:
+            self._fresh_until = float("-inf")
+        return done
+
+    def _keep(self, breaker: Breaker) -> None:
+        self._known = breaker
+        self._fresh_until = self._clock.monotonic() + KEEP_SECONDS
+
+    def _tell(self, before: Breaker, after: Breaker) -> None:
+        """Only the process whose update has opened it comes here with a closed one."""
+        if not after.is_open:
+            return
+        log.warning("breaker: open", host=self.host, reason=after.why, trips=after.trips)
+        if not before.is_open and self._shared.alerts:
+            kind, service = AlertKind.BREAKER_OPEN, self._shared.service
+            self._shared.alerts.tell(Alert(kind, service, self.host, self.host))
+
+    def _closed_to(
+        self, until: datetime, now: datetime, breaker: Breaker, *, spent: bool
+    ) -> Parked:
+        why = f"{self.host}: its breaker is open, because calls failed ({breaker.why})"
+        return self._parked((until - now).total_seconds(), why, spent=spent)
+
+    def _parked(self, seconds: float, why: str, *, spent: bool = False) -> Parked:
+        """Durations cross from the database's clock to this process's, times do not."""
+        return Parked(self._clock.now() + timedelta(seconds=seconds), why, spent=spent)
+
+
+def _stamp() -> str:
+    return secrets.token_hex(8)
