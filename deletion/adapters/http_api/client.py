@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx
@@ -32,6 +31,7 @@ LOCATED: Final = REDIRECTS | {202}
 """Answers whose `Location` is gone to."""
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds; a host that asks for more is tried after a day."""
+ALWAYS: Final = {"Accept": "*/*", "User-Agent": "botdel"}
 IDLE_SECONDS: Final = 2.0
 """How long an unused connection is kept: servers close theirs after 5 s or more."""
 
@@ -53,7 +53,6 @@ class HttpClient:
     def __init__(self, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._clock = clock
         self._transport = transport
-        self._http: httpx.AsyncClient | None = None
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], seconds: float
@@ -66,7 +65,7 @@ class HttpClient:
         asked = httpx.URL(url)
         what = f"{method} {host_of(asked)}"
         try:
-            async with asyncio.timeout(seconds):  # httpx' own is for each read
+            async with asyncio.timeout(seconds):
                 for _ in range(MOST_REDIRECTS + 1):
                     answer = await self._once(method, asked, headers, what)
                     if answer.status not in REDIRECTS or answer.location is None:
@@ -82,13 +81,16 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._http:
-            await self._http.aclose()
+        if self._transport:
+            await self._transport.aclose()
 
     async def _once(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], what: str
     ) -> Answer:
-        async with self._client().stream(method, url, headers=headers) as response:
+        """Without httpx' client, which keeps cookies and acts on redirects by itself."""
+        request = httpx.Request(method, url, headers={**ALWAYS, **headers})
+        response = await self._connections().handle_async_request(request)
+        try:
             status = response.status_code
             retry_after = self._retry_after(response.headers)
             if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in MAY_PASS:
@@ -96,20 +98,18 @@ class HttpClient:
             location = response.headers.get("Location") if status in LOCATED else None
             answer = Answer(status, location and _joined(url, location, what), retry_after)
             await _read(response)
+        finally:
+            await response.aclose()
         return answer
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = httpx.AsyncClient(
-                transport=self._transport,
-                timeout=None,  # noqa: S113 - `send` bounds the whole call
-                trust_env=False,  # a proxy would get to see the secrets
+    def _connections(self) -> httpx.AsyncBaseTransport:
+        if self._transport is None:
+            self._transport = httpx.AsyncHTTPTransport(
                 verify=ssl.create_default_context(),
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one bot's, no other's
-                headers={"User-Agent": "botdel"},
+                trust_env=False,  # a proxy would get to see the secrets
                 limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             )
-        return self._http
+        return self._transport
 
     def _retry_after(self, headers: httpx.Headers) -> float | None:
         """Seconds, or a date, which is compared with the `Date` of the answer if it has one: clocks
