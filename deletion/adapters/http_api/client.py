@@ -88,7 +88,9 @@ class HttpClient:
         self, method: str, url: httpx.URL, headers: Mapping[str, str], what: str
     ) -> Answer:
         """Without httpx' client, which keeps cookies and acts on redirects by itself."""
-        request = httpx.Request(method, url, headers={**ALWAYS, **headers})
+        sent = httpx.Headers(ALWAYS)
+        sent.update(headers)
+        request = httpx.Request(method, url, headers=sent)
         response = await self._connections().handle_async_request(request)
         try:
             status = response.status_code

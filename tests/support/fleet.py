@@ -1,0 +1,108 @@
+"""A fleet of consumers' workers in virtual time, whose one step calls an API of its own."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+
+from consumers.claims import Claims
+from consumers.metrics import Metrics
+from consumers.worker import Worker
+from deletion.adapters.http_api.client import HttpClient
+from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.spec import HttpSpec
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.spec import Outside
+from deletion.breaker import LocalBreakerStore
+from deletion.gate import Gates
+from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.plan import Plan
+from deletion.retry import Retry
+from deletion.runner import Runner
+from tests.support.fakes import SERVICE, RecordedAlerts, VirtualClock, a_job
+from tests.support.memory_stores import MemoryJobStore
+
+SLOTS = 8
+POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
+URL = "https://billing.example/bots/{bot_id}"
+Answers = Callable[[str, float], int]
+"""The status for a bot, so many seconds after the beginning."""
+
+
+class Fleet:
+    """`replicas` consumers of `SLOTS` slots each, and a job for each of `bots` bots."""
+
+    def __init__(self, replicas: int, bots: int, answers: Answers, *, seed: int = 1) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryJobStore(self.clock.now)
+        self.breakers = LocalBreakerStore(self.clock)
+        self.alerts = RecordedAlerts()
+        self.calls: list[tuple[float, str]] = []
+        self._rng = random.Random(seed)  # noqa: S311
+        self._answers = answers
+        self._stopping = asyncio.Event()
+        self.workers = [self._worker(number) for number in range(replicas)]
+        self.bots = [f"65f0a1b2c3d4e5f60718{number:04}" for number in range(bots)]
+        for bot in self.bots:
+            fresh = {"attempt": 0, "claimed_by": "", "steps": (StepProgress("account"),)}
+            job = a_job(Status.PENDING, bot_id=bot, id=self.store.new_id(), **fresh)
+            self.store.jobs[job.id] = job
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All of them work while the block runs."""
+        working = [asyncio.create_task(worker.work(self._stopping)) for worker in self.workers]
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+            await asyncio.gather(*(worker.end(4) for worker in self.workers))
+
+    def statuses(self) -> Counter[Status]:
+        """How many jobs there are of each status."""
+        return Counter(job.status for job in self.store.jobs.values())
+
+    def job_of(self, bot: str) -> Job:
+        """The job of a bot."""
+        return next(job for job in self.store.jobs.values() if job.bot_id == bot)
+
+    def calls_between(self, since: float, until: float) -> int:
+        """Calls that the API got in these seconds."""
+        return sum(since <= at < until for at, _ in self.calls)
+
+    def _worker(self, number: int) -> Worker:
+        client = HttpClient(self.clock, transport=httpx.MockTransport(self._answer))
+        gates = Gates(self.breakers, self.clock, self.alerts, service=SERVICE)
+        outside = Outside(_no_database, http=Http(client, gates, self.clock))
+        step = HttpSpec.model_validate({"url": URL}).build("account", outside)
+        retry = Retry(self.clock, rng=random.Random(self._rng.random()))  # noqa: S311
+        runner = Runner(
+            Plan(SERVICE, (step,)),
+            self.store,
+            self.clock,
+            POLICY,
+            stopping=self._stopping,
+            retry=retry,
+        )
+        rng = random.Random(self._rng.random())  # noqa: S311
+        claims = Claims(SERVICE, self.store, self.clock, POLICY, f"worker-{number}", rng=rng)
+        return Worker(claims, runner, SLOTS, self.clock, Metrics(SERVICE, ["account"], []), rng=rng)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        bot = request.url.path.rpartition("/")[2]
+        self.calls.append((self.clock.monotonic(), bot))
+        await self.clock.sleep(0.05)
+        status = self._answers(bot, self.clock.monotonic())
+        headers = {"Location": request.url.path} if status == httpx.codes.ACCEPTED else {}
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(b""))
+
+
+def _no_database(_: str | None) -> Client:
+    raise AssertionError("no step has a database")
