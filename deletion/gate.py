@@ -1,12 +1,15 @@
 """The gate of a remote host: every call of this process to the host goes through it.
 
 It bounds how many calls are under way, asks the breaker that all replicas share before each call,
-and tells it how the call ended. A run that cannot call now is parked: it never waits in its slot.
+and tells it how the call ended. A run that cannot call now is parked: it does not wait in its slot,
+except for a moment where calls are quick.
 """
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,7 +19,7 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import Parked, PermanentError, TransientError
-from deletion.retry import Retry
+from deletion.retry import Retry, rest
 
 KEEP_SECONDS: Final = 1.0
 """How long a process calls by what it last read of a breaker."""
@@ -28,6 +31,10 @@ TRIES: Final = 5
 """Tries of a change that other processes get ahead of."""
 SOONEST, LATEST = 0.1, 10.0
 """Seconds after which a run that found no place may be tried again."""
+QUICK: Final = 0.1
+"""Seconds that a place is held at a quick host, for which waiting costs less than parking."""
+WAIT: Final = 0.25
+"""Seconds for which a run waits for a place of a quick host."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,25 +101,27 @@ class Gate:
         self.places = places
         self._shared = shared
         self._clock = shared.clock
-        self._taken = 0
-        self._held = SOONEST  # seconds for which a place was held lately
+        self._taken: dict[asyncio.Event, float] = {}  # since when each place is held
+        self._waiting: deque[asyncio.Event] = deque()
+        self._held = 0.0  # seconds for which a place was held lately
         self._known = Breaker(host)
         self._fresh_until = float("-inf")
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the places inside the block. Raises `Parked` when all are taken."""
-        if self._taken >= self.places:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold one of the places inside the block. Raises `Parked` when all are taken, and were not
+        free again within `WAIT` at a quick host.
+        """
+        place = await self._given()
+        if place is None:
             why = f"{self.host}: {self.places} calls are under way, which is its bound"
-            raise self._parked(self._held, why)
-        began = self._clock.monotonic()
-        self._taken += 1
+            raise self._parked(min(max(self._held, SOONEST), LATEST), why)
+        began = self._taken[place]
         try:
             yield
         finally:
-            self._taken -= 1
-            held = (self._held + self._clock.monotonic() - began) / 2
-            self._held = min(max(held, SOONEST), LATEST)
+            self._held = (self._held + self._clock.monotonic() - began) / 2
+            self._free(place)
 
     @asynccontextmanager
     async def call(
@@ -136,6 +145,39 @@ class Gate:
             await self._answered(probe, reads)
             raise
         await self._answered(probe, reads)
+
+    async def _given(self) -> asyncio.Event | None:
+        """A place, at once or, first come, first served, within `WAIT`; None when none is free."""
+        place = asyncio.Event()
+        if len(self._taken) < self.places:
+            self._give(place)
+        elif self._is_quick():
+            self._waiting.append(place)
+            try:
+                await rest(self._clock, WAIT, place)
+            except asyncio.CancelledError:
+                if place.is_set():  # in the very same moment
+                    self._free(place)
+                raise
+            finally:
+                if place in self._waiting:
+                    self._waiting.remove(place)
+        return place if place.is_set() else None
+
+    def _give(self, place: asyncio.Event) -> None:
+        self._taken[place] = self._clock.monotonic()
+        place.set()
+
+    def _free(self, place: asyncio.Event) -> None:
+        """Free a place, and give it to who has waited longest."""
+        del self._taken[place]
+        if self._waiting:
+            self._give(self._waiting.popleft())
+
+    def _is_quick(self) -> bool:
+        """Also while the calls under way take no longer than the earlier ones did."""
+        oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))
+        return max(self._held, oldest) <= QUICK
 
     async def look(self, *, again: bool = False) -> Breaker:
         """The breaker as it was stored a second ago or later; `again` reads it in any case."""

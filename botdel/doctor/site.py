@@ -8,6 +8,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
 from botdel.store import connected
+from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
@@ -39,11 +40,12 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database of jobs, sweeps and dead letters, and the plans with databases of their own."""
+    """The database of all records, and the plans with databases of their own."""
 
     database: Database
     jobs: MongoJobStore
     letters: MongoDeadLetterStore
+    breakers: MongoBreakerStore
     lease: LeasePolicy
     plans: list[Plan]
 
@@ -72,6 +74,7 @@ async def connected_store(plans: Sequence[PlanSource]) -> AsyncIterator[Store]:
             client[name],
             MongoJobStore(client, name),
             MongoDeadLetterStore(client, name),
+            MongoBreakerStore(client, name),
             settings.lease,
             [plan.build(Outside(clients.get, own_database=name)) for plan in plans],
         )

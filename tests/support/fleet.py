@@ -93,7 +93,8 @@ class Fleet:
         )
         rng = random.Random(self._rng.random())  # noqa: S311
         claims = Claims(SERVICE, self.store, self.clock, POLICY, f"worker-{number}", rng=rng)
-        return Worker(claims, runner, SLOTS, self.clock, Metrics(SERVICE, ["account"], []), rng=rng)
+        metrics = Metrics(SERVICE, ["account"], [])
+        return Worker(claims, runner, SLOTS, self.clock, metrics, self.alerts, rng=rng)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         bot = request.url.path.rpartition("/")[2]

@@ -12,8 +12,8 @@ from structlog.typing import EventDict
 from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
-from deletion.gate import KEEP_SECONDS, LATEST, LEASE_MARGIN, Gate, Gates
-from tests.support.fakes import START, RecordedAlerts, VirtualClock
+from deletion.gate import KEEP_SECONDS, LATEST, LEASE_MARGIN, WAIT, Gate, Gates
+from tests.support.fakes import START, RecordedAlerts, VirtualClock, settle
 
 HOST = "billing.example"
 BOTS = [f"65f0a1b2c3d4e5f6071829{number:02}" for number in range(40)]
@@ -363,29 +363,77 @@ async def test_a_breaker_that_changes_all_the_time_parks_the_run(world: World) -
 # --- places
 
 
-async def test_one_call_more_than_there_are_places_is_parked_and_does_not_wait(
-    world: World,
-) -> None:
-    [gate] = world.gates
-    with gate.place(), gate.place(), pytest.raises(Parked) as caught, gate.place():
-        raise AssertionError("there are two")
-    assert not caught.value.spent
-    assert caught.value.until - START <= timedelta(seconds=LATEST)
-    with gate.place(), gate.place():
-        pass
+async def hold(gate: Gate, clock: VirtualClock, seconds: float) -> float:
+    """When it got a place."""
+    async with gate.place():
+        began = clock.monotonic()
+        await clock.sleep(seconds)
+    return began
 
 
-async def test_a_run_without_a_place_comes_back_after_about_as_long_as_one_is_held(
-    world: World,
-) -> None:
-    [gate] = world.gates
+async def slow(world: World) -> None:
+    """Places of this host are held for four seconds each."""
     for _ in range(20):
-        with gate.place():
-            await world.clock.sleep(4)
-    with gate.place(), gate.place(), pytest.raises(Parked) as caught, gate.place():
-        raise AssertionError("there are two")
-    wait = (caught.value.until - world.clock.now()).total_seconds()
-    assert wait == pytest.approx(4, abs=0.1)
+        await hold(world.gates[0], world.clock, 4)
+
+
+async def test_one_call_more_than_a_slow_host_has_places_is_parked_and_does_not_wait(
+    world: World,
+) -> None:
+    await slow(world)
+    [gate] = world.gates
+    async with gate.place(), gate.place():
+        before = world.clock.now()
+        with pytest.raises(Parked) as caught:
+            await hold(gate, world.clock, 0)
+    assert not caught.value.spent
+    wait = (caught.value.until - before).total_seconds()
+    assert wait == pytest.approx(4, abs=0.1), "about as long as a place is held"
+    await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
+
+
+async def test_calls_that_hang_make_nobody_wait_for_longer_than_a_moment(world: World) -> None:
+    [gate] = world.gates
+    async with gate.place(), gate.place():
+        for seconds in (WAIT, 0):
+            before = world.clock.now()
+            with pytest.raises(Parked) as caught:
+                await hold(gate, world.clock, 0)
+            assert world.clock.now() - before == timedelta(seconds=seconds)
+        assert caught.value.until - world.clock.now() <= timedelta(seconds=LATEST)
+
+
+async def test_at_a_quick_host_runs_take_turns_within_the_bound(world: World) -> None:
+    [gate] = world.gates
+    began = await asyncio.gather(*(hold(gate, world.clock, 0.05) for _ in range(8)))
+    assert began == pytest.approx([0, 0, 0.05, 0.05, 0.1, 0.1, 0.15, 0.15])
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(
+    world: World,
+) -> None:
+    [gate] = world.gates
+    runs = [asyncio.create_task(hold(gate, world.clock, 0.05)) for _ in range(4)]
+    await world.clock.sleep(0.01)
+    runs[2].cancel()
+    await asyncio.wait(runs)
+    assert runs[2].cancelled()
+    assert runs[3].result() == pytest.approx(0.05)
+    began = await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
+    assert began == [world.clock.monotonic()] * 2, "no place is lost"
+
+
+async def test_a_run_that_is_cancelled_as_it_gets_its_turn_loses_no_place(world: World) -> None:
+    [gate] = world.gates
+    held = gate.place()
+    async with gate.place():
+        await held.__aenter__()
+        waiting = asyncio.create_task(hold(gate, world.clock, 60))
+        await settle()
+        await held.__aexit__(None, None, None)  # gives it the place
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert await hold(gate, world.clock, 0) == world.clock.monotonic()
 
 
 async def test_steps_of_one_host_share_the_fewest_places_any_of_them_names() -> None:

@@ -102,7 +102,7 @@ class HttpStep:
         if progress is None:
             progress = Progress.begun()
             yield Batch(0, progress.cursor)
-        with self.endpoint.gate.place():
+        async with self.endpoint.gate.place():
             turn, polls, calls = await self._turn(bot_id, progress, 0), 1, 0
             while turn.deleted is None:
                 calls += turn.progress.location is None
@@ -127,7 +127,7 @@ class HttpStep:
         """
         if self.verify is None:
             return True
-        with self.verify.gate.place():
+        async with self.verify.gate.place():
             return not await self._is_there(self.verify, bot_id)
 
     async def _turn(self, bot_id: str, progress: Progress, polls: int) -> Turn:
