@@ -26,12 +26,15 @@ from pymongo.monitoring import (
 )
 
 from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
+from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.adapters.mongo.step import MongoStep
+from deletion.breaker import Breaker, BreakerPolicy
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
@@ -421,6 +424,35 @@ async def test_it_is_seen_when_an_index_of_the_dead_letters_is_missing(
         assert found == [{"service"}, {"status", "_id"}, *[by_message] * 3]
     finally:
         watched.database = before
+
+
+# --- the breakers
+
+
+@pytest.fixture(scope="module")
+async def breakers(watched: Watched) -> MongoBreakerStore:
+    """A store with a crowd of hosts, of which there are only a few in life."""
+    store = MongoBreakerStore(watched.client, watched.database.name)
+    crowd = [{"_id": f"host-{number}.example", "stamp": "a"} for number in range(CROWD)]
+    await watched.database[BREAKERS].insert_many(crowd)
+    return store
+
+
+async def test_every_query_for_a_breaker_walks_an_index(
+    watched: Watched, breakers: MongoBreakerStore
+) -> None:
+    reads_all = {"opened"}  # of the few there are, for an operator
+    assert public(MongoBreakerStore) - reads_all == {"apply", "get", "time"}
+    closed = Breaker("billing.example")
+    failed = closed.failed("a", str(ObjectId()), "503", NOW, BreakerPolicy())
+    watched.watch()
+    assert await breakers.get(closed.host) == closed
+    assert await breakers.apply(closed, failed)
+    assert await breakers.apply(failed, failed.closed("b"))
+    assert not await breakers.apply(failed, failed.closed("c"))
+    await breakers.time()
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 4
 
 
 # --- the step that deletes from a collection

@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
-`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [memory] [claims] [sweep]` runs
-some of them. Each gets an emulator and a database of its own. Takes about fifteen minutes; use a
-machine that does nothing else.
+`python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, memory,
+claims, sweep, breaker. Each gets an emulator and a database of its own. Takes about half an hour;
+use a machine that does nothing else.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from rich.table import Table
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from deletion.process.logs import configure
-from tests.bench import claims, deletion, gateway, intake, memory, small_jobs, sweep
+from tests.bench import breaker, claims, deletion, gateway, intake, memory, small_jobs, sweep
 
 Figures = Mapping[str, float]
 OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]]]]] = {
@@ -33,6 +33,7 @@ OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]
 OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]]]] = {
     "claims": ("eight at a time", claims.bench),
     "sweep": ("finding 100 jobs", sweep.bench),
+    "breaker": ("an API that is down", breaker.bench),
 }
 NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE)
 

@@ -15,6 +15,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import InvalidURI, OperationFailure
 
+from botdel.doctor.breakers import breaker_findings
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import Finding, Status, could_not, failed, ok, told, warning
@@ -33,9 +34,18 @@ from botdel.terminal import Terminal
 from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, INDEXES
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
+from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.job import LeasePolicy, StepProgress
-from tests.support.fakes import SERVICE, ScriptedStore, VirtualClock, a_job
+from tests.support.fakes import (
+    BOT,
+    OTHER_BOT,
+    SERVICE,
+    START,
+    ScriptedStore,
+    VirtualClock,
+    a_job,
+)
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 NAMES = Names("a-project", "bot-deletion")
@@ -542,3 +552,27 @@ def test_machines_get_the_same(findings: list[Finding], capsys: pytest.CaptureFi
         {"check": "two", "status": "warning", "detail": "who knows", "remedy": "look"},
         {"check": "three", "status": "failed", "detail": "bad", "remedy": "do"},
     ]
+
+
+# --- the breakers of external APIs
+
+
+async def test_an_open_breaker_is_named_with_its_reason_and_when_it_is_tried_again() -> None:
+    clock = VirtualClock()
+    store = LocalBreakerStore(clock)
+    [found] = await breaker_findings(store)
+    assert found.status is Status.OK
+    failed_once = Breaker("billing.example").failed("a", BOT, "503", START, BreakerPolicy())
+    opened = failed_once.failed("b", OTHER_BOT, "answered 503", START, BreakerPolicy())
+    await store.apply(Breaker("billing.example"), failed_once)
+    [found] = await breaker_findings(store)
+    assert found.status is Status.OK, "one bot opens none"
+    await store.apply(failed_once, opened)
+    [found] = await breaker_findings(store)
+    assert (found.check, found.status) == ("breaker of billing.example", Status.FAILED)
+    assert "answered 503" in found.detail
+    assert "tried again at 2025-03-30T02:00:09.250Z" in found.detail
+    assert BOT not in found.detail + found.remedy
+    clock.pause(3600)
+    [found] = await breaker_findings(store)
+    assert found.status is Status.WARNING, "nothing has called it since"

@@ -13,7 +13,7 @@ from deletion.errors import (
     StoreUnavailable,
     TransientError,
 )
-from deletion.retry import Patience, Retry, rest
+from deletion.retry import LONGEST_ASKED, Patience, Retry, rest
 from tests.support.fakes import START, VirtualClock
 
 
@@ -261,3 +261,24 @@ async def test_a_rest_ends_with_the_time_or_with_the_first_event() -> None:
     await rest(clock, 3600, first, second)
     assert clock.now() == START + timedelta(seconds=15), "it was set already"
     assert len(asyncio.all_tasks()) == 1
+
+
+class Asking(Flaky):
+    """Asks, each time, to be left alone for so many seconds."""
+
+    def __init__(self, times: int, seconds: float) -> None:
+        super().__init__(times, TransientError("later", retry_after=seconds))
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(30, 30), (0, 0), (3600, LONGEST_ASKED)])
+async def test_a_retry_waits_as_long_as_it_is_asked_to_up_to_a_bound_and_the_jitter_on_top(
+    asked: float, wait: float
+) -> None:
+    clock = VirtualClock()
+    sleeps = Sleeps(clock)
+    retry = Retry(sleeps, base=1, cap=8, rng=Highest())
+    await retry.call(Asking(2, asked))
+    assert sleeps.asked == [wait + 1, wait + 2]
+    patient = Patient()
+    await patient.loop(Asking(2, asked))
+    assert patient.took == 2 * wait + 1 + 2

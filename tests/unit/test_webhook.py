@@ -229,6 +229,12 @@ async def test_groups_are_bounded_and_none_is_uncounted(
             "botdel jobs list --status pending and botdel jobs list --status failed",
         ),
         (
+            Alert(AlertKind.BREAKER_OPEN, "billing", "billing.example", "billing.example"),
+            "calls to an external API of billing are suspended, because they fail "
+            "(billing.example): botdel doctor and "
+            "botdel jobs list --service billing --status pending",
+        ),
+        (
             Alert(AlertKind.JOBS_IMMOVABLE, "", "unreadable", "a"),
             "1 job that no sweep can move on (unreadable): "
             "botdel jobs list --status failed and botdel jobs list --status in_progress",

@@ -13,7 +13,6 @@ from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.breaker import Breaker
 
 COLLECTION: Final = "breakers"
-BY_ID: Final = "_id_"
 MOST_SHOWN: Final = 1000
 
 log = structlog.get_logger(__name__)
@@ -68,7 +67,7 @@ class MongoBreakerStore:
     async def _update(self, before: Breaker, after: Breaker) -> bool:
         guard = {"_id": before.host, "stamp": before.stamp}
         with self._bounded():
-            done = await self._breakers.update_one(guard, {"$set": _fields(after)}, hint=BY_ID)
+            done = await self._breakers.update_one(guard, {"$set": _fields(after)})
         return done.matched_count == 1
 
     async def _find(self, host: str) -> Document | None:
