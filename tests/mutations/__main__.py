@@ -36,6 +36,7 @@ SUITES: Final = {
         f"tests/unit/test_{name}.py"
         for name in ("python_step", "own_consumer", "new_service", "step_conformance_suite")
     ],
+    "http": ["tests/unit/test_breaker.py", "tests/unit/test_gate.py", "tests/unit/test_http_*.py"],
     "edge": [
         f"tests/unit/test_{name}.py"
         for name in (
@@ -46,6 +47,9 @@ SUITES: Final = {
 }
 PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
 SLOW: Final = (
+    "breaker",
+    "test_gate.py",
+    "http",
     "gateway",
     "processes",
     "find_emulator",

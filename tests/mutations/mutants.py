@@ -8,6 +8,7 @@ DATABASE: Final = ("conformance",)
 DATA: Final = ("data",)
 EDGE: Final = ("edge",)
 TEAMS: Final = ("teams",)
+HTTP: Final = ("http",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
 SKEW = "deletion/skew.py"
+BREAKER, GATE, MONGO_BREAKERS = (
+    "deletion/breaker.py",
+    "deletion/gate.py",
+    "deletion/adapters/mongo/breakers.py",
+)
+HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
+    f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
+)
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -2196,5 +2205,236 @@ MUTANTS: Final = (
         "left = self._begun + SLOW_SECONDS - self._monotonic()",
         "left = 0.0",
         EDGE,
+    ),
+    # An external API, and its breaker
+    Mutant(
+        "one bot alone opens a breaker",
+        BREAKER,
+        'return self.failed_bot not in ("", bot_id) and',
+        'return self.failed_bot != "" and',
+        HTTP,
+    ),
+    Mutant(
+        "failures of any age open a breaker",
+        BREAKER,
+        "now - self.failed_at < period",
+        "now - self.failed_at < period * 10**6",
+        HTTP,
+    ),
+    Mutant(
+        "the bot whose probe failed is the next probe",
+        BREAKER,
+        "(head_start if bot_id == self.failed_bot else timedelta(0))",
+        "timedelta(0)",
+        HTTP,
+    ),
+    Mutant(
+        "two probes at a time",
+        BREAKER,
+        "if self.probe_until and now < self.probe_until:",
+        "if False:",
+        HTTP,
+    ),
+    Mutant(
+        "a probe's lease never expires",
+        BREAKER,
+        "if self.probe_until and now < self.probe_until:",
+        "if self.probe_until:",
+        HTTP,
+    ),
+    Mutant(
+        "a breaker is not open for longer after a failed probe",
+        BREAKER,
+        "trips = self.trips + 1",
+        "trips = 1",
+        HTTP,
+    ),
+    Mutant(
+        "a breaker is changed without its guard",
+        MONGO_BREAKERS,
+        'guard = {"_id": before.host, "stamp": before.stamp}',
+        'guard = {"_id": before.host}',
+        DATABASE,
+    ),
+    Mutant(
+        "a change of a breaker whose answer was lost is lost",
+        MONGO_BREAKERS,
+        'return found is not None and found.get("stamp") == after.stamp',
+        "return False",
+        DATABASE,
+    ),
+    Mutant(
+        "a probe is made without the update that claims it",
+        GATE,
+        "            if await self._apply(breaker, probe):\n                log.info",
+        "            if True:\n                log.info",
+        HTTP,
+    ),
+    Mutant(
+        "a failed probe hands its attempt back",
+        GATE,
+        "return self._closed_to(until, now, breaker, spent=True)",
+        "return self._closed_to(until, now, breaker, spent=False)",
+        HTTP,
+    ),
+    Mutant(
+        "a parked run that made no call spends its attempt",
+        GATE,
+        "raise self._closed_to(until, now, breaker, spent=False)",
+        "raise self._closed_to(until, now, breaker, spent=True)",
+        HTTP,
+    ),
+    Mutant(
+        "every replica alerts",
+        GATE,
+        "if not before.is_open and self._shared.alerts:",
+        "if self._shared.alerts:",
+        HTTP,
+    ),
+    Mutant(
+        "a call that began before the breaker opened is taken for its probe",
+        GATE,
+        "            if before.is_open and not probe:\n                break\n",
+        "",
+        HTTP,
+    ),
+    Mutant(
+        "a success forgets no failure",
+        GATE,
+        "if not probe and (before.is_open or not before.failed_bot or reads):",
+        "if not probe:",
+        HTTP,
+    ),
+    Mutant(
+        "a read-back outweighs a failed deletion",
+        GATE,
+        "if not probe and (before.is_open or not before.failed_bot or reads):",
+        "if not probe and (before.is_open or not before.failed_bot):",
+        HTTP,
+    ),
+    Mutant(
+        "any number of calls to a host is under way",
+        GATE,
+        "if len(self._taken) < self.places:",
+        "if True:",
+        HTTP,
+    ),
+    Mutant(
+        "a cancelled run keeps its place",
+        GATE,
+        "                if place.is_set():  # in the very same moment\n                    self._free(place)\n",
+        "",
+        HTTP,
+    ),
+    Mutant(
+        "the database's time is taken for the process's",
+        GATE,
+        "return self._time + timedelta(seconds=self.clock.monotonic() - self._read_at)",
+        "return self.clock.now()",
+        HTTP,
+    ),
+    Mutant(
+        "the key of a call is not recorded before it",
+        HTTP_STEP,
+        "            progress = Progress.begun()\n            yield Batch(0, progress.cursor)\n",
+        "            progress = Progress.begun()\n",
+        HTTP,
+    ),
+    Mutant(
+        "each try of a call has a key of its own",
+        HTTP_STEP,
+        '"Idempotency-Key": progress.key}',
+        '"Idempotency-Key": Progress.begun().key}',
+        HTTP,
+    ),
+    Mutant(
+        "a poll goes to whatever host the checkpoint names",
+        HTTP_STEP,
+        "if location and same_origin(location, self.endpoint.url):",
+        "if location:",
+        HTTP,
+    ),
+    Mutant(
+        "what was accepted has for ever to be done",
+        HTTP_STEP,
+        "return since is not None and self.clock.now() - since > self.done_within",
+        "return False",
+        HTTP,
+    ),
+    Mutant(
+        "a host may forget what it has accepted for ever",
+        HTTP_STEP,
+        "if calls > MOST_FORGOTTEN:",
+        "if calls > 8:",
+        HTTP,
+    ),
+    Mutant(
+        "a deletion holds no place",
+        HTTP_STEP,
+        "async with self.endpoint.gate.place():",
+        "if True:",
+        HTTP,
+    ),
+    Mutant(
+        "an answer that does not say is taken for gone",
+        HTTP_STEP,
+        "return True if httpx.codes.is_success(answer.status) else None",
+        "return httpx.codes.is_success(answer.status)",
+        HTTP,
+    ),
+    Mutant(
+        "a redirect leads anywhere",
+        HTTP_CLIENT,
+        "if _origin(joined) != _origin(base) or joined.userinfo:",
+        "if joined.userinfo:",
+        HTTP,
+    ),
+    Mutant(
+        "an error quotes what was sent",
+        HTTP_CLIENT,
+        'raise HttpUnavailable(f"{what}: {type(error).__name__}") from None',
+        'raise HttpUnavailable(f"{what}: {error}") from None',
+        HTTP,
+    ),
+    Mutant(
+        "a date to wait for is compared with our clock alone",
+        HTTP_CLIENT,
+        'now = _date(headers.get("Date", "")) or self._clock.now()',
+        "now = self._clock.now()",
+        HTTP,
+    ),
+    Mutant(
+        "a wait that a host asks for has no bound",
+        HTTP_CLIENT,
+        "return min(float(value), LONGEST_RETRY_AFTER)",
+        "return float(value)",
+        HTTP,
+    ),
+    Mutant(
+        "a URL need not name the bot",
+        HTTP_SPEC,
+        "if BOT_ID not in parts.path + parts.query:",
+        "if False:",
+        HTTP,
+    ),
+    Mutant(
+        "secrets go over plain http",
+        HTTP_SPEC,
+        'if parts.scheme == "http" and not _is_loopback(host):',
+        "if False:",
+        HTTP,
+    ),
+    Mutant(
+        "headers go to the host that reads back, whichever it is",
+        HTTP_SPEC,
+        "there.headers if there.headers is not None or not same else self.headers",
+        "there.headers if there.headers is not None else self.headers",
+        HTTP,
+    ),
+    Mutant(
+        "a retry does not wait as long as it is asked to",
+        RETRY,
+        "        return asked(state) + seconds\n",
+        "        return seconds\n",
     ),
 )

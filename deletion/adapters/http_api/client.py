@@ -148,7 +148,7 @@ def _joined(base: httpx.URL, location: str, what: str) -> str:
         joined = base.join(location)
     except httpx.InvalidURL:
         raise HttpRefused(f"{what}: Location is not a URL") from None
-    if _origin(joined) != _origin(base) or joined.userinfo != base.userinfo:
+    if _origin(joined) != _origin(base) or joined.userinfo:
         raise HttpRefused(f"{what}: Location is on another host, which is not followed")
     return str(joined.copy_with(fragment=None))
 
