@@ -230,6 +230,24 @@ async def test_a_clock_that_is_off_the_databases_changes_no_duration(world: Worl
     assert not world.stored.is_open
 
 
+class Ahead:
+    """The same time, on a machine whose clock is three hours ahead."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.monotonic, self.sleep = clock.monotonic, clock.sleep
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now() + timedelta(hours=3)
+
+
+async def test_a_replica_whose_clock_is_wrong_waits_as_long_as_the_others(world: World) -> None:
+    await world.open()
+    clock = Ahead(world.clock)
+    parked = await world.parked(THREE, gate=Gates(world.store, clock).to(HOST, 2))
+    assert parked.until - clock.now() == POLICY.first, "due by the clock that claims it"
+
+
 # --- half open
 
 
