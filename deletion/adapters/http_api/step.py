@@ -117,7 +117,8 @@ class HttpStep:
                     await self.clock.sleep(seconds)
                     yield Batch(0, turn.progress.cursor)
                 turn, polls = await self._turn(bot_id, turn.progress, polls), polls + 1
-            yield Batch(turn.deleted, turn.progress.cursor, last=True)
+            done = Progress(turn.progress.key)  # which a poll would find done, and count, once more
+            yield Batch(turn.deleted, done.cursor, last=True)
 
     async def is_empty(self, bot_id: str) -> bool:
         """Whether `verify` says that the bot is gone; without it, the answer to the call is all
