@@ -18,7 +18,7 @@ from deletion.adapters.spec import Outside
 from deletion.breaker import LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
-from deletion.plan import AnswerOnly, Batch
+from deletion.plan import AnswerOnly, Batch, Previewed
 from tests.support.fakes import BOT, START, VirtualClock
 
 HOST = "billing.example"
@@ -431,6 +431,28 @@ async def test_the_steps_headers_go_to_no_other_host() -> None:
     named.answers.append(says(404))
     await named.step.is_empty(BOT)
     assert named.requests[0].headers["Authorization"] == "theirs"
+
+
+async def test_a_step_that_reads_back_can_be_looked_at_and_calls_no_deletion() -> None:
+    world = World(verify=VERIFY)
+    assert isinstance(world.step, Previewed)
+    world.answers.extend([says(200), says(404), says(404)])
+    assert [await world.step.count(BOT), await world.step.count(BOT)] == [1, 0]
+    assert await world.step.faults() == []
+    assert world.methods() == ["GET"] * 3
+    assert BOT not in str(world.requests[2].url), "of a bot that does not exist"
+
+
+async def test_a_read_back_that_finds_every_bot_is_a_fault_of_the_plan() -> None:
+    world = World(verify=VERIFY)
+    assert isinstance(world.step, Previewed)
+    world.answers.append(says(200))
+    [fault] = await world.step.faults() or []
+    assert fault.startswith(f"GET {HOST} finds a bot that does not exist")
+
+
+async def test_a_step_without_a_read_back_is_none_that_can_be_looked_at(world: World) -> None:
+    assert not isinstance(world.step, Previewed)
 
 
 # --- the gate

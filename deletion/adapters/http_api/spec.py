@@ -11,7 +11,7 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from deletion.adapters.http_api.client import host_of
-from deletion.adapters.http_api.step import BOT_ID, Endpoint, HttpStep
+from deletion.adapters.http_api.step import BOT_ID, Endpoint, HttpStep, VerifiedHttpStep
 from deletion.adapters.spec import Outside, Strict
 from deletion.gate import Gates
 
@@ -123,7 +123,8 @@ class HttpSpec(Strict):
             same = _host(there.url) == call.gate.host
             headers = there.headers if there.headers is not None or not same else self.headers
             verify = self._endpoint(there.method, there.url, headers or {}, there.gone, http.gates)
-        return HttpStep(
+        kind = VerifiedHttpStep if verify else HttpStep
+        return kind(
             name,
             call,
             verify,

@@ -4,6 +4,7 @@ Read `HttpStep.delete` first. Its first batch makes no call: it only records the
 that every try of the call, in whichever process, has the same one.
 """
 
+import secrets
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -214,6 +215,22 @@ class HttpStep:
     def _is_late(self, progress: Progress) -> bool:
         since = progress.since
         return since is not None and self.clock.now() - since > self.done_within
+
+
+@dataclass(slots=True)
+class VerifiedHttpStep(HttpStep):
+    """A step with `verify`, which can be looked at before it deletes anything."""
+
+    async def count(self, bot_id: str) -> int:
+        """1 if `verify` says that the bot is there, else 0. Raises as `is_empty` does."""
+        return int(not await self.is_empty(bot_id))
+
+    async def faults(self) -> list[str]:
+        """Ask `verify` about a bot that does not exist: it has to be gone."""
+        if await self.is_empty(secrets.token_hex(12)):
+            return []
+        what = self.verify.what if self.verify else self.endpoint.what
+        return [f"{what} finds a bot that does not exist, so no bot would ever be gone"]
 
 
 def _pause(answer: Answer | None, polls: int) -> float:
