@@ -5,9 +5,7 @@ and tells it how the call ended. A run that cannot call now is parked: it does n
 except for a moment where calls are quick.
 """
 
-import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -19,7 +17,8 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import Parked, PermanentError, TransientError
-from deletion.retry import Retry, rest
+from deletion.places import Places
+from deletion.retry import Retry
 
 KEEP_SECONDS: Final = 1.0
 """How long a process calls by what it last read of a breaker."""
@@ -29,12 +28,8 @@ LEASE_MARGIN: Final = 10.0
 """Seconds that a probe has beyond its call, to record how it ended."""
 TRIES: Final = 5
 """Tries of a change that other processes get ahead of."""
-SOONEST, LATEST = 0.1, 10.0
-"""Seconds after which a run that found no place may be tried again."""
-QUICK: Final = 0.1
-"""Seconds that a place is held at a quick host, for which waiting costs less than parking."""
-WAIT: Final = 0.25
-"""Seconds for which a run waits for a place of a quick host."""
+AGAIN: Final = 0.1
+"""Seconds until another try where a breaker changes faster than it can be followed."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +52,7 @@ class Gates:
     def to(self, host: str, places: int) -> "Gate":
         """The gate to `host`; the steps that share it get the fewest places any of them names."""
         gate = self._gates.setdefault(host, Gate(host, places, self._shared))
-        gate.places = min(gate.places, places)
+        gate.narrow(places)
         return gate
 
     async def are_open(self) -> Mapping[str, bool]:
@@ -94,34 +89,38 @@ class _Shared:
 
 
 class Gate:
-    """The calls of one process to `host`, at most `places` of them at once."""
+    """The calls of one process to `host`."""
 
     def __init__(self, host: str, places: int, shared: _Shared) -> None:
         self.host = host
-        self.places = places
         self._shared = shared
         self._clock = shared.clock
-        self._taken: dict[asyncio.Event, float] = {}  # since when each place is held
-        self._waiting: deque[asyncio.Event] = deque()
-        self._held = 0.0  # seconds for which a place was held lately
+        self._deletions = Places(places, shared.clock)
+        self._reads = Places(places, shared.clock)
         self._known = Breaker(host)
         self._fresh_until = float("-inf")
 
+    @property
+    def places(self) -> int:
+        """Deletions that may be under way; as many read-backs may be."""
+        return self._deletions.number
+
+    def narrow(self, places: int) -> None:
+        """Let no more than `places` be under way of either."""
+        for each in (self._deletions, self._reads):
+            each.number = min(each.number, places)
+
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold one of the places inside the block. Raises `Parked` when all are taken, and were not
-        free again within `WAIT` at a quick host.
+    async def place(self, *, reads: bool = False) -> AsyncIterator[None]:
+        """Hold one of the places inside the block; read-backs have their own, because a deletion
+        may hold one for hours. Raises `Parked` when none is free.
         """
-        place = await self._given()
-        if place is None:
-            why = f"{self.host}: {self.places} calls are under way, which is its bound"
-            raise self._parked(min(max(self._held, SOONEST), LATEST), why)
-        began = self._taken[place]
-        try:
+        places = self._reads if reads else self._deletions
+        async with places.one() as is_given:
+            if not is_given:
+                why = f"{self.host}: {places.number} calls are under way, which is its bound"
+                raise self._parked(places.soon, why)
             yield
-        finally:
-            self._held = (self._held + self._clock.monotonic() - began) / 2
-            self._free(place)
 
     @asynccontextmanager
     async def call(
@@ -146,39 +145,6 @@ class Gate:
             raise
         await self._answered(probe, reads)
 
-    async def _given(self) -> asyncio.Event | None:
-        """A place, at once or, first come, first served, within `WAIT`; None when none is free."""
-        place = asyncio.Event()
-        if len(self._taken) < self.places:
-            self._give(place)
-        elif self._is_quick():
-            self._waiting.append(place)
-            try:
-                await rest(self._clock, WAIT, place)
-            except asyncio.CancelledError:
-                if place.is_set():  # in the very same moment
-                    self._free(place)
-                raise
-            finally:
-                if place in self._waiting:
-                    self._waiting.remove(place)
-        return place if place.is_set() else None
-
-    def _give(self, place: asyncio.Event) -> None:
-        self._taken[place] = self._clock.monotonic()
-        place.set()
-
-    def _free(self, place: asyncio.Event) -> None:
-        """Free a place, and give it to who has waited longest."""
-        del self._taken[place]
-        if self._waiting:
-            self._give(self._waiting.popleft())
-
-    def _is_quick(self) -> bool:
-        """Also while the calls under way take no longer than the earlier ones did."""
-        oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))
-        return max(self._held, oldest) <= QUICK
-
     async def look(self, *, again: bool = False) -> Breaker:
         """The breaker as it was stored a second ago or later; `again` reads it in any case."""
         if again or self._clock.monotonic() >= self._fresh_until:
@@ -201,7 +167,7 @@ class Gate:
             if await self._apply(breaker, probe):
                 log.info("breaker: probing", host=self.host)
                 return probe
-        raise self._parked(SOONEST, f"{self.host}: its breaker keeps changing")
+        raise self._parked(AGAIN, f"{self.host}: its breaker keeps changing")
 
     async def _failed(
         self, bot_id: str, error: TransientError, probe: Breaker | None

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 INNERMOST = ("breaker", "bus", "clock", "errors", "ids", "job", "plan", "ports")
-CORE = (*INNERMOST, "events", "gate", "lease", "retry", "runner", "testing")
+CORE = (*INNERMOST, "events", "gate", "lease", "places", "retry", "runner", "testing")
 FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")
 
 

@@ -32,9 +32,10 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
 SKEW = "deletion/skew.py"
-BREAKER, GATE, MONGO_BREAKERS = (
+BREAKER, GATE, PLACES, MONGO_BREAKERS = (
     "deletion/breaker.py",
     "deletion/gate.py",
+    "deletion/places.py",
     "deletion/adapters/mongo/breakers.py",
 )
 HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
@@ -2314,14 +2315,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "any number of calls to a host is under way",
-        GATE,
-        "if len(self._taken) < self.places:",
+        PLACES,
+        "if len(self._taken) < self.number:",
         "if True:",
         HTTP,
     ),
     Mutant(
+        "a read-back waits until a deletion is done",
+        HTTP_STEP,
+        "async with self.verify.gate.place(reads=True):",
+        "async with self.verify.gate.place():",
+        HTTP,
+    ),
+    Mutant(
         "a cancelled run keeps its place",
-        GATE,
+        PLACES,
         "                if place.is_set():  # in the very same moment\n                    self._free(place)\n",
         "",
         HTTP,

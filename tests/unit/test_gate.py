@@ -12,7 +12,8 @@ from structlog.typing import EventDict
 from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
-from deletion.gate import KEEP_SECONDS, LATEST, LEASE_MARGIN, WAIT, Gate, Gates
+from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
+from deletion.places import LATEST, WAIT
 from tests.support.fakes import START, RecordedAlerts, VirtualClock, settle
 
 HOST = "billing.example"

@@ -472,6 +472,16 @@ async def test_a_deletion_holds_its_place_until_it_is_done() -> None:
     await world.run()
 
 
+async def test_a_read_back_does_not_wait_for_deletions_that_take_hours() -> None:
+    world = World(concurrency=1, verify=VERIFY)
+    world.answers.extend([says(202, Location="/j"), says(404)])
+    first = world.step.delete(BOT, None)
+    await anext(first)
+    await anext(first)
+    assert await world.step.is_empty(BOT)
+    await first.aclose()
+
+
 async def test_two_bots_that_fail_open_the_breaker_and_the_third_is_not_called_for(
     world: World,
 ) -> None:

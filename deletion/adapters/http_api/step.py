@@ -129,7 +129,7 @@ class HttpStep:
         """
         if self.verify is None:
             return True
-        async with self.verify.gate.place():
+        async with self.verify.gate.place(reads=True):
             return not await self._is_there(self.verify, bot_id)
 
     async def _turn(self, bot_id: str, progress: Progress, polls: int) -> Turn:
