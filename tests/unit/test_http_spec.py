@@ -135,3 +135,29 @@ def test_plain_http_is_for_loopback(path: Path, host: str) -> None:
 
 def test_a_plan_does_not_print_its_secrets(path: Path) -> None:
     assert "hunter2" not in repr(read(path, GOOD))
+
+
+SAGA = """\
+service: billing
+steps:
+  - name: pause
+    http: {method: POST, url: "https://billing.example/pause/{bot_id}"}
+    compensation:
+      http: {method: POST, url: "https://billing.example/resume/{bot_id}"}
+  - name: account
+    point_of_no_return: true
+    http: {url: "https://billing.example/bots/{bot_id}"}
+"""
+
+
+def test_a_call_can_be_undone_by_another(path: Path) -> None:
+    def connect(_: str | None) -> Client:
+        raise AssertionError("no database")
+
+    plan = read(path, SAGA).build(Outside(connect))
+    undo = plan.compensations["pause"]
+    assert isinstance(undo, HttpStep)
+    assert undo.endpoint.url.endswith("/resume/{bot_id}")
+    [first, _] = plan.steps
+    assert isinstance(first, HttpStep)
+    assert undo.endpoint.gate is first.endpoint.gate, "they share one breaker"
