@@ -44,6 +44,7 @@ LOOKED_AT = {
     "retention of complete jobs",
     f"step {SERVICE}/messages",
     f"grace period of {SERVICE}",
+    "breakers",
     "heartbeat",
     "canary",
 }
