@@ -10,9 +10,11 @@ BotDeletionError
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
-│   └── BusUnavailable      Pub/Sub does not answer, or not in time
-│       └── BusOverloaded   too much is unconfirmed already: try again later
+│   ├── BusUnavailable      Pub/Sub does not answer, or not in time
+│   │   └── BusOverloaded   too much is unconfirmed already: try again later
+│   └── PressureUnknown     nobody tells how hard pressed a service is: keep the normal pace
 ├── PermanentError          will not pass by itself: it ends the way forward of a saga
+│   ├── NothingFound        a step that must find something found nothing: look at its plan
 │   └── SharedDocument      data would be deleted that is not the bot's alone
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
@@ -84,8 +86,16 @@ class BusOverloaded(BusUnavailable):
     """Too many events are waiting for Pub/Sub already; this one was not sent."""
 
 
+class PressureUnknown(TransientError):
+    """A gauge of pressure does not tell its value; the message says why, without the URL."""
+
+
 class PermanentError(BotDeletionError):
     """It will not pass by itself: it ends the way forward of a saga."""
+
+
+class NothingFound(PermanentError):
+    """A step whose plan says `expect: nonzero` has never found anything of the bot."""
 
 
 class TopologyMissing(BotDeletionError):

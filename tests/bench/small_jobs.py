@@ -35,11 +35,10 @@ from deletion.bus import Delivery
 from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, decode, to_message
 from deletion.job import LeasePolicy, Status, suspects
-from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.intake import Commands
-from tests.support.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.indexed import indexed
 
 BOTS: Final = 5_000
@@ -169,7 +168,7 @@ async def _ours(
 ) -> None:
     clock, stopping, alerts = SystemClock(), asyncio.Event(), RecordedAlerts()
     store = MongoJobStore(database.client, database.name)
-    plan = Plan(OURS, (MongoStep("messages", database["messages"], "botId"),))
+    plan = unpaced(OURS, MongoStep("messages", database["messages"], "botId"))
     metrics = StoppingMetrics(bots, stopping)
     runner = Runner(plan, store, clock, POLICY, stopping=stopping)
     subscription = PullSubscription(subscriber, path)

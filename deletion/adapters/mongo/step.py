@@ -47,7 +47,7 @@ _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_
 class MongoStep:
     """Walks the bot's documents in `_id` order and deletes them page by page.
 
-    `batch_size` is the number of documents that one call deletes. It bounds memory, the time
+    `batch_size` is the number of documents that the next batch deletes. It bounds memory, the time
     between two checkpoints, and how long other work on the collection has to wait. `call_seconds`
     bounds each call, retries of the driver included; one that is cut off raises
     `StoreUnavailable`, and what it has deleted by then stays deleted.
@@ -69,7 +69,7 @@ class MongoStep:
         return [(field, ASCENDING) for field in dict.fromkeys((self.field, "_id"))]
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Stream the bot's ids and delete them, `batch_size` at a time.
+        """Stream the bot's ids and delete them, `batch_size` at a time, as it is at that time.
 
         Raises `SharedDocument` before a batch with a document that is not the bot's alone. Only
         what was read is deleted. Documents inserted meanwhile are left to the read-back and the
@@ -78,13 +78,13 @@ class MongoStep:
         last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
         ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
-        while page := await self._page(ids):
+        while page := await self._page(ids, size := self.batch_size):
             self._check_owner(page, bot_id)
             with self._bounded():
                 result = await self.collection.bulk_write(
                     self._deletes(page, bot_id), ordered=False
                 )
-            last, is_last = page[-1]["_id"], len(page) < self.batch_size
+            last, is_last = page[-1]["_id"], len(page) < size
             yield Batch(result.deleted_count, json_util.dumps(last, json_options=_CURSOR), is_last)
             if is_last:
                 return
@@ -145,9 +145,9 @@ class MongoStep:
         """Bound one call. Never use it around a `yield`: the bound belongs to the awaiting task."""
         return bounded(self.call_seconds)
 
-    async def _page(self, ids: Cursor) -> list[Document]:
+    async def _page(self, ids: Cursor, size: int) -> list[Document]:
         with self._bounded():
-            return await ids.to_list(self.batch_size)
+            return await ids.to_list(size)
 
     async def _concern(self) -> str:
         """The strongest read concern that this kind of deployment has."""
