@@ -1,6 +1,6 @@
 """What a consumer counts. Labels name its service, steps and outcomes, never a bot."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -20,7 +20,7 @@ class Metrics:
     Every child exists from the start, so that a first event already shows in `increase()`.
     """
 
-    def __init__(self, service: str, steps: Sequence[str], outcomes: Iterable[str]) -> None:
+    def __init__(self, service: str, steps: Collection[str], outcomes: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
         self._service = service
         self._messages = self._counter("messages", "Deliveries by outcome", "outcome", outcomes)

@@ -292,9 +292,8 @@ class Run:
                 bot_id = self._lease.job.bot_id
                 async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
                     while batch := await self._batch(step, batches):
-                        progress = replace(
-                            progress.advanced(batch.deleted, batch.cursor, self._seconds),
-                            throttled=self._progress(step).throttled,
+                        progress = self._with_waits(
+                            progress.advanced(batch.deleted, batch.cursor, self._seconds)
                         )
                         self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
@@ -304,6 +303,7 @@ class Run:
                         if batch.last:  # to ask once more would be paced as a batch
                             break
         self._patience.renew()
+        progress = self._with_waits(progress)
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
     async def _begin(self, step: Step) -> None:
@@ -367,6 +367,9 @@ class Run:
         """Keep in the record what holds the run back: the next write, a heartbeat too, has it."""
         self._patience.excuse(hold.seconds)
         await self._lease.note(self._progress(step).held(hold.why, hold.seconds))
+
+    def _with_waits(self, progress: StepProgress) -> StepProgress:
+        return replace(progress, throttled=self._lease.job.progress(progress.name).throttled)
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find data of the bot; they begin again."""

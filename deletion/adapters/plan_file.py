@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -13,10 +13,12 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
+from deletion.pace import Pace
 from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
@@ -58,12 +60,26 @@ class StepSpec(_OfOneKind):
     name: Name
     mongo: MongoSpec | None = None
     python: PythonSpec | None = None
+    pace: PaceSpec = PaceSpec()
+    expect: Literal["nonzero"] | None = None
     point_of_no_return: bool = False
     compensation: CompensationSpec | None = None
+
+    @model_validator(mode="after")
+    def _has_a_replica_set(self) -> Self:
+        pressure = self.pace.pressure
+        if pressure and pressure.replication_lag and self.mongo is None:
+            raise ValueError("pressure: replication_lag is of `mongo` steps only")
+        return self
 
     def build(self, outside: Outside) -> Step:
         """The step this describes. Raises `PlanError`."""
         return self.kind.build(self.name, outside)
+
+    def pace_of(self, outside: Outside) -> Pace:
+        """The pace it is to keep to."""
+        uri = self.mongo.uri if self.mongo else None
+        return self.pace.build(outside.connect, uri.get_secret_value() if uri else None)
 
 
 class PlanFile(Strict):
@@ -71,6 +87,18 @@ class PlanFile(Strict):
 
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _deletes_nothing_twice(self) -> "PlanFile":
+        """Two steps over the same documents: most likely one of them names the wrong ones."""
+        for index, step in enumerate(self.steps):
+            for earlier in self.steps[:index]:
+                if step.mongo and earlier.mongo and step.mongo.is_over(earlier.mongo):
+                    raise ValueError(
+                        f"expected steps over different documents, found {earlier.name} and "
+                        f"{step.name} over the same"
+                    )
+        return self
 
     def build(self, outside: Outside) -> Plan:
         """The plan this describes. Raises `PlanError`, which names the step."""
@@ -81,6 +109,8 @@ class PlanFile(Strict):
                 tuple(step.build(outside) for step in self.steps),
                 self.point_of_no_return,
                 {name: kind.build(name, outside) for name, kind in undo.items()},
+                {step.name: step.pace_of(outside) for step in self.steps},
+                frozenset(step.name for step in self.steps if step.expect),
             )
         except PlanError as error:
             raise PlanError(f"plan of {self.service}, {error}") from None
