@@ -179,10 +179,14 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
 
 async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -> None:
     world = World(Pace(busy_share=0.5))
-    with pytest.raises(StoreUnavailable):
+
+    async def cut_off() -> None:
         async with world.pacer.turn(world.held):
             await world.clock.sleep(10)
             raise StoreUnavailable
+
+    with pytest.raises(StoreUnavailable):
+        await cut_off()
     assert world.step.batch_size == 10, "it was cut off: the next one is smaller"
     await world.batch(1)
     assert world.times == [20]

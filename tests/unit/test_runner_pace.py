@@ -98,7 +98,7 @@ async def test_what_held_a_run_back_stands_in_its_record() -> None:
     await world.run()
     assert world.stored.status is Status.COMPLETE
     for progress in world.stored.steps:
-        assert progress.throttled == Throttled("busy share 10 %", pytest.approx(27))
+        assert progress.throttled == Throttled("busy share 10 %", 27.0)
         assert str(progress.throttled) == "27.0 s by busy share 10 %"
         assert progress.deleted == 5
 
@@ -197,7 +197,7 @@ async def test_what_an_earlier_attempt_found_counts() -> None:
     world = World(expected=BOTH)
     world.first.script.extend([None, None, None, ValueError("broken")])
     await world.run()
-    assert world.stored.status is Status.FAILED
+    assert world.stored.failure
     assert not world.first.data[BOT]
     await world.resume()
     assert world.stored.status is Status.COMPLETE
