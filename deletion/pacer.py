@@ -13,7 +13,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import PressureUnknown
-from deletion.pace import Gauge, Pace
+from deletion.pace import UNPACED, Gauge, Pace
 from deletion.plan import Plan, Sized, Step
 from deletion.retry import rest
 
@@ -78,20 +78,22 @@ class Pacers:
         on_unread: Callable[[str], None] = lambda _step: None,
     ) -> None:
         self._on_held = on_held
+        paced = [(step, plan.pace(step.name)) for step in plan.steps]
+        paced += [(step, UNPACED) for step in plan.compensations.values()]  # they delete nothing
         self._pacers = {
-            step.name: Pacer(step, plan.pace(step.name), clock, stopping, on_unread=on_unread)
-            for step in plan.steps
+            id(step): Pacer(step, pace, clock, stopping, on_unread=on_unread)
+            for step, pace in paced
         }
 
     @asynccontextmanager
     async def turn(self, step: Step, held: Held) -> AsyncIterator[Turn]:
-        """See `Pacer.turn`."""
+        """See `Pacer.turn`. `step` is one of the plan, or a compensation."""
 
         async def both(hold: Hold) -> None:
             self._on_held(step.name, hold)
             await held(hold)
 
-        async with self._pacers[step.name].turn(both) as turn:
+        async with self._pacers[id(step)].turn(both) as turn:
             yield turn
 
 

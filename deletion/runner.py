@@ -292,9 +292,8 @@ class Run:
                 bot_id = self._lease.job.bot_id
                 async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
                     while batch := await self._batch(step, batches):
-                        progress = self._with_waits(
-                            progress.advanced(batch.deleted, batch.cursor, self._seconds)
-                        )
+                        progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
+                        progress = self._with_waits(progress, step)
                         self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
                         if batch.last and step is self._steps[-1]:
@@ -303,7 +302,7 @@ class Run:
                         if batch.last:  # to ask once more would be paced as a batch
                             break
         self._patience.renew()
-        progress = self._with_waits(progress)
+        progress = self._with_waits(progress, step)
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
     async def _begin(self, step: Step) -> None:
@@ -334,7 +333,8 @@ class Run:
         its first batch would lose the count of it.
         """
         progress = self._progress(step)
-        if step.name not in self._plan.expected or progress.has_found:
+        is_way_back = self._lease.job.turned_back
+        if is_way_back or step.name not in self._plan.expected or progress.has_found:
             return
         if not await self._is_empty(step):
             await self._lease.checkpoint(replace(progress, found=True))
@@ -368,8 +368,9 @@ class Run:
         self._patience.excuse(hold.seconds)
         await self._lease.note(self._progress(step).held(hold.why, hold.seconds))
 
-    def _with_waits(self, progress: StepProgress) -> StepProgress:
-        return replace(progress, throttled=self._lease.job.progress(progress.name).throttled)
+    def _with_waits(self, progress: StepProgress, step: Step) -> StepProgress:
+        """With what has held it back meanwhile, which the lease was told at once."""
+        return replace(progress, throttled=self._progress(step).throttled)
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find data of the bot; they begin again."""

@@ -109,8 +109,8 @@ class PlanFile(Strict):
                 tuple(step.build(outside) for step in self.steps),
                 self.point_of_no_return,
                 {name: kind.build(name, outside) for name, kind in undo.items()},
-                {step.name: step.pace_of(outside) for step in self.steps},
-                frozenset(step.name for step in self.steps if step.expect),
+                paces={step.name: step.pace_of(outside) for step in self.steps},
+                expected=frozenset(step.name for step in self.steps if step.expect),
             )
         except PlanError as error:
             raise PlanError(f"plan of {self.service}, {error}") from None

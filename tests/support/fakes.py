@@ -510,7 +510,7 @@ class ScriptedStep:
 
 def unpaced(service: str, *steps: Step) -> Plan:
     """A plan whose steps go as fast as they can, and never rest."""
-    return Plan(service, steps, {step.name: UNPACED for step in steps})
+    return Plan(service, steps, paces={step.name: UNPACED for step in steps})
 
 
 def items(bots: Iterable[str], each: int) -> dict[str, list[int]]:

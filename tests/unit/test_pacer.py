@@ -342,7 +342,7 @@ async def test_a_gauge_that_does_not_answer_holds_nobody_up(
 async def test_each_step_has_a_pace_of_its_own() -> None:
     clock, told = VirtualClock(), list[tuple[str, str]]()
     steps = [ScriptedStep(name, {}, clock) for name in ("slow", "fast", "default")]
-    plan = Plan(SERVICE, tuple(steps), {"slow": Pace(busy_share=0.1), "fast": UNPACED})
+    plan = Plan(SERVICE, tuple(steps), paces={"slow": Pace(busy_share=0.1), "fast": UNPACED})
     pacers = Pacers(
         plan,
         clock,
@@ -387,4 +387,4 @@ def test_limits_of_a_pressure_in_the_wrong_order_are_refused() -> None:
 def test_a_pace_of_no_step_is_refused() -> None:
     step = ScriptedStep("messages", {}, VirtualClock())
     with pytest.raises(PlanError, match="massages"):
-        Plan(SERVICE, (step,), {"massages": Pace()})
+        Plan(SERVICE, (step,), paces={"massages": Pace()})

@@ -39,7 +39,7 @@ class World:
             ScriptedStep(name, items([BOT, OTHER_BOT], 5), self.clock, seconds=1) for name in NAMES
         )
         paces = dict.fromkeys(NAMES, pace)
-        self.plan = Plan(SERVICE, (self.first, self.second), paces, expected)
+        self.plan = Plan(SERVICE, (self.first, self.second), paces=paces, expected=expected)
         self.stopping = asyncio.Event()
         self.job = self.store.put(a_job(steps=tuple(map(StepProgress, NAMES))))
         self.policy = LeasePolicy(timedelta(seconds=60), 3)
@@ -250,5 +250,6 @@ def test_nothing_found_does_not_pass_by_itself() -> None:
 
 
 def test_something_expected_of_no_step_is_refused() -> None:
+    step = ScriptedStep("messages", {}, VirtualClock())
     with pytest.raises(PlanError, match="massages"):
-        Plan(SERVICE, (ScriptedStep("messages", {}, VirtualClock()),), {}, frozenset({"massages"}))
+        Plan(SERVICE, (step,), expected=frozenset({"massages"}))
