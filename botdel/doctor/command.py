@@ -9,6 +9,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import PyMongoError
 
 from botdel.doctor import canary
+from botdel.doctor.bots import bot_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
@@ -105,6 +106,7 @@ def _looks(
         yield grant_findings(bus.publisher, bus.names, services)
     if store:
         yield index_findings(store.database, store.plans)
+        yield bot_findings(store.plans)
         yield told(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
         yield grace_findings(store.jobs, services, bus.grace)

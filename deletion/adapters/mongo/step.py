@@ -21,7 +21,9 @@ from deletion.adapters.mongo.connection import (
     bounded,
     build_indexes,
 )
+from deletion.adapters.mongo.rights import forbidden
 from deletion.errors import SharedDocument
+from deletion.ids import is_object_id
 from deletion.plan import Batch
 
 FieldType = Literal["objectid", "string"]
@@ -123,6 +125,22 @@ class MongoStep:
         faults = [f"{where} is {kind} in {times} of {total}" for kind, times in kinds.items()]
         return faults if total else None
 
+    async def bots(self) -> list[str]:
+        """The owners of a random sample of `SAMPLE` documents; what is no bot's id is left out."""
+        sample: list[Document] = [
+            {"$sample": {"size": SAMPLE}},
+            {"$project": {self.field: True}},
+        ]
+        with self._bounded():
+            found = [document async for document in self.collection.aggregate(sample)]
+        owners = {str(self._value(document)).lower() for document in found}
+        return sorted(owner for owner in owners if is_object_id(owner))
+
+    async def forbidden(self) -> list[str] | None:
+        """Those of the actions that it needs."""
+        with self._bounded():
+            return await forbidden(self.collection)
+
     async def missing(self) -> str | None:
         """What is missing, unless an index begins with the fields that the batches walk."""
         with self._bounded():
@@ -186,17 +204,22 @@ class MongoStep:
 
     def _kind(self, document: Document) -> str:
         """What the field of `document` holds, in the words of a plan."""
-        value: object = document
-        for part in self.field.split("."):
-            if isinstance(value, list):
-                break
-            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+        value = self._value(document)
         if value is MISSING:
             return "missing"
         if isinstance(value, list):
             return "a list, which may hold others' ids"
         kinds = {ObjectId: "objectid", str: "string"}
         return kinds.get(type(value), type(value).__name__)
+
+    def _value(self, document: Document) -> object:
+        """What the field holds: `MISSING`, or the first list on the way to it."""
+        value: object = document
+        for part in self.field.split("."):
+            if isinstance(value, list):
+                break
+            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+        return value
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
         """Fail the job where the deletes would leave a shared document out."""
