@@ -1,7 +1,7 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
-`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [memory] [claims] [sweep]` runs
-some of them. Each gets an emulator and a database of its own. Takes about fifteen minutes; use a
+`python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [pace] [memory] [claims] [sweep]`
+runs some of them. Each gets an emulator and a database of its own. Takes about twenty minutes; use a
 machine that does nothing else.
 """
 
@@ -20,13 +20,14 @@ from rich.table import Table
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from deletion.process.logs import configure
-from tests.bench import claims, deletion, gateway, intake, memory, small_jobs, sweep
+from tests.bench import claims, deletion, gateway, intake, memory, pace, small_jobs, sweep
 
 Figures = Mapping[str, float]
 OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]]]]] = {
     "intake": ("events per second", intake.bench),
     "small-jobs": ("jobs per second", small_jobs.bench),
     "deletion": ("documents per second", deletion.bench),
+    "pace": ("others beside a deletion", pace.bench),
     "memory": ("a consumer with a backlog", memory.bench),
 }
 """What needs a broker and a database."""

@@ -28,7 +28,7 @@ class HttpGauge:
 
     async def read(self) -> float:
         """One GET; raises `PressureUnknown`."""
-        body = await _body(self._url, {})
+        body = await _body(self._url)
         return _number(body.decode(errors="replace").strip())
 
 
@@ -71,7 +71,7 @@ def _number(text: object) -> float:
     return number
 
 
-async def _body(url: SecretStr, params: Mapping[str, str]) -> bytes:
+async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> bytes:
     """Its body. Raises `PressureUnknown`, which never quotes the URL: it may hold a secret."""
     found = b""
     client = httpx.AsyncClient(verify=_trust(), timeout=ANSWER_SECONDS)
