@@ -4,6 +4,7 @@ A wrong field of the right type looks right by itself: documents are there, and 
 other step knows these ids, and they are those of none of its bots.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,13 @@ class Known:
     @property
     def check(self) -> str:
         return f"bots of step {self.plan.service}/{self.step.name}"
+
+
+def twice_findings(services: Sequence[str]) -> list[Finding]:
+    """A service has one plan: consumers with two of them would take each other's jobs."""
+    twice = sorted(service for service, times in Counter(services).items() if times > 1)
+    remedy = "correct `service` in all but one of them"
+    return [failed("plans", f"more than one is of service {name}", remedy) for name in twice]
 
 
 async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:

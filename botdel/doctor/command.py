@@ -9,7 +9,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import PyMongoError
 
 from botdel.doctor import canary
-from botdel.doctor.bots import bot_findings
+from botdel.doctor.bots import bot_findings, twice_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
@@ -62,6 +62,7 @@ async def examine(
         bus = await _entered(stack, "Pub/Sub", connected_bus(), findings)
         store = await _entered(stack, "MongoDB", connected_store(plans), findings)
         planned = [plan.service for plan in plans]
+        findings += twice_findings(planned)
         services = await _services(bus, planned, findings) if bus else planned
         looks = list(_looks(bus, store, services, planned))
         if bus and store and canary_seconds:

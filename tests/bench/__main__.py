@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [gateway] [intake] [small-jobs] [deletion] [pace] [memory] [claims] [sweep]`
-runs some of them. Each gets an emulator and a database of its own. Takes about twenty minutes; use a
-machine that does nothing else.
+runs some of them. Each gets an emulator and a database of its own. Takes about twenty minutes; use
+a machine that does nothing else.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Pace: how long others' reads and writes take beside a deletion, and how long the deletion takes.
 
 A reader and a writer work on the collection from which a consumer in a process of its own deletes
-20,000 documents of one bot: without a pace, at a busy share of 50, 10 and 1 %, and, to compare,
-while nothing is deleted. A deletion is looked at for `LOOK_SECONDS` at most, and the time that a
-longer one would take is projected from what it had deleted by then.
+20,000 documents of one bot: without a pace, and at a busy share of 50, 10 and 1 %. A deletion is looked at for `LOOK_SECONDS` at most, and the time that a
+longer one would take is projected from what it had deleted by then. Each is compared with the time
+right before it, in which the consumer was idle.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from tests.support.pipeline import (
 DOCUMENTS: Final = 20_000
 """Of the bot that is deleted; as many are of others."""
 OTHERS: Final = 200
-LOOK_SECONDS: Final = 60.0
-QUIET_SECONDS: Final = 30.0
-PAUSE: Final = 0.005
+LOOK_SECONDS: Final = 110.0
+QUIET_SECONDS: Final = 20.0
+PAUSE: Final = 0.02
 """Seconds between two reads, and between two writes."""
 UNPACED: Final = "without pace"
 PACES: Final[Mapping[str, str]] = {
@@ -120,35 +120,34 @@ async def bench(emulator_host: str, mongo_uri: str) -> dict[str, float]:
 
 
 async def _compared(pipeline: Pipeline, foreground: Foreground) -> dict[str, float]:
-    async with pipeline.consumer() as consumer:
-        await listening(consumer)
-        async with foreground.working():
-            await asyncio.sleep(QUIET_SECONDS)
-    quiet = foreground.percentiles()
-    found = {f"no deletion, {what}": value for what, value in quiet.items()}
+    found: dict[str, float] = {}
     for name, pace in PACES.items():
         pipeline.pace = pace
-        seconds = await _delete(pipeline, foreground)
+        bot = ObjectId()
+        await _fill(pipeline, [bot], DOCUMENTS)
+        async with pipeline.consumer() as consumer:
+            await listening(consumer)
+            async with foreground.working():
+                await asyncio.sleep(QUIET_SECONDS)
+            quiet = foreground.percentiles()
+            seconds = await _delete(pipeline, foreground, str(bot))
+        await pipeline.messages.delete_many({"botId": bot})
         for what, value in foreground.percentiles().items():
+            found[f"{name}, {what}, none"] = quiet[what]
             found[f"{name}, {what}"] = value
             found[f"{name}, {what.removesuffix(' ms')} ratio"] = value / quiet[what]
         found[f"{name}, seconds of the deletion"] = seconds
     return found
 
 
-async def _delete(pipeline: Pipeline, foreground: Foreground) -> float:
-    """Seconds that the deletion of a new bot takes, projected if it is a long one."""
-    bot = ObjectId()
-    await _fill(pipeline, [bot], DOCUMENTS)
-    async with pipeline.consumer() as consumer:
-        await listening(consumer)
-        await publish(pipeline, request_placed(str(bot)))
-        await until(partial(_is_taken, pipeline, str(bot)))
-        began = time.perf_counter()
-        async with foreground.working():
-            deleted = await _look(pipeline, str(bot), began + LOOK_SECONDS)
-        seconds = time.perf_counter() - began
-    await pipeline.messages.delete_many({"botId": bot})
+async def _delete(pipeline: Pipeline, foreground: Foreground, bot: str) -> float:
+    """Seconds that the deletion of the bot takes, projected if it is a long one."""
+    await publish(pipeline, request_placed(bot))
+    await until(partial(_is_taken, pipeline, bot))
+    began = time.perf_counter()
+    async with foreground.working():
+        deleted = await _look(pipeline, bot, began + LOOK_SECONDS)
+    seconds = time.perf_counter() - began
     return seconds * DOCUMENTS / max(1, deleted)
 
 

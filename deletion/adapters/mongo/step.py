@@ -34,6 +34,9 @@ InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 LISTED = 25
 """Ids in one delete of a batch: a server may compare each document with the whole list."""
 
+READ_AHEAD: Final = 1000
+"""Ids that are read at a time: a batch may be smaller, and may grow while they are read."""
+
 NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
 """Options of an index that does not serve every query by its fields."""
 COUNT_SECONDS: Final = 60.0
@@ -79,7 +82,7 @@ class MongoStep:
         """
         last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
-        ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
+        ids = found.sort("_id", ASCENDING).batch_size(READ_AHEAD)
         while page := await self._page(ids, size := self.batch_size):
             self._check_owner(page, bot_id)
             with self._bounded():
