@@ -1,9 +1,10 @@
 """Pace: how long others' reads and writes take beside a deletion, and how long the deletion takes.
 
 A reader and a writer work on the collection from which a consumer in a process of its own deletes
-20,000 documents of one bot: without a pace, and at a busy share of 50, 10 and 1 %. A deletion is looked at for `LOOK_SECONDS` at most, and the time that a
-longer one would take is projected from what it had deleted by then. Each is compared with the time
-right before it, in which the consumer was idle.
+20,000 documents of one bot: without a pace, and at a busy share of 50, 10 and 1 %. Each is compared
+with the time right before it, in which the consumer was idle. A deletion is looked at for
+`LOOK_SECONDS` at most, and the time that a longer one would take is projected from what it had
+deleted by then.
 """
 
 import asyncio

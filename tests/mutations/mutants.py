@@ -8,6 +8,7 @@ DATABASE: Final = ("conformance",)
 DATA: Final = ("data",)
 EDGE: Final = ("edge",)
 TEAMS: Final = ("teams",)
+UNIT: Final = ("unit",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ JOB, INTAKE, RUNNER, LEASE, RETRY = (
 CLAIMS, WORKER, CONSUMER = "consumers/claims.py", "consumers/worker.py", "consumers/consumer.py"
 SWEEPER, SILENCE, GROUPING = "recovery/sweeper.py", "deletion/silence.py", "deletion/grouping.py"
 SKEW = "deletion/skew.py"
+PACER = "deletion/pacer.py"
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -312,6 +314,168 @@ MUTANTS: Final = (
         "deletion/plan.py",
         "if not isinstance(self.cursor, str | None):",
         "if False:",
+    ),
+    # --- the pace of a step, and what it must find
+    Mutant(
+        "a step takes more than its share of the time",
+        PACER,
+        "return min(LONGEST_REST, self._took * (1 / share - 1))",
+        "return min(LONGEST_REST, self._took * (1 / share - 2))",
+        UNIT,
+    ),
+    Mutant(
+        "a rest has no end",
+        PACER,
+        "return min(LONGEST_REST, self._took * (1 / share - 1))",
+        "return self._took * (1 / share - 1)",
+        UNIT,
+    ),
+    Mutant(
+        "runs do not wait for each other",
+        PACER,
+        "            await self._come_to_front(place, held)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the end of a rest",
+        PACER,
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)",
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS))",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the runs in front",
+        PACER,
+        "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
+        "asyncio.wait({taking})",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run keeps its place",
+        PACER,
+        "        finally:\n            place.leave()\n",
+        "        except Exception:\n            place.leave()\n            raise\n        else:\n            place.leave()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run may come to the front later",
+        PACER,
+        "            stopped.cancel()\n            taking.cancel()\n",
+        "            stopped.cancel()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that hangs holds the others up",
+        PACER,
+        "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
+        "            await clock.sleep(LONGEST_TURN)\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that was not full makes the next larger",
+        PACER,
+        "if wanted < turn.size or turn.deleted >= turn.size:",
+        "if True:",
+        UNIT,
+    ),
+    Mutant(
+        "a batch grows without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "max(self._least, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a batch shrinks without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "min(self._most, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a job waits for ever under pressure",
+        PACER,
+        "slowed = LONGEST_WAIT if way == 1 else",
+        "slowed = LONGEST_REST if way == 1 else",
+        UNIT,
+    ),
+    Mutant(
+        "under pressure batches stay large",
+        PACER,
+        "            if way == 1:\n                self._resize(self._least)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a gauge is read before each batch",
+        PACER,
+        "if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
+        "if pressure is None:",
+        UNIT,
+    ),
+    Mutant(
+        "an old value of a gauge is kept when it cannot be read",
+        PACER,
+        "        self._value, problem = await _read(pressure.gauge)\n",
+        "        value, problem = await _read(pressure.gauge)\n        self._value = self._value if value is None else value\n",
+        UNIT,
+    ),
+    Mutant(
+        "what is waited for counts as time without progress",
+        RUNNER,
+        "        self._patience.excuse(hold.seconds)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "the record does not say what holds a run back",
+        RUNNER,
+        "        await self._lease.note(self._progress(step).held(hold.why, hold.seconds))\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a checkpoint forgets what held the run back",
+        RUNNER,
+        "return replace(progress, throttled=self._progress(step).throttled)",
+        "return progress",
+        UNIT,
+    ),
+    Mutant(
+        "a step is asked once more behind its last batch",
+        RUNNER,
+        "                        if batch.last:  # to ask once more would be paced as a batch\n                            break\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a job completes over nothing ever found",
+        RUNNER,
+        "            await self._check_found()\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "what a lost batch had found is forgotten",
+        RUNNER,
+        "            await self._lease.checkpoint(replace(progress, found=True))\n",
+        "            pass\n",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job found does not count",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset()",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job did not find counts",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset(step.name for job in jobs for step in job.steps)",
+        UNIT,
     ),
     # --- intake
     Mutant(
