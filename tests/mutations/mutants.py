@@ -871,7 +871,7 @@ MUTANTS: Final = (
     Mutant(
         "a run does not prove its hold after a pause",
         RUNNER,
-        "        await self._lease.fence()\n",
+        "            await self._lease.fence()\n",
         "",
     ),
     Mutant(
@@ -949,8 +949,8 @@ MUTANTS: Final = (
     Mutant(
         "a batch is vouched for without end",
         RUNNER,
-        "        with self._lease.one_batch():\n            batch = await",
-        "        if True:\n            batch = await",
+        "            with self._lease.one_batch():\n                batch = await",
+        "            if True:\n                batch = await",
     ),
     Mutant(
         "a read-back is vouched for without end",
