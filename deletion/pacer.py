@@ -168,8 +168,9 @@ class Pacer:
         pressure = self._pace.pressure
         if pressure and value is not None and value > pressure.slow_above:
             way = pressure.share(value)
-            slowed = LONGEST_WAIT if way == 1 else self._rest_at(share / (1 + way * SLOWEST))
-            if (slowed := min(slowed, LONGEST_WAIT)) > owed:
+            slowed = self._rest_at(share / (1 + way * SLOWEST))
+            slowed = LONGEST_WAIT if way == 1 else min(slowed, LONGEST_WAIT)
+            if slowed > owed:
                 hold, owed = Hold(BY_PRESSURE, pressure.described(value)), slowed
             if way == 1:
                 self._resize(self._least)

@@ -150,6 +150,19 @@ async def test_a_stop_ends_every_wait_at_once() -> None:
     assert world.clock.monotonic() == 0
 
 
+async def test_a_stop_ends_the_wait_for_a_batch_that_goes_on() -> None:
+    world = World(Pace(busy_share=0.5), clock=VirtualClock(auto_advance=False))
+    running = asyncio.create_task(world.batch(3600))
+    await settle()
+    waiting = asyncio.create_task(world.batch(0))
+    await settle()
+    world.stopping.set()
+    async with asyncio.timeout(5):
+        await waiting
+    assert not running.done()
+    running.cancel()
+
+
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
     """The one that rests in front, and those behind it."""
