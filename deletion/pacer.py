@@ -78,7 +78,7 @@ class Pacers:
         on_unread: Callable[[str], None] = lambda _step: None,
     ) -> None:
         self._on_held = on_held
-        paced = [(step, plan.pace(step.name)) for step in plan.steps]
+        paced = [(step, plan.pace(step)) for step in plan.steps]
         paced += [(step, UNPACED) for step in plan.compensations.values()]  # they delete nothing
         self._pacers = {
             id(step): Pacer(step, pace, clock, stopping, on_unread=on_unread)

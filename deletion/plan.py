@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError, StepUnknown
 from deletion.ids import RESERVED_SERVICES, is_service_name
-from deletion.pace import Pace
+from deletion.pace import UNPACED, Pace
 
 DEFAULT_PACE = Pace()
 
@@ -132,8 +132,8 @@ class Plan:
     point has failed for good, the `compensations` of the steps that were begun run in reverse. Each
     is a step of its own, with the name of the one that it undoes.
 
-    `paces` are those of steps by name; a step without one has the default `Pace`. A job may not
-    complete before each step of `expected` has found something: see `NothingFound`.
+    `paces` are those of steps by name; see `pace` for a step without one. A job may not complete
+    before each step of `expected` has found something: see `NothingFound`.
     """
 
     service: str
@@ -152,9 +152,13 @@ class Plan:
             if step.name in self.expected and isinstance(step, AnswerOnly) and step.by_answer_only:
                 raise PlanError(f"steps: {step.name} cannot read back, so nothing can be expected")
 
-    def pace(self, step: str) -> Pace:
-        """The pace of the step of that name."""
-        return self.paces.get(step, DEFAULT_PACE)
+    def pace(self, step: Step) -> Pace:
+        """The pace of one of its steps.
+
+        Without one in `paces` an API is called as fast as it answers: it has bounds of its own,
+        and runs that waited for a slow one would hold the slots of other work.
+        """
+        return self.paces.get(step.name, UNPACED if isinstance(step, AnswerOnly) else DEFAULT_PACE)
 
     def way_back(self, begun: Iterable[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, the last of the plan first.

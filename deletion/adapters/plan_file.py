@@ -60,14 +60,14 @@ class StepSpec(_OfOneKind):
     name: Name
     mongo: MongoSpec | None = None
     python: PythonSpec | None = None
-    pace: PaceSpec = PaceSpec()
+    pace: PaceSpec | None = None
     expect: Literal["nonzero"] | None = None
     point_of_no_return: bool = False
     compensation: CompensationSpec | None = None
 
     @model_validator(mode="after")
     def _has_a_replica_set(self) -> Self:
-        pressure = self.pace.pressure
+        pressure = self.pace.pressure if self.pace else None
         if pressure and pressure.replication_lag and self.mongo is None:
             raise ValueError("pressure: replication_lag is of `mongo` steps only")
         return self
@@ -76,10 +76,12 @@ class StepSpec(_OfOneKind):
         """The step this describes. Raises `PlanError`."""
         return self.kind.build(self.name, outside)
 
-    def pace_of(self, outside: Outside) -> Pace:
-        """The pace it is to keep to."""
-        uri = self.mongo.uri if self.mongo else None
-        return self.pace.build(outside.connect, uri.get_secret_value() if uri else None)
+    def paces(self, outside: Outside) -> Iterator[tuple[str, Pace]]:
+        """Its name and the pace that is given; nothing when none is."""
+        if self.pace:
+            uri = self.mongo.uri if self.mongo else None
+            connect = outside.connect
+            yield self.name, self.pace.build(connect, uri.get_secret_value() if uri else None)
 
 
 class PlanFile(Strict):
@@ -109,7 +111,7 @@ class PlanFile(Strict):
                 tuple(step.build(outside) for step in self.steps),
                 self.point_of_no_return,
                 {name: kind.build(name, outside) for name, kind in undo.items()},
-                paces={step.name: step.pace_of(outside) for step in self.steps},
+                paces=dict(pace for step in self.steps for pace in step.paces(outside)),
                 expected=frozenset(step.name for step in self.steps if step.expect),
             )
         except PlanError as error:

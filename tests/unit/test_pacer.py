@@ -377,6 +377,18 @@ async def test_each_step_has_a_pace_of_its_own() -> None:
     assert set(told) == {("slow", "busy share 10 %"), ("default", "busy share 50 %")}
 
 
+async def test_an_api_is_not_paced_unless_its_plan_says_so() -> None:
+    """Runs that wait for a slow one would hold the slots of other work."""
+
+    class Api(ScriptedStep):
+        by_answer_only = False
+
+    api, data = Api("api", {}, VirtualClock()), ScriptedStep("data", {}, VirtualClock())
+    assert [Plan(SERVICE, (api, data)).pace(step) for step in (api, data)] == [UNPACED, Pace()]
+    paced = Plan(SERVICE, (api, data), paces={"api": Pace(busy_share=0.1)})
+    assert paced.pace(api) == Pace(busy_share=0.1)
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -31,7 +31,7 @@ def plan(path: Path, *lines: str, more: str = "") -> Plan:
 
 def test_a_step_without_a_pace_has_the_gentle_one(tmp_path: Path) -> None:
     built = plan(tmp_path)
-    assert built.paces == {"messages": Pace(), "drafts": Pace()}
+    assert [built.pace(step) for step in built.steps] == [Pace(), Pace()]
     assert (Pace().target_ms, Pace().busy_share) == (100, 0.5)
     assert not built.expected
 
@@ -39,8 +39,8 @@ def test_a_step_without_a_pace_has_the_gentle_one(tmp_path: Path) -> None:
 def test_the_pace_of_a_step_is_its_own(tmp_path: Path) -> None:
     pace = "pace: {target_ms: 50, min_batch: 5, max_batch: 2000, busy_share: 0.01}"
     built = plan(tmp_path, pace, "expect: nonzero")
-    assert built.pace("messages") == Pace(50, 5, 2000, 0.01)
-    assert built.pace("drafts") == Pace()
+    paces = [Pace(50, 5, 2000, 0.01), Pace()]
+    assert [built.pace(step) for step in built.steps] == paces
     assert built.expected == {"messages"}
 
 
@@ -56,7 +56,7 @@ def test_a_pressure_has_a_gauge_and_two_limits(
     tmp_path: Path, gauge: str, kind: type[object]
 ) -> None:
     found = plan(tmp_path, f"pace: {{pressure: {{{gauge}, slow_above: 2, wait_above: 10.5}}}}")
-    pressure = found.pace("messages").pressure
+    pressure = found.paces["messages"].pressure
     assert isinstance(pressure, Pressure)
     assert isinstance(pressure.gauge, kind)
     assert (pressure.slow_above, pressure.wait_above) == (2, 10.5)
