@@ -29,6 +29,8 @@ LONGEST_TURN: Final = 60.0
 """Seconds after which a batch that hangs no longer holds the others up."""
 LONGEST_REST: Final = 600.0
 """Seconds of rest after one batch at most, however long it took."""
+MICROSECOND: Final = 0.000_001
+"""In seconds: less is no wait, so that a remainder of rounding cannot loop for ever."""
 SLOWEST: Final = 10
 """How many times less than its share a step is busy just below the limit of its pressure."""
 SHRINK, GROW = 0.25, 2.0
@@ -156,7 +158,7 @@ class Pacer:
         """Rest after the latest batch. The pressure is read again and again meanwhile."""
         while not self._stopping.is_set():
             hold, seconds = self._owed(await self._pressure())
-            if seconds <= 0:
+            if seconds < MICROSECOND:
                 return
             async with self._holding(hold, held):
                 await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
