@@ -138,6 +138,9 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
         steps.add_row(name, step.status, *counts, step.cursor or "")
     out.print(steps)
+    for step in job.steps:
+        if step.throttled:
+            out.print(printable(f"step {step.name} was held back for {step.throttled}"))
     if job.past_attempts:
         past = Table(
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"

@@ -13,20 +13,22 @@ from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
 from deletion.adapters.spec import Outside, PlanSource
-from deletion.plan import Plan, Previewed, Step
+from deletion.plan import Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 
 
 async def check(source: PlanSource, *, as_json: bool) -> int:
-    """Print whether each step's data can be reached, is indexed and looks as the plan says.
+    """Print whether each step's data can be reached, is indexed, may be deleted, and looks as the
+    plan says.
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
     with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
+            *(told(_rights(plan, step), _permitted(plan, step)) for step in plan.steps),
             *(told(_check(plan, step), _sampled(plan, step)) for step in plan.steps),
         )
     show(findings, as_json=as_json)
@@ -68,6 +70,23 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
     return failures or [ok(check, "a sample of it is as the plan says")]
+
+
+async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
+    check = _rights(plan, step)
+    if not isinstance(step, Permitted):
+        return [ok(check, "cannot be told")]
+    missing = await step.forbidden()
+    if missing is None:
+        return [ok(check, "the server tells of none that this identity lacks")]
+    if missing:
+        remedy = "grant them to the user of BOTDEL_MONGODB_URI, or of the plan's `uri`"
+        return [failed(check, f"not permitted: {', '.join(missing)}", remedy)]
+    return [ok(check, "it may do what it has to")]
+
+
+def _rights(plan: Plan, step: Step) -> str:
+    return f"rights of step {plan.service}/{step.name}"
 
 
 def _check(plan: Plan, step: Step) -> str:

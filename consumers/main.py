@@ -37,6 +37,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.gate import Gates
 from deletion.job import suspects
+from deletion.pacer import Pacers
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import Check, probes
@@ -168,6 +169,9 @@ def compose(
         stopping=stopping,
         retry_seconds=settings.retry_seconds,
         on_batch=metrics.deleted,
+        pacers=Pacers(
+            parts.plan, parts.clock, stopping, on_held=metrics.held, on_unread=metrics.unread
+        ),
     )
 
     check = ClockCheck(parts.store, parts.clock, settings.lease)

@@ -1,7 +1,7 @@
 """What a consumer counts. Labels name its service, steps and outcomes, never a bot."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import structlog
@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.errors import TransientError
 from deletion.gate import Gates
+from deletion.pacer import BY_PRESSURE, BY_SHARE, Hold
 
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
@@ -29,7 +30,7 @@ class Metrics:
     Every child exists from the start, so that a first event already shows in `increase()`.
     """
 
-    def __init__(self, service: str, steps: Iterable[str], outcomes: Iterable[str]) -> None:
+    def __init__(self, service: str, steps: Collection[str], outcomes: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
         self._service = service
         self._messages = self._counter("messages", "Deliveries by outcome", "outcome", outcomes)
@@ -41,6 +42,22 @@ class Metrics:
             ("won", LOST, REFUSED),
         )
         self._deleted = self._counter("deleted_items", "Items deleted by step", "step", steps)
+        self._throttled = Counter(
+            "botdel_step_throttled_seconds",
+            "Seconds for which runs were held back by the pace of a step, together",
+            ["service", "step", "by"],
+            registry=self.registry,
+        )
+        self._unread = Counter(
+            "botdel_step_pressure_unread",
+            "Readings of a step's pressure that failed: it kept its normal pace",
+            ["service", "step"],
+            registry=self.registry,
+        )
+        for step in steps:
+            self._unread.labels(service, step)
+            for by in (BY_SHARE, BY_PRESSURE):
+                self._throttled.labels(service, step, by)
         running = Gauge(
             "botdel_consumer_running", "Jobs running now", ["service"], registry=self.registry
         )
@@ -72,6 +89,14 @@ class Metrics:
     def deleted(self, step: str, items: int) -> None:
         """A batch of `step` deleted `items`."""
         self._deleted.labels(self._service, step).inc(items)
+
+    def held(self, step: str, hold: Hold) -> None:
+        """A run of `step` has waited."""
+        self._throttled.labels(self._service, step, hold.by).inc(hold.seconds)
+
+    def unread(self, step: str) -> None:
+        """The pressure of `step` could not be read."""
+        self._unread.labels(self._service, step).inc()
 
     def _counter(self, name: str, meaning: str, label: str, children: Iterable[str]) -> Counter:
         counter = Counter(

@@ -12,8 +12,10 @@ BotDeletionError
 │   ├── StoreUnavailable    the database does not answer
 │   ├── BusUnavailable      Pub/Sub does not answer, or not in time
 │   │   └── BusOverloaded   too much is unconfirmed already: try again later
-│   └── HttpUnavailable     an external API does not answer, or not yet
+│   ├── HttpUnavailable     an external API does not answer, or not yet
+│   └── PressureUnknown     nobody tells how hard pressed a service is: keep the normal pace
 ├── PermanentError          will not pass by itself: it ends the way forward of a saga
+│   ├── NothingFound        a step that must find something found nothing: look at its plan
 │   ├── SharedDocument      data would be deleted that is not the bot's alone
 │   └── HttpRefused         an external API refuses the call, or gives an unexpected answer
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
@@ -94,12 +96,20 @@ class HttpUnavailable(TransientError):
     """An external API cannot be reached, does not answer in time, or cannot work now."""
 
 
+class PressureUnknown(TransientError):
+    """A gauge of pressure does not tell its value; the message says why, without the URL."""
+
+
 class PermanentError(BotDeletionError):
     """It will not pass by itself: it ends the way forward of a saga."""
 
 
 class HttpRefused(PermanentError):
     """An external API refuses the call, or gives an answer that the plan does not allow."""
+
+
+class NothingFound(PermanentError):
+    """A step whose plan says `expect: nonzero` has never found anything of the bot."""
 
 
 class TopologyMissing(BotDeletionError):

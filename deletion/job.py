@@ -59,13 +59,26 @@ class StepStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Throttled:
+    """For how many seconds the pace of a step has held its runs back, and why the last time."""
+
+    by: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s by {self.by}"
+
+
+@dataclass(frozen=True, slots=True)
 class StepProgress:
     """The checkpoint of one step.
 
     `deleted` counts items, `cursor` is the step's own, `batches` counts the batches deleted, and
     `slowest` is how long the slowest of them took, in seconds. `read_back` says how the step was
     last read back. `placed_at` is that of the job when the step last began, None before its first
-    call. `extra` holds fields of later versions, which are kept on a write.
+    call. `throttled` is how its pace has held it back. `found` says that a step which must find
+    something has seen data of the bot: recorded before it deletes any, because a crash may lose
+    the count of a batch. `extra` holds fields of later versions, which are kept on a write.
     """
 
     name: str
@@ -76,6 +89,8 @@ class StepProgress:
     slowest: float = 0.0
     read_back: str | None = None
     placed_at: datetime | None = None
+    throttled: Throttled | None = None
+    found: bool = False
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def began(self, placed_at: datetime) -> "StepProgress":
@@ -92,6 +107,16 @@ class StepProgress:
             batches=self.batches + 1,
             slowest=max(self.slowest, seconds),
         )
+
+    @property
+    def has_found(self) -> bool:
+        """Whether the step has ever found anything of the bot."""
+        return self.found or self.deleted > 0
+
+    def held(self, by: str, seconds: float) -> "StepProgress":
+        """The progress after a wait of `seconds` more, because of `by`."""
+        before = self.throttled.seconds if self.throttled else 0.0
+        return replace(self, throttled=Throttled(by, before + seconds))
 
     def again(self) -> "StepProgress":
         """The step from its beginning; its counts are kept."""

@@ -17,6 +17,9 @@ from deletion.skew import check_clock
 MILLISECOND: Final = 0.001
 """In seconds: the shortest wait, so that a remainder of rounding cannot loop for ever."""
 
+EARLIER_JOBS: Final = 100
+"""Jobs of a bot that are looked at for what they found, the newest."""
+
 LAST_CAP: Final = 2.0
 """Seconds between two tries of the write that ends a run: a process that stops has few of them."""
 
@@ -105,6 +108,17 @@ class Lease:
         """Keep the point of no return of this process's plan in memory until the next write."""
         async with self._writing:
             self.job = replace(self.job, point_of_no_return=point_of_no_return)
+
+    async def found_before(self) -> frozenset[str]:
+        """The steps that found something of the bot in jobs of the service before this one."""
+        earlier = await self._retry.call(
+            lambda: self._store.find(
+                service=self.job.service, bot_id=self.job.bot_id, limit=EARLIER_JOBS
+            ),
+            give_up=self._stale,
+        )
+        jobs = [job for job in earlier if isinstance(job, Job) and job.id != self.job.id]
+        return frozenset(step.name for job in jobs for step in job.steps if step.has_found)
 
     async def complete(self) -> bool:
         """End the job: everything is deleted. Returns False when a newer request has joined it

@@ -1,12 +1,15 @@
 """The plan: what one service deletes, step by step, in order."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError, StepUnknown
 from deletion.ids import RESERVED_SERVICES, is_service_name
+from deletion.pace import UNPACED, Pace
+
+DEFAULT_PACE = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,31 @@ class AnswerOnly(Protocol):
         """
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """A step whose next batch has at most `batch_size` items: it reads the number before each
+    batch, and the pace of the step changes it.
+    """
+
+    batch_size: int
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A step whose data names the bots it belongs to."""
+
+    async def bots(self) -> Collection[str]:
+        """The ids of some bots that have data now, 24 hex digits each; changes nothing."""
+
+
+@runtime_checkable
+class Permitted(Protocol):
+    """A step that can tell whether it may do what it has to."""
+
+    async def forbidden(self) -> Sequence[str] | None:
+        """The actions that this identity may not do; None when the server does not tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The ordered steps of one service. Raises `PlanError` for what breaks a rule of `check`.
@@ -103,16 +131,34 @@ class Plan:
     With a `point_of_no_return`, the name of a step, the plan is a saga: when a step before the
     point has failed for good, the `compensations` of the steps that were begun run in reverse. Each
     is a step of its own, with the name of the one that it undoes.
+
+    `paces` are those of steps by name; see `pace` for a step without one. A job may not complete
+    before each step of `expected` has found something: see `NothingFound`.
     """
 
     service: str
     steps: tuple[Step, ...]
     point_of_no_return: str | None = None
     compensations: Mapping[str, Step] = field(default_factory=dict)
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    expected: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
         check(self.service, names, self.point_of_no_return, tuple(self.compensations))
+        if unknown := [name for name in (*self.paces, *self.expected) if name not in names]:
+            raise PlanError(f"steps: expected one named {unknown[0]!r}, found none")
+        for step in self.steps:
+            if step.name in self.expected and isinstance(step, AnswerOnly) and step.by_answer_only:
+                raise PlanError(f"steps: {step.name} cannot read back, so nothing can be expected")
+
+    def pace(self, step: Step) -> Pace:
+        """The pace of one of its steps.
+
+        Without one in `paces` an API is called as fast as it answers: it has bounds of its own,
+        and runs that waited for a slow one would hold the slots of other work.
+        """
+        return self.paces.get(step.name, UNPACED if isinstance(step, AnswerOnly) else DEFAULT_PACE)
 
     def way_back(self, begun: Iterable[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, the last of the plan first.

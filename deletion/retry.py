@@ -114,6 +114,10 @@ class Patience:
         self._failures = 0
         self.error = None
 
+    def excuse(self, seconds: float) -> None:
+        """So many seconds were spent waiting for something else than the error to pass."""
+        self._began += seconds
+
     async def __aiter__(self) -> AsyncIterator[AttemptManager]:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),

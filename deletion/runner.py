@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -19,6 +20,7 @@ from deletion.errors import (
     Interrupted,
     LeaseLost,
     LeftOvers,
+    NothingFound,
     Parked,
     PermanentError,
     StepUnknown,
@@ -27,6 +29,7 @@ from deletion.errors import (
 )
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
+from deletion.pacer import Hold, Pacers
 from deletion.plan import AnswerOnly, Batch, Plan, Step, Verified
 from deletion.ports import JobStore
 from deletion.retry import Patience, Retry, doubled
@@ -62,8 +65,10 @@ class Runner:
         retry: Retry | None = None,
         retry_seconds: float = RETRY_SECONDS,
         on_batch: OnBatch = lambda _step, _deleted: None,
+        pacers: Pacers | None = None,
     ) -> None:
         self._plan = plan
+        self._pacers = pacers or Pacers(plan, clock, stopping)
         self._store = store
         self._clock = clock
         self._policy = policy
@@ -81,7 +86,9 @@ class Runner:
         """
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
         patience = Patience(self._retry, self._retry_seconds, self._stopping)
-        run = Run(self._plan, lease, patience, self._clock, self._stopping, self._on_batch)
+        run = Run(
+            self._plan, lease, patience, self._clock, self._stopping, self._on_batch, self._pacers
+        )
         with structlog.contextvars.bound_contextvars(
             job_id=job.id,
             event_id=job.event_id,
@@ -183,8 +190,10 @@ class Run:
         clock: Clock,
         stopping: asyncio.Event,
         on_batch: OnBatch,
+        pacers: Pacers,
     ) -> None:
         self._plan = plan
+        self._pacers = pacers
         self._lease = lease
         self._patience = patience
         self._clock = clock
@@ -210,6 +219,7 @@ class Run:
             self._check_steps()
             if self._lease.job.turned_back:
                 return await self._lease.compensate()
+            await self._check_found()
             if await self._lease.complete():
                 return None
             log.info("a newer request joined: looking again")
@@ -241,6 +251,17 @@ class Run:
                 "recorded with: finish the update, or put the step back into the plan"
             )
 
+    async def _check_found(self) -> None:
+        """A step that must find something has, in this job or in one before it."""
+        names = {step.name for step in self._plan.steps} & self._plan.expected
+        never = {name for name in names if not self._lease.job.progress(name).has_found}
+        if never and (unfound := never - await self._lease.found_before()):
+            raise NothingFound(
+                f"step {', '.join(sorted(unfound))} has never found anything of this bot, which "
+                "its plan expects (`expect: nonzero`): `botdel plan check` and `botdel plan "
+                "preview` show whether the plan is wrong"
+            )
+
     async def _delete_all(self) -> None:
         """Run every step that is not complete, until a read-back finds nothing.
 
@@ -263,20 +284,25 @@ class Run:
         The checkpoint of the plan's last batch goes with the job's end, which is the next write.
         """
         await self._begin(step)
+        await self._look_first(step)
         self._patience.renew()
         async for attempt in self._patience:
             with attempt, self._calls(step):
                 progress = self._progress(step)
                 bot_id = self._lease.job.bot_id
                 async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
-                    while batch := await self._batch(batches):
+                    while batch := await self._batch(step, batches):
                         progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
+                        progress = self._with_waits(progress, step)
                         self._on_batch(step.name, batch.deleted)
                         self._patience.renew()
                         if batch.last and step is self._steps[-1]:
                             break
                         await self._lease.checkpoint(progress)
+                        if batch.last:  # to ask once more would be paced as a batch
+                            break
         self._patience.renew()
+        progress = self._with_waits(progress, step)
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
 
     async def _begin(self, step: Step) -> None:
@@ -302,6 +328,17 @@ class Run:
             parked.spent = parked.spent or step.name in self._erred
             raise
 
+    async def _look_first(self, step: Step) -> None:
+        """Record that a step that must find something is about to delete it, because a crash after
+        its first batch would lose the count of it.
+        """
+        progress = self._progress(step)
+        is_way_back = self._lease.job.turned_back
+        if is_way_back or step.name not in self._plan.expected or progress.has_found:
+            return
+        if not await self._is_empty(step):
+            await self._lease.checkpoint(replace(progress, found=True))
+
     @asynccontextmanager
     async def _closing(
         self, batches: AsyncGenerator[Batch, None]
@@ -313,15 +350,27 @@ class Run:
             with self._lease.one_batch():
                 await batches.aclose()
 
-    async def _batch(self, batches: AsyncGenerator[Batch, None]) -> Batch | None:
-        """The next batch; None when there is none left."""
+    async def _batch(self, step: Step, batches: AsyncGenerator[Batch, None]) -> Batch | None:
+        """The next batch, at the pace of the step; None when there is none left."""
         self._check_stopping()
-        await self._lease.fence()
-        began = self._clock.monotonic()
-        with self._lease.one_batch():
-            batch = await anext(batches, None)
-        self._seconds = self._clock.monotonic() - began
+        async with self._pacers.turn(step, partial(self._held, step)) as turn:
+            self._check_stopping()
+            await self._lease.fence()
+            began = self._clock.monotonic()
+            with self._lease.one_batch():
+                batch = await anext(batches, None)
+            self._seconds = self._clock.monotonic() - began
+            turn.deleted = batch.deleted if batch else 0
         return batch
+
+    async def _held(self, step: Step, hold: Hold) -> None:
+        """Keep in the record what holds the run back: the next write, a heartbeat too, has it."""
+        self._patience.excuse(hold.seconds)
+        await self._lease.note(self._progress(step).held(hold.why, hold.seconds))
+
+    def _with_waits(self, progress: StepProgress, step: Step) -> StepProgress:
+        """With what has held it back meanwhile, which the lease was told at once."""
+        return replace(progress, throttled=self._progress(step).throttled)
 
     async def _read_back(self) -> list[Step]:
         """The steps that still find data of the bot; they begin again."""

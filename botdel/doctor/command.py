@@ -9,6 +9,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import PyMongoError
 
 from botdel.doctor import canary
+from botdel.doctor.bots import bot_findings, twice_findings
 from botdel.doctor.breakers import BREAKERS, breaker_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
@@ -62,6 +63,7 @@ async def examine(
         bus = await _entered(stack, "Pub/Sub", connected_bus(), findings)
         store = await _entered(stack, "MongoDB", connected_store(plans), findings)
         planned = [plan.service for plan in plans]
+        findings += twice_findings(planned)
         services = await _services(bus, planned, findings) if bus else planned
         looks = list(_looks(bus, store, services, planned))
         if bus and store and canary_seconds:
@@ -107,6 +109,7 @@ def _looks(
     if store:
         yield index_findings(store.database, store.plans)
         yield told(BREAKERS, breaker_findings(store.breakers))
+        yield bot_findings(store.plans)
         yield told(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
         yield grace_findings(store.jobs, services, bus.grace)

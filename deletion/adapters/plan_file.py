@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -14,10 +14,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
+from deletion.pace import Pace
 from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
@@ -61,12 +63,28 @@ class StepSpec(_OfOneKind):
     mongo: MongoSpec | None = None
     http: HttpSpec | None = None
     python: PythonSpec | None = None
+    pace: PaceSpec | None = None
+    expect: Literal["nonzero"] | None = None
     point_of_no_return: bool = False
     compensation: CompensationSpec | None = None
+
+    @model_validator(mode="after")
+    def _has_a_replica_set(self) -> Self:
+        pressure = self.pace.pressure if self.pace else None
+        if pressure and pressure.replication_lag and self.mongo is None:
+            raise ValueError("pressure: replication_lag is of `mongo` steps only")
+        return self
 
     def build(self, outside: Outside) -> Step:
         """The step this describes. Raises `PlanError`."""
         return self.kind.build(self.name, outside)
+
+    def paces(self, outside: Outside) -> Iterator[tuple[str, Pace]]:
+        """Its name and the pace that is given; nothing when none is."""
+        if self.pace:
+            uri = self.mongo.uri if self.mongo else None
+            connect = outside.connect
+            yield self.name, self.pace.build(connect, uri.get_secret_value() if uri else None)
 
 
 class PlanFile(Strict):
@@ -74,6 +92,18 @@ class PlanFile(Strict):
 
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _deletes_nothing_twice(self) -> "PlanFile":
+        """Two steps over the same documents: most likely one of them names the wrong ones."""
+        for index, step in enumerate(self.steps):
+            for earlier in self.steps[:index]:
+                if step.mongo and earlier.mongo and step.mongo.is_over(earlier.mongo):
+                    raise ValueError(
+                        f"expected steps over different documents, found {earlier.name} and "
+                        f"{step.name} over the same"
+                    )
+        return self
 
     def build(self, outside: Outside) -> Plan:
         """The plan this describes. Raises `PlanError`, which names the step."""
@@ -84,6 +114,8 @@ class PlanFile(Strict):
                 tuple(step.build(outside) for step in self.steps),
                 self.point_of_no_return,
                 {name: kind.build(name, outside) for name, kind in undo.items()},
+                paces=dict(pace for step in self.steps for pace in step.paces(outside)),
+                expected=frozenset(step.name for step in self.steps if step.expect),
             )
         except PlanError as error:
             raise PlanError(f"plan of {self.service}, {error}") from None

@@ -43,6 +43,7 @@ LOOKED_AT = {
     "indexes of recovery_sweeps",
     "retention of complete jobs",
     f"step {SERVICE}/messages",
+    f"bots of step {SERVICE}/messages",
     f"grace period of {SERVICE}",
     "breakers",
     "heartbeat",

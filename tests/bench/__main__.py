@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
-`python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, memory,
-claims, sweep, breaker. Each gets an emulator and a database of its own. Takes about half an hour;
-use a machine that does nothing else.
+`python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
+memory, claims, sweep, breaker. Each gets an emulator and a database of its own. Takes about half an
+hour; use a machine that does nothing else.
 """
 
 import asyncio
@@ -20,13 +20,14 @@ from rich.table import Table
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from deletion.process.logs import configure
-from tests.bench import breaker, claims, deletion, gateway, intake, memory, small_jobs, sweep
+from tests.bench import breaker, claims, deletion, gateway, intake, memory, pace, small_jobs, sweep
 
 Figures = Mapping[str, float]
 OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]]]]] = {
     "intake": ("events per second", intake.bench),
     "small-jobs": ("jobs per second", small_jobs.bench),
     "deletion": ("documents per second", deletion.bench),
+    "pace": ("others beside a deletion", pace.bench),
     "memory": ("a consumer with a backlog", memory.bench),
 }
 """What needs a broker and a database."""

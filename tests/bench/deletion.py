@@ -49,6 +49,7 @@ async def bench(emulator_host: str, mongo_uri: str) -> dict[str, float]:
                 client,
                 settings={"BOTDEL_STALE_AFTER_SECONDS": "600"},
                 batch_size=1000,
+                pace="{busy_share: 1, min_batch: 1000}",
             )
             await create_topology(pipeline)
             bots = [ObjectId() for _ in range(BOTS)]

@@ -15,6 +15,7 @@ from consumers.main import run
 from consumers.settings import ConsumerSettings
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.adapters.spec import Outside
+from deletion.pace import UNPACED
 from deletion.plan import Batch, Plan
 from deletion.process.logs import configure
 from deletion.process.run import serve
@@ -56,7 +57,9 @@ class Endless:
 
     def build(self, outside: Outside) -> Plan:
         plan = self.file.build(outside)
-        return replace(plan, steps=(*plan.steps, EndlessStep("endless")))
+        endless = EndlessStep("endless")
+        paces = {**plan.paces, endless.name: UNPACED}  # it is to take all slots
+        return replace(plan, steps=(*plan.steps, endless), paces=paces)
 
 
 async def main(plan: Path) -> None:

@@ -44,7 +44,7 @@ from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.endless import SLOTS, EndlessStep
-from tests.support.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.indexed import indexed
 
 EVENTS: Final = 5_000
@@ -190,7 +190,7 @@ async def _ours(
 ) -> float:
     clock, policy, stopping = SystemClock(), LeasePolicy(LONG, 5), asyncio.Event()
     step = EndlessStep("endless")
-    plan = Plan(path.rpartition(".")[2], (step,))
+    plan = unpaced(path.rpartition(".")[2], step)
     subscription = CountingSubscription(PullSubscription(subscriber, path), asyncio.Event())
     alerts = RecordedAlerts()
     letters = MongoDeadLetterStore(database.client, database.name)

@@ -39,14 +39,15 @@ from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.intake import Commands
-from tests.support.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.indexed import indexed
 
 BOTS: Final = 5_000
 DOCUMENTS: Final = 3
 SLOTS: Final = 8
 WITHIN: Final = 600.0
-BARE, OURS = "bare-consumer", "ours"
+BARE, OURS, PACED = "bare-consumer", "ours", "ours-paced"
+"""The second without a pace, the third with the default one."""
 POLICY: Final = LeasePolicy(timedelta(seconds=600), max_attempts=5)
 
 
@@ -60,15 +61,16 @@ async def bench(emulator_host: str, mongo_uri: str, bots: int = BOTS) -> dict[st
     try:
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
         topology = Topology(publisher, subscriber, names, emulated=True)
-        await topology.apply([BARE, OURS])
+        await topology.apply([BARE, OURS, PACED])
         doomed = [ObjectId() for _ in range(bots)]
         await _publish(GroupingPublisher(publisher, names.topic, max_pending=bots), doomed)
-        for contender, run in ((BARE, _bare), (OURS, _ours)):
+        for contender, run in ((BARE, _bare), (OURS, _ours), (PACED, _ours)):
             database = client[f"{names.project}_{contender}"]
             await _fill(database["messages"], doomed)
             await indexed(MongoJobStore, client, database.name)
             commands.seen, began = 0, time.perf_counter()
-            await run(subscriber, names.subscription(contender), database, bots)
+            path = names.subscription(contender)
+            await run(subscriber, path, database, bots, contender)
             found[f"{contender}, jobs per second"] = bots / (time.perf_counter() - began)
             found[f"{contender}, round trips per job"] = commands.seen / bots
             if left := await database["messages"].count_documents({}):
@@ -76,8 +78,8 @@ async def bench(emulator_host: str, mongo_uri: str, bots: int = BOTS) -> dict[st
     finally:
         await pubsub.close()
         client.close()
-    rates = [found[f"{contender}, jobs per second"] for contender in (OURS, BARE)]
-    return found | {"ratio": rates[0] / rates[1]}
+    ours, paced, bare = (found[f"{name}, jobs per second"] for name in (OURS, PACED, BARE))
+    return found | {"ratio": ours / bare, "ratio of the default pace to none": paced / ours}
 
 
 async def _publish(publisher: GroupingPublisher, bots: Sequence[ObjectId]) -> None:
@@ -98,7 +100,7 @@ async def _fill(collection: Collection, bots: Sequence[ObjectId]) -> None:
 
 
 async def _bare(
-    subscriber: SubscriberAsyncClient, path: str, database: Database, bots: int
+    subscriber: SubscriberAsyncClient, path: str, database: Database, bots: int, service: str
 ) -> None:
     """Written out by hand: the record before the ack, the ack before the deletion."""
     subscription, jobs, messages = (
@@ -115,7 +117,7 @@ async def _bare(
             now = datetime.now(UTC)
             job = {
                 "_id": ObjectId(),
-                "service": BARE,
+                "service": service,
                 "botId": ObjectId(event.bot_id),
                 "eventId": event.event_id,
                 "eventIds": [event.event_id],
@@ -152,8 +154,8 @@ async def _bare(
 class StoppingMetrics(Metrics):
     """Stops the consumer once so many runs have ended."""
 
-    def __init__(self, runs: int, stopping: asyncio.Event) -> None:
-        super().__init__(OURS, ["messages"], [outcome.value for outcome in Outcome])
+    def __init__(self, service: str, runs: int, stopping: asyncio.Event) -> None:
+        super().__init__(service, ["messages"], [outcome.value for outcome in Outcome])
         self._left = runs
         self._stopping = stopping
 
@@ -165,12 +167,13 @@ class StoppingMetrics(Metrics):
 
 
 async def _ours(
-    subscriber: SubscriberAsyncClient, path: str, database: Database, bots: int
+    subscriber: SubscriberAsyncClient, path: str, database: Database, bots: int, service: str
 ) -> None:
     clock, stopping, alerts = SystemClock(), asyncio.Event(), RecordedAlerts()
     store = MongoJobStore(database.client, database.name)
-    plan = Plan(OURS, (MongoStep("messages", database["messages"], "botId"),))
-    metrics = StoppingMetrics(bots, stopping)
+    step = MongoStep("messages", database["messages"], "botId")
+    plan = Plan(service, (step,)) if service == PACED else unpaced(service, step)
+    metrics = StoppingMetrics(service, bots, stopping)
     runner = Runner(plan, store, clock, POLICY, stopping=stopping)
     subscription = PullSubscription(subscriber, path)
 
@@ -181,7 +184,7 @@ async def _ours(
     letters = MongoDeadLetterStore(database.client, database.name)
     consumer = Consumer(
         intake=Intake(plan, subscription, store, Quarantine(letters, alerts, clock), alerts, clock),
-        workers=[worker(OURS, SLOTS), worker(suspects(OURS), 1)],
+        workers=[worker(service, SLOTS), worker(suspects(service), 1)],
         subscription=subscription,
         store=store,
         clock=clock,
@@ -190,7 +193,7 @@ async def _ours(
     async with asyncio.timeout(WITHIN):
         await consumer.consume(stopping, 10)
     runs = metrics.registry.get_sample_value(
-        "botdel_consumer_runs_total", {"outcome": "complete", "service": OURS}
+        "botdel_consumer_runs_total", {"outcome": "complete", "service": service}
     )
     if runs != bots:
         raise AssertionError(f"{runs} jobs are complete, not {bots}")

@@ -27,6 +27,7 @@ from deletion.job import (
     Status,
     StepProgress,
     StepStatus,
+    Throttled,
     suspects,
 )
 from deletion.ports import JobStore, Placing, Read, Recorded
@@ -760,6 +761,7 @@ class TestReading:
             steps=(
                 StepProgress("a", StepStatus.COMPLETE, 2**40, '{"$oid": "x"}', 2**33, 0.1, "local"),
                 StepProgress("b.c-d", StepStatus.IN_PROGRESS, 1, "", extra={"region": ["eu"]}),
+                StepProgress("d", throttled=Throttled("replication lag 12 s", 41.5), found=True),
                 StepProgress("e"),
             ),
             failure=Failure("Ошибка", "line 1\nline 2 \N{BOMB}", LATER, interrupted=True),

@@ -23,13 +23,14 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.errors import Interrupted
 from deletion.job import Change, Job, Status
-from deletion.plan import Batch, Plan, Step
+from deletion.plan import Batch, Step
 from deletion.ports import Recorded
 from deletion.process.logs import configure
 from deletion.process.run import serve
 from deletion.process.settings import load
 from deletion.process.signals import stop_on_signals, unless_stopped
 from tests.faults.supervised import OnLine
+from tests.support.fakes import unpaced
 from tests.support.ledger import LedgerStore, entered, file_ledger
 from tests.support.pipeline import Pipeline
 
@@ -171,7 +172,7 @@ def faulty(parts: Parts, options: argparse.Namespace) -> Parts:
     steps = tuple(FaultyStep(step, options.pace, reached, options.killer) for step in plan.steps)
     return replace(
         parts,
-        plan=Plan(plan.service, steps),
+        plan=unpaced(plan.service, *steps),
         store=FaultyStore(parts.store, ledger, reached, options.record_pace),
         subscription=FaultySubscription(parts.subscription, reached),
         clock=SkewedClock(parts.clock, timedelta(seconds=options.skew)),

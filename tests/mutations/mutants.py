@@ -9,6 +9,7 @@ DATA: Final = ("data",)
 EDGE: Final = ("edge",)
 TEAMS: Final = ("teams",)
 HTTP: Final = ("http",)
+UNIT: Final = ("unit",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ BREAKER, GATE, PLACES, MONGO_BREAKERS = (
 HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
     f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
 )
+PACER = "deletion/pacer.py"
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -322,6 +324,168 @@ MUTANTS: Final = (
         "deletion/plan.py",
         "if not isinstance(self.cursor, str | None):",
         "if False:",
+    ),
+    # --- the pace of a step, and what it must find
+    Mutant(
+        "a step takes more than its share of the time",
+        PACER,
+        "return min(LONGEST_REST, self._took * (1 / share - 1))",
+        "return min(LONGEST_REST, self._took * (1 / share - 2))",
+        UNIT,
+    ),
+    Mutant(
+        "a rest has no end",
+        PACER,
+        "return min(LONGEST_REST, self._took * (1 / share - 1))",
+        "return self._took * (1 / share - 1)",
+        UNIT,
+    ),
+    Mutant(
+        "runs do not wait for each other",
+        PACER,
+        "            await self._come_to_front(place, held)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the end of a rest",
+        PACER,
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)",
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS))",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the runs in front",
+        PACER,
+        "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
+        "asyncio.wait({taking})",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run keeps its place",
+        PACER,
+        "        finally:\n            place.leave()\n",
+        "        except Exception:\n            place.leave()\n            raise\n        else:\n            place.leave()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run may come to the front later",
+        PACER,
+        "            stopped.cancel()\n            taking.cancel()\n",
+        "            stopped.cancel()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that hangs holds the others up",
+        PACER,
+        "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
+        "            await clock.sleep(LONGEST_TURN)\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that was not full makes the next larger",
+        PACER,
+        "if wanted < turn.size or turn.deleted >= turn.size:",
+        "if True:",
+        UNIT,
+    ),
+    Mutant(
+        "a batch grows without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "max(self._least, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a batch shrinks without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "min(self._most, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a job waits for ever under pressure",
+        PACER,
+        "slowed = LONGEST_WAIT if way == 1 else",
+        "slowed = LONGEST_REST if way == 1 else",
+        UNIT,
+    ),
+    Mutant(
+        "under pressure batches stay large",
+        PACER,
+        "            if way == 1:\n                self._resize(self._least)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a gauge is read before each batch",
+        PACER,
+        "if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
+        "if pressure is None:",
+        UNIT,
+    ),
+    Mutant(
+        "an old value of a gauge is kept when it cannot be read",
+        PACER,
+        "        self._value, problem = await _read(pressure.gauge)\n",
+        "        value, problem = await _read(pressure.gauge)\n        self._value = self._value if value is None else value\n",
+        UNIT,
+    ),
+    Mutant(
+        "what is waited for counts as time without progress",
+        RUNNER,
+        "        self._patience.excuse(hold.seconds)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "the record does not say what holds a run back",
+        RUNNER,
+        "        await self._lease.note(self._progress(step).held(hold.why, hold.seconds))\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a checkpoint forgets what held the run back",
+        RUNNER,
+        "return replace(progress, throttled=self._progress(step).throttled)",
+        "return progress",
+        UNIT,
+    ),
+    Mutant(
+        "a step is asked once more behind its last batch",
+        RUNNER,
+        "                        if batch.last:  # to ask once more would be paced as a batch\n                            break\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a job completes over nothing ever found",
+        RUNNER,
+        "            await self._check_found()\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "what a lost batch had found is forgotten",
+        RUNNER,
+        "            await self._lease.checkpoint(replace(progress, found=True))\n",
+        "            pass\n",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job found does not count",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset()",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job did not find counts",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset(step.name for job in jobs for step in job.steps)",
+        UNIT,
     ),
     # --- intake
     Mutant(
@@ -717,7 +881,7 @@ MUTANTS: Final = (
     Mutant(
         "a run does not prove its hold after a pause",
         RUNNER,
-        "        await self._lease.fence()\n",
+        "            await self._lease.fence()\n",
         "",
     ),
     Mutant(
@@ -795,8 +959,8 @@ MUTANTS: Final = (
     Mutant(
         "a batch is vouched for without end",
         RUNNER,
-        "        with self._lease.one_batch():\n            batch = await",
-        "        if True:\n            batch = await",
+        "            with self._lease.one_batch():\n                batch = await",
+        "            if True:\n                batch = await",
     ),
     Mutant(
         "a read-back is vouched for without end",
@@ -2328,7 +2492,7 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
-        "a cancelled run keeps its place",
+        "a run that is cancelled as it gets its place keeps it",
         PLACES,
         "                if place.is_set():  # in the very same moment\n                    self._free(place)\n",
         "",

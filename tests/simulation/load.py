@@ -16,14 +16,14 @@ from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.errors import StoreUnavailable
 from deletion.job import Change, Job, LeasePolicy, StepProgress
-from deletion.plan import Batch, Plan
+from deletion.plan import Batch
 from deletion.ports import Placing, Read, Recorded
 from deletion.retry import Retry
 from deletion.runner import Runner
 from tests.simulation.loop import now
 from tests.simulation.schedule import rng
 from tests.simulation.world import Clock
-from tests.support.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.memory_stores import MemoryJobStore
 
 SERVICE = "conversations"
@@ -145,7 +145,7 @@ class Replicas:
         self.won = self.lost = 0
         self._stopping = asyncio.Event()
         self.step = Work(seconds)
-        self._plan = Plan(SERVICE, (self.step,))
+        self._plan = unpaced(SERVICE, self.step)
         self._metrics = Metrics(SERVICE, ["messages"], [outcome.value for outcome in Outcome])
         self.workers = [self._worker(f"replica-{each}", slots) for each in range(1, number + 1)]
         self._working: list[asyncio.Task[None]] = []

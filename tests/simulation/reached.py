@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from inspect import iscoroutinefunction
@@ -98,4 +98,4 @@ class _ReachedStep:
 def reached_plan(process: Process, plan: Plan, holds: Holds) -> Plan:
     """The plan as a process reaches what it deletes."""
     steps = (_ReachedStep(process, plan.service, step, holds) for step in plan.steps)
-    return Plan(plan.service, tuple(steps))
+    return replace(plan, steps=tuple(steps))

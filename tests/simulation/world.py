@@ -17,7 +17,7 @@ from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
 from tests.simulation.loop import HOST, Host, now
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
-from tests.support.fakes import RecordedAlerts
+from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.ledger import Entry, Ledger, LedgerStore, entered
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 from tests.support.memory_sweeps import MemorySweepStore
@@ -289,7 +289,7 @@ class World:
 
     def _plan(self, service: str) -> Plan:
         tables = (Table(service, table, self) for table in ROWS)
-        return Plan(service, tuple(tables))
+        return unpaced(service, *tables)
 
     def write(self, bot: str) -> None:
         """The bot gets new rows in every service, anywhere among those it has."""

@@ -28,7 +28,8 @@ from deletion.dead_letter import DeadLetter
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
-from deletion.plan import Batch
+from deletion.pace import UNPACED
+from deletion.plan import Batch, Plan, Step
 from deletion.ports import Read, Recorded, Unreadable
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 
@@ -505,6 +506,11 @@ class ScriptedStep:
             await self.clock.sleep(action)
         elif action is not None and isinstance(answer := action(), Awaitable):
             await answer
+
+
+def unpaced(service: str, *steps: Step) -> Plan:
+    """A plan whose steps go as fast as they can, and never rest."""
+    return Plan(service, steps, paces={step.name: UNPACED for step in steps})
 
 
 def items(bots: Iterable[str], each: int) -> dict[str, list[int]]:

@@ -186,7 +186,7 @@ class LedgerStep:
 
 def entered(plan: Plan, ledger: Ledger) -> Plan:
     """The plan, each batch of which is entered."""
-    return Plan(plan.service, tuple(LedgerStep(step, ledger) for step in plan.steps))
+    return replace(plan, steps=tuple(LedgerStep(step, ledger) for step in plan.steps))
 
 
 def violations(entries: Iterable[Entry]) -> list[str]:

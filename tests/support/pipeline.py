@@ -48,6 +48,8 @@ class Pipeline:
     client: AsyncMongoClient[dict[str, Any]]
     settings: dict[str, str] = field(default_factory=dict)
     batch_size: int = 10
+    pace: str = ""
+    """Of its step, as YAML in one line; the default when it is empty."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -87,7 +89,7 @@ class Pipeline:
             "steps:\n"
             "  - name: messages\n"
             f"    mongo: {{database: {self.database}, collection: messages, field: botId, "
-            f"batch_size: {self.batch_size}}}\n"
+            f"batch_size: {self.batch_size}}}\n" + (f"    pace: {self.pace}\n" if self.pace else "")
         )
         return path
 

@@ -13,7 +13,7 @@ from botdel import jobs
 from botdel.jobs import as_dict, describe, next_move, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, Throttled
 from tests.support.fakes import (
     BOT,
     OTHER_BOT,
@@ -273,7 +273,10 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
 def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    steps = (StepProgress("first", deleted=3_000, cursor="7", batches=2, slowest=0.5),)
+    held = Throttled("busy share 10 %", 41.25)
+    steps = (
+        StepProgress("first", deleted=3_000, cursor="7", batches=2, slowest=0.5, throttled=held),
+    )
     past = (
         PastAttempt(1, "worker-1/a", "first", 3, START, "stale"),
         PastAttempt(2, "worker-2/b", None, 0, START, "LeftOvers"),
@@ -282,6 +285,7 @@ def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     shown = capsys.readouterr().out
     assert "3,000" in shown
     assert "0.5 s" in shown
+    assert "step first was held back for 41.2 s by busy share 10 %" in shown
     for row in (("first, batch 3", "stale", "worker-1/a"), ("every step was done", "LeftOvers")):
         assert any(all(cell in line for cell in row) for line in shown.splitlines()), shown
 

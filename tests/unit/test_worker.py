@@ -16,7 +16,6 @@ from consumers.worker import MAX_PAUSE_SECONDS, MAX_POLL_SECONDS, Worker
 from deletion.alerts import Alert, AlertKind
 from deletion.errors import Parked, StoreUnavailable
 from deletion.job import STALE, Change, Failure, Job, PastAttempt, Status, suspects
-from deletion.plan import Plan
 from deletion.runner import Runner
 from deletion.skew import KEEP_SECONDS, ClockCheck
 from tests.support.fakes import (
@@ -29,6 +28,7 @@ from tests.support.fakes import (
     VirtualClock,
     a_job,
     settle,
+    unpaced,
     until,
 )
 
@@ -46,7 +46,7 @@ class World:
         self.stopping = asyncio.Event()
         self.metrics = Metrics(SERVICE, ["first"], [])
         self.alerts = RecordedAlerts()
-        plan = Plan(SERVICE, (self.step,))
+        plan = unpaced(SERVICE, self.step)
         self.runner = Runner(plan, self.store, self.clock, POLICY, stopping=self.stopping)
         self.check = ClockCheck(self.store, self.clock, POLICY)
         self.worker = self.new_worker(SERVICE, 4)

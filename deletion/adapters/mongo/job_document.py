@@ -9,10 +9,21 @@ from bson import ObjectId
 from deletion.adapters.mongo.connection import Document
 from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import UnreadableJob
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
 
 _STEP: Final = frozenset(
-    {"name", "status", "deleted", "cursor", "batches", "slowest", "readBack", "placedAt"}
+    {
+        "name",
+        "status",
+        "deleted",
+        "cursor",
+        "batches",
+        "slowest",
+        "readBack",
+        "placedAt",
+        "throttled",
+        "found",
+    }
 )
 _FAILURE: Final = frozenset({"type", "message", "at", "interrupted"})
 _PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason"})
@@ -109,13 +120,26 @@ def _step(document: Mapping[str, Any]) -> StepProgress:
         slowest=document["slowest"],
         read_back=document.get("readBack"),
         placed_at=optional(document, "placedAt", datetime),
+        throttled=_throttled(optional(document, "throttled", dict)),
+        found=document.get("found", False),
         extra=_others(document, _STEP),
     )
 
 
+def _throttled(document: Mapping[str, Any] | None) -> Throttled | None:
+    if document is None:
+        return None
+    return Throttled(field(document, "by", str), float(document["seconds"]))
+
+
 def _step_document(progress: StepProgress) -> Document:
+    """`throttled` and `found` stand only where there is something to say."""
+    said: Document = {"found": True} if progress.found else {}
+    if progress.throttled:
+        said["throttled"] = {"by": progress.throttled.by, "seconds": progress.throttled.seconds}
     return {
         **progress.extra,
+        **said,
         "name": progress.name,
         "status": progress.status.value,
         "deleted": progress.deleted,

@@ -21,6 +21,8 @@ PIPELINE_COLLECTIONS: Final = frozenset(
 )
 """They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
 the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""
+IDENTITY: Final = ("uri", "database", "collection", "field")
+"""The fields that say which documents a step deletes."""
 SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
 
 
@@ -52,6 +54,11 @@ class MongoSpec(Strict):
     @classmethod
     def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
         return None if uri is None else checked(uri)  # an empty one is not the default's
+
+    def is_over(self, other: "MongoSpec") -> bool:
+        """Whether it deletes the documents that `other` does."""
+        mine, others = self.model_dump(), other.model_dump()
+        return all(mine[each] == others[each] for each in IDENTITY)
 
     def build(self, name: str, outside: Outside) -> MongoStep:
         """The step over the documents. Raises `PlanError` for a collection of the pipeline."""

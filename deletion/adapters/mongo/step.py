@@ -21,7 +21,9 @@ from deletion.adapters.mongo.connection import (
     bounded,
     build_indexes,
 )
+from deletion.adapters.mongo.rights import forbidden
 from deletion.errors import SharedDocument
+from deletion.ids import is_object_id
 from deletion.plan import Batch
 
 FieldType = Literal["objectid", "string"]
@@ -31,6 +33,9 @@ NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
 InvalidOptions, CommandNotSupported, NotAReplicaSet, NotImplemented."""
 LISTED = 25
 """Ids in one delete of a batch: a server may compare each document with the whole list."""
+
+READ_AHEAD: Final = 1000
+"""Ids that are read at a time: a batch may be smaller, and may grow while they are read."""
 
 NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
 """Options of an index that does not serve every query by its fields."""
@@ -47,7 +52,7 @@ _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_
 class MongoStep:
     """Walks the bot's documents in `_id` order and deletes them page by page.
 
-    `batch_size` is the number of documents that one call deletes. It bounds memory, the time
+    `batch_size` is the number of documents that the next batch deletes. It bounds memory, the time
     between two checkpoints, and how long other work on the collection has to wait. `call_seconds`
     bounds each call, retries of the driver included; one that is cut off raises
     `StoreUnavailable`, and what it has deleted by then stays deleted.
@@ -69,7 +74,7 @@ class MongoStep:
         return [(field, ASCENDING) for field in dict.fromkeys((self.field, "_id"))]
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Stream the bot's ids and delete them, `batch_size` at a time.
+        """Stream the bot's ids and delete them, `batch_size` at a time, as it is at that time.
 
         Raises `SharedDocument` before a batch with a document that is not the bot's alone. Only
         what was read is deleted. Documents inserted meanwhile are left to the read-back and the
@@ -77,14 +82,14 @@ class MongoStep:
         """
         last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
-        ids = found.sort("_id", ASCENDING).batch_size(self.batch_size)
-        while page := await self._page(ids):
+        ids = found.sort("_id", ASCENDING).batch_size(READ_AHEAD)
+        while page := await self._page(ids, size := self.batch_size):
             self._check_owner(page, bot_id)
             with self._bounded():
                 result = await self.collection.bulk_write(
                     self._deletes(page, bot_id), ordered=False
                 )
-            last, is_last = page[-1]["_id"], len(page) < self.batch_size
+            last, is_last = page[-1]["_id"], len(page) < size
             yield Batch(result.deleted_count, json_util.dumps(last, json_options=_CURSOR), is_last)
             if is_last:
                 return
@@ -123,6 +128,22 @@ class MongoStep:
         faults = [f"{where} is {kind} in {times} of {total}" for kind, times in kinds.items()]
         return faults if total else None
 
+    async def bots(self) -> list[str]:
+        """The owners of a random sample of `SAMPLE` documents; what is no bot's id is left out."""
+        sample: list[Document] = [
+            {"$sample": {"size": SAMPLE}},
+            {"$project": {self.field: True}},
+        ]
+        with self._bounded():
+            found = [document async for document in self.collection.aggregate(sample)]
+        owners = {str(self._value(document)).lower() for document in found}
+        return sorted(owner for owner in owners if is_object_id(owner))
+
+    async def forbidden(self) -> list[str] | None:
+        """Those of the actions that it needs."""
+        with self._bounded():
+            return await forbidden(self.collection)
+
     async def missing(self) -> str | None:
         """What is missing, unless an index begins with the fields that the batches walk."""
         with self._bounded():
@@ -145,9 +166,9 @@ class MongoStep:
         """Bound one call. Never use it around a `yield`: the bound belongs to the awaiting task."""
         return bounded(self.call_seconds)
 
-    async def _page(self, ids: Cursor) -> list[Document]:
+    async def _page(self, ids: Cursor, size: int) -> list[Document]:
         with self._bounded():
-            return await ids.to_list(self.batch_size)
+            return await ids.to_list(size)
 
     async def _concern(self) -> str:
         """The strongest read concern that this kind of deployment has."""
@@ -186,17 +207,22 @@ class MongoStep:
 
     def _kind(self, document: Document) -> str:
         """What the field of `document` holds, in the words of a plan."""
-        value: object = document
-        for part in self.field.split("."):
-            if isinstance(value, list):
-                break
-            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+        value = self._value(document)
         if value is MISSING:
             return "missing"
         if isinstance(value, list):
             return "a list, which may hold others' ids"
         kinds = {ObjectId: "objectid", str: "string"}
         return kinds.get(type(value), type(value).__name__)
+
+    def _value(self, document: Document) -> object:
+        """What the field holds: `MISSING`, or the first list on the way to it."""
+        value: object = document
+        for part in self.field.split("."):
+            if isinstance(value, list):
+                break
+            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
+        return value
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
         """Fail the job where the deletes would leave a shared document out."""

@@ -1,0 +1,98 @@
+"""Whether the steps of the plans name the same bots.
+
+A wrong field of the right type looks right by itself: documents are there, and hold ids. But no
+other step knows these ids, and they are those of none of its bots.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from deletion.plan import Plan, Sampled, Step
+
+LOOKED_UP: Final = 20
+"""Bots of each step that are looked for in the others, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A step, and some of the bots that have data in it."""
+
+    plan: Plan
+    step: Step
+    bots: Sequence[str]
+
+    @property
+    def check(self) -> str:
+        return f"bots of step {self.plan.service}/{self.step.name}"
+
+
+def twice_findings(services: Sequence[str]) -> list[Finding]:
+    """A service has one plan: consumers with two of them would take each other's jobs."""
+    twice = sorted(service for service, times in Counter(services).items() if times > 1)
+    remedy = "correct `service` in all but one of them"
+    return [failed("plans", f"more than one is of service {name}", remedy) for name in twice]
+
+
+async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
+    """For each step whose data names bots, whether any other step of `plans` knows them."""
+    steps = [(plan, step) for plan in plans for step in plan.steps if isinstance(step, Sampled)]
+    sampled: list[Known] = []
+
+    async def sample(plan: Plan, step: Step, bots: Sampled) -> Sequence[Finding]:
+        sampled.append(Known(plan, step, list(await bots.bots())[:LOOKED_UP]))
+        return []
+
+    unread = await together(
+        *(told(Known(plan, step, ()).check, sample(plan, step, step)) for plan, step in steps)
+    )
+    order = {id(step): place for place, (_, step) in enumerate(steps)}
+    sampled.sort(key=lambda known: order[id(known.step)])
+    return unread + await together(*(told(each.check, _look(each, sampled)) for each in sampled))
+
+
+async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
+    others = [each for each in sampled if each is not known]
+    live = {bot for each in others for bot in each.bots}
+    if not live:
+        return [ok(known.check, "no other step names bots, so there is nothing to compare")]
+    if await _has_any(known.step, live):
+        return [ok(known.check, "it has data of bots that other steps name")]
+    if not known.bots:
+        return await _empty(known, others)
+    for each in others:
+        if await _has_any(each.step, known.bots):
+            return [ok(known.check, "other steps have data of the bots that it names")]
+    return [
+        failed(
+            known.check,
+            f"none of {len(live)} live bots has data here, and no other step knows any of the "
+            f"{len(known.bots)} ids that were looked at",
+            f"correct step {known.step.name}, or the step that it was compared with: most likely "
+            "`field`, `collection` or `database` is wrong",
+        )
+    ]
+
+
+async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
+    """A step without data: wrong where all of its plan is so."""
+    of_plan = [each for each in others if each.plan is known.plan]
+    detail = "there is no data here that names a bot"
+    if any(each.bots for each in of_plan):
+        return [warning(known.check, detail, "look again once there is data")]
+    return [
+        failed(
+            known.check,
+            f"{detail}, nor in any other step of its plan, though other services have bots",
+            "correct the plan; a new service without data is right, and fails here until it has",
+        )
+    ]
+
+
+async def _has_any(step: Step, bots: Collection[str]) -> bool:
+    for bot in bots:
+        if not await step.is_empty(bot):
+            return True
+    return False

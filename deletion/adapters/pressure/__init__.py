@@ -1,0 +1,1 @@
+"""How hard pressed a service is: gauges over HTTP."""

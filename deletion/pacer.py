@@ -1,0 +1,302 @@
+"""Keeps a step to its pace, over all runs of a process.
+
+Read `Pacer.turn` first: wait for the place in front → rest → the batch → what it took.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from deletion.clock import Clock
+from deletion.errors import PressureUnknown
+from deletion.pace import UNPACED, Gauge, Pace
+from deletion.plan import Plan, Sized, Step
+from deletion.retry import rest
+
+BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
+SAMPLE_SECONDS: Final = 5.0
+"""Seconds for which a value of the pressure is used."""
+READ_SECONDS: Final = 2.0
+"""Seconds that one reading of it may take."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds after a batch from which the next may begin whatever the pressure is, so that a job
+always ends."""
+LONGEST_TURN: Final = 60.0
+"""Seconds after which a batch that hangs no longer holds the others up."""
+LONGEST_REST: Final = 600.0
+"""Seconds of rest after one batch at most, however long it took."""
+MICROSECOND: Final = 0.000_001
+"""In seconds: less is no wait, so that a remainder of rounding cannot loop for ever."""
+SLOWEST: Final = 10
+"""How many times less than its share a step is busy just below the limit of its pressure."""
+SHRINK, GROW = 0.25, 2.0
+"""How much a batch may differ from the one before."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A wait before a batch: `by` is its kind, `why` its reason for people, e.g. `busy share 50 %`.
+
+    `seconds` is how long it was; 0 when it begins.
+    """
+
+    by: str
+    why: str
+    seconds: float = 0.0
+
+
+Held = Callable[[Hold], Awaitable[None]]
+"""Called when a wait begins, and when it has ended."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One batch: the number of items it was to delete at most, and those that it `deleted`."""
+
+    size: int
+    deleted: int = 0
+
+
+class Pacers:
+    """The pacer of each step of a plan, shared by all runs of a process.
+
+    `on_held` is called with the step's name and each wait, `on_unread` with the name of a step
+    whose pressure could not be read.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Clock,
+        stopping: asyncio.Event,
+        *,
+        on_held: Callable[[str, Hold], None] = lambda _step, _hold: None,
+        on_unread: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self._on_held = on_held
+        paced = [(step, plan.pace(step)) for step in plan.steps]
+        paced += [(step, UNPACED) for step in plan.compensations.values()]  # they delete nothing
+        self._pacers = {
+            id(step): Pacer(step, pace, clock, stopping, on_unread=on_unread)
+            for step, pace in paced
+        }
+
+    @asynccontextmanager
+    async def turn(self, step: Step, held: Held) -> AsyncIterator[Turn]:
+        """See `Pacer.turn`. `step` is one of the plan, or a compensation."""
+
+        async def both(hold: Hold) -> None:
+            self._on_held(step.name, hold)
+            await held(hold)
+
+        async with self._pacers[id(step)].turn(both) as turn:
+            yield turn
+
+
+class Pacer:
+    """The pace of one step in one process."""
+
+    def __init__(
+        self,
+        step: Step,
+        pace: Pace,
+        clock: Clock,
+        stopping: asyncio.Event,
+        *,
+        on_unread: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self._step = step
+        self._pace = pace
+        self._clock = clock
+        self._stopping = stopping
+        self._on_unread = on_unread
+        self._problem: str | None = None
+        self._front = asyncio.Lock()  # first come, first served
+        self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
+        self._value: float | None = None
+        self._read_at = -SAMPLE_SECONDS + self._ended
+        own = step.batch_size if isinstance(step, Sized) else 1
+        self._most = pace.max_batch or own
+        self._least = min(pace.min_batch, self._most)
+        if pace.target_ms is not None:
+            self._resize(self._least)
+
+    @asynccontextmanager
+    async def turn(self, held: Held) -> AsyncIterator[Turn]:
+        """Wait until the step's next batch may begin, and measure it inside the block.
+
+        Goes on at once when the process is asked to stop, so look then whether it is. A run that
+        is cancelled loses its place, and holds nobody up.
+        """
+        if not self._pace.rests:
+            async with self._measured() as turn:
+                yield turn
+            return
+        place = _Place(self._front)
+        try:
+            await self._come_to_front(place, held)
+            await self._rest(held)
+            async with place.passed_on(self._clock), self._measured() as turn:
+                yield turn
+        finally:
+            place.leave()
+
+    async def _come_to_front(self, place: "_Place", held: Held) -> None:
+        if place.is_free:
+            await place.take()
+            return
+        async with self._holding(Hold(BY_SHARE, self._share_in_words), held):
+            await place.take_unless(self._stopping)
+
+    async def _rest(self, held: Held) -> None:
+        """Rest after the latest batch. The pressure is read again and again meanwhile."""
+        while not self._stopping.is_set():
+            hold, seconds = self._owed(await self._pressure())
+            if seconds < MICROSECOND:
+                return
+            async with self._holding(hold, held):
+                await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
+
+    def _owed(self, value: float | None) -> tuple[Hold, float]:
+        """Why and for how many seconds the next batch has to wait."""
+        since, share = self._clock.monotonic() - self._ended, self._pace.busy_share
+        hold, owed = Hold(BY_SHARE, self._share_in_words), self._rest_at(share)
+        pressure = self._pace.pressure
+        if pressure and value is not None and value > pressure.slow_above:
+            way = pressure.share(value)
+            slowed = self._rest_at(share / (1 + way * SLOWEST))
+            slowed = LONGEST_WAIT if way == 1 else min(slowed, LONGEST_WAIT)
+            if slowed > owed:
+                hold, owed = Hold(BY_PRESSURE, pressure.described(value)), slowed
+            if way == 1:
+                self._resize(self._least)
+        return hold, owed - since
+
+    def _rest_at(self, share: float) -> float:
+        """Seconds of rest after the latest batch, when `share` of the time may be busy."""
+        return min(LONGEST_REST, self._took * (1 / share - 1))
+
+    @asynccontextmanager
+    async def _holding(self, hold: Hold, held: Held) -> AsyncIterator[None]:
+        """Tell that a wait begins, and how long it was."""
+        await held(hold)
+        began = self._clock.monotonic()
+        yield
+        await held(replace(hold, seconds=self._clock.monotonic() - began))
+
+    @asynccontextmanager
+    async def _measured(self) -> AsyncIterator[Turn]:
+        turn, began = Turn(self._size), self._clock.monotonic()
+        try:
+            yield turn
+        finally:  # after an error as well: a batch that was cut off was too large
+            self._ended = self._clock.monotonic()
+            self._took = self._ended - began
+            self._follow(turn)
+
+    def _follow(self, turn: Turn) -> None:
+        """Set the size of the next batch by what this one took.
+
+        One that was not full, as the last of a bot, does not tell how long a larger one takes.
+        """
+        if self._pace.target_ms is None:
+            return
+        times = self._pace.target_ms / max(self._took * 1000, 0.001)
+        wanted = round(turn.size * min(GROW, max(SHRINK, times)))
+        if wanted < turn.size or turn.deleted >= turn.size:
+            self._resize(wanted)
+
+    @property
+    def _size(self) -> int:
+        return self._step.batch_size if isinstance(self._step, Sized) else 1
+
+    def _resize(self, size: int) -> None:
+        if isinstance(self._step, Sized):
+            self._step.batch_size = min(self._most, max(self._least, size))
+
+    @property
+    def _share_in_words(self) -> str:
+        return f"busy share {self._pace.busy_share * 100:g} %"
+
+    async def _pressure(self) -> float | None:
+        """The value of the pressure, at most `SAMPLE_SECONDS` old; None when there is none, or
+        nobody can tell it: then the step keeps its normal pace.
+        """
+        pressure = self._pace.pressure
+        if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:
+            return self._value
+        self._value, problem = await _read(pressure.gauge)
+        self._read_at = self._clock.monotonic()
+        if problem:
+            self._on_unread(self._step.name)
+        if problem != self._problem:
+            log.warning("pressure", step=self._step.name, of=pressure.gauge.what, unread=problem)
+        self._problem = problem
+        return self._value
+
+
+async def _read(gauge: Gauge) -> tuple[float | None, str | None]:
+    """The value, or why there is none. No error of a gauge ends a deletion."""
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await gauge.read(), None
+    except TimeoutError:
+        return None, f"no answer in {READ_SECONDS:g} s"
+    except PressureUnknown as error:
+        return None, str(error)
+    except Exception as error:
+        log.exception("a gauge of pressure failed")
+        return None, f"unexpected {type(error).__name__}"
+
+
+class _Place:
+    """A run's place in the queue of a step; `leave` may be called at any time, and again."""
+
+    def __init__(self, front: asyncio.Lock) -> None:
+        self._front = front
+        self._is_in_front = False
+
+    @property
+    def is_free(self) -> bool:
+        return not self._front.locked()
+
+    async def take(self) -> None:
+        """Wait for it; a run that is cancelled meanwhile was never there."""
+        await self._front.acquire()
+        self._is_in_front = True
+
+    async def take_unless(self, stopping: asyncio.Event) -> None:
+        """As `take`, but return without it once `stopping` is set."""
+        taking = asyncio.create_task(self.take())
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            taking.cancel()
+
+    @asynccontextmanager
+    async def passed_on(self, clock: Clock) -> AsyncIterator[None]:
+        """Leave after `LONGEST_TURN`, though the block goes on."""
+
+        async def pass_on() -> None:
+            await clock.sleep(LONGEST_TURN)
+            self.leave()
+
+        passing = asyncio.create_task(pass_on())
+        try:
+            yield
+        finally:
+            passing.cancel()
+
+    def leave(self) -> None:
+        """Let the next run in front."""
+        if self._is_in_front:
+            self._is_in_front = False
+            self._front.release()

@@ -1,0 +1,89 @@
+"""Steps that name the same bots fit together; one that knows none of the others' is wrong."""
+
+from collections.abc import AsyncGenerator, Collection
+from dataclasses import dataclass
+
+import pytest
+
+from botdel.doctor.bots import bot_findings
+from deletion.errors import StoreUnavailable
+from deletion.plan import Batch, Plan
+
+BOTS = [f"65f0a1b2c3d4e5f6071829{number:02d}" for number in range(60)]
+USERS = [f"75f0a1b2c3d4e5f6071829{number:02d}" for number in range(60)]
+
+
+@dataclass
+class Table:
+    """A step with data of `owners`, the first of which are its sample."""
+
+    name: str
+    owners: Collection[str]
+    away: bool = False
+
+    async def bots(self) -> Collection[str]:
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.owners
+
+    async def is_empty(self, bot_id: str) -> bool:
+        return bot_id not in self.owners
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        raise AssertionError("nothing is deleted")
+        yield
+
+
+async def look(*plans: tuple[Table, ...]) -> dict[str, str]:
+    """The status of each step, in the order of the plans."""
+    named = [Plan(f"service-{number}", steps) for number, steps in enumerate(plans)]
+    findings = await bot_findings(named)
+    return {finding.check.removeprefix("bots of step "): finding.status for finding in findings}
+
+
+async def test_steps_of_the_same_bots_fit() -> None:
+    assert await look((Table("messages", BOTS), Table("files", BOTS[::-1]))) == {
+        "service-0/messages": "ok",
+        "service-0/files": "ok",
+    }
+
+
+async def test_a_step_of_few_bots_fits_when_the_others_know_them() -> None:
+    """Of a sample of the others none may have files."""
+    found = await look((Table("messages", BOTS), Table("files", BOTS[50:51])))
+    assert set(found.values()) == {"ok"}
+
+
+@pytest.mark.parametrize("plans", [1, 2])
+async def test_a_step_that_names_others_ids_fails(plans: int) -> None:
+    right, wrong = (Table("messages", BOTS), Table("drafts", BOTS)), (Table("files", USERS),)
+    found = await look((*right, *wrong)) if plans == 1 else await look(right, wrong)
+    assert list(found.values()) == ["ok", "ok", "failed"]
+
+
+async def test_of_two_that_differ_nobody_knows_which_is_wrong() -> None:
+    found = await look((Table("messages", BOTS), Table("files", USERS)))
+    assert set(found.values()) == {"failed"}
+
+
+async def test_a_step_without_data_is_told_and_a_plan_without_any_fails() -> None:
+    half = (Table("messages", BOTS), Table("files", []))
+    assert list((await look(half)).values()) == ["ok", "warning"]
+    none = (Table("events", []), Table("views", []))
+    found = await look(half, none)
+    assert (found["service-1/events"], found["service-1/views"]) == ("failed", "failed")
+
+
+async def test_with_nothing_to_compare_there_is_nothing_to_say() -> None:
+    assert list((await look((Table("messages", BOTS),))).values()) == ["ok"]
+    assert list((await look((Table("messages", []), Table("files", [])))).values()) == ["ok", "ok"]
+
+
+async def test_a_server_that_is_away_is_a_finding_of_its_step_alone() -> None:
+    away = Table("files", BOTS, away=True)
+    found = await look((Table("messages", BOTS), away, Table("drafts", BOTS)))
+    assert found == {
+        "service-0/files": "failed",
+        "service-0/messages": "ok",
+        "service-0/drafts": "ok",
+    }
