@@ -12,11 +12,13 @@ BotDeletionError
 │   ├── StoreUnavailable    the database does not answer
 │   ├── BusUnavailable      Pub/Sub does not answer, or not in time
 │   │   └── BusOverloaded   too much is unconfirmed already: try again later
+│   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
 │   ├── HttpUnavailable     an external API does not answer, or not yet
 │   └── PressureUnknown     nobody tells how hard pressed a service is: keep the normal pace
 ├── PermanentError          will not pass by itself: it ends the way forward of a saga
 │   ├── NothingFound        a step that must find something found nothing: look at its plan
 │   ├── SharedDocument      data would be deleted that is not the bot's alone
+│   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
 │   └── HttpRefused         an external API refuses the call, or gives an unexpected answer
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
@@ -92,6 +94,10 @@ class BusOverloaded(BusUnavailable):
     """Too many events are waiting for Pub/Sub already; this one was not sent."""
 
 
+class ObjectsUnavailable(TransientError):
+    """The provider of a bucket does not answer in time, or asks to be called less often."""
+
+
 class HttpUnavailable(TransientError):
     """An external API cannot be reached, does not answer in time, or cannot work now."""
 
@@ -102,6 +108,10 @@ class PressureUnknown(TransientError):
 
 class PermanentError(BotDeletionError):
     """It will not pass by itself: it ends the way forward of a saga."""
+
+
+class ObjectsRefused(PermanentError):
+    """A bucket is missing, may not be used, or keeps an object; the message says what to do."""
 
 
 class HttpRefused(PermanentError):

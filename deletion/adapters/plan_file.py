@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, Outside, Strict
@@ -58,9 +59,10 @@ class CompensationSpec(_OfOneKind):
 class StepSpec(_OfOneKind):
     """One step; one of the keys beside `name` is its kind."""
 
-    KINDS = ("mongo", "http", "python")
+    KINDS = ("mongo", "objects", "http", "python")
     name: Name
     mongo: MongoSpec | None = None
+    objects: ObjectsSpec | None = None
     http: HttpSpec | None = None
     python: PythonSpec | None = None
     pace: PaceSpec | None = None

@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker. Each gets an emulator and a database of its own. Takes about half an
-hour; use a machine that does nothing else.
+memory, claims, sweep, breaker, objects. Each gets an emulator and a database of its own, or what it
+needs. Takes about half an hour; use a machine that does nothing else.
 """
 
 import asyncio
@@ -20,7 +20,18 @@ from rich.table import Table
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from deletion.process.logs import configure
-from tests.bench import breaker, claims, deletion, gateway, intake, memory, pace, small_jobs, sweep
+from tests.bench import (
+    breaker,
+    claims,
+    deletion,
+    gateway,
+    intake,
+    memory,
+    objects,
+    pace,
+    small_jobs,
+    sweep,
+)
 
 Figures = Mapping[str, float]
 OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]]]]] = {
@@ -36,7 +47,7 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
     "sweep": ("finding 100 jobs", sweep.bench),
     "breaker": ("an API that is down", breaker.bench),
 }
-NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE)
+NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects")
 
 
 async def main(wanted: tuple[str, ...], out: Console) -> None:
@@ -56,6 +67,8 @@ async def main(wanted: tuple[str, ...], out: Console) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 async with EmbeddedMongo(Path(folder)) as database:
                     out.print(_table(f"{name}: {what}", await over_database(database.uri)))
+    if "objects" in wanted:
+        out.print(_table("objects: objects per second", await objects.bench()))
 
 
 def _table(title: str, figures: Figures) -> Table:

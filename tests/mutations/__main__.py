@@ -36,6 +36,11 @@ SUITES: Final = {
         f"tests/unit/test_{name}.py"
         for name in ("python_step", "own_consumer", "new_service", "step_conformance_suite")
     ],
+    "objects": [
+        "tests/unit/test_objects_*.py",
+        "tests/integration/test_objects_gcs.py",
+        "tests/integration/test_objects_step.py",
+    ],
     "http": ["tests/unit/test_breaker.py", "tests/unit/test_gate.py", "tests/unit/test_http_*.py"],
     "edge": [
         f"tests/unit/test_{name}.py"
@@ -60,6 +65,7 @@ SLOW: Final = (
     "new_service",
     "own_consumer",
     "step_conformance_suite",
+    "objects",
 )
 """What has nothing to do with the life cycle is left out of the unit tests."""
 

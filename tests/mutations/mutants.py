@@ -10,6 +10,7 @@ EDGE: Final = ("edge",)
 TEAMS: Final = ("teams",)
 HTTP: Final = ("http",)
 UNIT: Final = ("unit",)
+BUCKETS: Final = ("objects",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ REFERENCES, PYTHON, SOURCE = (
 )
 NEW_SERVICE = "botdel/new_service/command.py"
 URI = "deletion/adapters/mongo/uri.py"
+OBJECTS, OBJECTS_SPEC, OBSTORE, S3, S3_WAYS, GCS, FILES, ENDPOINTS = (
+    f"deletion/adapters/objects/{name}.py"
+    for name in ("step", "spec", "obstore_way", "s3", "s3_ways", "gcs", "files", "endpoints")
+)
 FIELDS, CENSUS = "deletion/adapters/mongo/fields.py", "deletion/adapters/mongo/census.py"
 RECOVERY = "recovery/main.py"
 MEMORY = "tests/support/memory_stores.py"
@@ -2608,5 +2613,195 @@ MUTANTS: Final = (
         RETRY,
         "        return asked(state) + seconds\n",
         "        return seconds\n",
+    ),
+    # Objects
+    Mutant(
+        "a key outside of the prefix is deleted",
+        OBJECTS,
+        "if item.key.startswith(prefix)]",
+        "if item.key]",
+        BUCKETS,
+    ),
+    Mutant(
+        "what is refused by a provider counts as deleted",
+        OBJECTS,
+        "                    self._check(refusals)\n",
+        "",
+        BUCKETS,
+    ),
+    Mutant(
+        "a run goes on behind what was refused",
+        OBJECTS,
+        "behind if refusals else page.resume",
+        "page.resume",
+        BUCKETS,
+    ),
+    Mutant(
+        "a bucket that lists what it deleted is asked for ever",
+        OBJECTS,
+        "if page.items and page.items == before:",
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "an empty page is taken for the last",
+        OBJECTS,
+        "while not (page.items or page.is_last):",
+        "while False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "a batch is as large as the provider likes",
+        OBJECTS,
+        "_whole(page, prefix)[:size]",
+        "_whole(page, prefix)",
+        BUCKETS,
+    ),
+    Mutant(
+        "kept objects are accepted by nobody",
+        OBJECTS,
+        "if until and not self.retained_is_accepted:",
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "the record does not say until when objects are kept",
+        OBJECTS,
+        'f"retained until {until:%Y-%m-%d}" if until else STRONG',
+        "STRONG",
+        BUCKETS,
+    ),
+    Mutant(
+        "what may pass hides what will not",
+        OBJECTS,
+        "key=lambda refusal: refusal.passes",
+        "key=lambda refusal: not refusal.passes",
+        BUCKETS,
+    ),
+    Mutant(
+        "a call to a bucket has no bound",
+        OBJECTS,
+        "asyncio.timeout(seconds)",
+        "asyncio.timeout(None)",
+        BUCKETS,
+    ),
+    Mutant(
+        "a prefix without a slash at its end",
+        OBJECTS_SPEC,
+        'if not prefix.endswith("/"):',
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "a prefix with the id as a part of a name",
+        OBJECTS_SPEC,
+        "if segments.count(BOT_ID) != 1 or prefix.count(BOT_ID) != 1:",
+        "if prefix.count(BOT_ID) < 1:",
+        BUCKETS,
+    ),
+    Mutant(
+        "a prefix that climbs",
+        OBJECTS_SPEC,
+        'if any(segment in ("", ".", "..") for segment in segments):',
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "Azure without a word",
+        OBJECTS_SPEC,
+        'if self.url.startswith("az:") and self.retained is None:',
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "objects without content are counted by a name that is not theirs",
+        OBSTORE,
+        'if meta["size"] or self.is_exact]',
+        "]",
+        BUCKETS,
+    ),
+    Mutant(
+        "stripped markers are listed for ever",
+        OBSTORE,
+        "if offset is not None and last <= offset:",
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "obstore in a bucket with versions",
+        S3,
+        "return exact if await self._keeps_versions() else [self.fast, *exact]",
+        "return [self.fast, *exact]",
+        BUCKETS,
+    ),
+    Mutant(
+        "a suspended bucket kept no versions",
+        S3,
+        'return "Status" in found',
+        'return found.get("Status") == "Enabled"',
+        BUCKETS,
+    ),
+    Mutant(
+        "unfinished uploads are left",
+        S3,
+        "            Uploads(self.url, self.bucket, self.client),\n",
+        "",
+        BUCKETS,
+    ),
+    Mutant(
+        "delete markers are left",
+        S3_WAYS,
+        '*found.get("DeleteMarkers", ())',
+        "",
+        BUCKETS,
+    ),
+    Mutant(
+        "errors in the answer to a bulk request are not read",
+        S3_WAYS,
+        'answer.get("Errors", ())',
+        "()",
+        BUCKETS,
+    ),
+    Mutant(
+        "a provider that asks to wait has refused",
+        S3_WAYS,
+        "may_pass(status) or code in PASSING",
+        "False",
+        BUCKETS,
+    ),
+    Mutant(
+        "soft-deleted objects are not looked for",
+        GCS,
+        "max(kept(), default=None)",
+        "None",
+        BUCKETS,
+    ),
+    Mutant(
+        "a link to a folder is walked",
+        FILES,
+        "entry.is_dir(follow_symlinks=False)",
+        "entry.is_dir()",
+        BUCKETS,
+    ),
+    Mutant(
+        "a bot's folder may be a link",
+        FILES,
+        "if base.resolve() != self.root.resolve().joinpath(prefix):",
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "a folder that is missing is empty",
+        FILES,
+        "if not self.root.is_dir():",
+        "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "plain HTTP to anywhere",
+        ENDPOINTS,
+        'if parts.scheme == "http" and not _is_loopback(parts.hostname):',
+        "if False:",
+        BUCKETS,
     ),
 )

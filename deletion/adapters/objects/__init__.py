@@ -1,0 +1,1 @@
+"""Objects in a bucket, or files below a folder."""

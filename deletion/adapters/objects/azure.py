@@ -1,0 +1,73 @@
+"""Containers of Azure, by what obstore offers: neither versions nor soft-deleted blobs are seen.
+
+The plan says `retained: accept` for that. A blob whose key ends in a slash cannot be named either:
+the read-back finds it, and the job fails.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from obstore.store import AzureStore
+
+from deletion.adapters.objects.bucket import Way
+from deletion.adapters.objects.endpoints import endpoint, is_plain
+from deletion.adapters.objects.obstore_way import ObstoreWay
+
+ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+THREADS: Final = 8
+
+
+class AzureBucket:
+    """Account and credentials come from `AZURE_STORAGE_ACCOUNT_NAME` and its like."""
+
+    def __init__(
+        self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """Raises `PlanError` for an endpoint that may not be used."""
+        self._name = name
+        self._call_seconds = call_seconds
+        self._endpoint = endpoint(environ, *ENDPOINTS)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
+        self._way: ObstoreWay | None = None
+
+    @property
+    def url(self) -> str:
+        """The container, without its account."""
+        return f"az://{self._name}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["OpenAzure"]:
+        """obstore keeps its connections."""
+        if self._way is None:
+            seconds = timedelta(seconds=self._call_seconds)
+            store = AzureStore(
+                self._name,
+                client_options={"timeout": seconds, "allow_http": is_plain(self._endpoint)},
+                retry_config={"max_retries": 0, "retry_timeout": seconds},
+            )
+            self._way = ObstoreWay(self.url, store, self._threads, is_exact=True)
+        yield OpenAzure(self._way)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAzure:
+    """One container."""
+
+    way: ObstoreWay
+
+    async def ways(self) -> Sequence[Way]:
+        """One."""
+        return [self.way]
+
+    async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
+        """Nobody can see it through obstore."""
+        return None
+
+    async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
+        """None that obstore could see."""
+        return []

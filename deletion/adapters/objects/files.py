@@ -1,0 +1,137 @@
+"""A folder of files: `file:///path`, as on a volume that several services mount.
+
+Not through obstore, which follows symbolic links out of the folder: a link is deleted, never what
+it points to.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way
+from deletion.errors import ObjectsRefused, ObjectsUnavailable
+
+T = TypeVar("T")
+THREADS: Final = 4
+PASSING: Final = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY})
+"""Of network file systems, above all."""
+
+
+class Folder:
+    """The folder that a `file://` URL names."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.url = url
+        root, depth = Path(unquote(urlsplit(url).path)), prefix.count("/")
+        self._files = Files(url, root, depth, ThreadPoolExecutor(THREADS))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["OpenFolder"]:
+        """There is nothing to connect."""
+        yield OpenFolder(self._files)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """A folder keeps no versions."""
+
+    files: "Files"
+
+    async def ways(self) -> Sequence[Way]:
+        """One."""
+        return [self.files]
+
+    async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
+        """Nothing is kept."""
+        return None
+
+    async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
+        """None that can be seen beforehand."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Every file and link. The bot's folder, `depth` below the root, goes with its last one."""
+
+    url: str
+    root: Path
+    depth: int
+    threads: Executor
+    name: str = "files"
+    is_exact: bool = True
+
+    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        """Always from the beginning, in the order that the file system lists: what was deleted is
+        gone. `behind` is how many to pass over, for a walk that deletes nothing.
+        """
+        passed = int(behind[0]) if behind else 0
+
+        def listed() -> Page:
+            keys = list(islice(self._walk(prefix), passed, passed + limit))
+            is_last = len(keys) < limit
+            return Page([Item(key) for key in keys], (str(passed + limit), None), is_last=is_last)
+
+        return await self._call(listed)
+
+    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        """One after the other, and with the last file of a folder the folder."""
+        return await self._call(lambda: [r for item in items if (r := self._remove(item))])
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        """Every key under `prefix`."""
+        if not self.root.is_dir():
+            raise ObjectsRefused(f"{self.url} does not exist: correct the plan, or mount it")
+        base = self.root / prefix
+        if base.resolve() != self.root.resolve().joinpath(prefix):
+            raise ObjectsRefused(f"{base} is behind a symbolic link, which is not followed")
+        if base.is_dir():
+            yield from self._below(base)
+
+    def _below(self, base: Path) -> Iterator[str]:
+        walks = [os.scandir(base)]
+        try:
+            while walks:
+                entries = walks[-1]
+                entry = next(entries, None)
+                if entry is None:
+                    walks.pop()
+                elif entry.is_dir(follow_symlinks=False):
+                    walks.append(os.scandir(entry.path))
+                else:
+                    yield Path(entry.path).relative_to(self.root).as_posix()
+        finally:
+            for entries in walks:
+                entries.close()
+
+    def _remove(self, item: Item) -> Refusal | None:
+        path = self.root / item.key
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            code = errno.errorcode.get(error.errno or 0, "unknown")
+            return Refusal(item, code, error.errno in PASSING)
+        with suppress(OSError):  # one is not empty yet, or written to again
+            for folder in path.parents:
+                if len(folder.relative_to(self.root).parts) < self.depth:
+                    break
+                folder.rmdir()
+        return None
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, function)
+        except FileNotFoundError:  # deleted by another while it was walked
+            raise ObjectsUnavailable(f"{self.url} changed while it was listed") from None
+        except OSError as error:
+            kind = ObjectsUnavailable if error.errno in PASSING else ObjectsRefused
+            raise kind(f"{self.url} cannot be listed: {error.strerror}") from None

@@ -1,0 +1,233 @@
+"""Buckets of Google Cloud Storage.
+
+obstore lists and deletes what lies in a bucket without versions. google-cloud-storage does what
+obstore cannot: keys that it cannot name, generations that are no longer live, what the bucket keeps
+after a delete (for 7 days by default), and the read-back.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import google.auth
+from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.cloud import storage
+from obstore.auth.google import GoogleCredentialProvider
+from obstore.store import GCSStore
+from requests.exceptions import RequestException
+
+from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, all_at_once, may_pass
+from deletion.adapters.objects.endpoints import endpoint, is_plain
+from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.errors import ObjectsRefused, ObjectsUnavailable, PlanError
+
+T = TypeVar("T")
+THREADS: Final = 8
+"""Deletes that are under way at once: the JSON API deletes one object in a request."""
+SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
+PER_PAGE: Final = 200
+"""Generations in one batch, so that it ends within a call."""
+
+
+class GcsBucket:
+    """Credentials are Google's own default, for obstore too: both are the same identity."""
+
+    def __init__(
+        self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """Raises `PlanError` for endpoints that may not be used, or that do not belong together."""
+        self._name = name
+        self._call_seconds = call_seconds
+        self._json = endpoint(environ, "STORAGE_EMULATOR_HOST")
+        self._xml = endpoint(environ, "GOOGLE_BASE_URL")
+        if self._xml and not self._json:
+            raise PlanError("GOOGLE_BASE_URL: expected STORAGE_EMULATOR_HOST to be set too")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
+        self._client: Any = None
+        self._fast: ObstoreWay | None = None
+
+    @property
+    def url(self) -> str:
+        """The bucket, without its endpoint."""
+        return f"gs://{self._name}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["OpenGcs"]:
+        """Connect once; the client keeps its connections."""
+        api = Api(self.url, self._threads, self._call_seconds)
+        if self._client is None:
+            self._client, self._fast = await api.call(self._connected)
+        yield OpenGcs(self._name, self._client, api, self._fast)
+
+    def _connected(self) -> tuple[Any, ObstoreWay | None]:
+        """Both clients; obstore only where it talks to the same server."""
+        seconds = timedelta(seconds=self._call_seconds)
+        options: dict[str, Any]
+        if self._json:
+            client = storage.Client(project="emulated", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+            if not self._xml:
+                return client, None
+            token = {"token": "emulated", "expires_at": None}
+            options = {"base_url": self._xml, "credential_provider": lambda: token}
+        else:
+            credentials, project = google.auth.default(scopes=SCOPES)
+            client = storage.Client(project=project or "", credentials=credentials)
+            options = {"credential_provider": GoogleCredentialProvider(credentials)}
+        store = GCSStore(
+            self._name,
+            client_options={"timeout": seconds, "allow_http": is_plain(self._xml)},
+            retry_config={"max_retries": 0, "retry_timeout": seconds},
+            **options,
+        )
+        return client, ObstoreWay(self.url, store, self._threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Calls google-cloud-storage in threads, and tells its errors apart."""
+
+    url: str
+    threads: Executor
+    call_seconds: float
+
+    @property
+    def once(self) -> dict[str, Any]:
+        """The options of each call: bounded, and not retried, as the runner does that."""
+        return {"retry": None, "timeout": self.call_seconds}
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Raises `ObjectsUnavailable` and `ObjectsRefused`."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, function)
+        except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
+            raise self._told(error) from None
+
+    def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
+        if isinstance(error, GoogleAPICallError):
+            if may_pass(int(error.code or 0)):
+                return ObjectsUnavailable(f"{self.url} answered {error.code}")
+            remedy = (
+                "it does not exist: correct the plan"
+                if isinstance(error, NotFound)
+                else "give this identity storage.buckets.get, storage.objects.list and "
+                "storage.objects.delete"
+            )
+            return ObjectsRefused(f"{self.url} answered {error.code}: {remedy}")
+        if isinstance(error, RequestException | TransportError):
+            return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
+        return ObjectsRefused(
+            f"{self.url}: no credentials of Google were found: set GOOGLE_APPLICATION_CREDENTIALS"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGcs:
+    """One bucket over one client."""
+
+    name: str
+    client: Any
+    api: Api
+    fast: ObstoreWay | None
+
+    async def ways(self) -> Sequence[Way]:
+        """obstore first, unless the bucket keeps generations: they would have to go one by one."""
+        exact = Generations(self.name, self.client, self.api)
+        if self.fast is None or (await self._bucket()).versioning_enabled:
+            return [exact]
+        return [self.fast, exact]
+
+    async def retained_until(self, prefix: str) -> datetime | None:
+        """The latest time at which a soft-deleted object is gone; memory holds one page."""
+
+        def kept() -> Iterator[datetime]:
+            try:
+                for blob in self.client.list_blobs(
+                    self.name,
+                    prefix=prefix,
+                    soft_deleted=True,
+                    fields="items(name,generation,hardDeleteTime),nextPageToken",
+                    **self.api.once,
+                ):
+                    if blob.hard_delete_time is not None:
+                        yield blob.hard_delete_time
+            except BadRequest:  # of a bucket that has no soft delete
+                return
+
+        return await self.api.call(lambda: max(kept(), default=None))
+
+    async def faults(self, *, accepted: bool) -> Sequence[str]:
+        """What the bucket keeps, and for how long."""
+        bucket, faults = await self._bucket(), []
+        soft = (bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0
+        days = int(soft) / 86_400
+        if days and not accepted:
+            faults.append(
+                f"{self.api.url} keeps deleted objects for {days:g} days, which nobody can "
+                "shorten: turn its soft delete off, or say `retained: accept`"
+            )
+        if bucket.retention_period:
+            faults.append(
+                f"{self.api.url} lets nobody delete an object younger than "
+                f"{bucket.retention_period} s: jobs fail until then"
+            )
+        return faults
+
+    async def _bucket(self) -> Any:
+        return await self.api.call(lambda: self.client.get_bucket(self.name, **self.api.once))
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """Every generation, live or not, by its exact key."""
+
+    bucket: str
+    client: Any
+    api: Api
+    name: str = "generations"
+    is_exact: bool = True
+
+    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        """From the beginning, as what was deleted is gone; a mark is the API's token, for a walk
+        that deletes nothing.
+        """
+
+        def listed() -> Page:
+            found = self.client.list_blobs(
+                self.bucket,
+                prefix=prefix,
+                versions=True,
+                page_size=min(limit, PER_PAGE),
+                page_token=behind[0] if behind else None,
+                fields="items(name,generation),nextPageToken",
+                **self.api.once,
+            )
+            blobs = list(next(found.pages, ()))
+            token = found.next_page_token
+            items = [Item(blob.name, str(blob.generation)) for blob in blobs]
+            return Page(items, (token, None) if token else None, is_last=token is None)
+
+        return await self.api.call(listed)
+
+    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        """Delete `THREADS` at once."""
+        return await all_at_once(self._remove, items, THREADS)
+
+    async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        return await self.api.call(lambda: [r for item in items if (r := self._refusal(item))])
+
+    def _refusal(self, item: Item) -> Refusal | None:
+        bucket = self.client.bucket(self.bucket)
+        try:
+            bucket.delete_blob(item.key, generation=int(item.version or 0), **self.api.once)
+        except NotFound:
+            return None
+        except GoogleAPICallError as error:
+            return Refusal(item, str(error.code), may_pass(int(error.code or 0)))
+        return None

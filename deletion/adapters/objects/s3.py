@@ -1,0 +1,156 @@
+"""Buckets of S3 and of what speaks its protocol.
+
+obstore lists and deletes what lies in an unversioned bucket. aiobotocore does what obstore cannot:
+keys that it cannot name, versions and delete markers, unfinished uploads, and the read-back.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
+from obstore.store import S3Store
+
+from deletion.adapters.objects.bucket import Way
+from deletion.adapters.objects.endpoints import endpoint, is_plain
+from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.s3_ways import ERRORS, LACKING, Uploads, Versions, code_of, told
+from deletion.errors import ObjectsRefused
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+REGION: Final = "us-east-1"
+THREADS: Final = 8
+
+
+class S3Bucket:
+    """Credentials come from botocore's chain, for obstore too: both are the same identity."""
+
+    def __init__(
+        self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        """Raises `PlanError` for an endpoint that may not be used."""
+        self._name = name
+        self._call_seconds = call_seconds
+        self._endpoint = endpoint(environ, *ENDPOINTS)
+        self._session = get_session()
+        found = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+        self._region = found or self._session.get_config_variable("region") or REGION
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
+        self._fast: ObstoreWay | None = None
+
+    @property
+    def url(self) -> str:
+        """The bucket, without its endpoint."""
+        return f"s3://{self._name}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["OpenS3"]:
+        """A client of its own: aiohttp's connections belong to the task that closes them."""
+        config = AioConfig(
+            connect_timeout=min(self._call_seconds, 10.0),
+            read_timeout=self._call_seconds,
+            retries={"total_max_attempts": 1},  # the runner retries
+            ignore_configured_endpoint_urls=True,  # obstore would not see them
+            s3={"addressing_style": "path"} if self._endpoint else {},
+        )
+        try:
+            async with self._session.create_client(
+                "s3", region_name=self._region, endpoint_url=self._endpoint, config=config
+            ) as client:
+                yield OpenS3(self.url, self._name, client, await self._obstore())
+        except ERRORS as error:
+            raise told(self.url, error) from None
+
+    async def _obstore(self) -> ObstoreWay:
+        if self._fast is None:
+            credentials = await self._session.get_credentials()
+            loop = asyncio.get_running_loop()
+
+            def current() -> "S3Credential":
+                """Asked by obstore's thread, before each has expired."""
+                asking = asyncio.run_coroutine_threadsafe(_frozen(credentials), loop)
+                return asking.result(self._call_seconds)
+
+            seconds = timedelta(seconds=self._call_seconds)
+            options: dict[str, Any] = {"endpoint": self._endpoint} if self._endpoint else {}
+            store = S3Store(
+                self._name,
+                region=self._region,
+                client_options={"timeout": seconds, "allow_http": is_plain(self._endpoint)},
+                retry_config={"max_retries": 0, "retry_timeout": seconds},
+                credential_provider=current,
+                **options,
+            )
+            self._fast = ObstoreWay(self.url, store, self._threads)
+        return self._fast
+
+
+@dataclass(frozen=True, slots=True)
+class OpenS3:
+    """One bucket over one client."""
+
+    url: str
+    bucket: str
+    client: Any
+    fast: ObstoreWay
+
+    async def ways(self) -> Sequence[Way]:
+        """obstore only where no version was ever kept: elsewhere it would leave a delete marker."""
+        exact: list[Way] = [
+            Versions(self.url, self.bucket, self.client),
+            Uploads(self.url, self.bucket, self.client),
+        ]
+        return exact if await self._keeps_versions() else [self.fast, *exact]
+
+    async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
+        """S3 keeps nothing but versions, which are deleted."""
+        return None
+
+    async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
+        """Whether new objects are locked: their versions cannot be deleted."""
+        try:
+            found = await self.client.get_object_lock_configuration(Bucket=self.bucket)
+        except ClientError as error:
+            if code_of(error) in LACKING | {"ObjectLockConfigurationNotFoundError", "AccessDenied"}:
+                return []
+            raise told(self.url, error) from None
+        rule = found.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
+        return (
+            [f"{self.url} locks new objects ({rule['Mode']}): no job can delete them"]
+            if rule
+            else []
+        )
+
+    async def _keeps_versions(self) -> bool:
+        """Whether it does or did; who may not know takes the way that is right for both."""
+        try:
+            found = await self.client.get_bucket_versioning(Bucket=self.bucket)
+        except ClientError as error:
+            if code_of(error) in LACKING:
+                return False
+            if code_of(error) == "AccessDenied":
+                return True
+            raise told(self.url, error) from None
+        return "Status" in found
+
+
+async def _frozen(credentials: Any) -> "S3Credential":
+    if credentials is None:
+        raise ObjectsRefused("no credentials of AWS were found: set AWS_ACCESS_KEY_ID or a role")
+    frozen = await credentials.get_frozen_credentials()
+    return {
+        "access_key_id": frozen.access_key,
+        "secret_access_key": frozen.secret_key,
+        "token": frozen.token,
+        "expires_at": getattr(credentials, "_expiry_time", None),
+    }

@@ -1,0 +1,185 @@
+"""S3's own API, for what obstore cannot do: versions, delete markers, keys that it cannot name, and
+uploads that were not finished.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
+
+from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, all_at_once, may_pass
+from deletion.errors import ObjectsRefused, ObjectsUnavailable
+
+REQUESTS: Final = 4
+"""Requests of one batch that are under way at once."""
+PASSING: Final = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+"""Codes of errors that may pass, beside every status of 500 and more:
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+LACKING: Final = frozenset({"NotImplemented", "MethodNotAllowed"})
+"""Codes of servers that speak S3's protocol, but have no versions or no uploads in parts."""
+GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
+SILENT: Final = (HTTPClientError, ConnectionError, ResponseParserError, aiohttp.ClientError)
+"""Errors of a server that did not answer, or not to the end."""
+ERRORS: Final = (ClientError, BotoCoreError, *SILENT)
+"""What a call may raise."""
+REMEDIES: Final = {
+    "NoSuchBucket": "it does not exist: correct the plan, or AWS_ENDPOINT_URL",
+    "AccessDenied": (
+        "access denied: give this identity s3:ListBucket, s3:ListBucketVersions, "
+        "s3:ListBucketMultipartUploads, s3:DeleteObject, s3:DeleteObjectVersion and "
+        "s3:AbortMultipartUpload"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Every version and delete marker, by its exact key; in an unversioned bucket, every object."""
+
+    url: str
+    bucket: str
+    client: Any
+    name: str = "versions"
+    is_exact: bool = True
+
+    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        """In the order of keys, and for each from its newest version to its oldest."""
+        try:
+            return await self._versions(prefix, behind, limit)
+        except ClientError as error:
+            if code_of(error) not in LACKING:
+                raise told(self.url, error) from None
+        try:
+            return await self._objects(prefix, behind, limit)
+        except ClientError as error:
+            raise told(self.url, error) from None
+
+    async def _versions(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        key, version = behind or (None, None)
+        found = await self.client.list_object_versions(
+            Bucket=self.bucket,
+            Prefix=prefix,
+            MaxKeys=limit,
+            **({"KeyMarker": key} if key else {}),
+            **({"VersionIdMarker": version} if version else {}),
+        )
+        listed = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]
+        items = [Item(each["Key"], each["VersionId"]) for each in listed]
+        if not found.get("IsTruncated"):
+            return Page(items)
+        onward = (found["NextKeyMarker"], found.get("NextVersionIdMarker"))
+        return Page(items, onward, is_last=False)
+
+    async def _objects(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        """For servers without versions."""
+        after = {"StartAfter": behind[0]} if behind else {}
+        found = await self.client.list_objects_v2(
+            Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **after
+        )
+        items = [Item(each["Key"]) for each in found.get("Contents", ())]
+        onward = (items[-1].key, None) if items else None
+        return Page(items, onward, is_last=not found.get("IsTruncated"))
+
+    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        """Delete in up to `REQUESTS` bulk requests at once."""
+        return await all_at_once(self._remove, items, REQUESTS)
+
+    async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        objects = [
+            {"Key": item.key, **({"VersionId": item.version} if item.version else {})}
+            for item in items
+        ]
+        try:
+            answer = await self.client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
+            )
+        except ClientError as error:
+            raise told(self.url, error) from None
+        versions = {item.key: item.version for item in items}  # not every server tells them
+        return [
+            Refusal(
+                Item(error["Key"], error.get("VersionId") or versions.get(error["Key"])),
+                error["Code"],
+                error["Code"] in PASSING,
+            )
+            for error in answer.get("Errors", ())
+            if error["Code"] not in GONE
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """Uploads in parts that were begun and not finished: their parts are data too."""
+
+    url: str
+    bucket: str
+    client: Any
+    name: str = "uploads"
+    is_exact: bool = True
+
+    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        """In the order of keys."""
+        key, upload = behind or (None, None)
+        try:
+            found = await self.client.list_multipart_uploads(
+                Bucket=self.bucket,
+                Prefix=prefix,
+                MaxUploads=limit,
+                **({"KeyMarker": key} if key else {}),
+                **({"UploadIdMarker": upload} if upload else {}),
+            )
+        except ClientError as error:
+            if code_of(error) in LACKING:
+                return Page(())
+            raise told(self.url, error) from None
+        items = [Item(each["Key"], each["UploadId"]) for each in found.get("Uploads", ())]
+        if not found.get("IsTruncated"):
+            return Page(items)
+        onward = (found["NextKeyMarker"], found.get("NextUploadIdMarker"))
+        return Page(items, onward, is_last=False)
+
+    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        """Abort them, `REQUESTS` at once."""
+        return await all_at_once(self._abort, items, REQUESTS)
+
+    async def _abort(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        for item in items:
+            try:
+                await self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=item.key, UploadId=item.version
+                )
+            except ClientError as error:
+                if code_of(error) not in GONE:
+                    raise told(self.url, error) from None
+        return ()
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def told(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
+    """The error of this project, by the code and status of the provider's."""
+    if isinstance(error, SILENT):
+        return ObjectsUnavailable(f"{url} does not answer: {type(error).__name__}")
+    if not isinstance(error, ClientError):
+        return ObjectsRefused(f"{url} cannot be used: {error}")
+    code = code_of(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if may_pass(status) or code in PASSING:
+        return ObjectsUnavailable(f"{url} answered {status} {code}")
+    remedy = REMEDIES.get(code, "correct what the code names, then retry the job")
+    return ObjectsRefused(f"{url} refused {error.operation_name} with {status} {code}: {remedy}")

@@ -1,0 +1,101 @@
+"""What a plan file says of objects: `objects: {url, prefix, …}`."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from deletion.adapters.objects.bucket import PER_REQUEST, Bucket
+from deletion.adapters.objects.step import BOT_ID, ObjectsStep
+from deletion.adapters.spec import Outside, Strict
+from deletion.errors import PlanError
+
+BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+NEEDED: Final = "pip install 'bot-deletion-pipeline[objects]'"
+
+
+class ObjectsSpec(Strict):
+    """What lies in one bucket, or folder, under the bot's prefix."""
+
+    url: Annotated[str, Field(max_length=1000)]
+    prefix: Annotated[str, Field(max_length=500)]
+    retained: Literal["accept"] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=PER_REQUEST)] = PER_REQUEST
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_bucket(cls, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        if scheme == "file":
+            path = PurePosixPath(urlsplit(url).path)
+            if not rest.startswith("/") or path.parent == path or ".." in path.parts:
+                raise ValueError("expected file:///path/of/a/folder")
+            return url
+        if scheme not in ("s3", "gs", "az") or not BUCKET.fullmatch(rest):
+            raise ValueError(
+                "expected s3://bucket, gs://bucket, az://container or file:///path; "
+                "folders belong to the prefix"
+            )
+        return url
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_the_bots_alone(cls, prefix: str) -> str:
+        """Anything less whole would reach the files of other bots."""
+        if not prefix.endswith("/"):
+            raise ValueError("expected it to end in /: without it, longer names begin with it too")
+        segments = prefix.removesuffix("/").split("/")
+        if segments.count(BOT_ID) != 1 or prefix.count(BOT_ID) != 1:
+            raise ValueError(f"expected {BOT_ID} once, as a folder of its own")
+        if any(segment in ("", ".", "..") for segment in segments):
+            raise ValueError("expected no empty folder in it, no . and no ..")
+        if re.search(r"[{}\x00-\x1f\x7f]", prefix.replace(BOT_ID, "")):
+            raise ValueError(f"expected no brace but those of {BOT_ID}, and no control character")
+        return prefix
+
+    @model_validator(mode="after")
+    def _says_what_nobody_can_see(self) -> "ObjectsSpec":
+        if self.url.startswith("az:") and self.retained is None:
+            raise ValueError(
+                "az:// needs `retained: accept`: versions and soft-deleted blobs of Azure are "
+                "neither seen nor deleted"
+            )
+        return self
+
+    def build(self, name: str, outside: Outside) -> ObjectsStep:
+        """The step. Raises `PlanError` for a wrong endpoint, and where packages are missing."""
+        try:
+            bucket = self._bucket(outside.call_seconds)
+        except ImportError as error:
+            raise PlanError(f"step {name}: objects need {error.name}: {NEEDED}") from None
+        except PlanError as error:
+            raise PlanError(f"step {name}: {error}") from None
+        return ObjectsStep(
+            name,
+            bucket,
+            self.prefix,
+            retained_is_accepted=self.retained is not None,
+            batch_size=self.batch_size,
+            call_seconds=outside.call_seconds,
+        )
+
+    def _bucket(self, call_seconds: float) -> Bucket:
+        """Imported here, so that a consumer without objects needs none of their packages."""
+        scheme, _, rest = self.url.partition("://")
+        if scheme == "s3":
+            from deletion.adapters.objects.s3 import S3Bucket
+
+            return S3Bucket(rest, call_seconds)
+        if scheme == "gs":
+            from deletion.adapters.objects.gcs import GcsBucket
+
+            return GcsBucket(rest, call_seconds)
+        if scheme == "az":
+            from deletion.adapters.objects.azure import AzureBucket
+
+            return AzureBucket(rest, call_seconds)
+        from deletion.adapters.objects.files import Folder
+
+        return Folder(self.url, self.prefix)

@@ -1,0 +1,96 @@
+"""A folder of files: all of the bot's, and nothing that a link points to."""
+
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+
+from deletion.adapters.objects.spec import ObjectsSpec
+from deletion.adapters.objects.step import ObjectsStep
+from deletion.adapters.spec import Outside
+from deletion.errors import ObjectsRefused
+from deletion.plan import Batch
+
+BOT, OTHER = str(ObjectId()), str(ObjectId())
+
+
+def step_of(root: Path, batch_size: int = 1000) -> ObjectsStep:
+    spec = ObjectsSpec(url=root.as_uri(), prefix="bots/{bot_id}/", batch_size=batch_size)
+    return spec.build("media", Outside(lambda _: pytest.fail("no database"), 10))
+
+
+def fill(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:
+    return [batch async for batch in step.delete(BOT, cursor)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "media files"
+    fill(folder, f"bots/{OTHER}/a", f"bots/{BOT}x/a")
+    return folder
+
+
+@pytest.mark.parametrize("batch_size", [1000, 2, 1])
+async def test_files_of_the_bot_go_with_their_folders(root: Path, batch_size: int) -> None:
+    fill(root, *(f"bots/{BOT}/{name}" for name in ("a", "b/c", "b/d/e", "é #?", "b/d/f")))
+    step = step_of(root, batch_size)
+    assert not await step.is_empty(BOT)
+    count = await step.count(BOT)
+    done = await batches(step)
+    assert max(batch.deleted for batch in done) <= batch_size
+    assert sum(batch.deleted for batch in done) == count == 5
+    assert await step.is_empty(BOT)
+    assert sorted(path.name for path in (root / "bots").iterdir()) == sorted([OTHER, f"{BOT}x"])
+    assert (root / "bots" / OTHER / "a").exists()
+    assert (root / "bots" / f"{BOT}x" / "a").exists()
+
+
+async def test_a_later_run_deletes_the_rest(root: Path) -> None:
+    fill(root, *(f"bots/{BOT}/{n}" for n in range(9)))
+    walk = step_of(root, 2).delete(BOT, None)
+    first = await anext(walk)
+    await walk.aclose()
+    assert len(list((root / "bots" / BOT).iterdir())) == 7
+    await batches(step_of(root, 2), first.cursor)
+    assert await step_of(root).is_empty(BOT)
+
+
+async def test_a_link_is_deleted_and_not_what_it_points_to(root: Path) -> None:
+    fill(root, f"bots/{BOT}/a")
+    (root / "bots" / BOT / "folder").symlink_to(root / "bots" / OTHER)
+    (root / "bots" / BOT / "file").symlink_to(root / "bots" / OTHER / "a")
+    (root / "bots" / BOT / "nowhere").symlink_to(root / "nothing")
+    step = step_of(root)
+    await batches(step)
+    assert await step.is_empty(BOT)
+    assert (root / "bots" / OTHER / "a").read_text() == "x"
+
+
+async def test_the_folder_of_a_bot_that_is_a_link_is_refused(root: Path) -> None:
+    (root / "bots" / BOT).symlink_to(root / "bots" / OTHER)
+    for call in (step_of(root).delete(BOT, None).__anext__(), step_of(root).is_empty(BOT)):
+        with pytest.raises(ObjectsRefused, match="symbolic link"):
+            await call
+    assert (root / "bots" / OTHER / "a").exists()
+
+
+async def test_a_volume_that_is_not_mounted_is_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(ObjectsRefused, match="mount it"):
+        await step_of(tmp_path / "nothing").is_empty(BOT)
+
+
+async def test_a_folder_is_looked_at_before_it_deletes_anything(root: Path) -> None:
+    assert await step_of(root).faults() == []
+    assert await step_of(root).count(BOT) == 0
+    empty = root / "empty"
+    (empty / "bots").mkdir(parents=True)
+    assert await step_of(empty).faults() is None
+    fill(empty, "bots/settings.json")
+    assert "none of the first 1" in "".join(await step_of(empty).faults() or ())
