@@ -103,7 +103,7 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
     try:
         database = clients.get()[settings.mongodb_database]
         breakers = MongoBreakerStore(database.client, database.name, call_seconds=seconds)
-        gates = Gates(breakers, clock, alerts, service=source.service)
+        gates = Gates(breakers, clock, alerts, service=source.service, policy=settings.breaker)
         outside = Outside(clients.get, seconds, database.name, Http(http, gates, clock))
         plan = source.build(outside)
         await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))

@@ -43,7 +43,8 @@ class BreakerPolicy:
 
     def open_for(self, trips: int, asked: timedelta) -> timedelta:
         """How long it stays open after it has opened `trips` times in a row."""
-        own = min(self.longest, self.first * int(2 ** min(trips - 1, _MAX_DOUBLINGS)))
+        doubled = self.first * int(2 ** min(trips - 1, _MAX_DOUBLINGS))
+        own = min(max(self.longest, self.first), doubled)
         return max(own, min(asked, self.longest_asked))
 
 

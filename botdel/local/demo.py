@@ -1,4 +1,4 @@
-"""`botdel demo`: delete bots over HTTP, break consumers meanwhile, and check the result."""
+"""`botdel demo`: delete bots over HTTP, break things meanwhile, and check the result."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,13 +19,16 @@ from rich.table import Table
 from rich.text import Text
 
 from botdel.local.installation import PLANS, Installation
+from botdel.local.outage import Outage
 from botdel.local.processes import ChildProcess
-from botdel.local.samples import Census, Samples
+from botdel.local.sample_data import Census
+from botdel.local.samples import Samples
 from botdel.local.up import shown
 from botdel.terminal import Bars, Terminal, console, printable
+from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.job import Job, Status
+from deletion.job import Job, Status, StepProgress
 
 T = TypeVar("T")
 Say = Callable[[Text], None]
@@ -46,10 +49,13 @@ FAULT_AT: Final = 0.25
 """The share of its deletions after which a consumer is killed or terminated."""
 TAIL: Final = 60
 """Log lines shown when a check fails."""
+SAGA: Final = "billing"
+"""The service whose jobs can be rolled back."""
 SETTINGS: Final = {
     "BOTDEL_MONGODB_DATABASE": DATABASE,
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
     "BOTDEL_CONSUMER_SLOTS": "4",
+    "BOTDEL_BREAKER_SECONDS": "1",
 }
 
 
@@ -63,11 +69,18 @@ class Check:
 
 
 class Demo:
-    """One run over an installation; `jobs` and `samples` look at the same database."""
+    """One run over an installation; `jobs`, `breakers` and `samples` look at what it uses."""
 
-    def __init__(self, installation: Installation, jobs: MongoJobStore, samples: Samples) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        jobs: MongoJobStore,
+        breakers: MongoBreakerStore,
+        samples: Samples,
+    ) -> None:
         self._installation = installation
         self._jobs = jobs
+        self._breakers = breakers
         self._samples = samples
         self._checks: list[Check] = []
         self._times: dict[str, float] = {}
@@ -75,13 +88,16 @@ class Demo:
     async def run(self, out: Terminal) -> int:
         """Returns 0 when every check holds, else 1."""
         bots = await self._timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
+        doomed, disputed = bots[:DELETED], bots[DELETED - 1]
+        await self._samples.dispute(disputed)
         before = await self._samples.census()
-        documents = sum(len(ids) for census in before.values() for ids in census.values())
-        out.print(f"{documents:,} documents of {BOTS} bots in {len(PLANS)} services")
-        doomed = bots[:DELETED]
+        items = sum(len(ids) for place in _places(before) for ids in place.values())
+        out.print(f"{items:,} items of {BOTS} bots in {len(PLANS)} services")
         await self._timed("requests", self._request(doomed))
-        await self._timed("deletions", self._watch(doomed, before, out))
-        await self._timed("reading back", self._read_back(doomed, before))
+        wanted = dict.fromkeys(self._samples.owned, doomed)
+        wanted[SAGA] = doomed[:-1]  # the API will refuse to let the disputed one go
+        await self._timed("deletions", self._watch(wanted, before, out))
+        await self._timed("reading back", self._read_back(wanted, before))
         out.print(self._summary())
         return 0 if all(check.holds for check in self._checks) else 1
 
@@ -103,16 +119,23 @@ class Demo:
         self._check("DELETEs answered with 202", accepted, len(doomed))
 
     async def _watch(
-        self, doomed: Sequence[str], before: Mapping[str, Census], out: Terminal
+        self,
+        wanted: Mapping[str, Sequence[str]],
+        before: Mapping[str, Mapping[str, Census]],
+        out: Terminal,
     ) -> None:
-        """Show progress, kill one consumer and terminate the other, recover until all is done."""
+        """Show progress, kill one consumer and terminate another, take the API of a third away,
+        and recover until all is done.
+        """
         totals = {
-            service: sum(len(before[name].get(bot, ())) for name in collections for bot in doomed)
-            for service, collections in self._samples.owned.items()
+            service: sum(
+                len(place.get(bot, ())) for place in before[service].values() for bot in bots
+            )
+            for service, bots in wanted.items()
         }
-        faults = {"conversations": self._kill, "analytics": self._terminate}
+        faults = {"conversations": self._kill, "analytics": self._terminate, SAGA: self._outage}
         next_sweep = math.inf
-        with Bars(out, "documents") as progress:
+        with Bars(out, "items") as progress:
             tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
             deadline = time.monotonic() + DONE_WITHIN
             while time.monotonic() < deadline:
@@ -123,17 +146,27 @@ class Demo:
                     if service in faults and done > totals[service] * FAULT_AT:
                         await faults.pop(service)(service, out.print)
                         next_sweep = time.monotonic() + STALE_AFTER
-                if not faults and all(_complete(jobs[s]) == len(doomed) for s in totals):
+                if not faults and not any(job.live for found in jobs.values() for job in found):
                     break
                 if not faults and time.monotonic() > next_sweep:
                     out.print(await self._recover())
                     next_sweep = time.monotonic() + STALE_AFTER
                 await asyncio.sleep(0.1)
-            left = await self._samples.left(doomed)
+            left = await self._samples.left(wanted)
             gone = {service: total - left[service] for service, total in totals.items()}
             settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
-        for service in totals:
-            self._check(f"jobs of {service} complete", _complete(jobs[service]), len(doomed))
+        for service, bots in wanted.items():
+            self._check(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
+        undone = _ended(jobs[SAGA], Status.COMPENSATED)
+        self._check(f"jobs of {SAGA} rolled back, whose account is disputed", undone, 1)
+
+    async def _outage(self, _: str, say: Say) -> None:
+        """Take the API away until jobs wait for it, and give it back."""
+        outage = Outage(self._samples.accounts, self._jobs, self._breakers, SAGA)
+        async for told in outage.run():
+            say(told)
+        self._checks.append(Check("jobs parked while the API was down", f"{outage.parked}", True))
+        self._checks.append(Check("calls it got meanwhile", f"{outage.calls}", True))
 
     async def _kill(self, service: str, say: Say) -> None:
         process = self._installation.consumer(service)
@@ -164,20 +197,22 @@ class Demo:
         said = printable(process.lines[-1] if process.lines else "")
         return Text.assemble(("cron ", "cyan"), said)
 
-    async def _read_back(self, doomed: Sequence[str], before: Mapping[str, Census]) -> None:
-        after = await self._samples.census()
-        gone = set(doomed)
-        left = sum(
-            len(ids) for census in after.values() for bot, ids in census.items() if bot in gone
-        )
-        lost = sum(
-            len(ids - after[name].get(bot, frozenset()))
-            for name, census in before.items()
-            for bot, ids in census.items()
-            if bot not in gone
-        )
-        self._check(f"documents left of the {len(doomed)} deleted bots", left, 0)
-        self._check(f"documents lost of the {BOTS - len(doomed)} other bots", lost, 0)
+    async def _read_back(
+        self, wanted: Mapping[str, Sequence[str]], before: Mapping[str, Mapping[str, Census]]
+    ) -> None:
+        after, left, lost = await self._samples.census(), 0, 0
+        for service, places in before.items():
+            gone = set(wanted[service])
+            for name, census in places.items():
+                now = after[service][name]
+                left += sum(len(ids) for bot, ids in now.items() if bot in gone)
+                lost += sum(
+                    len(ids - now.get(bot, frozenset()))
+                    for bot, ids in census.items()
+                    if bot not in gone
+                )
+        self._check(f"items left of the {DELETED} deleted bots", left, 0)
+        self._check("items lost or changed of all others", lost, 0)
         resumed = sum(1 for job in await self._jobs_of("conversations") if job.attempt > 1)
         self._checks.append(
             Check("jobs of the killed consumer resumed by a sweep", str(resumed), resumed > 0)
@@ -224,10 +259,12 @@ async def demo() -> int:
 
 async def _run(installation: Installation, out: Terminal) -> int:
     client = connect(installation.env["BOTDEL_MONGODB_URI"])
-    samples, jobs = Samples(client), client[DATABASE][COLLECTION]
+    urls, jobs = installation.urls, client[DATABASE][COLLECTION]
+    samples = Samples(client, urls["s3"], urls["billing api"])
+    store, breakers = MongoJobStore(client, DATABASE), MongoBreakerStore(client, DATABASE)
     try:
         await jobs.delete_many({})
-        code = await Demo(installation, MongoJobStore(client, DATABASE), samples).run(out)
+        code = await Demo(installation, store, breakers, samples).run(out)
         if not installation.is_disposable:
             await samples.clear()
             await jobs.delete_many({})
@@ -250,7 +287,7 @@ def settle(
         progress.update(task, completed=gone[service])
         if (uncounted := gone[service] - counted[service]) > 0:
             progress.console.print(
-                f"{service}: {uncounted:,} documents were deleted by the killed run and not counted"
+                f"{service}: {uncounted:,} items were deleted by the killed run and not counted"
             )
 
 
@@ -259,9 +296,19 @@ def _signalled(name: str, colour: str, service: str) -> Text:
     return Text.assemble((name, colour), what)
 
 
+def _places(census: Mapping[str, Mapping[str, Census]]) -> Iterator[Census]:
+    return (place for places in census.values() for place in places.values())
+
+
 def _deleted(jobs: Sequence[Job]) -> int:
-    return sum(step.deleted for job in jobs for step in job.steps)
+    """What is gone for good: in a saga, from its point of no return on."""
+    return sum(step.deleted for job in jobs for step in _for_good(job))
 
 
-def _complete(jobs: Sequence[Job]) -> int:
-    return sum(job.status is Status.COMPLETE for job in jobs)
+def _for_good(job: Job) -> Sequence[StepProgress]:
+    names = [step.name for step in job.steps]
+    return job.steps[names.index(job.point_of_no_return) if job.point_of_no_return else 0 :]
+
+
+def _ended(jobs: Sequence[Job], status: Status = Status.COMPLETE) -> int:
+    return sum(job.status is status for job in jobs)

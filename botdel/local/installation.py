@@ -1,4 +1,4 @@
-"""Every process of the pipeline on this machine: servers, gateway, two consumers, recovery."""
+"""Every process of the pipeline on this machine: servers, gateway, consumers, recovery."""
 
 import asyncio
 import json
@@ -11,9 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
+from botdel.local.billing import BillingApi
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
+from botdel.local.s3 import LocalS3, credentials
 from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
@@ -77,7 +79,7 @@ class Installation:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
             await _reach_pubsub(self.env)
-            await _provide(self.env["BOTDEL_MONGODB_URI"])
+            await _provide(self.env)
             stack.push_async_callback(self._stop_all)
             starting = [
                 self._start("gateway", "gateway"),
@@ -162,7 +164,19 @@ class Installation:
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
-        return servers | {STARTED: " ".join(started)}
+        return servers | await self._others_servers(stack) | {STARTED: " ".join(started)}
+
+    async def _others_servers(self, stack: AsyncExitStack) -> dict[str, str]:
+        """What the sample services use of others. Nobody's own bucket or API is ever used: what is
+        there is replaced by sample data.
+        """
+        s3 = LocalS3(on_line=lambda line: self._on_line("s3", line))
+        billing = BillingApi(on_line=lambda line: self._on_line("billing api", line))
+        for server in (s3, billing):
+            await stack.enter_async_context(server)
+            self._own_servers.append(server)
+        self.urls |= {"s3": s3.url, "billing api": billing.url}
+        return {"BILLING_URL": billing.url, **credentials(s3.url)}
 
     def _credentials(self) -> dict[str, str]:
         made = {
@@ -203,12 +217,12 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
         await pubsub.close()
 
 
-async def _provide(uri: str) -> None:
+async def _provide(env: Mapping[str, str]) -> None:
     """Create the indexes that the sample plans need, as `botdel topology apply` does."""
-    clients = Clients(uri)
+    clients = Clients(env["BOTDEL_MONGODB_URI"])
     try:
         for plan in PLANS.values():
-            for step in read_plan(plan).build(Outside(clients.get)).steps:
+            for step in read_plan(plan, env).build(Outside(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
     finally:

@@ -1,24 +1,20 @@
-"""Sample data: real dialogue in 28 languages, spread over the bots of two services."""
+"""Sample data: real dialogue in 28 languages, spread over the bots of four services."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import islice
 from typing import Any, Final
 
 from bson import ObjectId
 from ruamel.yaml import YAML
 
-from deletion.adapters.mongo.connection import Client, Collection
+from botdel.local.billing import Account
+from botdel.local.sample_data import Accounts, Census, Data, Documents, Files
+from deletion.adapters.mongo.connection import Client
 
-CONVERSATIONS: Final = "botdel_sample_conversations"
-ANALYTICS: Final = "botdel_sample_analytics"
-INSERT_BATCH: Final = 2_000
-"""Documents in one insert."""
-
-Census = Mapping[str, frozenset[Any]]
-"""For each bot, the `_id`s of its documents in one collection."""
+DATABASES: Final = "botdel_sample_"
+BUCKET: Final = "botdel-sample-media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +37,87 @@ def dialogues() -> Iterator[Dialogue]:
 
 
 class Samples:
-    """The data of two services: `messages` and `sessions` of one, `events` of the other."""
+    """The data of four services; `s3` and `billing` are the URLs of what two of them use."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        conversations, analytics = client[CONVERSATIONS], client[ANALYTICS]
-        self.owned: dict[str, dict[str, Collection]] = {
-            "conversations": {
-                "messages": conversations["messages"],
-                "sessions": conversations["sessions"],
-            },
-            "analytics": {"events": analytics["events"]},
+    def __init__(self, client: Client, s3: str, billing: str) -> None:
+        def collection(service: str, name: str) -> Documents:
+            return Documents(client[f"{DATABASES}{service}"][name])
+
+        self.messages = collection("conversations", "messages")
+        self.sessions = collection("conversations", "sessions")
+        self.events = Documents(client[f"{DATABASES}analytics"]["events"], "bot", as_text=True)
+        self.files = Files(s3, BUCKET)
+        self.invoices = collection("billing", "invoices")
+        self.accounts = Accounts(billing)
+        self.owned: dict[str, dict[str, Data]] = {
+            "conversations": {"messages": self.messages, "sessions": self.sessions},
+            "analytics": {"events": self.events},
+            "media": {"files": self.files},
+            "billing": {"invoices": self.invoices, "accounts": self.accounts},
         }
 
     async def fill(self, bots: int, rng: random.Random) -> list[str]:
         """Replace all data by the corpus, spread over `bots` bots; their ids, busiest first."""
-        await self.clear()
         ids = [ObjectId() for _ in range(bots)]
         busy = [1 / (rank + 10) for rank in range(bots)]
-        documents: dict[str, list[dict[str, Any]]] = {"messages": [], "sessions": [], "events": []}
+        spread = _Spread()
         for dialogue in dialogues():
-            _spread(dialogue, rng.choices(ids, busy)[0], documents)
-        for collections in self.owned.values():
-            for name, collection in collections.items():
-                field = "bot" if name == "events" else "botId"
-                await collection.create_index([(field, 1), ("_id", 1)])
-                rest = iter(documents[name])
-                while batch := list(islice(rest, INSERT_BATCH)):
-                    await collection.insert_many(batch, ordered=False)
+            spread.add(dialogue, rng.choices(ids, busy)[0])
+        await self.messages.fill(spread.messages)
+        await self.sessions.fill(spread.sessions)
+        await self.events.fill(spread.events)
+        await self.files.fill(spread.transcripts)
+        await self.invoices.fill(spread.invoices)
+        await self.accounts.fill({str(bot): Account() for bot in ids})
         return [str(bot) for bot in ids]
 
-    async def census(self) -> dict[str, Census]:
-        """The ids of all documents, by collection and bot."""
-        counted: dict[str, Census] = {}
-        for collections in self.owned.values():
-            for name, collection in collections.items():
-                field = "bot" if name == "events" else "botId"
-                found: dict[str, set[Any]] = {}
-                async for document in collection.find({}, {field: 1}):
-                    found.setdefault(str(document[field]), set()).add(document["_id"])
-                counted[name] = {bot: frozenset(ids) for bot, ids in found.items()}
-        return counted
+    async def dispute(self, bot: str) -> None:
+        """From now on the billing API refuses to unpublish this bot's channels."""
+        accounts = await self.accounts.census()
+        kept = {each: Account(**dict(state)) for each, state in accounts.items()}
+        await self.accounts.fill(kept | {bot: Account(disputed=True)})
 
-    async def left(self, bots: Sequence[str]) -> dict[str, int]:
-        """How many documents of these bots each service has."""
-        owners = {"bot": [*bots], "botId": [ObjectId(bot) for bot in bots]}
-        found = dict.fromkeys(self.owned, 0)
-        for service, collections in self.owned.items():
-            for name, collection in collections.items():
-                field = "bot" if name == "events" else "botId"
-                found[service] += await collection.count_documents({field: {"$in": owners[field]}})
-        return found
+    async def census(self) -> dict[str, dict[str, Census]]:
+        """Everything there is, by service, place and bot."""
+        return {
+            service: {name: await data.census() for name, data in places.items()}
+            for service, places in self.owned.items()
+        }
+
+    async def left(self, bots: Mapping[str, Sequence[str]]) -> dict[str, int]:
+        """How much each service has of its `bots`."""
+        return {
+            service: sum([await data.left(bots[service]) for data in places.values()])
+            for service, places in self.owned.items()
+        }
 
     async def clear(self) -> None:
-        """Remove what an earlier run may have left in a database that is not its own."""
-        for collections in self.owned.values():
-            for collection in collections.values():
-                await collection.delete_many({})
+        """Remove what is in a database that is not its own."""
+        for places in self.owned.values():
+            for data in places.values():
+                await data.clear()
 
 
-def _spread(dialogue: Dialogue, bot: ObjectId, into: dict[str, list[dict[str, Any]]]) -> None:
-    session = ObjectId()
-    into["sessions"].append({"_id": session, "botId": bot, "language": dialogue.language})
-    for position, text in enumerate(dialogue.lines):
-        into["messages"].append(
-            {"botId": bot, "session": session, "position": position, "text": text}
-        )
-        into["events"].append(
-            {"bot": str(bot), "kind": "said", "characters": len(text), "at": position}
-        )
+@dataclass
+class _Spread:
+    """What the dialogues become in each service."""
+
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    invoices: list[dict[str, Any]] = field(default_factory=list)
+    transcripts: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, dialogue: Dialogue, bot: ObjectId) -> None:
+        session, text = ObjectId(), "\n".join(dialogue.lines)
+        self.sessions.append({"_id": session, "botId": bot, "language": dialogue.language})
+        for position, line in enumerate(dialogue.lines):
+            self.messages.append(
+                {"botId": bot, "session": session, "position": position, "text": line}
+            )
+            self.events.append(
+                {"bot": str(bot), "kind": "said", "characters": len(line), "at": position}
+            )
+        if len(self.sessions) % 5 == 0:  # some are billed, and kept as files
+            self.invoices.append({"botId": bot, "session": session, "characters": len(text)})
+            self.transcripts[f"bots/{bot}/transcripts/{session}.txt"] = text.encode()

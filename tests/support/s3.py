@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -20,23 +20,18 @@ from xml.etree import ElementTree
 import httpx
 from aiobotocore.session import get_session
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from botdel.local.processes import ChildProcess
+from botdel.local.s3 import KEY, REGION, SECRET, App, Environ, Start, credentials, moto_app, serve
 
 WITHIN = 120.0
 """Seconds; far more than the server takes to start, or to be filled."""
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 CONTROL = "/_control"
-KEY, SECRET = "AKIATESTSALONE", "a-secret-for-tests-alone"
 
 Request = Literal["list", "versions", "versioning", "delete", "any"]
 """`list` includes `versions`, the listing of them; `versioning` is whether a bucket keeps them."""
-Environ = dict[str, Any]
-Start = Callable[..., Any]
-App = Callable[[Environ, Start], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +186,7 @@ class S3:
     @property
     def env(self) -> dict[str, str]:
         """What a client of it reads."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": "us-east-1",
-        }
+        return credentials(self.url)
 
     def fails(self, *faults: Fault) -> None:
         """Order faults, instead of those that were ordered before."""
@@ -222,7 +212,7 @@ class S3:
         async with self.session.create_client(
             "s3",
             endpoint_url=self.url,
-            region_name="us-east-1",
+            region_name=REGION,
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
         ) as client:
@@ -261,16 +251,5 @@ async def s3_server() -> AsyncIterator[S3]:
             yield s3
 
 
-def _serve() -> None:
-    class Quiet(WSGIRequestHandler):
-        def log(self, type: str, message: str, *args: Any) -> None:
-            """Its log is of no use to a test."""
-
-    app = Faults(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
-    server.serve_forever()
-
-
 if __name__ == "__main__":
-    _serve()
+    serve(Faults(moto_app()))

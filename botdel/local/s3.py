@@ -1,0 +1,92 @@
+"""An S3 server for one machine: moto's, which keeps its objects in memory, in a process of its own.
+
+moto is not made for threads, so one request is served at a time.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from botdel.local.processes import ChildProcess
+from botdel.local.server import LocalServer
+
+KEY, SECRET = "AKIALOCALALONE", "a-secret-of-this-machine-alone"
+REGION: Final = "us-east-1"
+ASKED_WITHIN: Final = 2.0
+"""Seconds for one answer to the question whether it is ready."""
+
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+App = Callable[[Environ, Start], Iterable[bytes]]
+
+
+def moto_app() -> App:
+    """The server, which must be called by one thread at a time."""
+    app: App = DomainDispatcherApplication(create_backend_app)
+    return app
+
+
+def serve(app: App, port: int = 0) -> None:
+    """Serve on 127.0.0.1, by a thread for each connection, and print the URL; returns never."""
+
+    class Quiet(WSGIRequestHandler):
+        def log(self, type: str, message: str, *args: Any) -> None:
+            """Every request, which is of no use to anybody."""
+
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
+    print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
+    server.serve_forever()
+
+
+def credentials(url: str) -> dict[str, str]:
+    """What a client of the server at `url` reads from its environment."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ENDPOINT_URL_S3": url,  # it comes first
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": REGION,
+    }
+
+
+class LocalS3(LocalServer):
+    """The server as a process; its objects are gone when it ends."""
+
+    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+        super().__init__("s3", None, on_line)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self, port: int) -> list[str | Path]:
+        return [sys.executable, "-m", "botdel.local.s3", str(port)]
+
+    async def answers(self, process: ChildProcess, port: int) -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=ASKED_WITHIN) as client:
+                await client.get(f"http://127.0.0.1:{port}/")
+        except httpx.HTTPError:
+            return False
+        return process.running
+
+
+def _one_at_a_time(app: App) -> App:
+    lock = threading.Lock()
+
+    def locked(environ: Environ, start: Start) -> Iterable[bytes]:
+        with lock:
+            return list(app(environ, start))
+
+    return locked
+
+
+if __name__ == "__main__":
+    serve(_one_at_a_time(moto_app()), int(sys.argv[1]))
