@@ -18,6 +18,7 @@ from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
+from botdel.local.billing import Mood
 from botdel.local.installation import PLANS, Installation
 from botdel.local.outage import Outage
 from botdel.local.processes import ChildProcess
@@ -90,6 +91,7 @@ class Demo:
         bots = await self._timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
         doomed, disputed = bots[:DELETED], bots[DELETED - 1]
         await self._samples.dispute(disputed)
+        await self._samples.accounts.feel(Mood.SLOW)
         before = await self._samples.census()
         items = sum(len(ids) for place in _places(before) for ids in place.values())
         out.print(f"{items:,} items of {BOTS} bots in {len(PLANS)} services")
@@ -133,7 +135,8 @@ class Demo:
             )
             for service, bots in wanted.items()
         }
-        faults = {"conversations": self._kill, "analytics": self._terminate, SAGA: self._outage}
+        faults = {"conversations": self._kill, "analytics": self._terminate}
+        outage = asyncio.create_task(self._outage(out.print))
         next_sweep = math.inf
         with Bars(out, "items") as progress:
             tasks = {name: progress.add_task(name, total=n) for name, n in totals.items()}
@@ -146,12 +149,13 @@ class Demo:
                     if service in faults and done > totals[service] * FAULT_AT:
                         await faults.pop(service)(service, out.print)
                         next_sweep = time.monotonic() + STALE_AFTER
-                if not faults and not any(job.live for found in jobs.values() for job in found):
+                if outage.done() and not faults and not _live(jobs):
                     break
                 if not faults and time.monotonic() > next_sweep:
                     out.print(await self._recover())
                     next_sweep = time.monotonic() + STALE_AFTER
                 await asyncio.sleep(0.1)
+            await outage
             left = await self._samples.left(wanted)
             gone = {service: total - left[service] for service, total in totals.items()}
             settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
@@ -160,7 +164,7 @@ class Demo:
         undone = _ended(jobs[SAGA], Status.COMPENSATED)
         self._check(f"jobs of {SAGA} rolled back, whose account is disputed", undone, 1)
 
-    async def _outage(self, _: str, say: Say) -> None:
+    async def _outage(self, say: Say) -> None:
         """Take the API away until jobs wait for it, and give it back."""
         outage = Outage(self._samples.accounts, self._jobs, self._breakers, SAGA)
         async for told in outage.run():
@@ -298,6 +302,10 @@ def _signalled(name: str, colour: str, service: str) -> Text:
 
 def _places(census: Mapping[str, Mapping[str, Census]]) -> Iterator[Census]:
     return (place for places in census.values() for place in places.values())
+
+
+def _live(jobs: Mapping[str, Sequence[Job]]) -> bool:
+    return any(job.live for found in jobs.values() for job in found)
 
 
 def _deleted(jobs: Sequence[Job]) -> int:

@@ -1,4 +1,4 @@
-"""An outage of the billing API, for the demo: slow, then down, then back."""
+"""An outage of the billing API, for the demo: it is slow already, then down, then back."""
 
 import time
 from asyncio import sleep
@@ -14,8 +14,6 @@ from deletion.breaker import BreakerStore
 from deletion.job import Job, Status
 from deletion.ports import JobStore
 
-SLOW_FOR: Final = 1.5
-"""Seconds for which it is slow before it is down."""
 DOWN_FOR: Final = 4.0
 """Seconds for which it is down once its breaker is open."""
 SEEN_WITHIN: Final = 30.0
@@ -38,18 +36,19 @@ class Outage:
 
     async def run(self) -> AsyncIterator[Text]:
         """Tell what happens, as it happens. Raises `TimeoutError` when nothing is parked."""
-        await self.api.feel(Mood.SLOW)
-        yield _told("slow")
-        await sleep(SLOW_FOR)
+        await _until(self._has_ended_one, "a deletion that has ended")
         await self.api.feel(Mood.DOWN)
-        yield _told("down")
-        await _until(self._is_open)
+        yield _told("was slow, and is down now")
+        await _until(self._is_open, "an open breaker")
         yield Text("its circuit breaker has opened: nobody calls it but a probe now and then")
-        await _until(self._are_parked)
+        await _until(self._are_parked, "a parked job")
         await sleep(DOWN_FOR)
         self.parked, self.calls = len(await self._parked()), await self.api.calls(Mood.DOWN)
         await self.api.feel(Mood.WELL)
         yield _told(f"back, after {self.calls} calls; {self.parked} jobs are parked")
+
+    async def _has_ended_one(self) -> bool:
+        return bool(await self.jobs.find(service=self.service, status=Status.COMPLETE, limit=1))
 
     async def _is_open(self) -> bool:
         return bool(await self.breakers.opened())
@@ -62,11 +61,11 @@ class Outage:
         return [job for job in found if isinstance(job, Job) and job.parks]
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     deadline = time.monotonic() + SEEN_WITHIN
     while not await condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{condition.__name__.strip('_')}: not within {SEEN_WITHIN:g} s")
+            raise TimeoutError(f"{what} was not seen within {SEEN_WITHIN:g} s")
         await sleep(0.1)
 
 

@@ -134,7 +134,7 @@ class Accounts:
     async def census(self) -> Census:
         """The state of each account, so that a changed one does not look like the old one."""
         accounts = (await self._control("GET", "accounts")).json()
-        return {bot: frozenset(account.items()) for bot, account in accounts.items()}
+        return {bot: frozenset([Account(**state)]) for bot, state in accounts.items()}
 
     async def left(self, bots: Sequence[str]) -> int:
         """See `Data`."""

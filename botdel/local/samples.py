@@ -74,7 +74,7 @@ class Samples:
     async def dispute(self, bot: str) -> None:
         """From now on the billing API refuses to unpublish this bot's channels."""
         accounts = await self.accounts.census()
-        kept = {each: Account(**dict(state)) for each, state in accounts.items()}
+        kept = {each: account for each, [account] in accounts.items()}
         await self.accounts.fill(kept | {bot: Account(disputed=True)})
 
     async def census(self) -> dict[str, dict[str, Census]]:

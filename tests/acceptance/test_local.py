@@ -22,7 +22,7 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
         children = psutil.Process(up.pid).children(recursive=True)
-        assert len(children) >= 6, "emulator, database, gateway, recovery, two consumers"
+        assert len(children) >= 10, "four servers, gateway, recovery, four consumers"
 
         urls = dict(line.rsplit(maxsplit=1) for line in up.lines if "│" not in line and ":" in line)
         for name, port in default_ports().items():
@@ -92,7 +92,7 @@ async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Pat
         STARTED: " ".join(ended.values()),
     }
     async with ChildProcess("demo", command, cwd=tmp_path, env=env) as demo:
-        await demo.wait_for_line(lambda line: "documents of" in line, DEMO_WITHIN)
+        await demo.wait_for_line(lambda line: "items of" in line, DEMO_WITHIN)
         children = psutil.Process(demo.pid).children(recursive=True)
         code = await demo.wait(DEMO_WITHIN)
     said = "\n".join(demo.lines)
