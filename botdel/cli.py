@@ -338,7 +338,7 @@ def local_up(
         bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
     ] = False,
 ) -> None:
-    """Start emulator, MongoDB, gateway, two consumers and recovery; Ctrl-C stops them all."""
+    """Start all servers, the gateway, four consumers and recovery; Ctrl-C stops them all."""
     from botdel.local.up import up
 
     sys.exit(run(up(verbose=verbose)))

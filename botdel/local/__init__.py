@@ -1,1 +1,1 @@
-"""Everything on one machine: emulator, embedded MongoDB, sample services."""
+"""Everything on one machine: broker, database, sample services and what they use of others."""

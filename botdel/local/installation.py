@@ -16,6 +16,8 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
 from botdel.local.s3 import LocalS3, credentials
+from botdel.local.sample_data import Files
+from botdel.local.samples import BUCKET
 from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
@@ -175,6 +177,7 @@ class Installation:
         for server in (s3, billing):
             await stack.enter_async_context(server)
             self._own_servers.append(server)
+        await Files(s3.url, BUCKET).create()
         self.urls |= {"s3": s3.url, "billing api": billing.url}
         return {"BILLING_URL": billing.url, **credentials(s3.url)}
 

@@ -80,11 +80,15 @@ class Files:
     url: str
     bucket: str
 
-    async def fill(self, files: Mapping[str, bytes]) -> None:
-        """Put every file under its key, into a new bucket."""
-        limit = asyncio.Semaphore(UPLOADS)
+    async def create(self) -> None:
+        """Create the bucket."""
         async with self._client() as s3:
             await s3.create_bucket(Bucket=self.bucket)
+
+    async def fill(self, files: Mapping[str, bytes]) -> None:
+        """Put every file under its key."""
+        limit = asyncio.Semaphore(UPLOADS)
+        async with self._client() as s3:
 
             async def put(key: str, body: bytes) -> None:
                 async with limit:
