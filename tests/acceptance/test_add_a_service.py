@@ -1,4 +1,4 @@
-"""A third service is added as docs/add-a-service.md says, and nothing else changes."""
+"""One more service is added as docs/add-a-service.md says, and nothing else changes."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from botdel.local.installation import PLANS
 from botdel.local.processes import ChildProcess
 from tests.acceptance.test_local import ROOT, local_up, typed
 from tests.support.pipeline import WITHIN
@@ -68,7 +69,7 @@ async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
     assert re.search(r"files +3", said), "the preview"
     assert list((files / "data" / BOT).iterdir()) == []
     assert [path.name for path in (files / "data" / OTHER).iterdir()] == ["1.png"]
-    assert {job["service"] for job in jobs} == {"avatars", "conversations", "analytics"}
+    assert {job["service"] for job in jobs} == {"avatars", *PLANS}
     assert len({job["eventId"] for job in jobs}) == 1, "one event, whoever listens"
     await eventually(lambda: not any(runs(other.pid) for other in others))
 
@@ -86,11 +87,11 @@ async def followed(folder: Path) -> str:
 
 
 async def jobs_of_the_bot(folder: Path) -> list[dict[str, str]]:
-    """Of all services, as the command line lists them once all three are complete."""
+    """Of all services, as the command line lists them once all are complete."""
     listed = f"botdel jobs list --bot {BOT} --status complete --json"
     script = f"""
         . .local/env
-        until [ "$({listed} | grep -o '"eventId"' | wc -l)" = 3 ]; do sleep 0.2; done
+        until [ "$({listed} | grep -o '"eventId"' | wc -l)" = {len(PLANS) + 1} ]; do sleep 0.2; done
         {listed}
     """
     found: list[dict[str, str]] = json.loads("\n".join(await typed(script, folder)))
