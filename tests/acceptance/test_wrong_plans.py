@@ -20,7 +20,6 @@ from botdel.doctor.command import examine
 from botdel.doctor.findings import Status
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
-from botdel.local.samples import ANALYTICS, CONVERSATIONS
 from botdel.plan import check, preview
 from botdel.topology import apply
 from deletion.adapters.plan_file import read_plan
@@ -29,6 +28,7 @@ from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
 from tests.support.pipeline import Pipeline
 
+CONVERSATIONS, ANALYTICS = "botdel_sample_conversations", "botdel_sample_analytics"
 PLANS: Final = Path(botdel.local.__file__).parent / "plans"
 BOTS: Final = 12
 REMOVED: Final = object()

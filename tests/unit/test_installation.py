@@ -47,7 +47,8 @@ def test_each_process_has_its_default_port_and_no_two_have_one() -> None:
 
 def test_the_sample_services_keep_their_ports() -> None:
     ports = default_ports()
-    assert (ports["consumer analytics"], ports["consumer conversations"]) == (8081, 8083)
+    services = ("analytics", "billing", "conversations", "media")
+    assert [ports[f"consumer {service}"] for service in services] == [8081, 8083, 8084, 8085]
 
 
 def test_a_port_is_free_when_nobody_listens_on_it(taken: int) -> None:
