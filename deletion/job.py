@@ -22,7 +22,10 @@ STALE: Final = "stale"
 INTERRUPTED: Final = "interrupted"
 """How an attempt ended that was handed over, because its process was asked to stop."""
 RETRIED: Final = "retried"
-"""Marks an operator's retry: attempts that fell silent before it no longer count."""
+"""Marks an operator's retry: attempts that ended with their process before it no longer count."""
+TURNED_BACK: Final = "turned back"
+"""Marks where a job turned back: from there it makes other calls, so earlier ends do not count."""
+_ANEW: Final = frozenset({RETRIED, TURNED_BACK})
 KEPT_ATTEMPTS: Final = 20
 """How many of its past attempts a job keeps, the latest ones."""
 SUSPECT_ENDS: Final = 2
@@ -93,6 +96,12 @@ class StepProgress:
     found: bool = False
     extra: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether it may have made a call. Versions before sagas kept no `placed_at`."""
+        is_pending = self.status is StepStatus.PENDING
+        return not is_pending or self.batches > 0 or self.placed_at is not None
+
     def began(self, placed_at: datetime) -> "StepProgress":
         """The step once it has begun for requests until `placed_at`."""
         return replace(self, status=StepStatus.IN_PROGRESS, placed_at=placed_at)
@@ -139,7 +148,8 @@ class PastAttempt:
     """Where an attempt stood when it was last heard of: at batch `batch`, from 1, of `step`.
 
     `step` is None when every step was done. `reason` is the type of its failure, `STALE`,
-    `INTERRUPTED` or `RETRIED`. Interruptions are dropped once the job has got a batch further.
+    `INTERRUPTED`, `RETRIED` or `TURNED_BACK`. Interruptions are dropped once the job has got a
+    batch further.
     """
 
     attempt: int
@@ -330,7 +340,7 @@ class Job:
         """Whether it goes forward in a saga whose point of no return it has not reached."""
         if self.point_of_no_return is None or self.turned_back:
             return False
-        return self.progress(self.point_of_no_return).placed_at is None
+        return not self.progress(self.point_of_no_return).is_begun
 
     @property
     def queue(self) -> str | None:
@@ -392,10 +402,10 @@ class Job:
         return failed or self.is_stale(now, policy)
 
     def _ends(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:
-        """How many attempts ended for one of `reasons` (at `place`, if given) since an operator's
-        last retry.
+        """How many attempts ended for one of `reasons` (at `place`, if given) since the job was
+        last given all its attempts.
         """
-        latest = takewhile(lambda past: past.reason != RETRIED, reversed(self.past_attempts))
+        latest = takewhile(lambda past: past.reason not in _ANEW, reversed(self.past_attempts))
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
@@ -544,6 +554,7 @@ class Job:
         return {"steps": steps, "compensations": (), "turned_back": None, "finished_at": None}
 
     def _turned(self, transition: str, now: datetime, why: Failure) -> Change:
+        past = self._past(why.type)
         return self._move(
             transition,
             now,
@@ -552,7 +563,7 @@ class Job:
             parks=0,
             failure=why,
             turned_back=why,
-            past_attempts=self._past(why.type),
+            past_attempts=(*past, self._ended(TURNED_BACK, now))[-KEPT_ATTEMPTS:],
         )
 
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:

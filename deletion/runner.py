@@ -225,14 +225,18 @@ class Run:
             log.info("a newer request joined: looking again")
 
     async def _way(self) -> tuple[Step, ...]:
-        """The steps of the plan, or the compensations that the job owes.
+        """The steps of the plan, or the compensations that the job owes: also of a step that a
+        process began whose plan had no compensation for it.
 
         Raises `StepUnknown` when the plan has changed so that the job cannot be turned back.
         """
         job, point = self._lease.job, self._plan.point_of_no_return
+        begun = [step.name for step in job.steps if step.is_begun]
         if job.turned_back:
-            return self._plan.way_back([owed.name for owed in job.compensations])
-        if not any(step.batches or step.status is not StepStatus.PENDING for step in job.steps):
+            owed = [owed.name for owed in job.compensations]
+            owed += [name for name in begun if name in self._plan.compensations]
+            return self._plan.way_back(owed)
+        if not begun:
             await self._lease.adopt(point)
         elif job.may_turn_back and job.point_of_no_return != point:
             raise StepUnknown(

@@ -229,6 +229,80 @@ async def test_a_way_back_can_be_parked_and_stopped(world: World) -> None:
     assert (await world.run()).status is Status.COMPENSATED
 
 
+async def test_what_ended_with_its_process_on_the_way_forward_does_not_count_on_the_way_back(
+    world: World,
+) -> None:
+    """Other calls are made there: neither does it rest for a day after one silence, nor is it a
+    suspect, nor does a stop at the first batch of a compensation count as one of its step.
+    """
+    for _ in range(2):
+        world.stopping.set()
+        job = await world.run()
+        assert job.failure
+        assert job.failure.interrupted
+        world.stopping.clear()
+    world.steps["pause"].script.appendleft(REFUSED)
+    job = await world.run()
+    assert job.turned_back
+    assert not job.is_suspect
+    world.stopping.set()
+    job = await world.run()
+    assert job.failure
+    assert (job.failure.interrupted, job.attempt) == (True, 0)
+
+
+async def test_silences_on_the_way_forward_make_no_rest_longer_on_the_way_back(
+    world: World,
+) -> None:
+    begun = StepProgress("pause").began(world.stored.placed_at)
+    world.store.put(world.stored.begin(world.now, begun, is_compensated=True).after)
+    for attempt in range(1, POLICY.max_attempts + 1):
+        if attempt > 1:
+            world.store.put(world.stored.claim("worker", world.now).after)
+        job = world.swept()
+    assert (job.direction, job.queue) == (Direction.BACKWARD, SERVICE)
+    job = world.store.put(job.claim("worker", world.now).after)
+    assert job.rest(POLICY) == timedelta(0), "its first silence on this way"
+
+
+async def test_a_step_begun_without_a_compensation_is_undone_once_the_plan_has_one(
+    world: World,
+) -> None:
+    """Also one that was begun by a process that knows no sagas."""
+    without = Plan(SERVICE, world.plan.steps, POINT, {"unpublish": world.undo["unpublish"]})
+    world.steps["unpublish"].script.append(ZeroDivisionError())
+    await world.run(without)
+    assert world.owed == {"unpublish": StepStatus.PENDING}
+    world.steps["unpublish"].script.append(REFUSED)
+    await world.run()
+    world.calls.clear()
+    assert (await world.run()).status is Status.COMPENSATED
+    assert world.calls == ["undo unpublish", "undo pause"]
+    assert set(world.owed) == {"pause", "unpublish"}, "and the record says so"
+
+
+async def test_a_point_that_an_older_version_has_passed_is_passed(world: World) -> None:
+    """Its batches say so: that version keeps no `placed_at`."""
+    done = [StepProgress(name, StepStatus.COMPLETE, 3, "3", 2) for name in FORWARD[:2]]
+    point = StepProgress(POINT, StepStatus.IN_PROGRESS, 2, "2", 1)
+    world.store.put(replace(world.stored, steps=(*done, point, StepProgress("close"))))
+    assert not world.stored.may_turn_back
+    world.steps[POINT].script.append(REFUSED)
+    job = await world.run()
+    assert (job.status, job.direction) == (Status.FAILED, Direction.FORWARD)
+
+
+async def test_a_job_that_an_older_sweep_has_exhausted_can_still_turn_back(world: World) -> None:
+    """It does not know how to turn one back: an operator sends it on, as any exhausted job."""
+    world.steps["pause"].script.append(ZeroDivisionError())
+    job = await world.run()
+    world.store.put(replace(job, status=Status.EXHAUSTED, attempt=POLICY.max_attempts))
+    world.store.put(world.stored.retry(world.now, POLICY).after)
+    world.steps["pause"].script.append(REFUSED)
+    assert (await world.run()).direction is Direction.BACKWARD
+    assert (await world.run()).status is Status.COMPENSATED
+
+
 async def test_each_park_doubles_the_window_and_a_batch_ends_it(world: World) -> None:
     soon = world.now + timedelta(minutes=1)
     world.steps["pause"].script.extendleft(Parked(soon, "open") for _ in range(3))
