@@ -212,7 +212,10 @@ class Rule:
 HOLDER: Final = ("status", "attempt", "claimed_by")
 """Guard of a run: the fields it expects unchanged in the job it holds."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""Guard of everybody else: includes the heartbeat, so that a run that is alive keeps its job."""
+"""Guard of everybody else: includes the heartbeat, so that a run that is alive keeps its job.
+And of a checkpoint: one whose answer was lost may still arrive after its repetition, and must not
+overwrite what the run has recorded since, such as that it owes a compensation.
+"""
 UNJOINED: Final = (*HOLDER, "placed_at")
 """Guard of a completion: a newer request joins by moving `placed_at`, and must be looked for."""
 
@@ -223,7 +226,7 @@ _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
 RULES: Final[Mapping[str, Rule]] = {
     "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
-    "checkpoint": Rule(_RUNNING, Status.IN_PROGRESS, HOLDER),
+    "checkpoint": Rule(_RUNNING, Status.IN_PROGRESS, OUTSIDER),
     "complete": Rule(_RUNNING, Status.COMPLETE, UNJOINED),
     "compensate": Rule(_RUNNING, Status.COMPENSATED, HOLDER),
     "fail": Rule(_RUNNING, Status.FAILED, HOLDER),

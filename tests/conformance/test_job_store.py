@@ -596,8 +596,19 @@ class TestApplying:
             await store.apply(change)
         assert await stored(store, job) == moved
 
-    @pytest.mark.parametrize("name", ["checkpoint", "complete", "fail", "hand_over", "park"])
-    async def test_a_heartbeat_underneath_does_not_cost_a_run_its_own_write(
+    async def test_a_checkpoint_that_arrives_late_overwrites_nothing(self, store: JobStore) -> None:
+        """Its answer was lost, its repetition counted, and the run has begun a step since."""
+        job, late = fresh("checkpoint")
+        await put(store, job)
+        beaten = await store.apply(late)
+        begin = beaten.begin(LATER, StepProgress("first").began(NOW), is_compensated=True)
+        begun = await store.apply(begin)
+        with pytest.raises(LeaseLost):
+            await store.apply(late)
+        assert await stored(store, job) == begun
+
+    @pytest.mark.parametrize("name", ["complete", "fail", "hand_over", "park"])
+    async def test_a_heartbeat_underneath_does_not_cost_a_run_its_last_write(
         self, store: JobStore, name: str
     ) -> None:
         job, change = fresh(name)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import Any, Final
 
-from deletion.job import INTERRUPTED, RETRIED, STALE, Job, LeasePolicy
+from deletion.job import INTERRUPTED, RETRIED, STALE, TURNED_BACK, Job, LeasePolicy, Status
 from tests.model.world import TICK, Run, World, at
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -53,6 +53,8 @@ class Canonical:
             world.parked,
             world.silences,
             world.stops,
+            tuple(sorted(world.called)),
+            tuple(sorted(world.undone)),
             world.faults,
         )
 
@@ -70,7 +72,9 @@ def known(job: Job) -> Key:
         job.status,
         job.attempt,
         job.due is None,
-        tuple(step.status for step in job.steps),
+        tuple((step.status, step.is_begun) for step in job.steps),
+        tuple((step.name, step.status) for step in job.compensations),
+        job.turned_back is not None,
         job.failure is not None and job.failure.interrupted,
         _ended_with_process(job),
         job.placed_at,
@@ -79,8 +83,9 @@ def known(job: Job) -> Key:
 
 
 def _ended_with_process(job: Job) -> Key:
-    """Its silences, and its interruptions with their places, since an operator sent it on."""
-    latest = takewhile(lambda past: past.reason != RETRIED, reversed(job.past_attempts))
+    """Its silences, and its interruptions with their places, since it was last sent on or back."""
+    anew = {RETRIED, TURNED_BACK}
+    latest = takewhile(lambda past: past.reason not in anew, reversed(job.past_attempts))
     ends = [past for past in latest if past.reason in {STALE, INTERRUPTED}]
     return tuple(sorted((past.reason, past.step or "") for past in ends))
 
@@ -93,8 +98,9 @@ def _times(job: Job) -> tuple[int, int]:
 
 def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
     """Every version of a job that counts: of one that is complete, what somebody still knows."""
-    if world.live:
-        yield world.live
+    for job in world.jobs:
+        if job.live or job.status is Status.COMPENSATED:
+            yield job
     if world.old:
         yield world.old
     for run in runs:

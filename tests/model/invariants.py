@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from deletion.job import RULES, Job, LeasePolicy, Status, suspects
+from deletion.job import RULES, Job, LeasePolicy, Status, StepStatus, suspects
 from tests.model.canonical import Key, known
 from tests.model.moves import Move, covers, event
-from tests.model.world import HOLDERS, SERVICE, Accepted, World, at, matches
+from tests.model.world import BEFORE, HOLDERS, POINT, SERVICE, Accepted, World, at, matches
 
 FAIR_STEPS = 40
 """Within so many steps a healthy worker and sweeps bring any job to an end."""
@@ -32,12 +32,15 @@ class Invariants:
                 yield from of_write(before, move.accepted, self._policy)
             yield from of_requests(world)
         live = world.live
+        if live and live.point_of_no_return:
+            yield from of_calls(before, world)
+            yield from of_saga(world, live)
         if live and live not in before.jobs:
             yield from of_job(world, live, self._policy.max_attempts)
             yield from self._of_fate(live, world.tick)
         if live:
             yield from of_holders(world, live)
-        elif world.owed:
+        elif world.owed and not any(job.status is Status.COMPENSATED for job in world.jobs):
             yield "complete: data is left that was written before a covered request was received"
 
     def _of_fate(self, job: Job, tick: int) -> Iterator[str]:
@@ -55,11 +58,56 @@ def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator
     if rule in HOLDERS:
         if before.holder != read.claimed_by or stored.claimed_by != read.claimed_by:
             yield f"fence: a write of {read.claimed_by}, which does not hold the job, counts"
+        if rule in {"complete", "compensate"} and stored.status is Status.IN_PROGRESS:
+            yield from of_end(before, accepted)
         return
     if not is_same(read, stored):
         yield f"lost update: {rule} overwrites what was written since it was read"
     if not is_time(rule, stored, before, policy):
         yield f"too early: {rule} of a job whose time has not come"
+
+
+def of_end(before: World, accepted: Accepted) -> Iterator[str]:
+    """Everything of a saga is done and nothing undone, or every begun step is undone."""
+    (rule, change, _), stored = accepted
+    if rule == "complete" and before.owed and stored.placed_at == change.before.placed_at:
+        yield "complete: data is left that was written before a covered request was received"
+    if not stored.point_of_no_return:
+        return
+    way = change.after.steps if rule == "complete" else change.after.compensations
+    if any(step.status is not StepStatus.COMPLETE for step in way):
+        yield f"{rule}: its record says that something is left to do"
+    names = {step.name for step in way}
+    if rule == "complete" and (before.undone or names != set(before.called)):
+        yield f"complete: {before.called} were called and {before.undone} undone"
+    if rule == "compensate" and before.called:
+        yield f"compensate: {before.called} were called and not undone"
+
+
+def of_calls(before: World, world: World) -> Iterator[str]:
+    """Steps are undone in reverse, and nothing once the point of no return was called."""
+    if world.undone and POINT in world.called:
+        yield f"undone after the point of no return: {world.undone}"
+    for step in set(world.undone) - set(before.undone):
+        later = BEFORE[BEFORE.index(step) + 1 :]
+        if left := set(later) & set(world.called):
+            yield f"out of order: {step} was undone before {left}"
+    if set(world.called) & set(world.undone) - set(before.called):
+        yield f"called once more after it was undone: {world.called}"
+
+
+def of_saga(world: World, job: Job) -> Iterator[str]:
+    """The record always says what is left to undo; none that may turn back has called the point."""
+    begun = {step.name for step in job.steps if step.placed_at is not None}
+    if POINT in begun and not job.turned_back:
+        return
+    if POINT in world.called:
+        yield "too late: it may still turn back, and has called the point of no return"
+    left = {step.name for step in job.compensations if step.status is not StepStatus.COMPLETE}
+    if unknown := set(world.called) - left - {POINT}:
+        yield f"not owed: {unknown} were called, and the record does not owe their undoing"
+    if job.status is Status.EXHAUSTED and not job.turned_back:
+        yield "exhausted: it could have turned back"
 
 
 def is_same(read: Job, stored: Job) -> bool:
@@ -84,7 +132,8 @@ def is_time(rule: str, stored: Job, before: World, policy: LeasePolicy) -> bool:
         return claimable and stored.due is not None and stored.due <= now
     if rule == "retry":
         stale = stored.status is Status.IN_PROGRESS and silent >= policy.stale_after - off
-        return stale or stored.status in {Status.FAILED, Status.EXHAUSTED}
+        ended = {Status.FAILED, Status.EXHAUSTED, Status.COMPENSATED}
+        return stale or stored.status in ended
     ends = stored.attempt if stored.status is Status.FAILED else before.silences
     rest = policy.rest * 4 ** (ends - 1) if ends else timedelta(0)
     if stored.attempt >= policy.max_attempts:
@@ -108,6 +157,9 @@ def of_requests(world: World) -> Iterator[str]:
 
 def of_job(world: World, job: Job, most: int) -> Iterator[str]:
     """A claimable job is in a queue, no other is; attempts count what was spent, nothing else."""
+    if job.status is Status.COMPENSATED:
+        yield "live: a compensated job holds its bot, and nobody moves it"
+        return
     interrupted = job.status is Status.FAILED and job.failure and job.failure.interrupted
     claimable = job.status is Status.PENDING or bool(interrupted)
     if claimable != (job.queue in {SERVICE, suspects(SERVICE)}):
@@ -140,14 +192,14 @@ def of_holders(world: World, job: Job) -> Iterator[str]:
 def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
     """Nothing when a healthy worker, sweeps and time bring the job to an end; else a line."""
     for _ in range(FAIR_STEPS):
-        if job.status in {Status.COMPLETE, Status.EXHAUSTED}:
+        if job.status in {Status.COMPLETE, Status.COMPENSATED, Status.EXHAUSTED}:
             return ""
         now = at(tick)
         if job.queue in {SERVICE, suspects(SERVICE)} and job.is_due(now):
-            job = job.claim("fair", now).after.complete(now).after
+            claimed = job.claim("fair", now).after
+            job = (claimed.compensate if claimed.turned_back else claimed.complete)(now).after
         elif job.is_resumable(now, policy):
-            spent = job.is_spent(policy)
-            job = (job.exhaust if spent else job.resume)(now, policy).after
+            job = job.sweep(now, policy).after
         else:
             tick += 1
     return f"for ever: a job that is {job.status} comes to no end"

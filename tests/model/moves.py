@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from deletion.job import Change, Job, LeasePolicy, StepProgress, StepStatus
+from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
 from tests.model import world as model
 from tests.model.world import (
+    BEFORE,
     BOT,
     COARSE,
     ENDINGS,
     PLACED_AT,
+    POINT,
     SERVICE,
     STEP,
     Accepted,
@@ -34,7 +36,10 @@ T = TypeVar("T")
 WORKERS: Final = 2
 DONE: Final = StepProgress(STEP, StepStatus.COMPLETE)
 FAULTS: Final = frozenset(
-    {"fail", "failing", "stop", "park", "kill", "retry", "slow", "old read", "redelivery"}
+    {
+        *("fail", "failing", "refuse", "stop", "park", "kill"),
+        *("retry", "slow", "old read", "redelivery"),
+    }
 )
 
 
@@ -43,6 +48,7 @@ class Bounds:
     """How much may happen: `faults` events of `kinds` in all, and the rest each for itself.
 
     `ahead` is how far the clock of a sweep may be ahead. `room` is how many requests one job takes.
+    `saga` is how many steps are before the point of no return; without any it is no saga.
     """
 
     faults: int
@@ -52,6 +58,7 @@ class Bounds:
     policy: LeasePolicy = COARSE
     ahead: timedelta = timedelta(0)
     room: int = 3
+    saga: int = 0
 
 
 class Move(NamedTuple):
@@ -122,14 +129,16 @@ class Moves:
             yield self._joined(world, world.job(old.id), old, request)
 
     def _placed(self, world: World, request: int) -> Job:
+        names = (*BEFORE[: self.bounds.saga], POINT) if self.bounds.saga else (STEP,)
         job = Job.placed(
             id=f"{len(world.jobs) + 1:024x}",
             service=SERVICE,
             bot_id=BOT,
             event_id=event(request),
             placed_at=PLACED_AT[request],
-            steps=(StepProgress(STEP),),
+            steps=tuple(map(StepProgress, names)),
             now=at(world.tick),
+            point_of_no_return=POINT if self.bounds.saga else None,
         )
         return self.book.job(job)
 
@@ -144,6 +153,9 @@ class Moves:
     def _outsiders(self, world: World) -> Iterator[Move]:
         if live := world.live:
             yield from self._acted(world, live, (world.tick,), "")
+        for job in world.jobs:
+            if job.status is Status.COMPENSATED:
+                yield from self._retried(world, job, world.tick, " the compensated job")
         if old := world.old:
             used = world._replace(old=None, read_at=0)
             clocks = tuple({world.tick, world.read_at})
@@ -157,10 +169,13 @@ class Moves:
             if self.bounds.ahead:
                 clock = at(tick) + self.bounds.ahead
                 yield from self._swept(world, read, clock, ", its clock ahead" + how + late)
-            if spent := self._fault(world, "retry"):
-                retry = partial(Job.retry, now=at(tick), policy=self.policy)
-                write = self._write("retry", read, retry, tick)
-                yield from self._moved(spent, write, "an operator retries" + how + late)
+            yield from self._retried(world, read, tick, how + late)
+
+    def _retried(self, world: World, read: Job, tick: int, how: str) -> Iterator[Move]:
+        if spent := self._fault(world, "retry"):
+            retry = partial(Job.retry, now=at(tick), policy=self.policy)
+            write = self._write("retry", read, retry, tick)
+            yield from self._moved(spent, write, "an operator retries" + how)
 
     def _claimed(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
         if len(world.runs) >= WORKERS:
@@ -173,17 +188,24 @@ class Moves:
             yield move._replace(world=move.world._replace(runs=runs, claims=world.claims + 1))
 
     def _swept(self, world: World, read: Job, now: datetime, how: str) -> Iterator[Move]:
-        spent = read.is_spent(self.policy)
-        rule, verb = ("exhaust", "exhausts") if spent else ("resume", "resumes")
-        write = self._write(rule, read, lambda job: getattr(job, rule)(now, self.policy), now)
-        yield from self._moved(world, write, f"a sweep {verb}" + how)
+        change = self.book.change(read, lambda job: job.sweep(now, self.policy), "sweep", now)
+        if change is None:
+            return
+        if change.after.status is Status.EXHAUSTED:
+            rule, verb = "exhaust", "exhausts"
+        elif change.after.turned_back and not read.turned_back:
+            rule, verb = "turn_back_spent", "turns back"
+        else:
+            rule, verb = "resume", "resumes"
+        yield from self._moved(world, Write(rule, change), f"a sweep {verb}" + how)
 
     def _moved(self, world: World, write: Write | None, label: str) -> Iterator[Move]:
         """An outsider's write. A refused one changes nothing."""
         if write is None:
             return
         stored = world.job(write.change.before.id)
-        if job := self.book.stored(stored, write.change):
+        job = self.book.stored(stored, write.change)
+        if job and (stored.live or not job.live or world.live is None or not ONE_LIVE_JOB):
             yield Move(
                 label,
                 accepted(world, write, stored, job, self.policy.max_attempts),
@@ -202,10 +224,12 @@ class Moves:
         if run.waiting:
             yield from self._repeated(world, run)
             return
-        yield from self._worked(world, run)
+        yield from (self._gone_on if self.bounds.saga else self._worked)(world, run)
         yield from self._beaten(world, run)
         if spent := self._fault(world, "fail"):
             yield from self._sent(spent, run, self._failed(spent, run), f"{name} fails")
+        if self.bounds.saga and (spent := self._fault(world, "refuse")):
+            yield from self._refused_for_good(spent, run)
         can_fail = holds and not run.looked and not run.failing
         if can_fail and (spent := self._fault(world, "failing")):
             yield Move(f"{name} has an error and retries it", with_run(spent, run, failing=True))
@@ -225,10 +249,61 @@ class Moves:
             gone = with_run(deleted, run, looked=True, failing=False)
             yield Move(f"{name} deletes and reads back nothing", gone)
 
+    def _gone_on(self, world: World, run: Run) -> Iterator[Move]:
+        """A saga: begin, call, and write a checkpoint of each step; undo the same in reverse."""
+        name, now, step = run.view.claimed_by, at(world.tick), next_step(run.view)
+        if step is None and run.view.turned_back:
+            write = self._write("compensate", run.view, lambda job: job.compensate(now), now)
+            yield from self._sent(world, run, write, f"{name} compensates")
+        elif step is None:
+            yield from self._worked(world, run)
+        elif run.called:
+            done = replace(step, status=StepStatus.COMPLETE)
+            write = self._write(
+                "checkpoint",
+                run.view,
+                lambda job: job.checkpoint(now, done),
+                "done",
+                step.name,
+                now,
+            )
+            has_done = run._replace(called=False)
+            yield from self._sent(world, has_done, write, f"{name} has done {step.name}")
+        elif step.status is StepStatus.PENDING and not run.view.turned_back and BEGINS_FIRST:
+            yield from self._begun(world, run, step)
+        elif name == world.holder and not run.view.is_stale(now, self.policy):
+            yield self._called(world, run, step.name)
+
+    def _begun(self, world: World, run: Run, step: StepProgress) -> Iterator[Move]:
+        """As `Run._begin` in deletion/runner.py."""
+        now, begun = at(world.tick), step.began(run.view.placed_at)
+        begin = partial(Job.begin, now=now, step=begun, is_compensated=step.name != POINT)
+        write = self._write("checkpoint", run.view, begin, "begin", step.name, now)
+        yield from self._sent(world, run, write, f"{run.view.claimed_by} begins {step.name}")
+
+    def _called(self, world: World, run: Run, step: str) -> Move:
+        called = tuple(other for other in world.called if other != step)
+        name = run.view.claimed_by
+        if run.view.turned_back:
+            undone = (*(other for other in world.undone if other != step), step)
+            without_it = world._replace(called=called, undone=undone)
+            return Move(f"{name} undoes {step}", with_run(without_it, run, called=True))
+        with_it = world._replace(called=(*called, step))
+        return Move(f"{name} calls {step}", with_run(with_it, run, called=True))
+
+    def _refused_for_good(self, world: World, run: Run) -> Iterator[Move]:
+        """An error that will not pass: as `Runner._fail`."""
+        tick, write = world.tick, self._failed(world, run)
+        if run.view.may_turn_back:
+            turn = partial(Job.turn_back, failure=failure(tick))
+            write = self._write("turn_back", run.view, turn, tick)
+            write = write and write._replace(spent="error")
+        yield from self._sent(world, run, write, f"{run.view.claimed_by} is refused for good")
+
     def _beaten(self, world: World, run: Run) -> Iterator[Move]:
         """A heartbeat, or the checkpoint of what was deleted."""
         now = at(world.tick)
-        steps = (DONE,) if run.looked else ()
+        steps = (DONE,) if run.looked and not self.bounds.saga else ()
         if run.view.last_modified_at >= now and (not steps or run.view.steps == steps):
             return
         name = run.view.claimed_by
@@ -330,6 +405,18 @@ class Moves:
 SPENDS_INTERRUPTED_ERRORS = True
 """As `Run._interruption` in deletion/runner.py: a run that is stopped while an error is being
 retried ends as failed with that error."""
+
+
+BEGINS_FIRST = True
+"""As `Run._begin` in deletion/runner.py: a step is on record as begun before its first call."""
+ONE_LIVE_JOB = True
+"""As the unique index of a store: no second job of a bot becomes live."""
+
+
+def next_step(job: Job) -> StepProgress | None:
+    """What its run has to do next: on the way back the last that was begun comes first."""
+    way = reversed(job.compensations) if job.turned_back else iter(job.steps)
+    return next((step for step in way if step.status is not StepStatus.COMPLETE), None)
 
 
 def event(request: int) -> str:

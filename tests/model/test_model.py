@@ -6,12 +6,21 @@ On a failure the shortest counterexample is printed, a step a line.
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from deletion import job as rules
-from deletion.job import HOLDER, RULES, Change, Job, LeasePolicy, Status
+from deletion.job import (
+    HOLDER,
+    RULES,
+    Change,
+    Job,
+    LeasePolicy,
+    Status,
+    StepProgress,
+    StepStatus,
+)
 from tests.model import moves, world
 from tests.model.explore import Explored, explore, follow
 from tests.model.moves import Bounds, Moves
@@ -44,6 +53,12 @@ SCOPES = {
     ),
     "a job that is full": of("redelivery", faults=1, requests=2, writer=True, room=1),
     "a sweep ahead": of("kill", faults=1, policy=FINE, ahead=FINE.max_skew),
+    "a saga of two steps": of("refuse", "kill", faults=2, policy=ONCE, saga=2),
+    "a saga retried": of("refuse", "kill", "retry", faults=2, policy=ONCE, saga=1),
+    "a saga stopped": of("refuse", "stop", "park", faults=2, policy=ONCE, saga=1),
+    "a saga, old reads": of("refuse", "kill", "old read", faults=2, policy=ONCE, saga=1),
+    "a saga joined": of("refuse", faults=1, requests=2, policy=ONCE, saga=1),
+    "a saga whose answers are late": of("slow", faults=1, policy=ONCE, saga=1),
 }
 """Within these every world is visited."""
 DEEPER = {
@@ -52,6 +67,11 @@ DEEPER = {
     "slow and stopped": of("slow", "stop", "fail", faults=3),
     "joined while slow": of("slow", "stop", "kill", faults=1, requests=2, writer=True),
     "a sweep ahead": of("kill", "fail", "old read", faults=1, policy=FINE, ahead=FINE.max_skew),
+    "a saga": Bounds(1, saga=2),
+    "a saga retried": of("refuse", "kill", "retry", faults=3, policy=ONCE, saga=2),
+    "a saga stopped": of("refuse", "stop", "park", "fail", faults=2, saga=1),
+    "a saga joined": of("refuse", "retry", faults=2, requests=2, policy=ONCE, saga=1),
+    "a saga whose answers are late": of("slow", "refuse", "stop", faults=2, saga=1),
 }
 """The same for minutes: `python -m tests.model`."""
 
@@ -77,16 +97,24 @@ STRAYS = of("slow", "stop", "fail", faults=2)
 RETRIED = of("slow", "retry", "fail", "stop", "park", faults=3, policy=ONCE)
 """A run that is paused as it ends, while an operator gives all attempts anew: of the fewest."""
 JOINING = Bounds(0, requests=2, writer=True)
+SAGA = of("slow", "refuse", "retry", faults=3, policy=ONCE, saga=1)
 
 UNIQUE = "claimedBy is unique to each claim, and so tells an attempt from every other one"
 VERSION = "lastModifiedAt grows with every write: it alone tells one state of a job from another"
 LEFT_ONCE = "a claim leaves each status that can be claimed at most once before the next claim"
 
+TURNING = of("slow", "refuse", faults=2, saga=1)
+OUTSIDERS = ("claim", "resume", "turn_back_spent", "exhaust", "retry")
+
 FOUND = {
-    **{(rule, "status"): STRAYS for rule in sorted(world.HOLDERS - {"park"})},
+    **{(rule, "status"): STRAYS for rule in ("complete", "fail", "hand_over")},
     ("park", "status"): of("slow", "park", faults=2),
-    **{(rule, "claimed_by"): STRAYS for rule in ("checkpoint", "complete")},
-    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS)},
+    **{(rule, "status"): TURNING for rule in ("turn_back", "compensate")},
+    ("complete", "claimed_by"): STRAYS,
+    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS - {"turn_back"})},
+    **{(rule, "claimed_by"): SAGA for rule in ("turn_back", "compensate")},
+    ("checkpoint", "last_modified_at"): of("slow", faults=1, policy=ONCE, saga=1),
+    ("turn_back_spent", "last_modified_at"): of("old read", "kill", faults=2, policy=ONCE, saga=1),
     ("complete", "placed_at"): JOINING,
     ("resume", "last_modified_at"): BEATS,
     ("retry", "last_modified_at"): of("old read", "retry", faults=2),
@@ -94,10 +122,8 @@ FOUND = {
 }
 """Guarded fields, and bounds within which the lack of each is found."""
 REDUNDANT = {
-    **{(rule, "attempt"): UNIQUE for rule in sorted(world.HOLDERS)},
-    **{
-        (rule, name): VERSION for rule in ("claim", "resume", "exhaust", "retry") for name in HOLDER
-    },
+    **{(rule, "attempt"): UNIQUE for rule in sorted(world.HOLDERS - {"checkpoint"})},
+    **{(rule, name): VERSION for rule in (*OUTSIDERS, "checkpoint") for name in HOLDER},
     ("claim", "last_modified_at"): LEFT_ONCE,
 }
 """Guarded fields that guard nothing beside the others, and why: the second lock on a door."""
@@ -129,6 +155,7 @@ def test_a_guard_that_is_missing_is_found(
         "killed, retried, old reads",
         "stopped, failing, parked",
         "slow and stopped",
+        "a saga whose answers are late",
     ],
 )
 def test_redundant_guards_can_all_be_missed_at_once(
@@ -217,6 +244,49 @@ def silences_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Job, "rest", rest)
 
 
+def calls_before_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "BEGINS_FIRST", False)
+
+
+def owes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Job.begin
+
+    def begin(job: Job, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
+        return original(job, now, step, is_compensated=False)
+
+    monkeypatch.setattr(Job, "begin", begin)
+
+
+def forgets_the_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_saga = property(lambda job: bool(job.point_of_no_return and not job.turned_back))
+    monkeypatch.setattr(Job, "may_turn_back", is_saga)
+
+
+def never_turns_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "may_turn_back", False)
+
+
+def undoes_the_first_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        moves,
+        "next_step",
+        lambda job: next((s for s in job.way if s.status is not StepStatus.COMPLETE), None),
+    )
+
+
+def holds_what_is_compensated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "live", property(lambda job: job.status is not Status.COMPLETE))
+
+
+def forgets_the_unique_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moves, "ONE_LIVE_JOB", False)
+
+
+def starts_anew_with_old_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    anew = {"compensations": (), "turned_back": None}
+    monkeypatch.setattr(Job, "_anew", lambda job: anew)
+
+
 def waits_for_nobody(transition: str) -> Patch:
     """A transition after which no worker may claim the job."""
     original: Callable[..., Change] = getattr(Job, transition)
@@ -301,6 +371,57 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
     "handed over to nobody": (waits_for_nobody("hand_over"), of("stop", faults=1), "queue"),
     "parked for ever": (waits_for_nobody("park"), of("park", faults=1), "queue"),
     "resumed for nobody": (waits_for_nobody("resume"), of("kill", faults=1), "for ever"),
+    "a call before its record": (
+        calls_before_it_is_on_record,
+        Bounds(0, saga=1),
+        "not owed",
+    ),
+    "a step that owes nothing": (owes_nothing, Bounds(0, saga=1), "not owed"),
+    "turned back after the point": (
+        forgets_the_point,
+        of("refuse", faults=1, saga=1),
+        "not owed",
+    ),
+    "exhausted before the point": (
+        never_turns_back,
+        of("kill", faults=1, policy=ONCE, saga=1),
+        "exhausted",
+    ),
+    "undone in the order of the plan": (
+        undoes_the_first_first,
+        of("refuse", faults=1, saga=2),
+        "out of order",
+    ),
+    "turned back with few attempts left": (
+        keeps_the_attempt("turn_back"),
+        of("refuse", faults=1, saga=1),
+        "attempts",
+    ),
+    "turned back with none left": (
+        keeps_the_attempt("turn_back_spent"),
+        of("kill", faults=1, policy=ONCE, saga=1),
+        "attempts",
+    ),
+    "turned back for nobody": (
+        waits_for_nobody("turn_back"),
+        of("refuse", faults=1, saga=1),
+        "queue",
+    ),
+    "a compensated job that holds its bot": (
+        holds_what_is_compensated,
+        of("refuse", faults=1, saga=1),
+        "live",
+    ),
+    "a compensated job retried beside a live one": (
+        forgets_the_unique_index,
+        of("refuse", "retry", faults=2, requests=2, policy=ONCE, saga=1),
+        "two live jobs",
+    ),
+    "a compensated job started with old checkpoints": (
+        starts_anew_with_old_checkpoints,
+        of("refuse", "retry", faults=2, policy=ONCE, saga=1),
+        "not owed",
+    ),
     "retried for nobody": (waits_for_nobody("retry"), of("fail", "retry", faults=2), "queue"),
 }
 
@@ -465,3 +586,64 @@ def test_a_job_that_is_parked_after_a_call_each_time_runs_out_of_attempts() -> N
     assert reached.live
     assert reached.live.is_spent(bounds.policy)
     assert not any("after a call" in label for label in labels(bounds, reached))
+
+
+# Sagas.
+
+
+def test_a_checkpoint_that_arrives_late_takes_nothing_off_the_record() -> None:
+    """A heartbeat whose answer was lost, before the run began a step and called it."""
+    bounds = of("slow", faults=1, saga=1)
+    reached = follow(
+        bounds,
+        "request 0 is received",
+        "worker/01 claims",
+        "a tick passes",
+        "worker/01 writes a checkpoint, not answered yet",
+        "worker/01 repeats its checkpoint",
+        "worker/01 begins first",
+        "worker/01 calls first",
+    )
+    assert not any("arrives" in label for label in labels(bounds, reached))
+
+
+def test_what_was_called_is_undone_whoever_was_killed() -> None:
+    """Also the step whose answer nobody got, and the request that joined has a job that says so."""
+    bounds = of("refuse", "kill", "retry", faults=9, requests=3, saga=2)
+    turned = (
+        "request 0 is received",
+        "worker/01 claims",
+        "worker/01 begins first",
+        "worker/01 calls first",
+        "worker/01 has done first",
+        "worker/01 begins second",
+        "worker/01 calls second",
+        "worker/01 is killed",
+        "a tick passes",
+        "a sweep resumes",
+        "worker/02 claims",
+        "worker/02 is refused for good",
+    )
+    back = (
+        "request 1 is received",
+        "worker/03 claims",
+        "worker/03 undoes second",
+        "worker/03 is killed",
+        "a tick passes",
+        "a sweep resumes",
+        "worker/04 claims",
+        "worker/04 undoes second",
+        "worker/04 has done second",
+        "worker/04 undoes first",
+        "worker/04 has done first",
+        "worker/04 compensates",
+    )
+    reached = follow(bounds, *turned, *back)
+    assert [job.status for job in reached.jobs] == [Status.COMPENSATED]
+    assert len(reached.jobs[0].event_ids) == 2
+    newer = follow(bounds, *turned, *back, "request 2 is received")
+    assert [job.status for job in newer.jobs] == [Status.COMPENSATED, Status.PENDING]
+    assert not any("compensated job" in label for label in labels(bounds, newer)), (
+        "beside a live one"
+    )
+    assert any("compensated job" in label for label in labels(bounds, reached))

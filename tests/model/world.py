@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from deletion.errors import TransitionError
-from deletion.job import Change, Failure, Job, LeasePolicy, Status
+from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, StepStatus
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 TICK: Final = timedelta(seconds=1)
 SERVICE, BOT, STEP = "service", "b" * 24, "step"
+BEFORE, POINT = ("first", "second"), "point"
+"""The steps of a saga: those that can be undone, and the point of no return."""
 FINE: Final = LeasePolicy(timedelta(seconds=2.9), 2, rest=timedelta(seconds=0.9))
 """Stale after 3 ticks; rests of 1 tick. What is missing from a whole tick is room for the
 milliseconds by which the writes of one tick differ."""
@@ -23,9 +25,13 @@ COARSE: Final = LeasePolicy(timedelta(seconds=0.9), 2, rest=timedelta(seconds=0.
 """All waits of 1 tick: where it does not count which is longer, there are far fewer worlds."""
 PLACED_AT: Final = (START + 100 * TICK, START - 100 * TICK, START)
 """What the gateways wrote into the three requests: one clock is ahead, one behind, one right."""
-HOLDERS: Final = frozenset({"checkpoint", "complete", "fail", "hand_over", "park"})
+HOLDERS: Final = frozenset(
+    {"checkpoint", "complete", "compensate", "fail", "hand_over", "park", "turn_back"}
+)
 """The rules that only the run of a job applies."""
-ENDINGS: Final = frozenset({"fail", "hand_over", "park"})
+ENDINGS: Final = frozenset({"fail", "hand_over", "park", "turn_back"})
+TURNS: Final = frozenset({"turn_back", "turn_back_spent"})
+ENDS: Final = frozenset({"complete", "compensate"})
 
 JOIN_GUARD: tuple[str, ...] = ("live", "placed_at")
 """What a store expects of a job that a request joins: see `deletion.ports.JobStore.record`."""
@@ -36,12 +42,15 @@ class Run(NamedTuple):
 
     `looked` says that it has deleted everything and read back nothing. `failing` says that an error
     is being retried. `waiting` says that it has sent a write of which the answer is still out.
+    `called` says that the current step of a saga, or its compensation, was called and its
+    checkpoint not written yet.
     """
 
     view: Job
     looked: bool = False
     failing: bool = False
     waiting: bool = False
+    called: bool = False
 
 
 class Write(NamedTuple):
@@ -85,6 +94,10 @@ class World(NamedTuple):
     """Ghost: those of them that ended in silence, since an operator last sent the job on."""
     stops: int = 0
     """Ghost: runs in a row that were handed over before they had deleted anything."""
+    called: tuple[str, ...] = ()
+    """Ghost: the steps of the live job's saga that its holders have called and not undone."""
+    undone: tuple[str, ...] = ()
+    """Ghost: those that were undone."""
     faults: int = 0
     """Events so far of the kinds that are bounded."""
     claims: int = 0
@@ -163,11 +176,21 @@ def apply(stored: Job, change: Change) -> Job | None:
 
 def _values(job: Job) -> tuple[object, ...]:
     """What tells a job from others, hashable: nothing in the model has fields of later versions."""
-    steps = tuple((step.name, step.status) for step in job.steps)
+    steps = tuple((step.name, step.status, step.placed_at) for step in job.steps)
     past = tuple((p.attempt, p.claimed_by, p.step, p.at, p.reason) for p in job.past_attempts)
     end = job.failure and (job.failure.type, job.failure.at, job.failure.interrupted)
-    plain = replace(job, steps=(), past_attempts=(), failure=None)
-    return plain, steps, past, end
+    owed = tuple((step.name, step.status, step.placed_at) for step in job.compensations)
+    turned = job.turned_back and job.turned_back.at
+    plain = replace(
+        job, steps=(), past_attempts=(), failure=None, compensations=(), turned_back=None
+    )
+    return plain, steps, past, end, owed, turned
+
+
+def done(job: Job) -> tuple[StepProgress, ...]:
+    """What it has done or undone."""
+    every = (*job.steps, *job.compensations)
+    return tuple(step for step in every if step.status is StepStatus.COMPLETE)
 
 
 def matches(stored: Job, before: Job, guard: tuple[str, ...]) -> bool:
@@ -186,15 +209,17 @@ def accepted(world: World, write: Write, stored: Job, job: Job, most: int) -> Wo
     if write.rule == "claim":
         return world._replace(holder=job.claimed_by)
     if write.rule == "checkpoint":
-        return world if job.steps == stored.steps else world._replace(stops=0)
+        return world if done(job) == done(stored) else world._replace(stops=0)
     silent = stored.status is Status.IN_PROGRESS and write.rule not in HOLDERS
     ends = world.ends + (silent or write.spent == "error")
     parked = world.parked + (write.spent == "call")
     anew = write.rule == "retry" and ends + parked >= most
-    if anew or write.rule == "complete":
+    if anew or write.rule in ENDS | TURNS:
         ends = parked = 0
     silences, stops = world.silences + silent, world.stops
-    if write.rule in {"retry", "complete"}:
+    if write.rule in ENDS | TURNS | {"retry"}:
         silences = stops = 0
+    if write.rule in ENDS:
+        world = world._replace(called=(), undone=())
     stops += write.rule == "hand_over" and not write.spent
     return world._replace(holder="", ends=ends, parked=parked, silences=silences, stops=stops)

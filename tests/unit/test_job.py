@@ -135,7 +135,7 @@ OUTSIDER = {"status", "attempt", "claimed_by", "last_modified_at"}
 HOLDER = {"status", "attempt", "claimed_by"}
 GUARDS = {
     "claim": OUTSIDER,
-    "checkpoint": HOLDER,
+    "checkpoint": OUTSIDER,
     "complete": HOLDER | {"placed_at"},
     "fail": HOLDER,
     "hand_over": HOLDER,
