@@ -21,18 +21,21 @@ def main() -> int:
     began, runs = time.monotonic(), 0
     faults: Counter[str] = Counter()
     jobs: Counter[str] = Counter()
+    turns: Counter[str] = Counter()
     print(f"from seed {first}", flush=True)
     for seed in islice(count(first), options.schedules):
         result = explore(seed)
         runs += 1
         faults.update(str(decision.action) for decision in result.schedule.decisions)
         jobs.update(result.jobs)
+        turns.update(result.turns)
         took = time.monotonic() - began
         if result.broken or (options.seconds is not None and took > options.seconds):
             break
     print(f"{runs} schedules in {took:.1f} s, {runs / took * 60:,.0f} a minute")
     print("faults:", _listed(faults))
     print("jobs:", _listed(jobs))
+    print("sagas:", _listed(turns))
     return _tell(result, shrink=options.shrink) if result.broken else 0
 
 

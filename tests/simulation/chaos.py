@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection
 
+from tests.simulation.saga import BEFORE
 from tests.simulation.schedule import (
     CLOCK,
     GATEWAY,
@@ -34,15 +35,22 @@ OVER_A_WIRE = {Action.DELAY: 4, Action.LOSE: 4, Action.LOSE_ANSWER: 4}
 DURATIONS = (0.05, 1.0, 5.0, 20.0, 65.0, 130.0)
 """Seconds: from next to nothing to far beyond the stale threshold and the ack deadline."""
 SKEWS = (-90.0, -5.0, -0.5, 0.5, 5.0, 90.0)
-LASTING = (Action.LOSE, Action.LOSE_ANSWER, Action.BREAK)
+LASTING = (Action.LOSE, Action.LOSE_ANSWER, Action.BREAK, Action.REFUSE)
 TIMES = (1, 1, 1, 3, 10)
 """How often what is lost is lost again: an outage."""
 DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
 """Nothing of which may cost a job an attempt."""
 HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
 """Whose write that counted is repeated after somebody else has claimed the job."""
+WAY_BACK = {
+    *(Action.REFUSE, Action.PARK, Action.CRASH, Action.CRASH_AFTER, Action.TERMINATE),
+    *(Action.PAUSE, Action.REQUEST, Action.RETRY),
+}
+"""What a saga turns back for, and what then happens to it."""
 WHILE_POLLING = 0.3
 """Faults while a process has nothing to do, in relation to those while it has."""
+OF_STEPS = 3.0
+"""Faults of a step's calls, in relation to the others."""
 HOT_AWAITS, HOT_RATE = 10, 0.2
 """Faults come together: for so many awaits after each, another one is as likely as that."""
 
@@ -71,7 +79,7 @@ class Chaos:
             return lasting
         self._hot -= 1
         rate = HOT_RATE if self._hot > 0 else self._rate
-        rate *= WHILE_POLLING if call in POLLS else 1
+        rate *= WHILE_POLLING if call in POLLS else OF_STEPS if call.startswith("step.") else 1
         if self._rng.random() >= rate or len(self.made) >= self._most:
             return None
         kinds = {kind: n for kind, n in _kinds(process, call).items() if kind in self._of}
@@ -93,7 +101,10 @@ def _kinds(process: str, call: str) -> dict[Action, int]:
         return OVER_A_WIRE | {Action.LATE: 3}
     if call == CLOCK:
         return ANYWHERE
-    if call.startswith(("step.", "store.")):
+    if call.startswith("step."):
+        of_step = {Action.BREAK: 3, Action.REFUSE: 8, Action.PARK: 4}
+        return ANYWHERE | OVER_A_WIRE | of_step
+    if call.startswith("store."):
         return ANYWHERE | OVER_A_WIRE | {Action.BREAK: 3}
     return ANYWHERE | OVER_A_WIRE
 
@@ -116,10 +127,12 @@ def drawn(seed: int) -> tuple[Scenario, Chaos]:
         max_attempts=draw.choice((1, 2, 3, 3, 5)),
         max_deliveries=draw.choice((1, 2, 5, 5)),
         gateway_skew=draw.choice((0.0, 0.0, 1.0, 30.0)),
+        saga=(saga := draw.choice((False, True))),
+        cursed_step=draw.choice(("", *BEFORE, f"undo {BEFORE[0]}")) if saga else "",
     )
     share = draw.choice((0.2, 0.5, 0.8))
     swarm = {action for action in Action if draw.random() < share}
-    kinds = draw.choice((swarm, swarm, swarm, swarm, DEPLOYMENTS, HAND_OVERS))
+    kinds = draw.choice((swarm, swarm, swarm, swarm, DEPLOYMENTS, HAND_OVERS, WAY_BACK))
     rate, most = draw.choice((0.01, 0.03, 0.1)), draw.randint(1, 12)
     chaos = Chaos(rng("chaos", seed), kinds, rate=rate, most=most)
     return scenario, chaos

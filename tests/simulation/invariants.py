@@ -20,8 +20,9 @@ SPOILING = {
     Action.CRASH,
     Action.CRASH_AFTER,
     Action.PAUSE,
+    Action.REFUSE,
 }
-ENDED = (Status.COMPLETE, Status.EXHAUSTED)
+ENDED = (Status.COMPLETE, Status.COMPENSATED, Status.EXHAUSTED)
 
 
 def unsettled(world: World) -> list[str]:
@@ -45,6 +46,8 @@ def violations(world: World) -> list[str]:
         *unsettled(world),
         *violations_of_ownership(world.entries),
         *world.holds.broken,
+        *world.calls.broken,
+        *world.calls.left_at_the_end(),
         *_lost(world),
         *_left(world),
         *_others(world),

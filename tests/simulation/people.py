@@ -70,6 +70,18 @@ class People:
         for job in self.exhausted():
             await send_on(Jobs([job.id]), world.store, world.clock, world.policy)
 
+    async def retry_compensated(self) -> list[Job]:
+        """And about what was undone, now that nothing is wrong. Returns what was sent on."""
+        world = self._world
+        jobs = list(world.jobs.jobs.values())
+        undone = [job for job in jobs if job.status is Status.COMPENSATED]
+        undone = [job for job in undone if job.bot_id != world.cursed]
+        tallies = [
+            await send_on(Jobs([job.id]), world.store, world.clock, world.policy) for job in undone
+        ]
+        retried = {job_id for tally in tallies for job_id in tally.retried}
+        return [job for job in undone if job.id in retried]
+
     def exhausted(self) -> list[Job]:
         """The jobs that only an operator can send on, but for those that no one can."""
         jobs = self._world.jobs.jobs.values()

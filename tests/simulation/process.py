@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from tests.simulation.loop import HOST
+from deletion.errors import Parked, PermanentError
+from tests.simulation.loop import HOST, now
 from tests.simulation.schedule import CLOCK, Action, Decide, Decision
 from tests.support.fakes import Crash
 
@@ -144,6 +146,8 @@ class Process:
                 raise error("lost on the way")
             case Action.BREAK:
                 raise Unexpected("nobody expects this")
+            case Action.PARK:
+                raise Parked(now() + timedelta(seconds=decision.seconds), "the circuit is open")
             case Action.CRASH:
                 self.kill()
             case Action.TERMINATE:
@@ -153,7 +157,7 @@ class Process:
             case Action.SKEW:
                 self.skew += decision.seconds
                 self.was_skewed = True
-            case Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER:
+            case Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER | Action.REFUSE:
                 return
             case outside:
                 self._meddle(outside)
@@ -165,6 +169,8 @@ class Process:
                 await asyncio.sleep(decision.seconds)
             case Action.LOSE_ANSWER:
                 raise error("the answer was lost")
+            case Action.REFUSE:
+                raise PermanentError("refused for good")
             case Action.CRASH_AFTER:
                 self.kill()
         await self._held()

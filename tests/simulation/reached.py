@@ -71,6 +71,7 @@ class _ReachedStep:
     service: str
     step: Step
     holds: Holds
+    is_undo: bool = False
 
     @property
     def name(self) -> str:
@@ -92,10 +93,13 @@ class _ReachedStep:
         return await self._reach("is_empty", partial(self.step.is_empty, bot_id))
 
     async def _reach(self, call: str, effect: Callable[[], Awaitable[T]]) -> T:
-        return await self.process.reach(f"step.{call}", effect, TransientError)
+        kind = "step.undo" if self.is_undo else "step"
+        return await self.process.reach(f"{kind}.{call}", effect, TransientError)
 
 
 def reached_plan(process: Process, plan: Plan, holds: Holds) -> Plan:
     """The plan as a process reaches what it deletes."""
-    steps = (_ReachedStep(process, plan.service, step, holds) for step in plan.steps)
-    return replace(plan, steps=tuple(steps))
+    reach = partial(_ReachedStep, process, plan.service, holds=holds)
+    undo = {name: reach(step=step, is_undo=True) for name, step in plan.compensations.items()}
+    steps = tuple(reach(step=step) for step in plan.steps)
+    return replace(plan, steps=steps, compensations=undo)

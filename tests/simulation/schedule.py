@@ -22,6 +22,8 @@ class Action(StrEnum):
     CRASH_AFTER = "crash_after"  # SIGKILL between its effect and its answer
     TERMINATE = "terminate"  # SIGTERM
     PAUSE = "pause"  # SIGSTOP, and SIGCONT `seconds` later
+    REFUSE = "refuse"  # a step's call takes effect, and is refused for good all the same
+    PARK = "park"  # a step's call is not made: its API must not be called for `seconds`
     SKEW = "skew"  # the clock of the process jumps by `seconds`
     DUPLICATE = "duplicate"  # every message under way is delivered once more
     SWEEP = "sweep"  # every recovery process is asked for a sweep at once
@@ -60,6 +62,8 @@ class Scenario:
     slots: int = 3  # runs of one consumer at a time
     poison: int = 0  # messages that are no event
     cursed: str = ""  # deleting the first bot KILLS the process or RAISES, each time
+    cursed_step: str = ""  # in this step, or this "undo ..." alone; without any, in each table
+    saga: bool = False  # two switches are turned off before a point of no return
     seconds: float = 0.0  # that each batch takes
     max_attempts: int = 3
     max_deliveries: int = 5  # Pub/Sub allows no less, but less is spent sooner

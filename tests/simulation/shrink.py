@@ -31,7 +31,8 @@ def _smaller(schedule: Schedule) -> Iterator[Schedule]:
 
 def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     plain = Scenario()
-    for name in ("again", "duplicates", "twice", "poison", "cursed", "seconds", "gateway_skew"):
+    extras = ("again", "duplicates", "twice", "poison", "cursed", "seconds", "gateway_skew", "saga")
+    for name in extras:
         if getattr(scenario, name) != getattr(plain, name):
             yield replace(scenario, **{name: getattr(plain, name)})
     for name in ("services", "consumers", "recoveries", "bots"):

@@ -5,12 +5,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from consumers import worker
+from deletion.job import Status
 from tests.simulation import loop
 from tests.simulation.broker import PULL_WAIT
 from tests.simulation.chaos import drawn
@@ -39,13 +40,15 @@ NEVER_AWAITED = "coroutine .* was never awaited"
 class Result:
     """What a run came to. `broken` are rules, a line each; `seconds` are virtual ones.
 
-    `jobs` counts them by status, before an operator sent on what was exhausted.
+    `jobs` counts them by status, before an operator sent on what was exhausted. `turns` counts what
+    happened to sagas.
     """
 
     schedule: Schedule
     broken: list[str]
     jobs: Counter[str]
     seconds: float
+    turns: Counter[str] = field(default_factory=Counter)
 
 
 def replay(schedule: Schedule) -> Result:
@@ -71,7 +74,7 @@ def _run(schedule: Schedule, decide: Decide) -> Result:
     world = World(schedule.seed, schedule.scenario)
     with silence(), polling_seldom():
         jobs, seconds = loop.run(_simulated(world, decide))
-    return Result(schedule, world.broken, jobs, seconds)
+    return Result(schedule, world.broken, jobs, seconds, world.turns)
 
 
 def staged(world: World, script: Callable[[People], Coroutine[Any, Any, None]]) -> None:
@@ -104,7 +107,15 @@ async def _simulated(world: World, decide: Decide) -> tuple[Counter[str], float]
             await _settled(world, people)
     await people.retry_exhausted()
     await _settled(world, people)
+    anew = await people.retry_compensated()
+    await _settled(world, people)
     world.broken += [f"job {job.id} is exhausted without a fault" for job in people.exhausted()]
+    ended = (world.jobs.jobs[job.id] for job in anew)
+    world.broken += [
+        f"job {job.id} was started anew, and is {job.status} without a fault"
+        for job in ended
+        if job.status is not Status.COMPLETE
+    ]
     await _ended(world, fleet)
     return jobs, _now()
 

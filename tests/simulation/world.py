@@ -4,11 +4,13 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 
 from deletion.bus import Message
+from deletion.errors import PermanentError
 from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Change, Job, LeasePolicy, Status
 from deletion.plan import Batch, Plan
@@ -16,6 +18,7 @@ from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
 from tests.simulation.loop import HOST, Host, now
+from tests.simulation.saga import BEFORE, POINT, Calls, Switch, turns
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
 from tests.support.fakes import RecordedAlerts, unpaced
 from tests.support.ledger import Entry, Ledger, LedgerStore, entered
@@ -49,9 +52,12 @@ LEGAL = {
     (Status.FAILED, Status.PENDING),
     (Status.FAILED, Status.EXHAUSTED),
     (Status.EXHAUSTED, Status.PENDING),
+    (Status.IN_PROGRESS, Status.COMPENSATED),
+    (Status.COMPENSATED, Status.PENDING),
 }
 """What docs/state_machine.md allows, in words of its own: not `deletion.job.RULES`."""
-WITHOUT_WORKERS = (Status.IN_PROGRESS, Status.FAILED, Status.COMPLETE, Status.EXHAUSTED)
+ENDED = (Status.COMPLETE, Status.COMPENSATED)
+WITHOUT_WORKERS = (Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED, *ENDED)
 """Where no worker may claim a job, unless it is failed because it was handed over."""
 
 
@@ -92,10 +98,11 @@ class Table:
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Delete behind `cursor`: what lies before it is the read-back's to find."""
+        if self.world.scenario.saga and self.name == POINT:
+            self.world.calls.passed(self.service, bot_id)
         last = -1 if cursor is None else int(cursor)
         while batch := [row for row in self._of(bot_id) if row[3] > last][:BATCH_SIZE]:
-            if bot_id == self.world.cursed:
-                self._curse()
+            self.world.curse(self.name, bot_id)
             await self.world.trouble(bot_id)
             await asyncio.sleep(self.world.scenario.seconds)
             self.world.rows.difference_update(batch)
@@ -106,12 +113,6 @@ class Table:
         """Whether the table holds nothing of the bot."""
         await self.world.trouble(bot_id)
         return not self._of(bot_id)
-
-    def _curse(self) -> None:
-        process = HOST.get()
-        if process and self.world.scenario.cursed == KILLS:
-            process.kill()
-        raise ArithmeticError("this bot cannot be deleted")
 
     def _of(self, bot_id: str) -> list[Row]:
         return sorted(
@@ -129,17 +130,24 @@ class WatchedStore(MemoryJobStore):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         recorded = await super().record(jobs)
         for job, found in zip(jobs, recorded, strict=True):
+            if found.placing is Placing.JOINED and self.jobs[found.job_id].turned_back:
+                self._world.turns["joined back"] += 1
             if found.placing is not Placing.FULL:
                 self._world.covered.add((found.job_id, job.event_id))
         for job in (self.jobs[found.job_id] for found in recorded):
             same = [j for j in self.jobs.values() if j.service == job.service]
             of_bot = [j for j in same if j.bot_id == job.bot_id]
-            if sum(j.status is not Status.COMPLETE for j in of_bot) > 1:
-                self._world.broken.append(f"bot {job.bot_id} has two live jobs in {job.service}")
+            self._look_at_live(of_bot)
             events = Counter(event for j in of_bot for event in j.event_ids)
             if twice := [event for event, times in events.items() if times > 1]:
                 self._world.broken.append(f"events {twice} are covered twice in {job.service}")
         return recorded
+
+    def _look_at_live(self, of_bot: Sequence[Job]) -> None:
+        live = [job for job in of_bot if job.status not in ENDED]
+        if len(live) > 1:
+            bot, service = live[0].bot_id, live[0].service
+            self._world.broken.append(f"bot {bot} has two live jobs in {service}")
 
     async def apply(self, change: Change) -> Job:
         before = self.jobs.get(change.after.id)
@@ -148,6 +156,10 @@ class WatchedStore(MemoryJobStore):
         if before is not None and after != before:
             illegal = _illegal(before, after, self._world.policy, HOST.get())
             self._world.broken += [f"job {job.id}: {line}" for line in illegal]
+            self._world.calls.wrote(before, after)
+            self._world.turns.update(turns(before, after))
+            same = [j for j in self.jobs.values() if j.service == job.service]
+            self._look_at_live([j for j in same if j.bot_id == job.bot_id])
             if after.status is Status.IN_PROGRESS:
                 self._world.holds.wrote(after)
             if after.status is Status.EXHAUSTED:
@@ -188,6 +200,16 @@ def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
 def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     """What a run writes, or what is written because it writes nothing any more."""
     silent = after.last_modified_at - before.last_modified_at
+    if after.turned_back and not before.turned_back:
+        if _is_sweep(by) and (silent < policy.stale_after or before.attempt < policy.max_attempts):
+            yield f"a sweep turned it back after {silent} at attempt {before.attempt}"
+        if (after.status, after.attempt) != (Status.PENDING, 0):
+            yield f"it turned back and is {after.status} at attempt {after.attempt}"
+        return
+    if after.parks > before.parks:
+        if after.attempt not in (before.attempt, before.attempt - 1):
+            yield f"it was parked and is at attempt {after.attempt} after {before.attempt}"
+        return
     if after.past_attempts != before.past_attempts and not _is_handed_over(after):
         if silent < policy.stale_after:
             yield f"it was taken from {before.claimed_by}, which was still heard of"
@@ -197,10 +219,18 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) 
             yield f"it was given up at attempt {before.attempt}"
     elif after.status in (Status.PENDING, Status.EXHAUSTED):
         yield "its end is not among its past attempts"
-    elif [past.reason for past in after.past_attempts].count("interrupted") > 2:
+    elif _interruptions(after) > 2:
         yield "it was handed over once more at the same batch"
     elif after.attempt != before.attempt - _is_handed_over(after):
         yield f"{after.claimed_by} made attempt {before.attempt} attempt {after.attempt}"
+
+
+def _interruptions(job: Job) -> int:
+    """At the same batch of the same way."""
+    count = 0
+    for past in job.past_attempts:
+        count = 0 if past.reason == "turned back" else count + (past.reason == "interrupted")
+    return count
 
 
 def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
@@ -214,8 +244,12 @@ def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None)
         yield f"it was handed over, and became {after.status}"
     if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
         yield f"it was given up at attempt {before.attempt}"
-    if before.status is Status.EXHAUSTED and swept:
+    if before.status in (Status.EXHAUSTED, Status.COMPENSATED) and swept:
         yield "a sweep sent it on, without an operator"
+    if after.turned_back and not before.turned_back and before.attempt < policy.max_attempts:
+        yield f"a sweep turned it back at attempt {before.attempt}"
+    if before.status is Status.COMPENSATED and (after.turned_back or after.compensations):
+        yield "it was not started anew"
 
 
 def _is_sweep(by: Host | None) -> bool:
@@ -226,7 +260,8 @@ def _rest_of_silent(job: Job, policy: LeasePolicy) -> timedelta:
     """The first silence needs none. Of one without attempts left the rest is the shortest."""
     silences = 0
     for past in job.past_attempts:
-        silences = 0 if past.reason == "retried" else silences + (past.reason == "stale")
+        is_anew = past.reason in ("retried", "turned back")
+        silences = 0 if is_anew else silences + (past.reason == "stale")
     if not silences:
         return timedelta(0)
     return policy.rest_after(silences if job.attempt < policy.max_attempts else 1)
@@ -260,6 +295,7 @@ class World:
     lost: int = 0
     retry_seconds: float = RETRY_SECONDS
     trouble: Callable[[str], Awaitable[None]] = _no_trouble
+    turns: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.rng = rng("world", self.seed)
@@ -272,6 +308,7 @@ class World:
         self.broker = Broker(self.clock, rules, self.services)
         self.holds = Holds(STALE_AFTER.total_seconds())
         self.jobs = WatchedStore(self)
+        self.calls = Calls(self.jobs.jobs)
         ledger = Ledger(self.entries.append, now=count().__next__)
         self.store = LedgerStore(self.jobs, ledger)
         self.letters = MemoryDeadLetterStore()
@@ -288,8 +325,25 @@ class World:
         return self.trouble is not _no_trouble
 
     def _plan(self, service: str) -> Plan:
-        tables = (Table(service, table, self) for table in ROWS)
-        return unpaced(service, *tables)
+        tables = tuple(Table(service, table, self) for table in ROWS)
+        if not self.scenario.saga:
+            return unpaced(service, *tables)
+        switch = partial(Switch, service, calls=self.calls, curse=self.curse)
+        undo = {name: switch(name, is_undo=True) for name in BEFORE}
+        plan = unpaced(service, *map(switch, BEFORE), *tables)
+        return replace(plan, point_of_no_return=POINT, compensations=undo)
+
+    def curse(self, step: str, bot_id: str) -> None:
+        """What becomes of a call for a bot that cannot be deleted."""
+        cursed_step = self.scenario.cursed_step
+        if bot_id != self.cursed or step not in ((cursed_step,) if cursed_step else ROWS):
+            if bot_id == self.cursed and cursed_step.startswith("undo") and step == BEFORE[-1]:
+                raise PermanentError("so that it goes back")
+            return
+        process = HOST.get()
+        if process and self.scenario.cursed == KILLS:
+            process.kill()
+        raise ArithmeticError("this bot cannot be deleted")
 
     def write(self, bot: str) -> None:
         """The bot gets new rows in every service, anywhere among those it has."""

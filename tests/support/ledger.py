@@ -186,7 +186,9 @@ class LedgerStep:
 
 def entered(plan: Plan, ledger: Ledger) -> Plan:
     """The plan, each batch of which is entered."""
-    return replace(plan, steps=tuple(LedgerStep(step, ledger) for step in plan.steps))
+    undo = {name: LedgerStep(step, ledger) for name, step in plan.compensations.items()}
+    steps = tuple(LedgerStep(step, ledger) for step in plan.steps)
+    return replace(plan, steps=steps, compensations=undo)
 
 
 def violations(entries: Iterable[Entry]) -> list[str]:
