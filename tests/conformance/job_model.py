@@ -16,12 +16,20 @@ REST = timedelta(seconds=20)
 PARKED = timedelta(seconds=30)
 TICK = timedelta(milliseconds=1)
 """By which a request joins whose time is not newer, and by which every write is later."""
-STEP = "first"
+STEP, POINT = "first", "point"
+"""A saga has both: what the first one does can be undone until the second one is begun."""
+ENDED = (Status.COMPLETE, Status.COMPENSATED)
+ANEW = ("retried", "turned back")
+"""Marks among the past attempts: what fell silent before them no longer counts."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the model knows of a job. `owner` names the claim that was the last to succeed."""
+    """What the model knows of a job. `owner` names the claim that was the last to succeed.
+
+    Of a saga: `begun` are its steps that may have been called, `owed` says of each compensation
+    whether it is done, and `is_back` that the job goes through these.
+    """
 
     bot: str
     events: tuple[str, ...]
@@ -34,6 +42,10 @@ class Row:
     due: datetime | None
     deleted: int
     silences: int
+    is_saga: bool = False
+    begun: tuple[str, ...] = ()
+    owed: tuple[bool, ...] = ()
+    is_back: bool = False
 
     @classmethod
     def of(cls, job: Job) -> "Row":
@@ -49,13 +61,22 @@ class Row:
             job.last_modified_at,
             job.due,
             job.progress(STEP).deleted,
-            sum(past.reason == "stale" for past in job.past_attempts),
+            _silences(job),
+            job.point_of_no_return is not None,
+            tuple(step.name for step in job.steps if step.placed_at is not None),
+            tuple(step.status == "complete" for step in job.compensations),
+            job.turned_back is not None,
         )
 
     @property
     def is_live(self) -> bool:
-        """Until it is complete."""
-        return self.status is not Status.COMPLETE
+        """Until it is complete, or undone."""
+        return self.status not in ENDED
+
+    @property
+    def can_turn(self) -> bool:
+        """A saga that goes forward, before its point of no return."""
+        return self.is_saga and not self.is_back and POINT not in self.begun
 
     def is_silent(self, now: datetime) -> bool:
         """Stale."""
@@ -63,7 +84,8 @@ class Row:
 
     def is_abandoned(self, now: datetime) -> bool:
         """Stale, or failed and rested."""
-        rest = min(timedelta(days=1), REST * 4 ** max(0, self.attempt - 1))
+        failures = 1 if self.attempt >= MAX_ATTEMPTS else self.attempt
+        rest = min(timedelta(days=1), REST * 4 ** max(0, failures - 1))
         rested = self.is_failure and now - self.modified >= rest
         return rested or self.is_silent(now)
 
@@ -95,6 +117,31 @@ def _is_running(row: Row, _: datetime) -> bool:
     return row.status is Status.IN_PROGRESS
 
 
+def _written(row: Row, _owner: str, _now: datetime) -> Row:
+    """A saga begins its steps first; on the way back it undoes what it owes."""
+    if row.is_back and not row.owed:
+        return row
+    if row.is_back:
+        return replace(row, deleted=row.deleted + 1, owed=(True,))
+    if row.is_saga and not row.begun:
+        return replace(row, begun=(STEP,), owed=(False,))
+    if row.can_turn:
+        return replace(row, begun=(STEP, POINT), owed=())
+    return replace(row, deleted=row.deleted + 1)
+
+
+def _turned(row: Row, _owner: str, _now: datetime) -> Row:
+    return replace(
+        row,
+        status=Status.PENDING,
+        attempt=0,
+        due=row.created,
+        deleted=0,
+        silences=0,
+        is_back=True,
+    )
+
+
 def _claimed(row: Row, owner: str, _: datetime) -> Row:
     attempt = row.attempt + 1
     return replace(row, status=Status.IN_PROGRESS, attempt=attempt, owner=owner, due=None)
@@ -110,8 +157,18 @@ def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
 
 
 def _retried(row: Row, owner: str, now: datetime) -> Row:
-    spent = row.status is Status.EXHAUSTED or row.attempt >= MAX_ATTEMPTS
-    return replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt)
+    spent = row.status in (Status.EXHAUSTED, Status.COMPENSATED) or row.attempt >= MAX_ATTEMPTS
+    sent = replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt, silences=0)
+    if row.status is not Status.COMPENSATED:
+        return sent
+    return replace(sent, deleted=0, begun=(), owed=(), is_back=False)
+
+
+def _silences(job: Job) -> int:
+    count = 0
+    for past in job.past_attempts:
+        count = 0 if past.reason in ANEW else count + (past.reason == "stale")
+    return count
 
 
 _HOLDER = ("status", "attempt", "owner")
@@ -121,13 +178,24 @@ TRANSITIONS = {
     "claim": Transition(
         lambda row, now: row.due is not None and row.due <= now, _OUTSIDER, _claimed
     ),
-    "checkpoint": Transition(
-        _is_running, _HOLDER, lambda row, _, __: replace(row, deleted=row.deleted + 1)
-    ),
+    "checkpoint": Transition(_is_running, _OUTSIDER, _written),
     "complete": Transition(
-        _is_running,
+        lambda row, now: _is_running(row, now) and not row.is_back,
         (*_HOLDER, "placed_at"),
         lambda row, _, __: replace(row, status=Status.COMPLETE),
+    ),
+    "compensate": Transition(
+        lambda row, now: _is_running(row, now) and row.is_back,
+        _HOLDER,
+        lambda row, _, __: replace(row, status=Status.COMPENSATED),
+    ),
+    "turn_back": Transition(
+        lambda row, now: _is_running(row, now) and row.can_turn, _HOLDER, _turned
+    ),
+    "turn_back_spent": Transition(
+        lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and row.can_turn,
+        _OUTSIDER,
+        _turned,
     ),
     "fail": Transition(_is_running, _HOLDER, lambda row, _, __: replace(row, status=Status.FAILED)),
     "hand_over": Transition(
@@ -146,12 +214,16 @@ TRANSITIONS = {
         lambda row, now: row.is_abandoned(now) and row.attempt < MAX_ATTEMPTS, _OUTSIDER, _resumed
     ),
     "exhaust": Transition(
-        lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS,
+        lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and not row.can_turn,
         _OUTSIDER,
         lambda row, _, __: replace(_counted(row), status=Status.EXHAUSTED),
     ),
     "retry": Transition(
-        lambda row, now: row.is_failure or row.is_silent(now) or row.status is Status.EXHAUSTED,
+        lambda row, now: (
+            row.is_failure
+            or row.is_silent(now)
+            or row.status in (Status.EXHAUSTED, Status.COMPENSATED)
+        ),
         _OUTSIDER,
         _retried,
     ),
@@ -184,7 +256,12 @@ class Model:
         target = replace(Row.of(after), placed_at=stored.placed_at, events=stored.events)
         if stored != target and not TRANSITIONS[name].is_accepted(stored, Row.of(before)):
             return False
-        assert stored == target or stored.is_live, "complete is final"
+        if stored == target:
+            return True
+        others = (row for job_id, row in self.rows.items() if job_id != after.id)
+        if target.is_live and any(row.bot == target.bot and row.is_live for row in others):
+            return False
+        assert stored.is_live or name == "retry", "an end is final, but for an operator"
         self.rows[after.id] = target
         return True
 

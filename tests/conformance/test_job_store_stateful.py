@@ -6,6 +6,7 @@ Workers hold jobs as they read them some time ago, and make every transition wit
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -26,12 +27,13 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.errors import LeaseLost, TransitionError
-from deletion.job import Change, Failure, Job, LeasePolicy, StepProgress
+from deletion.job import Change, Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.ports import JobStore
 from deletion.silence import EPOCH
 from tests.conformance.job_model import (
     MAX_ATTEMPTS,
     PARKED,
+    POINT,
     REST,
     STALE_AFTER,
     STEP,
@@ -57,10 +59,11 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
     broken = Failure("ValueError", "broken", now)
     calls: dict[str, Callable[[], Change]] = {
         "claim": lambda: job.claim(owner, now),
-        "checkpoint": lambda: job.checkpoint(
-            now, StepProgress(STEP, deleted=job.progress(STEP).deleted + 1)
-        ),
+        "checkpoint": lambda: written(job, now),
         "complete": lambda: job.complete(now),
+        "compensate": lambda: job.compensate(now),
+        "turn_back": lambda: job.turn_back(broken),
+        "turn_back_spent": lambda: job.turn_back_spent(now, POLICY),
         "fail": lambda: job.fail(broken),
         "hand_over": lambda: job.hand_over(broken),
         "park": lambda: job.park(now, now + PARKED, POLICY, spent=True),
@@ -69,6 +72,19 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
         "retry": lambda: job.retry(now, POLICY),
     }
     return calls[transition]()
+
+
+def written(job: Job, now: datetime) -> Change:
+    """What its run writes next: of a saga that it begins a step, or that it has undone one."""
+    step = job.progress(STEP)
+    if job.turned_back and not job.compensations:
+        return job.checkpoint(now)
+    if job.may_turn_back:
+        name = POINT if step.is_begun else STEP
+        begun = StepProgress(name).began(job.placed_at)
+        return job.begin(now, begun, is_compensated=name == STEP)
+    status = StepStatus.COMPLETE if job.turned_back else step.status
+    return job.checkpoint(now, replace(step, status=status, deleted=step.deleted + 1))
 
 
 class JobStoreMachine(RuleBasedStateMachine):
@@ -155,8 +171,9 @@ class JobStoreMachine(RuleBasedStateMachine):
             bot_id=self.bots[event % BOTS],
             event_id=self.events[event],
             placed_at=self.now - timedelta(seconds=ago),
-            steps=(StepProgress(STEP),),
+            steps=(StepProgress(STEP), StepProgress(POINT)),
             now=self.now,
+            point_of_no_return=POINT if event % BOTS else None,
         )
 
     def record(self, jobs: list[Job]) -> None:
@@ -169,7 +186,7 @@ class JobStoreMachine(RuleBasedStateMachine):
         is_accepted = self.model.apply(transition, change.before, change.after)
         try:
             answer: Job = self.call(self.store.apply(change))
-        except LeaseLost:
+        except (LeaseLost, TransitionError):
             assert not is_accepted, f"{transition} was refused"
             return None
         assert is_accepted, f"{transition} was accepted"

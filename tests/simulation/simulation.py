@@ -19,7 +19,7 @@ from tests.simulation.fleet import Fleet
 from tests.simulation.invariants import unsettled, violations
 from tests.simulation.people import People
 from tests.simulation.process import ON_THE_WIRE
-from tests.simulation.schedule import Await, Decide, Replay, Schedule
+from tests.simulation.schedule import Await, Decide, Decision, Replay, Schedule
 from tests.simulation.world import World
 
 LOOK_EVERY = 5.0
@@ -64,9 +64,15 @@ def explore(seed: int) -> Result:
 
 
 def awaits(schedule: Schedule) -> list[Await]:
-    """Every await of a run without a fault, in order."""
+    """Every await of a run with no faults but those of the schedule, in order."""
     seen: list[Await] = []
-    _run(schedule, lambda *at: seen.append(at))
+    replayed = Replay(schedule.decisions)
+
+    def decide(process: str, call: str, nth: int) -> Decision | None:
+        seen.append((process, call, nth))
+        return replayed(process, call, nth)
+
+    _run(schedule, decide)
     return seen
 
 

@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,17 @@ FRESH_SECONDS = 4.0
 PAST_STALE = 65.0
 SMALL = Schedule(1, Scenario(bots=1, again=1, poison=1))
 """Two consumers, one bot that is asked for twice, and a poison message."""
+REFUSED = Decision("conversations-1", "step.delete", 3, Action.REFUSE)
+"""The first call of the second switch."""
+TURNING = Schedule(1, Scenario(bots=1, consumers=1, saga=True), (REFUSED,))
+TURNS = {
+    *("begun", "past the point", "turned back by its run", "turned back by a sweep"),
+    *(f"{what} {way}" for way in ("forward", "back") for what in ("claimed", "parked", "pending")),
+    *(f"{what} {way}" for way in ("forward", "back") for what in ("failed", "handed over")),
+    *("complete forward", "exhausted forward", "compensated back", "exhausted back"),
+    *("joined back", "started anew"),
+}
+"""What `tests.simulation.saga.turns` tells."""
 
 
 def check(result: Result) -> None:
@@ -28,9 +41,15 @@ def check(result: Result) -> None:
         pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)
 
 
-def test_no_schedule_of_the_fixed_seeds_breaks_a_rule() -> None:
-    for seed in SEEDS:
-        check(explore(seed))
+@pytest.fixture(scope="module")
+def fixed() -> list[Result]:
+    """What became of the fixed seeds."""
+    return [explore(seed) for seed in SEEDS]
+
+
+def test_no_schedule_of_the_fixed_seeds_breaks_a_rule(fixed: list[Result]) -> None:
+    for result in fixed:
+        check(result)
 
 
 def test_no_schedule_of_seeds_never_tried_before_breaks_a_rule() -> None:
@@ -64,6 +83,30 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
     for process, call, nth in everywhere:
         decision = Decision(process, call, nth, action, PAST_STALE)
         check(replay(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [Action.CRASH, Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE, Action.LOSE_ANSWER],
+)
+def test_it_may_happen_at_any_await_of_a_saga_that_turns_back(action: Action) -> None:
+    assert replay(TURNING).jobs == {"compensated": 1}
+    everywhere = [at for at in awaits(TURNING) if at[0] != GATEWAY]
+    assert sum(call.startswith("step.undo.") for _, call, _ in everywhere) >= 4
+    for process, call, nth in everywhere:
+        decision = Decision(process, call, nth, action, PAST_STALE)
+        check(replay(replace(TURNING, decisions=(*TURNING.decisions, decision))))
+
+
+def test_everything_that_can_happen_to_a_saga_happens_to_one(fixed: list[Result]) -> None:
+    """In the fixed seeds, or where it is made to happen: so what the rules say is said of it."""
+    seen: Counter[str] = Counter()
+    for result in fixed:
+        seen.update(result.turns)
+    for call, action in (("delete", "park"), ("undo.delete", "park"), ("undo.delete", "terminate")):
+        decision = Decision("conversations-1", f"step.{call}", 1, Action(action), PAST_STALE)
+        seen.update(replay(replace(TURNING, decisions=(*TURNING.decisions, decision))).turns)
+    assert seen.keys() >= TURNS, TURNS - seen.keys()
 
 
 def test_a_rule_that_is_gone_is_found_and_its_schedule_is_made_small(
