@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from deletion.job import Job, Status
+from deletion.job import Job, PastAttempt, Status
 
 MAX_ATTEMPTS = 2
 STALE_AFTER = timedelta(seconds=60)
 REST = timedelta(seconds=20)
 """After the first attempt; four times as long after each further one, up to a day."""
+SUSPECT = 2
+"""Attempts that ended with their process."""
 PARKED = timedelta(seconds=30)
 TICK = timedelta(milliseconds=1)
 """By which a request joins whose time is not newer, and by which every write is later."""
@@ -27,6 +29,7 @@ ANEW = ("retried", "turned back")
 class Row:
     """What the model knows of a job. `owner` names the claim that was the last to succeed.
 
+    `stops` has each interruption at the batch where it stands, and whether nothing was left to do.
     Of a saga: `begun` are its steps that may have been called, `owed` says of each compensation
     whether it is done, and `is_back` that the job goes through these.
     """
@@ -42,6 +45,7 @@ class Row:
     due: datetime | None
     deleted: int
     silences: int
+    stops: tuple[bool, ...] = ()
     is_saga: bool = False
     begun: tuple[str, ...] = ()
     owed: tuple[bool, ...] = ()
@@ -61,7 +65,8 @@ class Row:
             job.last_modified_at,
             job.due,
             job.progress(STEP).deleted,
-            _silences(job),
+            sum(past.reason == "stale" for past in _latest(job)),
+            tuple(past.step is None for past in _latest(job) if past.reason == "interrupted"),
             job.point_of_no_return is not None,
             tuple(step.name for step in job.steps if step.placed_at is not None),
             tuple(step.status == "complete" for step in job.compensations),
@@ -88,6 +93,16 @@ class Row:
         rest = min(timedelta(days=1), REST * 4 ** max(0, failures - 1))
         rested = self.is_failure and now - self.modified >= rest
         return rested or self.is_silent(now)
+
+    @property
+    def has_nothing_left(self) -> bool:
+        """It goes back, and everything it owes is done. Forward its step is never finished here."""
+        return self.is_back and all(self.owed)
+
+    @property
+    def stops_here(self) -> tuple[bool, ...]:
+        """Those that have not been left behind."""
+        return tuple(stop for stop in self.stops if stop is self.has_nothing_left)
 
     @property
     def is_failure(self) -> bool:
@@ -138,6 +153,7 @@ def _turned(row: Row, _owner: str, _now: datetime) -> Row:
         due=row.created,
         deleted=0,
         silences=0,
+        stops=(),
         is_back=True,
     )
 
@@ -149,7 +165,20 @@ def _claimed(row: Row, owner: str, _: datetime) -> Row:
 
 def _counted(row: Row) -> Row:
     silent = row.status is Status.IN_PROGRESS
-    return replace(row, silences=row.silences + silent)
+    return replace(row, silences=row.silences + silent, stops=row.stops_here)
+
+
+def _handed_over(row: Row, _owner: str, _now: datetime) -> Row:
+    """The third time at the same batch it fails instead."""
+    if len(row.stops_here) >= SUSPECT:
+        return replace(row, status=Status.FAILED)
+    return replace(
+        row,
+        status=Status.FAILED,
+        attempt=row.attempt - 1,
+        due=row.created,
+        stops=(*row.stops_here, row.has_nothing_left),
+    )
 
 
 def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
@@ -158,17 +187,19 @@ def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
 
 def _retried(row: Row, owner: str, now: datetime) -> Row:
     spent = row.status in (Status.EXHAUSTED, Status.COMPENSATED) or row.attempt >= MAX_ATTEMPTS
-    sent = replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt, silences=0)
+    sent = replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt)
+    sent = replace(sent, silences=0, stops=())
     if row.status is not Status.COMPENSATED:
         return sent
     return replace(sent, deleted=0, begun=(), owed=(), is_back=False)
 
 
-def _silences(job: Job) -> int:
-    count = 0
+def _latest(job: Job) -> list[PastAttempt]:
+    """Its past attempts since the last mark."""
+    latest: list[PastAttempt] = []
     for past in job.past_attempts:
-        count = 0 if past.reason in ANEW else count + (past.reason == "stale")
-    return count
+        latest = [] if past.reason in ANEW else [*latest, past]
+    return latest
 
 
 _HOLDER = ("status", "attempt", "owner")
@@ -198,13 +229,7 @@ TRANSITIONS = {
         _turned,
     ),
     "fail": Transition(_is_running, _HOLDER, lambda row, _, __: replace(row, status=Status.FAILED)),
-    "hand_over": Transition(
-        _is_running,
-        _HOLDER,
-        lambda row, _, __: replace(
-            row, status=Status.FAILED, attempt=row.attempt - 1, due=row.created
-        ),
-    ),
+    "hand_over": Transition(_is_running, _HOLDER, _handed_over),
     "park": Transition(
         lambda row, now: _is_running(row, now) and row.attempt < MAX_ATTEMPTS,
         _HOLDER,
@@ -279,7 +304,8 @@ class Model:
         queues: dict[str, set[str]] = {"": set(), "/suspect": set()}
         for job_id, row in self.rows.items():
             if row.due is not None:
-                queues["/suspect" if row.silences >= 2 else ""].add(job_id)
+                is_suspect = row.silences + len(row.stops) >= SUSPECT
+                queues["/suspect" if is_suspect else ""].add(job_id)
         return queues
 
 

@@ -49,6 +49,7 @@ POLICY = LeasePolicy(STALE_AFTER, MAX_ATTEMPTS, REST)
 BOTS, EVENTS = 2, 5
 SECONDS = [0, 1, REST.seconds, STALE_AFTER.seconds - 1, STALE_AFTER.seconds, 4 * REST.seconds]
 
+SELDOM_FIRST = ("turn_back_spent", "exhaust", "compensate", "resume", "claim", "fail", "retry")
 Held = Any
 """A job for a bundle, or nothing, which hypothesis calls `multiple()`."""
 numbers = count(1)
@@ -140,6 +141,25 @@ class JobStoreMachine(RuleBasedStateMachine):
         assert Row.of(change.after) == TRANSITIONS[name].after(known, self.now, owner)
         answers = [self.apply(name, change) for _ in range(times)]
         return multiple(*(answer for answer in answers if answer))
+
+    @rule(target=held, number=st.integers(0, 100))
+    def what_is_seldom_possible_happens(self, number: int) -> Held:
+        """A life that goes on for long without being disturbed by what others remember."""
+        ids = sorted(self.model.rows)
+        if not ids:
+            return multiple()
+        job: Job = self.call(self.store.get(ids[number % len(ids)]))
+        for _ in range(4):
+            known = Row.of(job)
+            legal = [name for name in SELDOM_FIRST if TRANSITIONS[name].is_legal(known, self.now)]
+            if not legal or (legal[0] == "retry" and known.is_failure):
+                self.now += 4 * REST
+                continue
+            change = change_of(legal[0], job, self.now, f"worker/{next(numbers)}")
+            if not (written := self.apply(legal[0], change)):
+                break
+            job = written
+        return job
 
     @rule(job=held)
     def a_worker_may_not_write(self, job: Job) -> None:

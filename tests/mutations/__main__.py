@@ -24,6 +24,8 @@ WITHIN: Final = 180.0
 SUITES: Final = {
     "unit": ["tests/unit/test_*.py", "tests/architecture/test_state_machine_doc.py"],
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
+    "saga": [f"tests/unit/test_{name}.py" for name in ("saga", "job", "lease", "runner")],
+    "model": ["tests/model/test_model.py"],
     "conformance": ["tests/conformance/test_*_store*.py"],
     "data": [
         "tests/unit/test_mongo_*.py",

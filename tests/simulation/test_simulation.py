@@ -87,7 +87,7 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
 
 @pytest.mark.parametrize(
     "action",
-    [Action.CRASH, Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE, Action.LOSE_ANSWER],
+    [Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE],
 )
 def test_it_may_happen_at_any_await_of_a_saga_that_turns_back(action: Action) -> None:
     assert replay(TURNING).jobs == {"compensated": 1}

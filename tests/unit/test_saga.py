@@ -311,6 +311,14 @@ async def test_each_park_doubles_the_window_and_a_batch_ends_it(world: World) ->
     assert (await world.run()).parks == 0
 
 
+async def test_a_job_that_turns_back_has_not_been_parked_there(world: World) -> None:
+    world.steps["pause"].script.appendleft(Parked(world.now + timedelta(minutes=1), "open"))
+    assert (await world.run()).parks == 1
+    world.steps["pause"].script.appendleft(REFUSED)
+    job = await world.run()
+    assert (job.direction, job.parks) == (Direction.BACKWARD, 0)
+
+
 async def test_an_operator_starts_a_compensated_job_anew(world: World) -> None:
     world.steps["pause"].script.append(REFUSED)
     await world.run()
