@@ -104,6 +104,8 @@ def _kinds(process: str, call: str) -> dict[Action, int]:
     if call.startswith("step."):
         of_step = {Action.BREAK: 3, Action.REFUSE: 8, Action.PARK: 4}
         return ANYWHERE | OVER_A_WIRE | of_step
+    if call == "store.apply":
+        return ANYWHERE | OVER_A_WIRE | {Action.BREAK: 3, Action.STRAY: 6}
     if call.startswith("store."):
         return ANYWHERE | OVER_A_WIRE | {Action.BREAK: 3}
     return ANYWHERE | OVER_A_WIRE

@@ -86,6 +86,7 @@ class Fleet:
     def calm_down(self) -> None:
         """No more faults from here on, and every clock is right again."""
         self._is_calm = True
+        self.awaits = 0  # a clock that is off keeps jobs waiting for as long as it is
         for process in self._running.values():
             process.skew = 0.0
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from deletion.alerts import AlertKind
 from deletion.dead_letter import DeadLetter
-from deletion.errors import LeftOvers
+from deletion.errors import Interrupted, LeftOvers
 from deletion.job import Job, Status
 from tests.simulation.schedule import GATEWAY, Action
 from tests.simulation.world import World
@@ -21,6 +21,7 @@ SPOILING = {
     Action.CRASH_AFTER,
     Action.PAUSE,
     Action.REFUSE,
+    Action.STRAY,
 }
 ENDED = (Status.COMPLETE, Status.COMPENSATED, Status.EXHAUSTED)
 
@@ -113,7 +114,7 @@ def _spoiled(world: World) -> Iterator[str]:
         return  # what kills a process, or takes every job for stale, spoils much at once
     if faults < world.policy.max_attempts:
         for job in world.exhausted:
-            if not _was_written_to(world.jobs.jobs[job]):
+            if not _is_excused(world.jobs.jobs[job]):
                 yield f"job {job} spent its attempts on {faults} faults"
     deliveries = faults + actions[Action.DUPLICATE] + actions[Action.TERMINATE]
     given_up = sum(subscription.given_up for subscription in world.broker.of.values())
@@ -121,6 +122,9 @@ def _spoiled(world: World) -> Iterator[str]:
         yield f"{given_up} messages were given up over {deliveries} faults"
 
 
-def _was_written_to(job: Job) -> bool:
-    """Clients who write and delete as fast as a run reads back are no fault of anything."""
-    return any(past.reason == LeftOvers.__name__ for past in job.past_attempts)
+def _is_excused(job: Job) -> bool:
+    """Clients who write and delete as fast as a run reads back are no fault of anything, nor is a
+    run that is stopped for the third time at the same batch.
+    """
+    excuses = {LeftOvers.__name__, Interrupted.__name__}
+    return any(past.reason in excuses for past in job.past_attempts)

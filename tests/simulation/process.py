@@ -129,6 +129,9 @@ class Process:
         if decision is not NOTHING:
             self.is_delayed = self.is_delayed or decision.action in DELAYING
             await self._before(decision, error)
+        if decision.action is Action.STRAY:
+            _run_outside(effect, decision.seconds)
+            raise error("not answered, but under way")
         try:
             await self._travel(call, effect)
             answer = await effect()
@@ -157,7 +160,9 @@ class Process:
             case Action.SKEW:
                 self.skew += decision.seconds
                 self.was_skewed = True
-            case Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER | Action.REFUSE:
+            case (
+                Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER | Action.REFUSE | Action.STRAY
+            ):
                 return
             case outside:
                 self._meddle(outside)

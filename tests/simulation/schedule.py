@@ -17,6 +17,7 @@ class Action(StrEnum):
     LATE = "late"  # it takes effect, and its answer comes `seconds` later
     LOSE = "lose"  # it fails without any effect
     LOSE_ANSWER = "lose_answer"  # it takes effect and fails
+    STRAY = "stray"  # it fails, and takes effect `seconds` later
     BREAK = "break"  # it raises what nobody expects
     CRASH = "crash"  # SIGKILL before the call
     CRASH_AFTER = "crash_after"  # SIGKILL between its effect and its answer

@@ -153,6 +153,8 @@ class WatchedStore(MemoryJobStore):
         before = self.jobs.get(change.after.id)
         job = await super().apply(change)
         after = self.jobs[job.id]
+        if after.status is Status.IN_PROGRESS:
+            self._world.holds.wrote(after)  # a repetition too: its run has got its answer
         if before is not None and after != before:
             illegal = _illegal(before, after, self._world.policy, HOST.get())
             self._world.broken += [f"job {job.id}: {line}" for line in illegal]
@@ -160,8 +162,6 @@ class WatchedStore(MemoryJobStore):
             self._world.turns.update(turns(before, after))
             same = [j for j in self.jobs.values() if j.service == job.service]
             self._look_at_live([j for j in same if j.bot_id == job.bot_id])
-            if after.status is Status.IN_PROGRESS:
-                self._world.holds.wrote(after)
             if after.status is Status.EXHAUSTED:
                 self._world.exhausted.append(job.id)
             if after.status is Status.COMPLETE:

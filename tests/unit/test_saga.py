@@ -209,11 +209,12 @@ async def test_a_way_back_that_fails_for_good_is_exhausted_and_says_what_was_und
 
 
 async def test_what_was_undone_is_read_back(world: World) -> None:
-    world.steps["pause"].script.append(REFUSED)
-    world.undo["pause"].read_script.append(lambda: world.undo["pause"].data[BOT].append(9))
+    """One is found not to be undone any more, once the others are."""
+    world.steps["unpublish"].script.append(REFUSED)
+    world.undo["pause"].script.append(lambda: world.undo["unpublish"].data[BOT].append(9))
     await world.run()
     assert (await world.run()).status is Status.COMPENSATED
-    assert world.undo["pause"].data == {BOT: []}
+    assert world.undo["unpublish"].data == {BOT: []}
 
 
 async def test_a_way_back_can_be_parked_and_stopped(world: World) -> None:
@@ -337,6 +338,7 @@ async def test_a_plan_without_an_owed_compensation_does_not_pass_over_it(world: 
     job = await world.run(changed)
     assert job.failure
     assert (job.status, job.failure.type) == (Status.FAILED, StepUnknown.__name__)
+    assert "no compensation for pause" in job.failure.message
     assert (await world.run()).status is Status.COMPENSATED, "once it is back in the plan"
 
 
