@@ -312,6 +312,19 @@ async def test_each_park_doubles_the_window_and_a_batch_ends_it(world: World) ->
     assert (await world.run()).parks == 0
 
 
+async def test_a_step_that_is_parked_after_an_error_of_its_own_has_made_a_call(
+    world: World,
+) -> None:
+    """Its own call may be what opened the circuit: were the attempt handed back, it would be the
+    only one ever to try.
+    """
+    parked = Parked(world.now + timedelta(minutes=1), "open")
+    world.steps["unpublish"].script.extendleft([parked, StoreUnavailable("down")])
+    assert (await world.run()).attempt == 1
+    world.steps["unpublish"].script.appendleft(parked)
+    assert (await world.run()).attempt == 1, "handed back"
+
+
 async def test_a_job_that_turns_back_has_not_been_parked_there(world: World) -> None:
     world.steps["pause"].script.appendleft(Parked(world.now + timedelta(minutes=1), "open"))
     assert (await world.run()).parks == 1
