@@ -318,10 +318,10 @@ async def test_a_step_that_is_parked_after_an_error_of_its_own_has_made_a_call(
     """Its own call may be what opened the circuit: were the attempt handed back, it would be the
     only one ever to try.
     """
-    parked = Parked(world.now + timedelta(minutes=1), "open")
-    world.steps["unpublish"].script.extendleft([parked, StoreUnavailable("down")])
+    soon = world.now + timedelta(minutes=1)
+    world.steps["unpublish"].script.extendleft([Parked(soon, "open"), StoreUnavailable("down")])
     assert (await world.run()).attempt == 1
-    world.steps["unpublish"].script.appendleft(parked)
+    world.steps["unpublish"].script.appendleft(Parked(soon, "open"))
     assert (await world.run()).attempt == 1, "handed back"
 
 
