@@ -55,6 +55,7 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
     steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75, "majority"),)
     past = PastAttempt(1, "worker/a", "messages", 3, NOW, "stale")
     failure = Failure("ValueError", "broken", NOW, interrupted=True)
+    owed = StepProgress("messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", NOW)
     job = await put(
         store,
         a_job(
@@ -62,6 +63,10 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
             due=NOW,
             steps=steps,
             failure=failure,
+            parks=2,
+            point_of_no_return="files",
+            compensations=(owed,),
+            turned_back=Failure("PermanentError", "refused", NOW),
             past_attempts=(past,),
             requested_by="crm",
             traceparent="00-ab-cd-01",
@@ -94,8 +99,30 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
                 "batches": 2,
                 "slowest": 0.75,
                 "readBack": "majority",
+                "placedAt": None,
             }
         ],
+        "parks": 2,
+        "direction": "backward",
+        "pointOfNoReturn": "files",
+        "compensations": [
+            {
+                "name": "messages",
+                "status": "complete",
+                "deleted": 1,
+                "cursor": None,
+                "batches": 1,
+                "slowest": 0.5,
+                "readBack": "answer only",
+                "placedAt": NOW,
+            }
+        ],
+        "turnedBack": {
+            "type": "PermanentError",
+            "message": "refused",
+            "at": NOW,
+            "interrupted": False,
+        },
         "failure": {"type": "ValueError", "message": "broken", "at": NOW, "interrupted": True},
         "pastAttempts": [
             {
