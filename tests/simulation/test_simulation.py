@@ -22,7 +22,7 @@ FRESH_SECONDS = 4.0
 PAST_STALE = 65.0
 SMALL = Schedule(1, Scenario(bots=1, again=1, poison=1))
 """Two consumers, one bot that is asked for twice, and a poison message."""
-REFUSED = Decision("conversations-1", "step.delete", 3, Action.REFUSE)
+REFUSED = Decision("conversations-1", "step.delete", 2, Action.REFUSE)
 """The first call of the second switch."""
 TURNING = Schedule(1, Scenario(bots=1, consumers=1, saga=True), (REFUSED,))
 TURNS = {
