@@ -30,6 +30,7 @@ class Row:
     """What the model knows of a job. `owner` names the claim that was the last to succeed.
 
     `stops` has each interruption at the batch where it stands, and whether nothing was left to do.
+    `mark` is the last of its past attempts, if it is one.
     Of a saga: `begun` are its steps that may have been called, `owed` says of each compensation
     whether it is done, and `is_back` that the job goes through these.
     """
@@ -46,6 +47,7 @@ class Row:
     deleted: int
     silences: int
     stops: tuple[bool, ...] = ()
+    mark: str = ""
     is_saga: bool = False
     begun: tuple[str, ...] = ()
     owed: tuple[bool, ...] = ()
@@ -67,6 +69,7 @@ class Row:
             job.progress(STEP).deleted,
             sum(past.reason == "stale" for past in _latest(job)),
             tuple(past.step is None for past in _latest(job) if past.reason == "interrupted"),
+            next((past.reason for past in job.past_attempts[-1:] if past.reason in ANEW), ""),
             job.point_of_no_return is not None,
             tuple(step.name for step in job.steps if step.placed_at is not None),
             tuple(step.status == "complete" for step in job.compensations),
@@ -154,6 +157,7 @@ def _turned(row: Row, _owner: str, _now: datetime) -> Row:
         deleted=0,
         silences=0,
         stops=(),
+        mark="turned back",
         is_back=True,
     )
 
@@ -165,7 +169,7 @@ def _claimed(row: Row, owner: str, _: datetime) -> Row:
 
 def _counted(row: Row) -> Row:
     silent = row.status is Status.IN_PROGRESS
-    return replace(row, silences=row.silences + silent, stops=row.stops_here)
+    return replace(row, silences=row.silences + silent, stops=row.stops_here, mark="")
 
 
 def _handed_over(row: Row, _owner: str, _now: datetime) -> Row:
@@ -178,6 +182,7 @@ def _handed_over(row: Row, _owner: str, _now: datetime) -> Row:
         attempt=row.attempt - 1,
         due=row.created,
         stops=(*row.stops_here, row.has_nothing_left),
+        mark="",
     )
 
 
@@ -188,7 +193,7 @@ def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
 def _retried(row: Row, owner: str, now: datetime) -> Row:
     spent = row.status in (Status.EXHAUSTED, Status.COMPENSATED) or row.attempt >= MAX_ATTEMPTS
     sent = replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt)
-    sent = replace(sent, silences=0, stops=())
+    sent = replace(sent, silences=0, stops=(), mark="retried")
     if row.status is not Status.COMPENSATED:
         return sent
     return replace(sent, deleted=0, begun=(), owed=(), is_back=False)
