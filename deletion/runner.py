@@ -298,7 +298,7 @@ class Run:
                     while batch := await self._batch(step, batches):
                         progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
                         progress = self._with_waits(progress, step)
-                        self._on_batch(step.name, batch.deleted)
+                        self._count(step, batch)
                         self._patience.renew()
                         if batch.last and step is self._steps[-1]:
                             break
@@ -308,6 +308,11 @@ class Run:
         self._patience.renew()
         progress = self._with_waits(progress, step)
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
+
+    def _count(self, step: Step, batch: Batch) -> None:
+        """What a compensation does is not deleted."""
+        if not self._lease.job.turned_back:
+            self._on_batch(step.name, batch.deleted)
 
     async def _begin(self, step: Step) -> None:
         """Where the job may turn back, what it owes must be on record before the first call."""

@@ -36,6 +36,7 @@ class World:
 
     clock: VirtualClock = field(default_factory=VirtualClock)
     calls: list[str] = field(default_factory=list)
+    counted: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = ScriptedStore(self.clock)
@@ -77,6 +78,7 @@ class World:
             stopping=self.stopping,
             retry=retry,
             retry_seconds=60,
+            on_batch=lambda step, deleted: self.counted.append((step, deleted)),
         )
         async with asyncio.timeout(20):
             await runner.run(job)
@@ -136,6 +138,7 @@ async def test_an_error_that_will_not_pass_turns_it_back_at_once(
     assert world.calls == ["undo unpublish", "undo pause"][2 - undone :]
     assert set(world.owed.values()) == {StepStatus.COMPLETE}
     assert job.turned_back, "it says why"
+    assert {step for step, _ in world.counted} <= {"pause"}, "what is undone is not deleted"
 
 
 async def test_errors_that_may_pass_turn_it_back_once_its_attempts_are_spent(world: World) -> None:
