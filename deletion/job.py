@@ -494,13 +494,15 @@ class Job:
     def park(self, now: datetime, until: datetime, policy: LeasePolicy, *, spent: bool) -> Change:
         """Wait until `until`, because an external API must not be called now.
 
-        The attempt is handed back unless this run has called the API (`spent`). With its last
-        attempt spent a job cannot park: if its own call is at fault, it would never be exhausted.
+        The attempt is handed back unless this run has called the API (`spent`): then the job rests
+        as after a failure, so that an outage of a day exhausts nothing. With its last attempt spent
+        it cannot park: if its own call is at fault, it would never be exhausted.
         """
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
-        due = milliseconds(until)
+        rested = now + policy.rest_after(self.attempt) if spent else until
+        due = milliseconds(max(until, rested))
         return self._move("park", now, attempt=attempt, due=due, parks=self.parks + 1)
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:

@@ -268,8 +268,14 @@ MUTANTS: Final = (
     Mutant(
         "a parked job is due at once",
         JOB,
-        "due = milliseconds(until)",
+        "due = milliseconds(max(until, rested))",
         "due = now",
+    ),
+    Mutant(
+        "a probe that failed does not rest",
+        JOB,
+        "rested = now + policy.rest_after(self.attempt) if spent else until",
+        "rested = until",
     ),
     Mutant(
         "what is resumed waits behind newer jobs",

@@ -69,6 +69,13 @@ class Fleet:
         """How many jobs there are of each status."""
         return Counter(job.status for job in self.store.jobs.values())
 
+    def sweep(self) -> None:
+        """Move every job that a sweep would move."""
+        now = self.clock.now()
+        for job in [*self.store.jobs.values()]:
+            if job.is_resumable(now, POLICY):
+                self.store.jobs[job.id] = job.sweep(now, POLICY).after
+
     def job_of(self, bot: str) -> Job:
         """The job of a bot."""
         return next(job for job in self.store.jobs.values() if job.bot_id == bot)

@@ -56,6 +56,19 @@ async def test_parked_jobs_keep_their_attempts_however_long_the_host_is_down() -
     assert len(untouched) >= 95
 
 
+@pytest.mark.parametrize("bots", [2, 3])
+async def test_a_day_without_the_host_exhausts_no_job_however_few_there_are(bots: int) -> None:
+    """Each of them is the probe again and again, and each failed probe spends an attempt."""
+    day = 24 * HOUR
+    fleet = Fleet(1, bots, lambda _bot, seconds: 503 if seconds < day else 204)
+    async with fleet.running():
+        while fleet.clock.monotonic() < 2 * day:
+            await fleet.clock.sleep(HOUR)
+            fleet.sweep()
+            assert not fleet.statuses()[Status.EXHAUSTED]
+    assert fleet.statuses() == {Status.COMPLETE: bots}
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("outage", [0.0, 20 * MINUTE], ids=["up", "down-at-first"])
 async def test_of_forty_bots_one_is_bad_and_the_others_end(outage: float, seed: int) -> None:

@@ -514,7 +514,10 @@ def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt:
     until = LATER + timedelta(minutes=1, microseconds=77)
     after = a_job(attempt=2).park(LATER, until, POLICY, spent=spent).after
     assert (after.status, after.attempt) == (Status.PENDING, attempt)
-    assert after.due == LATER + timedelta(minutes=1), "as the database keeps it"
+    wait = POLICY.rest_after(2) if spent else timedelta(minutes=1)
+    assert after.due == LATER + wait, "as the database keeps it"
+    late = a_job(attempt=2).park(LATER, LATER + LONGEST_REST, POLICY, spent=spent).after
+    assert late.due == LATER + LONGEST_REST, "never before the API may be called"
 
 
 def test_completing_clears_the_failure_of_an_earlier_run() -> None:
