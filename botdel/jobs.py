@@ -108,6 +108,10 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
         more = " (stale)"
     elif job.status is Status.FAILED and job.due:
         more = " (handed over)"
+    elif job.status is Status.PENDING and job.parks:
+        more = " (parked)"
+    if job.turned_back and job.live:
+        more += " (going back)"
     return Text(f"{job.status}{more}", COLOURS[job.status])
 
 
@@ -155,17 +159,23 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
     retry = f"`botdel jobs retry {job.id}`"
     if job.status is Status.EXHAUSTED:
-        return f"nothing by itself: remove the cause, then {retry}"
+        goes_on = "goes on undoing" if job.turned_back else "goes on"
+        return f"nothing by itself: remove the cause, then {retry}, which {goes_on}"
     if job.status is Status.COMPENSATED:
         return f"nothing by itself: what it had begun is undone; {retry} starts it anew"
     if not job.is_retryable(now, policy):
         return ""
+    if job.status is Status.PENDING:
+        return f"parked until {job.due}: a worker claims it then; {retry} does not wait for it"
     spent = "turns it back" if job.may_turn_back else "gives it up as exhausted"
     moved = spent if job.is_spent(policy) else "resumes it"
     rested_at = job.last_modified_at + job.rest(policy)
     rests = f"it rests until {rested_at}; " if rested_at > now else ""
     which = "the first sweep after that" if rests else "the next sweep"
-    return f"{rests}{which} {moved}; {retry} does not wait for it"
+    instead = (
+        "goes forward once more instead" if moved == "turns it back" else "does not wait for it"
+    )
+    return f"{rests}{which} {moved}; {retry} {instead}"
 
 
 def _plain(value: object) -> str:

@@ -25,8 +25,8 @@ from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
 """The statuses of jobs that filters choose; one in progress only once it is stale."""
-BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED)
-"""Those that --status may name: what was rolled back is started anew only when that is meant."""
+BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
+"""Those that --status may name: what was rolled back, or is parked, only when that is meant."""
 PAGE: Final = 100
 """Jobs in memory, and under way, at a time."""
 

@@ -28,6 +28,7 @@ BotDeletionError
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
+│   └── Busy                as many calls to it are under way as may be: nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 
@@ -169,6 +170,10 @@ class Parked(BotDeletionError):
         super().__init__(why)
         self.until = until
         self.spent = spent
+
+
+class Busy(Parked):
+    """As many calls to the API are under way as may be; nothing is wrong with it."""
 
 
 class Interrupted(BotDeletionError):

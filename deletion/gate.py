@@ -16,7 +16,7 @@ import structlog
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
-from deletion.errors import Parked, PermanentError, TransientError
+from deletion.errors import Busy, Parked, PermanentError, TransientError
 from deletion.places import Places
 from deletion.retry import Retry
 
@@ -113,13 +113,13 @@ class Gate:
     @asynccontextmanager
     async def place(self, *, reads: bool = False) -> AsyncIterator[None]:
         """Hold one of the places inside the block; read-backs have their own, because a deletion
-        may hold one for hours. Raises `Parked` when none is free.
+        may hold one for hours. Raises `Busy` when none is free.
         """
         places = self._reads if reads else self._deletions
         async with places.one() as is_given:
             if not is_given:
                 why = f"{self.host}: {places.number} calls are under way, which is its bound"
-                raise self._parked(places.soon, why)
+                raise Busy(self._clock.now() + timedelta(seconds=places.soon), why)
             yield
 
     @asynccontextmanager

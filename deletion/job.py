@@ -221,6 +221,7 @@ UNJOINED: Final = (*HOLDER, "placed_at")
 
 ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
 """The statuses of jobs that nobody moves onwards by itself."""
+_SPENT: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
@@ -236,7 +237,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "resume": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
     "turn_back_spent": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
     "exhaust": Rule(_RESUMABLE, Status.EXHAUSTED, OUTSIDER),
-    "retry": Rule(_RESUMABLE | {Status.EXHAUSTED, Status.COMPENSATED}, Status.PENDING, OUTSIDER),
+    "retry": Rule(frozenset(Status) - {Status.COMPLETE}, Status.PENDING, OUTSIDER),
 }
 
 
@@ -387,9 +388,10 @@ class Job:
         return rested and self._has_ended(now, policy)
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """Whether an operator may retry it, without waiting for its rest."""
-        ended = self.status in {Status.EXHAUSTED, Status.COMPENSATED}
-        return ended or self._has_ended(now, policy)
+        """Whether an operator may retry it, without waiting for its rest, or while it is parked."""
+        waits = self.due is not None and self.due > now
+        is_parked = self.status is Status.PENDING and waits
+        return self.status in _SPENT or is_parked or self._has_ended(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
         """How long a sweep leaves it alone: longer after each failed attempt, and each silence but
@@ -491,19 +493,29 @@ class Job:
             past_attempts=past,
         )
 
-    def park(self, now: datetime, until: datetime, policy: LeasePolicy, *, spent: bool) -> Change:
+    def park(
+        self,
+        now: datetime,
+        until: datetime,
+        policy: LeasePolicy,
+        *,
+        spent: bool,
+        is_busy: bool = False,
+    ) -> Change:
         """Wait until `until`, because an external API must not be called now.
 
         The attempt is handed back unless this run has called the API (`spent`): then the job rests
         as after a failure, so that an outage of a day exhausts nothing. With its last attempt spent
-        it cannot park: if its own call is at fault, it would never be exhausted.
+        it cannot park: if its own call is at fault, it would never be exhausted. A wait for an API
+        that is only busy (`is_busy`) is not counted.
         """
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
         rested = now + policy.rest_after(self.attempt) if spent else until
         due = milliseconds(max(until, rested))
-        return self._move("park", now, attempt=attempt, due=due, parks=self.parks + 1)
+        parks = self.parks + (not is_busy)
+        return self._move("park", now, attempt=attempt, due=due, parks=parks)
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
         """What a sweep does with a job that `is_resumable`: resume it; if its attempts are spent,
@@ -540,8 +552,9 @@ class Job:
         restored if they were spent. A compensated one starts anew, forward.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
-        ended = self.status in {Status.EXHAUSTED, Status.COMPENSATED}
-        past = self.past_attempts if ended else self._past(self.end)
+        ended = self.status in _SPENT
+        has_run = not ended and self.status is not Status.PENDING
+        past = self._past(self.end) if has_run else self.past_attempts
         anew = self._anew() if self.status is Status.COMPENSATED else {}
         return self._move(
             "retry",

@@ -6,7 +6,7 @@ back, handed over or parked; or the run no longer holds it and writes nothing mo
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +17,7 @@ import structlog
 from deletion.clock import Clock
 from deletion.errors import (
     BotDeletionError,
+    Busy,
     Interrupted,
     LeaseLost,
     LeftOvers,
@@ -32,14 +33,18 @@ from deletion.lease import Lease
 from deletion.pacer import Hold, Pacers
 from deletion.plan import AnswerOnly, Batch, Plan, Step, Verified
 from deletion.ports import JobStore
-from deletion.retry import Patience, Retry, doubled
+from deletion.retry import Patience, Retry, doubled, rest
 
+PASS_PAUSE = 1.0
+"""Seconds before the second pass; twice as many before the third."""
 PASSES = 3
 """Passes over the plan in one run; if the last read-back still finds data, the job fails."""
 RETRY_SECONDS = 600.0
 """Seconds since the last progress during which errors that may pass are retried in place."""
 LONGEST_PARK = 3600.0
 """Seconds over which parked jobs are spread at most."""
+BUSY_SPREAD = 10
+"""Times the wait over which jobs are spread for which an API has no place free."""
 ANSWER_ONLY = "answer only"
 """The `read_back` of a step that cannot read back."""
 MESSAGE_CHARACTERS = 1000
@@ -134,13 +139,15 @@ class Runner:
     async def _park(self, parked: Parked, lease: Lease) -> None:
         """Park the job; fail it when this was its last attempt and has called the API.
 
-        Jobs that wait for one host are due at times of their own, over a window that doubles.
+        Jobs that wait for one host are due at times of their own, over a window that doubles while
+        the host is not to be called. One that is only busy makes nobody wait for longer.
         """
         wait = max(1.0, (parked.until - lease.now()).total_seconds())
-        window = doubled(wait, lease.job.parks, max(wait, LONGEST_PARK))
+        is_busy = isinstance(parked, Busy)
+        window = wait * BUSY_SPREAD if is_busy else doubled(wait, lease.job.parks, LONGEST_PARK)
         until = parked.until + timedelta(seconds=self._retry.rng.uniform(0, window))
         try:
-            await lease.park(until, spent=parked.spent)
+            await lease.park(until, spent=parked.spent, is_busy=is_busy)
         except TransitionError:
             log.error("run failed", reason=str(parked))
             await lease.fail(self._failure(parked, lease))
@@ -271,16 +278,30 @@ class Run:
 
         Raises `LeftOvers` after `PASSES` passes.
         """
-        for _ in range(PASSES):
-            for step in self._steps:
-                if self._progress(step).status is not StepStatus.COMPLETE:
-                    await self._delete(step)
-            left = await self._read_back()
+        for number in range(PASSES):
+            if number:  # what is read back may lag behind what was deleted
+                await rest(self._clock, PASS_PAUSE * number, self._stopping)
+            left = await self._pass()
             if not left:
                 return
             log.warning("left overs", steps=[step.name for step in left])
         names = ", ".join(step.name for step in left)
         raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
+
+    async def _pass(self) -> list[Step]:
+        """Run every step that is not complete. Returns those that still find data of the bot.
+
+        What a saga has done is read back before the step of no return, while it can be undone.
+        """
+        for number, step in enumerate(self._steps):
+            if self._progress(step).status is StepStatus.COMPLETE:
+                continue
+            is_point = step.name == self._lease.job.point_of_no_return
+            may_turn_back = is_point and self._lease.job.may_turn_back
+            if may_turn_back and (left := await self._read_back(self._steps[:number])):
+                return left
+            await self._delete(step)
+        return await self._read_back(self._steps)
 
     async def _delete(self, step: Step) -> None:
         """Run one step from its checkpoint; after an error that may pass, from the latest one.
@@ -327,11 +348,17 @@ class Run:
 
     @contextmanager
     def _calls(self, step: Step) -> Iterator[None]:
-        """A step that is parked after an error of its own in this run has made a call."""
+        """A step that is parked after an error of its own in this run has made a call. Without a
+        free place it goes on retrying instead.
+        """
         try:
             yield
         except TransientError:
             self._erred.add(step.name)
+            raise
+        except Busy as busy:
+            if step.name in self._erred:
+                raise TransientError(str(busy)) from busy
             raise
         except Parked as parked:
             parked.spent = parked.spent or step.name in self._erred
@@ -381,10 +408,10 @@ class Run:
         """With what has held it back meanwhile, which the lease was told at once."""
         return replace(progress, throttled=self._progress(step).throttled)
 
-    async def _read_back(self) -> list[Step]:
-        """The steps that still find data of the bot; they begin again."""
+    async def _read_back(self, steps: Sequence[Step]) -> list[Step]:
+        """Those of `steps` that still find data of the bot; they begin again."""
         left = []
-        for step in self._steps:
+        for step in steps:
             progress, is_empty = self._progress(step), await self._is_empty(step)
             if _by_answer_only(step):
                 progress = replace(progress, read_back=ANSWER_ONLY)

@@ -107,6 +107,10 @@ class Row:
         """Those that have not been left behind."""
         return tuple(stop for stop in self.stops if stop is self.has_nothing_left)
 
+    def is_parked(self, now: datetime) -> bool:
+        """Pending, and not due yet."""
+        return self.status is Status.PENDING and self.due is not None and self.due > now
+
     @property
     def is_failure(self) -> bool:
         """Failed, and not handed over."""
@@ -252,6 +256,7 @@ TRANSITIONS = {
         lambda row, now: (
             row.is_failure
             or row.is_silent(now)
+            or row.is_parked(now)
             or row.status in (Status.EXHAUSTED, Status.COMPENSATED)
         ),
         _OUTSIDER,

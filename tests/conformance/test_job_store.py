@@ -476,6 +476,10 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
         lambda job: job.exhaust(SILENT, POLICY),
     ),
     "exhaust stale": (a_job(attempt=3), lambda job: job.exhaust(SILENT, POLICY)),
+    "retry pending": (
+        a_job(status=Status.PENDING, due=SILENT, parks=1),
+        lambda job: job.retry(LATER, POLICY),
+    ),
     "retry failed": (
         a_job(status=Status.FAILED, failure=FAILURE),
         lambda job: job.retry(LATER, POLICY),

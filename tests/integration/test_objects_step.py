@@ -303,7 +303,8 @@ async def test_a_server_without_versions_is_read_by_its_objects(s3: S3, plain: s
 async def test_a_server_that_is_down_may_come_back(
     monkeypatch: pytest.MonkeyPatch, plain: str
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
     step = step_of(plain)
     for call in (step.is_empty(BOT), step.delete(BOT, None).__anext__()):
         with pytest.raises(ObjectsUnavailable, match="does not answer"):

@@ -133,7 +133,8 @@ def is_time(rule: str, stored: Job, before: World, policy: LeasePolicy) -> bool:
     if rule == "retry":
         stale = stored.status is Status.IN_PROGRESS and silent >= policy.stale_after - off
         ended = {Status.FAILED, Status.EXHAUSTED, Status.COMPENSATED}
-        return stale or stored.status in ended
+        parked = stored.status is Status.PENDING and stored.due is not None and stored.due > now
+        return stale or parked or stored.status in ended
     ends = stored.attempt if stored.status is Status.FAILED else before.silences
     rest = policy.rest * 4 ** (ends - 1) if ends else timedelta(0)
     if stored.attempt >= policy.max_attempts:

@@ -272,6 +272,30 @@ MUTANTS: Final = (
         "due = now",
     ),
     Mutant(
+        "what can be undone is read back only when it no longer can",
+        RUNNER,
+        "is_point = step.name == self._lease.job.point_of_no_return",
+        "is_point = False",
+    ),
+    Mutant(
+        "a busy API counts as one that is down",
+        JOB,
+        "parks = self.parks + (not is_busy)",
+        "parks = self.parks + 1",
+    ),
+    Mutant(
+        "a run that retries is parked for want of a place",
+        RUNNER,
+        "raise TransientError(str(busy)) from busy",
+        "raise",
+    ),
+    Mutant(
+        "a parked job cannot be hurried",
+        JOB,
+        "is_parked = self.status is Status.PENDING and waits",
+        "is_parked = False",
+    ),
+    Mutant(
         "a probe that failed does not rest",
         JOB,
         "rested = now + policy.rest_after(self.attempt) if spent else until",
@@ -900,8 +924,8 @@ MUTANTS: Final = (
     Mutant(
         "a job is complete without being read back",
         RUNNER,
-        "left = await self._read_back()",
-        "left: list[Step] = []",
+        "        return await self._read_back(self._steps)\n",
+        "        return []\n",
     ),
     Mutant(
         "a job that was joined is not looked at again",
@@ -936,7 +960,7 @@ MUTANTS: Final = (
     Mutant(
         "parking is a failure",
         RUNNER,
-        "await lease.park(until, spent=parked.spent)",
+        "await lease.park(until, spent=parked.spent, is_busy=is_busy)",
         "await lease.fail(self._failure(parked, lease))",
     ),
     Mutant(
@@ -2991,8 +3015,8 @@ MUTANTS: Final = (
     Mutant(
         "parks are not counted",
         JOB,
-        "parks=self.parks + 1",
-        "parks=0",
+        "attempt=attempt, due=due, parks=parks)",
+        "attempt=attempt, due=due, parks=0)",
         SAGA,
     ),
     Mutant(
@@ -3005,8 +3029,8 @@ MUTANTS: Final = (
     Mutant(
         "what was undone is not read back",
         RUNNER,
-        "left = await self._read_back()",
-        "left = [] if self._lease.job.turned_back else await self._read_back()",
+        "        return await self._read_back(self._steps)\n",
+        "        return [] if self._lease.job.turned_back else await self._read_back(self._steps)\n",
         SAGA,
     ),
     Mutant(

@@ -63,6 +63,7 @@ class Pipeline:
             "BOTDEL_REST_SECONDS": str(REST),
             "BOTDEL_GATEWAY_TOKENS": TOKEN,
             "BOTDEL_RECOVERY_TOKEN": TOKEN,
+            "BOTDEL_RECOVERY_PORT": "0",
             "BOTDEL_LOG_FORMAT": "json",
         } | self.settings
 

@@ -229,9 +229,8 @@ def test_options_that_choose_nothing_or_twice_are_refused(
 
 
 def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
-    expected = (
-        "--status: expected one of in_progress, failed, compensated, exhausted, found 'complete'"
-    )
+    retryable = "pending, in_progress, failed, compensated, exhausted"
+    expected = f"--status: expected one of {retryable}, found 'complete'"
     with pytest.raises(ConfigurationError, match=expected):
         chosen([], None, None, "complete", None, everything=False)
 
@@ -318,6 +317,13 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
+        (a_job(Status.EXHAUSTED, attempt=SPENT, turned_back=FAILURE), "which goes on undoing"),
+        (a_job(Status.COMPENSATED, turned_back=FAILURE), "starts it anew"),
+        (a_job(Status.PENDING, due=START + timedelta(hours=1), parks=2), "parked until 2025"),
+        (
+            a_job(Status.FAILED, attempt=SPENT, failure=FAILURE, point_of_no_return="a"),
+            "turns it back; `botdel jobs retry",
+        ),
     ],
 )
 def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from deletion.errors import Parked, PermanentError, PlanError, StepUnknown, StoreUnavailable
+from deletion.errors import Busy, Parked, PermanentError, PlanError, StepUnknown, StoreUnavailable
 from deletion.job import Direction, Job, Status, StepProgress, StepStatus
 from deletion.plan import Plan
 from deletion.retry import Retry
-from deletion.runner import ANSWER_ONLY, Runner
+from deletion.runner import ANSWER_ONLY, BUSY_SPREAD, Runner
 from tests.support.fakes import (
     BOT,
     POLICY,
@@ -188,6 +188,24 @@ async def test_after_the_point_of_no_return_it_goes_forward_only(
     assert not any(call.startswith("undo") for call in world.calls)
 
 
+async def test_what_can_be_undone_is_read_back_before_the_point_of_no_return(
+    world: World,
+) -> None:
+    """A `pause` that answers and does nothing must not be noticed when all is deleted."""
+    world.steps["pause"].read_script.append(lambda: world.steps["pause"].data[BOT].append(7))
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert world.steps["pause"].cursors == [None, None], "it was done again"
+    assert world.steps["pause"].read_backs == 3, "twice before the point, and at the end"
+
+
+async def test_what_cannot_be_read_back_before_the_point_turns_the_job_back(world: World) -> None:
+    pause = world.steps["pause"]
+    pause.read_script.extend([lambda: pause.data[BOT].append(7)] * 100)
+    job = await world.until_it_ends()
+    assert (job.status, world.steps[POINT].cursors) == (Status.COMPENSATED, [])
+
+
 async def test_a_way_back_that_fails_is_retried_with_attempts_of_its_own(world: World) -> None:
     world.steps["unpublish"].script.append(REFUSED)
     world.undo["unpublish"].script.append(ZeroDivisionError())
@@ -335,6 +353,27 @@ async def test_a_job_that_turns_back_has_not_been_parked_there(world: World) -> 
     world.steps["pause"].script.appendleft(REFUSED)
     job = await world.run()
     assert (job.direction, job.parks) == (Direction.BACKWARD, 0)
+
+
+async def test_an_api_that_is_busy_makes_nobody_wait_for_longer_each_time(world: World) -> None:
+    soon = world.now + timedelta(seconds=5)
+    world.steps["pause"].script.extendleft(Busy(soon, "2 calls are under way") for _ in range(4))
+    for _ in range(3):
+        now = world.now
+        job = await world.run()
+        assert (job.status, job.parks, job.attempt) == (Status.PENDING, 0, 0)
+        assert job.due
+        assert job.due - now <= timedelta(seconds=5) * (1 + BUSY_SPREAD)
+
+
+async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free(
+    world: World,
+) -> None:
+    soon = world.now + timedelta(seconds=5)
+    world.steps["pause"].script.extendleft(
+        [Busy(soon, "2 calls are under way"), StoreUnavailable("503")]
+    )
+    assert (await world.run()).status is Status.COMPLETE
 
 
 async def test_an_operator_starts_a_compensated_job_anew(world: World) -> None:
