@@ -2078,8 +2078,8 @@ MUTANTS: Final = (
     Mutant(
         "a step does not say that it fell back",
         STEP,
-        "        self.read_concern = concern\n",
-        "        self.read_concern = self.read_concern or LINEARIZABLE\n",
+        "        self.read_back = concern\n",
+        "        self.read_back = self.read_back or LINEARIZABLE\n",
         DATA,
     ),
     Mutant(
