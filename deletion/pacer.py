@@ -24,7 +24,8 @@ READ_SECONDS: Final = 2.0
 """Seconds that one reading of it may take."""
 LONGEST_WAIT: Final = 60.0
 """Seconds after a batch from which the next may begin whatever the pressure is, so that a job
-always ends."""
+always ends. Also after a batch that failed: its size shrinks, and runs that retry share the turns,
+so a longer rest would leave them few tries."""
 LONGEST_TURN: Final = 60.0
 """Seconds after which a batch that hangs no longer holds the others up."""
 LONGEST_REST: Final = 600.0
@@ -119,6 +120,7 @@ class Pacer:
         self._problem: str | None = None
         self._front = asyncio.Lock()  # first come, first served
         self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
+        self._longest_rest = LONGEST_REST  # after it
         self._value: float | None = None
         self._read_at = -SAMPLE_SECONDS + self._ended
         own = step.batch_size if isinstance(step, Sized) else 1
@@ -180,7 +182,7 @@ class Pacer:
 
     def _rest_at(self, share: float) -> float:
         """Seconds of rest after the latest batch, when `share` of the time may be busy."""
-        return min(LONGEST_REST, self._took * (1 / share - 1))
+        return min(self._longest_rest, self._took * (1 / share - 1))
 
     @asynccontextmanager
     async def _holding(self, hold: Hold, held: Held) -> AsyncIterator[None]:
@@ -192,10 +194,12 @@ class Pacer:
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:
-        turn, began = Turn(self._size), self._clock.monotonic()
+        turn, began, longest = Turn(self._size), self._clock.monotonic(), LONGEST_WAIT
         try:
             yield turn
+            longest = LONGEST_REST
         finally:  # after an error as well: a batch that was cut off was too large
+            self._longest_rest = longest
             self._ended = self._clock.monotonic()
             self._took = self._ended - began
             self._follow(turn)

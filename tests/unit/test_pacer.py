@@ -192,17 +192,27 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
 
 async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -> None:
     world = World(Pace(busy_share=0.5))
-
-    async def cut_off() -> None:
-        async with world.pacer.turn(world.held):
-            await world.clock.sleep(10)
-            raise StoreUnavailable
-
-    with pytest.raises(StoreUnavailable):
-        await cut_off()
+    await cut_off(world)
     assert world.step.batch_size == 10, "it was cut off: the next one is smaller"
     await world.batch(1)
     assert world.times == [20]
+
+
+async def test_after_a_batch_that_failed_the_rest_is_a_minute_at_most() -> None:
+    """Its run retries within a bounded time, and others wait behind it."""
+    world = World(Pace(busy_share=0.01))
+    await cut_off(world)
+    await world.batch(10)
+    await world.batch(1)
+    assert world.times == [10 + LONGEST_WAIT, 20 + LONGEST_WAIT + LONGEST_REST]
+
+
+async def cut_off(world: World) -> None:
+    """A batch that the server does not answer for 10 s."""
+    with pytest.raises(StoreUnavailable):
+        async with world.pacer.turn(world.held):
+            await world.clock.sleep(10)
+            raise StoreUnavailable
 
 
 # --- the size of a batch

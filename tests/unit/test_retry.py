@@ -187,6 +187,36 @@ async def test_slow_attempts_use_up_the_same_patience() -> None:
     assert patient.attempts == 2
 
 
+@pytest.mark.parametrize(("waits", "excused"), [([80], 80), ([50, 50], 100), ([80] * 9, 100)])
+async def test_waits_between_retries_are_excused_for_as_long_as_the_patience_itself(
+    waits: list[float], excused: float
+) -> None:
+    """So a run that only ever fails ends, however long it waits for its turn each time."""
+    patient = Patient()
+    for _ in range(2):  # progress renews what is excused
+        patient.patience.renew()
+        before, left = patient.took, list(waits)
+        with pytest.raises(StoreUnavailable):
+            async for attempt in patient.patience:
+                with attempt:
+                    if attempt.retry_state.attempt_number > 1 and left:
+                        patient.clock.pause(left[0])
+                        patient.patience.excuse(left.pop(0))
+                    raise StoreUnavailable
+        longest = 80 + 8
+        assert 100 + excused <= patient.took - before < 100 + excused + longest
+
+
+async def test_waits_before_the_first_error_are_all_excused() -> None:
+    patient = Patient()
+    for _ in range(3):
+        patient.clock.pause(3600)
+        patient.patience.excuse(3600)
+    with pytest.raises(StoreUnavailable):
+        await patient.loop(Flaky(10**6))
+    assert patient.took >= 3 * 3600 + 100
+
+
 async def test_progress_renews_patience_and_shortens_the_wait_again() -> None:
     patient = Patient()
     for _ in range(5):
