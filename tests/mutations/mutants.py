@@ -46,6 +46,8 @@ HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
     f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
 )
 PACER = "deletion/pacer.py"
+FRONT = "deletion/front.py"
+PRESSURE = "deletion/pressure.py"
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -384,7 +386,7 @@ MUTANTS: Final = (
     Mutant(
         "runs do not wait for each other",
         PACER,
-        "            await self._come_to_front(place, held)\n",
+        "            await self._come_to_front(ticket, held)\n",
         "",
         UNIT,
     ),
@@ -397,7 +399,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a stop waits for the runs in front",
-        PACER,
+        FRONT,
         "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
         "asyncio.wait({taking})",
         UNIT,
@@ -405,20 +407,20 @@ MUTANTS: Final = (
     Mutant(
         "a cancelled run keeps its place",
         PACER,
-        "        finally:\n            place.leave()\n",
-        "        except Exception:\n            place.leave()\n            raise\n        else:\n            place.leave()\n",
+        "        finally:\n            ticket.leave()\n",
+        "        except Exception:\n            ticket.leave()\n            raise\n        else:\n            ticket.leave()\n",
         UNIT,
     ),
     Mutant(
         "a cancelled run may come to the front later",
-        PACER,
+        FRONT,
         "            stopped.cancel()\n            taking.cancel()\n",
         "            stopped.cancel()\n",
         UNIT,
     ),
     Mutant(
         "a batch that hangs holds the others up",
-        PACER,
+        FRONT,
         "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
         "            await clock.sleep(LONGEST_TURN)\n",
         UNIT,
@@ -460,16 +462,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a gauge is read before each batch",
-        PACER,
-        "if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
-        "if pressure is None:",
+        PRESSURE,
+        "if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
+        "if self._clock.monotonic() < self._read_at:",
         UNIT,
     ),
     Mutant(
         "an old value of a gauge is kept when it cannot be read",
-        PACER,
-        "        self._value, problem = await _read(pressure.gauge)\n",
-        "        value, problem = await _read(pressure.gauge)\n        self._value = self._value if value is None else value\n",
+        PRESSURE,
+        "        self._value, problem = await _read(self._gauge)\n",
+        "        value, problem = await _read(self._gauge)\n        self._value = self._value if value is None else value\n",
         UNIT,
     ),
     Mutant(

@@ -179,7 +179,7 @@ async def test_a_step_whose_server_is_down_fails_its_runs_in_a_bounded_time(shar
 
     await asyncio.gather(*map(run, jobs))
     round_of_all = runs * (cut_off + LONGEST_WAIT)
-    assert PATIENCE <= min(ends)
+    assert min(ends) >= PATIENCE
     assert max(ends) <= 2 * PATIENCE + 2 * round_of_all, "the first wait, and the last"
     tries = 1000 - len(world.first.script)
     assert tries >= 3 * runs, "the waits have left time for retries"
