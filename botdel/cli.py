@@ -175,7 +175,9 @@ def topology_apply(plan: PlanFiles = None) -> None:
 
 @plan.command("check")
 def plan_check(file: File, as_json: AsJson = False) -> None:
-    """Whether the data of each step can be reached, is indexed, and looks as the plan says."""
+    """Whether the data of each step can be reached, is indexed, may be deleted, and looks as the
+    plan says.
+    """
     from botdel.plan import check
     from deletion.adapters.plan_source import find_plan
 

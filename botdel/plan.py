@@ -28,8 +28,8 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
     with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
-            *(told(_rights(plan, step), _permitted(plan, step)) for step in plan.steps),
-            *(told(_check(plan, step), _sampled(plan, step)) for step in plan.steps),
+            *(told(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
+            *(told(_data_of(plan, step), _sampled(plan, step)) for step in plan.steps),
         )
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
@@ -58,9 +58,9 @@ def _built(source: PlanSource) -> Iterator[Plan]:
 
 
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
-    check = _check(plan, step)
+    check = _data_of(plan, step)
     if not isinstance(step, Previewed):
-        return [ok(check, "cannot be sampled")]
+        return [ok(check, "this step cannot be sampled")]
     faults = await step.faults()
     if faults is None:
         later = (
@@ -73,21 +73,24 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
 
 
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
-    check = _rights(plan, step)
+    check = _rights_of(plan, step)
     if not isinstance(step, Permitted):
-        return [ok(check, "cannot be told")]
+        return [ok(check, "this step cannot report its rights")]
     missing = await step.forbidden()
     if missing is None:
-        return [ok(check, "the server tells of none that this identity lacks")]
+        return [ok(check, "the server does not report the rights of this identity")]
     if missing:
-        remedy = "grant them to the user of BOTDEL_MONGODB_URI, or of the plan's `uri`"
+        remedy = (
+            "grant them to the identity that the step uses (for MongoDB the user of "
+            "BOTDEL_MONGODB_URI, or of the plan's `uri`)"
+        )
         return [failed(check, f"not permitted: {', '.join(missing)}", remedy)]
-    return [ok(check, "it may do what it has to")]
+    return [ok(check, "this identity has all the rights it needs")]
 
 
-def _rights(plan: Plan, step: Step) -> str:
+def _rights_of(plan: Plan, step: Step) -> str:
     return f"rights of step {plan.service}/{step.name}"
 
 
-def _check(plan: Plan, step: Step) -> str:
+def _data_of(plan: Plan, step: Step) -> str:
     return f"data of step {plan.service}/{step.name}"

@@ -73,6 +73,15 @@ class Breaker:
         """Whether calls wait; half open counts as open."""
         return self.trips > 0
 
+    @property
+    def tried_again_at(self) -> datetime | None:
+        """When the next probe is due, once the one under way has had its time; None while closed.
+
+        The bot whose call failed last waits longer: see `waits_until`.
+        """
+        times = [time for time in (self.retry_at, self.probe_until) if time]
+        return max(times, default=None)
+
     def waits_until(self, bot_id: str, now: datetime) -> datetime | None:
         """Until when `bot_id` must not be called for; None when a call may be made.
 

@@ -14,7 +14,7 @@ BUSY_SHARE: Final = 0.5
 
 
 class Gauge(Protocol):
-    """Tells how hard pressed the service is that a step deletes from."""
+    """Measures the load on the service that a step deletes from."""
 
     @property
     def what(self) -> str:
@@ -25,7 +25,13 @@ class Gauge(Protocol):
         """Of what it measures; empty when it has none, or nobody knows it."""
 
     async def read(self) -> float:
-        """The value now. Raises `PressureUnknown` when it cannot be told."""
+        """The value now. Raises `PressureUnknown` when there is none."""
+
+
+def check_limits(slow_above: float, wait_above: float) -> None:
+    """Check those of a pressure. Raises `PlanError`, which names the field."""
+    if not slow_above < wait_above:
+        raise PlanError("slow_above: expected less than wait_above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,7 @@ class Pressure:
     wait_above: float
 
     def __post_init__(self) -> None:
-        if not self.slow_above < self.wait_above:
-            raise PlanError("pressure: expected slow_above to be less than wait_above")
+        check_limits(self.slow_above, self.wait_above)
 
     def share(self, value: float) -> float:
         """How much of the way from `slow_above` to `wait_above` it has gone, from 0 to 1."""

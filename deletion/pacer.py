@@ -1,6 +1,6 @@
 """Keeps a step to its pace, over all runs of a process.
 
-Read `Pacer.turn` first: wait for the place in front → rest → the batch → what it took.
+Read `Pacer.turn` first: come to the front → rest → the batch → what it took.
 """
 
 import asyncio
@@ -9,34 +9,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-import structlog
-
 from deletion.clock import Clock
-from deletion.errors import PressureUnknown
-from deletion.pace import UNPACED, Gauge, Pace
+from deletion.front import Ticket
+from deletion.pace import UNPACED, Pace
 from deletion.plan import Plan, Sized, Step
+from deletion.pressure import SAMPLE_SECONDS, PressureReader
 from deletion.retry import rest
 
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
-SAMPLE_SECONDS: Final = 5.0
-"""Seconds for which a value of the pressure is used."""
-READ_SECONDS: Final = 2.0
-"""Seconds that one reading of it may take."""
 LONGEST_WAIT: Final = 60.0
 """Seconds after a batch from which the next may begin whatever the pressure is, so that a job
-always ends."""
-LONGEST_TURN: Final = 60.0
-"""Seconds after which a batch that hangs no longer holds the others up."""
+always ends. Also after a batch that failed: its size shrinks, and runs that retry share the turns,
+so a longer rest would leave them few tries."""
 LONGEST_REST: Final = 600.0
 """Seconds of rest after one batch at most, however long it took."""
 MICROSECOND: Final = 0.000_001
 """In seconds: less is no wait, so that a remainder of rounding cannot loop for ever."""
 SLOWEST: Final = 10
-"""How many times less than its share a step is busy just below the limit of its pressure."""
+"""Just below the limit of its pressure a step is busy `1 + SLOWEST` times less than its share."""
 SHRINK, GROW = 0.25, 2.0
 """How much a batch may differ from the one before."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +107,13 @@ class Pacer:
         self._pace = pace
         self._clock = clock
         self._stopping = stopping
-        self._on_unread = on_unread
-        self._problem: str | None = None
+        pressure = pace.pressure
+        self._reader = (
+            PressureReader(step.name, pressure.gauge, clock, on_unread) if pressure else None
+        )
         self._front = asyncio.Lock()  # first come, first served
         self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
-        self._value: float | None = None
-        self._read_at = -SAMPLE_SECONDS + self._ended
+        self._longest_rest = LONGEST_REST  # after it
         own = step.batch_size if isinstance(step, Sized) else 1
         self._most = pace.max_batch or own
         self._least = min(pace.min_batch, self._most)
@@ -138,26 +131,26 @@ class Pacer:
             async with self._measured() as turn:
                 yield turn
             return
-        place = _Place(self._front)
+        ticket = Ticket(self._front)
         try:
-            await self._come_to_front(place, held)
+            await self._come_to_front(ticket, held)
             await self._rest(held)
-            async with place.passed_on(self._clock), self._measured() as turn:
+            async with ticket.passed_on(self._clock), self._measured() as turn:
                 yield turn
         finally:
-            place.leave()
+            ticket.leave()
 
-    async def _come_to_front(self, place: "_Place", held: Held) -> None:
-        if place.is_free:
-            await place.take()
+    async def _come_to_front(self, ticket: Ticket, held: Held) -> None:
+        if ticket.is_free:
+            await ticket.take()
             return
         async with self._holding(Hold(BY_SHARE, self._share_in_words), held):
-            await place.take_unless(self._stopping)
+            await ticket.take_unless(self._stopping)
 
     async def _rest(self, held: Held) -> None:
         """Rest after the latest batch. The pressure is read again and again meanwhile."""
         while not self._stopping.is_set():
-            hold, seconds = self._owed(await self._pressure())
+            hold, seconds = self._owed(await self._reader.value() if self._reader else None)
             if seconds < MICROSECOND:
                 return
             async with self._holding(hold, held):
@@ -180,11 +173,11 @@ class Pacer:
 
     def _rest_at(self, share: float) -> float:
         """Seconds of rest after the latest batch, when `share` of the time may be busy."""
-        return min(LONGEST_REST, self._took * (1 / share - 1))
+        return min(self._longest_rest, self._took * (1 / share - 1))
 
     @asynccontextmanager
     async def _holding(self, hold: Hold, held: Held) -> AsyncIterator[None]:
-        """Tell that a wait begins, and how long it was."""
+        """Report that a wait begins, and how long it was."""
         await held(hold)
         began = self._clock.monotonic()
         yield
@@ -192,10 +185,12 @@ class Pacer:
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:
-        turn, began = Turn(self._size), self._clock.monotonic()
+        turn, began, longest = Turn(self._size), self._clock.monotonic(), LONGEST_WAIT
         try:
             yield turn
+            longest = LONGEST_REST
         finally:  # after an error as well: a batch that was cut off was too large
+            self._longest_rest = longest
             self._ended = self._clock.monotonic()
             self._took = self._ended - began
             self._follow(turn)
@@ -203,7 +198,7 @@ class Pacer:
     def _follow(self, turn: Turn) -> None:
         """Set the size of the next batch by what this one took.
 
-        One that was not full, as the last of a bot, does not tell how long a larger one takes.
+        One that was not full, as the last of a bot, does not show how long a larger one takes.
         """
         if self._pace.target_ms is None:
             return
@@ -223,80 +218,3 @@ class Pacer:
     @property
     def _share_in_words(self) -> str:
         return f"busy share {self._pace.busy_share * 100:g} %"
-
-    async def _pressure(self) -> float | None:
-        """The value of the pressure, at most `SAMPLE_SECONDS` old; None when there is none, or
-        nobody can tell it: then the step keeps its normal pace.
-        """
-        pressure = self._pace.pressure
-        if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:
-            return self._value
-        self._value, problem = await _read(pressure.gauge)
-        self._read_at = self._clock.monotonic()
-        if problem:
-            self._on_unread(self._step.name)
-        if problem != self._problem:
-            log.warning("pressure", step=self._step.name, of=pressure.gauge.what, unread=problem)
-        self._problem = problem
-        return self._value
-
-
-async def _read(gauge: Gauge) -> tuple[float | None, str | None]:
-    """The value, or why there is none. No error of a gauge ends a deletion."""
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            return await gauge.read(), None
-    except TimeoutError:
-        return None, f"no answer in {READ_SECONDS:g} s"
-    except PressureUnknown as error:
-        return None, str(error)
-    except Exception as error:
-        log.exception("a gauge of pressure failed")
-        return None, f"unexpected {type(error).__name__}"
-
-
-class _Place:
-    """A run's place in the queue of a step; `leave` may be called at any time, and again."""
-
-    def __init__(self, front: asyncio.Lock) -> None:
-        self._front = front
-        self._is_in_front = False
-
-    @property
-    def is_free(self) -> bool:
-        return not self._front.locked()
-
-    async def take(self) -> None:
-        """Wait for it; a run that is cancelled meanwhile was never there."""
-        await self._front.acquire()
-        self._is_in_front = True
-
-    async def take_unless(self, stopping: asyncio.Event) -> None:
-        """As `take`, but return without it once `stopping` is set."""
-        taking = asyncio.create_task(self.take())
-        stopped = asyncio.create_task(stopping.wait())
-        try:
-            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-            taking.cancel()
-
-    @asynccontextmanager
-    async def passed_on(self, clock: Clock) -> AsyncIterator[None]:
-        """Leave after `LONGEST_TURN`, though the block goes on."""
-
-        async def pass_on() -> None:
-            await clock.sleep(LONGEST_TURN)
-            self.leave()
-
-        passing = asyncio.create_task(pass_on())
-        try:
-            yield
-        finally:
-            passing.cancel()
-
-    def leave(self) -> None:
-        """Let the next run in front."""
-        if self._is_in_front:
-            self._is_in_front = False
-            self._front.release()

@@ -81,8 +81,9 @@ class Verified(Protocol):
     """A step that reports how it last read back, for the record of the job."""
 
     @property
-    def read_concern(self) -> str | None:
-        """The read concern of the last `is_empty` that returned; None before the first.
+    def read_back(self) -> str | None:
+        """How the last `is_empty` that returned has read back (a read concern, `retained until …`),
+        for the record; None before the first.
 
         Concurrent runs share a step: read it before anything else is awaited.
         """

@@ -106,16 +106,24 @@ class Patience:
         self._stopping = stopping
         self._began = retry.clock.monotonic()
         self._failures = 0
+        self._excused = 0.0
         self.error: TransientError | None = None
 
     def renew(self) -> None:
         """There was progress: start the time and the back-off anew."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
+        self._excused = 0.0
         self.error = None
 
     def excuse(self, seconds: float) -> None:
-        """So many seconds were spent waiting for something else than the error to pass."""
+        """Do not count `seconds` of waiting for a turn: those before the first error at all, and
+        those between retries up to the patience itself. So it ends within twice its time and one
+        wait, however long the waits are.
+        """
+        if self._failures:
+            seconds = min(seconds, self._seconds - self._excused)
+            self._excused += seconds
         self._began += seconds
 
     async def __aiter__(self) -> AsyncIterator[AttemptManager]:

@@ -416,7 +416,7 @@ class Run:
             if _by_answer_only(step):
                 progress = replace(progress, read_back=ANSWER_ONLY)
             elif isinstance(step, Verified):
-                progress = replace(progress, read_back=step.read_concern)
+                progress = replace(progress, read_back=step.read_back)
             await self._lease.note(progress if is_empty else progress.again())
             if not is_empty:
                 left.append(step)

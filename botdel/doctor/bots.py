@@ -33,7 +33,9 @@ def twice_findings(services: Sequence[str]) -> list[Finding]:
     """A service has one plan: consumers with two of them would take each other's jobs."""
     twice = sorted(service for service, times in Counter(services).items() if times > 1)
     remedy = "correct `service` in all but one of them"
-    return [failed("plans", f"more than one is of service {name}", remedy) for name in twice]
+    return [
+        failed("plans", f"more than one plan names the service {name}", remedy) for name in twice
+    ]
 
 
 async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
@@ -55,10 +57,10 @@ async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
 
 async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
     others = [each for each in sampled if each is not known]
-    live = {bot for each in others for bot in each.bots}
-    if not live:
+    named = {bot for each in others for bot in each.bots}
+    if not named:
         return [ok(known.check, "no other step names bots, so there is nothing to compare")]
-    if await _has_any(known.step, live):
+    if await _has_any(known.step, named):
         return [ok(known.check, "it has data of bots that other steps name")]
     if not known.bots:
         return await _empty(known, others)
@@ -68,8 +70,8 @@ async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
     return [
         failed(
             known.check,
-            f"none of {len(live)} live bots has data here, and no other step knows any of the "
-            f"{len(known.bots)} ids that were looked at",
+            f"none of {len(named)} bots that other steps know has data here, and no other step "
+            f"knows any of the {len(known.bots)} ids that were looked at",
             f"correct step {known.step.name}, or the step that it was compared with: most likely "
             "`field`, `collection` or `database` is wrong",
         )
@@ -77,7 +79,9 @@ async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
 
 
 async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
-    """A step without data: wrong where all of its plan is so."""
+    """A step without data: a fault when no step of its plan has any, although other services have
+    bots.
+    """
     of_plan = [each for each in others if each.plan is known.plan]
     detail = "there is no data here that names a bot"
     if any(each.bots for each in of_plan):
@@ -86,7 +90,7 @@ async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
         failed(
             known.check,
             f"{detail}, nor in any other step of its plan, though other services have bots",
-            "correct the plan; a new service without data is right, and fails here until it has",
+            "correct the plan; a new service that has no data yet fails this check until it has",
         )
     ]
 

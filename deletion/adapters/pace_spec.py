@@ -1,16 +1,18 @@
 """What a plan file says of the pace of a step: `pace: {target_ms, busy_share, pressure, …}`."""
 
-from typing import Annotated, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from deletion.adapters.mongo.lag import ReplicationLag
 from deletion.adapters.pressure.http import HttpGauge, PrometheusGauge
-from deletion.adapters.spec import Connect, Strict
-from deletion.pace import BUSY_SHARE, MIN_BATCH, TARGET_MS, Gauge, Pace, Pressure
+from deletion.adapters.spec import Connect, OfOneKind, Strict
+from deletion.errors import PlanError
+from deletion.pace import BUSY_SHARE, MIN_BATCH, TARGET_MS, Gauge, Pace, Pressure, check_limits
 
-KINDS: Final = ("replication_lag", "prometheus", "gauge")
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -38,23 +40,20 @@ class PrometheusSpec(Strict):
     _checked = field_validator("url")(_is_http)
 
 
-class PressureSpec(Strict):
+class PressureSpec(OfOneKind):
     """One gauge, and its limits: in seconds for `replication_lag`."""
 
-    replication_lag: bool = False
+    KINDS = ("replication_lag", "prometheus", "gauge")
+    replication_lag: Literal[True] | None = None
     prometheus: PrometheusSpec | None = None
     gauge: GaugeSpec | None = None
     slow_above: Number
     wait_above: Number
 
     @model_validator(mode="after")
-    def _is_one(self) -> "PressureSpec":
-        given = [kind for kind in KINDS if getattr(self, kind)]
-        if len(given) != 1:
-            found = " and ".join(given) or "none"
-            raise ValueError(f"expected one of {', '.join(KINDS)}; found {found}")
-        if not self.slow_above < self.wait_above:
-            raise ValueError("expected slow_above to be less than wait_above")
+    def _slows_before_it_waits(self) -> Self:
+        with _as_value_error():
+            check_limits(self.slow_above, self.wait_above)
         return self
 
     def build(self, connect: Connect, uri: str | None) -> Pressure:
@@ -79,17 +78,23 @@ class PaceSpec(Strict):
     pressure: PressureSpec | None = None
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> "PaceSpec":
-        if self.max_batch is not None and self.max_batch < self.min_batch:
-            raise ValueError("expected max_batch to be at least min_batch")
+    def _is_a_pace(self) -> Self:
+        with _as_value_error():
+            self._under(None)
         return self
 
     def build(self, connect: Connect, uri: str | None) -> Pace:
         """The pace; `uri` is that of the step's own server."""
-        return Pace(
-            self.target_ms,
-            self.min_batch,
-            self.max_batch,
-            self.busy_share,
-            self.pressure.build(connect, uri) if self.pressure else None,
-        )
+        return self._under(self.pressure.build(connect, uri) if self.pressure else None)
+
+    def _under(self, pressure: Pressure | None) -> Pace:
+        return Pace(self.target_ms, self.min_batch, self.max_batch, self.busy_share, pressure)
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """A rule of `Pace` that is broken, as pydantic names the line of it."""
+    try:
+        yield
+    except PlanError as error:
+        raise ValueError(str(error)) from None

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -17,7 +17,7 @@ from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
-from deletion.adapters.spec import Kind, Outside, Strict
+from deletion.adapters.spec import Kind, OfOneKind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.pace import Pace
@@ -27,28 +27,17 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class _OfOneKind(Strict):
-    """The keys of `KINDS`, of which exactly one is given."""
-
-    KINDS: ClassVar[Sequence[str]]
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
-        given = [kind for kind in self.KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none"
-            raise ValueError(f"expected one of {', '.join(self.KINDS)}; found {found}")
-        return self
+class _OneStep(OfOneKind):
+    """A step of one kind."""
 
     @property
     def kind(self) -> Kind:
-        """The one that is given."""
-        found = (getattr(self, name) for name in self.KINDS)
-        given: list[Kind] = [kind for kind in found if kind is not None]
-        return given[0]
+        """What its one kind says."""
+        given: Kind = getattr(self, self.kind_name)
+        return given
 
 
-class CompensationSpec(_OfOneKind):
+class CompensationSpec(_OneStep):
     """What undoes a step."""
 
     KINDS = ("http", "python")
@@ -56,7 +45,7 @@ class CompensationSpec(_OfOneKind):
     python: PythonSpec | None = None
 
 
-class StepSpec(_OfOneKind):
+class StepSpec(_OneStep):
     """One step; one of the keys beside `name` is its kind."""
 
     KINDS = ("mongo", "objects", "http", "python")
@@ -71,10 +60,10 @@ class StepSpec(_OfOneKind):
     compensation: CompensationSpec | None = None
 
     @model_validator(mode="after")
-    def _has_a_replica_set(self) -> Self:
+    def _lag_is_of_mongo(self) -> Self:
         pressure = self.pace.pressure if self.pace else None
         if pressure and pressure.replication_lag and self.mongo is None:
-            raise ValueError("pressure: replication_lag is of `mongo` steps only")
+            raise ValueError("pressure: expected replication_lag in `mongo` steps only")
         return self
 
     def build(self, outside: Outside) -> Step:

@@ -1,10 +1,10 @@
 """What the kinds of step in a plan file have in common: how they are read, and built."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from deletion.adapters.http_api.http import Http, alone
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
@@ -31,6 +31,28 @@ class Strict(BaseModel):
     """Fields as written: none that is unknown, and no value of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OfOneKind(Strict):
+    """The keys of `KINDS`, of which exactly one is given."""
+
+    KINDS: ClassVar[Sequence[str]]
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        if len(self._given) != 1:
+            found = " and ".join(self._given) or "none"
+            raise ValueError(f"expected one of {', '.join(self.KINDS)}; found {found}")
+        return self
+
+    @property
+    def kind_name(self) -> str:
+        """The one that is given."""
+        return self._given[0]
+
+    @property
+    def _given(self) -> Sequence[str]:
+        return [kind for kind in self.KINDS if getattr(self, kind) is not None]
 
 
 class Kind(Protocol):

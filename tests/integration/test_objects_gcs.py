@@ -85,7 +85,7 @@ async def test_what_the_bucket_keeps_fails_the_step_unless_the_plan_accepts_it(b
     with pytest.raises(ObjectsRefused, match=r"keeps deleted objects of this bot until \d{4}-"):
         await strict.is_empty(BOT)
     assert await accepting.is_empty(BOT)
-    assert (accepting.read_concern or "").startswith("retained until 20")
+    assert (accepting.read_back or "").startswith("retained until 20")
 
 
 async def test_a_bucket_that_keeps_nothing_is_read_back_as_empty(bucket: Any) -> None:
@@ -95,7 +95,7 @@ async def test_a_bucket_that_keeps_nothing_is_read_back_as_empty(bucket: Any) ->
     step = step_of(bucket)
     assert await step.faults() == []
     await batches(step)
-    assert (await step.is_empty(BOT), step.read_concern) == (True, "strong")
+    assert (await step.is_empty(BOT), step.read_back) == (True, "strong")
 
 
 async def test_a_bucket_that_does_not_exist_is_a_fault(bucket: Any) -> None:

@@ -206,7 +206,7 @@ async def test_a_bot_with_nothing_has_no_batches(bucket: str) -> None:
     step = step_of(bucket)
     assert await batches(step) == []
     assert await step.is_empty(BOT)
-    assert (await step.count(BOT), step.read_concern) == (0, "strong")
+    assert (await step.count(BOT), step.read_back) == (0, "strong")
 
 
 async def test_a_bot_with_nothing_costs_seven_requests(s3: S3, plain: str) -> None:

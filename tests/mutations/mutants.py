@@ -46,6 +46,8 @@ HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
     f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
 )
 PACER = "deletion/pacer.py"
+FRONT = "deletion/front.py"
+PRESSURE = "deletion/pressure.py"
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -366,21 +368,49 @@ MUTANTS: Final = (
     Mutant(
         "a step takes more than its share of the time",
         PACER,
-        "return min(LONGEST_REST, self._took * (1 / share - 1))",
-        "return min(LONGEST_REST, self._took * (1 / share - 2))",
+        "return min(self._longest_rest, self._took * (1 / share - 1))",
+        "return min(self._longest_rest, self._took * (1 / share - 2))",
         UNIT,
     ),
     Mutant(
         "a rest has no end",
         PACER,
-        "return min(LONGEST_REST, self._took * (1 / share - 1))",
+        "return min(self._longest_rest, self._took * (1 / share - 1))",
         "return self._took * (1 / share - 1)",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that failed owes as long a rest as any other",
+        PACER,
+        "self._longest_rest = longest",
+        "self._longest_rest = LONGEST_REST",
+        UNIT,
+    ),
+    Mutant(
+        "waits for the pace stretch the time of retries without bound",
+        "deletion/retry.py",
+        "            seconds = min(seconds, self._seconds - self._excused)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "waits before the first error use up what is excused",
+        "deletion/retry.py",
+        "        if self._failures:\n            seconds = min(",
+        "        if True:\n            seconds = min(",
+        UNIT,
+    ),
+    Mutant(
+        "what was excused once is not excused after progress",
+        "deletion/retry.py",
+        "        self._failures = 0\n        self._excused = 0.0\n        self.error = None\n\n    def excuse",
+        "        self._failures = 0\n        self.error = None\n\n    def excuse",
         UNIT,
     ),
     Mutant(
         "runs do not wait for each other",
         PACER,
-        "            await self._come_to_front(place, held)\n",
+        "            await self._come_to_front(ticket, held)\n",
         "",
         UNIT,
     ),
@@ -393,7 +423,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a stop waits for the runs in front",
-        PACER,
+        FRONT,
         "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
         "asyncio.wait({taking})",
         UNIT,
@@ -401,20 +431,20 @@ MUTANTS: Final = (
     Mutant(
         "a cancelled run keeps its place",
         PACER,
-        "        finally:\n            place.leave()\n",
-        "        except Exception:\n            place.leave()\n            raise\n        else:\n            place.leave()\n",
+        "        finally:\n            ticket.leave()\n",
+        "        except Exception:\n            ticket.leave()\n            raise\n        else:\n            ticket.leave()\n",
         UNIT,
     ),
     Mutant(
         "a cancelled run may come to the front later",
-        PACER,
+        FRONT,
         "            stopped.cancel()\n            taking.cancel()\n",
         "            stopped.cancel()\n",
         UNIT,
     ),
     Mutant(
         "a batch that hangs holds the others up",
-        PACER,
+        FRONT,
         "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
         "            await clock.sleep(LONGEST_TURN)\n",
         UNIT,
@@ -456,16 +486,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a gauge is read before each batch",
-        PACER,
-        "if pressure is None or self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
-        "if pressure is None:",
+        PRESSURE,
+        "if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
+        "if self._clock.monotonic() < self._read_at:",
         UNIT,
     ),
     Mutant(
         "an old value of a gauge is kept when it cannot be read",
-        PACER,
-        "        self._value, problem = await _read(pressure.gauge)\n",
-        "        value, problem = await _read(pressure.gauge)\n        self._value = self._value if value is None else value\n",
+        PRESSURE,
+        "        self._value, problem = await _read(self._gauge)\n",
+        "        value, problem = await _read(self._gauge)\n        self._value = self._value if value is None else value\n",
         UNIT,
     ),
     Mutant(
@@ -2102,8 +2132,8 @@ MUTANTS: Final = (
     Mutant(
         "a step does not say that it fell back",
         STEP,
-        "        self.read_concern = concern\n",
-        "        self.read_concern = self.read_concern or LINEARIZABLE\n",
+        "        self.read_back = concern\n",
+        "        self.read_back = self.read_back or LINEARIZABLE\n",
         DATA,
     ),
     Mutant(

@@ -77,6 +77,13 @@ def test_while_a_probe_is_under_way_there_is_no_other_until_its_lease_expires() 
     assert probing.waits_until(THREE, now + 15 * SECOND) is None
 
 
+def test_it_is_tried_again_when_its_time_has_come_and_no_probe_is_under_way() -> None:
+    assert NEVER_OPEN.tried_again_at is None
+    due = START + POLICY.first
+    assert opened().tried_again_at == due
+    assert opened().probing("p", due, 15 * SECOND).tried_again_at == due + 15 * SECOND
+
+
 def test_it_is_open_twice_as_long_after_each_failed_probe_up_to_a_bound() -> None:
     breaker, now, waits = opened(), START, []
     for _ in range(8):

@@ -53,7 +53,7 @@ async def test_a_read_back_is_as_strong_as_the_deployment_allows(
         assert command["readConcern"] == {"level": level}
         assert 0 < command["maxTimeMS"] <= 5000
     assert isinstance(step, Verified)
-    assert step.read_concern == level
+    assert step.read_back == level
 
 
 async def test_the_kind_of_deployment_is_asked_for_once() -> None:
@@ -70,7 +70,7 @@ async def test_a_read_concern_that_is_refused_is_replaced_for_good(code: int) ->
     server, step = await looks(REPLICA_SET, reply, times=2)
     levels = [command["readConcern"]["level"] for command in server.sent("find")]
     assert levels == ["linearizable", "majority", "majority"]
-    assert step.read_concern == "majority"
+    assert step.read_back == "majority"
 
 
 @pytest.mark.parametrize("code", [50, 189, 10107])

@@ -1,5 +1,6 @@
 """`botdel new-service` writes what works at once, and never over what is there."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from botdel.new_service.command import TEMPLATES, new_service
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.plan_file import read_plan
+from deletion.adapters.spec import Outside
+from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
+from deletion.pacer import Pacers
+from deletion.plan import Sized
 
 ROOT = Path(__file__).parents[2]
 FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "test_my_avatars_step.py"]
@@ -44,6 +51,19 @@ def test_its_tests_pass_at_once_and_exercise_everything(folder: Path) -> None:
     done = run(folder, "pytest", "-q", "-rs", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed in", done.stdout, re.M), done.stdout
+
+
+def test_the_size_of_its_batches_follows_its_pace(folder: Path) -> None:
+    plan = read_plan(folder / "plan.yaml", {"MY_AVATARS_ROOT": "/srv"}).build(Outside(no_client))
+    [step] = plan.steps
+    assert isinstance(step, Sized)
+    assert step.batch_size == 100
+    Pacers(plan, SystemClock(), asyncio.Event())
+    assert step.batch_size == plan.pace(step).min_batch == 10, "it begins with the smallest"
+
+
+def no_client(_: str | None) -> Client:
+    raise AssertionError("a step over files connects to no database")
 
 
 def test_what_is_written_has_the_form_of_the_code_here(folder: Path) -> None:

@@ -125,7 +125,7 @@ async def test_what_the_provider_keeps_stands_in_the_record_or_fails_the_step() 
         await strict.is_empty(BOT)
     accepting = step_of(Wayward([]), kept=UNTIL, accepted=True)
     assert await accepting.is_empty(BOT)
-    assert accepting.read_concern == "retained until 2026-12-05"
+    assert accepting.read_back == "retained until 2026-12-05"
 
 
 async def test_connecting_ends_in_time_too() -> None:

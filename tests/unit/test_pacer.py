@@ -10,17 +10,11 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
+from deletion.front import LONGEST_TURN
 from deletion.pace import UNPACED, Pace, Pressure
-from deletion.pacer import (
-    LONGEST_REST,
-    LONGEST_TURN,
-    LONGEST_WAIT,
-    SAMPLE_SECONDS,
-    Hold,
-    Pacer,
-    Pacers,
-)
+from deletion.pacer import LONGEST_REST, LONGEST_WAIT, Hold, Pacer, Pacers
 from deletion.plan import Plan
+from deletion.pressure import SAMPLE_SECONDS
 from tests.support.fakes import SERVICE, ScriptedStep, VirtualClock, settle
 
 
@@ -192,17 +186,27 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
 
 async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -> None:
     world = World(Pace(busy_share=0.5))
-
-    async def cut_off() -> None:
-        async with world.pacer.turn(world.held):
-            await world.clock.sleep(10)
-            raise StoreUnavailable
-
-    with pytest.raises(StoreUnavailable):
-        await cut_off()
+    await cut_off(world)
     assert world.step.batch_size == 10, "it was cut off: the next one is smaller"
     await world.batch(1)
     assert world.times == [20]
+
+
+async def test_after_a_batch_that_failed_the_rest_is_a_minute_at_most() -> None:
+    """Its run retries within a bounded time, and others wait behind it."""
+    world = World(Pace(busy_share=0.01))
+    await cut_off(world)
+    await world.batch(10)
+    await world.batch(1)
+    assert world.times == [10 + LONGEST_WAIT, 20 + LONGEST_WAIT + LONGEST_REST]
+
+
+async def cut_off(world: World) -> None:
+    """A batch that the server does not answer for 10 s."""
+    with suppress(StoreUnavailable):
+        async with world.pacer.turn(world.held):
+            await world.clock.sleep(10)
+            raise StoreUnavailable
 
 
 # --- the size of a batch
@@ -326,7 +330,8 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
 ) -> None:
     level = Level(30.0)
     world = pressed(level)
-    world.pacer._value = 30.0
+    assert world.pacer._reader
+    world.pacer._reader._value = 30.0
     level.value = error
     for _ in range(4):
         await world.batch(5)
@@ -342,7 +347,7 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
 async def test_a_gauge_that_does_not_answer_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deletion.pacer.READ_SECONDS", 0.01)
+    monkeypatch.setattr("deletion.pressure.READ_SECONDS", 0.01)
     world = pressed(Level(None))
     async with asyncio.timeout(5):
         await world.batch(1)

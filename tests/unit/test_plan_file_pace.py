@@ -66,7 +66,7 @@ FAULTS: Mapping[str, str] = {
     "pace: {target_ms: 0}": "pace.target_ms: Input should be greater than 0",
     "pace: {target_ms: fast}": "pace.target_ms: Input should be a valid number",
     "pace: {min_batch: 0}": "pace.min_batch: Input should be greater",
-    "pace: {max_batch: 5}": "pace: expected max_batch to be at least min_batch",
+    "pace: {max_batch: 5}": "pace: max_batch: expected at least min_batch",
     "pace: {busy_share: 0}": "pace.busy_share: Input should be greater",
     "pace: {busy_share: 50}": "pace.busy_share: Input should be less",
     "pace: {busy_share: true}": "pace.busy_share: Input should be a valid number",
@@ -75,13 +75,29 @@ FAULTS: Mapping[str, str] = {
     f"pace: {{pressure: {{{GAUGE}, replication_lag: true, slow_above: 1, wait_above: 2}}}}": (
         "found replication_lag and gauge"
     ),
-    f"pace: {{pressure: {{{GAUGE}, slow_above: 2, wait_above: 2}}}}": "slow_above to be less",
+    f"pace: {{pressure: {{{GAUGE}, slow_above: 2, wait_above: 2}}}}": (
+        "pace.pressure: slow_above: expected less than wait_above"
+    ),
+    "pace: {pressure: {replication_lag: false, slow_above: 1, wait_above: 2}}": (
+        "pace.pressure.replication_lag: Input should be True"
+    ),
     f"pace: {{pressure: {{{GAUGE}, slow_above: 2}}}}": "wait_above: expected, but it is missing",
     "pace: {pressure: {gauge: {url: 'ftp://x'}, slow_above: 1, wait_above: 2}}": (
         "gauge.url: expected a URL that begins with http"
     ),
     "expect: something": "expect: Input should be 'nonzero'",
 }
+
+
+def test_only_a_step_over_mongodb_knows_a_replication_lag(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "service: chat\nsteps:\n  - name: account\n"
+        "    http: {method: DELETE, url: 'https://chat.example/bots/{bot_id}'}\n"
+        "    pace: {pressure: {replication_lag: true, slow_above: 1, wait_above: 2}}\n"
+    )
+    with pytest.raises(PlanError, match="pressure: expected replication_lag in `mongo` steps only"):
+        read_plan(file)
 
 
 @pytest.mark.parametrize("line", FAULTS)

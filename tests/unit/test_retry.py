@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -152,7 +153,7 @@ class Patient:
         self.patience = Patience(retry, 100, self.stopping)
         self.attempts = 0
 
-    async def loop(self, flaky: Flaky) -> str:
+    async def loop(self, flaky: Callable[[], Awaitable[str]]) -> str:
         answer = ""
         async for attempt in self.patience:
             with attempt:
@@ -185,6 +186,39 @@ async def test_slow_attempts_use_up_the_same_patience() -> None:
     with pytest.raises(StoreUnavailable):
         await patient.loop(Flaky(99))
     assert patient.attempts == 2
+
+
+@pytest.mark.parametrize(("waits", "excused"), [([80], 80), ([50, 50], 100), ([80] * 9, 100)])
+async def test_waits_between_retries_are_excused_for_as_long_as_the_patience_itself(
+    waits: list[float], excused: float
+) -> None:
+    """So a run that only ever fails ends, however long it waits for its turn each time."""
+    patient = Patient()
+    left: list[float] = []
+
+    async def failing() -> str:
+        if left:
+            patient.clock.pause(left[0])
+            patient.patience.excuse(left.pop(0))
+        raise StoreUnavailable
+
+    for _ in range(2):  # progress renews what is excused
+        patient.patience.renew()
+        before, left[:] = patient.took, [0, *waits]  # none before the first error
+        with pytest.raises(StoreUnavailable):
+            await patient.loop(failing)
+        longest = 80 + 8
+        assert 100 + excused <= patient.took - before < 100 + excused + longest
+
+
+async def test_waits_before_the_first_error_are_all_excused() -> None:
+    patient = Patient()
+    for _ in range(3):
+        patient.clock.pause(3600)
+        patient.patience.excuse(3600)
+    with pytest.raises(StoreUnavailable):
+        await patient.loop(Flaky(10**6))
+    assert patient.took >= 3 * 3600 + 100
 
 
 async def test_progress_renews_patience_and_shortens_the_wait_again() -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from deletion.errors import NothingFound, PermanentError, PlanError, StoreUnavailable
 from deletion.job import Job, LeasePolicy, Status, StepProgress, Throttled
 from deletion.pace import UNPACED, Pace
+from deletion.pacer import LONGEST_WAIT
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
@@ -27,6 +28,8 @@ from tests.support.fakes import (
 )
 
 NAMES = ("first", "second")
+PATIENCE = 300
+"""Seconds in which errors are retried."""
 
 
 class World:
@@ -53,12 +56,17 @@ class World:
             self.policy,
             stopping=self.stopping,
             retry=Retry(self.clock, attempts=2),
-            retry_seconds=300,
+            retry_seconds=PATIENCE,
         )
 
     @property
     def stored(self) -> Job:
         return self.store.jobs[self.job.id]
+
+    def another(self, number: int) -> Job:
+        """A job of another bot, in progress as well."""
+        bot, job = f"65f0a1b2c3d4e5f60718{number:04}", f"65f0a1b2c3d4e5f60719{number:04}"
+        return self.store.put(a_job(id=job, bot_id=bot, steps=tuple(map(StepProgress, NAMES))))
 
     async def run(self) -> Job | None:
         async with asyncio.timeout(20):
@@ -147,6 +155,34 @@ async def test_a_wait_takes_nothing_from_the_time_in_which_errors_are_retried() 
     world.first.script.extend([None, StoreUnavailable("away"), StoreUnavailable("away")])
     await world.run()
     assert world.stored.status is Status.COMPLETE
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+async def test_a_step_whose_server_is_down_fails_its_runs_in_a_bounded_time(share: float) -> None:
+    """Eight runs share its pace, and each of their batches is cut off after 10 s."""
+    world, runs, cut_off = World(Pace(busy_share=share)), 8, 10
+
+    async def no_answer() -> None:
+        await world.clock.sleep(cut_off)
+        raise StoreUnavailable("away")
+
+    world.first.script.extend([no_answer] * 1000)
+    jobs = [world.another(number) for number in range(runs)]
+    ends: list[float] = []
+
+    async def run(job: Job) -> None:
+        ended = await world.runner.run(job)
+        ends.append(world.clock.monotonic())
+        assert ended
+        assert ended.failure
+        assert ended.failure.type == StoreUnavailable.__name__
+
+    await asyncio.gather(*map(run, jobs))
+    round_of_all = runs * (cut_off + LONGEST_WAIT)
+    assert min(ends) >= PATIENCE
+    assert max(ends) <= 2 * PATIENCE + 2 * round_of_all, "the first wait, and the last"
+    tries = 1000 - len(world.first.script)
+    assert tries >= 3 * runs, "the waits have left time for retries"
 
 
 async def test_the_last_batch_of_a_step_is_not_followed_by_a_wait_for_nothing() -> None:

@@ -64,7 +64,7 @@ class MongoStep:
     field_type: FieldType = "objectid"
     batch_size: int = 1000
     call_seconds: float = CALL_SECONDS
-    read_concern: str | None = dataclasses.field(default=None, init=False)
+    read_back: str | None = dataclasses.field(default=None, init=False)
     """See `deletion.plan.Verified`."""
     _strongest: str | None = dataclasses.field(default=None, init=False, repr=False)
 
@@ -110,7 +110,7 @@ class MongoStep:
                     raise
                 concern = self._strongest = MAJORITY
                 found = await self._look(query, concern)
-        self.read_concern = concern
+        self.read_back = concern
         return found is None
 
     async def count(self, bot_id: str) -> int:

@@ -68,7 +68,7 @@ class ObjectsStep:
     retained_is_accepted: bool = False
     batch_size: int = PER_REQUEST
     call_seconds: float = CALL_SECONDS
-    read_concern: str | None = dataclasses.field(default=None, init=False)
+    read_back: str | None = dataclasses.field(default=None, init=False)
     """See `deletion.plan.Verified`: how it was read back, and until when the provider keeps it."""
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
@@ -106,7 +106,7 @@ class ObjectsStep:
                 f"{self.bucket.url} keeps deleted objects of this bot until {until:%Y-%m-%d}, and "
                 "nobody can shorten that: say `retained: accept`, or turn its soft delete off"
             )
-        self.read_concern = f"retained until {until:%Y-%m-%d}" if until else STRONG
+        self.read_back = f"retained until {until:%Y-%m-%d}" if until else STRONG
         return True
 
     async def count(self, bot_id: str) -> int:
