@@ -1,8 +1,7 @@
 """`botdel plan check` and `botdel plan preview`: a plan is looked at, and nothing is changed."""
 
-import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 
 from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
@@ -21,7 +20,7 @@ from deletion.process.store_settings import JobsSettings
 
 async def check(source: PlanSource, *, as_json: bool) -> int:
     """Print whether each step's data can be reached, is indexed, may be deleted, and looks as the
-    plan says.
+    plan says, and whether each step before the point of no return can be undone.
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
@@ -29,7 +28,10 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
         findings = await together(
             step_findings([plan]),
             *(told(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
-            *(told(_data_of(plan, step), _sampled(plan, step)) for step in plan.steps),
+            _in_turn(
+                *(told(_data_of(plan, step), _sampled(plan, step)) for step in plan.steps),
+                *(told(_undo(plan, name), _undone(plan, name)) for name in _undoable(plan)),
+            ),
         )
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
@@ -40,8 +42,7 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     bot_id = object_id(bot)
     with _built(source) as plan:
         steps = [step for step in plan.steps if isinstance(step, Previewed)]
-        counts = await asyncio.gather(*(step.count(bot_id) for step in steps))
-    found = dict(zip((step.name for step in steps), counts, strict=True))
+        found = {step.name: await step.count(bot_id) for step in steps}  # as in `_in_turn`
     if as_json:
         print(json.dumps({"service": plan.service, "bot_id": bot_id, "steps": found}))
         return
@@ -57,6 +58,13 @@ def _built(source: PlanSource) -> Iterator[Plan]:
         yield source.build(Outside(clients.get, own_database=settings.mongodb_database))
 
 
+async def _in_turn(*looks: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+    """One after another: several steps may call one API, which takes few calls at a time, and a
+    look beyond these would be parked.
+    """
+    return [finding for look in looks for finding in await look]
+
+
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
     check = _data_of(plan, step)
     if not isinstance(step, Previewed):
@@ -70,6 +78,24 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
     return failures or [ok(check, "a sample of it is as the plan says")]
+
+
+def _undoable(plan: Plan) -> Sequence[str]:
+    """The names of the steps that a job may have to undo: those before the point of no return."""
+    names = [step.name for step in plan.steps]
+    return names[: names.index(plan.point_of_no_return)] if plan.point_of_no_return else ()
+
+
+async def _undone(plan: Plan, name: str) -> Sequence[Finding]:
+    check, undo = _undo(plan, name), plan.compensations.get(name)
+    if undo is None:
+        stays = "a job that is rolled back leaves what this step did: it has no compensation"
+        return [warning(check, stays, "right for a step with nothing to undo; else give it one")]
+    if not isinstance(undo, Previewed):
+        return [ok(check, "cannot be sampled")]
+    remedy = f"correct the compensation of step {name}"
+    failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
+    return failures or [ok(check, "what reads it back can be reached, and is as the plan says")]
 
 
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
@@ -94,3 +120,7 @@ def _rights_of(plan: Plan, step: Step) -> str:
 
 def _data_of(plan: Plan, step: Step) -> str:
     return f"data of step {plan.service}/{step.name}"
+
+
+def _undo(plan: Plan, name: str) -> str:
+    return f"compensation of step {plan.service}/{name}"

@@ -1,7 +1,8 @@
 """A billing service for the demo: an HTTP API that belongs to somebody else.
 
 It keeps accounts of bots in memory. It can be told to be slow or down, as such an API is now and
-then, and it refuses for good to close an account that is disputed.
+then. Where an account has nothing of a kind it answers 410, so that 404 only ever means a path that
+does not exist. It closes no account that still runs or has channels, and never a disputed one.
 """
 
 import asyncio
@@ -14,8 +15,7 @@ from typing import Final
 
 import httpx
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
 from botdel.local.processes import ChildProcess
@@ -53,10 +53,22 @@ class Billing:
         self.calls: Counter[str] = Counter()
 
     def account(self, bot_id: str) -> Account:
-        """Raises 404 when there is none, or none any more."""
+        """Raises 410 when there is none, or none any more."""
         if bot_id not in self.accounts:
-            raise HTTPException(404, "no such account")
+            raise HTTPException(410, "no such account")
         return self.accounts[bot_id]
+
+    def part(self, bot_id: str, is_there: Callable[[Account], bool]) -> Account:
+        """The account, for one thing that it may have. Raises 410 when it does not have it."""
+        account = self.account(bot_id)
+        if not is_there(account):
+            raise HTTPException(410, "the account has none")
+        return account
+
+    def change(self, bot_id: str, **values: object) -> Account:
+        """Raises 410 when there is no account."""
+        account = self.accounts[bot_id] = self.account(bot_id).model_copy(update=values)
+        return account
 
     async def answer(self, request: Request) -> None:
         """Count the call, and treat it as the mood is. Raises 503 while it is down."""
@@ -71,55 +83,92 @@ def billing_app() -> FastAPI:
     """The API under `/bots`, and its controls under `/control`."""
     app, billing = FastAPI(openapi_url=None), Billing()
     moody = [Depends(billing.answer)]
+    app.include_router(_calls(billing), prefix="/bots/{bot_id}", dependencies=moody)
+    app.include_router(_reads(billing), prefix="/bots/{bot_id}", dependencies=moody)
+    app.include_router(_controls(billing), prefix="/control")
+    return app
 
-    def change(bot_id: str, **values: object) -> Account:
-        account = billing.accounts[bot_id] = billing.account(bot_id).model_copy(update=values)
+
+def _calls(billing: Billing) -> APIRouter:
+    calls = APIRouter()
+
+    @calls.post("/pause")
+    async def pause(bot_id: str) -> Account:
+        return billing.change(bot_id, paused=True)
+
+    @calls.post("/resume")
+    async def resume(bot_id: str) -> Account:
+        return billing.change(bot_id, paused=False)
+
+    @calls.delete("/channels")
+    async def unpublish(bot_id: str) -> Account:
+        """It looks for a dispute too late: a call that was refused may have been made half."""
+        account = billing.change(bot_id, channels=0)
+        if account.disputed:
+            raise HTTPException(409, "the account is disputed: its channels have to stay")
         return account
 
-    @app.post("/bots/{bot_id}/pause", dependencies=moody)
-    async def pause(bot_id: str) -> Account:
-        return change(bot_id, paused=True)
-
-    @app.post("/bots/{bot_id}/resume", dependencies=moody)
-    async def resume(bot_id: str) -> Account:
-        return change(bot_id, paused=False)
-
-    @app.delete("/bots/{bot_id}/channels", dependencies=moody)
-    async def unpublish(bot_id: str) -> Account:
-        if billing.account(bot_id).disputed:
-            raise HTTPException(409, "the account is disputed: its channels stay")
-        return change(bot_id, channels=0)
-
-    @app.post("/bots/{bot_id}/channels", dependencies=moody)
+    @calls.post("/channels")
     async def publish(bot_id: str) -> Account:
-        return change(bot_id, channels=1)
+        return billing.change(bot_id, channels=1)
 
-    @app.delete("/bots/{bot_id}", dependencies=moody)
-    async def close(bot_id: str) -> JSONResponse:
-        gone = billing.accounts.pop(bot_id, None)
-        return JSONResponse({}, 404 if gone is None else 200)
+    @calls.delete("")
+    async def close(bot_id: str) -> Account:
+        account = billing.account(bot_id)
+        if account.channels or not account.paused:
+            raise HTTPException(409, "an account is closed once it is paused and has no channels")
+        return billing.accounts.pop(bot_id)
 
-    @app.get("/bots/{bot_id}", dependencies=moody)
-    async def read(bot_id: str) -> Account:
+    return calls
+
+
+def _reads(billing: Billing) -> APIRouter:
+    """What an account may have. A withdrawal stands for the channels that were taken down."""
+    reads = APIRouter()
+
+    @reads.get("")
+    async def account(bot_id: str) -> Account:
         return billing.account(bot_id)
 
-    @app.put("/control/accounts")
+    @reads.get("/subscription")
+    async def subscription(bot_id: str) -> Account:
+        return billing.part(bot_id, lambda account: not account.paused)
+
+    @reads.get("/pause")
+    async def pause(bot_id: str) -> Account:
+        return billing.part(bot_id, lambda account: account.paused)
+
+    @reads.get("/channels")
+    async def channels(bot_id: str) -> Account:
+        return billing.part(bot_id, lambda account: account.channels > 0)
+
+    @reads.get("/withdrawal")
+    async def withdrawal(bot_id: str) -> Account:
+        return billing.part(bot_id, lambda account: account.channels == 0)
+
+    return reads
+
+
+def _controls(billing: Billing) -> APIRouter:
+    controls = APIRouter()
+
+    @controls.put("/accounts")
     async def fill(accounts: dict[str, Account]) -> None:
         billing.accounts = accounts
 
-    @app.get("/control/accounts")
+    @controls.get("/accounts")
     async def accounts() -> dict[str, Account]:
         return billing.accounts
 
-    @app.put("/control/mood")
+    @controls.put("/mood")
     async def mood(mood: Mood) -> None:
         billing.mood = mood
 
-    @app.get("/control/calls")
+    @controls.get("/calls")
     async def calls() -> dict[str, int]:
         return billing.calls
 
-    return app
+    return controls
 
 
 class BillingApi(LocalServer):

@@ -13,6 +13,7 @@ TEAMS: Final = ("teams",)
 HTTP: Final = ("http",)
 UNIT: Final = ("unit",)
 BUCKETS: Final = ("objects",)
+PLANS: Final = ("plans",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
 PACER = "deletion/pacer.py"
 FRONT = "deletion/front.py"
 PRESSURE = "deletion/pressure.py"
+LOOKS = "botdel/plan.py"
 CRON = "recovery/client.py"
 DEAD_LETTERS, LETTER = "recovery/dead_letters.py", "deletion/dead_letter.py"
 TERMINAL = "botdel/terminal.py"
@@ -3153,5 +3155,26 @@ MUTANTS: Final = (
         '"pointOfNoReturn": job.point_of_no_return,',
         '"pointOfNoReturn": None,',
         DATABASE,
+    ),
+    Mutant(
+        "plan check: a missing compensation is nothing to speak of",
+        LOOKS,
+        "if undo is None:",
+        "if False:",
+        PLANS,
+    ),
+    Mutant(
+        "plan check: compensations are not looked at",
+        LOOKS,
+        "*(told(_undo(plan, name), _undone(plan, name)) for name in _undoable(plan)),",
+        "",
+        PLANS,
+    ),
+    Mutant(
+        "plan check: an API gets all looks at once",
+        LOOKS,
+        "return [finding for look in looks for finding in await look]",
+        "return await together(*looks)",
+        PLANS,
     ),
 )
