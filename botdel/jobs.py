@@ -129,7 +129,7 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         out.print(printable(f"failure at {job.failure.at}: {failure}"))
     if job.turned_back:
         why = f"{job.turned_back.type}: {job.turned_back.message}"
-        out.print(printable(f"goes backwards since {job.turned_back.at}: {why}"))
+        out.print(printable(f"going backwards since {job.turned_back.at}: {why}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")

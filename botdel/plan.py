@@ -12,7 +12,8 @@ from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.plan_source import PlanSource
+from deletion.adapters.spec import Outside
 from deletion.plan import Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load

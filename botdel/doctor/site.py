@@ -12,10 +12,11 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.spec import Outside
 from deletion.job import LeasePolicy
 from deletion.plan import Plan
 from deletion.process.settings import PubSubSettings, load

@@ -2451,15 +2451,15 @@ MUTANTS: Final = (
     Mutant(
         "a failed probe hands its attempt back",
         GATE,
-        "return self._closed_to(until, now, breaker, spent=True)",
-        "return self._closed_to(until, now, breaker, spent=False)",
+        "return self._suspended(until, now, breaker, spent=True)",
+        "return self._suspended(until, now, breaker, spent=False)",
         HTTP,
     ),
     Mutant(
         "a parked run that made no call spends its attempt",
         GATE,
-        "raise self._closed_to(until, now, breaker, spent=False)",
-        "raise self._closed_to(until, now, breaker, spent=True)",
+        "raise self._suspended(until, now, breaker, spent=False)",
+        "raise self._suspended(until, now, breaker, spent=True)",
         HTTP,
     ),
     Mutant(
@@ -2521,15 +2521,15 @@ MUTANTS: Final = (
     Mutant(
         "the key of a call is not recorded before it",
         HTTP_STEP,
-        "            progress = Progress.begun()\n            yield Batch(0, progress.cursor)\n",
-        "            progress = Progress.begun()\n",
+        "            state = CallState.begun()\n            yield Batch(0, state.cursor)\n",
+        "            state = CallState.begun()\n",
         HTTP,
     ),
     Mutant(
         "each try of a call has a key of its own",
         HTTP_STEP,
-        '"Idempotency-Key": progress.key}',
-        '"Idempotency-Key": Progress.begun().key}',
+        '"Idempotency-Key": state.key}',
+        '"Idempotency-Key": CallState.begun().key}',
         HTTP,
     ),
     Mutant(
@@ -2605,7 +2605,7 @@ MUTANTS: Final = (
     Mutant(
         "secrets go over plain http",
         HTTP_SPEC,
-        'if parts.scheme == "http" and not _is_loopback(host):',
+        'if parts.scheme == "http" and not is_loopback(host):',
         "if False:",
         HTTP,
     ),

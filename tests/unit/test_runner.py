@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, Parked, SharedDocument, StoreUnavailable, TransientError
@@ -30,6 +29,8 @@ from tests.support.fakes import (
     a_job,
     items,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 PATIENCE = 300
 """Seconds for which errors that may pass are retried in these tests."""
@@ -90,13 +91,6 @@ class World:
     async def run(self) -> Job | None:
         async with asyncio.timeout(20):
             return await self.runner.run(self.job)
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture
