@@ -1650,9 +1650,23 @@ MUTANTS: Final = (
     ),
     Mutant(
         "what the killed run of the demo did not count is not said",
-        "botdel/local/demo.py",
+        "botdel/local/proof.py",
         "if (uncounted := gone[service] - counted[service]) > 0:",
         "if (uncounted := 0):",
+        ("unit",),
+    ),
+    Mutant(
+        "a check of the demo cannot fail",
+        "botdel/local/proof.py",
+        "least <= seen <= most)",
+        "True)",
+        ("unit",),
+    ),
+    Mutant(
+        "the demo lets an API that is down be called without end",
+        "botdel/local/faults.py",
+        "    while tried_at.total_seconds() <= seconds:\n        probes += 1\n",
+        "    while tried_at.total_seconds() <= seconds:\n        probes += 9\n",
         ("unit",),
     ),
     # --- the stores
