@@ -628,7 +628,7 @@ async def test_a_step_that_cancels_itself_fails_and_is_not_handed_back(world: Wo
 
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
 async def test_a_job_whose_step_must_not_call_now_is_parked(
-    world: World, spent: bool, attempt: int
+    world: World, spent: bool, attempt: int, logs: list[EventDict]
 ) -> None:
     until = START + timedelta(minutes=7)
     world.second.script.extend([None, Parked(until, "the circuit is open", spent=spent)])
@@ -644,6 +644,8 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
     assert world.stored.attempt == attempt
     assert world.stored.failure is None
     assert world.stored.progress("second").deleted == 2, "what it has done is kept"
+    [line] = [each for each in logs if each["event"] == "parked"]
+    assert line["until"].endswith("Z"), "as every time in a log is written"
 
 
 async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: World) -> None:
