@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
 from botdel.doctor.indexes import step_findings
@@ -12,6 +12,7 @@ from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
+from deletion.adapters.http_api.http import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
 from deletion.plan import Permitted, Plan, Previewed, Step
@@ -26,7 +27,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
-    with _built(source) as plan:
+    async with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
             *(told(_rights(plan, step), _permitted(plan, step)) for step in plan.steps),
@@ -39,7 +40,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     """Print how many items each step would delete now, in the order of the plan."""
     bot_id = object_id(bot)
-    with _built(source) as plan:
+    async with _built(source) as plan:
         steps = [step for step in plan.steps if isinstance(step, Previewed)]
         counts = await asyncio.gather(*(step.count(bot_id) for step in steps))
     found = dict(zip((step.name for step in steps), counts, strict=True))
@@ -51,11 +52,13 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     show_rows(console(), columns, rows, whole=columns, spare=(), nothing="no step can be counted")
 
 
-@contextmanager
-def _built(source: PlanSource) -> Iterator[Plan]:
+@asynccontextmanager
+async def _built(source: PlanSource) -> AsyncIterator[Plan]:
     settings = load(JobsSettings)
-    with connected(settings) as clients:
-        yield source.build(Outside(clients.get, own_database=settings.mongodb_database))
+    own = settings.mongodb_database
+    async with opened_alone() as http:
+        with connected(settings) as clients:
+            yield source.build(Outside(clients.get, own_database=own, http=http))
 
 
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:

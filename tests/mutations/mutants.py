@@ -1656,6 +1656,20 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "the place of an attempt that was undoing reads as if it had gone forward",
+        "botdel/jobs.py",
+        "        if past.reason == TURNED_BACK:\n            backwards = True\n",
+        "        if past.reason == TURNED_BACK:\n            backwards = False\n",
+        ("unit",),
+    ),
+    Mutant(
+        "an operator is told that a retry only saves the wait where it runs over the point instead",
+        "botdel/jobs.py",
+        "    if job.may_turn_back:\n        undoes",
+        "    if False:\n        undoes",
+        ("unit",),
+    ),
+    Mutant(
         "a check of the demo cannot fail",
         "botdel/local/proof.py",
         "least <= seen <= most)",

@@ -32,6 +32,11 @@ class TcpServer(ABC):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
+    @property
+    def connected(self) -> int:
+        """How many connections are open."""
+        return len(self._serving)
+
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving = asyncio.create_task(self.serve(reader, writer))
         self._serving.add(serving)
