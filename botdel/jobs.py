@@ -1,7 +1,7 @@
 """`botdel jobs list|show`: for the operator who looks at deletions that do not complete."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import Job, LeasePolicy, Status
+from deletion.job import RETRIED, TURNED_BACK, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -25,6 +25,8 @@ COLUMNS: Final = ("job", "service", "bot", "status", "attempt", "deleted", "modi
 WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
 SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
 """The columns that a narrow terminal leaves out, the last first."""
+SHOWN_FROM: Final = 0.05
+"""Seconds of waits for its pace from which on a step is said to have been held back."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.COMPENSATED: "magenta",
@@ -90,6 +92,7 @@ def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
 def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:
     if isinstance(job, Unreadable):
         return job.id, "", "", "unreadable", "", "", "", job.reason
+    why = job.failure or job.turned_back
     return (
         job.id,
         job.service,
@@ -98,21 +101,26 @@ def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:
         f"{job.attempt}/{policy.max_attempts}",
         f"{sum(step.deleted for step in job.steps):,}",
         f"{job.last_modified_at:%Y-%m-%d %H:%M:%S}",
-        job.failure.type if job.failure else "",
+        why.type if why else "",
     )
 
 
 def _status(job: Job, policy: LeasePolicy) -> Text:
-    more = ""
-    if job.is_stale(SystemClock().now(), policy):
-        more = " (stale)"
+    now, marks = SystemClock().now(), []
+    if job.is_stale(now, policy):
+        marks.append("stale")
     elif job.status is Status.FAILED and job.due:
-        more = " (handed over)"
-    elif job.status is Status.PENDING and job.parks:
-        more = " (parked)"
+        marks.append("handed over")
+    elif _is_parked(job, now):
+        marks.append("parked")
     if job.turned_back and job.live:
-        more += " (going back)"
+        marks.append("backwards")
+    more = f" ({', '.join(marks)})" if marks else ""
     return Text(f"{job.status}{more}", COLOURS[job.status])
+
+
+def _is_parked(job: Job, now: datetime) -> bool:
+    return job.status is Status.PENDING and job.parks > 0 and not job.is_due(now)
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
@@ -133,49 +141,81 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         out.print(printable(f"failure at {job.failure.at}: {failure}"))
     if job.turned_back:
         why = f"{job.turned_back.type}: {job.turned_back.message}"
-        out.print(printable(f"goes backwards since {job.turned_back.at}: {why}"))
+        out.print(printable(f"going backwards since {job.turned_back.at}: {why}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
-    owed = ((f"undo {owed.name}", owed) for owed in reversed(job.compensations))
+    back = reversed(job.compensations) if job.turned_back else ()
+    owed = ((f"undo {owed.name}", owed) for owed in back)
     for name, step in (*((step.name, step) for step in job.steps), *owed):
-        counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{step.slowest:g} s")
+        counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{round(step.slowest, 3):g} s")
         steps.add_row(name, step.status, *counts, step.cursor or "")
     out.print(steps)
     for step in job.steps:
-        if step.throttled:
+        if step.throttled and step.throttled.seconds >= SHOWN_FROM:
             out.print(printable(f"step {step.name} was held back for {step.throttled}"))
     if job.past_attempts:
         past = Table(
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
         )
-        for each in job.past_attempts:
-            at = f"{each.step}, batch {each.batch:,}" if each.step else "every step was done"
+        for each, at in zip(job.past_attempts, _places(job), strict=True):
             past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
         out.print(past)
+
+
+def _places(job: Job) -> Iterator[str]:
+    """Where each past attempt stood. A job goes backwards from where it turned back until it is
+    compensated and an operator starts it anew.
+    """
+    reasons = [past.reason for past in job.past_attempts]
+    backwards = job.turned_back is not None and TURNED_BACK not in reasons  # no longer kept
+    for past in job.past_attempts:
+        if past.step:
+            yield f"{'undo ' if backwards else ''}{past.step}, batch {past.batch:,}"
+        else:
+            yield "everything was undone" if backwards else "every step was done"
+        if past.reason == TURNED_BACK:
+            backwards = True
+        elif past.reason == RETRIED and past.step is None:
+            backwards = False
 
 
 def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
     retry = f"`botdel jobs retry {job.id}`"
-    if job.status is Status.EXHAUSTED:
-        goes_on = "goes on undoing" if job.turned_back else "goes on"
-        return f"nothing by itself: remove the cause, then {retry}, which {goes_on}"
-    if job.status is Status.COMPENSATED:
-        return f"nothing by itself: what it had begun is undone; {retry} starts it anew"
+    if _is_parked(job, now):
+        return (
+            f"parked until {job.due}, because an external API must not be called before; "
+            f"{retry} does not wait for it, once `botdel doctor` finds no breaker open"
+        )
+    if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
+        return f"nothing by itself: {_by_hand(job, retry)}"
     if not job.is_retryable(now, policy):
         return ""
-    if job.status is Status.PENDING:
-        return f"parked until {job.due}: a worker claims it then; {retry} does not wait for it"
-    spent = "turns it back" if job.may_turn_back else "gives it up as exhausted"
-    moved = spent if job.is_spent(policy) else "resumes it"
     rested_at = job.last_modified_at + job.rest(policy)
     rests = f"it rests until {rested_at}; " if rested_at > now else ""
     which = "the first sweep after that" if rests else "the next sweep"
-    instead = (
-        "goes forward once more instead" if moved == "turns it back" else "does not wait for it"
-    )
-    return f"{rests}{which} {moved}; {retry} {instead}"
+    return f"{rests}{which} {_by_sweep(job, policy, retry)}"
+
+
+def _by_hand(job: Job, retry: str) -> str:
+    if job.status is Status.COMPENSATED:
+        return f"what it had begun is undone; {retry} starts it anew"
+    if job.turned_back:
+        return (
+            f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
+            "second one starts it anew"
+        )
+    return f"remove the cause, then {retry}"
+
+
+def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
+    if not job.is_spent(policy):
+        return f"resumes it; {retry} does not wait for it"
+    if job.may_turn_back:
+        undoes = "turns it back, and what it had begun is undone"
+        return f"{undoes}; {retry} runs it forward once more instead"
+    return f"gives it up as exhausted; {retry} does not wait for it"
 
 
 def _plain(value: object) -> str:

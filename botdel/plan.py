@@ -1,8 +1,8 @@
 """`botdel plan check` and `botdel plan preview`: a plan is looked at, and nothing is changed."""
 
 import json
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 
 from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
 from botdel.doctor.indexes import step_findings
@@ -11,7 +11,9 @@ from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.http_api.http import opened_alone
+from deletion.adapters.plan_source import PlanSource
+from deletion.adapters.spec import Outside
 from deletion.plan import Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
@@ -24,7 +26,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 
     Returns 1 when something is wrong, and 0 otherwise.
     """
-    with _built(source) as plan:
+    async with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
             *(told(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
@@ -40,7 +42,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     """Print how many items each step would delete now, in the order of the plan."""
     bot_id = object_id(bot)
-    with _built(source) as plan:
+    async with _built(source) as plan:
         steps = [step for step in plan.steps if isinstance(step, Previewed)]
         found = {step.name: await step.count(bot_id) for step in steps}  # as in `_in_turn`
     if as_json:
@@ -51,11 +53,13 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
     show_rows(console(), columns, rows, whole=columns, spare=(), nothing="no step can be counted")
 
 
-@contextmanager
-def _built(source: PlanSource) -> Iterator[Plan]:
+@asynccontextmanager
+async def _built(source: PlanSource) -> AsyncIterator[Plan]:
     settings = load(JobsSettings)
-    with connected(settings) as clients:
-        yield source.build(Outside(clients.get, own_database=settings.mongodb_database))
+    own = settings.mongodb_database
+    async with opened_alone() as http:
+        with connected(settings) as clients:
+            yield source.build(Outside(clients.get, own_database=own, http=http))
 
 
 async def _in_turn(*looks: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:

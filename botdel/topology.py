@@ -9,11 +9,12 @@ from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Clients, Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
 from deletion.adapters.mongo.retention import apply_retention
+from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Provisioned
 from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from consumers.own import run
-    from deletion.adapters.spec import Outside, PlanSource
+    from deletion.adapters.plan_source import PlanSource
+    from deletion.adapters.spec import Outside
     from deletion.errors import (
         BotDeletionError,
         Parked,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "consumers.own": ("run",),
-    "deletion.adapters.spec": ("Outside", "PlanSource"),
+    "deletion.adapters.plan_source": ("PlanSource",),
+    "deletion.adapters.spec": ("Outside",),
     "deletion.errors": (
         "BotDeletionError",
         "Parked",

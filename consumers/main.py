@@ -27,10 +27,11 @@ from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.spec import Outside
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock

@@ -43,13 +43,13 @@ class Metrics:
         )
         self._deleted = self._counter("deleted_items", "Items deleted by step", "step", steps)
         self._throttled = Counter(
-            "botdel_step_throttled_seconds",
-            "Seconds for which runs were held back by the pace of a step, together",
+            "botdel_consumer_throttled_seconds",
+            "Seconds for which the pace of a step held runs back, summed over the runs",
             ["service", "step", "by"],
             registry=self.registry,
         )
         self._unread = Counter(
-            "botdel_step_pressure_unread",
+            "botdel_consumer_pressure_unread",
             "Readings of a step's pressure that failed: it kept its normal pace",
             ["service", "step"],
             registry=self.registry,
@@ -63,7 +63,7 @@ class Metrics:
         )
         self.running = running.labels(service)
         self.breakers = Gauge(
-            "botdel_breaker_open",
+            "botdel_consumer_breaker_open",
             "Whether calls to a host are suspended, because they failed",
             ["host"],
             registry=self.registry,
@@ -91,7 +91,7 @@ class Metrics:
         self._deleted.labels(self._service, step).inc(items)
 
     def held(self, step: str, hold: Hold) -> None:
-        """A run of `step` has waited."""
+        """A wait of a run of `step` began, or has ended after `hold.seconds`."""
         self._throttled.labels(self._service, step, hold.by).inc(hold.seconds)
 
     def unread(self, step: str) -> None:
@@ -108,8 +108,9 @@ class Metrics:
 
 
 class BreakerGauge:
-    """`botdel_breaker_open` by host, read when it is scraped: a host that nobody may call has no
-    other occasion. The hosts are those of the plan. While they cannot be read, they are absent.
+    """`botdel_consumer_breaker_open` by host, read when it is scraped: a host that nobody may call
+    has no other occasion. The hosts are those of the plan. While they cannot be read, they are
+    absent.
     """
 
     def __init__(self, gauge: Gauge, gates: Gates) -> None:

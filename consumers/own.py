@@ -4,8 +4,7 @@ from typing import NoReturn
 
 from consumers.main import run as consume
 from consumers.settings import ConsumerSettings
-from deletion.adapters.plan_source import source_of
-from deletion.adapters.spec import PlanSource
+from deletion.adapters.plan_source import PlanSource, source_of
 from deletion.plan import Plan
 from deletion.process.logs import configure
 from deletion.process.run import reported, serve

@@ -14,8 +14,8 @@ BotDeletionError
 │   │   └── BusOverloaded   too much is unconfirmed already: try again later
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
 │   ├── HttpUnavailable     an external API does not answer, or not yet
-│   └── PressureUnknown     nobody tells how hard pressed a service is: keep the normal pace
-├── PermanentError          will not pass by itself: it ends the way forward of a saga
+│   └── PressureUnknown     a gauge gives no value: the step keeps its normal pace
+├── PermanentError          will not pass by itself: it turns a saga back, before its point
 │   ├── NothingFound        a step that must find something found nothing: look at its plan
 │   ├── SharedDocument      data would be deleted that is not the bot's alone
 │   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
@@ -104,11 +104,11 @@ class HttpUnavailable(TransientError):
 
 
 class PressureUnknown(TransientError):
-    """A gauge of pressure does not tell its value; the message says why, without the URL."""
+    """A gauge gave no value; the message says why, without the URL."""
 
 
 class PermanentError(BotDeletionError):
-    """It will not pass by itself: it ends the way forward of a saga."""
+    """It will not pass by itself: before the point of no return it turns a saga back."""
 
 
 class ObjectsRefused(PermanentError):
@@ -121,6 +121,10 @@ class HttpRefused(PermanentError):
 
 class NothingFound(PermanentError):
     """A step whose plan says `expect: nonzero` has never found anything of the bot."""
+
+
+class SharedDocument(PermanentError):
+    """A document belongs to more than this bot: the team that owns it has to split it."""
 
 
 class TopologyMissing(BotDeletionError):
@@ -147,10 +151,6 @@ class ClockSkew(BotDeletionError):
 
 class LeaseLost(BotDeletionError):
     """This run no longer holds the job: it stops before its next destructive call."""
-
-
-class SharedDocument(PermanentError):
-    """A document belongs to more than this bot: the team that owns it has to split it."""
 
 
 class LeftOvers(BotDeletionError):

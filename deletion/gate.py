@@ -130,8 +130,8 @@ class Gate:
 
         Raises `Parked` before the call while the host must not be called. A `TransientError` out of
         the block is a failure of the host, and becomes `Parked` if the breaker is open then. A
-        block that ends without, or with a `PermanentError`, was answered by the host. An answer to
-        a call that only `reads` closes an open breaker, but does not outweigh a failed deletion.
+        block that raises nothing, or a `PermanentError`, was answered by the host. An answer to a
+        call that only `reads` closes an open breaker, but does not outweigh a failed deletion.
         """
         probe = await self._admitted(bot_id, seconds)
         try:
@@ -146,7 +146,7 @@ class Gate:
         await self._answered(probe, reads)
 
     async def look(self, *, again: bool = False) -> Breaker:
-        """The breaker as it was stored a second ago or later; `again` reads it in any case."""
+        """The breaker, read at most `KEEP_SECONDS` ago; `again` always reads it."""
         if again or self._clock.monotonic() >= self._fresh_until:
             self._keep(await self._shared.store.get(self.host))
         return self._known
@@ -161,7 +161,7 @@ class Gate:
                 return None
             now = await self._shared.time()
             if until := breaker.waits_until(bot_id, now):
-                raise self._closed_to(until, now, breaker, spent=False)
+                raise self._suspended(until, now, breaker, spent=False)
             lease = timedelta(seconds=seconds + LEASE_MARGIN)
             probe = breaker.probing(_stamp(), now, lease)
             if await self._apply(breaker, probe):
@@ -182,7 +182,7 @@ class Gate:
         if not breaker.is_open:
             return None
         until = breaker.waits_until(bot_id, now) or now
-        return self._closed_to(until, now, breaker, spent=True)
+        return self._suspended(until, now, breaker, spent=True)
 
     async def _recorded(self, bot_id: str, error: TransientError, probe: Breaker | None) -> Breaker:
         """The breaker after the failure. A call that began before it opened changes nothing, and
@@ -233,7 +233,9 @@ class Gate:
         self._fresh_until = self._clock.monotonic() + KEEP_SECONDS
 
     def _tell(self, before: Breaker, after: Breaker) -> None:
-        """Only the process whose update has opened it comes here with a closed one."""
+        """Log an open breaker, and alert if this update opened it: of all processes exactly one
+        gets here with `before` closed.
+        """
         if not after.is_open:
             return
         log.warning("breaker: open", host=self.host, reason=after.why, trips=after.trips)
@@ -241,7 +243,7 @@ class Gate:
             kind, service = AlertKind.BREAKER_OPEN, self._shared.service
             self._shared.alerts.tell(Alert(kind, service, self.host, self.host))
 
-    def _closed_to(
+    def _suspended(
         self, until: datetime, now: datetime, breaker: Breaker, *, spent: bool
     ) -> Parked:
         why = f"{self.host}: its breaker is open, because calls failed ({breaker.why})"

@@ -212,15 +212,15 @@ class Rule:
 HOLDER: Final = ("status", "attempt", "claimed_by")
 """Guard of a run: the fields it expects unchanged in the job it holds."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""Guard of everybody else: includes the heartbeat, so that a run that is alive keeps its job.
-And of a checkpoint: one whose answer was lost may still arrive after its repetition, and must not
-overwrite what the run has recorded since, such as that it owes a compensation.
+"""Guard of everybody else, and of a checkpoint. It includes the heartbeat, so that a run that is
+alive keeps its job, and so that a checkpoint that arrives late, after its repetition, does not
+overwrite what the run has recorded since.
 """
 UNJOINED: Final = (*HOLDER, "placed_at")
 """Guard of a completion: a newer request joins by moving `placed_at`, and must be looked for."""
 
 ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
-"""The statuses of jobs that nobody moves onwards by itself."""
+"""The statuses of jobs that are no longer live."""
 _SPENT: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})

@@ -1,4 +1,4 @@
-"""Places: how many of one thing a process does at once. Who finds none goes away."""
+"""Places: how many of one thing a process does at once. A run that finds none is parked."""
 
 import asyncio
 from collections import deque
@@ -10,9 +10,10 @@ from deletion.clock import Clock
 from deletion.retry import rest
 
 QUICK: Final = 0.1
-"""Seconds for which places are held where waiting for one costs less than coming back."""
+"""Seconds. Where places are held for no longer than this, a short wait costs less than parking the
+job."""
 WAIT: Final = 0.25
-"""Seconds for which one waits there."""
+"""Seconds that a run waits there at most."""
 SOONEST, LATEST = 0.1, 10.0
 """Seconds after which to come back."""
 
@@ -76,6 +77,8 @@ class Places:
             self._give(self._waiting.popleft())
 
     def _is_quick(self) -> bool:
-        """A place that is held for longer than earlier ones counts before it is free again."""
+        """Whether places are held for moments only; one that is still held counts with its time so
+        far.
+        """
         oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))
         return max(self._held, oldest) <= QUICK

@@ -119,10 +119,10 @@ class Sampled(Protocol):
 
 @runtime_checkable
 class Permitted(Protocol):
-    """A step that can tell whether it may do what it has to."""
+    """A step that can report whether it may do what it has to."""
 
     async def forbidden(self) -> Sequence[str] | None:
-        """The actions that this identity may not do; None when the server does not tell."""
+        """The actions that this identity may not do; None when the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,16 @@ class Plan:
         names = [step.name for step in self.steps]
         check(self.service, names, self.point_of_no_return, tuple(self.compensations))
         if unknown := [name for name in (*self.paces, *self.expected) if name not in names]:
-            raise PlanError(f"steps: expected one named {unknown[0]!r}, found none")
+            raise PlanError(
+                "steps: found a pace or an `expect` for "
+                f"{unknown[0]!r}, which is no step of the plan"
+            )
         for step in self.steps:
             if step.name in self.expected and isinstance(step, AnswerOnly) and step.by_answer_only:
-                raise PlanError(f"steps: {step.name} cannot read back, so nothing can be expected")
+                raise PlanError(
+                    f"steps: expected {step.name} to have a `verify`, because it says `expect: "
+                    "nonzero`; found none"
+                )
 
     def pace(self, step: Step) -> Pace:
         """The pace of one of its steps.

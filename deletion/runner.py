@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from deletion.clock import Clock
+from deletion.clock import Clock, rfc3339
 from deletion.errors import (
     BotDeletionError,
     Busy,
@@ -152,7 +152,7 @@ class Runner:
             log.error("run failed", reason=str(parked))
             await lease.fail(self._failure(parked, lease))
         else:
-            log.info("parked", until=until, reason=str(parked))
+            log.info("parked", until=rfc3339(until), reason=str(parked))
 
     def _interruption(self, error: BaseException, run: "Run", lease: Lease) -> Failure:
         """The failure of a run that was stopped: interrupted, unless an error was being retried or

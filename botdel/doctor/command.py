@@ -28,9 +28,9 @@ from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.terminal import waiting
+from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.spec import PlanSource
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError

@@ -11,7 +11,13 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deletion.errors import BotDeletionError, BusUnavailable, StoreUnavailable, TopologyMissing
+from deletion.errors import (
+    BotDeletionError,
+    BusUnavailable,
+    StoreUnavailable,
+    TopologyMissing,
+    TransientError,
+)
 
 DATABASE_SECONDS = 10
 """How long all calls to the database in one check may take together."""
@@ -88,6 +94,8 @@ def could_not(check: str, error: Exception) -> Finding:
             detail, remedy = f"not a MongoDB URI: {type(error).__name__}", LOOK_AT_DATABASE
         case PyMongoError():
             detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
+        case TransientError():
+            detail, remedy = str(error), "see that it answers, and that its address is right"
         case _:
             detail, remedy = " ".join(str(error).split()), "correct it"
     return failed(check, detail, remedy)

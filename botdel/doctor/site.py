@@ -8,14 +8,16 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
 from botdel.store import connected
+from deletion.adapters.http_api.http import opened_alone
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.spec import Outside
 from deletion.job import LeasePolicy
 from deletion.plan import Plan
 from deletion.process.settings import PubSubSettings, load
@@ -68,13 +70,15 @@ async def connected_bus() -> AsyncIterator[Bus]:
 async def connected_store(plans: Sequence[PlanSource]) -> AsyncIterator[Store]:
     """Raises `ConfigurationError` for settings, a URI among them."""
     settings = load(JobsSettings)
-    with connected(settings) as clients:
-        client, name = clients.get(), settings.mongodb_database
-        yield Store(
-            client[name],
-            MongoJobStore(client, name),
-            MongoDeadLetterStore(client, name),
-            MongoBreakerStore(client, name),
-            settings.lease,
-            [plan.build(Outside(clients.get, own_database=name)) for plan in plans],
-        )
+    async with opened_alone() as http:
+        with connected(settings) as clients:
+            client, name = clients.get(), settings.mongodb_database
+            outside = Outside(clients.get, own_database=name, http=http)
+            yield Store(
+                client[name],
+                MongoJobStore(client, name),
+                MongoDeadLetterStore(client, name),
+                MongoBreakerStore(client, name),
+                settings.lease,
+                [plan.build(outside) for plan in plans],
+            )

@@ -13,18 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-import httpx
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
-from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalServer
+from botdel.local.server import HttpServer
 
 SLOW_SECONDS: Final = 0.3
 """Seconds that every answer takes while it is slow."""
-ASKED_WITHIN: Final = 2.0
-"""Seconds for one answer to the question whether it is ready."""
 
 
 class Mood(StrEnum):
@@ -171,27 +167,16 @@ def _controls(billing: Billing) -> APIRouter:
     return controls
 
 
-class BillingApi(LocalServer):
+class BillingApi(HttpServer):
     """The API as a process of its own."""
+
+    ready_path = "/control/calls"
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         super().__init__("billing api", None, on_line)
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
     def command(self, port: int) -> list[str | Path]:
         return [sys.executable, "-m", "botdel.local.billing", str(port)]
-
-    async def answers(self, process: ChildProcess, port: int) -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=ASKED_WITHIN) as client:
-                answer = await client.get(f"http://127.0.0.1:{port}/control/calls")
-        except httpx.HTTPError:
-            return False
-        return process.running and answer.status_code == httpx.codes.OK
 
 
 if __name__ == "__main__":

@@ -3,25 +3,23 @@
 import asyncio
 import math
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import httpx
-from rich.progress import TaskID
-from rich.table import Table
 from rich.text import Text
 
 from botdel.local.billing import Mood
+from botdel.local.faults import Outage, Say, Signals, most_calls
 from botdel.local.installation import PLANS, Installation
-from botdel.local.outage import Outage
 from botdel.local.processes import ChildProcess
+from botdel.local.proof import Proof, settle
 from botdel.local.sample_data import Census
 from botdel.local.samples import Samples
 from botdel.local.up import shown
@@ -29,10 +27,8 @@ from botdel.terminal import Bars, Terminal, console, printable
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
+from deletion.breaker import BreakerPolicy
 from deletion.job import Job, Status, StepProgress
-
-T = TypeVar("T")
-Say = Callable[[Text], None]
 
 BOTS: Final = 300
 DELETED: Final = 40
@@ -42,8 +38,6 @@ STALE_AFTER: Final = 4
 """Seconds; short, so that the job of a killed process is resumed during the demo."""
 DONE_WITHIN: Final = 180.0
 """Seconds for all deletions, faults included."""
-STOP_WITHIN: Final = 30.0
-"""Seconds for a consumer to end after a signal."""
 RECOVER_WITHIN: Final = 60.0
 """Seconds for one call of the cron client."""
 FAULT_AT: Final = 0.25
@@ -52,22 +46,15 @@ TAIL: Final = 60
 """Log lines shown when a check fails."""
 SAGA: Final = "billing"
 """The service whose jobs can be rolled back."""
+BREAKER: Final = BreakerPolicy(first=timedelta(seconds=1))
+"""Of the demo's consumers."""
 SETTINGS: Final = {
     "BOTDEL_MONGODB_DATABASE": DATABASE,
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
     "BOTDEL_CONSUMER_SLOTS": "4",
-    "BOTDEL_BREAKER_SECONDS": "1",
+    "BOTDEL_BREAKER_SECONDS": f"{BREAKER.first.total_seconds():g}",
     "BOTDEL_REST_SECONDS": "2",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing the demo must show, and what it saw."""
-
-    claim: str
-    seen: str
-    holds: bool
 
 
 class Demo:
@@ -84,32 +71,24 @@ class Demo:
         self._jobs = jobs
         self._breakers = breakers
         self._samples = samples
-        self._checks: list[Check] = []
-        self._times: dict[str, float] = {}
+        self._proof = Proof()
 
     async def run(self, out: Terminal) -> int:
         """Returns 0 when every check holds, else 1."""
-        bots = await self._timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
+        bots = await self._proof.timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
         doomed, disputed = bots[:DELETED], bots[DELETED - 1]
         await self._samples.dispute(disputed)
         await self._samples.accounts.feel(Mood.SLOW)
         before = await self._samples.census()
         items = sum(len(ids) for place in _places(before) for ids in place.values())
         out.print(f"{items:,} items of {BOTS} bots in {len(PLANS)} services")
-        await self._timed("requests", self._request(doomed))
+        await self._proof.timed("requests", self._request(doomed))
         wanted = dict.fromkeys(self._samples.owned, doomed)
         wanted[SAGA] = doomed[:-1]  # the API will refuse to let the disputed one go
-        await self._timed("deletions", self._watch(wanted, before, out))
-        await self._timed("reading back", self._read_back(wanted, before))
-        out.print(self._summary())
-        return 0 if all(check.holds for check in self._checks) else 1
-
-    async def _timed(self, what: str, work: Coroutine[None, None, T]) -> T:
-        began = time.monotonic()
-        try:
-            return await work
-        finally:
-            self._times[what] = time.monotonic() - began
+        await self._proof.timed("deletions", self._watch(wanted, before, out))
+        await self._proof.timed("reading back", self._read_back(wanted, before))
+        out.print(self._proof.table())
+        return 0 if self._proof.holds else 1
 
     async def _request(self, doomed: Sequence[str]) -> None:
         async with httpx.AsyncClient(
@@ -119,7 +98,7 @@ class Demo:
         ) as client:
             answers = await asyncio.gather(*(client.delete(f"/v1/bots/{bot}") for bot in doomed))
         accepted = sum(answer.status_code == httpx.codes.ACCEPTED for answer in answers)
-        self._check("DELETEs answered with 202", accepted, len(doomed))
+        self._proof.equal("DELETEs answered with 202", accepted, len(doomed))
 
     async def _watch(
         self,
@@ -136,7 +115,8 @@ class Demo:
             )
             for service, bots in wanted.items()
         }
-        faults = {"conversations": self._kill, "analytics": self._terminate}
+        signals = Signals(self._installation, self._jobs, self._proof)
+        faults = {"conversations": signals.kill, "analytics": signals.terminate}
         outage = asyncio.create_task(self._outage(out.print))
         next_sweep = math.inf
         with Bars(out, "items") as progress:
@@ -161,35 +141,18 @@ class Demo:
             gone = {service: total - left[service] for service, total in totals.items()}
             settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
         for service, bots in wanted.items():
-            self._check(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
+            self._proof.equal(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
         undone = _ended(jobs[SAGA], Status.COMPENSATED)
-        self._check(f"jobs of {SAGA} rolled back, whose account is disputed", undone, 1)
+        self._proof.equal(f"jobs of {SAGA} rolled back (its account is disputed)", undone, 1)
 
     async def _outage(self, say: Say) -> None:
         """Take the API away until jobs wait for it, and give it back."""
         outage = Outage(self._samples.accounts, self._jobs, self._breakers, SAGA)
         async for told in outage.run():
             say(told)
-        self._checks.append(Check("jobs parked while the API was down", f"{outage.parked}", True))
-        self._checks.append(Check("calls it got meanwhile", f"{outage.calls}", True))
-
-    async def _kill(self, service: str, say: Say) -> None:
-        process = self._installation.consumer(service)
-        process.kill()
-        code = await process.wait(STOP_WITHIN)
-        say(_signalled("SIGKILL", "red", service))
-        self._check(f"consumer {service} was killed", code, -signal.SIGKILL)
-        await self._installation.start_consumer(service)
-
-    async def _terminate(self, service: str, say: Say) -> None:
-        process = self._installation.consumer(service)
-        process.terminate()
-        code = await process.wait(STOP_WITHIN)
-        say(_signalled("SIGTERM", "yellow", service))
-        self._check(f"consumer {service} handed over and exited with", code, 0)
-        handed = sum(1 for job in await self._jobs_of(service) if job.status is Status.FAILED)
-        self._checks.append(Check("jobs it handed over", str(handed), handed > 0))
-        await self._installation.start_consumer(service)
+        most = most_calls(BREAKER, outage.seconds)
+        self._proof.between("jobs parked while the API was down", outage.parked)
+        self._proof.between(f"calls it got meanwhile, {most} at most", outage.calls, 1, most)
 
     async def _recover(self) -> Text:
         """Run the cron client as a scheduler would; returns its last line."""
@@ -198,7 +161,7 @@ class Demo:
         async with ChildProcess("cron", command, env=env) as process:
             code = await process.wait(RECOVER_WITHIN)
         if code:
-            self._check("the cron client exits with", code, 0)
+            self._proof.equal("the cron client exits with", code, 0)
         said = printable(process.lines[-1] if process.lines else "")
         return Text.assemble(("cron ", "cyan"), said)
 
@@ -216,29 +179,14 @@ class Demo:
                     for bot, ids in census.items()
                     if bot not in gone
                 )
-        self._check(f"items left of the {DELETED} deleted bots", left, 0)
-        self._check("items lost or changed of all others", lost, 0)
+        self._proof.equal("items left that had to go", left, 0)
+        self._proof.equal("items lost or changed of all others", lost, 0)
         resumed = sum(1 for job in await self._jobs_of("conversations") if job.attempt > 1)
-        self._checks.append(
-            Check("jobs of the killed consumer resumed by a sweep", str(resumed), resumed > 0)
-        )
+        self._proof.between("jobs of the killed consumer resumed by a sweep", resumed)
 
     async def _jobs_of(self, service: str) -> list[Job]:
         found = await self._jobs.find(service=service, limit=BOTS)
         return [job for job in found if isinstance(job, Job)]
-
-    def _check(self, claim: str, seen: int, expected: int) -> None:
-        self._checks.append(Check(claim, f"{seen:,}", seen == expected))
-
-    def _summary(self) -> Table:
-        table = Table("what", "seen", "", title="The proof")
-        for check in self._checks:
-            mark = Text("✓", "green") if check.holds else Text("✗", "red")
-            table.add_row(check.claim, check.seen, mark)
-        table.add_section()
-        for what, seconds in self._times.items():
-            table.add_row(what, f"{seconds:.1f} s", "")
-        return table
 
 
 async def demo() -> int:
@@ -276,29 +224,6 @@ async def _run(installation: Installation, out: Terminal) -> int:
         return code
     finally:
         client.close()
-
-
-def settle(
-    progress: Bars,
-    tasks: Mapping[str, TaskID],
-    gone: Mapping[str, int],
-    counted: Mapping[str, int],
-) -> None:
-    """End each service's bar at what is deleted, and print how much of it was not counted.
-
-    What a killed run deleted after its last checkpoint is not counted.
-    """
-    for service, task in tasks.items():
-        progress.update(task, completed=gone[service])
-        if (uncounted := gone[service] - counted[service]) > 0:
-            progress.console.print(
-                f"{service}: {uncounted:,} items were deleted by the killed run and not counted"
-            )
-
-
-def _signalled(name: str, colour: str, service: str) -> Text:
-    what = f" to consumer {service} in the middle of its work; started again"
-    return Text.assemble((name, colour), what)
 
 
 def _places(census: Mapping[str, Mapping[str, Census]]) -> Iterator[Census]:

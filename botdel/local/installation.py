@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
+from botdel.doctor.indexes import COLLECTIONS
 from botdel.local.billing import BillingApi
 from botdel.local.database import EmbeddedMongo
 from botdel.local.emulator import PubSubEmulator
@@ -21,12 +22,14 @@ from botdel.local.samples import BUCKET
 from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.connection import Clients
+from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.readiness import TopicProbe
 from deletion.adapters.spec import Outside
 from deletion.plan import Provisioned
 from deletion.process.settings import PubSubSettings, load
+from deletion.process.store_settings import StoreSettings
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -221,9 +224,15 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
 
 
 async def _provide(env: Mapping[str, str]) -> None:
-    """Create the indexes that the sample plans need, as `botdel topology apply` does."""
+    """Create the indexes of pipeline and sample plans, as `botdel topology apply` does."""
+    settings = load(
+        StoreSettings,
+        mongodb_uri=env["BOTDEL_MONGODB_URI"],
+        mongodb_database=env.get("BOTDEL_MONGODB_DATABASE"),
+    )
     clients = Clients(env["BOTDEL_MONGODB_URI"])
     try:
+        await prepare(clients.get()[settings.mongodb_database], COLLECTIONS, build=True)
         for plan in PLANS.values():
             for step in read_plan(plan, env).build(Outside(clients.get)).steps:
                 if isinstance(step, Provisioned):

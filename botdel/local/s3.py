@@ -9,17 +9,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalServer
+from botdel.local.server import HttpServer
 
 KEY, SECRET = "AKIALOCALALONE", "a-secret-of-this-machine-alone"
 REGION: Final = "us-east-1"
-ASKED_WITHIN: Final = 2.0
-"""Seconds for one answer to the question whether it is ready."""
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -55,27 +51,14 @@ def credentials(url: str) -> dict[str, str]:
     }
 
 
-class LocalS3(LocalServer):
+class LocalS3(HttpServer):
     """The server as a process; its objects are gone when it ends."""
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         super().__init__("s3", None, on_line)
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
     def command(self, port: int) -> list[str | Path]:
         return [sys.executable, "-m", "botdel.local.s3", str(port)]
-
-    async def answers(self, process: ChildProcess, port: int) -> bool:
-        try:
-            async with httpx.AsyncClient(trust_env=False, timeout=ASKED_WITHIN) as client:
-                await client.get(f"http://127.0.0.1:{port}/")
-        except httpx.HTTPError:
-            return False
-        return process.running
 
 
 def _one_at_a_time(app: App) -> App:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+import httpx
+
 from botdel.local.processes import KILL_WITHIN, STOP_WITHIN, ChildProcess, ProcessFailed, free_port
 
 READY_WITHIN: Final = 60.0
@@ -15,6 +17,8 @@ PORT_TRIES: Final = 5
 """Ports that are tried when another process takes the one just found free."""
 TAKEN: Final = ("Address already in use", "BindException")
 """How a server reports a taken port: the system's message, or Java's exception."""
+ASKED_WITHIN: Final = 2.0
+"""Seconds for one answer of a server that is asked whether it is ready."""
 
 
 class PortTaken(ProcessFailed):
@@ -123,6 +127,25 @@ class LocalServer(ABC):
     async def _ready(self, process: ChildProcess, port: int) -> bool:
         _check_port(process, port)
         return await self.answers(process, port)
+
+
+class HttpServer(LocalServer):
+    """A server that is ready once it answers an HTTP request for `ready_path`."""
+
+    ready_path: str = "/"
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def answers(self, process: ChildProcess, port: int) -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=ASKED_WITHIN) as client:
+                answer = await client.get(f"http://127.0.0.1:{port}{self.ready_path}")
+        except httpx.HTTPError:
+            return False
+        return process.running and answer.is_success
 
 
 def found_taken(process: ChildProcess) -> bool:

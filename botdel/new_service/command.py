@@ -25,7 +25,8 @@ Next:
   # put your own data in place of the files in {module}_step.py, and run the tests again
   export {variable}_ROOT=/srv/{service}
   botdel plan check plan.yaml
-  botdel topology apply --plan plan.yaml    # the subscription of {service}
+  botdel topology apply --plan plan.yaml    # `created` the subscription of {service}; if it was
+                                            # `in place`, the name is taken: choose another one
   botdel consumer --plan plan.yaml --port 0
 docs/add-a-service.md walks through it. No other service, and no gateway, has to know."""
 

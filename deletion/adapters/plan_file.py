@@ -24,6 +24,10 @@ from deletion.pace import Pace
 from deletion.plan import Plan, Step, check
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+_NAMES: Mapping[int | str, str] = {
+    "service": "expected 3 to 63 of a-z, 0-9 and -, a letter first",
+    "name": "expected at most 120 letters, digits, dots, - and _, a letter or a digit first",
+}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -179,6 +183,8 @@ def _unset(
 
 
 def _said(problem: ErrorDetails) -> str:
+    if problem["type"] == "string_pattern_mismatch":
+        return _NAMES.get(problem["loc"][-1], problem["msg"])
     said = {
         "missing": "expected, but it is missing",
         "extra_forbidden": "not a known field",

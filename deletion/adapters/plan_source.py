@@ -2,17 +2,30 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.references import imported, is_reference
-from deletion.adapters.spec import Outside, PlanSource
+from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
 from deletion.plan import Plan
 
 
+@runtime_checkable
+class PlanSource(Protocol):
+    """Where a process gets its plan from: a plan file, or Python."""
+
+    @property
+    def service(self) -> str:
+        """Whose plan it is."""
+
+    def build(self, outside: Outside) -> Plan:
+        """The plan. Raises `PlanError`, which names the step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A plan that exists already."""
+    """The source of a plan that was made in Python."""
 
     plan: Plan
 

@@ -28,9 +28,9 @@ def imported(reference: str, folder: Path) -> object:
         if error.name == name:
             raise ValueError(f"expected {name} in the module {module}, found nothing") from None
         raise ValueError(_said(module, error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a program, perhaps, that ends when it is imported
         raise ValueError(_said(module, error)) from error
 
 
-def _said(module: str, error: Exception) -> str:
+def _said(module: str, error: BaseException) -> str:
     return f"the module {module} cannot be imported: {type(error).__name__}: {error}"

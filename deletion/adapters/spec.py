@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Final, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from deletion.adapters.http_api.http import Http, alone
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
-from deletion.plan import Plan, Step
+from deletion.plan import Step
+
+BOT_ID: Final = "{bot_id}"
+"""Stands for the id of the bot in a plan."""
 
 Connect = Callable[[str | None], Client]
 """Returns the client of a URI; None means the default URI."""
@@ -60,15 +63,3 @@ class Kind(Protocol):
 
     def build(self, name: str, outside: Outside) -> Step:
         """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
-
-
-@runtime_checkable
-class PlanSource(Protocol):
-    """Where a process gets its plan from: a plan file, or Python."""
-
-    @property
-    def service(self) -> str:
-        """Whose plan it is."""
-
-    def build(self, outside: Outside) -> Plan:
-        """The plan. Raises `PlanError`, which names the step."""

@@ -181,7 +181,7 @@ class StepConformance(StepRig):
     async def test_a_preview_counts_what_is_deleted_and_changes_nothing(self) -> None:
         step = self.step()
         if not isinstance(step, Previewed):
-            pytest.skip("not exercised: the step has no `count` and `faults`, which it need not")
+            pytest.skip("not exercised: the step has no `count` and `faults`, which are optional")
         async with self._bot() as bot:
             for left in (self.items, self.items):  # the second shows what the first has changed
                 counted = await self._within(step.count(bot))

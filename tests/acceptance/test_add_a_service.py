@@ -17,7 +17,7 @@ from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
 DOCUMENT = ROOT / "docs" / "add-a-service.md"
-BOT, OTHER = "65f0a1b2c3d4e5f607182930", "65f0a1b2c3d4e5f607182931"
+BOT, OTHER = "65f0a1b2c3d4e5f607182940", "65f0a1b2c3d4e5f607182941"
 FOLLOWED_WITHIN = 150.0
 """Seconds for all commands of the page; alone on two cores they take about 20."""
 WRITTEN = ["Dockerfile", "avatars_step.py", "plan.yaml", "test_avatars_step.py"]

@@ -252,7 +252,9 @@ async def test_a_process_killed_between_two_polls_goes_on_polling(pipeline: Pipe
 async def gauge(url: str, host: str) -> float:
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"{url}/metrics")).text
-    [line] = [each for each in text.splitlines() if each.startswith("botdel_breaker_open{")]
+    [line] = [
+        each for each in text.splitlines() if each.startswith("botdel_consumer_breaker_open{")
+    ]
     assert f'host="{host}"' in line
     return float(line.split()[-1])
 

@@ -210,7 +210,9 @@ async def test_a_bot_with_nothing_has_no_batches(bucket: str) -> None:
 
 
 async def test_a_bot_with_nothing_costs_seven_requests(s3: S3, plain: str) -> None:
-    """One listing, as a bare deletion would make it, and six small ones to be sure."""
+    """A listing, as a bare deletion would make it, and six more: whether versions are kept, the
+    versions and the unfinished uploads, each before and again for the read-back.
+    """
     step = step_of(plain)
     s3.fails()
     await batches(step)

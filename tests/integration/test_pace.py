@@ -46,7 +46,7 @@ async def throttled_seconds(url: str, by: str) -> float:
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "botdel_step_throttled_seconds_total"
+        if sample.name == "botdel_consumer_throttled_seconds_total"
         and sample.labels == {"service": SERVICE, "step": "messages", "by": by}
     )
 

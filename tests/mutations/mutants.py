@@ -1706,9 +1706,37 @@ MUTANTS: Final = (
     ),
     Mutant(
         "what the killed run of the demo did not count is not said",
-        "botdel/local/demo.py",
+        "botdel/local/proof.py",
         "if (uncounted := gone[service] - counted[service]) > 0:",
         "if (uncounted := 0):",
+        ("unit",),
+    ),
+    Mutant(
+        "the place of an attempt that was undoing reads as if it had gone forward",
+        "botdel/jobs.py",
+        "        if past.reason == TURNED_BACK:\n            backwards = True\n",
+        "        if past.reason == TURNED_BACK:\n            backwards = False\n",
+        ("unit",),
+    ),
+    Mutant(
+        "an operator is told that a retry only saves the wait where it runs over the point instead",
+        "botdel/jobs.py",
+        "    if job.may_turn_back:\n        undoes",
+        "    if False:\n        undoes",
+        ("unit",),
+    ),
+    Mutant(
+        "a check of the demo cannot fail",
+        "botdel/local/proof.py",
+        "least <= seen <= most)",
+        "True)",
+        ("unit",),
+    ),
+    Mutant(
+        "the demo lets an API that is down be called without end",
+        "botdel/local/faults.py",
+        "    while tried_at.total_seconds() <= seconds:\n        probes += 1\n",
+        "    while tried_at.total_seconds() <= seconds:\n        probes += 9\n",
         ("unit",),
     ),
     # --- the stores
@@ -2507,15 +2535,15 @@ MUTANTS: Final = (
     Mutant(
         "a failed probe hands its attempt back",
         GATE,
-        "return self._closed_to(until, now, breaker, spent=True)",
-        "return self._closed_to(until, now, breaker, spent=False)",
+        "return self._suspended(until, now, breaker, spent=True)",
+        "return self._suspended(until, now, breaker, spent=False)",
         HTTP,
     ),
     Mutant(
         "a parked run that made no call spends its attempt",
         GATE,
-        "raise self._closed_to(until, now, breaker, spent=False)",
-        "raise self._closed_to(until, now, breaker, spent=True)",
+        "raise self._suspended(until, now, breaker, spent=False)",
+        "raise self._suspended(until, now, breaker, spent=True)",
         HTTP,
     ),
     Mutant(
@@ -2577,15 +2605,15 @@ MUTANTS: Final = (
     Mutant(
         "the key of a call is not recorded before it",
         HTTP_STEP,
-        "            progress = Progress.begun()\n            yield Batch(0, progress.cursor)\n",
-        "            progress = Progress.begun()\n",
+        "            state = CallState.begun()\n            yield Batch(0, state.cursor)\n",
+        "            state = CallState.begun()\n",
         HTTP,
     ),
     Mutant(
         "each try of a call has a key of its own",
         HTTP_STEP,
-        '"Idempotency-Key": progress.key}',
-        '"Idempotency-Key": Progress.begun().key}',
+        '"Idempotency-Key": state.key}',
+        '"Idempotency-Key": CallState.begun().key}',
         HTTP,
     ),
     Mutant(
@@ -2661,7 +2689,7 @@ MUTANTS: Final = (
     Mutant(
         "secrets go over plain http",
         HTTP_SPEC,
-        'if parts.scheme == "http" and not _is_loopback(host):',
+        'if parts.scheme == "http" and not is_loopback(host):',
         "if False:",
         HTTP,
     ),

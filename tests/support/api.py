@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
-from typing import Final, Self
 
-HEAD_BYTES: Final = 65_536
+from tests.support.tcp import TcpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +50,21 @@ Behave = Callable[[Call], Reply | None]
 """What to do about a call; None for what the API does by default."""
 
 
-class Api:
+class Api(TcpServer):
     """Listens while entered. `calls` are all that came, in their order."""
 
     def __init__(self, *bots: str, behave: Behave = lambda _call: None, port: int = 0) -> None:
+        super().__init__(port)
         self.bots = set(bots)
         self.behave = behave
         self.calls: list[Call] = []
         self.under_way = 0
         self.most_under_way = 0
-        self._port = port
-        self._serving: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self._accepted, "127.0.0.1", self._port, limit=HEAD_BYTES
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
     @property
     def host(self) -> str:
         """As messages, metrics and breakers name it."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -90,12 +75,7 @@ class Api:
         """The calls of one method."""
         return [call for call in self.calls if call.method == method]
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 call = await _read(reader)

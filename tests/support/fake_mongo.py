@@ -7,10 +7,12 @@ failover, no answer at all. https://www.mongodb.com/docs/manual/reference/mongod
 import asyncio
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+
+from tests.support.tcp import TcpServer
 
 Document = dict[str, Any]
 Reply = Callable[[Document], Mapping[str, Any] | None]
@@ -37,29 +39,18 @@ def failure(code: int, message: str = "as the test wants it") -> Document:
     return {"ok": 0, "code": code, "codeName": f"Code{code}", "errmsg": message}
 
 
-class FakeMongo:
+class FakeMongo(TcpServer):
     """Listens on a port of its own; `commands` has all that came but those of the driver itself.
 
     `hello` describes the deployment, None for a server that accepts and never answers anything.
     """
 
     def __init__(self, hello: Mapping[str, Any] | None, reply: Reply) -> None:
+        super().__init__()
         self._hello = hello
         self._reply = reply
-        self._serving: set[asyncio.Task[None]] = set()
         self.commands: list[Document] = []
         self.connections = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
     @property
     def uri(self) -> str:
@@ -70,13 +61,8 @@ class FakeMongo:
         """The commands of that name, in their order."""
         return [command for command in self.commands if name in command]
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        serving = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 length, request, _, _ = HEADER.unpack(await reader.readexactly(HEADER.size))

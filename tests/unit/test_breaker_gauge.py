@@ -33,7 +33,7 @@ async def test_it_shows_each_host_of_the_plan_and_nothing_old() -> None:
     async def shown() -> float | None:
         with capture_logs():
             await gauge.refresh()
-        return metrics.registry.get_sample_value("botdel_breaker_open", {"host": HOST})
+        return metrics.registry.get_sample_value("botdel_consumer_breaker_open", {"host": HOST})
 
     assert await shown() == 0
     for bot in (BOT, OTHER_BOT):

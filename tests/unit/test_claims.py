@@ -3,13 +3,12 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumers.claims import (
@@ -23,6 +22,8 @@ from consumers.claims import (
 from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
 from tests.support.fakes import POLICY, SERVICE, START, ScriptedStore, VirtualClock, a_job
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 SECOND = timedelta(seconds=1)
 
@@ -89,13 +90,6 @@ class World:
         while some := await self.claims.take(most):
             taken += some
         return taken
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture

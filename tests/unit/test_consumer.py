@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from consumers.claims import Claims
 from consumers.consumer import GROUPS, MAX_PAUSE_SECONDS, PROBE, PULL_LIMIT, Consumer
@@ -40,6 +38,8 @@ from tests.support.fakes import (
     until,
 )
 from tests.support.memory_stores import MemoryDeadLetterStore
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 GRACE = 20.0
 SECONDS_PER_BATCH = 2.0
@@ -115,13 +115,6 @@ class World:
 
     async def until_ended(self, jobs: int) -> None:
         await until(lambda: self.count(Status.COMPLETE) == jobs, self.clock)
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture

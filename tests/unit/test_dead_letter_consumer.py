@@ -1,11 +1,10 @@
 """What Pub/Sub gave up is recorded before it is acked, and an outage loses none of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.alerts import Alert, AlertKind
@@ -15,6 +14,8 @@ from deletion.quarantine import Quarantine
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.metrics import Metrics
 from tests.support.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 SOURCE = {
     "event_type": "EVENT_TYPE_REQUEST_PLACED",
@@ -57,12 +58,6 @@ class World:
 
     async def recorded(self, count: int) -> None:
         await until(lambda: len(self.store.letters) == count, self.clock)
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture

@@ -1,9 +1,14 @@
-"""`botdel demo`: what its bars say at the end."""
+"""`botdel demo`: what its bars and its proof say at the end."""
 
+from datetime import timedelta
 from io import StringIO
 
-from botdel.local.demo import settle
+import pytest
+
+from botdel.local.faults import UNDER_WAY, most_calls
+from botdel.local.proof import Proof, settle
 from botdel.terminal import Bars, Terminal
+from deletion.breaker import BreakerPolicy
 
 
 def ended(gone: dict[str, int], counted: dict[str, int]) -> tuple[dict[str, float], str]:
@@ -23,3 +28,33 @@ def test_what_was_deleted_before_a_kill_and_not_counted_is_said_and_in_the_bar()
 
 def test_a_bar_does_not_end_at_its_total_when_something_is_left() -> None:
     assert ended({"a": 70}, {"a": 70}) == ({"a": 70}, "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "least", "most", "holds"),
+    [(0, 1, 9, False), (1, 1, 9, True), (9, 1, 9, True), (10, 1, 9, False)],
+)
+def test_the_proof_fails_by_one_number_out_of_its_bounds(
+    seen: int, least: int, most: int, holds: bool
+) -> None:
+    proof = Proof()
+    proof.equal("jobs complete", 3, 3)
+    assert proof.holds
+    proof.between("calls it got meanwhile", seen, least, most)
+    assert proof.holds is holds
+
+
+def test_what_must_be_seen_at_all_was_seen_at_least_once() -> None:
+    proof = Proof()
+    proof.between("jobs parked while the API was down", 0)
+    assert not proof.holds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "probes"), [(0.9, 0), (1, 1), (2.9, 1), (3, 2), (6.9, 2), (7, 3)]
+)
+def test_an_api_that_is_down_may_get_what_was_under_way_and_the_probes(
+    seconds: float, probes: int
+) -> None:
+    policy = BreakerPolicy(first=timedelta(seconds=1))
+    assert most_calls(policy, seconds) == 2 * UNDER_WAY + probes

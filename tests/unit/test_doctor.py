@@ -35,7 +35,13 @@ from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILE
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
-from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
+from deletion.errors import (
+    BusUnavailable,
+    ConfigurationError,
+    HttpUnavailable,
+    StoreUnavailable,
+    TopologyMissing,
+)
 from deletion.job import LeasePolicy, StepProgress
 from tests.support.fakes import (
     BOT,
@@ -96,6 +102,7 @@ def refusal() -> GoogleAPICallError:
         (BusUnavailable("Pub/Sub, t: RetryError"), "RetryError", "PUBSUB_EMULATOR_HOST"),
         (refusal(), "Invalid name", "PUBSUB_EMULATOR_HOST"),
         (OperationFailure("Not authorized", 13, {"ok": 0}), "Not authorized", "user"),
+        (HttpUnavailable("GET x.example: ConnectError"), "ConnectError", "that it answers"),
         (ConfigurationError("no credentials:\n  set them"), "no credentials: set them", "correct"),
     ],
 )

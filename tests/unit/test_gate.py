@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
@@ -15,6 +13,8 @@ from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailab
 from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
 from deletion.places import LATEST, WAIT
 from tests.support.fakes import START, RecordedAlerts, VirtualClock, settle
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 HOST = "billing.example"
 BOTS = [f"65f0a1b2c3d4e5f6071829{number:02}" for number in range(40)]
@@ -106,12 +106,6 @@ class World:
 
 def away(retry_after: float | None = None) -> HttpUnavailable:
     return HttpUnavailable(f"DELETE {HOST}: answered 503", retry_after=retry_after)
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture
@@ -463,7 +457,7 @@ async def test_steps_of_one_host_share_the_fewest_places_any_of_them_names() -> 
     assert first.places == 3
 
 
-async def test_which_breakers_are_open_is_told_for_every_host_of_the_plan(world: World) -> None:
+async def test_it_says_of_every_host_of_the_plan_whether_its_breaker_is_open(world: World) -> None:
     [gates] = world.replicas
     gates.to("mail.example", 2)
     assert await gates.are_open() == {HOST: False, "mail.example": False}

@@ -87,6 +87,11 @@ FAULTS = [
     (URL, 'url: "https://x.example/{bot_id} a"', ":6: steps.0.http.url: expected a URL of at most"),
     ("method: DELETE", "method: GET", ":5: steps.0.http.method: Input should be"),
     ("method: GET", "method: DELETE", ":11: steps.0.http.verify.method: Input should be"),
+    (
+        "timeout_seconds: 5",
+        "timeout_seconds: 10.1",
+        ":8: steps.0.http.timeout_seconds: Input should",
+    ),
     ("timeout_seconds: 5", "timeout_seconds: 0", ":8: steps.0.http.timeout_seconds: Input should"),
     ("gone: [404, 410]", "gone: [200]", ":9: steps.0.http.gone.0: Input should be greater"),
     ("gone: [404, 410]", "gone: [404, 403]", ":9: steps.0.http.gone: expected statuses that mean"),

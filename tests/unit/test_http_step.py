@@ -9,9 +9,9 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
+from deletion.adapters.http_api.call_state import CallState
 from deletion.adapters.http_api.client import MOST_REDIRECTS, HttpClient
 from deletion.adapters.http_api.http import Http
-from deletion.adapters.http_api.progress import Progress
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import MOST_FORGOTTEN, SLICE_SECONDS, HttpStep
 from deletion.adapters.spec import Outside
@@ -258,7 +258,7 @@ async def test_a_redirect_on_the_same_host_is_followed_with_the_same_method_and_
     ],
 )
 @pytest.mark.parametrize("status", [302, 307, 202])
-async def test_no_other_host_is_gone_to(world: World, status: int, location: str) -> None:
+async def test_no_other_host_is_called(world: World, status: int, location: str) -> None:
     world.answers.append(says(status, Location=location))
     with pytest.raises(HttpRefused) as caught:
         await world.run()
@@ -317,9 +317,9 @@ async def test_a_resumed_run_goes_on_polling_and_makes_no_second_call(world: Wor
     assert world.methods() == ["DELETE", "GET"]
 
 
-async def test_a_location_of_another_host_than_the_plans_is_not_gone_to(world: World) -> None:
+async def test_a_location_on_another_host_is_not_followed(world: World) -> None:
     """The plan may have changed since the checkpoint: its headers are for the new host."""
-    cursor = Progress("k", "https://old.example/jobs/7", START).cursor
+    cursor = CallState("k", "https://old.example/jobs/7", START).cursor
     world.answers.append(says(204))
     await world.run(cursor)
     assert [request.url.host for request in world.requests] == [HOST]
@@ -350,7 +350,7 @@ async def test_a_host_that_forgot_what_it_accepted_is_called_again(
 
 async def test_a_host_that_forgets_again_and_again_is_refused(world: World) -> None:
     world.answers.extend([says(202, Location="/j"), says(404)] * 9)
-    with pytest.raises(HttpRefused, match="where nothing is"):
+    with pytest.raises(HttpRefused, match="Location that answers 404 or 410"):
         await world.run()
     assert world.methods().count("DELETE") == MOST_FORGOTTEN + 1
 
@@ -384,7 +384,7 @@ async def test_a_202_that_names_no_place_is_refused_without_a_way_to_look(world:
         await world.run()
 
 
-async def test_a_202_that_names_no_place_is_looked_after_with_verify() -> None:
+async def test_a_202_without_a_location_is_polled_with_verify() -> None:
     world = World(verify=VERIFY)
     world.answers.extend([says(202), says(200), says(404)])
     assert sum(batch.deleted for batch in await world.run()) == 1
@@ -451,7 +451,7 @@ async def test_a_read_back_that_finds_every_bot_is_a_fault_of_the_plan() -> None
     assert fault.startswith(f"GET {HOST} finds a bot that does not exist")
 
 
-async def test_a_step_without_a_read_back_is_none_that_can_be_looked_at(world: World) -> None:
+async def test_a_step_that_cannot_read_back_has_no_preview(world: World) -> None:
     assert not isinstance(world.step, Previewed)
 
 

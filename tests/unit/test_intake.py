@@ -1,14 +1,12 @@
 """Decode, record, ack: in that order, whatever breaks in between."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from consumers.intake import RECORD_WITHIN, Intake, Outcome, Taken
 from deletion.alerts import Alert, AlertKind
@@ -37,6 +35,8 @@ from tests.support.fakes import (
     a_job,
     placed,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 ACK_DEADLINE = 60
 
@@ -92,13 +92,6 @@ def unknown_type() -> Message:
     message = pb.BotDeletionSubject.FromString(to_message(placed()).data)
     message.event_type = 77  # type: ignore[assignment]
     return Message(message.SerializeToString(), {"event_type": "77"})
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,15 @@ from botdel import jobs
 from botdel.jobs import as_dict, describe, next_move, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, Throttled
+from deletion.job import (
+    Failure,
+    Job,
+    PastAttempt,
+    Status,
+    StepProgress,
+    StepStatus,
+    Throttled,
+)
 from tests.support.fakes import (
     BOT,
     OTHER_BOT,
@@ -29,7 +37,16 @@ from tests.support.hostile import HOSTILE, SHOWN, harmless
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
 LONG_AGO = START - timedelta(days=9)
+LATER = datetime(9999, 1, 1, tzinfo=UTC)
 FAILURE = Failure("ValueError", "broken", START)
+
+
+def a_saga(status: Status, **values: object) -> Job:
+    """Before its point of no return, with a step that can be undone."""
+    steps = (StepProgress("pause", StepStatus.IN_PROGRESS), StepProgress("messages"))
+    owed = (StepProgress("pause"),)
+    fields = {"point_of_no_return": "messages", "steps": steps, "compensations": owed}
+    return a_job(status, **(fields | values))
 
 
 class World:
@@ -317,13 +334,17 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
-        (a_job(Status.EXHAUSTED, attempt=SPENT, turned_back=FAILURE), "which goes on undoing"),
-        (a_job(Status.COMPENSATED, turned_back=FAILURE), "starts it anew"),
-        (a_job(Status.PENDING, due=START + timedelta(hours=1), parks=2), "parked until 2025"),
         (
-            a_job(Status.FAILED, attempt=SPENT, failure=FAILURE, point_of_no_return="a"),
-            "turns it back; `botdel jobs retry",
+            a_job(Status.PENDING, due=START + timedelta(hours=1), parks=2),
+            "does not wait for it, once",
         ),
+        (a_job(Status.COMPENSATED, turned_back=FAILURE), "starts it anew"),
+        (a_saga(Status.FAILED), "the first sweep after that resumes it"),
+        (a_saga(Status.FAILED, attempt=SPENT), "turns it back, and what it had begun is undone; "),
+        (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
+        (a_saga(Status.FAILED, attempt=SPENT, turned_back=FAILURE), "gives it up as exhausted"),
+        (a_saga(Status.EXHAUSTED, turned_back=FAILURE), "goes on undoing; once the job is comp"),
+        (a_saga(Status.EXHAUSTED), "nothing by itself: remove the cause, then `botdel"),
     ],
 )
 def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(
@@ -346,6 +367,81 @@ def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(
 )
 def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
     assert next_move(job, POLICY, START) == ""
+
+
+def test_where_a_saga_stood_on_its_way_back_is_what_it_was_undoing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    past = (
+        PastAttempt(1, "worker-1/a", "pause", 2, START, "HttpRefused"),
+        PastAttempt(1, "worker-1/a", "pause", 2, START, "turned back"),
+        PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),
+        PastAttempt(3, "worker-2/b", "pause", 1, START, "retried"),
+        PastAttempt(4, "worker-3/c", "pause", 1, START, "LeftOvers"),
+        PastAttempt(5, "worker-4/d", None, 0, START, "retried"),
+        PastAttempt(6, "worker-5/e", "messages", 1, START, "ValueError"),
+    )
+    describe(a_saga(Status.FAILED, past_attempts=past), POLICY)
+    lines = capsys.readouterr().out.partition("Past attempts")[2].splitlines()
+    stood = [line.split("│")[2].strip() for line in lines if line.startswith("│")]
+    assert stood == [
+        "pause, batch 2",
+        "pause, batch 2",
+        "undo pause, batch 1",
+        "undo pause, batch 1",
+        "undo pause, batch 1",
+        "everything was undone",
+        "messages, batch 1",
+    ]
+
+
+def test_a_way_back_whose_beginning_is_no_longer_kept_is_one_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    past = (PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),)
+    describe(a_saga(Status.FAILED, past_attempts=past, turned_back=FAILURE), POLICY)
+    assert "undo pause, batch 1" in capsys.readouterr().out
+
+
+def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    describe(a_saga(Status.IN_PROGRESS), POLICY)
+    assert "undo" not in capsys.readouterr().out
+    describe(a_saga(Status.COMPENSATED, turned_back=FAILURE), POLICY)
+    assert "undo pause" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("job", "status"),
+    [
+        (a_job(Status.PENDING, parks=1, due=LATER), "pending (parked)"),
+        (a_job(Status.PENDING, parks=1), "pending"),
+        (a_job(Status.PENDING, due=LATER), "pending"),
+        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (backwards)"),
+        (a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER), "(parked, backwards)"),
+        (a_saga(Status.COMPENSATED, turned_back=FAILURE), "compensated"),
+    ],
+)
+def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_backwards(
+    job: Job, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tabulate([job], POLICY)
+    listed = capsys.readouterr().out
+    assert f"{status} " in listed
+    assert ("(" in listed) is ("(" in status)
+    assert ("ValueError" in listed) is (job.turned_back is not None), "why it turned back"
+
+
+def test_a_parked_job_says_until_when() -> None:
+    job = a_job(Status.PENDING, parks=1, due=LATER)
+    assert next_move(job, POLICY, START).startswith(f"parked until {LATER}, because an external")
+
+
+def test_a_moment_of_waiting_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (StepProgress("first", slowest=8.9433e-05, throttled=Throttled("busy share", 0.04)),)
+    describe(a_job(Status.FAILED, failure=FAILURE, steps=steps), POLICY)
+    shown = capsys.readouterr().out
+    assert "held back" not in shown
+    assert "e-05" not in shown
 
 
 @pytest.mark.parametrize(

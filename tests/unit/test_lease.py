@@ -352,14 +352,16 @@ async def test_an_interruption_hands_the_job_over() -> None:
     assert (world.stored.attempt, world.stored.due) == (0, world.job.created_at)
 
 
-@pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
-async def test_a_parked_job_is_due_later(spent: bool, attempt: int) -> None:
+@pytest.mark.parametrize(
+    ("spent", "attempt", "wait"),
+    [(False, 0, timedelta(minutes=3)), (True, 1, POLICY.rest_after(1))],
+)
+async def test_a_parked_job_is_due_later_and_rests_when_its_own_call_has_failed(
+    spent: bool, attempt: int, wait: timedelta
+) -> None:
     world = World()
-    until = START + timedelta(minutes=3)
-    await world.lease.park(until, spent=spent)
-    rested = world.clock.now() + POLICY.rest_after(1)
-    due = rested if spent else until
-    assert (world.stored.status, world.stored.due) == (Status.PENDING, due)
+    await world.lease.park(START + timedelta(minutes=3), spent=spent)
+    assert (world.stored.status, world.stored.due) == (Status.PENDING, START + wait)
     assert world.stored.attempt == attempt
 
 

@@ -47,7 +47,7 @@ async def forbidden(answer: Mapping[str, Any]) -> list[str] | None:
         may(ALL, anyResource=True),
     ],
 )
-async def test_who_may_do_all_lacks_nothing(privilege: dict[str, Any]) -> None:
+async def test_a_superuser_lacks_no_right(privilege: dict[str, Any]) -> None:
     assert await forbidden(told(may(["find"], cluster=True), privilege)) == []
 
 
@@ -70,5 +70,5 @@ async def test_what_is_missing_is_named(privilege: dict[str, Any], missing: list
 
 
 @pytest.mark.parametrize("answer", [told(users=()), {}, {"authInfo": {}}, failure(59)])
-async def test_a_server_that_does_not_tell_is_taken_at_nothing(answer: dict[str, Any]) -> None:
+async def test_a_server_that_reports_no_rights_proves_nothing(answer: dict[str, Any]) -> None:
     assert await forbidden(answer) is None

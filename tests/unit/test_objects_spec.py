@@ -100,7 +100,7 @@ def test_plain_http_is_for_this_machine_only(
         plan.build("media", OUTSIDE)
 
 
-def test_one_api_of_google_alone_is_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_apis_of_google_need_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_BASE_URL", "https://storage.example")
     with pytest.raises(PlanError, match="STORAGE_EMULATOR_HOST to be set too"):
         spec("gs://avatars").build("media", OUTSIDE)

@@ -1,12 +1,10 @@
 """A step keeps to its pace: sizes, rests and pressure, and nobody is held up for ever."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
@@ -16,6 +14,8 @@ from deletion.pacer import LONGEST_REST, LONGEST_WAIT, Hold, Pacer, Pacers
 from deletion.plan import Plan
 from deletion.pressure import SAMPLE_SECONDS
 from tests.support.fakes import SERVICE, ScriptedStep, VirtualClock, settle
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 
 @dataclass
@@ -73,12 +73,6 @@ class World:
     def times(self) -> list[float]:
         """When each batch began."""
         return [round(at, 3) for _, at in self.began]
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    with capture_logs() as logs:
-        yield logs
 
 
 # --- the share of the time

@@ -179,11 +179,11 @@ def test_what_a_variable_holds_is_not_expanded_again(path: Path) -> None:
 
 FAULTS = [
     ("service: conversations\n", "", ":1: service: expected, but it is missing"),
-    ("service: conversations", "service: Chat", ":1: service: String should match pattern"),
+    ("service: conversations", "service: Chat", ":1: service: expected 3 to 63 of a-z, 0-9"),
     ("service: conversations", "service: dead-letter", ":1: service: expected a name of 3 to 63"),
     ("service: conversations", "service: [chat]", ":1: service: Input should be a valid string"),
     ("name: messages", "name: drafts", ":2: steps: expected unique names, found 'drafts'"),
-    ("name: messages", "name: 'a b'", ":3: steps.0.name: String should match pattern"),
+    ("name: messages", "name: 'a b'", ":3: steps.0.name: expected at most 120 letters"),
     ("      field: bot_id\n", "", ":4: steps.0.mongo.field: expected, but it is missing"),
     ("field: bot_id", "feild: bot_id", ":7: steps.0.mongo.feild: not a known field"),
     (

@@ -157,7 +157,7 @@ async def test_without_the_right_to_see_the_members_it_is_that_of_the_majority(
 
 
 async def test_a_server_that_tells_no_lag_says_so() -> None:
-    with pytest.raises(PressureUnknown, match="tells no replication lag"):
+    with pytest.raises(PressureUnknown, match="reports no replication lag"):
         await lag(STANDALONE, failure(76))
 
 

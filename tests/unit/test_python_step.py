@@ -103,9 +103,10 @@ def path(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "steps_of_a_team.py").write_text(MODULE)
     (tmp_path / "broken_at_import.py").write_text("1 / 0")
     (tmp_path / "no_python.py").write_text("class")
+    (tmp_path / "a_program.py").write_text("raise SystemExit(3)")
     yield tmp_path / "plan.yaml"
     sys.path[:] = before
-    for name in ("steps_of_a_team", "broken_at_import", "no_python"):
+    for name in ("steps_of_a_team", "broken_at_import", "no_python", "a_program"):
         sys.modules.pop(name, None)
 
 
@@ -160,6 +161,7 @@ OPTIONS = "steps.0.python.options"
         ("{class: 'steps_of_a_team:Bare', extra: 1}", "4: steps.0.python.extra: not a known field"),
         ("nowhere_at_all:Step", f"4: {CLASS}the module nowhere_at_all cannot be imported: Mod"),
         ("broken_at_import:Step", f"4: {CLASS}the module broken_at_import cannot be imported: Zer"),
+        ("a_program:Step", f"4: {CLASS}the module a_program cannot be imported: SystemExit: 3"),
         ("no_python:Step", f"4: {CLASS}the module no_python cannot be imported: SyntaxError"),
         (
             "steps_of_a_team:Gone",

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, Parked, SharedDocument, StoreUnavailable, TransientError
@@ -30,6 +29,8 @@ from tests.support.fakes import (
     a_job,
     items,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 PATIENCE = 300
 """Seconds for which errors that may pass are retried in these tests."""
@@ -90,13 +91,6 @@ class World:
     async def run(self) -> Job | None:
         async with asyncio.timeout(20):
             return await self.runner.run(self.job)
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture
@@ -634,7 +628,7 @@ async def test_a_step_that_cancels_itself_fails_and_is_not_handed_back(world: Wo
 
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
 async def test_a_job_whose_step_must_not_call_now_is_parked(
-    world: World, spent: bool, attempt: int
+    world: World, spent: bool, attempt: int, logs: list[EventDict]
 ) -> None:
     until = START + timedelta(minutes=7)
     world.second.script.extend([None, Parked(until, "the circuit is open", spent=spent)])
@@ -650,6 +644,8 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
     assert world.stored.attempt == attempt
     assert world.stored.failure is None
     assert world.stored.progress("second").deleted == 2, "what it has done is kept"
+    [line] = [each for each in logs if each["event"] == "parked"]
+    assert line["until"].endswith("Z"), "as every time in a log is written"
 
 
 async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: World) -> None:

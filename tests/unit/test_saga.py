@@ -347,7 +347,7 @@ async def test_a_step_that_is_parked_after_an_error_of_its_own_has_made_a_call(
     assert (await world.run()).attempt == 1, "handed back"
 
 
-async def test_a_job_that_turns_back_has_not_been_parked_there(world: World) -> None:
+async def test_turning_back_resets_the_count_of_parks(world: World) -> None:
     world.steps["pause"].script.appendleft(Parked(world.now + timedelta(minutes=1), "open"))
     assert (await world.run()).parks == 1
     world.steps["pause"].script.appendleft(REFUSED)

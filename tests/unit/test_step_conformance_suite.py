@@ -550,7 +550,7 @@ def test_what_a_team_has_not_supplied_is_named(tmp_path: Path) -> None:
     assert "exit 1" in said
 
 
-def test_a_part_that_there_is_not_cannot_be_declined() -> None:
+def test_declining_a_test_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(TypeError, match="there is no test_of_nothing"):
         type("Misspelt", (SuiteOfItems,), {"unexercised": {"test_of_nothing": "no"}})
 

@@ -230,7 +230,7 @@ async def test_groups_are_bounded_and_none_is_uncounted(
         ),
         (
             Alert(AlertKind.BREAKER_OPEN, "billing", "billing.example", "billing.example"),
-            "calls to an external API of billing are suspended, because they fail "
+            "billing: calls to an external API fail and are suspended "
             "(billing.example): botdel doctor and "
             "botdel jobs list --service billing --status pending",
         ),

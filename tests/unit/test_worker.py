@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from consumers.claims import Claims
@@ -31,6 +30,8 @@ from tests.support.fakes import (
     unpaced,
     until,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 GRACE = 16.0
 SECONDS_PER_BATCH = 2.0
@@ -105,13 +106,6 @@ class World:
     def looks(self) -> int:
         """How often it has looked for due jobs."""
         return self.store.calls.count("due")
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[EventDict]]:
-    """What is logged, kept from being rendered."""
-    with capture_logs() as logs:
-        yield logs
 
 
 @pytest.fixture
@@ -491,7 +485,7 @@ async def test_a_slow_answer_of_the_database_is_no_skew(
     assert world.worker.problem is None
 
 
-async def test_a_job_that_was_rolled_back_is_told_to_a_person(world: World) -> None:
+async def test_a_job_that_was_rolled_back_raises_an_alert(world: World) -> None:
     why = Failure("HttpRefused", "403", START)
     [job, _] = world.put(1, point_of_no_return="first", turned_back=why) + world.put(1)
     world.start()

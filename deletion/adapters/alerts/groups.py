@@ -65,7 +65,8 @@ class AlertGroup:
                 what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
                 commands = self._lists_of_jobs("in_progress")
             case AlertKind.BREAKER_OPEN:
-                what = f"calls to an external API{of} are suspended, because they fail"
+                who = f"{self.service}: " if self.service else ""
+                what = f"{who}calls to an external API fail and are suspended"
                 commands = [["doctor"], *self._lists_of_jobs("pending")]
             case AlertKind.JOBS_IMMOVABLE:
                 what = f"{_number(self.count, 'job')}{of} that no sweep can move on"

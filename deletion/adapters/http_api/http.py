@@ -1,5 +1,7 @@
 """What HTTP steps share: the connections of their process, and the gates of the hosts."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deletion.adapters.http_api.client import HttpClient
@@ -18,6 +20,16 @@ class Http:
 
 
 def alone() -> Http:
-    """For a process that only looks at plans: it opens no connection, and shares no breaker."""
+    """For a process that only looks at plans: its breakers are its own."""
     clock = SystemClock()
     return Http(HttpClient(clock), Gates(LocalBreakerStore(clock), clock), clock)
+
+
+@asynccontextmanager
+async def opened_alone() -> AsyncIterator[Http]:
+    """See `alone`; what its calls have opened is closed at the end."""
+    http = alone()
+    try:
+        yield http
+    finally:
+        await http.client.close()

@@ -1,6 +1,5 @@
 """What a plan file says of an external API: `http: {method, url, headers, gone, verify, …}`."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -11,11 +10,14 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from deletion.adapters.http_api.client import host_of
-from deletion.adapters.http_api.step import BOT_ID, Endpoint, HttpStep, VerifiedHttpStep
-from deletion.adapters.spec import Outside, Strict
+from deletion.adapters.http_api.step import Endpoint, HttpStep, VerifiedHttpStep
+from deletion.adapters.loopback import is_loopback
+from deletion.adapters.spec import BOT_ID, Outside, Strict
 from deletion.gate import Gates
 
 LONGEST_URL: Final = 2000
+LONGEST_CALL: Final = 10.0
+"""Seconds: no call of a run may take longer, see `LeasePolicy.call_seconds`."""
 OURS: Final = frozenset(
     {"connection", "content-length", "host", "idempotency-key", "te", "transfer-encoding"}
 )
@@ -42,7 +44,7 @@ def checked_url(secret: SecretStr) -> SecretStr:
         raise ValueError("expected https://HOST[:PORT]/PATH") from None
     if not host or parts.scheme not in ("http", "https"):
         raise ValueError("expected https://HOST[:PORT]/PATH")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("expected https://, plain http:// is for loopback addresses only")
     if "@" in parts.netloc:
         raise ValueError("expected no user name in it, credentials go into `headers`")
@@ -55,13 +57,6 @@ def checked_url(secret: SecretStr) -> SecretStr:
     if re.search(r"[{}]", text.replace(BOT_ID, "")) or BOT_ID in parts.netloc:
         raise ValueError(f"expected {BOT_ID} in its path or query, and no other braces")
     return secret
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def checked_headers(headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
@@ -107,7 +102,7 @@ class HttpSpec(Strict):
     url: Url
     method: Literal["DELETE", "POST", "PUT", "PATCH"] = "DELETE"
     headers: Headers = Field(default_factory=dict)
-    timeout_seconds: Annotated[float, Field(gt=0, le=200)] = 5.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_CALL)] = 5.0
     gone: Gone = (404, 410)
     verify: VerifySpec | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 2

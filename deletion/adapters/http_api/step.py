@@ -12,15 +12,15 @@ from typing import Final
 
 import httpx
 
+from deletion.adapters.http_api.call_state import VERIFY, CallState
 from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
-from deletion.adapters.http_api.progress import VERIFY, Progress
+from deletion.adapters.spec import BOT_ID
 from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
 from deletion.gate import Gate
 from deletion.plan import Batch
 from deletion.retry import LONGEST_ASKED, doubled
 
-BOT_ID: Final = "{bot_id}"
 ACCEPTED: Final = 202
 SEE_OTHER: Final = 303
 FORGOTTEN: Final = frozenset({404, 410})
@@ -62,12 +62,12 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What one call has brought: `deleted` is None while the host still works on it, and then the
-    next call is due in `wait` seconds.
+class Outcome:
+    """The result of one call. `deleted` is None while the host still works on it; the next call is
+    then due in `wait` seconds.
     """
 
-    progress: Progress
+    state: CallState
     deleted: int | None = None
     wait: float = 0.0
 
@@ -99,27 +99,29 @@ class HttpStep:
 
         Raises `HttpUnavailable`, `HttpRefused`, and `Parked` when the host must not be called now.
         """
-        progress = Progress.read(cursor)
-        if progress is None:
-            progress = Progress.begun()
-            yield Batch(0, progress.cursor)
+        state = CallState.read(cursor)
+        if state is None:
+            state = CallState.begun()
+            yield Batch(0, state.cursor)
         async with self.endpoint.gate.place():
-            turn, polls, calls = await self._turn(bot_id, progress, 0), 1, 0
-            while turn.deleted is None:
-                calls += turn.progress.location is None
+            outcome, polls, calls = await self._outcome(bot_id, state, 0), 1, 0
+            while outcome.deleted is None:
+                calls += outcome.state.location is None
                 if calls > MOST_FORGOTTEN:
                     raise HttpRefused(
-                        f"{self.endpoint.what}: answered 202 {calls} times with a Location where "
-                        "nothing is"
+                        f"{self.endpoint.what}: answered 202 {calls} times, each time with a "
+                        "Location that answers 404 or 410"
                     )
-                yield Batch(0, turn.progress.cursor)
-                self._park_for(turn)
-                for seconds in _slices(turn.wait):
+                yield Batch(0, outcome.state.cursor)
+                self._park_for(outcome)
+                for seconds in _slices(outcome.wait):
                     await self.clock.sleep(seconds)
-                    yield Batch(0, turn.progress.cursor)
-                turn, polls = await self._turn(bot_id, turn.progress, polls), polls + 1
-            done = Progress(turn.progress.key)  # which a poll would find done, and count, once more
-            yield Batch(turn.deleted, done.cursor, last=True)
+                    yield Batch(0, outcome.state.cursor)
+                outcome, polls = await self._outcome(bot_id, outcome.state, polls), polls + 1
+            done = CallState(
+                outcome.state.key
+            )  # which a poll would find done, and count, once more
+            yield Batch(outcome.deleted, done.cursor, last=True)
 
     async def is_empty(self, bot_id: str) -> bool:
         """Whether `verify` says that the bot is gone; without it, the answer to the call is all
@@ -132,18 +134,18 @@ class HttpStep:
         async with self.verify.gate.place(reads=True):
             return not await self._is_there(self.verify, bot_id)
 
-    async def _turn(self, bot_id: str, progress: Progress, polls: int) -> Turn:
+    async def _outcome(self, bot_id: str, state: CallState, polls: int) -> Outcome:
         """The call, or one look at what became of it. `polls` counts the calls of this run."""
-        location = progress.location
+        location = state.location
         if location == VERIFY and self.verify:
             there = await self._is_there(self.verify, bot_id)
-            return self._working(progress, polls) if there else Turn(progress, 1)
+            return self._working(state, polls) if there else Outcome(state, 1)
         if location and same_origin(location, self.endpoint.url):  # the plan may have changed since
-            return await self._poll(bot_id, progress, location, polls)
-        return await self._call(bot_id, progress)
+            return await self._poll(bot_id, state, location, polls)
+        return await self._call(bot_id, state)
 
-    async def _call(self, bot_id: str, progress: Progress) -> Turn:
-        keyed = {**self.endpoint.headers, "Idempotency-Key": progress.key}
+    async def _call(self, bot_id: str, state: CallState) -> Outcome:
+        keyed = {**self.endpoint.headers, "Idempotency-Key": state.key}
         call = replace(self.endpoint, url=self.endpoint.of(bot_id), headers=keyed)
         answer = await self._send(call, bot_id)
         if answer.status == ACCEPTED:
@@ -153,25 +155,25 @@ class HttpStep:
                     f"{call.what}: answered 202 without a Location, so nobody can know when it is "
                     "done; give the step a `verify`"
                 )
-            accepted = progress.accepted(self.clock.now(), location)
-            return Turn(accepted, wait=_pause(answer, 0))
+            accepted = state.accepted(self.clock.now(), location)
+            return Outcome(accepted, wait=_pause(answer, 0))
         found = call.found(answer)
         if found is None:
             raise HttpRefused(f"{call.what}: answered {answer.status}")
-        return Turn(progress, int(found))
+        return Outcome(state, int(found))
 
-    async def _poll(self, bot_id: str, progress: Progress, location: str, polls: int) -> Turn:
-        """Ask at `location`. When nothing is there any more, only the call itself can tell."""
+    async def _poll(self, bot_id: str, state: CallState, location: str, polls: int) -> Outcome:
+        """Ask at `location`. When nothing is there any more, only the call itself can find out."""
         poll = replace(self.endpoint, method="GET", url=location, gone=FORGOTTEN)
         answer = await self._send(poll, bot_id, reads=True)
         if answer.status in poll.gone:
-            return Turn(Progress(progress.key), wait=FIRST_POLL_SECONDS)
+            return Outcome(CallState(state.key), wait=FIRST_POLL_SECONDS)
         if answer.status == ACCEPTED:
-            moved = replace(progress, location=answer.location or location)
+            moved = replace(state, location=answer.location or location)
             return self._working(moved, polls, answer)
         if answer.status != SEE_OTHER and not httpx.codes.is_success(answer.status):
             raise HttpRefused(f"{poll.what}: answered {answer.status} to a poll")
-        return Turn(progress, 1)
+        return Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
         look = replace(verify, url=verify.of(bot_id))
@@ -193,27 +195,27 @@ class HttpStep:
             until = self.clock.now() + timedelta(seconds=error.retry_after)
             raise Parked(until, f"{error}, with Retry-After", spent=True) from error
 
-    def _working(self, progress: Progress, polls: int, answer: Answer | None = None) -> Turn:
+    def _working(self, state: CallState, polls: int, answer: Answer | None = None) -> Outcome:
         """It is not done yet. Raises `HttpUnavailable` when that has been so for too long: a run
         that is resumed asks again, so that a deletion that is late is noticed all the same.
         """
-        turn = Turn(progress, wait=_pause(answer, polls))
-        if self._is_late(progress):
+        outcome = Outcome(state, wait=_pause(answer, polls))
+        if self._is_late(state):
             seconds = self.done_within.total_seconds()
             raise HttpUnavailable(
                 f"{self.endpoint.what}: accepted, but not done within {seconds:g} s",
-                retry_after=min(turn.wait, LONGEST_ASKED),
+                retry_after=min(outcome.wait, LONGEST_ASKED),
             )
-        return turn
+        return outcome
 
-    def _park_for(self, turn: Turn) -> None:
+    def _park_for(self, outcome: Outcome) -> None:
         """A long wait takes up no slot, and costs no attempt: the host has answered."""
-        if turn.wait > LONGEST_ASKED:
-            until = self.clock.now() + timedelta(seconds=turn.wait)
+        if outcome.wait > LONGEST_ASKED:
+            until = self.clock.now() + timedelta(seconds=outcome.wait)
             raise Parked(until, f"{self.endpoint.what}: accepted, and to be asked about later")
 
-    def _is_late(self, progress: Progress) -> bool:
-        since = progress.since
+    def _is_late(self, state: CallState) -> bool:
+        since = state.since
         return since is not None and self.clock.now() - since > self.done_within
 
 

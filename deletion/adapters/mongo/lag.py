@@ -14,7 +14,7 @@ READ_SECONDS: Final = 2.0
 
 class ReplicationLag:
     """Seconds of the slowest secondary; without the right to see the members (`clusterMonitor`), of
-    the majority, which `hello` tells everybody.
+    the majority, which `hello` returns to everybody.
     """
 
     what = "replication lag"
@@ -31,7 +31,7 @@ class ReplicationLag:
                 slowest = await self._of_members()
                 return await self._of_majority() if slowest is None else slowest
         except (StoreUnavailable, OperationFailure, LookupError) as error:
-            raise PressureUnknown(f"the server does not tell: {type(error).__name__}") from error
+            raise PressureUnknown(f"the server does not say: {type(error).__name__}") from error
 
     async def _of_members(self) -> float | None:
         """None when they may not be seen, or there is no such pair."""
@@ -51,7 +51,7 @@ class ReplicationLag:
     async def _of_majority(self) -> float:
         hello: dict[str, Any] = await self._client.admin.command("hello")
         if "lastWrite" not in hello:
-            raise PressureUnknown("the server tells no replication lag")
+            raise PressureUnknown("the server reports no replication lag")
         last = hello["lastWrite"]
         behind = last["lastWriteDate"] - last["majorityWriteDate"]
         return float(max(0.0, behind.total_seconds()))

@@ -1,4 +1,4 @@
-"""What a user of MongoDB may not do, as the server tells it.
+"""What a user of MongoDB may not do, as the server reports it.
 
 https://www.mongodb.com/docs/manual/reference/command/connectionStatus/
 """
@@ -18,7 +18,7 @@ NEEDED: Final = ("find", "remove", "listIndexes")
 async def forbidden(collection: Collection) -> list[str] | None:
     """Those of `NEEDED` that this user may not do on `collection`.
 
-    None when the server does not tell, or nobody has logged in: then it most likely asks nobody.
+    None when the server does not say, or nobody has logged in: then it most likely asks nobody.
     """
     try:
         status: Mapping[str, Any] = await collection.database.command(
@@ -28,9 +28,9 @@ async def forbidden(collection: Collection) -> list[str] | None:
         if error.code != COMMAND_NOT_FOUND:
             raise
         return None
-    told = status.get("authInfo", {})
-    privileges = told.get("authenticatedUserPrivileges")
-    if privileges is None or not told.get("authenticatedUsers"):
+    login = status.get("authInfo", {})
+    privileges = login.get("authenticatedUserPrivileges")
+    if privileges is None or not login.get("authenticatedUsers"):
         return None
     allowed = {
         action

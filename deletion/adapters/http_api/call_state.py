@@ -11,7 +11,7 @@ VERIFY: Final = "verify"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CallState:
     """`key` is the Idempotency-Key of every try of the call. Once the host has accepted the call
     with 202, `location` is where to ask what became of it, and `since` is when it was accepted.
     """
@@ -21,12 +21,12 @@ class Progress:
     since: datetime | None = None
 
     @classmethod
-    def begun(cls) -> "Progress":
+    def begun(cls) -> "CallState":
         """A call that was not made yet."""
         return cls(secrets.token_hex(16))
 
     @classmethod
-    def read(cls, cursor: str | None) -> "Progress | None":
+    def read(cls, cursor: str | None) -> "CallState | None":
         """None for a cursor that is none of this step's: the step begins again."""
         try:
             found = json.loads(cursor or "")
@@ -46,7 +46,7 @@ class Progress:
         every = {"key": self.key, "location": self.location, "since": since}
         return json.dumps({name: value for name, value in every.items() if value is not None})
 
-    def accepted(self, now: datetime, location: str) -> "Progress":
+    def accepted(self, now: datetime, location: str) -> "CallState":
         """The host works on it. The first 202 counts."""
         return replace(self, location=location, since=self.since or now)
 

@@ -1,0 +1,81 @@
+"""What the demo has shown: checks that hold or do not, how long each part took, and its bars."""
+
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich.progress import TaskID
+from rich.table import Table
+from rich.text import Text
+
+from botdel.terminal import Bars
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing the demo must show, and what it saw."""
+
+    claim: str
+    seen: str
+    holds: bool
+
+
+class Proof:
+    """The checks of one run of the demo, in their order, and the seconds that its parts took."""
+
+    def __init__(self) -> None:
+        self._checks: list[Check] = []
+        self._times: dict[str, float] = {}
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check holds."""
+        return all(check.holds for check in self._checks)
+
+    def equal(self, claim: str, seen: int, expected: int) -> None:
+        """Check that exactly so many were seen."""
+        self.between(claim, seen, expected, expected)
+
+    def between(self, claim: str, seen: int, least: int = 1, most: float = float("inf")) -> None:
+        """Check that at least and at most so many were seen."""
+        self._checks.append(Check(claim, f"{seen:,}", least <= seen <= most))
+
+    async def timed(self, what: str, work: Coroutine[None, None, T]) -> T:
+        """Await `work`, and keep how long it took."""
+        began = time.monotonic()
+        try:
+            return await work
+        finally:
+            self._times[what] = time.monotonic() - began
+
+    def table(self) -> Table:
+        """Each check with what was seen, and each time."""
+        table = Table("what", "seen", "", title="The proof")
+        for check in self._checks:
+            mark = Text("✓", "green") if check.holds else Text("✗", "red")
+            table.add_row(check.claim, check.seen, mark)
+        table.add_section()
+        for what, seconds in self._times.items():
+            table.add_row(what, f"{seconds:.1f} s", "")
+        return table
+
+
+def settle(
+    progress: Bars,
+    tasks: Mapping[str, TaskID],
+    gone: Mapping[str, int],
+    counted: Mapping[str, int],
+) -> None:
+    """End each service's bar at what is deleted, and print how much of it was not counted.
+
+    What a killed run deleted after its last checkpoint is not counted.
+    """
+    for service, task in tasks.items():
+        progress.update(task, completed=gone[service])
+        if (uncounted := gone[service] - counted[service]) > 0:
+            progress.console.print(
+                f"{service}: {uncounted:,} items were deleted by the killed run and not counted"
+            )
