@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from deletion.adapters.http_api.spec import HttpSpec
+from deletion.adapters.http_api.spec import HttpSpec, UndoSpec
 from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec
@@ -45,7 +45,7 @@ class CompensationSpec(_OneStep):
     """What undoes a step."""
 
     KINDS = ("http", "python")
-    http: HttpSpec | None = None
+    http: UndoSpec | None = None
     python: PythonSpec | None = None
 
 

@@ -118,6 +118,19 @@ async def test_a_record_that_cannot_be_read_is_a_closed_breaker_and_hides_no_oth
     assert not await store.apply(Breaker(HOST), failing()), "nobody overwrites it unseen"
 
 
+async def test_a_damaged_record_is_replaced_by_the_next_change(
+    client: Client, database_name: str
+) -> None:
+    """Or else the breaker of its host would never open again."""
+    store = MongoBreakerStore(client, database_name)
+    await kept(store, failing(stamp="a"))
+    await client[database_name][COLLECTION].update_one({"_id": HOST}, {"$set": {"trips": 1.5}})
+    damaged = await store.get(HOST)
+    assert damaged == Breaker(HOST, "a")
+    assert await store.apply(damaged, failing(stamp="b"))
+    assert await store.get(HOST) == failing(stamp="b")
+
+
 async def test_fields_of_a_later_version_are_kept(client: Client, database_name: str) -> None:
     store, collection = (
         MongoBreakerStore(client, database_name),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from botdel.doctor.indexes import COLLECTIONS
+from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
@@ -112,6 +113,21 @@ def test_a_saga_has_its_point_of_no_return_and_its_compensations(path: Path) -> 
     assert plan.point_of_no_return == "invoices"
     [(name, compensation)] = plan.compensations.items()
     assert (name, compensation.name, type(compensation)) == ("pause", "pause", Resume)
+
+
+def test_an_answer_that_there_is_nothing_has_undone_nothing(path: Path) -> None:
+    """A misspelt path answers 404, which is good news of a deletion only."""
+    undo = 'compensation: {http: {method: POST, url: "https://x.example/{bot_id}/resume"}}'
+    text = SAGA.replace(UNDO.strip(), undo)
+    step = read(path, text).build(Outside(clients([]))).compensations["pause"]
+    assert isinstance(step, HttpStep)
+    assert step.endpoint.gone == frozenset()
+    deletes = text.replace(
+        'python: "tests.support.sample_steps:Pause"', 'http: {url: "https://x.example/{bot_id}"}'
+    )
+    first, *_ = read(path, deletes).build(Outside(clients([]))).steps
+    assert isinstance(first, HttpStep)
+    assert first.endpoint.gone == {404, 410}
 
 
 @pytest.mark.parametrize(

@@ -142,5 +142,11 @@ class HttpSpec(Strict):
         return Endpoint(method, url.get_secret_value(), shown, frozenset(gone), gate)
 
 
+class UndoSpec(HttpSpec):
+    """A call that undoes one. An answer that means "nothing there" has undone nothing."""
+
+    gone: Gone = ()
+
+
 def _host(url: SecretStr) -> str:
     return host_of(httpx.URL(url.get_secret_value().replace(BOT_ID, "0" * 24)))

@@ -30,9 +30,13 @@ class MongoBreakerStore:
         self._call_seconds = call_seconds
 
     async def get(self, host: str) -> Breaker:
-        """By `_id`. A record that cannot be read is logged, and taken for a closed breaker."""
+        """By `_id`. A record that cannot be read is logged, and taken for a closed breaker, whose
+        next change replaces it.
+        """
         found = await self._find(host)
-        return (found and _readable(found)) or Breaker(host)
+        if found is None:
+            return Breaker(host)
+        return _readable(found) or Breaker(host, str(found.get("stamp", "")))
 
     async def apply(self, before: Breaker, after: Breaker) -> bool:
         """One insert or one update by `_id`; a repeat is recognised by the stamp."""
