@@ -114,13 +114,13 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
     elif _is_parked(job, now):
         marks.append("parked")
     if job.turned_back and job.live:
-        marks.append("backwards")
+        marks.append("going back")
     more = f" ({', '.join(marks)})" if marks else ""
     return Text(f"{job.status}{more}", COLOURS[job.status])
 
 
 def _is_parked(job: Job, now: datetime) -> bool:
-    return job.status is Status.PENDING and job.parks > 0 and not job.is_due(now)
+    return job.status is Status.PENDING and not job.is_due(now)
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
@@ -185,8 +185,8 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     retry = f"`botdel jobs retry {job.id}`"
     if _is_parked(job, now):
         return (
-            f"parked until {job.due}, because an external API must not be called before; "
-            f"{retry} does not wait for it, once `botdel doctor` finds no breaker open"
+            f"parked until {job.due}, because an external API must not be called now (`botdel "
+            f"doctor` says whether its breaker is open); {retry} does not wait for it"
         )
     if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
         return f"nothing by itself: {_by_hand(job, retry)}"

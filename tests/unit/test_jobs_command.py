@@ -334,11 +334,6 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
-        (
-            a_job(Status.PENDING, due=START + timedelta(hours=1), parks=2),
-            "does not wait for it, once",
-        ),
-        (a_job(Status.COMPENSATED, turned_back=FAILURE), "starts it anew"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
         (a_saga(Status.FAILED, attempt=SPENT), "turns it back, and what it had begun is undone; "),
         (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
@@ -415,13 +410,13 @@ def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixt
     [
         (a_job(Status.PENDING, parks=1, due=LATER), "pending (parked)"),
         (a_job(Status.PENDING, parks=1), "pending"),
-        (a_job(Status.PENDING, due=LATER), "pending"),
-        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (backwards)"),
-        (a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER), "(parked, backwards)"),
+        (a_job(Status.PENDING, due=LATER), "pending (parked)"),
+        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (going back)"),
+        (a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER), "(parked, going back)"),
         (a_saga(Status.COMPENSATED, turned_back=FAILURE), "compensated"),
     ],
 )
-def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_backwards(
+def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_back(
     job: Job, status: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tabulate([job], POLICY)
@@ -431,9 +426,10 @@ def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_backwards(
     assert ("ValueError" in listed) is (job.turned_back is not None), "why it turned back"
 
 
-def test_a_parked_job_says_until_when() -> None:
-    job = a_job(Status.PENDING, parks=1, due=LATER)
-    assert next_move(job, POLICY, START).startswith(f"parked until {LATER}, because an external")
+def test_a_parked_job_says_until_when_and_how_not_to_wait() -> None:
+    following = next_move(a_job(Status.PENDING, due=LATER), POLICY, START)
+    assert following.startswith(f"parked until {LATER}, because an external")
+    assert following.endswith("`botdel jobs retry 65f0a1b2c3d4e5f607180001` does not wait for it")
 
 
 def test_a_moment_of_waiting_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
