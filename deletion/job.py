@@ -472,15 +472,16 @@ class Job:
         """End this run with an error: the job rests until a sweep resumes it."""
         return self._move("fail", failure.at, failure=failure)
 
-    def hand_over(self, failure: Failure) -> Change:
+    def hand_over(self, failure: Failure, *, has_tried: bool = True) -> Change:
         """End this run although nothing was wrong: its attempt is handed back, and any replica
         may claim the job at once, before newer ones.
 
         At the same batch that happens `SUSPECT_ENDS` times; after that the job may be the reason
-        why its process has to stop, and the run fails instead.
+        why its process has to stop, and the run fails instead. One that only waited for its turn,
+        and has not tried the batch (`has_tried`), is no reason.
         """
-        past = self._past(INTERRUPTED)
-        times = 1 + self._ends(INTERRUPTED, place=past[-1].place)
+        past = self._past(INTERRUPTED) if has_tried else self.past_attempts
+        times = 1 + self._ends(INTERRUPTED, place=past[-1].place) if has_tried else 0
         if times > SUSPECT_ENDS:
             message = f"interrupted {times} times at the same batch: {failure.message}"
             return self.fail(replace(failure, message=message, interrupted=False))

@@ -140,10 +140,14 @@ class Lease:
         """End the run: the job goes backwards from now on."""
         await self._write(lambda job: job.turn_back(failure), retry=self._last)
 
-    async def fail(self, failure: Failure) -> None:
-        """End the run with `failure`; the job is handed over if it was interrupted."""
+    async def fail(self, failure: Failure, *, has_tried: bool = True) -> None:
+        """End the run with `failure`; the job is handed over if it was interrupted, which counts
+        against its batch if the run `has_tried` it.
+        """
         if failure.interrupted:
-            await self._write(lambda job: job.hand_over(failure), retry=self._last)
+            await self._write(
+                lambda job: job.hand_over(failure, has_tried=has_tried), retry=self._last
+            )
         else:
             await self._write(lambda job: job.fail(failure), retry=self._last)
 

@@ -120,7 +120,8 @@ class Runner:
         except Parked as parked:
             await _to_its_end(self._park(parked, lease))
         except (Interrupted, asyncio.CancelledError) as error:
-            await _to_its_end(lease.fail(self._interruption(error, run, lease)))
+            failure = self._interruption(error, run, lease)
+            await _to_its_end(lease.fail(failure, has_tried=not run.only_waited))
         except Exception as error:  # recorded: it becomes the job's failure
             unexpected = not isinstance(error, BotDeletionError)
             reason = f"{type(error).__name__}: {error}"
@@ -209,6 +210,8 @@ class Run:
         self._steps: tuple[Step, ...] = ()
         self._erred: set[str] = set()  # the steps that have raised a `TransientError`
         self._seconds = 0.0  # of the latest batch
+        self.only_waited = False
+        """Whether it waits for the pace of its step, and has tried no batch since."""
 
     @property
     def error(self) -> TransientError | None:
@@ -391,6 +394,7 @@ class Run:
         self._check_stopping()
         async with self._pacers.turn(step, partial(self._held, step)) as turn:
             self._check_stopping()
+            self.only_waited = False
             await self._lease.fence()
             began = self._clock.monotonic()
             with self._lease.one_batch():
@@ -401,6 +405,7 @@ class Run:
 
     async def _held(self, step: Step, hold: Hold) -> None:
         """Keep in the record what holds the run back: the next write, a heartbeat too, has it."""
+        self.only_waited = True
         self._patience.excuse(hold.seconds)
         await self._lease.note(self._progress(step).held(hold.why, hold.seconds))
 

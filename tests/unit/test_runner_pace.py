@@ -138,6 +138,25 @@ async def test_a_run_that_waits_hands_its_job_over_at_once_when_it_is_to_stop() 
     assert world.stored.progress("first").deleted == 2
 
 
+async def test_stops_while_it_waits_make_a_job_neither_a_suspect_nor_a_failure() -> None:
+    """In a rolling update it may wait in each replica, and has tried nothing."""
+    world = World(Pace(busy_share=0.01))
+    for replica in range(4):
+        world.runner = world._runner()
+        ahead = asyncio.create_task(world.runner.run(world.another(replica)))
+        await world.clock.sleep(1.5)
+        waiting = asyncio.create_task(world.run())
+        await world.clock.sleep(20)
+        world.stopping.set()
+        await asyncio.gather(ahead, waiting)
+        world.stopping.clear()
+        assert world.stored.failure
+        assert world.stored.failure.interrupted
+        assert not world.stored.is_suspect
+        world.job = world.store.put(world.stored.claim("worker-2/b", world.clock.now()).after)
+    assert world.stored.progress("first").batches == 0
+
+
 async def test_a_run_that_is_cancelled_while_it_waits_hands_its_job_over() -> None:
     world = World(Pace(busy_share=0.01))
     running = asyncio.create_task(world.run())
