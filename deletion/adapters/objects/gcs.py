@@ -7,11 +7,12 @@ after a delete (for 7 days by default), and the read-back.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import google.auth
@@ -23,9 +24,19 @@ from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
 from requests.exceptions import RequestException
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, all_at_once, may_pass
+from deletion.adapters.objects.bucket import (
+    PER_REQUEST,
+    Item,
+    Mark,
+    Page,
+    Refusal,
+    Way,
+    all_at_once,
+    may_pass,
+)
 from deletion.adapters.objects.endpoints import endpoint, is_plain
 from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.clock import Clock, SystemClock
 from deletion.errors import ObjectsRefused, ObjectsUnavailable, PlanError
 
 T = TypeVar("T")
@@ -34,6 +45,8 @@ THREADS: Final = 8
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 PER_PAGE: Final = 200
 """Generations in one batch, so that it ends within a call."""
+KEPT_PAGES: Final = 4
+"""Pages of soft-deleted objects that are looked at; each is one call."""
 
 
 class GcsBucket:
@@ -122,8 +135,9 @@ class Api:
             return ObjectsRefused(f"{self.url} answered {error.code}: {remedy}")
         if isinstance(error, RequestException | TransportError):
             return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
-        return ObjectsRefused(
-            f"{self.url}: no credentials of Google were found: set GOOGLE_APPLICATION_CREDENTIALS"
+        return ObjectsUnavailable(  # from a metadata server or a file: the bucket refused nothing
+            f"{self.url} cannot be used now: {type(error).__name__}; if that does not pass, set "
+            "GOOGLE_APPLICATION_CREDENTIALS"
         )
 
 
@@ -135,6 +149,7 @@ class OpenGcs:
     client: Any
     api: Api
     fast: ObstoreWay | None
+    clock: Clock = field(default_factory=SystemClock)
 
     async def ways(self) -> Sequence[Way]:
         """obstore first, unless the bucket keeps generations: they would have to go one by one."""
@@ -144,29 +159,41 @@ class OpenGcs:
         return [self.fast, exact]
 
     async def retained_until(self, prefix: str) -> datetime | None:
-        """The latest time at which a soft-deleted object is gone; memory holds one page."""
+        """The latest time at which a soft-deleted object is gone.
 
-        def kept() -> Iterator[datetime]:
-            try:
-                for blob in self.client.list_blobs(
-                    self.name,
-                    prefix=prefix,
-                    soft_deleted=True,
-                    fields="items(name,generation,hardDeleteTime),nextPageToken",
-                    **self.api.once,
-                ):
-                    if blob.hard_delete_time is not None:
-                        yield blob.hard_delete_time
-            except BadRequest:  # of a bucket that has no soft delete
-                return
+        Where there are more of them than `KEPT_PAGES`, nobody looks at them all: what is deleted
+        by now is gone when the bucket's policy says.
+        """
+        times, token = list[datetime](), None
+        for _ in range(KEPT_PAGES):
+            found, token = await self.api.call(partial(self._kept, prefix, token))
+            times = [max((*times, *found))] if times or found else []
+            if token is None:
+                return times[0] if times else None
+        kept_for = timedelta(seconds=_kept_seconds(await self._bucket()))
+        return max((*times, self.clock.now() + kept_for))
 
-        return await self.api.call(lambda: max(kept(), default=None))
+    def _kept(self, prefix: str, token: str | None) -> tuple[list[datetime], str | None]:
+        """When each object of one page is gone, and the token of the next."""
+        found = self.client.list_blobs(
+            self.name,
+            prefix=prefix,
+            soft_deleted=True,
+            page_size=PER_REQUEST,
+            page_token=token,
+            fields="items(name,generation,hardDeleteTime),nextPageToken",
+            **self.api.once,
+        )
+        try:
+            times = [blob.hard_delete_time for blob in next(found.pages, ())]
+        except BadRequest:  # of a bucket that has no soft delete
+            return [], None
+        return [time for time in times if time is not None], found.next_page_token
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:
         """What the bucket keeps, and for how long."""
         bucket, faults = await self._bucket(), []
-        soft = (bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0
-        days = int(soft) / 86_400
+        days = _kept_seconds(bucket) / 86_400
         if days and not accepted:
             faults.append(
                 f"{self.api.url} keeps deleted objects for {days:g} days, which nobody can "
@@ -194,9 +221,12 @@ class Generations:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """From the beginning, as what was deleted is gone; a mark is the API's token, for a walk
-        that deletes nothing.
+        """In the order of keys, and for each from its oldest generation to its newest.
+
+        A mark is a generation, or the API's token for a walk that deletes nothing. A listing can
+        begin at a key, not behind it: what is not behind the mark is left out.
         """
+        key, generation = behind if behind and behind[1] else (None, None)
 
         def listed() -> Page:
             found = self.client.list_blobs(
@@ -204,13 +234,16 @@ class Generations:
                 prefix=prefix,
                 versions=True,
                 page_size=min(limit, PER_PAGE),
-                page_token=behind[0] if behind else None,
+                page_token=behind[0] if behind and key is None else None,
+                start_offset=key,
                 fields="items(name,generation),nextPageToken",
                 **self.api.once,
             )
-            blobs = list(next(found.pages, ()))
+            blobs = sorted((blob.name, int(blob.generation)) for blob in next(found.pages, ()))
+            if key is not None:
+                blobs = [blob for blob in blobs if blob > (key, int(generation or 0))]
             token = found.next_page_token
-            items = [Item(blob.name, str(blob.generation)) for blob in blobs]
+            items = [Item(name, str(generation)) for name, generation in blobs]
             return Page(items, (token, None) if token else None, is_last=token is None)
 
         return await self.api.call(listed)
@@ -220,7 +253,9 @@ class Generations:
         return await all_at_once(self._remove, items, THREADS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        return await self.api.call(lambda: [r for item in items if (r := self._refusal(item))])
+        """Each is a call of its own: a thread that was given up deletes nothing further."""
+        refusals = [await self.api.call(partial(self._refusal, item)) for item in items]
+        return [refusal for refusal in refusals if refusal]
 
     def _refusal(self, item: Item) -> Refusal | None:
         bucket = self.client.bucket(self.bucket)
@@ -231,3 +266,8 @@ class Generations:
         except GoogleAPICallError as error:
             return Refusal(item, str(error.code), may_pass(int(error.code or 0)))
         return None
+
+
+def _kept_seconds(bucket: Any) -> int:
+    """How long the bucket keeps what is deleted now; 0 when it has no soft delete."""
+    return int((bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0)

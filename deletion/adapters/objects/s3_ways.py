@@ -17,17 +17,24 @@ REQUESTS: Final = 4
 """Requests of one batch that are under way at once."""
 PASSING: Final = frozenset(
     {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IDPCommunicationError",
         "InternalError",
         "OperationAborted",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
         "RequestTimeout",
         "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
+        "TokenRefreshRequired",
     }
 )
-"""Codes of errors that may pass, beside every status of 500 and more:
-https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+"""Codes of errors that may pass, beside every status of 500 and more: credentials that are being
+renewed and clocks among them. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html"""
 LACKING: Final = frozenset({"NotImplemented", "MethodNotAllowed"})
 """Codes of servers that speak S3's protocol, but have no versions or no uploads in parts."""
 GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
@@ -77,6 +84,7 @@ class Versions:
             **({"VersionIdMarker": version} if version else {}),
         )
         listed = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]
+        listed.sort(key=lambda each: (each["Key"], -each["LastModified"].timestamp()))
         items = [Item(each["Key"], each["VersionId"]) for each in listed]
         if not found.get("IsTruncated"):
             return Page(items)
@@ -156,15 +164,21 @@ class Uploads:
         return await all_at_once(self._abort, items, REQUESTS)
 
     async def _abort(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        for item in items:
-            try:
-                await self.client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=item.key, UploadId=item.version
-                )
-            except ClientError as error:
-                if code_of(error) not in GONE:
-                    raise told(self.url, error) from None
-        return ()
+        refusals = [await self._refusal(item) for item in items]
+        return [refusal for refusal in refusals if refusal]
+
+    async def _refusal(self, item: Item) -> Refusal | None:
+        try:
+            await self.client.abort_multipart_upload(
+                Bucket=self.bucket, Key=item.key, UploadId=item.version
+            )
+        except ClientError as error:
+            if code_of(error) in GONE:
+                return None
+            if isinstance(why := told(self.url, error), ObjectsUnavailable):
+                raise why from None
+            return Refusal(item, code_of(error), passes=False)
+        return None
 
 
 def code_of(error: ClientError) -> str:
@@ -172,11 +186,19 @@ def code_of(error: ClientError) -> str:
 
 
 def told(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
-    """The error of this project, by the code and status of the provider's."""
+    """The error of this project, by the code and status of the provider's.
+
+    Only what the provider has answered is a refusal: without an answer, credentials could not be
+    had, from a metadata server or a file that is being replaced, for one. The text of such an error
+    may hold a secret.
+    """
     if isinstance(error, SILENT):
         return ObjectsUnavailable(f"{url} does not answer: {type(error).__name__}")
     if not isinstance(error, ClientError):
-        return ObjectsRefused(f"{url} cannot be used: {error}")
+        return ObjectsUnavailable(
+            f"{url} cannot be used now: {type(error).__name__}; if that does not pass, set "
+            "AWS_ACCESS_KEY_ID or a role, and look at the other AWS_ variables"
+        )
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if may_pass(status) or code in PASSING:
