@@ -1,10 +1,12 @@
 """A folder of files: all of the bot's, and nothing that a link points to."""
 
+import errno
 from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.objects.place import Place
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Outside
@@ -59,6 +61,36 @@ async def test_a_later_run_deletes_the_rest(root: Path) -> None:
     await walk.aclose()
     assert len(list((root / "bots" / BOT).iterdir())) == 7
     await batches(step_of(root, 2), first.cursor)
+    assert await step_of(root).is_empty(BOT)
+
+
+@pytest.mark.parametrize("batch_size", [1000, 2, 1])
+async def test_a_file_that_stays_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, root: Path, batch_size: int
+) -> None:
+    """As on a file system where some files are immutable."""
+    fill(root, *(f"bots/{BOT}/{n % 3}/{n}" for n in range(12)))
+    unlink, stay = Path.unlink, {"3", "4", "8"}
+
+    def refusing(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name in stay:
+            raise PermissionError(errno.EPERM, "immutable")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+    with pytest.raises(ObjectsRefused, match=r"3 objects were not deleted.*/8': EPERM"):
+        await batches(step_of(root, batch_size))
+    left = [path.name for path in (root / "bots" / BOT).rglob("*") if path.is_file()]
+    assert sorted(left) == sorted(stay)
+    stay.clear()
+    assert sum(batch.deleted for batch in await batches(step_of(root, batch_size))) == 3
+    assert await step_of(root).is_empty(BOT)
+
+
+async def test_a_mark_that_is_gone_begins_again(root: Path) -> None:
+    fill(root, f"bots/{BOT}/a", f"bots/{BOT}/b")
+    place = Place(root.as_uri(), "files", (f"bots/{BOT}/gone", None))
+    await batches(step_of(root), place.cursor)
     assert await step_of(root).is_empty(BOT)
 
 

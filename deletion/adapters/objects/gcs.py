@@ -45,6 +45,8 @@ THREADS: Final = 8
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 PER_PAGE: Final = 200
 """Generations in one batch, so that it ends within a call."""
+Generation = tuple[str, int]
+"""A key, and the number of one of its generations."""
 KEPT_PAGES: Final = 4
 """Pages of soft-deleted objects that are looked at; each is one call."""
 
@@ -175,16 +177,16 @@ class OpenGcs:
 
     def _kept(self, prefix: str, token: str | None) -> tuple[list[datetime], str | None]:
         """When each object of one page is gone, and the token of the next."""
-        found = self.client.list_blobs(
-            self.name,
-            prefix=prefix,
-            soft_deleted=True,
-            page_size=PER_REQUEST,
-            page_token=token,
-            fields="items(name,generation,hardDeleteTime),nextPageToken",
-            **self.api.once,
-        )
         try:
+            found = self.client.list_blobs(
+                self.name,
+                prefix=prefix,
+                soft_deleted=True,
+                page_size=PER_REQUEST,
+                page_token=token,
+                fields="items(name,generation,hardDeleteTime),nextPageToken",
+                **self.api.once,
+            )
             times = [blob.hard_delete_time for blob in next(found.pages, ())]
         except BadRequest:  # of a bucket that has no soft delete
             return [], None
@@ -223,28 +225,41 @@ class Generations:
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """In the order of keys, and for each from its oldest generation to its newest.
 
-        A mark is a generation, or the API's token for a walk that deletes nothing. A listing can
-        begin at a key, not behind it: what is not behind the mark is left out.
+        A mark is a generation, or the API's token for a walk that deletes nothing.
         """
-        key, generation = behind if behind and behind[1] else (None, None)
+        if behind and behind[1]:
+            return await self._behind(prefix, (behind[0], int(behind[1])), min(limit, PER_PAGE))
+        token = behind[0] if behind else None
+        found, token = await self._listed(prefix, min(limit, PER_PAGE), page_token=token)
+        return Page(_items(found), (token, None) if token else None, is_last=token is None)
 
-        def listed() -> Page:
+    async def _behind(self, prefix: str, mark: Generation, limit: int) -> Page:
+        """A listing can begin at a key, not behind one of its generations: the others are passed
+        over, however many they are.
+        """
+        found, token = await self._listed(prefix, PER_REQUEST, start_offset=mark[0])
+        while token and found and found[-1] <= mark:
+            found, token = await self._listed(prefix, PER_REQUEST, page_token=token)
+        left = [each for each in found if each > mark]
+        return Page(_items(left[:limit]), is_last=token is None and len(left) <= limit)
+
+    async def _listed(
+        self, prefix: str, limit: int, **begin: str | None
+    ) -> tuple[list[Generation], str | None]:
+        """One page, and the token of the next."""
+
+        def listed() -> tuple[list[Generation], str | None]:
             found = self.client.list_blobs(
                 self.bucket,
                 prefix=prefix,
                 versions=True,
-                page_size=min(limit, PER_PAGE),
-                page_token=behind[0] if behind and key is None else None,
-                start_offset=key,
+                page_size=limit,
                 fields="items(name,generation),nextPageToken",
+                **begin,
                 **self.api.once,
             )
             blobs = sorted((blob.name, int(blob.generation)) for blob in next(found.pages, ()))
-            if key is not None:
-                blobs = [blob for blob in blobs if blob > (key, int(generation or 0))]
-            token = found.next_page_token
-            items = [Item(name, str(generation)) for name, generation in blobs]
-            return Page(items, (token, None) if token else None, is_last=token is None)
+            return blobs, found.next_page_token
 
         return await self.api.call(listed)
 
@@ -266,6 +281,10 @@ class Generations:
         except GoogleAPICallError as error:
             return Refusal(item, str(error.code), may_pass(int(error.code or 0)))
         return None
+
+
+def _items(generations: Sequence[Generation]) -> Sequence[Item]:
+    return [Item(key, str(number)) for key, number in generations]
 
 
 def _kept_seconds(bucket: Any) -> int:
