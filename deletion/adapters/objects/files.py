@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
@@ -108,8 +109,12 @@ class Files:
         return await self._call(listed)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """One after the other, and with the last file of a folder the folder."""
-        return await self._call(lambda: [r for item in items if (r := self._remove(item))])
+        """One after the other, and with the last file of a folder the folder.
+
+        Each is a call of its own: a thread that was given up deletes nothing further.
+        """
+        refusals = [await self._call(partial(self._remove, item)) for item in items]
+        return [refusal for refusal in refusals if refusal]
 
     def _walk(self, prefix: str) -> Iterator[str]:
         """Every key under `prefix`."""

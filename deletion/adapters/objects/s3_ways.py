@@ -2,7 +2,8 @@
 uploads that were not finished.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ renewed and clocks among them. https://docs.aws.amazon.com/AmazonS3/latest/API/E
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html"""
 LACKING: Final = frozenset({"NotImplemented", "MethodNotAllowed"})
 """Codes of servers that speak S3's protocol, but have no versions or no uploads in parts."""
+UNWRITABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML cannot hold, and so no bulk request: https://www.w3.org/TR/xml/#charsets"""
 GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
 SILENT: Final = (HTTPClientError, ConnectionError, ResponseParserError, aiohttp.ClientError)
 """Errors of a server that did not answer, or not to the end."""
@@ -106,6 +109,18 @@ class Versions:
         return await all_at_once(self._remove, items, REQUESTS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        bulk = [item for item in items if not UNWRITABLE.search(item.key)]
+        alone = [item for item in items if UNWRITABLE.search(item.key)]
+        refusals = [*await self._in_bulk(bulk)] if bulk else []
+        for item in alone:
+            refusals += await refused(self.url, item, self._delete(item))
+        return refusals
+
+    async def _delete(self, item: Item) -> None:
+        version = {"VersionId": item.version} if item.version else {}
+        await self.client.delete_object(Bucket=self.bucket, Key=item.key, **version)
+
+    async def _in_bulk(self, items: Sequence[Item]) -> Sequence[Refusal]:
         objects = [
             {"Key": item.key, **({"VersionId": item.version} if item.version else {})}
             for item in items
@@ -164,21 +179,28 @@ class Uploads:
         return await all_at_once(self._abort, items, REQUESTS)
 
     async def _abort(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        refusals = [await self._refusal(item) for item in items]
-        return [refusal for refusal in refusals if refusal]
+        refusals: list[Refusal] = []
+        for item in items:
+            refusals += await refused(self.url, item, self._abort_one(item))
+        return refusals
 
-    async def _refusal(self, item: Item) -> Refusal | None:
-        try:
-            await self.client.abort_multipart_upload(
-                Bucket=self.bucket, Key=item.key, UploadId=item.version
-            )
-        except ClientError as error:
-            if code_of(error) in GONE:
-                return None
-            if isinstance(why := told(self.url, error), ObjectsUnavailable):
-                raise why from None
-            return Refusal(item, code_of(error), passes=False)
-        return None
+    async def _abort_one(self, item: Item) -> None:
+        await self.client.abort_multipart_upload(
+            Bucket=self.bucket, Key=item.key, UploadId=item.version
+        )
+
+
+async def refused(url: str, item: Item, call: Awaitable[None]) -> Sequence[Refusal]:
+    """Delete one item; returns whether it was refused. Raises `ObjectsUnavailable`."""
+    try:
+        await call
+    except ClientError as error:
+        if code_of(error) in GONE:
+            return ()
+        if isinstance(why := told(url, error), ObjectsUnavailable):
+            raise why from None
+        return (Refusal(item, code_of(error), passes=False),)
+    return ()
 
 
 def code_of(error: ClientError) -> str:
