@@ -75,11 +75,11 @@ REFERENCES, PYTHON, SOURCE = (
 NEW_SERVICE = "botdel/new_service/command.py"
 URI = "deletion/adapters/mongo/uri.py"
 PLAN_FILE = "deletion/adapters/plan_file.py"
-OBJECTS, OBJECTS_SPEC, PLACE, BUCKET, OBSTORE, S3, S3_WAYS, GCS, FILES, ENDPOINTS = (
+OBJECTS, OBJECTS_SPEC, PLACE, BUCKET, OBSTORE, S3, S3_WAYS, GCS, GCS_WAYS, FILES, ENDPOINTS = (
     f"deletion/adapters/objects/{name}.py"
     for name in (
-        *("step", "spec", "place", "bucket", "obstore_way", "s3", "s3_ways", "gcs", "files"),
-        "endpoints",
+        *("step", "spec", "place", "bucket", "obstore_way", "s3", "s3_ways", "gcs", "gcs_ways"),
+        *("files", "endpoints"),
     )
 )
 FIELDS, CENSUS = "deletion/adapters/mongo/fields.py", "deletion/adapters/mongo/census.py"
@@ -2977,28 +2977,28 @@ MUTANTS: Final = (
     ),
     Mutant(
         "held generations are tried for ever",
-        GCS,
-        "left = [each for each in found if each > mark]",
-        "left = found",
+        GCS_WAYS,
+        "[each for each in found if each > mark]",
+        "found",
         BUCKETS,
     ),
     Mutant(
         "more held generations than a page has end the listing",
-        GCS,
-        "while token and found and found[-1] <= mark:",
-        "while False:",
+        GCS_WAYS,
+        "if each > mark]) and token:",
+        "if each > mark]) and False:",
         BUCKETS,
     ),
     Mutant(
         "a thread that was given up goes on deleting",
-        GCS,
+        GCS_WAYS,
         "[await self.api.call(partial(self._refusal, item)) for item in items]",
         "await self.api.call(lambda: [self._refusal(item) for item in items])",
         BUCKETS,
     ),
     Mutant(
         "credentials of Google that are late are a refusal",
-        GCS,
+        GCS_WAYS,
         "return ObjectsUnavailable(  # from",
         "return ObjectsRefused(  # from",
         BUCKETS,

@@ -20,7 +20,7 @@ from google.auth.exceptions import (
     TransportError,
 )
 
-from deletion.adapters.objects.gcs import Api
+from deletion.adapters.objects.gcs_ways import Api
 from deletion.adapters.objects.s3_ways import told
 from deletion.errors import ObjectsRefused, ObjectsUnavailable, PermanentError
 

@@ -14,7 +14,8 @@ from bson import ObjectId
 from google.api_core.exceptions import BadRequest, Forbidden, NotFound
 
 from deletion.adapters.objects.bucket import Item
-from deletion.adapters.objects.gcs import KEPT_PAGES, THREADS, Api, Generations, OpenGcs
+from deletion.adapters.objects.gcs import KEPT_PAGES, OpenGcs
+from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from tests.support.fakes import VirtualClock

@@ -144,7 +144,14 @@ def test_missing_packages_are_named_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, url: str, package: str
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("deletion.adapters.objects.")]:
-        if module.rpartition(".")[2] in ("s3", "s3_ways", "gcs", "azure", "obstore_way"):
+        if module.rpartition(".")[2] in (
+            "s3",
+            "s3_ways",
+            "gcs",
+            "gcs_ways",
+            "azure",
+            "obstore_way",
+        ):
             monkeypatch.delitem(sys.modules, module)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.setitem(sys.modules, name, None)
