@@ -165,7 +165,7 @@ async def test_all_that_is_kept_is_looked_at_where_it_is_not_too_much() -> None:
     kept = [Blob(f"{MINE}/{n}", 1, LATER - timedelta(hours=n)) for n in range(3000)]
     step = step_of(Client(kept=kept))
     assert await step.is_empty(BOT)
-    assert step.read_concern == "retained until 2026-12-05"
+    assert step.read_back == "retained until 2026-12-05"
 
 
 async def test_millions_of_kept_objects_take_no_more_than_a_few_calls() -> None:
@@ -174,20 +174,20 @@ async def test_millions_of_kept_objects_take_no_more_than_a_few_calls() -> None:
     assert await step.is_empty(BOT)
     assert client.calls == KEPT_PAGES + 2, "one for the bucket, one for what is live"
     until = VirtualClock().now() + timedelta(days=7)
-    assert step.read_concern == f"retained until {max(until, LATER):%Y-%m-%d}"
+    assert step.read_back == f"retained until {max(until, LATER):%Y-%m-%d}"
 
 
 async def test_what_a_longer_policy_kept_before_counts_too() -> None:
     far = VirtualClock().now() + timedelta(days=80)
     client = Client(kept=[Blob(f"{MINE}/{n}", 1, far) for n in range(20_000)])
     await (step := step_of(client)).is_empty(BOT)
-    assert step.read_concern == f"retained until {far:%Y-%m-%d}"
+    assert step.read_back == f"retained until {far:%Y-%m-%d}"
 
 
 async def test_a_bucket_without_soft_delete_keeps_nothing() -> None:
     step = step_of(Client(keeps_for=None))
     assert await step.is_empty(BOT)
-    assert step.read_concern == "strong"
+    assert step.read_back == "strong"
 
 
 async def given_up(client: Client, call: Awaitable[object], calls: int) -> None:
