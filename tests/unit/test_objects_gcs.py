@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 from google.api_core.exceptions import BadRequest, Forbidden, NotFound
 
-from deletion.adapters.objects.bucket import Item
+from deletion.adapters.objects.bucket import PER_REQUEST, Item
 from deletion.adapters.objects.gcs import KEPT_PAGES, OpenGcs
 from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.step import ObjectsStep
@@ -154,11 +154,12 @@ async def test_a_generation_that_is_held_holds_up_no_other(batch_size: int) -> N
 
 
 async def test_more_generations_of_one_key_may_be_held_than_a_page_has() -> None:
-    client = Client(generations(2, 500), {(f"{MINE}/000", g) for g in range(500)})
-    with pytest.raises(ObjectsRefused, match="500 objects were"):
+    held = PER_REQUEST + 200
+    client = Client(generations(2, held), {(f"{MINE}/000", g) for g in range(held)})
+    with pytest.raises(ObjectsRefused, match=f"{held} objects were"):
         async for _ in step_of(client, 100).delete(BOT, None):
             pass
-    assert len(client.blobs) == 500
+    assert len(client.blobs) == held
 
 
 async def test_all_that_is_kept_is_looked_at_where_it_is_not_too_much() -> None:
