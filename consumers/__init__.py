@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deletion.plan import (
         AnswerOnly,
         Batch,
+        Paced,
         Permitted,
         Plan,
         Previewed,
@@ -54,6 +55,7 @@ _HOMES: Final = {
     "deletion.plan": (
         "AnswerOnly",
         "Batch",
+        "Paced",
         "Permitted",
         "Plan",
         "Previewed",
@@ -73,6 +75,7 @@ __all__ = [
     "Gauge",
     "Outside",
     "Pace",
+    "Paced",
     "Parked",
     "PermanentError",
     "Permitted",

@@ -110,6 +110,15 @@ class Sized(Protocol):
 
 
 @runtime_checkable
+class Paced(Protocol):
+    """A step that has a default pace of its own, for what a plan does not say."""
+
+    @property
+    def default_pace(self) -> Pace:
+        """What suits the calls that it makes."""
+
+
+@runtime_checkable
 class Sampled(Protocol):
     """A step whose data names the bots it belongs to."""
 
@@ -162,10 +171,12 @@ class Plan:
     def pace(self, step: Step) -> Pace:
         """The pace of one of its steps.
 
-        Without one in `paces` an API is called as fast as it answers: it has bounds of its own,
-        and runs that waited for a slow one would hold the slots of other work.
+        Without one in `paces` it is that of `default_pace`, but an API is called as fast as it
+        answers: it has bounds of its own, and runs that waited for a slow one would hold the slots
+        of other work.
         """
-        return self.paces.get(step.name, UNPACED if isinstance(step, AnswerOnly) else DEFAULT_PACE)
+        given = self.paces.get(step.name)
+        return given or (UNPACED if isinstance(step, AnswerOnly) else default_pace(step))
 
     def way_back(self, begun: Iterable[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, the last of the plan first.
@@ -179,6 +190,11 @@ class Plan:
             )
         order = [step.name for step in reversed(self.steps)]
         return tuple(self.compensations[name] for name in order if name in set(begun))
+
+
+def default_pace(step: Step) -> Pace:
+    """The step's own, or the one that suits a database."""
+    return step.default_pace if isinstance(step, Paced) else DEFAULT_PACE
 
 
 def check(

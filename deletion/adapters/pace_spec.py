@@ -11,7 +11,7 @@ from deletion.adapters.mongo.lag import ReplicationLag
 from deletion.adapters.pressure.http import HttpGauge, PrometheusGauge
 from deletion.adapters.spec import Connect, OfOneKind, Strict
 from deletion.errors import PlanError
-from deletion.pace import BUSY_SHARE, MIN_BATCH, TARGET_MS, Gauge, Pace, Pressure, check_limits
+from deletion.pace import Gauge, Pace, Pressure, check_limits
 
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -69,26 +69,38 @@ class PressureSpec(OfOneKind):
 
 
 class PaceSpec(Strict):
-    """How large batches are, how long the step rests, and what slows it down."""
+    """How large batches are, how long the step rests, and what slows it down.
 
-    target_ms: Annotated[float, Field(gt=0, le=10_000)] = TARGET_MS
-    min_batch: Annotated[int, Field(ge=1, le=100_000)] = MIN_BATCH
+    What is left out is as in the default pace of the step.
+    """
+
+    target_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    min_batch: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_batch: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    busy_share: Annotated[float, Field(ge=0.001, le=1)] = BUSY_SHARE
+    busy_share: Annotated[float, Field(ge=0.001, le=1)] | None = None
     pressure: PressureSpec | None = None
 
     @model_validator(mode="after")
     def _is_a_pace(self) -> Self:
         with _as_value_error():
-            self._under(None)
+            self._filled(Pace(), None)
         return self
 
-    def build(self, connect: Connect, uri: str | None) -> Pace:
-        """The pace; `uri` is that of the step's own server."""
-        return self._under(self.pressure.build(connect, uri) if self.pressure else None)
+    def build(self, default: Pace, connect: Connect, uri: str | None) -> Pace:
+        """The pace of a step whose default pace is given; `uri` is that of its own server."""
+        pressure = self.pressure.build(connect, uri) if self.pressure else default.pressure
+        return self._filled(default, pressure)
 
-    def _under(self, pressure: Pressure | None) -> Pace:
-        return Pace(self.target_ms, self.min_batch, self.max_batch, self.busy_share, pressure)
+    def _filled(self, default: Pace, pressure: Pressure | None) -> Pace:
+        """With what is left out as in `default`."""
+        most = self.max_batch or default.max_batch
+        return Pace(
+            self.target_ms or default.target_ms,
+            self.min_batch or min(default.min_batch, most or default.min_batch),
+            most,
+            self.busy_share or default.busy_share,
+            pressure,
+        )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from deletion.adapters.spec import Kind, OfOneKind, Outside, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.pace import Pace
-from deletion.plan import Plan, Step, check
+from deletion.plan import Plan, Step, check, default_pace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _NAMES: Mapping[int | str, str] = {
@@ -74,12 +74,12 @@ class StepSpec(_OneStep):
         """The step this describes. Raises `PlanError`."""
         return self.kind.build(self.name, outside)
 
-    def paces(self, outside: Outside) -> Iterator[tuple[str, Pace]]:
+    def paces(self, step: Step, outside: Outside) -> Iterator[tuple[str, Pace]]:
         """Its name and the pace that is given; nothing when none is."""
         if self.pace:
             uri = self.mongo.uri if self.mongo else None
-            connect = outside.connect
-            yield self.name, self.pace.build(connect, uri.get_secret_value() if uri else None)
+            secret = uri.get_secret_value() if uri else None
+            yield self.name, self.pace.build(default_pace(step), outside.connect, secret)
 
 
 class PlanFile(Strict):
@@ -104,12 +104,14 @@ class PlanFile(Strict):
         """The plan this describes. Raises `PlanError`, which names the step."""
         undo = {step.name: step.compensation.kind for step in self.steps if step.compensation}
         try:
+            steps = tuple(step.build(outside) for step in self.steps)
+            built = zip(self.steps, steps, strict=True)
             return Plan(
                 self.service,
-                tuple(step.build(outside) for step in self.steps),
+                steps,
                 self.point_of_no_return,
                 {name: kind.build(name, outside) for name, kind in undo.items()},
-                paces=dict(pace for step in self.steps for pace in step.paces(outside)),
+                paces=dict(pace for spec, step in built for pace in spec.paces(step, outside)),
                 expected=frozenset(step.name for step in self.steps if step.expect),
             )
         except PlanError as error:

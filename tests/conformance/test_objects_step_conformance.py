@@ -16,7 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from botdel.local.processes import free_port
-from deletion.adapters.objects import gcs
+from deletion.adapters.objects import gcs, gcs_ways
 from deletion.adapters.objects import s3 as s3_module
 from deletion.adapters.objects.bucket import Bucket, Item, Mark, OpenBucket, Page, Refusal, WayEnds
 from deletion.adapters.objects.files import Files, Folder, OpenFolder
@@ -156,7 +156,7 @@ class TestS3WithVersions(TestS3):
     versioned = True
 
 
-class FaultyApi(gcs.Api):
+class FaultyApi(gcs_ways.Api):
     """Each call of which may fail."""
 
     faults = Faults()

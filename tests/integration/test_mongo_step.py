@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from structlog.testing import capture_logs
 
 from deletion.adapters.mongo.connection import Client, Collection, Document
 from deletion.adapters.mongo.step import MongoStep
@@ -149,6 +150,37 @@ async def test_a_document_that_becomes_shared_behind_the_read_is_not_deleted(
     assert [batch.deleted for batch in await batches(late)] == [9]
     assert [document["_id"] async for document in step.collection.find({})] == [5]
     assert not await late.is_empty(str(BOT))
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "page 3",
+        "",
+        '{"$oid": "7"}',
+        '{"$oid": 7}',
+        '{"$binary": 7}',
+        '{"$date": "yesterday"}',
+        "170000000000000000000000",
+    ],
+)
+async def test_a_cursor_that_cannot_be_read_begins_again_and_says_so(
+    step: MongoStep, cursor: str
+) -> None:
+    """The plan has changed under the job: a step of this name was of another kind before."""
+    await step.collection.insert_many([{"botId": BOT} for _ in range(4)])
+    with capture_logs() as logs:
+        assert [batch.deleted for batch in await batches(step, cursor)] == [4]
+    assert [(log["log_level"], log["step"]) for log in logs] == [("warning", "messages")]
+
+
+@pytest.mark.parametrize("cursor", ['{"way": "versions", "bucket": "s3://b"}', "17", '["a", "z"]'])
+async def test_a_cursor_of_another_type_finds_nothing_and_the_read_back_does(
+    step: MongoStep, cursor: str
+) -> None:
+    await step.collection.insert_many([{"botId": BOT} for _ in range(4)])
+    assert await batches(step, cursor) == []
+    assert not await step.is_empty(str(BOT))
 
 
 async def test_the_bots_own_document_is_found_by_its_id_from_any_cursor(step: MongoStep) -> None:

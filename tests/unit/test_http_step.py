@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from deletion.adapters.http_api.call_state import CallState
 from deletion.adapters.http_api.client import MOST_REDIRECTS, HttpClient
@@ -120,7 +121,9 @@ async def test_its_key_is_recorded_before_the_call_and_stays_the_same_when_it_is
 @pytest.mark.parametrize("cursor", ["", "17", "[]", '{"key": 7}', '{"since": "x", "key": "k"}'])
 async def test_a_cursor_of_another_kind_of_step_begins_anew(world: World, cursor: str) -> None:
     world.answers.append(says(204))
-    assert [batch.deleted for batch in await world.run(cursor)] == [0, 1]
+    with capture_logs() as logs:
+        assert [batch.deleted for batch in await world.run(cursor)] == [0, 1]
+    assert ["unreadable cursor" in log["event"] for log in logs] == [True]
 
 
 async def test_headers_are_sent_and_no_cookie_is_kept() -> None:

@@ -1,15 +1,22 @@
 """A folder of files: all of the bot's, and nothing that a link points to."""
 
+import asyncio
+import errno
+import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.objects.files import Folder
+from deletion.adapters.objects.place import Place
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Outside
 from deletion.errors import ObjectsRefused
 from deletion.plan import Batch
+from tests.support.polling import eventually
 
 BOT, OTHER = str(ObjectId()), str(ObjectId())
 
@@ -59,6 +66,60 @@ async def test_a_later_run_deletes_the_rest(root: Path) -> None:
     await walk.aclose()
     assert len(list((root / "bots" / BOT).iterdir())) == 7
     await batches(step_of(root, 2), first.cursor)
+    assert await step_of(root).is_empty(BOT)
+
+
+@pytest.mark.parametrize("batch_size", [1000, 2, 1])
+async def test_a_file_that_stays_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, root: Path, batch_size: int
+) -> None:
+    """As on a file system where some files are immutable."""
+    fill(root, *(f"bots/{BOT}/{n % 3}/{n}" for n in range(12)))
+    unlink, stay = Path.unlink, {"3", "4", "8"}
+
+    def refusing(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name in stay:
+            raise PermissionError(errno.EPERM, "immutable")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refusing)
+    with pytest.raises(ObjectsRefused, match=r"3 objects were not deleted.*/8': EPERM"):
+        await batches(step_of(root, batch_size))
+    left = [path.name for path in (root / "bots" / BOT).rglob("*") if path.is_file()]
+    assert sorted(left) == sorted(stay)
+    stay.clear()
+    assert sum(batch.deleted for batch in await batches(step_of(root, batch_size))) == 3
+    assert await step_of(root).is_empty(BOT)
+
+
+async def test_a_deletion_that_is_given_up_ends_with_the_file_under_way(
+    monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    """As on a volume that hangs, and then comes back."""
+    fill(root, *(f"bots/{BOT}/{n}" for n in range(9)))
+    unlink, goes_on, begun = Path.unlink, threading.Event(), threading.Event()
+
+    def hanging(path: Path, *, missing_ok: bool = False) -> None:
+        begun.set()
+        goes_on.wait(20)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", hanging)
+    step = step_of(root)
+    running = asyncio.create_task(batches(step))
+    await eventually(begun.is_set)
+    running.cancel()
+    await asyncio.wait([running])
+    goes_on.set()
+    await eventually(lambda: len(list((root / "bots" / BOT).iterdir())) == 8)
+    await asyncio.to_thread(cast("Folder", step.bucket)._files.threads.shutdown)
+    assert len(list((root / "bots" / BOT).iterdir())) == 8
+
+
+async def test_a_mark_that_is_gone_begins_again(root: Path) -> None:
+    fill(root, f"bots/{BOT}/a", f"bots/{BOT}/b")
+    place = Place(root.as_uri(), "files", (f"bots/{BOT}/gone", None))
+    await batches(step_of(root), place.cursor)
     assert await step_of(root).is_empty(BOT)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from deletion.adapters.objects.files import folder_of
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.spec import Outside
@@ -64,12 +65,41 @@ def test_a_prefix_that_could_reach_others_is_refused(prefix: str, expected: str)
         "file://bots",
         "file:///",
         "file:///a/../b",
+        "file://host/a",
+        "file:///a#old",
+        "file:///a?old",
+        "file:///a/%2e%2e/b",
+        "file:///a/.%2E/b",
+        "file:///a%2fb",
+        "file:///a%2F..%2Fb",
+        "file:///a\tb",
+        "file:///a%0Ab",
+        "file:///a%00",
+        "file:///a%ff",
+        "file:///%2e",
+        "file:////",
         "ftp://avatars",
     ],
 )
 def test_an_url_that_names_no_bucket_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match="expected"):
+    with pytest.raises(ValidationError, match=r"expected|can't decode"):
         spec(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("file:///srv/media", "/srv/media"),
+        ("file:///srv/media%20files/", "/srv/media files"),
+        ("file:///srv/a%23b%3Fc", "/srv/a#b?c"),
+        ("file:///srv/é", "/srv/é"),
+        ("file:///srv/%C3%A9", "/srv/é"),
+        ("file:///srv/100%", "/srv/100%"),
+    ],
+)
+def test_a_file_url_names_one_folder(url: str, folder: str) -> None:
+    assert spec(url).url == url
+    assert folder_of(url) == Path(folder)
 
 
 def test_azure_is_taken_only_with_what_cannot_be_seen_accepted() -> None:
@@ -114,7 +144,14 @@ def test_missing_packages_are_named_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, url: str, package: str
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("deletion.adapters.objects.")]:
-        if module.rpartition(".")[2] in ("s3", "s3_ways", "gcs", "azure", "obstore_way"):
+        if module.rpartition(".")[2] in (
+            "s3",
+            "s3_ways",
+            "gcs",
+            "gcs_ways",
+            "azure",
+            "obstore_way",
+        ):
             monkeypatch.delitem(sys.modules, module)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.setitem(sys.modules, name, None)

@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 from bson import ObjectId
+from structlog.testing import capture_logs
 
 from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, WayEnds, all_at_once
 from deletion.adapters.objects.step import ObjectsStep
+from deletion.adapters.pace_spec import PaceSpec
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
-from deletion.plan import Batch
+from deletion.pacer import Hold, Pacers
+from deletion.plan import Batch, Plan, default_pace
+from tests.support.fakes import VirtualClock
 
 BOT = str(ObjectId())
 MINE = f"bots/{BOT}"
@@ -28,6 +32,7 @@ class Wayward:
     forgets: bool = False
     ends: bool = False
     bound: int | None = None
+    locked: Sequence[str] = ()
     name: str = "wayward"
     is_exact: bool = True
     asked: list[Mark | None] = field(default_factory=list)
@@ -36,15 +41,18 @@ class Wayward:
         if self.ends:
             raise WayEnds
         self.asked.append(behind)
-        found = [key for key in sorted(self.keys) if key.startswith(prefix)]
+        after = behind[0] if behind else ""
+        found = [key for key in sorted(self.keys) if key.startswith(prefix) and key > after]
         listed = [*self.stripped, *found][: self.bound or limit]
         return Page([Item(key) for key in listed], is_last=len(found) < limit)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        refusals = [Refusal(item, "Locked", False) for item in items if item.key in self.locked]
         if not self.forgets:
             for item in items:
-                self.keys.remove(item.key)
-        return ()
+                if item.key not in self.locked:
+                    self.keys.remove(item.key)
+        return refusals
 
 
 @dataclass
@@ -101,7 +109,7 @@ async def test_an_empty_page_need_not_be_the_last() -> None:
         async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
             if behind is None:
                 return Page((), ("further", None), is_last=False)
-            return await super().page(prefix, behind, limit)
+            return await super().page(prefix, None, limit)
 
     way = Sparse([f"{MINE}/{n}" for n in range(2)])
     step = step_of(way)
@@ -150,21 +158,142 @@ async def test_the_size_of_a_batch_may_change_between_two() -> None:
     assert deleted == [3, 5, 1]
 
 
-async def test_what_will_not_pass_is_raised_before_what_may() -> None:
-    class Locked(Wayward):
-        async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-            return replace(await super().page(prefix, behind, limit), resume=(f"{MINE}/2", None))
+async def failing(step: ObjectsStep, cursor: str | None = None) -> tuple[list[Batch], str]:
+    """What was deleted before the refusal, and its text."""
+    done: list[Batch] = []
+    with pytest.raises(ObjectsRefused) as refused:
+        await collect(step, cursor, done)
+    return done, str(refused.value)
 
+
+async def collect(step: ObjectsStep, cursor: str | None, done: list[Batch]) -> None:
+    async for batch in step.delete(BOT, cursor):
+        done.append(batch)
+
+
+async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -> None:
+    locked = [f"{MINE}/{n:02}" for n in (0, 4, 5, 6, 7, 19)]
+    way, uploads = (
+        Wayward([f"{MINE}/{n:02}" for n in range(20)], locked=locked),
+        Wayward([f"{MINE}/upload"], name="uploads"),
+    )
+    done, said = await failing(step_of(way, uploads))
+    assert (way.keys, uploads.keys) == (locked, []), "all the rest is gone, in one attempt"
+    assert sum(batch.deleted for batch in done) == 15
+    assert max(batch.deleted for batch in done) <= 3
+    assert "6 objects were not deleted" in said
+    assert "/19'" not in said, "the list is bounded"
+    assert f"{locked[0]!r}: Locked; {locked[1]!r}: Locked" in said
+    assert said.endswith("; and 1 more")
+    assert done[-1] == Batch(0, None), "the next attempt begins with what is left"
+
+
+async def test_a_bucket_that_is_locked_as_a_whole_is_gone_through_once() -> None:
+    keys = [f"{MINE}/{n:02}" for n in range(20)]
+    way = Wayward([*keys], locked=keys)
+    done, said = await failing(step_of(way))
+    assert (len(done), len(way.asked)) == (8, 7)
+    assert "20 objects were" in said
+
+
+async def test_a_run_that_is_resumed_still_names_what_was_refused_before() -> None:
+    keys = [f"{MINE}/{n}" for n in range(9)]
+    reference, _ = await failing(step_of(Wayward([*keys], locked=keys[1:2])))
+    for number in range(len(reference) - 1):
+        way = Wayward([*keys], locked=keys[1:2])
+        walk = step_of(way).delete(BOT, None)
+        cursors = [(await anext(walk)).cursor for _ in range(number + 1)]
+        await walk.aclose()
+        _, said = await failing(step_of(way), cursors[-1])
+        assert (way.keys, said.count("Locked")) == (keys[1:2], 1)
+
+
+async def test_what_may_pass_is_tried_again_before_what_will_not_is_raised() -> None:
+    class Busy(Wayward):
         async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-            return [Refusal(items[0], "SlowDown", True), Refusal(items[1], "AccessDenied", False)]
+            if len(self.asked) == 2:
+                return [Refusal(items[0], "AccessDenied", False), Refusal(items[1], "Slow", True)]
+            return await super().remove(items)
 
-    way, done = Locked([f"{MINE}/{n}" for n in range(3)]), []
+    keys = [f"{MINE}/{n}" for n in range(9)]
+    way, done = Busy([*keys], locked=[keys[1], keys[3]]), list[Batch]()
+    with pytest.raises(ObjectsUnavailable, match=r"may be later: .*/4': Slow"):
+        await collect(step_of(way), None, done)
+    assert [batch.deleted for batch in done] == [2, 1], "what went beside them is counted"
+    _, said = await failing(step_of(way), done[-1].cursor)
+    assert way.keys == [keys[1], keys[3]]
+    assert "2 objects were" in said, "each is counted once"
+
+
+FOREIGN = (
+    '{"$oid": "65f0a1b2c3d4e5f607180000"}',
+    '{"key": "0123456789abcdef", "location": "verify"}',
+    "page 3",
+    "17",
+    "null",
+    '["wayward", "z"]',
+    '{"bucket": "mem://media", "way": "wayward", "behind": "z"}',
+    '{"bucket": "mem://media", "way": "wayward", "behind": [1, null]}',
+    '{"bucket": "mem://media", "way": ["wayward"], "behind": ["z", null]}',
+    '{"bucket": "mem://media", "way": "wayward", "behind": ["z", null], "refused": "1"}',
+    '{"bucket": "mem://media", "way": "wayward", "behind": ["z", null], "named": 5}',
+    '{"bucket": "mem://another", "way": "wayward", "behind": ["z", null]}',
+)
+
+
+@pytest.mark.parametrize("cursor", FOREIGN)
+async def test_a_cursor_of_another_step_or_bucket_begins_again_and_says_so(cursor: str) -> None:
+    """The plan has changed under the job: a step of this name was of another kind before."""
+    way = Wayward([f"{MINE}/{n}" for n in range(4)])
+    with capture_logs() as logs:
+        assert sum(batch.deleted for batch in await batches(step_of(way), cursor)) == 4
+    assert [(log["log_level"], log["step"]) for log in logs] == [("warning", "media")]
+    assert "unreadable cursor" in logs[0]["event"]
+
+
+async def test_a_cursor_of_its_own_is_gone_on_from_without_a_word() -> None:
+    way = Wayward([f"{MINE}/{n}" for n in range(6)], locked=[f"{MINE}/0"])
     walk = step_of(way).delete(BOT, None)
-    done.append(await anext(walk))
-    with pytest.raises(ObjectsRefused, match="/1' cannot be deleted: AccessDenied"):
-        await anext(walk)
-    assert done[0].deleted == 1, "what was deleted beside them is counted"
-    assert done[0].cursor == '["wayward", null]', "and the next run begins with what is left"
+    cursor = (await anext(walk)).cursor
+    await walk.aclose()
+    way.asked.clear()
+    with capture_logs() as logs:
+        await failing(step_of(way), cursor)
+    assert (logs, way.asked[0]) == ([], (f"{MINE}/0", None))
+
+
+async def deleted_at_its_pace(step: ObjectsStep, plan: Plan, number: int) -> tuple[int, float]:
+    """Batches and seconds that `number` objects take where a request takes about 100 ms."""
+    clock, left, turns = VirtualClock(), number, 0
+    pacers = Pacers(plan, clock, asyncio.Event())
+    while left > 0:
+        async with pacers.turn(step, _nothing) as turn:
+            await clock.sleep(0.15 + turn.size * 0.0002)
+            turn.deleted = min(turn.size, left)
+        left, turns = left - turn.deleted, turns + 1
+    return turns, clock.monotonic()
+
+
+@pytest.mark.parametrize("pace", [{}, {"busy_share": 0.5}], ids=["none", "a share alone"])
+async def test_the_default_pace_is_gentle_and_not_many_times_slower(pace: dict[str, float]) -> None:
+    step = ObjectsStep("media", Bucket([]), "bots/{bot_id}/")
+    given = PaceSpec.model_validate(pace).build(
+        default_pace(step), lambda _: pytest.fail("no server"), None
+    )
+    plan = Plan("media", (step,), paces={"media": given} if pace else {})
+    turns, took = await deleted_at_its_pace(step, plan, 20_000)
+    assert turns <= 20 + 5, "whole batches, but for the first few"
+    at_best = 20 * (0.15 + 1000 * 0.0002)
+    assert took <= 2.5 * at_best, "half of the time is rest"
+    assert plan.pace(step).busy_share == 0.5
+    slow = step.batch_size
+    async with Pacers(plan, clock := VirtualClock(), asyncio.Event()).turn(step, _nothing):
+        await clock.sleep(4)
+    assert step.batch_size < slow, "a batch that takes long makes the next one smaller"
+
+
+async def _nothing(_hold: Hold) -> None:
+    pass
 
 
 async def test_an_error_of_one_request_waits_for_those_beside_it() -> None:

@@ -44,6 +44,38 @@ def test_the_pace_of_a_step_is_its_own(tmp_path: Path) -> None:
     assert built.expected == {"messages"}
 
 
+OBJECTS = """\
+service: media
+steps:
+  - name: avatars
+    objects: {url: "file:///srv/avatars", prefix: "bots/{bot_id}/"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "pace"),
+    [
+        ("", Pace(1000, 100)),
+        ("pace: {busy_share: 0.1}", Pace(1000, 100, busy_share=0.1)),
+        ("pace: {target_ms: 300}", Pace(300, 100)),
+        ("pace: {max_batch: 50}", Pace(1000, 50, 50)),
+    ],
+)
+def test_what_a_pace_leaves_out_is_as_it_suits_the_kind(
+    tmp_path: Path, line: str, pace: Pace
+) -> None:
+    """Objects are listed and deleted by requests, which take long however few there are."""
+    file = tmp_path / "plan.yaml"
+    file.write_text(f"{OBJECTS}    {line}\n")
+    built = read_plan(file).build(Outside(lambda _: pytest.fail("no database")))
+    assert [built.pace(step) for step in built.steps] == [pace]
+
+
+def test_the_smallest_batch_is_no_larger_than_the_largest(tmp_path: Path) -> None:
+    built = plan(tmp_path, "pace: {max_batch: 5}")
+    assert built.paces["messages"] == Pace(100, 5, 5)
+
+
 @pytest.mark.parametrize(
     ("gauge", "kind"),
     [
@@ -66,7 +98,7 @@ FAULTS: Mapping[str, str] = {
     "pace: {target_ms: 0}": "pace.target_ms: Input should be greater than 0",
     "pace: {target_ms: fast}": "pace.target_ms: Input should be a valid number",
     "pace: {min_batch: 0}": "pace.min_batch: Input should be greater",
-    "pace: {max_batch: 5}": "pace: max_batch: expected at least min_batch",
+    "pace: {min_batch: 6, max_batch: 5}": "pace: max_batch: expected at least min_batch",
     "pace: {busy_share: 0}": "pace.busy_share: Input should be greater",
     "pace: {busy_share: 50}": "pace.busy_share: Input should be less",
     "pace: {busy_share: true}": "pace.busy_share: Input should be a valid number",

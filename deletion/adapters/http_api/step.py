@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 import httpx
+import structlog
 
 from deletion.adapters.http_api.call_state import VERIFY, CallState
 from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
@@ -30,6 +31,8 @@ SLICE_SECONDS: Final = 2.0
 """The longest wait inside one batch: a stop has to wait for it."""
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0
 """Between two polls of a host that does not ask for another time; doubled each time."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class HttpStep:
         """
         state = CallState.read(cursor)
         if state is None:
+            if cursor is not None:
+                log.warning("unreadable cursor: the step begins again", step=self.name)
             state = CallState.begun()
             yield Batch(0, state.cursor)
         async with self.endpoint.gate.place():

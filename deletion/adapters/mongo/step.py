@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from bson import ObjectId, json_util
+import structlog
+from bson import ObjectId, encode, json_util
 from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -45,6 +47,8 @@ SAMPLE: Final = 100
 MISSING: Final = object()
 NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
+log = structlog.get_logger(__name__)
+
 _CURSOR = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
@@ -80,7 +84,7 @@ class MongoStep:
         what was read is deleted. Documents inserted meanwhile are left to the read-back and the
         next pass, and so are ids of another BSON type than `cursor`, which it does not compare to.
         """
-        last = None if cursor is None else json_util.loads(cursor, json_options=_CURSOR)
+        last = self._last(cursor)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
         ids = found.sort("_id", ASCENDING).batch_size(READ_AHEAD)
         while page := await self._page(ids, size := self.batch_size):
@@ -161,6 +165,21 @@ class MongoStep:
         """Create the index; returns when it is built."""
         if self.field != "_id":
             await build_indexes(self.collection, [IndexModel(self.index)])
+
+    def _last(self, cursor: str | None) -> Any:
+        """The `_id` to go on behind; None to begin again, as with the cursor of another kind of
+        step that had this name. One that can be read, but is of another type, finds nothing: the
+        read-back does.
+        """
+        if cursor is None:
+            return None
+        try:
+            last = json_util.loads(cursor, json_options=_CURSOR)
+            encode({"_id": last})
+        except (ValueError, TypeError, KeyError, OverflowError, BSONError):
+            log.warning("unreadable cursor: the step begins again", step=self.name)
+            return None
+        return last
 
     def _bounded(self) -> AbstractContextManager[None]:
         """Bound one call. Never use it around a `yield`: the bound belongs to the awaiting task."""

@@ -25,10 +25,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """At most as many items as were asked for.
+    """At most as many items as were asked for, in the order in which marks go on.
 
-    The next page begins behind `onward`, or behind `resume` once these items are deleted: at the
-    beginning where a way deletes all that it lists. `is_last` says that there is none.
+    The next page begins behind `onward`. Once these items are deleted it begins behind `resume`,
+    or without one where this page began. `is_last` says that there is none.
     """
 
     items: Sequence[Item]
@@ -44,6 +44,12 @@ class Refusal:
     item: Item
     code: str
     passes: bool
+
+    @property
+    def text(self) -> str:
+        """For people: the key, its version, and the provider's code."""
+        version = f" (version {self.item.version})" if self.item.version else ""
+        return f"{self.item.key!r}{version}: {self.code}"
 
 
 class WayEnds(Exception):
@@ -116,6 +122,13 @@ async def all_at_once(
 
 
 def may_pass(status: int) -> bool:
-    """Whether a call that was answered with this HTTP status may succeed later, unchanged."""
-    passing = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    """Whether a call that was answered with this HTTP status may succeed later, unchanged.
+
+    401 is a token that has expired or could not be had; who is denied for good gets 403.
+    """
+    passing = (
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    )
     return status in passing or status >= HTTPStatus.INTERNAL_SERVER_ERROR

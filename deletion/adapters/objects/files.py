@@ -7,15 +7,17 @@ it points to.
 import asyncio
 import errno
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
@@ -26,13 +28,34 @@ PASSING: Final = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDO
 """Of network file systems, above all."""
 
 
+UNCLEAR: Final = re.compile(r"[?#]|%2f", re.IGNORECASE)
+"""A reader of the URL may take it for a part of the path where a parser does not, or vice versa."""
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def folder_of(url: str) -> Path:
+    """The folder that `file:///path/of/a/folder` names; `%20` is a blank.
+
+    Raises `ValueError` for an URL that could mean another folder than it seems to.
+    """
+    scheme, _, named = url.partition("://")
+    if scheme != "file" or not named.startswith("/"):
+        raise ValueError("expected file:///path/of/a/folder")
+    if UNCLEAR.search(named):
+        raise ValueError("expected no ?, no # (which are %3F and %23) and no %2F in it")
+    path = Path(unquote(named, errors="strict"))
+    if path.parent == path or ".." in path.parts or CONTROL.search(str(path)):
+        raise ValueError("expected the path of a folder, without .. and control characters")
+    return path
+
+
 class Folder:
     """The folder that a `file://` URL names."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
-        root, depth = Path(unquote(urlsplit(url).path)), prefix.count("/")
-        self._files = Files(url, root, depth, ThreadPoolExecutor(THREADS))
+        threads = ThreadPoolExecutor(THREADS)
+        self._files = Files(url, folder_of(url), prefix.count("/"), threads)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenFolder"]:
@@ -71,21 +94,27 @@ class Files:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """Always from the beginning, in the order that the file system lists: what was deleted is
-        gone. `behind` is how many to pass over, for a walk that deletes nothing.
+        """In the order that the file system lists, behind the file of a mark: from the beginning
+        when there is none, or when that file is gone.
         """
-        passed = int(behind[0]) if behind else 0
 
         def listed() -> Page:
-            keys = list(islice(self._walk(prefix), passed, passed + limit))
-            is_last = len(keys) < limit
-            return Page([Item(key) for key in keys], (str(passed + limit), None), is_last=is_last)
+            walk = self._walk(prefix)
+            if behind and behind[0] not in walk:  # walks on to behind it
+                walk = self._walk(prefix)
+            keys = list(islice(walk, limit))
+            onward = (keys[-1], None) if keys else None
+            return Page([Item(key) for key in keys], onward, is_last=len(keys) < limit)
 
         return await self._call(listed)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """One after the other, and with the last file of a folder the folder."""
-        return await self._call(lambda: [r for item in items if (r := self._remove(item))])
+        """One after the other, and with the last file of a folder the folder.
+
+        Each is a call of its own: a thread that was given up deletes nothing further.
+        """
+        refusals = [await self._call(partial(self._remove, item)) for item in items]
+        return [refusal for refusal in refusals if refusal]
 
     def _walk(self, prefix: str) -> Iterator[str]:
         """Every key under `prefix`."""

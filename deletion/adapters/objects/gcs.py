@@ -5,35 +5,32 @@ obstore cannot: keys that it cannot name, generations that are no longer live, w
 after a delete (for 7 days by default), and the read-back.
 """
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import google.auth
-from google.api_core.exceptions import BadRequest, GoogleAPICallError, NotFound
+from google.api_core.exceptions import BadRequest
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import storage
 from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
-from requests.exceptions import RequestException
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, all_at_once, may_pass
+from deletion.adapters.objects.bucket import PER_REQUEST, Way
 from deletion.adapters.objects.endpoints import endpoint, is_plain
+from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.obstore_way import ObstoreWay
-from deletion.errors import ObjectsRefused, ObjectsUnavailable, PlanError
+from deletion.clock import Clock, SystemClock
+from deletion.errors import PlanError
 
-T = TypeVar("T")
-THREADS: Final = 8
-"""Deletes that are under way at once: the JSON API deletes one object in a request."""
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
-PER_PAGE: Final = 200
-"""Generations in one batch, so that it ends within a call."""
+KEPT_PAGES: Final = 4
+"""Pages of soft-deleted objects that are looked at; each is one call."""
 
 
 class GcsBucket:
@@ -90,44 +87,6 @@ class GcsBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """Calls google-cloud-storage in threads, and tells its errors apart."""
-
-    url: str
-    threads: Executor
-    call_seconds: float
-
-    @property
-    def once(self) -> dict[str, Any]:
-        """The options of each call: bounded, and not retried, as the runner does that."""
-        return {"retry": None, "timeout": self.call_seconds}
-
-    async def call(self, function: Callable[[], T]) -> T:
-        """Raises `ObjectsUnavailable` and `ObjectsRefused`."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, function)
-        except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
-            raise self._told(error) from None
-
-    def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
-        if isinstance(error, GoogleAPICallError):
-            if may_pass(int(error.code or 0)):
-                return ObjectsUnavailable(f"{self.url} answered {error.code}")
-            remedy = (
-                "it does not exist: correct the plan"
-                if isinstance(error, NotFound)
-                else "give this identity storage.buckets.get, storage.objects.list and "
-                "storage.objects.delete"
-            )
-            return ObjectsRefused(f"{self.url} answered {error.code}: {remedy}")
-        if isinstance(error, RequestException | TransportError):
-            return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
-        return ObjectsRefused(
-            f"{self.url}: no credentials of Google were found: set GOOGLE_APPLICATION_CREDENTIALS"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class OpenGcs:
     """One bucket over one client."""
 
@@ -135,6 +94,7 @@ class OpenGcs:
     client: Any
     api: Api
     fast: ObstoreWay | None
+    clock: Clock = field(default_factory=SystemClock)
 
     async def ways(self) -> Sequence[Way]:
         """obstore first, unless the bucket keeps generations: they would have to go one by one."""
@@ -144,29 +104,41 @@ class OpenGcs:
         return [self.fast, exact]
 
     async def retained_until(self, prefix: str) -> datetime | None:
-        """The latest time at which a soft-deleted object is gone; memory holds one page."""
+        """The latest time at which a soft-deleted object is gone.
 
-        def kept() -> Iterator[datetime]:
-            try:
-                for blob in self.client.list_blobs(
-                    self.name,
-                    prefix=prefix,
-                    soft_deleted=True,
-                    fields="items(name,generation,hardDeleteTime),nextPageToken",
-                    **self.api.once,
-                ):
-                    if blob.hard_delete_time is not None:
-                        yield blob.hard_delete_time
-            except BadRequest:  # of a bucket that has no soft delete
-                return
+        Where there are more of them than `KEPT_PAGES`, nobody looks at them all: what is deleted
+        by now is gone when the bucket's policy says.
+        """
+        times, token = list[datetime](), None
+        for _ in range(KEPT_PAGES):
+            found, token = await self.api.call(partial(self._kept, prefix, token))
+            times = [max((*times, *found))] if times or found else []
+            if token is None:
+                return times[0] if times else None
+        kept_for = timedelta(seconds=_kept_seconds(await self._bucket()))
+        return max((*times, self.clock.now() + kept_for))
 
-        return await self.api.call(lambda: max(kept(), default=None))
+    def _kept(self, prefix: str, token: str | None) -> tuple[list[datetime], str | None]:
+        """When each object of one page is gone, and the token of the next."""
+        try:
+            found = self.client.list_blobs(
+                self.name,
+                prefix=prefix,
+                soft_deleted=True,
+                page_size=PER_REQUEST,
+                page_token=token,
+                fields="items(name,generation,hardDeleteTime),nextPageToken",
+                **self.api.once,
+            )
+            times = [blob.hard_delete_time for blob in next(found.pages, ())]
+        except BadRequest:  # of a bucket that has no soft delete
+            return [], None
+        return [time for time in times if time is not None], found.next_page_token
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:
         """What the bucket keeps, and for how long."""
         bucket, faults = await self._bucket(), []
-        soft = (bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0
-        days = int(soft) / 86_400
+        days = _kept_seconds(bucket) / 86_400
         if days and not accepted:
             faults.append(
                 f"{self.api.url} keeps deleted objects for {days:g} days, which nobody can "
@@ -183,51 +155,6 @@ class OpenGcs:
         return await self.api.call(lambda: self.client.get_bucket(self.name, **self.api.once))
 
 
-@dataclass(frozen=True, slots=True)
-class Generations:
-    """Every generation, live or not, by its exact key."""
-
-    bucket: str
-    client: Any
-    api: Api
-    name: str = "generations"
-    is_exact: bool = True
-
-    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """From the beginning, as what was deleted is gone; a mark is the API's token, for a walk
-        that deletes nothing.
-        """
-
-        def listed() -> Page:
-            found = self.client.list_blobs(
-                self.bucket,
-                prefix=prefix,
-                versions=True,
-                page_size=min(limit, PER_PAGE),
-                page_token=behind[0] if behind else None,
-                fields="items(name,generation),nextPageToken",
-                **self.api.once,
-            )
-            blobs = list(next(found.pages, ()))
-            token = found.next_page_token
-            items = [Item(blob.name, str(blob.generation)) for blob in blobs]
-            return Page(items, (token, None) if token else None, is_last=token is None)
-
-        return await self.api.call(listed)
-
-    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """Delete `THREADS` at once."""
-        return await all_at_once(self._remove, items, THREADS)
-
-    async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        return await self.api.call(lambda: [r for item in items if (r := self._refusal(item))])
-
-    def _refusal(self, item: Item) -> Refusal | None:
-        bucket = self.client.bucket(self.bucket)
-        try:
-            bucket.delete_blob(item.key, generation=int(item.version or 0), **self.api.once)
-        except NotFound:
-            return None
-        except GoogleAPICallError as error:
-            return Refusal(item, str(error.code), may_pass(int(error.code or 0)))
-        return None
+def _kept_seconds(bucket: Any) -> int:
+    """How long the bucket keeps what is deleted now; 0 when it has no soft delete."""
+    return int((bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0)

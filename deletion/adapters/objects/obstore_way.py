@@ -7,12 +7,17 @@ version, so where the provider has an API of its own, an exact way follows.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 
 from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, WayEnds, all_at_once
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 REQUESTS: Final = 4
 """Requests of one batch that are under way at once."""
+ERRORS: Final = (BaseError, OSError, ValueError)
+"""What a call may raise."""
+HELD: Final = (PermissionDeniedError, AlreadyExistsError, PreconditionError)
+"""Answers 403, 409 and 412 to the delete of an object that is locked or held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +72,53 @@ class ObstoreWay:
         return await all_at_once(self._remove, items, REQUESTS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        def deleted() -> None:
-            keys = [item.key for item in items]
-            try:
-                obstore.delete(self.store, keys)
-            except FileNotFoundError:  # one is gone already; whether the others are is not said
-                for key in keys:
-                    with suppress(FileNotFoundError):
-                        obstore.delete(self.store, key)
+        """One by one where one of them may be the matter; nobody says whether the others are gone.
 
-        await self._call(deleted)
+        Each is a call of its own, so that a thread that was given up deletes nothing further.
+        """
+        try:
+            await self._run(partial(obstore.delete, self.store, [item.key for item in items]))
+        except ERRORS as error:
+            if not isinstance(error, self._of_one):
+                raise self._told(error) from None
+            refusals = [await self._refusal(item) for item in items]
+            return [refusal for refusal in refusals if refusal]
         return ()
 
-    async def _call(self, function: Callable[[], T]) -> T:
-        """Errors are told apart by their type alone: their text is for people, and may change."""
+    async def _refusal(self, item: Item) -> Refusal | None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, function)
-        except (BaseError, OSError, ValueError) as error:
-            if not self.is_exact:
-                raise WayEnds from None
-            if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-                raise ObjectsRefused(
-                    f"{self.url} may not be used with these credentials: give them the right to "
-                    "list and to delete"
-                ) from None
-            if isinstance(error, FileNotFoundError):
-                raise ObjectsRefused(f"{self.url} does not exist: correct the plan") from None
-            raise ObjectsUnavailable(f"{self.url}: {type(error).__name__}") from None
+            await self._run(partial(obstore.delete, self.store, item.key))
+        except FileNotFoundError:
+            return None
+        except ERRORS as error:
+            if not isinstance(error, self._of_one):
+                raise self._told(error) from None
+            return Refusal(item, type(error).__name__, passes=False)
+        return None
+
+    @property
+    def _of_one(self) -> tuple[type[Exception], ...]:
+        """Errors that may concern one object alone."""
+        return (FileNotFoundError, *HELD) if self.is_exact else (FileNotFoundError,)
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, function)
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        try:
+            return await self._run(function)
+        except ERRORS as error:
+            raise self._told(error) from None
+
+    def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | WayEnds:
+        """Errors are told apart by their type alone: their text is for people, and may change."""
+        if not self.is_exact:
+            return WayEnds()
+        if isinstance(error, PermissionDeniedError):
+            return ObjectsRefused(
+                f"{self.url} may not be used with these credentials: give them the right to list "
+                "and to delete"
+            )
+        if isinstance(error, FileNotFoundError):
+            return ObjectsRefused(f"{self.url} does not exist: correct the plan")
+        return ObjectsUnavailable(f"{self.url}: {type(error).__name__}")

@@ -22,7 +22,7 @@ from deletion.adapters.objects.bucket import Way
 from deletion.adapters.objects.endpoints import endpoint, is_plain
 from deletion.adapters.objects.obstore_way import ObstoreWay
 from deletion.adapters.objects.s3_ways import ERRORS, LACKING, Uploads, Versions, code_of, told
-from deletion.errors import ObjectsRefused
+from deletion.errors import ObjectsUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -67,18 +67,18 @@ class S3Bucket:
             async with self._session.create_client(
                 "s3", region_name=self._region, endpoint_url=self._endpoint, config=config
             ) as client:
-                yield OpenS3(self.url, self._name, client, await self._obstore())
+                yield OpenS3(self.url, self._name, client, self._obstore())
         except ERRORS as error:
             raise told(self.url, error) from None
 
-    async def _obstore(self) -> ObstoreWay:
+    def _obstore(self) -> ObstoreWay:
         if self._fast is None:
-            credentials = await self._session.get_credentials()
+            session = self._session
             loop = asyncio.get_running_loop()
 
             def current() -> "S3Credential":
                 """Asked by obstore's thread, before each has expired."""
-                asking = asyncio.run_coroutine_threadsafe(_frozen(credentials), loop)
+                asking = asyncio.run_coroutine_threadsafe(_frozen(session), loop)
                 return asking.result(self._call_seconds)
 
             seconds = timedelta(seconds=self._call_seconds)
@@ -144,9 +144,11 @@ class OpenS3:
         return "Status" in found
 
 
-async def _frozen(credentials: Any) -> "S3Credential":
+async def _frozen(session: Any) -> "S3Credential":
+    """Looked for each time: they may not have been there yet."""
+    credentials = await session.get_credentials()
     if credentials is None:
-        raise ObjectsRefused("no credentials of AWS were found: set AWS_ACCESS_KEY_ID or a role")
+        raise ObjectsUnavailable("no credentials of AWS were found")
     frozen = await credentials.get_frozen_credentials()
     return {
         "access_key_id": frozen.access_key,

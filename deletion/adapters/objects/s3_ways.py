@@ -2,7 +2,8 @@
 uploads that were not finished.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,19 +18,28 @@ REQUESTS: Final = 4
 """Requests of one batch that are under way at once."""
 PASSING: Final = frozenset(
     {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IDPCommunicationError",
         "InternalError",
         "OperationAborted",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
         "RequestTimeout",
         "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
+        "TokenRefreshRequired",
     }
 )
-"""Codes of errors that may pass, beside every status of 500 and more:
-https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+"""Codes of errors that may pass, beside every status of 500 and more: credentials that are being
+renewed and clocks among them. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html"""
 LACKING: Final = frozenset({"NotImplemented", "MethodNotAllowed"})
 """Codes of servers that speak S3's protocol, but have no versions or no uploads in parts."""
+UNWRITABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML cannot hold, and so no bulk request: https://www.w3.org/TR/xml/#charsets"""
 GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
 SILENT: Final = (HTTPClientError, ConnectionError, ResponseParserError, aiohttp.ClientError)
 """Errors of a server that did not answer, or not to the end."""
@@ -77,6 +87,7 @@ class Versions:
             **({"VersionIdMarker": version} if version else {}),
         )
         listed = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]
+        listed.sort(key=lambda each: (each["Key"], -each["LastModified"].timestamp()))
         items = [Item(each["Key"], each["VersionId"]) for each in listed]
         if not found.get("IsTruncated"):
             return Page(items)
@@ -98,6 +109,18 @@ class Versions:
         return await all_at_once(self._remove, items, REQUESTS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        bulk = [item for item in items if not UNWRITABLE.search(item.key)]
+        alone = [item for item in items if UNWRITABLE.search(item.key)]
+        refusals = [*await self._in_bulk(bulk)] if bulk else []
+        for item in alone:
+            refusals += await refused(self.url, item, self._delete(item))
+        return refusals
+
+    async def _delete(self, item: Item) -> None:
+        version = {"VersionId": item.version} if item.version else {}
+        await self.client.delete_object(Bucket=self.bucket, Key=item.key, **version)
+
+    async def _in_bulk(self, items: Sequence[Item]) -> Sequence[Refusal]:
         objects = [
             {"Key": item.key, **({"VersionId": item.version} if item.version else {})}
             for item in items
@@ -156,15 +179,28 @@ class Uploads:
         return await all_at_once(self._abort, items, REQUESTS)
 
     async def _abort(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        refusals: list[Refusal] = []
         for item in items:
-            try:
-                await self.client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=item.key, UploadId=item.version
-                )
-            except ClientError as error:
-                if code_of(error) not in GONE:
-                    raise told(self.url, error) from None
-        return ()
+            refusals += await refused(self.url, item, self._abort_one(item))
+        return refusals
+
+    async def _abort_one(self, item: Item) -> None:
+        await self.client.abort_multipart_upload(
+            Bucket=self.bucket, Key=item.key, UploadId=item.version
+        )
+
+
+async def refused(url: str, item: Item, call: Awaitable[None]) -> Sequence[Refusal]:
+    """Delete one item; returns whether it was refused. Raises `ObjectsUnavailable`."""
+    try:
+        await call
+    except ClientError as error:
+        if code_of(error) in GONE:
+            return ()
+        if isinstance(why := told(url, error), ObjectsUnavailable):
+            raise why from None
+        return (Refusal(item, code_of(error), passes=False),)
+    return ()
 
 
 def code_of(error: ClientError) -> str:
@@ -172,11 +208,19 @@ def code_of(error: ClientError) -> str:
 
 
 def told(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
-    """The error of this project, by the code and status of the provider's."""
+    """The error of this project, by the code and status of the provider's.
+
+    Only what the provider has answered is a refusal: without an answer, credentials could not be
+    had, from a metadata server or a file that is being replaced, for one. The text of such an error
+    may hold a secret.
+    """
     if isinstance(error, SILENT):
         return ObjectsUnavailable(f"{url} does not answer: {type(error).__name__}")
     if not isinstance(error, ClientError):
-        return ObjectsRefused(f"{url} cannot be used: {error}")
+        return ObjectsUnavailable(
+            f"{url} cannot be used now: {type(error).__name__}; if that does not pass, set "
+            "AWS_ACCESS_KEY_ID or a role, and look at the other AWS_ variables"
+        )
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if may_pass(status) or code in PASSING:

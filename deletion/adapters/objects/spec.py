@@ -1,13 +1,12 @@
 """What a plan file says of objects: `objects: {url, prefix, …}`."""
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from deletion.adapters.objects.bucket import PER_REQUEST, Bucket
+from deletion.adapters.objects.files import Folder, folder_of
 from deletion.adapters.objects.step import BOT_ID, ObjectsStep
 from deletion.adapters.spec import Outside, Strict
 from deletion.errors import PlanError
@@ -29,9 +28,7 @@ class ObjectsSpec(Strict):
     def _names_a_bucket(cls, url: str) -> str:
         scheme, _, rest = url.partition("://")
         if scheme == "file":
-            path = PurePosixPath(urlsplit(url).path)
-            if not rest.startswith("/") or path.parent == path or ".." in path.parts:
-                raise ValueError("expected file:///path/of/a/folder")
+            folder_of(url)
             return url
         if scheme not in ("s3", "gs", "az") or not BUCKET.fullmatch(rest):
             raise ValueError(
@@ -96,6 +93,4 @@ class ObjectsSpec(Strict):
             from deletion.adapters.objects.azure import AzureBucket
 
             return AzureBucket(rest, call_seconds)
-        from deletion.adapters.objects.files import Folder
-
         return Folder(self.url, self.prefix)

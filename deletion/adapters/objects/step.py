@@ -2,12 +2,13 @@
 
 import asyncio
 import dataclasses
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from deletion.adapters.objects.bucket import (
     PER_REQUEST,
@@ -16,11 +17,12 @@ from deletion.adapters.objects.bucket import (
     Mark,
     OpenBucket,
     Page,
-    Refusal,
     Way,
     WayEnds,
 )
+from deletion.adapters.objects.place import Place
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
+from deletion.pace import Pace
 from deletion.plan import Batch
 
 BOT_ID: Final = "{bot_id}"
@@ -31,27 +33,11 @@ SAMPLE: Final = PER_REQUEST
 """Objects that `faults` looks at, in the order of their keys."""
 STRONG: Final = "strong"
 """Every provider here lists what was written before: strong consistency, by their documentation."""
+PACE: Final = Pace(target_ms=1000, min_batch=100)
+"""A listing and a bulk delete take more than 100 ms however few objects there are: with that as a
+target each batch would be the smallest. Requests for a second, then a rest, hurt no provider."""
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a deletion goes on: the way it was on, and the key it had come to."""
-
-    way: str | None = None
-    behind: Mark | None = None
-
-    @classmethod
-    def of(cls, cursor: str | None) -> "Place":
-        """The place that `text` was written for."""
-        if cursor is None:
-            return cls()
-        way, behind = json.loads(cursor)
-        return cls(way, None if behind is None else (behind, None))
-
-    @property
-    def text(self) -> str:
-        """The cursor of a checkpoint."""
-        return json.dumps([self.way, self.behind and self.behind[0]], ensure_ascii=False)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -71,23 +57,30 @@ class ObjectsStep:
     read_back: str | None = dataclasses.field(default=None, init=False)
     """See `deletion.plan.Verified`: how it was read back, and until when the provider keeps it."""
 
+    @property
+    def default_pace(self) -> Pace:
+        """See `deletion.plan.Paced`."""
+        return PACE
+
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Take each of the bucket's ways in turn, from `cursor` on.
 
-        Raises `ObjectsUnavailable` for what may pass, and `ObjectsRefused`, which names the object,
-        for what the provider will not delete.
+        Raises `ObjectsUnavailable` for what may pass. What the provider will not delete holds up
+        nothing else: `ObjectsRefused` names it when everything else is gone.
         """
-        prefix, place = self._prefix(bot_id), Place.of(cursor)
+        prefix, place = self._prefix(bot_id), self._place(cursor)
         async with self._opened() as bucket:
             ways = await self._bounded_ways(bucket)
             names = [way.name for way in ways]
-            first = names.index(place.way) if place.way in names else 0
-            behind = place.behind if place.way in names else None
-            for way in ways[first:]:
-                async with aclosing(self._along(way, prefix, behind)) as batches:
-                    async for batch in batches:
-                        yield batch
-                behind = None
+            if place.way not in names:
+                place = Place(self.bucket.url)
+            for way in ways[names.index(place.way) if place.way else 0 :]:
+                async with aclosing(self._along(way, prefix, place.on(way.name))) as batches:
+                    async for deleted, place in batches:
+                        yield Batch(deleted, place.cursor)
+        if place.refused:
+            yield Batch(0, None)  # so that the next attempt tries it again
+            raise place.error()
 
     async def is_empty(self, bot_id: str) -> bool:
         """One look along each exact way, versions and unfinished uploads included.
@@ -142,42 +135,47 @@ class ObjectsStep:
         return wrong if keys or wrong else None
 
     async def _along(
-        self, way: Way, prefix: str, behind: Mark | None
-    ) -> AsyncGenerator[Batch, None]:
-        """Delete page by page along one way, until it finds nothing more or cannot go on."""
-        before: Sequence[Item] = ()
+        self, way: Way, prefix: str, place: Place
+    ) -> AsyncGenerator[tuple[int, Place], None]:
+        """Delete page by page along one way, until it finds nothing more or cannot go on.
+
+        Yields how many were deleted, and where to go on. Raises `ObjectsUnavailable`, before the
+        place moves, for items that were refused and may be deleted later.
+        """
+        behind, before = place.behind, tuple[Item, ...]()
         try:
             while True:
                 size = min(self.batch_size, PER_REQUEST)  # which may change between two batches
                 page = await self._page(way, prefix, behind, size)
-                if page.items and page.items == before:
+                if before and tuple(page.items) == before:
                     raise ObjectsUnavailable(
                         f"{self.bucket.url} still lists {before[0].key!r} after it was deleted"
                     )
-                before, items = page.items, _whole(page, prefix)[:size]
+                before, items = tuple(page.items), _whole(page, prefix)[:size]
                 if items:
                     async with self._bounded():
                         refusals = await way.remove(items)
-                    place = Place(way.name, behind if refusals else page.resume)
-                    yield Batch(len(items) - len(refusals), place.text)
-                    self._check(refusals)
+                    later = [refusal for refusal in refusals if refusal.passes]
+                    place = place if later else place.past(page, items, refusals)
+                    yield len(items) - len(refusals), place
+                    if later:
+                        raise ObjectsUnavailable(
+                            f"{self.bucket.url}: not deleted, but may be later: {later[0].text}"
+                        )
                 if page.is_last and len(page.items) <= size:
                     return
-                behind = page.resume if page.items else page.onward
+                behind = (page.resume or place.behind) if page.items else page.onward
         except WayEnds:
             return
 
-    def _check(self, refusals: Sequence[Refusal]) -> None:
-        """Raise for what was not deleted; what may pass does not hide what will not."""
-        for refusal in sorted(refusals, key=lambda refusal: refusal.passes):
-            version = f" (version {refusal.item.version})" if refusal.item.version else ""
-            which = f"{self.bucket.url}/{refusal.item.key!r}{version}"
-            if refusal.passes:
-                raise ObjectsUnavailable(f"{which} was not deleted: {refusal.code}")
-            raise ObjectsRefused(
-                f"{which} cannot be deleted: {refusal.code}; it is locked, held, or this identity "
-                "may not delete it: lift that, then retry the job"
-            )
+    def _place(self, cursor: str | None) -> Place:
+        """Where `cursor` says, or the beginning: to delete again what is gone does no harm."""
+        if cursor is None:
+            return Place(self.bucket.url)
+        if place := Place.read(self.bucket.url, cursor):
+            return place
+        log.warning("unreadable cursor: the step begins again", step=self.name)
+        return Place(self.bucket.url)
 
     async def _finds(self, way: Way, prefix: str) -> bool:
         """Whether anything is there: an empty page need not be the last one."""

@@ -1,0 +1,92 @@
+"""Where a deletion of objects goes on, and what it had to leave behind."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal
+from deletion.errors import ObjectsRefused
+
+NAMED: Final = 5
+"""Refused objects that an error names: a whole bucket may be locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The way that a deletion is on in a bucket, and the mark behind which it goes on there.
+
+    Before the mark everything is deleted, or was refused for good: that is counted in `refused`,
+    and some of it is `named`. The cursor keeps both, so that a resumed run ends with it too.
+    """
+
+    bucket: str
+    way: str | None = None
+    behind: Mark | None = None
+    refused: int = 0
+    named: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, bucket: str, cursor: str) -> "Place | None":
+        """None for a cursor that is not of this bucket, or of no bucket at all."""
+        try:
+            found = json.loads(cursor)
+            behind = found.get("behind")
+            place = cls(
+                found["bucket"],
+                found["way"],
+                None if behind is None else (behind[0], behind[1]),
+                found.get("refused", 0),
+                tuple(found.get("named", ())),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return None
+        return place if place.bucket == bucket and place._is_sound else None
+
+    @property
+    def cursor(self) -> str:
+        """As text, for the checkpoint."""
+        every = {
+            "bucket": self.bucket,
+            "way": self.way,
+            "behind": self.behind,
+            "refused": self.refused,
+            "named": self.named,
+        }
+        return json.dumps({name: value for name, value in every.items() if value})
+
+    def on(self, way: str) -> "Place":
+        """This place if it is on that way already, else the beginning of it."""
+        return self if self.way == way else replace(self, way=way, behind=None)
+
+    def past(self, page: Page, items: Sequence[Item], refusals: Sequence[Refusal]) -> "Place":
+        """The place when all of `items` is deleted, or refused for good.
+
+        What stays would be listed again, so the next listing begins behind the last of it: that
+        can be named even where the provider knows no mark of an object that is gone.
+        """
+        refused = {refusal.item for refusal in refusals}
+        stays = [item for item in items if item in refused] or (items if refusals else ())
+        mark = (stays[-1].key, stays[-1].version) if stays else self.behind
+        return replace(
+            self,
+            behind=page.resume or mark,
+            refused=self.refused + len(refusals),
+            named=(*self.named, *(refusal.text for refusal in refusals))[:NAMED],
+        )
+
+    def error(self) -> ObjectsRefused:
+        """What was refused: how many, and some by name."""
+        more = self.refused - len(self.named)
+        named = "; ".join(self.named) + (f"; and {more} more" if more else "")
+        what = "1 object was" if self.refused == 1 else f"{self.refused} objects were"
+        return ObjectsRefused(
+            f"{self.bucket}: {what} not deleted, because of a lock or a hold, or because this "
+            f"identity may not: lift that, then retry the job: {named}"
+        )
+
+    @property
+    def _is_sound(self) -> bool:
+        key, version = self.behind or ("", None)
+        texts = (self.way, key, version or "", *self.named)
+        return all(isinstance(text, str) for text in texts) and isinstance(self.refused, int)
