@@ -106,10 +106,8 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
         return [skipped(check, "this step cannot be sampled")]
     faults = await step.faults()
     if faults is None:
-        later = (
-            "check again once there is data: a plan that names another collection looks the same"
-        )
-        return [warning(check, "there is no document to look at", later)]
+        later = "check again once there is data: a plan that names another place looks the same"
+        return [warning(check, "there is nothing here to look at", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
     return failures or [ok(check, "nothing that was looked at contradicts the plan")]

@@ -96,7 +96,7 @@ async def test_a_collection_without_documents_is_told(pipeline: Pipeline) -> Non
     await pipeline.fill(25)
     plan = changed(pipeline, "collection: messages", "collection: massages")
     code, found = await checked(pipeline, plan)
-    assert found[DATA] == ("warning", "there is no document to look at")
+    assert found[DATA] == ("warning", "there is nothing here to look at")
     assert (code, found[INDEX][0]) == (1, "failed"), "it has no index either"
 
 
