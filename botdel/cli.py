@@ -190,7 +190,7 @@ def plan_preview(file: File, bot_id: BotId, as_json: AsJson = False) -> None:
     from botdel.plan import preview
     from deletion.adapters.plan_source import find_plan
 
-    run(preview(find_plan(file), bot_id, as_json=as_json))
+    sys.exit(run(preview(find_plan(file), bot_id, as_json=as_json)))
 
 
 @app.command()

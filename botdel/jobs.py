@@ -158,12 +158,12 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         past = Table(
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
         )
-        for each, at in zip(job.past_attempts, _places(job), strict=True):
+        for each, at in zip(job.past_attempts, _stood_at(job), strict=True):
             past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
         out.print(past)
 
 
-def _places(job: Job) -> Iterator[str]:
+def _stood_at(job: Job) -> Iterator[str]:
     """Where each past attempt stood. A job goes backwards from where it turned back until it is
     compensated and an operator starts it anew.
     """

@@ -4,7 +4,19 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
-from botdel.doctor.findings import Finding, Status, failed, ok, together, told, warning
+from pymongo.errors import PyMongoError
+
+from botdel.doctor.findings import (
+    Finding,
+    Status,
+    could_not,
+    failed,
+    ok,
+    skipped,
+    together,
+    told,
+    warning,
+)
 from botdel.doctor.indexes import step_findings
 from botdel.doctor.report import show
 from botdel.listing import show as show_rows
@@ -14,6 +26,7 @@ from botdel.terminal import console
 from deletion.adapters.http_api.http import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
+from deletion.errors import BotDeletionError
 from deletion.plan import Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
@@ -39,18 +52,36 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
 
 
-async def preview(source: PlanSource, bot: str, *, as_json: bool) -> None:
-    """Print how many items each step would delete now, in the order of the plan."""
+async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:
+    """Print how many items each step would delete now, in the order of the plan.
+
+    Returns 1 when one could not be counted because of an error, and 0 otherwise.
+    """
     bot_id = object_id(bot)
+    counts: dict[str, int | None] = {}
+    failures: dict[str, str] = {}
     async with _built(source) as plan:
-        steps = [step for step in plan.steps if isinstance(step, Previewed)]
-        found = {step.name: await step.count(bot_id) for step in steps}  # as in `_in_turn`
+        for step in plan.steps:  # one after another, as in `_in_turn`
+            counts[step.name] = None
+            try:
+                if isinstance(step, Previewed):
+                    counts[step.name] = await step.count(bot_id)
+            except (BotDeletionError, PyMongoError) as error:
+                failures[step.name] = could_not(step.name, error).detail
     if as_json:
-        print(json.dumps({"service": plan.service, "bot_id": bot_id, "steps": found}))
-        return
-    rows = [(name, f"{count:,}") for name, count in found.items()]
-    columns = ("step", "would delete")
-    show_rows(console(), columns, rows, whole=columns, spare=(), nothing="no step can be counted")
+        seen = {"service": plan.service, "bot_id": bot_id, "steps": counts, "failures": failures}
+        print(json.dumps(seen))
+    else:
+        rows = [(name, _would_delete(n, failures.get(name))) for name, n in counts.items()]
+        columns = ("step", "would delete")
+        show_rows(console(), columns, rows, whole=columns, spare=(), nothing="")
+    return FAILED if failures else 0
+
+
+def _would_delete(count: int | None, failure: str | None) -> str:
+    if failure:
+        return f"not known: {failure}"
+    return "not known: this step cannot be counted" if count is None else f"{count:,}"
 
 
 @asynccontextmanager
@@ -72,16 +103,14 @@ async def _in_turn(*looks: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
 async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
     check = _data_of(plan, step)
     if not isinstance(step, Previewed):
-        return [ok(check, "this step cannot be sampled")]
+        return [skipped(check, "this step cannot be sampled")]
     faults = await step.faults()
     if faults is None:
-        later = (
-            "check again once there is data: a plan that names another collection looks the same"
-        )
-        return [warning(check, "there is no document to look at", later)]
+        later = "check again once there is data: a plan that names another place looks the same"
+        return [warning(check, "there is nothing here to look at", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
-    return failures or [ok(check, "a sample of it is as the plan says")]
+    return failures or [ok(check, "nothing that was looked at contradicts the plan")]
 
 
 def _undoable(plan: Plan) -> Sequence[str]:
@@ -96,7 +125,7 @@ async def _undone(plan: Plan, name: str) -> Sequence[Finding]:
         stays = "a job that is rolled back leaves what this step did: it has no compensation"
         return [warning(check, stays, "right for a step with nothing to undo; else give it one")]
     if not isinstance(undo, Previewed):
-        return [ok(check, "cannot be sampled")]
+        return [skipped(check, "it cannot be sampled")]
     remedy = f"correct the compensation of step {name}"
     failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
     return failures or [ok(check, "what reads it back can be reached, and is as the plan says")]
@@ -105,10 +134,10 @@ async def _undone(plan: Plan, name: str) -> Sequence[Finding]:
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
     check = _rights_of(plan, step)
     if not isinstance(step, Permitted):
-        return [ok(check, "this step cannot report its rights")]
+        return [skipped(check, "this step cannot report its rights")]
     missing = await step.forbidden()
     if missing is None:
-        return [ok(check, "the server does not report the rights of this identity")]
+        return [skipped(check, "the server does not report the rights of this identity")]
     if missing:
         remedy = (
             "grant them to the identity that the step uses (for MongoDB the user of "

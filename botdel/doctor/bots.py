@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from botdel.doctor.findings import Finding, failed, ok, skipped, together, told, warning
 from deletion.plan import Plan, Sampled, Step
 
 LOOKED_UP: Final = 20
@@ -59,7 +59,8 @@ async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
     others = [each for each in sampled if each is not known]
     named = {bot for each in others for bot in each.bots}
     if not named:
-        return [ok(known.check, "no other step names bots, so there is nothing to compare")]
+        alone = "no other step names bots, so there is nothing to compare: give other plans too"
+        return [skipped(known.check, alone)]
     if await _has_any(known.step, named):
         return [ok(known.check, "it has data of bots that other steps name")]
     if not known.bots:

@@ -31,6 +31,7 @@ class Status(StrEnum):
     """How a check ended."""
 
     OK = "ok"
+    SKIPPED = "skipped"  # there is no way to look at it
     WARNING = "warning"  # it cannot be told from here, or it is worth knowing
     FAILED = "failed"
 
@@ -48,6 +49,11 @@ class Finding:
 def ok(check: str, detail: str) -> Finding:
     """As it should be."""
     return Finding(check, Status.OK, detail)
+
+
+def skipped(check: str, detail: str) -> Finding:
+    """Not looked at, because there is no way to."""
+    return Finding(check, Status.SKIPPED, detail)
 
 
 def warning(check: str, detail: str, remedy: str) -> Finding:

@@ -60,7 +60,7 @@ async def _retention(database: Database) -> list[Finding]:
 async def _step(service: str, step: Step) -> list[Finding]:
     check = _check(service, step)
     if not isinstance(step, Provisioned):
-        return [ok(check, "needs nothing to exist")]
+        return [ok(check, "needs no index")]
     if missing := await step.missing():
         detail, _, cost = missing.partition(": ")
         cost, _, remedy = cost.partition("; ")

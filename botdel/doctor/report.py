@@ -13,8 +13,13 @@ from botdel.doctor.findings import Finding, Status
 from botdel.terminal import Terminal, console, printable
 from deletion.process.escaping import escaped
 
-MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗"}
-COLOURS: Final = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "red"}
+MARKS: Final = {Status.OK: "✓", Status.SKIPPED: "-", Status.WARNING: "!", Status.FAILED: "✗"}
+COLOURS: Final = {
+    Status.OK: "green",
+    Status.SKIPPED: "dim",
+    Status.WARNING: "yellow",
+    Status.FAILED: "red",
+}
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:

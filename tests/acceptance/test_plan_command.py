@@ -39,7 +39,9 @@ async def test_a_preview_counts_what_is_deleted_later_and_deletes_nothing(
 ) -> None:
     bot, _ = await pipeline.fill(25, 5)
     previewed = await output_of(pipeline, "plan", "preview", str(pipeline.plan), bot)
-    assert previewed == {"service": SERVICE, "bot_id": bot, "steps": {"messages": 25}}
+    assert previewed["failures"] == {}
+    assert (previewed["service"], previewed["bot_id"]) == (SERVICE, bot)
+    assert previewed["steps"] == {"messages": 25}
     assert await pipeline.messages.count_documents({}) == 30
     assert await pipeline.jobs.count_documents({}) == 0
     async with pipeline.consumer():
@@ -55,7 +57,7 @@ async def test_a_preview_of_an_id_that_is_none_is_refused(pipeline: Pipeline) ->
 async def test_a_plan_that_fits_its_data_passes_and_changes_nothing(pipeline: Pipeline) -> None:
     await pipeline.fill(25)
     code, found = await checked(pipeline, pipeline.plan)
-    assert (code, found[DATA]) == (0, ("ok", "a sample of it is as the plan says"))
+    assert (code, found[DATA]) == (0, ("ok", "nothing that was looked at contradicts the plan"))
     assert found[INDEX][0] == "ok"
     assert await pipeline.messages.count_documents({}) == 25
     assert await pipeline.client[pipeline.database].list_collection_names() == ["messages"]
@@ -94,7 +96,7 @@ async def test_a_collection_without_documents_is_told(pipeline: Pipeline) -> Non
     await pipeline.fill(25)
     plan = changed(pipeline, "collection: messages", "collection: massages")
     code, found = await checked(pipeline, plan)
-    assert found[DATA] == ("warning", "there is no document to look at")
+    assert found[DATA] == ("warning", "there is nothing here to look at")
     assert (code, found[INDEX][0]) == (1, "failed"), "it has no index either"
 
 

@@ -209,14 +209,14 @@ class Look:
         except BotDeletionError:
             return True
         findings = json.loads(self.capsys.readouterr().out.splitlines()[-1])
-        return any(finding["status"] != Found.OK for finding in findings)
+        return any(finding["status"] not in {Found.OK, Found.SKIPPED} for finding in findings)
 
     async def counts(self, plan: PlanFile, bot: str) -> dict[str, int]:
         """What `plan preview` prints."""
         self.capsys.readouterr()
         await preview(plan, bot, as_json=True)
         steps = json.loads(self.capsys.readouterr().out.splitlines()[-1])["steps"]
-        return {str(name): int(count) for name, count in steps.items()}
+        return {str(name): int(n) for name, n in steps.items() if n is not None}
 
     async def is_found_by_run(self, plan: PlanFile, path: Path) -> bool:
         """A job that does not end as it must, or whose record says that nothing was read back.

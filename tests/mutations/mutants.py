@@ -1730,6 +1730,13 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "doctor calls right what it had nothing to compare with",
+        "botdel/doctor/bots.py",
+        "return [skipped(known.check, alone)]",
+        "return [ok(known.check, alone)]",
+        ("unit",),
+    ),
+    Mutant(
         "a check of the demo cannot fail",
         "botdel/local/proof.py",
         "least <= seen <= most)",

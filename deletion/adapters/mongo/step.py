@@ -158,7 +158,7 @@ class MongoStep:
         return (
             f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
             "without it every batch scans or sorts the collection; "
-            "`botdel topology apply --plan FILE` creates it"
+            "if collection and field are right, `botdel topology apply --plan FILE` creates it"
         )
 
     async def provide(self) -> None:
