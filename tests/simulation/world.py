@@ -51,6 +51,7 @@ LEGAL = {
     (Status.IN_PROGRESS, Status.EXHAUSTED),
     (Status.FAILED, Status.PENDING),
     (Status.FAILED, Status.EXHAUSTED),
+    (Status.PENDING, Status.PENDING),  # an operator hurries one that is parked
     (Status.EXHAUSTED, Status.PENDING),
     (Status.IN_PROGRESS, Status.COMPENSATED),
     (Status.COMPENSATED, Status.PENDING),

@@ -127,7 +127,10 @@ class Files:
             yield from self._below(base)
 
     def _below(self, base: Path) -> Iterator[str]:
-        walks = [os.scandir(base)]
+        try:
+            walks = [os.scandir(base)]
+        except FileNotFoundError:  # its last file has gone meanwhile, and the folder too
+            return
         try:
             while walks:
                 entries = walks[-1]
@@ -135,7 +138,8 @@ class Files:
                 if entry is None:
                     walks.pop()
                 elif entry.is_dir(follow_symlinks=False):
-                    walks.append(os.scandir(entry.path))
+                    with suppress(FileNotFoundError):  # as above
+                        walks.append(os.scandir(entry.path))
                 else:
                     yield Path(entry.path).relative_to(self.root).as_posix()
         finally:
