@@ -221,7 +221,8 @@ UNJOINED: Final = (*HOLDER, "placed_at")
 
 ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
 """The statuses of jobs that are no longer live."""
-_SPENT: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
+_BY_HAND: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
+"""The statuses that only an operator moves onwards."""
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
@@ -391,7 +392,7 @@ class Job:
         """Whether an operator may retry it, without waiting for its rest, or while it is parked."""
         waits = self.due is not None and self.due > now
         is_parked = self.status is Status.PENDING and waits
-        return self.status in _SPENT or is_parked or self._has_ended(now, policy)
+        return self.status in _BY_HAND or is_parked or self._has_ended(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
         """How long a sweep leaves it alone: longer after each failed attempt, and each silence but
@@ -553,7 +554,7 @@ class Job:
         restored if they were spent. A compensated one starts anew, forward.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
-        ended = self.status in _SPENT
+        ended = self.status in _BY_HAND
         has_run = not ended and self.status is not Status.PENDING
         past = self._past(self.end) if has_run else self.past_attempts
         anew = self._anew() if self.status is Status.COMPENSATED else {}

@@ -1,7 +1,7 @@
 """The plan: what one service deletes, step by step, in order."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -171,14 +171,13 @@ class Plan:
     def pace(self, step: Step) -> Pace:
         """The pace of one of its steps.
 
-        Without one in `paces` it is that of `default_pace`, but an API is called as fast as it
-        answers: it has bounds of its own, and runs that waited for a slow one would hold the slots
-        of other work.
+        Without one in `paces` it is that of `default_pace`. Calls to an API are not paced: its host
+        has bounds of its own, and runs that wait for a slow API hold the slots of other work.
         """
         given = self.paces.get(step.name)
         return given or (UNPACED if isinstance(step, AnswerOnly) else default_pace(step))
 
-    def way_back(self, begun: Iterable[str]) -> tuple[Step, ...]:
+    def way_back(self, begun: Collection[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, the last of the plan first.
 
         Raises `StepUnknown` when this plan does not have one of them.
@@ -189,7 +188,7 @@ class Plan:
                 "job owes: finish the update, or put the compensation back into the plan"
             )
         order = [step.name for step in reversed(self.steps)]
-        return tuple(self.compensations[name] for name in order if name in set(begun))
+        return tuple(self.compensations[name] for name in order if name in begun)
 
 
 def default_pace(step: Step) -> Pace:

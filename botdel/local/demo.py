@@ -98,7 +98,7 @@ class Demo:
         ) as client:
             answers = await asyncio.gather(*(client.delete(f"/v1/bots/{bot}") for bot in doomed))
         accepted = sum(answer.status_code == httpx.codes.ACCEPTED for answer in answers)
-        self._proof.equal("DELETEs answered with 202", accepted, len(doomed))
+        self._proof.equal("DELETEs accepted (202)", accepted, len(doomed))
 
     async def _watch(
         self,

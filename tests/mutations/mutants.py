@@ -2999,8 +2999,8 @@ MUTANTS: Final = (
     Mutant(
         "a thread that was given up goes on deleting",
         GCS_WAYS,
-        "[await self.api.call(partial(self._refusal, item)) for item in items]",
-        "await self.api.call(lambda: [self._refusal(item) for item in items])",
+        "await all_at_once(partial(one_by_one, self._remove), items, THREADS)",
+        "list(filter(None, await self.api.call(lambda: [self._refusal(each) for each in items])))",
         BUCKETS,
     ),
     Mutant(
@@ -3062,8 +3062,8 @@ MUTANTS: Final = (
     Mutant(
         "a thread of a folder that was given up goes on",
         FILES,
-        "[await self._call(partial(self._remove, item)) for item in items]",
-        "await self._call(lambda: [self._remove(item) for item in items])",
+        "await one_by_one(self._unlink, items)",
+        "list(filter(None, await self._call(lambda: [self._remove(item) for item in items])))",
         BUCKETS,
     ),
     Mutant(
@@ -3104,7 +3104,7 @@ MUTANTS: Final = (
     Mutant(
         "plain HTTP to anywhere",
         ENDPOINTS,
-        'if parts.scheme == "http" and not _is_loopback(parts.hostname):',
+        'if parts.scheme == "http" and not is_loopback(parts.hostname):',
         "if False:",
         BUCKETS,
     ),

@@ -12,7 +12,7 @@ from deletion.gate import Gates
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """Whoever made it closes `client`."""
+    """`client` is closed by the code that created it."""
 
     client: HttpClient
     gates: Gates

@@ -1,15 +1,15 @@
 """How far the secondaries of a replica set are behind its primary."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pymongo.errors import OperationFailure
 
 from deletion.adapters.mongo.connection import Client, bounded
 from deletion.errors import PressureUnknown, StoreUnavailable
+from deletion.pressure import READ_SECONDS
 
 PRIMARY, SECONDARY = "PRIMARY", "SECONDARY"
-READ_SECONDS: Final = 2.0
 
 
 class ReplicationLag:

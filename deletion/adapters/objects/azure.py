@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from obstore.store import AzureStore
 
 from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.endpoints import endpoint, is_plain
-from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.endpoints import endpoint
+from deletion.adapters.objects.obstore_way import ObstoreWay, once
 
 ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 THREADS: Final = 8
@@ -44,12 +44,7 @@ class AzureBucket:
     async def opened(self) -> AsyncIterator["OpenAzure"]:
         """obstore keeps its connections."""
         if self._way is None:
-            seconds = timedelta(seconds=self._call_seconds)
-            store = AzureStore(
-                self._name,
-                client_options={"timeout": seconds, "allow_http": is_plain(self._endpoint)},
-                retry_config={"max_retries": 0, "retry_timeout": seconds},
-            )
+            store = AzureStore(self._name, **once(self._call_seconds, self._endpoint))
             self._way = ObstoreWay(self.url, store, self._threads, is_exact=True)
         yield OpenAzure(self._way)
 

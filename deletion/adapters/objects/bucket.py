@@ -88,7 +88,9 @@ class OpenBucket(Protocol):
         """Until when the provider keeps what was deleted under `prefix`; None if it keeps none."""
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:
-        """What its set-up does against a deletion; `accepted` is what the provider keeps."""
+        """What in its configuration prevents a deletion. With `accepted`, what the provider keeps
+        is no fault.
+        """
 
 
 class Bucket(Protocol):
@@ -121,8 +123,18 @@ async def all_at_once(
     return refusals
 
 
+async def one_by_one(
+    remove: Callable[[Item], Awaitable[Refusal | None]], items: Sequence[Item]
+) -> Sequence[Refusal]:
+    """Delete each of `items` in a call of its own: a thread that was given up deletes nothing
+    further.
+    """
+    refusals = [await remove(item) for item in items]
+    return [refusal for refusal in refusals if refusal]
+
+
 def may_pass(status: int) -> bool:
-    """Whether a call that was answered with this HTTP status may succeed later, unchanged.
+    """Whether a call that got this HTTP status may succeed if it is repeated unchanged.
 
     401 is a token that has expired or could not be had; who is denied for good gets 403.
     """

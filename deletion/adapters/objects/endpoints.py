@@ -1,9 +1,9 @@
 """Endpoints come from the provider's own environment variables, and are checked here."""
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from deletion.adapters.loopback import is_loopback
 from deletion.errors import PlanError
 
 
@@ -29,12 +29,5 @@ def _check(name: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PlanError(f"{name}: expected an https:// URL")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise PlanError(f"{name}: plain http:// is for this machine only, expected https://")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

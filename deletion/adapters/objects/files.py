@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way
+from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, one_by_one
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 T = TypeVar("T")
@@ -109,12 +109,11 @@ class Files:
         return await self._call(listed)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """One after the other, and with the last file of a folder the folder.
+        """One after the other, and with the last file of a folder the folder."""
+        return await one_by_one(self._unlink, items)
 
-        Each is a call of its own: a thread that was given up deletes nothing further.
-        """
-        refusals = [await self._call(partial(self._remove, item)) for item in items]
-        return [refusal for refusal in refusals if refusal]
+    async def _unlink(self, item: Item) -> Refusal | None:
+        return await self._call(partial(self._remove, item))
 
     def _walk(self, prefix: str) -> Iterator[str]:
         """Every key under `prefix`."""

@@ -22,9 +22,9 @@ from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
 
 from deletion.adapters.objects.bucket import PER_REQUEST, Way
-from deletion.adapters.objects.endpoints import endpoint, is_plain
+from deletion.adapters.objects.endpoints import endpoint
 from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
-from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.obstore_way import ObstoreWay, once
 from deletion.clock import Clock, SystemClock
 from deletion.errors import PlanError
 
@@ -65,7 +65,6 @@ class GcsBucket:
 
     def _connected(self) -> tuple[Any, ObstoreWay | None]:
         """Both clients; obstore only where it talks to the same server."""
-        seconds = timedelta(seconds=self._call_seconds)
         options: dict[str, Any]
         if self._json:
             client = storage.Client(project="emulated", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
@@ -77,12 +76,7 @@ class GcsBucket:
             credentials, project = google.auth.default(scopes=SCOPES)
             client = storage.Client(project=project or "", credentials=credentials)
             options = {"credential_provider": GoogleCredentialProvider(credentials)}
-        store = GCSStore(
-            self._name,
-            client_options={"timeout": seconds, "allow_http": is_plain(self._xml)},
-            retry_config={"max_retries": 0, "retry_timeout": seconds},
-            **options,
-        )
+        store = GCSStore(self._name, **once(self._call_seconds, self._xml), **options)
         return client, ObstoreWay(self.url, store, self._threads)
 
 

@@ -19,6 +19,7 @@ from deletion.adapters.objects.bucket import (
     Refusal,
     all_at_once,
     may_pass,
+    one_by_one,
 )
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
@@ -122,12 +123,10 @@ class Generations:
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
         """Delete `THREADS` at once."""
-        return await all_at_once(self._remove, items, THREADS)
+        return await all_at_once(partial(one_by_one, self._remove), items, THREADS)
 
-    async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """Each is a call of its own: a thread that was given up deletes nothing further."""
-        refusals = [await self.api.call(partial(self._refusal, item)) for item in items]
-        return [refusal for refusal in refusals if refusal]
+    async def _remove(self, item: Item) -> Refusal | None:
+        return await self.api.call(partial(self._refusal, item))
 
     def _refusal(self, item: Item) -> Refusal | None:
         bucket = self.client.bucket(self.bucket)

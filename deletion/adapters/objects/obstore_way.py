@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -19,7 +20,16 @@ from obstore.exceptions import (
     PreconditionError,
 )
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, WayEnds, all_at_once
+from deletion.adapters.objects.bucket import (
+    Item,
+    Mark,
+    Page,
+    Refusal,
+    WayEnds,
+    all_at_once,
+    one_by_one,
+)
+from deletion.adapters.objects.endpoints import is_plain
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 if TYPE_CHECKING:
@@ -32,6 +42,15 @@ ERRORS: Final = (BaseError, OSError, ValueError)
 """What a call may raise."""
 HELD: Final = (PermissionDeniedError, AlreadyExistsError, PreconditionError)
 """Answers 403, 409 and 412 to the delete of an object that is locked or held."""
+
+
+def once(call_seconds: float, endpoint: str | None) -> dict[str, Any]:
+    """The options of a store: each call is bounded, and not retried, as the runner does that."""
+    seconds = timedelta(seconds=call_seconds)
+    return {
+        "client_options": {"timeout": seconds, "allow_http": is_plain(endpoint)},
+        "retry_config": {"max_retries": 0, "retry_timeout": seconds},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +100,7 @@ class ObstoreWay:
         except ERRORS as error:
             if not isinstance(error, self._of_one):
                 raise self._told(error) from None
-            refusals = [await self._refusal(item) for item in items]
-            return [refusal for refusal in refusals if refusal]
+            return await one_by_one(self._refusal, items)
         return ()
 
     async def _refusal(self, item: Item) -> Refusal | None:
@@ -111,7 +129,7 @@ class ObstoreWay:
             raise self._told(error) from None
 
     def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | WayEnds:
-        """Errors are told apart by their type alone: their text is for people, and may change."""
+        """Classifies errors by their type only: their text is for people, and may change."""
         if not self.is_exact:
             return WayEnds()
         if isinstance(error, PermissionDeniedError):

@@ -14,7 +14,7 @@ NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The way that a deletion is on in a bucket, and the mark behind which it goes on there.
+    """Where a deletion stands in a bucket: the way it takes, and the mark behind which it goes on.
 
     Before the mark everything is deleted, or was refused for good: that is counted in `refused`,
     and some of it is `named`. The cursor keeps both, so that a resumed run ends with it too.

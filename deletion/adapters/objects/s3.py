@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.config import AioConfig
@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
 from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.endpoints import endpoint, is_plain
-from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.endpoints import endpoint
+from deletion.adapters.objects.obstore_way import ObstoreWay, once
 from deletion.adapters.objects.s3_ways import ERRORS, LACKING, Uploads, Versions, code_of, told
 from deletion.errors import ObjectsUnavailable
 
@@ -81,14 +81,12 @@ class S3Bucket:
                 asking = asyncio.run_coroutine_threadsafe(_frozen(session), loop)
                 return asking.result(self._call_seconds)
 
-            seconds = timedelta(seconds=self._call_seconds)
             options: dict[str, Any] = {"endpoint": self._endpoint} if self._endpoint else {}
             store = S3Store(
                 self._name,
                 region=self._region,
-                client_options={"timeout": seconds, "allow_http": is_plain(self._endpoint)},
-                retry_config={"max_retries": 0, "retry_timeout": seconds},
                 credential_provider=current,
+                **once(self._call_seconds, self._endpoint),
                 **options,
             )
             self._fast = ObstoreWay(self.url, store, self._threads)

@@ -5,13 +5,22 @@ uploads that were not finished.
 import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, all_at_once, may_pass
+from deletion.adapters.objects.bucket import (
+    Item,
+    Mark,
+    Page,
+    Refusal,
+    all_at_once,
+    may_pass,
+    one_by_one,
+)
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 REQUESTS: Final = 4
@@ -111,14 +120,13 @@ class Versions:
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
         bulk = [item for item in items if not UNWRITABLE.search(item.key)]
         alone = [item for item in items if UNWRITABLE.search(item.key)]
-        refusals = [*await self._in_bulk(bulk)] if bulk else []
-        for item in alone:
-            refusals += await refused(self.url, item, self._delete(item))
-        return refusals
+        refused = await self._in_bulk(bulk) if bulk else ()
+        return [*refused, *await one_by_one(self._delete, alone)]
 
-    async def _delete(self, item: Item) -> None:
+    async def _delete(self, item: Item) -> Refusal | None:
         version = {"VersionId": item.version} if item.version else {}
-        await self.client.delete_object(Bucket=self.bucket, Key=item.key, **version)
+        deleting = self.client.delete_object(Bucket=self.bucket, Key=item.key, **version)
+        return await refusal(self.url, item, deleting)
 
     async def _in_bulk(self, items: Sequence[Item]) -> Sequence[Refusal]:
         objects = [
@@ -176,34 +184,30 @@ class Uploads:
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
         """Abort them, `REQUESTS` at once."""
-        return await all_at_once(self._abort, items, REQUESTS)
+        return await all_at_once(partial(one_by_one, self._abort), items, REQUESTS)
 
-    async def _abort(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        refusals: list[Refusal] = []
-        for item in items:
-            refusals += await refused(self.url, item, self._abort_one(item))
-        return refusals
-
-    async def _abort_one(self, item: Item) -> None:
-        await self.client.abort_multipart_upload(
+    async def _abort(self, item: Item) -> Refusal | None:
+        aborting = self.client.abort_multipart_upload(
             Bucket=self.bucket, Key=item.key, UploadId=item.version
         )
+        return await refusal(self.url, item, aborting)
 
 
-async def refused(url: str, item: Item, call: Awaitable[None]) -> Sequence[Refusal]:
-    """Delete one item; returns whether it was refused. Raises `ObjectsUnavailable`."""
+async def refusal(url: str, item: Item, deleting: Awaitable[object]) -> Refusal | None:
+    """Delete one item; None unless that is refused. Raises `ObjectsUnavailable`."""
     try:
-        await call
+        await deleting
     except ClientError as error:
         if code_of(error) in GONE:
-            return ()
+            return None
         if isinstance(why := told(url, error), ObjectsUnavailable):
             raise why from None
-        return (Refusal(item, code_of(error), passes=False),)
-    return ()
+        return Refusal(item, code_of(error), passes=False)
+    return None
 
 
 def code_of(error: ClientError) -> str:
+    """The provider's code of an error; empty when it has none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

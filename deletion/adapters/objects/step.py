@@ -21,11 +21,11 @@ from deletion.adapters.objects.bucket import (
     WayEnds,
 )
 from deletion.adapters.objects.place import Place
+from deletion.adapters.spec import BOT_ID
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.pace import Pace
 from deletion.plan import Batch
 
-BOT_ID: Final = "{bot_id}"
 COUNT_SECONDS: Final = 60.0
 CALL_SECONDS: Final = 10.0
 """How long one call may take by default."""

@@ -11,14 +11,14 @@ import httpx
 from pydantic import SecretStr
 
 from deletion.errors import PressureUnknown
+from deletion.pressure import READ_SECONDS
 
 BODY_BYTES: Final = 65_536
 """Bytes of an answer that are read at most."""
-ANSWER_SECONDS: Final = 2.0
 
 
 class HttpGauge:
-    """The number that stands in the body of `url`, and nothing else."""
+    """A number that is the whole body of `url`."""
 
     what = "gauge"
     unit = ""
@@ -74,7 +74,7 @@ def _number(text: object) -> float:
 async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> bytes:
     """Its body. Raises `PressureUnknown`, which never quotes the URL: it may hold a secret."""
     found = b""
-    client = httpx.AsyncClient(verify=_trust(), timeout=ANSWER_SECONDS)
+    client = httpx.AsyncClient(verify=_trust(), timeout=READ_SECONDS)
     try:
         async with client, client.stream("GET", url.get_secret_value(), params=params) as answer:
             if not httpx.codes.is_success(answer.status_code):
