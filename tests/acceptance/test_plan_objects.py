@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from bson import ObjectId
@@ -28,11 +27,8 @@ async def s3() -> AsyncIterator[S3]:
 
 @pytest.fixture
 async def bucket(s3: S3, pipeline: Pipeline) -> str:
-    name = f"avatars-{uuid4().hex[:12]}"
-    async with s3.client() as client:
-        await client.create_bucket(Bucket=name)
     pipeline.settings |= s3.env
-    return name
+    return await s3.new_bucket()
 
 
 @pytest.fixture

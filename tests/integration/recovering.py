@@ -16,7 +16,7 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
 from deletion.clock import milliseconds
 from deletion.job import Job, Status
-from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, until
+from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, sweep, until
 
 SWEEPS = "/v1/recovery/sweeps"
 STALE_AFTER = timedelta(seconds=600)
@@ -26,7 +26,6 @@ HOUR = timedelta(hours=1)
 GRACE = 8.0
 """Seconds."""
 SETTINGS = {
-    "BOTDEL_RECOVERY_PORT": "0",
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds()),
     "BOTDEL_REST_SECONDS": str(REST.total_seconds()),
     "BOTDEL_MAX_ATTEMPTS": "3",
@@ -97,6 +96,16 @@ async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
             base_url=url, headers=headers, timeout=WITHIN, trust_env=False
         ) as http:
             yield Recovery(process, url, http)
+
+
+async def swept_until(pipeline: Pipeline, bot: str, status: str, url: str) -> None:
+    """Sweep, through recovery at `url`, until the bot's only job stands so."""
+
+    async def stands() -> bool:
+        await sweep(pipeline, url)
+        return await pipeline.status_of(bot) == status
+
+    await until(stands)
 
 
 def job(status: Status, *, attempt: int = 1, silent: timedelta = timedelta()) -> Job:

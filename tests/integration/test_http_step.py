@@ -19,7 +19,7 @@ from deletion.adapters.http_api.client import MOST_BYTES, HttpClient
 from deletion.adapters.mongo.breakers import COLLECTION
 from deletion.clock import SystemClock
 from deletion.errors import HttpUnavailable
-from tests.integration.recovering import recovering
+from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
 from tests.support.pipeline import (
     SERVICE,
@@ -28,7 +28,6 @@ from tests.support.pipeline import (
     listening,
     publish,
     request_placed,
-    sweep,
     until,
 )
 
@@ -128,10 +127,6 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     return SECRET
 
 
-def consumer(pipeline: Pipeline, plan: Path, name: str = "consumer") -> ChildProcess:
-    return pipeline.process(name, "botdel.cli", "consumer", "--plan", str(plan), "--port", "0")
-
-
 async def ask(pipeline: Pipeline, bots: list[str]) -> None:
     await publish(pipeline, *(request_placed(bot) for bot in bots))
 
@@ -158,7 +153,7 @@ async def test_a_bots_account_goes_with_its_messages_and_no_secret_is_seen(
 ) -> None:
     [bot, kept] = await pipeline.fill(5, 5)
     async with Api(bot, kept) as api:
-        async with consumer(pipeline, write_plan(pipeline, api)) as process:
+        async with pipeline.consumer(plan=write_plan(pipeline, api)) as process:
             await ask(pipeline, [bot])
             await all_complete(pipeline, [bot])
         assert api.bots == {kept}
@@ -174,7 +169,7 @@ async def test_without_a_way_to_read_back_the_record_says_so(
     pipeline: Pipeline, secret: str
 ) -> None:
     [bot] = await pipeline.fill(1)
-    async with Api(bot) as api, consumer(pipeline, write_plan(pipeline, api, verify=False)):
+    async with Api(bot) as api, pipeline.consumer(plan=write_plan(pipeline, api, verify=False)):
         await ask(pipeline, [bot])
         await all_complete(pipeline, [bot])
     job = await pipeline.job_of(bot)
@@ -198,18 +193,12 @@ async def test_a_process_killed_in_its_call_repeats_it_with_the_same_key(
 
     async with Api(bot, behave=kill_once) as api:
         plan = write_plan(pipeline, api)
-        async with consumer(pipeline, plan, "killed") as killed:
+        async with pipeline.consumer("killed", plan) as killed:
             plan_of.append(killed)
             await ask(pipeline, [bot])
             assert await killed.wait(WITHIN) != 0
-        pipeline.settings["BOTDEL_RECOVERY_PORT"] = "0"
-        async with recovering(pipeline) as recovery, consumer(pipeline, plan, "second"):
-
-            async def complete() -> bool:
-                await sweep(pipeline, recovery.url)
-                return await pipeline.status_of(bot) == "complete"
-
-            await until(complete)
+        async with recovering(pipeline) as recovery, pipeline.consumer("second", plan):
+            await swept_until(pipeline, bot, "complete", recovery.url)
     first, second = api.sent("DELETE")
     assert first.key == second.key != ""
 
@@ -233,19 +222,13 @@ async def test_a_process_killed_between_two_polls_goes_on_polling(pipeline: Pipe
 
     async with Api(bot, behave=behave) as api:
         plan = write_plan(pipeline, api)
-        async with consumer(pipeline, plan, "killed") as killed:
+        async with pipeline.consumer("killed", plan) as killed:
             plan_of.append(killed)
             await ask(pipeline, [bot])
             assert await killed.wait(WITHIN) != 0
         resumed.set()
-        pipeline.settings["BOTDEL_RECOVERY_PORT"] = "0"
-        async with recovering(pipeline) as recovery, consumer(pipeline, plan, "second"):
-
-            async def complete() -> bool:
-                await sweep(pipeline, recovery.url)
-                return await pipeline.status_of(bot) == "complete"
-
-            await until(complete)
+        async with recovering(pipeline) as recovery, pipeline.consumer("second", plan):
+            await swept_until(pipeline, bot, "complete", recovery.url)
     assert len(api.sent("DELETE")) == 1
 
 
@@ -268,7 +251,7 @@ async def test_while_the_api_is_down_jobs_are_parked_and_when_it_is_back_all_com
 
     async with Api(*bots, behave=lambda _: Reply(503) if down else None) as api:
         plan = write_plan(pipeline, api, timeout_seconds=0.5)
-        async with consumer(pipeline, plan, "one") as one, consumer(pipeline, plan, "two") as two:
+        async with pipeline.consumer("one", plan) as one, pipeline.consumer("two", plan) as two:
             url = await listening(one)
             await listening(two)
             await ask(pipeline, bots)
@@ -309,7 +292,7 @@ async def test_a_slow_api_has_no_more_calls_under_way_than_it_may(pipeline: Pipe
     bots = [str(ObjectId()) for _ in range(8)]
     async with (
         Api(*bots, behave=lambda _: Reply(204, delay=0.3)) as api,
-        consumer(pipeline, write_plan(pipeline, api, verify=False)),
+        pipeline.consumer(plan=write_plan(pipeline, api, verify=False)),
     ):
         await ask(pipeline, bots)
         await all_complete(pipeline, bots)

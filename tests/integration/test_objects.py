@@ -6,20 +6,17 @@ This is the fallback job: what a provider does not delete today is a failed job,
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from bson import ObjectId
 
-from botdel.local.processes import ChildProcess
-from tests.integration.recovering import recovering
+from tests.integration.recovering import recovering, swept_until
 from tests.support.pipeline import (
     SERVICE,
     Pipeline,
     listening,
     publish,
     request_placed,
-    sweep,
     until,
 )
 from tests.support.s3 import S3, Fault, s3_server
@@ -36,11 +33,8 @@ async def s3() -> AsyncIterator[S3]:
 
 @pytest.fixture
 async def bucket(s3: S3, pipeline: Pipeline) -> str:
-    name = f"avatars-{uuid4().hex[:12]}"
-    async with s3.client() as client:
-        await client.create_bucket(Bucket=name)
-    pipeline.settings |= s3.env | {"BOTDEL_RECOVERY_PORT": "0"}
-    return name
+    pipeline.settings |= s3.env
+    return await s3.new_bucket()
 
 
 def plan_of(pipeline: Pipeline, bucket: str) -> Path:
@@ -55,12 +49,6 @@ def plan_of(pipeline: Pipeline, bucket: str) -> Path:
         f"      batch_size: {BATCH}\n"
     )
     return path
-
-
-def consumer(pipeline: Pipeline, plan: Path) -> ChildProcess:
-    return pipeline.process(
-        "consumer", "botdel.cli", "consumer", "--plan", str(plan), "--port", "0"
-    )
 
 
 async def is_now(pipeline: Pipeline, bot: str, status: str) -> bool:
@@ -81,19 +69,14 @@ async def test_a_run_that_is_killed_goes_on_where_it_stopped(
         job = await pipeline.job_of(bot)
         return bool(job and job["steps"] and job["steps"][0].get("deleted", 0))
 
-    async with consumer(pipeline, plan) as first:
+    async with pipeline.consumer(plan=plan) as first:
         await publish(pipeline, request_placed(bot))
         await until(has_begun)
         first.kill()
     assert 0 < len(await s3.keys(bucket)) <= len(keys) + 4
     s3.fails()
-    async with recovering(pipeline) as recovery, consumer(pipeline, plan):
-
-        async def is_complete() -> bool:
-            await sweep(pipeline, recovery.url)
-            return await is_now(pipeline, bot, "complete")
-
-        await until(is_complete)
+    async with recovering(pipeline) as recovery, pipeline.consumer(plan=plan):
+        await swept_until(pipeline, bot, "complete", recovery.url)
     assert await s3.keys(bucket) == sorted(others)
     job = await pipeline.job_of(bot)
     assert job
@@ -108,7 +91,7 @@ async def test_a_provider_that_refuses_fails_the_job_and_the_daily_run_deletes_i
     s3.fill(bucket, [f"bots/{bot}/a"])
     s3.fails(Fault("any", 403, "AccessDenied", times=1000))
     plan = plan_of(pipeline, bucket)
-    async with consumer(pipeline, plan), recovering(pipeline) as recovery:
+    async with pipeline.consumer(plan=plan), recovering(pipeline) as recovery:
         await publish(pipeline, request_placed(bot))
         await until(partial(is_now, pipeline, bot, "failed"))
         job = await pipeline.job_of(bot)
@@ -116,12 +99,7 @@ async def test_a_provider_that_refuses_fails_the_job_and_the_daily_run_deletes_i
         assert job["failure"]["type"] == "ObjectsRefused"
         assert "s3:ListBucket" in job["failure"]["message"]
         s3.fails()
-
-        async def is_complete() -> bool:
-            await sweep(pipeline, recovery.url)
-            return await is_now(pipeline, bot, "complete")
-
-        await until(is_complete)
+        await swept_until(pipeline, bot, "complete", recovery.url)
     assert await s3.keys(bucket) == []
 
 
@@ -131,7 +109,7 @@ async def test_an_outage_is_waited_for_within_the_run(
     bot = str(ObjectId())
     s3.fill(bucket, [f"bots/{bot}/{n}" for n in range(9)])
     s3.fails(Fault("any", 503, "SlowDown", times=6))
-    async with consumer(pipeline, plan_of(pipeline, bucket)) as process:
+    async with pipeline.consumer(plan=plan_of(pipeline, bucket)) as process:
         await listening(process)
         await publish(pipeline, request_placed(bot))
         await until(partial(is_now, pipeline, bot, "complete"))

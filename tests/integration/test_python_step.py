@@ -61,9 +61,7 @@ def consumer(pipeline: Pipeline) -> ChildProcess:
         "  - name: files\n"
         f"    python: {{class: files_of_a_team:Files, options: {{root: {folder}}}}}\n"
     )
-    return pipeline.process(
-        "consumer", "botdel.cli", "consumer", "--plan", str(plan), "--port", "0"
-    )
+    return pipeline.consumer(plan=plan)
 
 
 def planted(pipeline: Pipeline) -> tuple[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from botdel.local.processes import ChildProcess
-from tests.integration.recovering import recovering
+from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
 from tests.support.pipeline import (
     SERVICE,
@@ -17,7 +17,6 @@ from tests.support.pipeline import (
     Pipeline,
     publish,
     request_placed,
-    sweep,
     until,
 )
 
@@ -46,22 +45,6 @@ def write_plan(pipeline: Pipeline, api: Api) -> Path:
     return path
 
 
-def consumer(pipeline: Pipeline, plan: Path, name: str = "consumer") -> ChildProcess:
-    return pipeline.process(name, "botdel.cli", "consumer", "--plan", str(plan), "--port", "0")
-
-
-async def ended(pipeline: Pipeline, bot: str, status: str) -> None:
-    """Sweep until the bot's job stands so."""
-    pipeline.settings["BOTDEL_RECOVERY_PORT"] = "0"
-    async with recovering(pipeline) as recovery:
-
-        async def stands() -> bool:
-            await sweep(pipeline, recovery.url)
-            return await pipeline.status_of(bot) == status
-
-        await until(stands)
-
-
 def refusing(verb: str) -> Callable[[Call], Reply | None]:
     return lambda call: Reply(409) if call.bot == verb else Reply(204)
 
@@ -72,7 +55,7 @@ async def test_what_was_begun_is_undone_in_reverse_and_nothing_is_deleted(
     [bot] = await pipeline.fill(5)
     async with (
         Api(behave=refusing("unpublish")) as api,
-        consumer(pipeline, write_plan(pipeline, api)) as process,
+        pipeline.consumer(plan=write_plan(pipeline, api)) as process,
     ):
         await publish(pipeline, request_placed(bot))
         await until(lambda: _is(pipeline, bot, "compensated"))
@@ -105,12 +88,12 @@ async def test_a_process_killed_in_any_call_leaves_nothing_half_done(
 
     async with Api(behave=behave) as api:
         plan = write_plan(pipeline, api)
-        async with consumer(pipeline, plan, "killed") as killed:
+        async with pipeline.consumer("killed", plan) as killed:
             running.append(killed)
             await publish(pipeline, request_placed(bot))
             assert await killed.wait(WITHIN) == -signal.SIGKILL
-        async with consumer(pipeline, plan, "heir"):
-            await ended(pipeline, bot, "compensated")
+        async with pipeline.consumer("heir", plan), recovering(pipeline) as recovery:
+            await swept_until(pipeline, bot, "compensated", recovery.url)
     made = [what(call) for call in api.calls]
     assert list(dict.fromkeys(made)) == ["POST pause", "POST unpublish", *UNDONE]
     assert await pipeline.left(bot) == 5
@@ -125,7 +108,7 @@ async def test_a_new_request_for_a_bot_that_was_rolled_back_gets_a_job_of_its_ow
     [bot] = await pipeline.fill(5)
     async with (
         Api(behave=refusing("unpublish")) as api,
-        consumer(pipeline, write_plan(pipeline, api)),
+        pipeline.consumer(plan=write_plan(pipeline, api)),
     ):
         await publish(pipeline, request_placed(bot))
         await until(lambda: _is(pipeline, bot, "compensated"))

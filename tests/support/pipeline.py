@@ -113,9 +113,10 @@ class Pipeline:
         argv = [sys.executable, "-m", *module_and_arguments]
         return ChildProcess(name, argv, env=self.env, on_line=on_line)
 
-    def consumer(self, name: str = "consumer") -> ChildProcess:
-        """`botdel consumer`."""
-        return self.process(name, "botdel.cli", "consumer", "--plan", str(self.plan), "--port", "0")
+    def consumer(self, name: str = "consumer", plan: Path | None = None) -> ChildProcess:
+        """`botdel consumer`, over the plan of the service unless there is another one."""
+        path = str(plan or self.plan)
+        return self.process(name, "botdel.cli", "consumer", "--plan", path, "--port", "0")
 
     async def job_of(self, bot: str) -> dict[str, Any] | None:
         """The only job of the bot, as it is stored."""

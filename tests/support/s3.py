@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qs
+from uuid import uuid4
 from xml.etree import ElementTree
 
 import httpx
@@ -217,6 +218,13 @@ class S3:
             aws_secret_access_key=SECRET,
         ) as client:
             yield client
+
+    async def new_bucket(self) -> str:
+        """Create a bucket of its own for a test; its name."""
+        name = f"avatars-{uuid4().hex[:12]}"
+        async with self.client() as client:
+            await client.create_bucket(Bucket=name)
+        return name
 
     async def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """The keys of all objects there, in their order."""

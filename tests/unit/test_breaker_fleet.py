@@ -1,23 +1,16 @@
 """A fleet and an API that is down, then up: how often it is called, and that every job ends."""
 
-from collections.abc import Iterator
-
 import pytest
-from structlog.testing import capture_logs
 
 from deletion.alerts import AlertKind
 from deletion.job import Status
 from tests.support.fleet import SLOTS, Fleet
 
+pytestmark = pytest.mark.usefixtures("logs")
+
 MINUTE, HOUR = 60.0, 3600.0
 BOTS = 40
 SEEDS = range(2)
-
-
-@pytest.fixture(autouse=True)
-def _logs() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 def down(_bot: str, _seconds: float) -> int:

@@ -1,11 +1,9 @@
 """A run keeps to the pace of its steps, says so in its record, and must find what is expected."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
 from deletion.errors import NothingFound, PermanentError, PlanError, StoreUnavailable
 from deletion.job import Job, LeasePolicy, Status, StepProgress, Throttled
@@ -26,6 +24,8 @@ from tests.support.fakes import (
     a_job,
     items,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 NAMES = ("first", "second")
 PATIENCE = 300
@@ -90,12 +90,6 @@ class World:
             **values,
         )
         self.store.put(earlier)
-
-
-@pytest.fixture(autouse=True)
-def _logs() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 # --- the pace

@@ -1,12 +1,10 @@
 """A saga goes forward to its end, or everything that it had begun is undone, in reverse."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
 from deletion.errors import Busy, Parked, PermanentError, PlanError, StepUnknown, StoreUnavailable
 from deletion.job import Direction, Job, Status, StepProgress, StepStatus
@@ -24,6 +22,8 @@ from tests.support.fakes import (
     a_job,
     items,
 )
+
+pytestmark = pytest.mark.usefixtures("logs")
 
 REFUSED = PermanentError("403")
 FORWARD = ("pause", "unpublish", "delete", "close")
@@ -102,12 +102,6 @@ class World:
     @property
     def now(self) -> datetime:
         return self.clock.now()
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 @pytest.fixture
