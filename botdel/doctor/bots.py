@@ -14,6 +14,8 @@ from deletion.plan import Plan, Sampled, Step
 
 LOOKED_UP: Final = 20
 """Bots of each step that are looked for in the others, at most."""
+LOOKED_FOR: Final = 200
+"""Bots of all others that are looked for in one step, at most: 100 services name thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
 
 async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
     others = [each for each in sampled if each is not known]
-    named = {bot for each in others for bot in each.bots}
+    named = _spread(sorted({bot for each in others for bot in each.bots}), LOOKED_FOR)
     if not named:
         alone = "no other step names bots, so there is nothing to compare: give other plans too"
         return [skipped(known.check, alone)]
@@ -94,6 +96,11 @@ async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
             "correct the plan; a new service that has no data yet fails this check until it has",
         )
     ]
+
+
+def _spread(bots: Sequence[str], most: int) -> Sequence[str]:
+    """At most `most` of `bots`, spread evenly over them."""
+    return bots[:: -(-len(bots) // most) or 1]
 
 
 async def _has_any(step: Step, bots: Collection[str]) -> bool:

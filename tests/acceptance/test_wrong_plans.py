@@ -293,6 +293,18 @@ async def test_a_preview_of_a_live_bot_shows_what_a_wrong_plan_would_miss(
     assert await look.counts(wrong, bot) == {"messages": 0, "sessions": 1}
 
 
+async def test_a_folder_of_others_with_ids_of_their_own_is_noticed_by_doctor(
+    look: Look, tmp_path: Path
+) -> None:
+    """Each key looks right by itself, so that `plan check` finds nothing wrong."""
+    path = ("steps", 0, "objects", "prefix")
+    wrong = Mutant("media.yaml", ((path, "users/{bot_id}/"),)).written(tmp_path)
+    plan, others = read_plan(wrong), [f"users/{ObjectId()}/face" for _ in range(3)]
+    await look.platform.files.fill(dict.fromkeys(others, b"x"))
+    assert not await look.is_found_by_check(plan)
+    assert await _is_found_by_doctor([plan, *_right(but="media.yaml")])
+
+
 async def test_a_slow_api_that_several_steps_call_is_looked_at_all_the_same(look: Look) -> None:
     """It takes two calls at a time, and a look must not be parked."""
     plan, mood = read_plan(PLANS["billing"]), "/control/mood"

@@ -238,7 +238,7 @@ class TestFiles(ObjectsConformance):
     def faulty_step(self, faults: Faults) -> ObjectsStep:
         step = self.step()
         real = cast("Folder", step.bucket)._files
-        files = FaultyFiles(real.url, real.root, real.depth, real.threads)
+        files = FaultyFiles(real.url, real.root, real.home, real.depth, real.threads)
         object.__setattr__(files, "faults", faults)
 
         class Faulty(Folder):

@@ -16,6 +16,7 @@ from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Outside
 from deletion.clock import SystemClock, milliseconds
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
+from deletion.ids import is_object_id
 from deletion.job import Job, Status, StepProgress
 from deletion.plan import Batch, Plan
 from deletion.runner import OnBatch, Runner
@@ -365,8 +366,11 @@ async def test_a_bucket_is_looked_at_before_it_deletes_anything(s3: S3, plain: s
     assert await step.faults() is None, "there is nothing to look at"
     s3.fill(plain, ["bots/settings.json"])
     assert "none of the first 1 objects under 'bots/'" in "".join(await step.faults() or ())
+    assert await step.bots() == []
     s3.fill(plain, PLAIN)
     assert await step.faults() == []
+    assert BOT in await step.bots()
+    assert all(is_object_id(bot) for bot in await step.bots())
     [missing] = await step_of("no-such-bucket").faults() or ()
     assert "does not exist" in missing
 

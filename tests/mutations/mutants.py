@@ -2857,6 +2857,20 @@ MUTANTS: Final = (
         BUCKETS,
     ),
     Mutant(
+        "the mount point of a volume that is not mounted is empty",
+        FILES,
+        "if not self.home.is_dir():",
+        "if not self.root.is_dir():",
+        BUCKETS,
+    ),
+    Mutant(
+        "a bucket names what is no bot",
+        OBJECTS,
+        "([0-9a-f]{{24}})",
+        "([^/]*)",
+        BUCKETS,
+    ),
+    Mutant(
         "kept objects are accepted by nobody",
         OBJECTS,
         "if until and not self.retained_is_accepted:",
@@ -3097,7 +3111,7 @@ MUTANTS: Final = (
     Mutant(
         "a folder that is missing is empty",
         FILES,
-        "if not self.root.is_dir():",
+        "if not self.home.is_dir():",
         "if False:",
         BUCKETS,
     ),

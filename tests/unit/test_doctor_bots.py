@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 import pytest
+from bson import ObjectId
 
 from botdel.doctor.bots import bot_findings
 from deletion.errors import StoreUnavailable
@@ -15,11 +16,12 @@ USERS = [f"75f0a1b2c3d4e5f6071829{number:02d}" for number in range(60)]
 
 @dataclass
 class Table:
-    """A step with data of `owners`, the first of which are its sample."""
+    """A step with data of `owners`, the first of which are its sample; `looks` counts look-ups."""
 
     name: str
     owners: Collection[str]
     away: bool = False
+    looks: int = 0
 
     async def bots(self) -> Collection[str]:
         if self.away:
@@ -27,6 +29,7 @@ class Table:
         return self.owners
 
     async def is_empty(self, bot_id: str) -> bool:
+        self.looks += 1
         return bot_id not in self.owners
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
@@ -88,3 +91,11 @@ async def test_a_server_that_is_away_is_a_finding_of_its_step_alone() -> None:
         "service-0/messages": "ok",
         "service-0/drafts": "ok",
     }
+
+
+async def test_a_step_of_few_bots_is_not_asked_for_those_of_a_hundred_services() -> None:
+    others = [(Table("messages", [str(ObjectId()) for _ in range(20)] + BOTS),) for _ in range(100)]
+    rare = Table("files", BOTS[50:51])
+    found = await look(*others, (rare,))
+    assert found["service-100/files"] == "ok"
+    assert rare.looks <= 200

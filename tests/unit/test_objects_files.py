@@ -142,13 +142,19 @@ async def test_the_folder_of_a_bot_that_is_a_link_is_refused(root: Path) -> None
     assert (root / "bots" / OTHER / "a").exists()
 
 
-async def test_a_volume_that_is_not_mounted_is_not_empty(tmp_path: Path) -> None:
-    with pytest.raises(ObjectsRefused, match="mount it"):
-        await step_of(tmp_path / "nothing").is_empty(BOT)
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_volume_that_is_not_mounted_is_not_empty(tmp_path: Path, is_there: bool) -> None:
+    """Its mount point is an empty folder."""
+    volume = tmp_path / "volume"
+    if is_there:
+        volume.mkdir()
+    with pytest.raises(ObjectsRefused, match=r"bots does not exist: .* mount its volume"):
+        await step_of(volume).is_empty(BOT)
 
 
 async def test_a_folder_is_looked_at_before_it_deletes_anything(root: Path) -> None:
     assert await step_of(root).faults() == []
+    assert await step_of(root).bots() == [OTHER]
     assert await step_of(root).count(BOT) == 0
     empty = root / "empty"
     (empty / "bots").mkdir(parents=True)

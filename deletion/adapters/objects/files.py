@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, one_by_one
+from deletion.adapters.spec import BOT_ID
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 T = TypeVar("T")
@@ -55,7 +56,8 @@ class Folder:
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
         threads = ThreadPoolExecutor(THREADS)
-        self._files = Files(url, folder_of(url), prefix.count("/"), threads)
+        home = folder_of(url) / prefix.partition(BOT_ID)[0]
+        self._files = Files(url, folder_of(url), home, prefix.count("/"), threads)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenFolder"]:
@@ -84,10 +86,15 @@ class OpenFolder:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Every file and link. The bot's folder, `depth` below the root, goes with its last one."""
+    """Every file and link. The bot's folder, `depth` below the root, goes with its last one.
+
+    `home` holds the folders of all bots. The mount point of a volume that is not mounted is an
+    empty folder, where `home` is missing.
+    """
 
     url: str
     root: Path
+    home: Path
     depth: int
     threads: Executor
     name: str = "files"
@@ -117,8 +124,11 @@ class Files:
 
     def _walk(self, prefix: str) -> Iterator[str]:
         """Every key under `prefix`."""
-        if not self.root.is_dir():
-            raise ObjectsRefused(f"{self.url} does not exist: correct the plan, or mount it")
+        if not self.home.is_dir():
+            raise ObjectsRefused(
+                f"{self.home} does not exist: correct the plan, mount its volume, or create it if "
+                "no file was ever there"
+            )
         base = self.root / prefix
         if base.resolve() != self.root.resolve().joinpath(prefix):
             raise ObjectsRefused(f"{base} is behind a symbolic link, which is not followed")

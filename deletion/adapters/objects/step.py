@@ -120,19 +120,36 @@ class ObjectsStep:
             async with self._opened() as bucket:
                 async with self._bounded():
                     wrong = [*await bucket.faults(accepted=self.retained_is_accepted)]
-                ways = await self._bounded_ways(bucket)
-                literal = self.prefix.partition(BOT_ID)[0]
-                page = await self._page(_exact(ways)[0], literal, None, SAMPLE)
+                keys = await self._sample(bucket)
         except ObjectsRefused as error:
             return [str(error)]
-        keys = [item.key for item in page.items if item.key != literal]  # a marker
-        pattern = re.compile(re.escape(self.prefix).replace(re.escape(BOT_ID), "[0-9a-f]{24}"))
-        if keys and not any(pattern.match(key) for key in keys):
+        if keys and not self._owners(keys):
             wrong.append(
-                f"{self.bucket.url}: none of the first {len(keys)} objects under {literal!r} is "
-                f"below the folder of a bot, {self.prefix}"
+                f"{self.bucket.url}: none of the first {len(keys)} objects under "
+                f"{self._literal!r} is below the folder of a bot, {self.prefix}"
             )
         return wrong if keys or wrong else None
+
+    async def bots(self) -> list[str]:
+        """The owners of the first `SAMPLE` objects, in the order of their keys."""
+        async with self._opened() as bucket:
+            return sorted(self._owners(await self._sample(bucket)))
+
+    async def _sample(self, bucket: OpenBucket) -> list[str]:
+        """The keys of the first objects of any bot, without the marker of the folder of all."""
+        way = _exact(await self._bounded_ways(bucket))[0]
+        page = await self._page(way, self._literal, None, SAMPLE)
+        return [item.key for item in page.items if item.key != self._literal]
+
+    def _owners(self, keys: Sequence[str]) -> set[str]:
+        before, _, behind = self.prefix.partition(BOT_ID)
+        owner = re.compile(f"{re.escape(before)}([0-9a-f]{{24}}){re.escape(behind)}")
+        return {found[1] for key in keys if (found := owner.match(key))}
+
+    @property
+    def _literal(self) -> str:
+        """What the prefixes of all bots begin with."""
+        return self.prefix.partition(BOT_ID)[0]
 
     async def _along(
         self, way: Way, prefix: str, place: Place
