@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from deletion.adapters.http_api.client import MOST_BYTES, HttpClient
 from deletion.adapters.mongo.breakers import COLLECTION
 from deletion.clock import SystemClock
 from deletion.errors import HttpUnavailable
+from deletion.gate import LEASE_MARGIN
 from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
 from tests.support.pipeline import (
@@ -285,6 +286,52 @@ async def test_while_the_api_is_down_jobs_are_parked_and_when_it_is_back_all_com
     record = await pipeline.client[pipeline.database][COLLECTION].find_one({"_id": api.host})
     assert record is not None
     assert record["trips"] == 0
+
+
+@pytest.mark.usefixtures("secret")
+async def test_a_process_killed_in_its_probe_leaves_the_host_to_another_after_its_lease(
+    pipeline: Pipeline,
+) -> None:
+    """The host neither waits for ever nor is called at once, while requests keep coming."""
+    bots = [str(ObjectId()) for _ in range(100)]
+    coming, running = iter(bots), list[ChildProcess]()
+    breakers = pipeline.client[pipeline.database][COLLECTION]
+    down, killed_at = True, list[float]()
+
+    def behave(call: Call) -> Reply | None:
+        if down:
+            return Reply(503)
+        if not killed_at:
+            os.kill(running[0].pid, signal.SIGKILL)
+            killed_at.append(call.at)
+            return Reply(delay=30)
+        return None
+
+    async def is_open() -> bool:
+        return await breakers.count_documents({"trips": {"$gt": 0}}) == 1
+
+    async def asked_until(condition: Callable[[], Awaitable[bool]]) -> None:
+        while not await condition():
+            await ask(pipeline, [next(coming)])  # a job that is not parked yet
+            await asyncio.sleep(0.5)
+
+    async def is_killed() -> bool:
+        return not running[0].running
+
+    async def is_closed() -> bool:
+        return not await is_open()
+
+    async with asyncio.timeout(WITHIN), Api(*bots, behave=behave) as api:
+        plan = write_plan(pipeline, api, timeout_seconds=0.5)
+        async with pipeline.consumer("killed", plan) as killed:
+            running.append(killed)
+            await asked_until(is_open)
+            down = False  # the next call is the probe
+            await asked_until(is_killed)
+        async with pipeline.consumer("second", plan):
+            await asked_until(is_closed)
+    second = next(call.at for call in api.calls if call.at > killed_at[0])
+    assert second - killed_at[0] >= LEASE_MARGIN, "not before the lease has expired"
 
 
 @pytest.mark.usefixtures("secret")
