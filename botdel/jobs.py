@@ -111,16 +111,12 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
         marks.append("stale")
     elif job.status is Status.FAILED and job.due:
         marks.append("handed over")
-    elif _is_parked(job, now):
+    elif job.is_parked(now):
         marks.append("parked")
     if job.turned_back and job.live:
         marks.append("going back")
     more = f" ({', '.join(marks)})" if marks else ""
     return Text(f"{job.status}{more}", COLOURS[job.status])
-
-
-def _is_parked(job: Job, now: datetime) -> bool:
-    return job.status is Status.PENDING and not job.is_due(now)
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
@@ -183,7 +179,7 @@ def _stood_at(job: Job) -> Iterator[str]:
 def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
     retry = f"`botdel jobs retry {job.id}`"
-    if _is_parked(job, now):
+    if job.is_parked(now):
         return (
             f"parked until {job.due}, because an external API must not be called now (`botdel "
             f"doctor` says whether its breaker is open); {retry} does not wait for it"

@@ -15,7 +15,7 @@ BotDeletionError
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
 │   ├── HttpUnavailable     an external API does not answer, or not yet
 │   └── PressureUnknown     a gauge gives no value: the step keeps its normal pace
-├── PermanentError          will not pass by itself: it turns a saga back, before its point
+├── PermanentError          will not pass by itself; turns a saga back before its point of no return
 │   ├── NothingFound        a step that must find something found nothing: look at its plan
 │   ├── SharedDocument      data would be deleted that is not the bot's alone
 │   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
@@ -28,7 +28,7 @@ BotDeletionError
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
-│   └── Busy                as many calls to it are under way as may be: nothing is wrong
+│   └── Busy                every place for a call to it is taken: nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 

@@ -118,7 +118,7 @@ class Gate:
         places = self._reads if reads else self._deletions
         async with places.one() as is_given:
             if not is_given:
-                why = f"{self.host}: {places.number} calls are under way, which is its bound"
+                why = f"{self.host}: {places.number} calls are under way, and no more may be"
                 raise Busy(self._clock.now() + timedelta(seconds=places.soon), why)
             yield
 

@@ -21,6 +21,9 @@ RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
 """Names that the pipeline needs for subscriptions (`<topic>.<name>`) of its own: for dead letters,
 for canaries (`doctor.<hex>`), and for the request ledger."""
 
+BOT_ID: Final = "{bot_id}"
+"""Stands for the id of the bot in a plan."""
+
 _object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
 _uuid = re.compile(UUID_PATTERN).fullmatch
 _service = re.compile(SERVICE_PATTERN).fullmatch

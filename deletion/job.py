@@ -378,6 +378,10 @@ class Job:
         """Whether a worker may claim it."""
         return self.due is not None and self.due <= now
 
+    def is_parked(self, now: datetime) -> bool:
+        """Whether it is pending, and not due yet."""
+        return self.status is Status.PENDING and not self.is_due(now)
+
     def is_stale(self, now: datetime, policy: LeasePolicy) -> bool:
         """Whether it is in progress but silent for the threshold: its run is taken for dead."""
         silent = now - self.last_modified_at >= policy.stale_after
@@ -389,10 +393,8 @@ class Job:
         return rested and self._has_ended(now, policy)
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
-        """Whether an operator may retry it, without waiting for its rest, or while it is parked."""
-        waits = self.due is not None and self.due > now
-        is_parked = self.status is Status.PENDING and waits
-        return self.status in _BY_HAND or is_parked or self._has_ended(now, policy)
+        """Whether an operator may retry it: it need not have rested, and may be parked."""
+        return self.status in _BY_HAND or self.is_parked(now) or self._has_ended(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
         """How long a sweep leaves it alone: longer after each failed attempt, and each silence but
@@ -415,7 +417,7 @@ class Job:
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     def is_spent(self, policy: LeasePolicy) -> bool:
-        """Whether it has used every attempt, so that only an operator may retry it."""
+        """Whether it has used every attempt."""
         return self.attempt >= policy.max_attempts
 
     def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
@@ -551,7 +553,8 @@ class Job:
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending because an operator says so: without a rest, and with all attempts
-        restored if they were spent. A compensated one starts anew, forward.
+        restored if they were spent. A parked one is due at once; a compensated one starts anew,
+        forward.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         ended = self.status in _BY_HAND

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError, StepUnknown
 from deletion.ids import RESERVED_SERVICES, is_service_name
-from deletion.pace import UNPACED, Pace
+from deletion.pace import Pace
 
 DEFAULT_PACE = Pace()
 
@@ -111,7 +111,7 @@ class Sized(Protocol):
 
 @runtime_checkable
 class Paced(Protocol):
-    """A step that has a default pace of its own, for what a plan does not say."""
+    """A step with a default pace of its own, used where its plan gives none."""
 
     @property
     def default_pace(self) -> Pace:
@@ -162,20 +162,15 @@ class Plan:
                 f"{unknown[0]!r}, which is no step of the plan"
             )
         for step in self.steps:
-            if step.name in self.expected and isinstance(step, AnswerOnly) and step.by_answer_only:
+            if step.name in self.expected and is_by_answer_only(step):
                 raise PlanError(
                     f"steps: expected {step.name} to have a `verify`, because it says `expect: "
                     "nonzero`; found none"
                 )
 
     def pace(self, step: Step) -> Pace:
-        """The pace of one of its steps.
-
-        Without one in `paces` it is that of `default_pace`. Calls to an API are not paced: its host
-        has bounds of its own, and runs that wait for a slow API hold the slots of other work.
-        """
-        given = self.paces.get(step.name)
-        return given or (UNPACED if isinstance(step, AnswerOnly) else default_pace(step))
+        """The pace of one of its steps: that of `default_pace`, unless the plan gives one."""
+        return self.paces.get(step.name) or default_pace(step)
 
     def way_back(self, begun: Collection[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, the last of the plan first.
@@ -194,6 +189,11 @@ class Plan:
 def default_pace(step: Step) -> Pace:
     """The step's own, or the one that suits a database."""
     return step.default_pace if isinstance(step, Paced) else DEFAULT_PACE
+
+
+def is_by_answer_only(step: Step) -> bool:
+    """Whether the step cannot read back: see `AnswerOnly`."""
+    return isinstance(step, AnswerOnly) and step.by_answer_only
 
 
 def check(

@@ -31,7 +31,7 @@ from deletion.errors import (
 from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.pacer import Hold, Pacers
-from deletion.plan import AnswerOnly, Batch, Plan, Step, Verified
+from deletion.plan import Batch, Plan, Step, Verified, is_by_answer_only
 from deletion.ports import JobStore
 from deletion.retry import Patience, Retry, doubled, rest
 
@@ -44,7 +44,7 @@ RETRY_SECONDS = 600.0
 LONGEST_PARK = 3600.0
 """Seconds over which parked jobs are spread at most."""
 BUSY_SPREAD = 10
-"""Times the wait over which jobs are spread for which an API has no place free."""
+"""Jobs that found no free place at an API are due within so many times its wait, at random."""
 ANSWER_ONLY = "answer only"
 """The `read_back` of a step that cannot read back."""
 MESSAGE_CHARACTERS = 1000
@@ -141,7 +141,7 @@ class Runner:
         """Park the job; fail it when this was its last attempt and has called the API.
 
         Jobs that wait for one host are due at times of their own, over a window that doubles while
-        the host is not to be called. One that is only busy makes nobody wait for longer.
+        the host must not be called. While the host is only busy, the window stays as it is.
         """
         wait = max(1.0, (parked.until - lease.now()).total_seconds())
         is_busy = isinstance(parked, Busy)
@@ -208,7 +208,7 @@ class Run:
         self._stopping = stopping
         self._on_batch = on_batch
         self._steps: tuple[Step, ...] = ()
-        self._erred: set[str] = set()  # the steps that have raised a `TransientError`
+        self._errors: dict[str, TransientError] = {}  # the last one of each step
         self._seconds = 0.0  # of the latest batch
         self.only_waited = False
         """Whether it waits for the pace of its step, and has tried no batch since."""
@@ -299,9 +299,9 @@ class Run:
         for number, step in enumerate(self._steps):
             if self._progress(step).status is StepStatus.COMPLETE:
                 continue
-            is_point = step.name == self._lease.job.point_of_no_return
-            may_turn_back = is_point and self._lease.job.may_turn_back
-            if may_turn_back and (left := await self._read_back(self._steps[:number])):
+            job = self._lease.job
+            is_last_chance = step.name == job.point_of_no_return and job.may_turn_back
+            if is_last_chance and (left := await self._read_back(self._steps[:number])):
                 return left
             await self._delete(step)
         return await self._read_back(self._steps)
@@ -351,20 +351,20 @@ class Run:
 
     @contextmanager
     def _calls(self, step: Step) -> Iterator[None]:
-        """A step that is parked after an error of its own in this run has made a call. Without a
-        free place it goes on retrying instead.
+        """A step that parks after an error in this run has spent its attempt. If it only finds no
+        free place, that error goes on being retried.
         """
         try:
             yield
-        except TransientError:
-            self._erred.add(step.name)
+        except TransientError as error:
+            self._errors[step.name] = error
             raise
         except Busy as busy:
-            if step.name in self._erred:
-                raise TransientError(str(busy)) from busy
+            if before := self._errors.get(step.name):
+                raise before.with_traceback(None) from busy
             raise
         except Parked as parked:
-            parked.spent = parked.spent or step.name in self._erred
+            parked.spent = parked.spent or step.name in self._errors
             raise
 
     async def _look_first(self, step: Step) -> None:
@@ -418,7 +418,7 @@ class Run:
         left = []
         for step in steps:
             progress, is_empty = self._progress(step), await self._is_empty(step)
-            if _by_answer_only(step):
+            if is_by_answer_only(step):
                 progress = replace(progress, read_back=ANSWER_ONLY)
             elif isinstance(step, Verified):
                 progress = replace(progress, read_back=step.read_back)
@@ -429,7 +429,7 @@ class Run:
 
     async def _is_empty(self, step: Step) -> bool:
         """Read back; without a way to do so, whether the step has run for every request."""
-        if _by_answer_only(step):
+        if is_by_answer_only(step):
             began, placed_at = self._progress(step).placed_at, self._lease.job.placed_at
             return began is not None and began >= placed_at
         self._patience.renew()
@@ -447,7 +447,3 @@ class Run:
     def _check_stopping(self) -> None:
         if self._stopping.is_set():
             raise Interrupted("the process was asked to stop")
-
-
-def _by_answer_only(step: Step) -> bool:
-    return isinstance(step, AnswerOnly) and step.by_answer_only

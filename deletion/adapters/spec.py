@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from deletion.adapters.http_api.http import Http, alone
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
 from deletion.plan import Step
-
-BOT_ID: Final = "{bot_id}"
-"""Stands for the id of the bot in a plan."""
 
 Connect = Callable[[str | None], Client]
 """Returns the client of a URI; None means the default URI."""
@@ -50,7 +47,7 @@ class OfOneKind(Strict):
 
     @property
     def kind_name(self) -> str:
-        """The one that is given."""
+        """The key that is given."""
         return self._given[0]
 
     @property

@@ -282,8 +282,8 @@ MUTANTS: Final = (
     Mutant(
         "what can be undone is read back only when it no longer can",
         RUNNER,
-        "is_point = step.name == self._lease.job.point_of_no_return",
-        "is_point = False",
+        "is_last_chance = step.name == job.point_of_no_return and job.may_turn_back",
+        "is_last_chance = False",
     ),
     Mutant(
         "a busy API counts as one that is down",
@@ -294,14 +294,20 @@ MUTANTS: Final = (
     Mutant(
         "a run that retries is parked for want of a place",
         RUNNER,
+        "if before := self._errors.get(step.name):",
+        "if before := None:",
+    ),
+    Mutant(
+        "a run that finds no place forgets why it retries",
+        RUNNER,
+        "raise before.with_traceback(None) from busy",
         "raise TransientError(str(busy)) from busy",
-        "raise",
     ),
     Mutant(
         "a parked job cannot be hurried",
         JOB,
-        "is_parked = self.status is Status.PENDING and waits",
-        "is_parked = False",
+        "in _BY_HAND or self.is_parked(now) or self._has_ended",
+        "in _BY_HAND or self._has_ended",
     ),
     Mutant(
         "a probe that failed does not rest",
@@ -3364,7 +3370,7 @@ MUTANTS: Final = (
     Mutant(
         "a park after an error of the step costs nothing",
         RUNNER,
-        "parked.spent = parked.spent or step.name in self._erred",
+        "parked.spent = parked.spent or step.name in self._errors",
         "pass",
         SAGA,
     ),

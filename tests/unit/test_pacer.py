@@ -5,8 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
+from pydantic import SecretStr
 from structlog.typing import EventDict
 
+from deletion.adapters.http_api.spec import HttpSpec
+from deletion.adapters.spec import Outside
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
 from deletion.front import LONGEST_TURN
 from deletion.pace import UNPACED, Pace, Pressure
@@ -379,10 +382,9 @@ async def test_each_step_has_a_pace_of_its_own() -> None:
 async def test_an_api_is_not_paced_unless_its_plan_says_so() -> None:
     """Runs that wait for a slow one would hold the slots of other work."""
 
-    class Api(ScriptedStep):
-        by_answer_only = False
-
-    api, data = Api("api", {}, VirtualClock()), ScriptedStep("data", {}, VirtualClock())
+    url = "https://api.test/bots/{bot_id}"
+    api = HttpSpec(url=SecretStr(url)).build("api", Outside(lambda _: pytest.fail("no database")))
+    data = ScriptedStep("data", {}, VirtualClock())
     assert [Plan(SERVICE, (api, data)).pace(step) for step in (api, data)] == [UNPACED, Pace()]
     paced = Plan(SERVICE, (api, data), paces={"api": Pace(busy_share=0.1)})
     assert paced.pace(api) == Pace(busy_share=0.1)

@@ -370,6 +370,17 @@ async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free
     assert (await world.run()).status is Status.COMPLETE
 
 
+async def test_a_run_that_finds_no_place_any_more_fails_with_the_error_of_its_call(
+    world: World,
+) -> None:
+    soon = world.now + timedelta(seconds=5)
+    none_free = [Busy(soon, "2 calls are under way")] * 500
+    world.steps["pause"].script.extendleft([*none_free, StoreUnavailable("503")])
+    job = await world.run()
+    assert job.failure
+    assert (job.failure.type, job.failure.message) == ("StoreUnavailable", "503")
+
+
 async def test_an_operator_starts_a_compensated_job_anew(world: World) -> None:
     world.steps["pause"].script.append(REFUSED)
     await world.run()

@@ -12,8 +12,9 @@ from pydantic import AfterValidator, Field, SecretStr
 from deletion.adapters.http_api.client import host_of
 from deletion.adapters.http_api.step import Endpoint, HttpStep, VerifiedHttpStep
 from deletion.adapters.loopback import is_loopback
-from deletion.adapters.spec import BOT_ID, Outside, Strict
+from deletion.adapters.spec import Outside, Strict
 from deletion.gate import Gates
+from deletion.ids import BOT_ID
 
 LONGEST_URL: Final = 2000
 LONGEST_CALL: Final = 10.0

@@ -15,10 +15,11 @@ import structlog
 
 from deletion.adapters.http_api.call_state import VERIFY, CallState
 from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
-from deletion.adapters.spec import BOT_ID
 from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
 from deletion.gate import Gate
+from deletion.ids import BOT_ID
+from deletion.pace import UNPACED, Pace
 from deletion.plan import Batch
 from deletion.retry import LONGEST_ASKED, doubled
 
@@ -91,6 +92,13 @@ class HttpStep:
     clock: Clock = field(repr=False)
     call_seconds: float = 5.0
     done_within: timedelta = timedelta(hours=1)
+
+    @property
+    def default_pace(self) -> Pace:
+        """See `deletion.plan.Paced`. Its host has bounds of its own, and a run that waited for its
+        turn at a slow API would hold the slot of other work.
+        """
+        return UNPACED
 
     @property
     def by_answer_only(self) -> bool:

@@ -20,8 +20,8 @@ from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, one_by_one
-from deletion.adapters.spec import BOT_ID
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
+from deletion.ids import BOT_ID
 
 T = TypeVar("T")
 THREADS: Final = 4

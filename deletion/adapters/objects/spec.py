@@ -8,8 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from deletion.adapters.objects.bucket import PER_REQUEST, Bucket
 from deletion.adapters.objects.files import Folder, folder_of
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import BOT_ID, Outside, Strict
+from deletion.adapters.spec import Outside, Strict
 from deletion.errors import PlanError
+from deletion.ids import BOT_ID
 
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 NEEDED: Final = "pip install 'bot-deletion-pipeline[objects]'"

@@ -21,8 +21,8 @@ from deletion.adapters.objects.bucket import (
     WayEnds,
 )
 from deletion.adapters.objects.place import Place
-from deletion.adapters.spec import BOT_ID
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
+from deletion.ids import BOT_ID
 from deletion.pace import Pace
 from deletion.plan import Batch
 
