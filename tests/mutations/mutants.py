@@ -75,10 +75,10 @@ REFERENCES, PYTHON, SOURCE = (
 NEW_SERVICE = "botdel/new_service/command.py"
 URI = "deletion/adapters/mongo/uri.py"
 PLAN_FILE = "deletion/adapters/plan_file.py"
-OBJECTS, OBJECTS_SPEC, PLACE, BUCKET, OBSTORE, S3, S3_WAYS, GCS, GCS_WAYS, FILES, ENDPOINTS = (
+OBJECTS, OBJECTS_SPEC, CURSOR, BUCKET, OBSTORE, S3, S3_WAYS, GCS, GCS_WAYS, FILES, ENDPOINTS = (
     f"deletion/adapters/objects/{name}.py"
     for name in (
-        *("step", "spec", "place", "bucket", "obstore_way", "s3", "s3_ways", "gcs", "gcs_ways"),
+        *("step", "spec", "cursor", "bucket", "obstore_way", "s3", "s3_ways", "gcs", "gcs_ways"),
         *("files", "endpoints"),
     )
 )
@@ -2734,41 +2734,41 @@ MUTANTS: Final = (
     Mutant(
         "what is refused by a provider counts as deleted",
         OBJECTS,
-        "        if place.refused:\n",
+        "        if at.refused:\n",
         "        if False:\n",
         BUCKETS,
     ),
     Mutant(
         "what is refused is listed again and again",
-        PLACE,
+        CURSOR,
         "mark = (stays[-1].key, stays[-1].version) if stays else self.behind",
         "mark = self.behind",
         BUCKETS,
     ),
     Mutant(
         "a run goes on in front of what it has refused",
-        PLACE,
+        CURSOR,
         "mark = (stays[-1].key, stays[-1].version) if stays else self.behind",
         "mark = (stays[-1].key, stays[-1].version) if stays else None",
         BUCKETS,
     ),
     Mutant(
         "a listing begins at the first object that stays",
-        PLACE,
+        CURSOR,
         "(stays[-1].key, stays[-1].version)",
         "(stays[0].key, stays[0].version)",
         BUCKETS,
     ),
     Mutant(
         "all that is refused is named",
-        PLACE,
+        CURSOR,
         ")[:NAMED]",
         ")",
         BUCKETS,
     ),
     Mutant(
         "a resumed run forgets what was refused before",
-        PLACE,
+        CURSOR,
         'found.get("refused", 0)',
         "0",
         BUCKETS,
@@ -2783,29 +2783,29 @@ MUTANTS: Final = (
     Mutant(
         "what is busy is left behind",
         OBJECTS,
-        "place = place if later else place.past(",
-        "place = place.past(",
+        "at = at if later else at.past(",
+        "at = at.past(",
         BUCKETS,
     ),
     Mutant(
         "a cursor of another kind of step ends the step",
-        PLACE,
+        CURSOR,
         "        except (ValueError, KeyError, TypeError, AttributeError, IndexError):",
         "        except KeyError:",
         BUCKETS,
     ),
     Mutant(
         "a cursor of another bucket is gone on from",
-        PLACE,
-        "if place.bucket == bucket and place._is_sound",
-        "if place._is_sound",
+        CURSOR,
+        "if cursor.bucket == bucket and cursor._is_sound",
+        "if cursor._is_sound",
         BUCKETS,
     ),
     Mutant(
         "a cursor of any shape is gone on from",
-        PLACE,
-        "if place.bucket == bucket and place._is_sound",
-        "if place.bucket == bucket",
+        CURSOR,
+        "if cursor.bucket == bucket and cursor._is_sound",
+        "if cursor.bucket == bucket",
         BUCKETS,
     ),
     Mutant(
@@ -2984,8 +2984,8 @@ MUTANTS: Final = (
     Mutant(
         "soft-deleted objects are not looked for",
         GCS,
-        "if times or found else []",
-        "if False else []",
+        "latest = max((*found, *([latest] if latest else ())), default=None)",
+        "latest = None",
         BUCKETS,
     ),
     Mutant(
@@ -2998,8 +2998,8 @@ MUTANTS: Final = (
     Mutant(
         "what was kept for longer before is forgotten",
         GCS,
-        "return max((*times, self.clock.now() + kept_for))",
-        "return self.clock.now() + kept_for",
+        "return max(latest, gone) if latest else gone",
+        "return gone",
         BUCKETS,
     ),
     Mutant(
@@ -3020,7 +3020,7 @@ MUTANTS: Final = (
         "a thread that was given up goes on deleting",
         GCS_WAYS,
         "await all_at_once(partial(one_by_one, self._remove), items, THREADS)",
-        "list(filter(None, await self.api.call(lambda: [self._refusal(each) for each in items])))",
+        "list(filter(None, await self.api.call(lambda: [self._delete_now(each) for each in items])))",
         BUCKETS,
     ),
     Mutant(

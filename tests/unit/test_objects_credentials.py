@@ -21,7 +21,7 @@ from google.auth.exceptions import (
 )
 
 from deletion.adapters.objects.gcs_ways import Api
-from deletion.adapters.objects.s3_ways import told
+from deletion.adapters.objects.s3_ways import translated
 from deletion.errors import ObjectsRefused, ObjectsUnavailable, PermanentError
 
 SECRET = "token=hunter22"
@@ -50,7 +50,7 @@ def answered(code: str, status: int, operation: str = "ListObjectVersions") -> C
 def test_credentials_of_aws_that_cannot_be_had_may_be_had_later(
     error: BotoCoreError | ClientError,
 ) -> None:
-    why = told("s3://media", error)
+    why = translated("s3://media", error)
     assert isinstance(why, ObjectsUnavailable)
     assert SECRET not in str(why)
 
@@ -58,7 +58,7 @@ def test_credentials_of_aws_that_cannot_be_had_may_be_had_later(
 @pytest.mark.parametrize("code", ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"])
 @pytest.mark.parametrize("operation", ["ListObjectVersions", "AssumeRoleWithWebIdentity"])
 def test_what_aws_denies_is_refused(code: str, operation: str) -> None:
-    assert isinstance(told("s3://media", answered(code, 403, operation)), PermanentError)
+    assert isinstance(translated("s3://media", answered(code, 403, operation)), PermanentError)
 
 
 async def asked(error: GoogleAPICallError | GoogleAuthError) -> None:

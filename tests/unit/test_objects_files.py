@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.objects.cursor import Cursor
 from deletion.adapters.objects.files import Folder
-from deletion.adapters.objects.place import Place
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Outside
@@ -118,8 +118,8 @@ async def test_a_deletion_that_is_given_up_ends_with_the_file_under_way(
 
 async def test_a_mark_that_is_gone_begins_again(root: Path) -> None:
     fill(root, f"bots/{BOT}/a", f"bots/{BOT}/b")
-    place = Place(root.as_uri(), "files", (f"bots/{BOT}/gone", None))
-    await batches(step_of(root), place.cursor)
+    at = Cursor(root.as_uri(), "files", (f"bots/{BOT}/gone", None))
+    await batches(step_of(root), at.text)
     assert await step_of(root).is_empty(BOT)
 
 

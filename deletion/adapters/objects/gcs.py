@@ -100,17 +100,18 @@ class OpenGcs:
     async def retained_until(self, prefix: str) -> datetime | None:
         """The latest time at which a soft-deleted object is gone.
 
-        Where there are more of them than `KEPT_PAGES`, nobody looks at them all: what is deleted
-        by now is gone when the bucket's policy says.
+        At most `KEPT_PAGES` pages are read. Where there are more, it is no earlier than when an
+        object deleted now will be gone, by the bucket's policy.
         """
-        times, token = list[datetime](), None
+        latest: datetime | None = None
+        token: str | None = None
         for _ in range(KEPT_PAGES):
             found, token = await self.api.call(partial(self._kept, prefix, token))
-            times = [max((*times, *found))] if times or found else []
+            latest = max((*found, *([latest] if latest else ())), default=None)
             if token is None:
-                return times[0] if times else None
-        kept_for = timedelta(seconds=_kept_seconds(await self._bucket()))
-        return max((*times, self.clock.now() + kept_for))
+                return latest
+        gone = self.clock.now() + timedelta(seconds=_kept_seconds(await self._bucket()))
+        return max(latest, gone) if latest else gone
 
     def _kept(self, prefix: str, token: str | None) -> tuple[list[datetime], str | None]:
         """When each object of one page is gone, and the token of the next."""

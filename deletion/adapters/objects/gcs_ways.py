@@ -34,7 +34,7 @@ Generation = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Calls google-cloud-storage in threads, and tells its errors apart."""
+    """Calls google-cloud-storage in threads, and turns its errors into ours."""
 
     url: str
     threads: Executor
@@ -50,9 +50,9 @@ class Api:
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, function)
         except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
-            raise self._told(error) from None
+            raise self._translated(error) from None
 
-    def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
+    def _translated(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
         if isinstance(error, GoogleAPICallError):
             if may_pass(int(error.code or 0)):
                 return ObjectsUnavailable(f"{self.url} answered {error.code}")
@@ -126,9 +126,9 @@ class Generations:
         return await all_at_once(partial(one_by_one, self._remove), items, THREADS)
 
     async def _remove(self, item: Item) -> Refusal | None:
-        return await self.api.call(partial(self._refusal, item))
+        return await self.api.call(partial(self._delete_now, item))
 
-    def _refusal(self, item: Item) -> Refusal | None:
+    def _delete_now(self, item: Item) -> Refusal | None:
         bucket = self.client.bucket(self.bucket)
         try:
             bucket.delete_blob(item.key, generation=int(item.version or 0), **self.api.once)

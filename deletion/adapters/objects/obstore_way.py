@@ -99,18 +99,18 @@ class ObstoreWay:
             await self._run(partial(obstore.delete, self.store, [item.key for item in items]))
         except ERRORS as error:
             if not isinstance(error, self._of_one):
-                raise self._told(error) from None
-            return await one_by_one(self._refusal, items)
+                raise self._translated(error) from None
+            return await one_by_one(self._delete, items)
         return ()
 
-    async def _refusal(self, item: Item) -> Refusal | None:
+    async def _delete(self, item: Item) -> Refusal | None:
         try:
             await self._run(partial(obstore.delete, self.store, item.key))
         except FileNotFoundError:
             return None
         except ERRORS as error:
             if not isinstance(error, self._of_one):
-                raise self._told(error) from None
+                raise self._translated(error) from None
             return Refusal(item, type(error).__name__, passes=False)
         return None
 
@@ -126,9 +126,9 @@ class ObstoreWay:
         try:
             return await self._run(function)
         except ERRORS as error:
-            raise self._told(error) from None
+            raise self._translated(error) from None
 
-    def _told(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | WayEnds:
+    def _translated(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | WayEnds:
         """Classifies errors by their type only: their text is for people, and may change."""
         if not self.is_exact:
             return WayEnds()

@@ -21,7 +21,14 @@ from obstore.store import S3Store
 from deletion.adapters.objects.bucket import Way
 from deletion.adapters.objects.endpoints import endpoint
 from deletion.adapters.objects.obstore_way import ObstoreWay, once
-from deletion.adapters.objects.s3_ways import ERRORS, LACKING, Uploads, Versions, code_of, told
+from deletion.adapters.objects.s3_ways import (
+    ERRORS,
+    LACKING,
+    Uploads,
+    Versions,
+    code_of,
+    translated,
+)
 from deletion.errors import ObjectsUnavailable
 
 if TYPE_CHECKING:
@@ -69,7 +76,7 @@ class S3Bucket:
             ) as client:
                 yield OpenS3(self.url, self._name, client, self._obstore())
         except ERRORS as error:
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
 
     def _obstore(self) -> ObstoreWay:
         if self._fast is None:
@@ -121,7 +128,7 @@ class OpenS3:
         except ClientError as error:
             if code_of(error) in LACKING | {"ObjectLockConfigurationNotFoundError", "AccessDenied"}:
                 return []
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
         rule = found.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention")
         return (
             [f"{self.url} locks new objects ({rule['Mode']}): no job can delete them"]
@@ -138,7 +145,7 @@ class OpenS3:
                 return False
             if code_of(error) == "AccessDenied":
                 return True
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
         return "Status" in found
 
 

@@ -80,11 +80,11 @@ class Versions:
             return await self._versions(prefix, behind, limit)
         except ClientError as error:
             if code_of(error) not in LACKING:
-                raise told(self.url, error) from None
+                raise translated(self.url, error) from None
         try:
             return await self._objects(prefix, behind, limit)
         except ClientError as error:
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
 
     async def _versions(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         key, version = behind or (None, None)
@@ -126,7 +126,7 @@ class Versions:
     async def _delete(self, item: Item) -> Refusal | None:
         version = {"VersionId": item.version} if item.version else {}
         deleting = self.client.delete_object(Bucket=self.bucket, Key=item.key, **version)
-        return await refusal(self.url, item, deleting)
+        return await outcome(self.url, item, deleting)
 
     async def _in_bulk(self, items: Sequence[Item]) -> Sequence[Refusal]:
         objects = [
@@ -138,7 +138,7 @@ class Versions:
                 Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
             )
         except ClientError as error:
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
         versions = {item.key: item.version for item in items}  # not every server tells them
         return [
             Refusal(
@@ -175,7 +175,7 @@ class Uploads:
         except ClientError as error:
             if code_of(error) in LACKING:
                 return Page(())
-            raise told(self.url, error) from None
+            raise translated(self.url, error) from None
         items = [Item(each["Key"], each["UploadId"]) for each in found.get("Uploads", ())]
         if not found.get("IsTruncated"):
             return Page(items)
@@ -190,17 +190,19 @@ class Uploads:
         aborting = self.client.abort_multipart_upload(
             Bucket=self.bucket, Key=item.key, UploadId=item.version
         )
-        return await refusal(self.url, item, aborting)
+        return await outcome(self.url, item, aborting)
 
 
-async def refusal(url: str, item: Item, deleting: Awaitable[object]) -> Refusal | None:
-    """Delete one item; None unless that is refused. Raises `ObjectsUnavailable`."""
+async def outcome(url: str, item: Item, deleting: Awaitable[object]) -> Refusal | None:
+    """Await the delete of one item. Returns its refusal; None when it is gone. Raises
+    `ObjectsUnavailable`.
+    """
     try:
         await deleting
     except ClientError as error:
         if code_of(error) in GONE:
             return None
-        if isinstance(why := told(url, error), ObjectsUnavailable):
+        if isinstance(why := translated(url, error), ObjectsUnavailable):
             raise why from None
         return Refusal(item, code_of(error), passes=False)
     return None
@@ -211,7 +213,7 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def told(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
+def translated(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
     """The error of this project, by the code and status of the provider's.
 
     Only what the provider has answered is a refusal: without an answer, credentials could not be

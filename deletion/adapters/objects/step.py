@@ -20,7 +20,7 @@ from deletion.adapters.objects.bucket import (
     Way,
     WayEnds,
 )
-from deletion.adapters.objects.place import Place
+from deletion.adapters.objects.cursor import Cursor
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.ids import BOT_ID
 from deletion.pace import Pace
@@ -68,19 +68,19 @@ class ObjectsStep:
         Raises `ObjectsUnavailable` for what may pass. What the provider will not delete holds up
         nothing else: `ObjectsRefused` names it when everything else is gone.
         """
-        prefix, place = self._prefix(bot_id), self._place(cursor)
+        prefix, at = self._prefix(bot_id), self._at(cursor)
         async with self._opened() as bucket:
             ways = await self._bounded_ways(bucket)
             names = [way.name for way in ways]
-            if place.way not in names:
-                place = Place(self.bucket.url)
-            for way in ways[names.index(place.way) if place.way else 0 :]:
-                async with aclosing(self._along(way, prefix, place.on(way.name))) as batches:
-                    async for deleted, place in batches:
-                        yield Batch(deleted, place.cursor)
-        if place.refused:
+            if at.way not in names:
+                at = Cursor(self.bucket.url)
+            for way in ways[names.index(at.way) if at.way else 0 :]:
+                async with aclosing(self._along(way, prefix, at.on(way.name))) as batches:
+                    async for deleted, at in batches:
+                        yield Batch(deleted, at.text)
+        if at.refused:
             yield Batch(0, None)  # so that the next attempt tries it again
-            raise place.error()
+            raise at.error()
 
     async def is_empty(self, bot_id: str) -> bool:
         """One look along each exact way, versions and unfinished uploads included.
@@ -152,14 +152,14 @@ class ObjectsStep:
         return self.prefix.partition(BOT_ID)[0]
 
     async def _along(
-        self, way: Way, prefix: str, place: Place
-    ) -> AsyncGenerator[tuple[int, Place], None]:
+        self, way: Way, prefix: str, at: Cursor
+    ) -> AsyncGenerator[tuple[int, Cursor], None]:
         """Delete page by page along one way, until it finds nothing more or cannot go on.
 
         Yields how many were deleted, and where to go on. Raises `ObjectsUnavailable`, before the
-        place moves, for items that were refused and may be deleted later.
+        cursor moves, for items that were refused and may be deleted later.
         """
-        behind, before = place.behind, tuple[Item, ...]()
+        behind, before = at.behind, tuple[Item, ...]()
         try:
             while True:
                 size = min(self.batch_size, PER_REQUEST)  # which may change between two batches
@@ -173,26 +173,26 @@ class ObjectsStep:
                     async with self._bounded():
                         refusals = await way.remove(items)
                     later = [refusal for refusal in refusals if refusal.passes]
-                    place = place if later else place.past(page, items, refusals)
-                    yield len(items) - len(refusals), place
+                    at = at if later else at.past(page, items, refusals)
+                    yield len(items) - len(refusals), at
                     if later:
                         raise ObjectsUnavailable(
                             f"{self.bucket.url}: not deleted, but may be later: {later[0].text}"
                         )
                 if page.is_last and len(page.items) <= size:
                     return
-                behind = (page.resume or place.behind) if page.items else page.onward
+                behind = (page.resume or at.behind) if page.items else page.onward
         except WayEnds:
             return
 
-    def _place(self, cursor: str | None) -> Place:
+    def _at(self, cursor: str | None) -> Cursor:
         """Where `cursor` says, or the beginning: to delete again what is gone does no harm."""
         if cursor is None:
-            return Place(self.bucket.url)
-        if place := Place.read(self.bucket.url, cursor):
-            return place
+            return Cursor(self.bucket.url)
+        if found := Cursor.read(self.bucket.url, cursor):
+            return found
         log.warning("unreadable cursor: the step begins again", step=self.name)
-        return Place(self.bucket.url)
+        return Cursor(self.bucket.url)
 
     async def _finds(self, way: Way, prefix: str) -> bool:
         """Whether anything is there: an empty page need not be the last one."""

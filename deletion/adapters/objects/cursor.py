@@ -13,11 +13,12 @@ NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """Where a deletion stands in a bucket: the way it takes, and the mark behind which it goes on.
 
     Before the mark everything is deleted, or was refused for good: that is counted in `refused`,
-    and some of it is `named`. The cursor keeps both, so that a resumed run ends with it too.
+    and a few are `named`. The checkpoint keeps both, so that a resumed run fails with the same
+    error.
     """
 
     bucket: str
@@ -27,12 +28,12 @@ class Place:
     named: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, bucket: str, cursor: str) -> "Place | None":
-        """None for a cursor that is not of this bucket, or of no bucket at all."""
+    def read(cls, bucket: str, text: str) -> "Cursor | None":
+        """None for a text that no cursor of this bucket wrote."""
         try:
-            found = json.loads(cursor)
+            found = json.loads(text)
             behind = found.get("behind")
-            place = cls(
+            cursor = cls(
                 found["bucket"],
                 found["way"],
                 None if behind is None else (behind[0], behind[1]),
@@ -41,11 +42,11 @@ class Place:
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return None
-        return place if place.bucket == bucket and place._is_sound else None
+        return cursor if cursor.bucket == bucket and cursor._is_sound else None
 
     @property
-    def cursor(self) -> str:
-        """As text, for the checkpoint."""
+    def text(self) -> str:
+        """For the checkpoint."""
         every = {
             "bucket": self.bucket,
             "way": self.way,
@@ -55,12 +56,12 @@ class Place:
         }
         return json.dumps({name: value for name, value in every.items() if value})
 
-    def on(self, way: str) -> "Place":
-        """This place if it is on that way already, else the beginning of it."""
+    def on(self, way: str) -> "Cursor":
+        """This cursor if it is on that way already, else the beginning of it."""
         return self if self.way == way else replace(self, way=way, behind=None)
 
-    def past(self, page: Page, items: Sequence[Item], refusals: Sequence[Refusal]) -> "Place":
-        """The place when all of `items` is deleted, or refused for good.
+    def past(self, page: Page, items: Sequence[Item], refusals: Sequence[Refusal]) -> "Cursor":
+        """The cursor when all of `items` is deleted, or refused for good.
 
         What stays would be listed again, so the next listing begins behind the last of it: that
         can be named even where the provider knows no mark of an object that is gone.
