@@ -229,7 +229,7 @@ class Run:
             self._check_steps()
             if self._lease.job.turned_back:
                 return await self._lease.compensate()
-            await self._check_found()
+            await self._check_found(self._steps)
             if await self._lease.complete():
                 return None
             log.info("a newer request joined: looking again")
@@ -265,9 +265,9 @@ class Run:
                 "recorded with: finish the update, or put the step back into the plan"
             )
 
-    async def _check_found(self) -> None:
-        """A step that must find something has, in this job or in one before it."""
-        names = {step.name for step in self._plan.steps} & self._plan.expected
+    async def _check_found(self, steps: Sequence[Step]) -> None:
+        """Those of `steps` that must find something have, in this job or in one before it."""
+        names = {step.name for step in steps} & self._plan.expected
         never = {name for name in names if not self._lease.job.progress(name).has_found}
         if never and (unfound := never - await self._lease.found_before()):
             raise NothingFound(
@@ -294,15 +294,17 @@ class Run:
     async def _pass(self) -> list[Step]:
         """Run every step that is not complete. Returns those that still find data of the bot.
 
-        What a saga has done is read back before the step of no return, while it can be undone.
+        What a saga has done is checked before the step of no return, while it can be undone.
         """
         for number, step in enumerate(self._steps):
             if self._progress(step).status is StepStatus.COMPLETE:
                 continue
             job = self._lease.job
             is_last_chance = step.name == job.point_of_no_return and job.may_turn_back
-            if is_last_chance and (left := await self._read_back(self._steps[:number])):
-                return left
+            if is_last_chance:
+                if left := await self._read_back(self._steps[:number]):
+                    return left
+                await self._check_found(self._steps[:number])
             await self._delete(step)
         return await self._read_back(self._steps)
 

@@ -286,6 +286,12 @@ MUTANTS: Final = (
         "is_last_chance = False",
     ),
     Mutant(
+        "that nothing was found is noticed only when it can no longer be undone",
+        RUNNER,
+        "                await self._check_found(self._steps[:number])\n",
+        "",
+    ),
+    Mutant(
         "a busy API counts as one that is down",
         JOB,
         "parks = self.parks + (not is_busy)",
@@ -541,7 +547,7 @@ MUTANTS: Final = (
     Mutant(
         "a job completes over nothing ever found",
         RUNNER,
-        "            await self._check_found()\n",
+        "            await self._check_found(self._steps)\n",
         "",
         UNIT,
     ),

@@ -370,6 +370,19 @@ async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free
     assert (await world.run()).status is Status.COMPLETE
 
 
+async def test_a_step_before_the_point_that_has_found_nothing_is_noticed_while_it_can_be_undone(
+    world: World,
+) -> None:
+    """`expect: nonzero`: most likely its plan is wrong, so nothing may be deleted for good."""
+    world.steps["pause"].data.clear()
+    plan = replace(world.plan, expected=frozenset({"pause"}))
+    job = await world.run(plan)
+    assert (job.status, job.direction) == (Status.PENDING, Direction.BACKWARD)
+    assert job.failure
+    assert job.failure.type == "NothingFound"
+    assert "delete" not in world.calls
+
+
 async def test_a_run_that_finds_no_place_any_more_fails_with_the_error_of_its_call(
     world: World,
 ) -> None:
