@@ -176,7 +176,7 @@ def topology_apply(plan: PlanFiles = None) -> None:
 @plan.command("check")
 def plan_check(file: File, as_json: AsJson = False) -> None:
     """Whether the data of each step can be reached, is indexed, may be deleted, and looks as the
-    plan says.
+    plan says, and whether each step before the point of no return can be undone.
     """
     from botdel.plan import check
     from deletion.adapters.plan_source import find_plan
@@ -215,7 +215,9 @@ def doctor(
     no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no canary.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, topology, indexes, periods and clocks, and send a canary."""
+    """Check settings, topology, indexes, breakers, periods, clocks and the bots that plans name,
+    and send a canary.
+    """
     from botdel.doctor.command import doctor as examine
     from deletion.adapters.plan_source import find_plan
 
@@ -229,7 +231,9 @@ def jobs_list(
     bot: Bot = None,
     status: Annotated[
         str | None,
-        typer.Option(help="Only those pending, in_progress, failed, complete or exhausted."),
+        typer.Option(
+            help="Only those pending, in_progress, failed, complete, compensated or exhausted."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
     as_json: AsJson = False,
@@ -257,16 +261,25 @@ def jobs_retry(
     service: Service = None,
     bot: Bot = None,
     status: Annotated[
-        str | None, typer.Option(help="Only those failed, in_progress (and stale) or exhausted.")
+        str | None,
+        typer.Option(
+            help="Only those failed, in_progress (and stale), exhausted, compensated or pending "
+            "(and parked)."
+        ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that can be retried.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that are failed, stale or exhausted.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(help="At most so many, the longest silent first.", min=1)
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make failed, stale or exhausted jobs pending again; spent attempts are restored."""
+    """Make failed, stale or exhausted jobs pending again; spent attempts are restored.
+
+    Jobs that were rolled back or are parked must be named: by id, or with --status.
+    """
     from botdel.jobs_retry import chosen, retry
 
     choice = chosen(job_ids or [], service, bot, status, limit, everything=everything)
@@ -348,7 +361,7 @@ def local_up(
 
 @app.command()
 def demo() -> None:
-    """Delete 40 bots, kill one consumer and terminate another meanwhile, and check the result."""
+    """Delete 40 bots while consumers are killed and an API is down, and check the result."""
     from botdel.local.demo import demo as show
 
     sys.exit(run(show()))

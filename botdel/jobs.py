@@ -26,7 +26,7 @@ WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
 SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
 """The columns that a narrow terminal leaves out, the last first."""
 SHOWN_FROM: Final = 0.05
-"""Seconds of waits for its pace from which on a step is said to have been held back."""
+"""Seconds. A step that its pace has held back for less gets no line."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.COMPENSATED: "magenta",
@@ -114,7 +114,7 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
     elif job.is_parked(now):
         marks.append("parked")
     if job.turned_back and job.live:
-        marks.append("going back")
+        marks.append("going backwards")
     more = f" ({', '.join(marks)})" if marks else ""
     return Text(f"{job.status}{more}", COLOURS[job.status])
 
@@ -200,7 +200,7 @@ def _by_hand(job: Job, retry: str) -> str:
     if job.turned_back:
         return (
             f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
-            "second one starts it anew"
+            "second retry starts it anew"
         )
     return f"remove the cause, then {retry}"
 

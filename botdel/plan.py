@@ -45,7 +45,10 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
             *(told(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
             _in_turn(
                 *(told(_data_of(plan, step), _sampled(plan, step)) for step in plan.steps),
-                *(told(_undo(plan, name), _undone(plan, name)) for name in _undoable(plan)),
+                *(
+                    told(_compensation_of(plan, name), _compensated(plan, name))
+                    for name in _undoable(plan)
+                ),
             ),
         )
     show(findings, as_json=as_json)
@@ -106,7 +109,10 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
         return [skipped(check, "this step cannot be sampled")]
     faults = await step.faults()
     if faults is None:
-        later = "check again once there is data: a plan that names another place looks the same"
+        later = (
+            "check again once there is data: a plan that names a wrong collection or prefix "
+            "looks the same"
+        )
         return [warning(check, "there is nothing here to look at", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
@@ -119,16 +125,17 @@ def _undoable(plan: Plan) -> Sequence[str]:
     return names[: names.index(plan.point_of_no_return)] if plan.point_of_no_return else ()
 
 
-async def _undone(plan: Plan, name: str) -> Sequence[Finding]:
-    check, undo = _undo(plan, name), plan.compensations.get(name)
+async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
+    check, undo = _compensation_of(plan, name), plan.compensations.get(name)
     if undo is None:
         stays = "a job that is rolled back leaves what this step did: it has no compensation"
-        return [warning(check, stays, "right for a step with nothing to undo; else give it one")]
+        remedy = "correct if the step has nothing to undo; otherwise give it a `compensation`"
+        return [warning(check, stays, remedy)]
     if not isinstance(undo, Previewed):
-        return [skipped(check, "it cannot be sampled")]
+        return [skipped(check, "this compensation cannot be sampled")]
     remedy = f"correct the compensation of step {name}"
     failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
-    return failures or [ok(check, "what reads it back can be reached, and is as the plan says")]
+    return failures or [ok(check, "its read-back answers as the plan says")]
 
 
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
@@ -155,5 +162,5 @@ def _data_of(plan: Plan, step: Step) -> str:
     return f"data of step {plan.service}/{step.name}"
 
 
-def _undo(plan: Plan, name: str) -> str:
+def _compensation_of(plan: Plan, name: str) -> str:
     return f"compensation of step {plan.service}/{name}"

@@ -20,7 +20,7 @@ class Ticket:
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody is in front."""
+        """Whether nobody is at the front."""
         return not self._front.locked()
 
     async def take(self) -> None:
@@ -53,7 +53,7 @@ class Ticket:
             passing.cancel()
 
     def leave(self) -> None:
-        """Let the next run in front."""
+        """Let the next run come to the front."""
         if self._is_in_front:
             self._is_in_front = False
             self._front.release()

@@ -19,8 +19,10 @@ from deletion.retry import rest
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
 LONGEST_WAIT: Final = 60.0
 """Seconds after a batch from which the next may begin whatever the pressure is, so that a job
-always ends. Also after a batch that failed: its size shrinks, and runs that retry share the turns,
-so a longer rest would leave them few tries."""
+always ends."""
+LONGEST_REST_AFTER_FAILURE: Final = 60.0
+"""Seconds of rest after a batch that failed at most: runs that retry share the turns, and a longer
+rest would leave them few tries."""
 LONGEST_REST: Final = 600.0
 """Seconds of rest after one batch at most, however long it took."""
 MICROSECOND: Final = 0.000_001
@@ -185,7 +187,8 @@ class Pacer:
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:
-        turn, began, longest = Turn(self._size), self._clock.monotonic(), LONGEST_WAIT
+        turn, began = Turn(self._size), self._clock.monotonic()
+        longest = LONGEST_REST_AFTER_FAILURE
         try:
             yield turn
             longest = LONGEST_REST

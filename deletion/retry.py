@@ -117,9 +117,9 @@ class Patience:
         self.error = None
 
     def excuse(self, seconds: float) -> None:
-        """Do not count `seconds` of waiting for a turn: those before the first error at all, and
-        those between retries up to the patience itself. So it ends within twice its time and one
-        wait, however long the waits are.
+        """Do not count `seconds` of waiting for a turn: before the first error all of them,
+        between retries no more than the patience itself in total. So it ends within twice its time
+        and one wait after the first try, however long the waits are.
         """
         if self._failures:
             seconds = min(seconds, self._seconds - self._excused)

@@ -12,10 +12,11 @@ from typing import Final
 from botdel.doctor.findings import Finding, failed, ok, skipped, together, told, warning
 from deletion.plan import Plan, Sampled, Step
 
-LOOKED_UP: Final = 20
-"""Bots of each step that are looked for in the others, at most."""
-LOOKED_FOR: Final = 200
-"""Bots of all others that are looked for in one step, at most: 100 services name thousands."""
+FROM_EACH: Final = 20
+"""Bots that are taken from each step, at most."""
+IN_EACH: Final = 200
+"""Bots of the other steps that are looked for in each step, at most: 100 services name
+thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
     sampled: list[Known] = []
 
     async def sample(plan: Plan, step: Step, bots: Sampled) -> Sequence[Finding]:
-        sampled.append(Known(plan, step, list(await bots.bots())[:LOOKED_UP]))
+        sampled.append(Known(plan, step, list(await bots.bots())[:FROM_EACH]))
         return []
 
     unread = await together(
@@ -59,7 +60,7 @@ async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
 
 async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
     others = [each for each in sampled if each is not known]
-    named = _spread(sorted({bot for each in others for bot in each.bots}), LOOKED_FOR)
+    named = _spread(sorted({bot for each in others for bot in each.bots}), IN_EACH)
     if not named:
         alone = "no other step names bots, so there is nothing to compare: give other plans too"
         return [skipped(known.check, alone)]

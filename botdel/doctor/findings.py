@@ -32,7 +32,7 @@ class Status(StrEnum):
 
     OK = "ok"
     SKIPPED = "skipped"  # there is no way to look at it
-    WARNING = "warning"  # it cannot be told from here, or it is worth knowing
+    WARNING = "warning"  # it cannot be checked from here, or it is worth knowing
     FAILED = "failed"
 
 
@@ -101,7 +101,7 @@ def could_not(check: str, error: Exception) -> Finding:
         case PyMongoError():
             detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
         case TransientError():
-            detail, remedy = str(error), "see that it answers, and that its address is right"
+            detail, remedy = str(error), "make sure that it answers, and that its address is right"
         case _:
             detail, remedy = " ".join(str(error).split()), "correct it"
     return failed(check, detail, remedy)

@@ -2,7 +2,7 @@
 
 It keeps accounts of bots in memory. It can be told to be slow or down, as such an API is now and
 then. Where an account has nothing of a kind it answers 410, so that 404 only ever means a path that
-does not exist. It closes no account that still runs or has channels, and never a disputed one.
+does not exist. It closes no account that still runs or has channels.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Account(BaseModel):
 
 
 class Billing:
-    """The accounts, the mood, and how often each call was made while it was down."""
+    """The accounts, the mood, and how many calls came in each mood."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -98,7 +98,9 @@ def _calls(billing: Billing) -> APIRouter:
 
     @calls.delete("/channels")
     async def unpublish(bot_id: str) -> Account:
-        """It looks for a dispute too late: a call that was refused may have been made half."""
+        """Looks for a dispute only after it has changed the account: a call that is refused may
+        have had its effect.
+        """
         account = billing.change(bot_id, channels=0)
         if account.disputed:
             raise HTTPException(409, "the account is disputed: its channels have to stay")
@@ -119,7 +121,7 @@ def _calls(billing: Billing) -> APIRouter:
 
 
 def _reads(billing: Billing) -> APIRouter:
-    """What an account may have. A withdrawal stands for the channels that were taken down."""
+    """What an account may have. `withdrawal` is there while the channels are taken down."""
     reads = APIRouter()
 
     @reads.get("")

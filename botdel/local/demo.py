@@ -152,7 +152,9 @@ class Demo:
             say(told)
         most = most_calls(BREAKER, outage.seconds)
         self._proof.between("jobs parked while the API was down", outage.parked)
-        self._proof.between(f"calls it got meanwhile, {most} at most", outage.calls, 1, most)
+        self._proof.between(
+            f"calls to the API while it was down (at most {most})", outage.calls, 1, most
+        )
 
     async def _recover(self) -> Text:
         """Run the cron client as a scheduler would; returns its last line."""

@@ -21,7 +21,7 @@ from deletion.ports import JobStore
 STOP_WITHIN: Final = 30.0
 """Seconds for a consumer to end after a signal."""
 DOWN_FOR: Final = 4.0
-"""Seconds for which it is down once its breaker is open."""
+"""Seconds for which the API stays down once its breaker is open and a job is parked."""
 SEEN_WITHIN: Final = 30.0
 """Seconds for the breaker to open, and for jobs to be parked."""
 MANY: Final = 1000
@@ -78,13 +78,18 @@ class Outage:
     seconds: float = 0.0
 
     async def run(self) -> AsyncIterator[Text]:
-        """Tell what happens, as it happens. Raises `TimeoutError` when nothing is parked."""
+        """Yield a line for each thing that happens.
+
+        Raises `TimeoutError` when nothing is parked.
+        """
         await _until(self._has_ended_one, "a deletion that has ended")
         await self.api.feel(Mood.DOWN)
         began = time.monotonic()
         yield _told("was slow, and is down now")
         await _until(self._is_open, "an open breaker")
-        yield Text("its circuit breaker has opened: nobody calls it but a probe now and then")
+        yield Text(
+            "its circuit breaker has opened: no consumer calls it, except for a probe now and then"
+        )
         await _until(self._are_parked, "a parked job")
         await sleep(DOWN_FOR)
         self.parked, self.calls = len(await self._parked()), await self.api.calls(Mood.DOWN)
@@ -107,7 +112,7 @@ class Outage:
 
 
 def most_calls(policy: BreakerPolicy, seconds: float) -> int:
-    """How many calls a breaker lets one process make to a host that is down for so many `seconds`.
+    """How many calls a breaker lets one process make to a host that is down for `seconds`.
 
     Those that are under way when it opens, each of them twice: a failure is repeated in place as
     long as no other bot's call has failed, or when an answer from before the outage has come in

@@ -105,7 +105,7 @@ class PaceSpec(Strict):
 
 @contextmanager
 def _as_value_error() -> Iterator[None]:
-    """A rule of `Pace` that is broken, as pydantic names the line of it."""
+    """Turn the `PlanError` of a broken rule into a `ValueError`, whose line pydantic names."""
     try:
         yield
     except PlanError as error:

@@ -24,7 +24,7 @@ from deletion.pace import Pace
 from deletion.plan import Plan, Step, check, default_pace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
-_NAMES: Mapping[int | str, str] = {
+_EXPECTED: Mapping[int | str, str] = {
     "service": "expected 3 to 63 of a-z, 0-9 and -, a letter first",
     "name": "expected at most 120 letters, digits, dots, - and _, a letter or a digit first",
 }
@@ -186,7 +186,7 @@ def _unset(
 
 def _said(problem: ErrorDetails) -> str:
     if problem["type"] == "string_pattern_mismatch":
-        return _NAMES.get(problem["loc"][-1], problem["msg"])
+        return _EXPECTED.get(problem["loc"][-1], problem["msg"])
     said = {
         "missing": "expected, but it is missing",
         "extra_forbidden": "not a known field",

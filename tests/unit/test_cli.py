@@ -3,16 +3,19 @@
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 
 import pytest
 from pydantic_settings import BaseSettings
 
 from botdel import cli
+from botdel.jobs_retry import BY_STATUS
 from botdel.local.processes import ChildProcess
 from consumers.settings import ConsumerSettings
+from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
+from deletion.job import Status
 from deletion.process.run import serve
 from gateway.settings import GatewaySettings
 from recovery.client import Exit
@@ -151,6 +154,30 @@ def test_the_help_of_the_cron_client_names_its_token_and_every_exit_code(
     assert "BOTDEL_RECOVERY_TOKEN" in said[0]
     codes = said[2].partition(" ╭")[0]
     assert [int(code) for code in re.findall(r"\b\d\b", codes)] == [*Exit]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "names"),
+    [
+        ("jobs list", "--status", Status),
+        ("jobs retry", "--status", BY_STATUS),
+        ("dead-letters list", "--status", DeadLetterStatus),
+        ("dead-letters list", "--reason", Reason),
+        ("dead-letters replay", "--reason", Reason),
+        ("dead-letters discard", "--reason", Reason),
+    ],
+)
+def test_the_help_of_a_filter_lists_what_it_takes(
+    command: str,
+    option: str,
+    names: Iterable[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By hand, because help is printed without loading what knows the names."""
+    said = printed(f"{command} --help", monkeypatch, capsys)
+    listed = said.partition(f" {option} ")[2].partition("Only those ")[2].partition(".")[0]
+    assert set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", listed))) - {"or"} == set(names)
 
 
 def test_the_help_says_where_settings_come_from(

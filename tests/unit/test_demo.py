@@ -34,17 +34,17 @@ def test_a_bar_does_not_end_at_its_total_when_something_is_left() -> None:
     ("seen", "least", "most", "holds"),
     [(0, 1, 9, False), (1, 1, 9, True), (9, 1, 9, True), (10, 1, 9, False)],
 )
-def test_the_proof_fails_by_one_number_out_of_its_bounds(
+def test_one_number_out_of_bounds_fails_the_proof(
     seen: int, least: int, most: int, holds: bool
 ) -> None:
     proof = Proof()
     proof.equal("jobs complete", 3, 3)
     assert proof.holds
-    proof.between("calls it got meanwhile", seen, least, most)
+    proof.between("calls to the API while it was down", seen, least, most)
     assert proof.holds is holds
 
 
-def test_what_must_be_seen_at_all_was_seen_at_least_once() -> None:
+def test_without_bounds_at_least_one_has_to_be_seen() -> None:
     proof = Proof()
     proof.between("jobs parked while the API was down", 0)
     assert not proof.holds

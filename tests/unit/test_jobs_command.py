@@ -390,7 +390,7 @@ def test_where_a_saga_stood_on_its_way_back_is_what_it_was_undoing(
     ]
 
 
-def test_a_way_back_whose_beginning_is_no_longer_kept_is_one_all_the_same(
+def test_a_way_back_is_recognised_when_its_beginning_is_no_longer_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     past = (PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),)
@@ -411,8 +411,11 @@ def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixt
         (a_job(Status.PENDING, parks=1, due=LATER), "pending (parked)"),
         (a_job(Status.PENDING, parks=1), "pending"),
         (a_job(Status.PENDING, due=LATER), "pending (parked)"),
-        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (going back)"),
-        (a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER), "(parked, going back)"),
+        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (going backwards)"),
+        (
+            a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER),
+            "(parked, going backwards)",
+        ),
         (a_saga(Status.COMPENSATED, turned_back=FAILURE), "compensated"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_prefix_that_could_reach_others_is_refused(prefix: str, expected: str)
         "ftp://avatars",
     ],
 )
-def test_an_url_that_names_no_bucket_is_refused(url: str) -> None:
+def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match=r"expected|can't decode"):
         spec(url)
 

@@ -13,7 +13,14 @@ from deletion.adapters.spec import Outside
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
 from deletion.front import LONGEST_TURN
 from deletion.pace import UNPACED, Pace, Pressure
-from deletion.pacer import LONGEST_REST, LONGEST_WAIT, Hold, Pacer, Pacers
+from deletion.pacer import (
+    LONGEST_REST,
+    LONGEST_REST_AFTER_FAILURE,
+    LONGEST_WAIT,
+    Hold,
+    Pacer,
+    Pacers,
+)
 from deletion.plan import Plan
 from deletion.pressure import SAMPLE_SECONDS
 from tests.support.fakes import SERVICE, ScriptedStep, VirtualClock, settle
@@ -195,7 +202,8 @@ async def test_after_a_batch_that_failed_the_rest_is_a_minute_at_most() -> None:
     await cut_off(world)
     await world.batch(10)
     await world.batch(1)
-    assert world.times == [10 + LONGEST_WAIT, 20 + LONGEST_WAIT + LONGEST_REST]
+    first = 10 + LONGEST_REST_AFTER_FAILURE
+    assert world.times == [first, first + 10 + LONGEST_REST]
 
 
 async def cut_off(world: World) -> None:

@@ -115,7 +115,7 @@ def test_a_saga_has_its_point_of_no_return_and_its_compensations(path: Path) -> 
     assert (name, compensation.name, type(compensation)) == ("pause", "pause", Resume)
 
 
-def test_an_answer_that_there_is_nothing_has_undone_nothing(path: Path) -> None:
+def test_a_compensation_takes_no_404_for_done(path: Path) -> None:
     """A misspelt path answers 404, which is good news of a deletion only."""
     undo = 'compensation: {http: {method: POST, url: "https://x.example/{bot_id}/resume"}}'
     text = SAGA.replace(UNDO.strip(), undo)

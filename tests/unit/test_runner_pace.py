@@ -8,7 +8,7 @@ import pytest
 from deletion.errors import NothingFound, PermanentError, PlanError, StoreUnavailable
 from deletion.job import Job, LeasePolicy, Status, StepProgress, Throttled
 from deletion.pace import UNPACED, Pace
-from deletion.pacer import LONGEST_WAIT
+from deletion.pacer import LONGEST_REST_AFTER_FAILURE
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
@@ -191,7 +191,7 @@ async def test_a_step_whose_server_is_down_fails_its_runs_in_a_bounded_time(shar
         assert ended.failure.type == StoreUnavailable.__name__
 
     await asyncio.gather(*map(run, jobs))
-    round_of_all = runs * (cut_off + LONGEST_WAIT)
+    round_of_all = runs * (cut_off + LONGEST_REST_AFTER_FAILURE)
     assert min(ends) >= PATIENCE
     assert max(ends) <= 2 * PATIENCE + 2 * round_of_all, "the first wait, and the last"
     tries = 1000 - len(world.first.script)

@@ -193,7 +193,9 @@ async def test_what_can_be_undone_is_read_back_before_the_point_of_no_return(
     assert world.steps["pause"].read_backs == 3, "twice before the point, and at the end"
 
 
-async def test_what_cannot_be_read_back_before_the_point_turns_the_job_back(world: World) -> None:
+async def test_a_step_that_never_reads_back_empty_turns_the_job_back_in_the_end(
+    world: World,
+) -> None:
     pause = world.steps["pause"]
     pause.read_script.extend([lambda: pause.data[BOT].append(7)] * 100)
     job = await world.until_it_ends()

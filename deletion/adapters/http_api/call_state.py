@@ -12,8 +12,9 @@ VERIFY: Final = "verify"
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """`key` is the Idempotency-Key of every try of the call. Once the host has accepted the call
-    with 202, `location` is where to ask what became of it, and `since` is when it was accepted.
+    """Where one call stands. `key` is the Idempotency-Key of every try of it. Once the host has
+    accepted the call with 202, `location` is where to ask what became of it, and `since` is when it
+    was accepted.
     """
 
     key: str
@@ -27,7 +28,7 @@ class CallState:
 
     @classmethod
     def read(cls, cursor: str | None) -> "CallState | None":
-        """None for a cursor that is none of this step's: the step begins again."""
+        """None for a cursor that no `CallState` wrote: the step begins again."""
         try:
             found = json.loads(cursor or "")
             location, since = found.get("location"), found.get("since")

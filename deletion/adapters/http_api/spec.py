@@ -144,7 +144,9 @@ class HttpSpec(Strict):
 
 
 class UndoSpec(HttpSpec):
-    """A call that undoes one. An answer that means "nothing there" has undone nothing."""
+    """A call that undoes another one. By default no answer means `gone`: where there is nothing,
+    nothing was undone.
+    """
 
     gone: Gone = ()
 

@@ -131,9 +131,8 @@ class HttpStep:
                     await self.clock.sleep(seconds)
                     yield Batch(0, outcome.state.cursor)
                 outcome, polls = await self._outcome(bot_id, outcome.state, polls), polls + 1
-            done = CallState(
-                outcome.state.key
-            )  # which a poll would find done, and count, once more
+            # without its `location`: a resumed run would poll it again, and count the bot twice
+            done = CallState(outcome.state.key)
             yield Batch(outcome.deleted, done.cursor, last=True)
 
     async def is_empty(self, bot_id: str) -> bool:

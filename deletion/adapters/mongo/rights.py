@@ -18,7 +18,8 @@ NEEDED: Final = ("find", "remove", "listIndexes")
 async def forbidden(collection: Collection) -> list[str] | None:
     """Those of `NEEDED` that this user may not do on `collection`.
 
-    None when the server does not say, or nobody has logged in: then it most likely asks nobody.
+    None when the server does not say, or nobody has logged in: most likely it runs without
+    access control.
     """
     try:
         status: Mapping[str, Any] = await collection.database.command(

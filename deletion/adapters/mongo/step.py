@@ -167,9 +167,9 @@ class MongoStep:
             await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _last(self, cursor: str | None) -> Any:
-        """The `_id` to go on behind; None to begin again, as with the cursor of another kind of
-        step that had this name. One that can be read, but is of another type, finds nothing: the
-        read-back does.
+        """The `_id` to go on behind. None to begin again: there is no cursor, or one that another
+        kind of step of this name wrote. Behind an `_id` of another type nothing is found; the
+        read-back then finds what is left.
         """
         if cursor is None:
             return None

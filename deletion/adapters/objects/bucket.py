@@ -25,7 +25,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """At most as many items as were asked for, in the order in which marks go on.
+    """At most as many items as were asked for, in the order of their marks.
 
     The next page begins behind `onward`. Once these items are deleted it begins behind `resume`,
     or without one where this page began. `is_last` says that there is none.

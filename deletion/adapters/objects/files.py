@@ -30,14 +30,14 @@ PASSING: Final = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDO
 
 
 UNCLEAR: Final = re.compile(r"[?#]|%2f", re.IGNORECASE)
-"""A reader of the URL may take it for a part of the path where a parser does not, or vice versa."""
+"""Characters that people and URL parsers read differently."""
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def folder_of(url: str) -> Path:
-    """The folder that `file:///path/of/a/folder` names; `%20` is a blank.
+    """The folder that `file:///path/of/a/folder` names; `%20` is a space.
 
-    Raises `ValueError` for an URL that could mean another folder than it seems to.
+    Raises `ValueError` for a URL that could mean another folder than it seems to.
     """
     scheme, _, named = url.partition("://")
     if scheme != "file" or not named.startswith("/"):

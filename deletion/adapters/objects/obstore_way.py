@@ -91,7 +91,8 @@ class ObstoreWay:
         return await all_at_once(self._remove, items, REQUESTS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """One by one where one of them may be the matter; nobody says whether the others are gone.
+        """In bulk; one by one when the error may concern one object only, because it does not say
+        which others are gone.
 
         Each is a call of its own, so that a thread that was given up deletes nothing further.
         """

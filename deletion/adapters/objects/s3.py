@@ -150,7 +150,7 @@ class OpenS3:
 
 
 async def _frozen(session: Any) -> "S3Credential":
-    """Looked for each time: they may not have been there yet."""
+    """The credentials now: looked up each time, because there may have been none before."""
     credentials = await session.get_credentials()
     if credentials is None:
         raise ObjectsUnavailable("no credentials of AWS were found")

@@ -115,7 +115,7 @@ class ObjectsStep:
         return found
 
     async def faults(self) -> Sequence[str] | None:
-        """What the bucket is set up wrongly for, and whether its keys look like the prefix."""
+        """What is wrong with the bucket's configuration, and whether its keys fit the prefix."""
         try:
             async with self._opened() as bucket:
                 async with self._bounded():
