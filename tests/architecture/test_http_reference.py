@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deletion.adapters.http_api.spec import HttpSpec
+from deletion.adapters.http_api.spec import HttpSpec, UndoSpec
 from deletion.adapters.plan_file import read_plan
 from tests.architecture.documents import DOCS, table
 
@@ -20,13 +20,17 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def default_of(name: str) -> str:
+    """For a step, and for a compensation where that differs."""
+    fields = [spec.model_fields[name] for spec in (HttpSpec, UndoSpec)]
+    if fields[0].is_required():
+        return "required"
+    step, undo = (shown(field.get_default(call_default_factory=True)) for field in fields)
+    return step if step == undo else f"{step}; {undo} in a compensation"
+
+
 def test_the_table_of_fields_is_that_of_the_model() -> None:
-    real = {
-        name: "required"
-        if field.is_required()
-        else shown(field.get_default(call_default_factory=True))
-        for name, field in HttpSpec.model_fields.items()
-    }
+    real = {name: default_of(name) for name in HttpSpec.model_fields}
     rows = table(REFERENCE, "field", "default", "meaning")
     assert {row["field"]: row["default"] for row in rows} == real
 
