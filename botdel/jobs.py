@@ -180,10 +180,7 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
     retry = f"`botdel jobs retry {job.id}`"
     if job.is_parked(now):
-        return (
-            f"parked until {job.due}, because an external API must not be called now (`botdel "
-            f"doctor` says whether its breaker is open); {retry} does not wait for it"
-        )
+        return f"a worker takes it at {job.due}; {retry} does not wait for that"
     if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
         return f"nothing by itself: {_by_hand(job, retry)}"
     if not job.is_retryable(now, policy):

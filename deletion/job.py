@@ -499,14 +499,14 @@ class Job:
 
     def park(
         self,
-        now: datetime,
+        failure: Failure,
         until: datetime,
         policy: LeasePolicy,
         *,
         spent: bool,
         is_busy: bool = False,
     ) -> Change:
-        """Wait until `until`, because an external API must not be called now.
+        """Wait until `until`: an external API must not be called now, as `failure` says.
 
         The attempt is handed back unless this run has called the API (`spent`): then the job rests
         as after a failure, so that an outage of a day exhausts nothing. With its last attempt spent
@@ -516,10 +516,12 @@ class Job:
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
-        rested = now + policy.rest_after(self.attempt) if spent else until
+        rested = failure.at + policy.rest_after(self.attempt) if spent else until
         due = milliseconds(max(until, rested))
         parks = self.parks + (not is_busy)
-        return self._move("park", now, attempt=attempt, due=due, parks=parks)
+        return self._move(
+            "park", failure.at, failure=failure, attempt=attempt, due=due, parks=parks
+        )
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
         """What a sweep does with a job that `is_resumable`: resume it; if its attempts are spent,
@@ -558,15 +560,17 @@ class Job:
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         ended = self.status in _BY_HAND
-        has_run = not ended and self.status is not Status.PENDING
-        past = self._past(self.end) if has_run else self.past_attempts
+        was_parked = self.status is Status.PENDING
+        past = self.past_attempts if ended or was_parked else self._past(self.end)
+        if not was_parked or self.is_spent(policy):
+            past = (*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:]
         anew = self._anew() if self.status is Status.COMPENSATED else {}
         return self._move(
             "retry",
             now,
             due=self.created_at,
             attempt=0 if ended or self.is_spent(policy) else self.attempt,
-            past_attempts=(*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:],
+            past_attempts=past,
             parks=0,
             **anew,
         )

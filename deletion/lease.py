@@ -151,13 +151,15 @@ class Lease:
         else:
             await self._write(lambda job: job.fail(failure), retry=self._last)
 
-    async def park(self, until: datetime, *, spent: bool, is_busy: bool = False) -> None:
+    async def park(
+        self, failure: Failure, until: datetime, *, spent: bool, is_busy: bool = False
+    ) -> None:
         """End the run: the job is pending, and due again at `until`.
 
         Raises `TransitionError` when `spent` and this was the last attempt.
         """
         await self._write(
-            lambda job: job.park(self.now(), until, self._policy, spent=spent, is_busy=is_busy),
+            lambda job: job.park(failure, until, self._policy, spent=spent, is_busy=is_busy),
             retry=self._last,
         )
 

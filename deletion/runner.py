@@ -147,11 +147,12 @@ class Runner:
         is_busy = isinstance(parked, Busy)
         window = wait * BUSY_SPREAD if is_busy else doubled(wait, lease.job.parks, LONGEST_PARK)
         until = parked.until + timedelta(seconds=self._retry.rng.uniform(0, window))
+        failure = self._failure(parked, lease)
         try:
-            await lease.park(until, spent=parked.spent, is_busy=is_busy)
+            await lease.park(failure, until, spent=parked.spent, is_busy=is_busy)
         except TransitionError:
             log.error("run failed", reason=str(parked))
-            await lease.fail(self._failure(parked, lease))
+            await lease.fail(failure)
         else:
             log.info("parked", until=rfc3339(until), reason=str(parked))
 

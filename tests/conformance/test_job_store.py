@@ -465,7 +465,10 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
     ),
     "fail": (a_job(), lambda job: job.fail(FAILURE)),
     "hand_over": (a_job(), lambda job: job.hand_over(FAILURE)),
-    "park": (a_job(), lambda job: job.park(LATER, LATER, POLICY, spent=False)),
+    "park": (
+        a_job(),
+        lambda job: job.park(FAILURE, LATER, POLICY, spent=False),
+    ),
     "resume failed": (
         a_job(status=Status.FAILED, failure=FAILURE),
         lambda job: job.resume(SILENT, POLICY),

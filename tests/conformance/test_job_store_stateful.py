@@ -67,7 +67,7 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
         "turn_back_spent": lambda: job.turn_back_spent(now, POLICY),
         "fail": lambda: job.fail(broken),
         "hand_over": lambda: job.hand_over(broken),
-        "park": lambda: job.park(now, now + PARKED, POLICY, spent=True),
+        "park": lambda: job.park(Failure("Parked", "open", now), now + PARKED, POLICY, spent=True),
         "resume": lambda: job.resume(now, POLICY),
         "exhaust": lambda: job.exhaust(now, POLICY),
         "retry": lambda: job.retry(now, POLICY),

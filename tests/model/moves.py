@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, StepStatus
 from tests.model import world as model
 from tests.model.world import (
     BEFORE,
@@ -315,7 +315,8 @@ class Moves:
     def _parked(self, world: World, run: Run) -> Iterator[Move]:
         now, until = at(world.tick), at(world.tick + 1)
         for spent in (False, True) if not run.looked else (True,):
-            park = partial(Job.park, now=now, until=until, policy=self.policy, spent=spent)
+            parked = Failure("Parked", "down", now)
+            park = partial(Job.park, failure=parked, until=until, policy=self.policy, spent=spent)
             if not (write := self._write("park", run.view, park, now, spent)):
                 continue  # then it fails, as any run may
             how = "after a call" if spent else "before its first call"

@@ -318,7 +318,7 @@ MUTANTS: Final = (
     Mutant(
         "a probe that failed does not rest",
         JOB,
-        "rested = now + policy.rest_after(self.attempt) if spent else until",
+        "rested = failure.at + policy.rest_after(self.attempt) if spent else until",
         "rested = until",
     ),
     Mutant(
@@ -1008,7 +1008,7 @@ MUTANTS: Final = (
     Mutant(
         "parking is a failure",
         RUNNER,
-        "await lease.park(until, spent=parked.spent, is_busy=is_busy)",
+        "await lease.park(failure, until, spent=parked.spent, is_busy=is_busy)",
         "await lease.fail(self._failure(parked, lease))",
     ),
     Mutant(
@@ -3311,10 +3311,22 @@ MUTANTS: Final = (
         SAGA,
     ),
     Mutant(
+        "a parked job does not say why",
+        JOB,
+        '"park", failure.at, failure=failure, attempt',
+        '"park", failure.at, attempt',
+    ),
+    Mutant(
+        "to hurry a parked job is the end of an attempt",
+        JOB,
+        "if not was_parked or self.is_spent(policy):",
+        "if True:",
+    ),
+    Mutant(
         "parks are not counted",
         JOB,
-        "attempt=attempt, due=due, parks=parks)",
-        "attempt=attempt, due=due, parks=0)",
+        "attempt=attempt, due=due, parks=parks\n",
+        "attempt=attempt, due=due, parks=0\n",
         SAGA,
     ),
     Mutant(

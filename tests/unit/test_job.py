@@ -39,6 +39,7 @@ LATER = START + timedelta(seconds=5)
 SILENT = START + timedelta(days=2)
 """Stale by then, and rested after any attempt."""
 ERROR = Failure("ValueError", "broken", LATER)
+PARKED = Failure("Parked", "billing: its breaker is open", LATER)
 SPENT, LEFT = POLICY.max_attempts, POLICY.max_attempts - 1
 
 CALLS: dict[str, Callable[[Job, datetime], Change]] = {
@@ -48,7 +49,9 @@ CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "fail": lambda job, now: job.fail(replace(ERROR, at=now)),
     "hand_over": lambda job, now: job.hand_over(replace(ERROR, at=now)),
     "compensate": lambda job, now: job.compensate(now),
-    "park": lambda job, now: job.park(now, now + timedelta(hours=1), POLICY, spent=True),
+    "park": lambda job, now: job.park(
+        replace(PARKED, at=now), now + timedelta(hours=1), POLICY, spent=True
+    ),
     "turn_back": lambda job, now: job.turn_back(replace(ERROR, at=now)),
     "turn_back_spent": lambda job, now: job.turn_back_spent(now, POLICY),
     "resume": lambda job, now: job.resume(now, POLICY),
@@ -387,7 +390,7 @@ def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
 
 
 def test_what_spent_no_attempt_leaves_none_behind() -> None:
-    parked = a_job(attempt=2).park(LATER, LATER, POLICY, spent=False).after
+    parked = a_job(attempt=2).park(PARKED, LATER, POLICY, spent=False).after
     assert parked.claim("worker/2", LATER).after.past_attempts == ()
     exhausted = CASES["failed, spent"].exhaust(SILENT, POLICY).after
     past = exhausted.retry(SILENT, POLICY).after.past_attempts
@@ -514,12 +517,21 @@ def test_an_operators_retry_forgets_the_interruptions() -> None:
 @pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])
 def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt: int) -> None:
     until = LATER + timedelta(minutes=1, microseconds=77)
-    after = a_job(attempt=2).park(LATER, until, POLICY, spent=spent).after
+    after = a_job(attempt=2).park(PARKED, until, POLICY, spent=spent).after
     assert (after.status, after.attempt) == (Status.PENDING, attempt)
+    assert after.failure == PARKED, "so that an operator can read why"
     wait = POLICY.rest_after(2) if spent else timedelta(minutes=1)
     assert after.due == LATER + wait, "as the database keeps it"
-    late = a_job(attempt=2).park(LATER, LATER + LONGEST_REST, POLICY, spent=spent).after
+    late = a_job(attempt=2).park(PARKED, LATER + LONGEST_REST, POLICY, spent=spent).after
     assert late.due == LATER + LONGEST_REST, "never before the API may be called"
+
+
+def test_to_hurry_a_parked_job_is_no_end_of_an_attempt() -> None:
+    """Its past attempts are few and kept for failures, and it may be hurried again and again."""
+    parked = a_job(attempt=1).park(PARKED, SILENT + LONGEST_REST, POLICY, spent=False).after
+    assert parked.retry(SILENT, POLICY).after.past_attempts == ()
+    spent = replace(parked, attempt=SPENT).retry(SILENT, POLICY).after
+    assert (spent.attempt, [past.reason for past in spent.past_attempts]) == (0, ["retried"])
 
 
 def test_completing_clears_the_failure_of_an_earlier_run() -> None:

@@ -431,8 +431,10 @@ def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_back(
 
 def test_a_parked_job_says_until_when_and_how_not_to_wait() -> None:
     following = next_move(a_job(Status.PENDING, due=LATER), POLICY, START)
-    assert following.startswith(f"parked until {LATER}, because an external")
-    assert following.endswith("`botdel jobs retry 65f0a1b2c3d4e5f607180001` does not wait for it")
+    assert following == (
+        f"a worker takes it at {LATER}; `botdel jobs retry 65f0a1b2c3d4e5f607180001` does not "
+        "wait for that"
+    )
 
 
 def test_a_moment_of_waiting_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:

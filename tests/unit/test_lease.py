@@ -16,6 +16,7 @@ from deletion.retry import Retry
 from tests.support.fakes import POLICY, START, ScriptedStore, VirtualClock, a_job
 
 FAILURE = Failure("ValueError", "broken", START)
+PARKED = Failure("Parked", "billing: its breaker is open", START)
 INTERRUPTION = Failure("Interrupted", "stopping", START, interrupted=True)
 STALE_SECONDS = POLICY.stale_after.total_seconds()
 
@@ -228,7 +229,7 @@ async def test_no_write_counts_once_the_job_is_anothers(write: str) -> None:
         "complete": world.lease.complete,
         "fail": lambda: world.lease.fail(FAILURE),
         "hand over": lambda: world.lease.fail(INTERRUPTION),
-        "park": lambda: world.lease.park(START, spent=False),
+        "park": lambda: world.lease.park(PARKED, START, spent=False),
     }
     with pytest.raises(LeaseLost):
         await writes[write]()
@@ -360,7 +361,7 @@ async def test_a_parked_job_is_due_later_and_rests_when_its_own_call_has_failed(
     spent: bool, attempt: int, wait: timedelta
 ) -> None:
     world = World()
-    await world.lease.park(START + timedelta(minutes=3), spent=spent)
+    await world.lease.park(PARKED, START + timedelta(minutes=3), spent=spent)
     assert (world.stored.status, world.stored.due) == (Status.PENDING, START + wait)
     assert world.stored.attempt == attempt
 

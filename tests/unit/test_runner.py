@@ -642,7 +642,11 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
     else:
         assert until <= world.stored.due <= until + wait, "jobs that wait for one host are spread"
     assert world.stored.attempt == attempt
-    assert world.stored.failure is None
+    assert world.stored.failure
+    assert (world.stored.failure.type, world.stored.failure.message) == (
+        "Parked",
+        "the circuit is open",
+    )
     assert world.stored.progress("second").deleted == 2, "what it has done is kept"
     [line] = [each for each in logs if each["event"] == "parked"]
     assert line["until"].endswith("Z"), "as every time in a log is written"
