@@ -164,16 +164,26 @@ class StepUnknown(BotDeletionError):
 
 
 class Parked(BotDeletionError):
-    """A step must not go on before `until`; `spent` says whether this run has called the API."""
+    """A step must not go on before `until`, a time with a zone, for a day at most; `spent` says
+    whether this run has called the API. Raises `TypeError` for any other time.
+    """
 
     def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:
         super().__init__(why)
+        if not isinstance(until, datetime) or until.tzinfo is None:
+            raise TypeError(f"until: expected a datetime with a time zone, found {until!r}")
         self.until = until
         self.spent = spent
 
 
 class Busy(Parked):
-    """As many calls to the API are under way as may be; nothing is wrong with it."""
+    """As many calls to the API are under way as may be; nothing is wrong with it. Runs that it
+    turns away come back within `window` seconds, at random.
+    """
+
+    def __init__(self, until: datetime, why: str, window: float) -> None:
+        super().__init__(until, why)
+        self.window = window
 
 
 class Interrupted(BotDeletionError):

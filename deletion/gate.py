@@ -119,7 +119,7 @@ class Gate:
         async with places.one() as is_given:
             if not is_given:
                 why = f"{self.host}: {places.number} calls are under way, and no more may be"
-                raise Busy(self._clock.now() + timedelta(seconds=places.soon), why)
+                raise Busy(self._clock.now() + timedelta(seconds=places.soon), why, places.window)
             yield
 
     @asynccontextmanager

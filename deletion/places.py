@@ -16,6 +16,11 @@ WAIT: Final = 0.25
 """Seconds that a run waits there at most."""
 SOONEST, LATEST = 0.1, 10.0
 """Seconds after which to come back."""
+LONGEST_WINDOW: Final = 3600.0
+FEW, MANY = 3.0, 12
+"""Runs turned away for one that gets a place: fewer on average, or more in a row."""
+STEP: Final = 1.5
+"""By how much the window then shrinks or grows."""
 
 
 class Places:
@@ -27,11 +32,24 @@ class Places:
         self._taken: dict[asyncio.Event, float] = {}  # since when each is held
         self._waiting: deque[asyncio.Event] = deque()
         self._held = 0.0  # seconds for which one was held lately
+        self._window = 0.0
+        self._turned_away = 0  # since a place was last given
+        self._average = FEW  # of runs turned away for one that got a place, lately
 
     @property
     def soon(self) -> float:
         """Seconds after which to come back: about as long as a place is held."""
         return min(max(self._held, SOONEST), LATEST)
+
+    @property
+    def window(self) -> float:
+        """Seconds over which runs that found none come back, at random.
+
+        It grows with every `MANY` that are turned away before one gets a place, and shrinks while
+        fewer than `FEW` are on average: so a long backlog costs each of its jobs a few claims, not
+        as many as there are others, and no place stays free for long.
+        """
+        return max(self._window, self.soon)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[bool]:
@@ -40,6 +58,7 @@ class Places:
         """
         place = await self._given()
         if place is None:
+            self._turn_away()
             yield False
             return
         began = self._taken[place]
@@ -67,8 +86,17 @@ class Places:
         return place if place.is_set() else None
 
     def _give(self, place: asyncio.Event) -> None:
+        self._average = (3 * self._average + self._turned_away) / 4
+        self._turned_away = 0
+        if self._average < FEW:
+            self._window = self.window / STEP
         self._taken[place] = self._clock.monotonic()
         place.set()
+
+    def _turn_away(self) -> None:
+        self._turned_away += 1
+        if self._turned_away % MANY == 0:
+            self._window = min(self.window * STEP, LONGEST_WINDOW)
 
     def _free(self, place: asyncio.Event) -> None:
         """Free a place, and give it to who has waited longest."""

@@ -28,7 +28,7 @@ from deletion.errors import (
     TransientError,
     TransitionError,
 )
-from deletion.job import Failure, Job, LeasePolicy, StepProgress, StepStatus
+from deletion.job import LONGEST_REST, Failure, Job, LeasePolicy, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.pacer import Hold, Pacers
 from deletion.plan import Batch, Plan, Step, Verified, is_by_answer_only
@@ -43,8 +43,6 @@ RETRY_SECONDS = 600.0
 """Seconds since the last progress during which errors that may pass are retried in place."""
 LONGEST_PARK = 3600.0
 """Seconds over which parked jobs are spread at most."""
-BUSY_SPREAD = 10
-"""Jobs that found no free place at an API are due within so many times its wait, at random."""
 ANSWER_ONLY = "answer only"
 """The `read_back` of a step that cannot read back."""
 MESSAGE_CHARACTERS = 1000
@@ -141,12 +139,17 @@ class Runner:
         """Park the job; fail it when this was its last attempt and has called the API.
 
         Jobs that wait for one host are due at times of their own, over a window that doubles while
-        the host must not be called. While the host is only busy, the window stays as it is.
+        the host must not be called. A host that is only busy says how long its window is.
         """
-        wait = max(1.0, (parked.until - lease.now()).total_seconds())
+        asked = min(parked.until, lease.now() + LONGEST_REST)
+        wait = max(1.0, (asked - lease.now()).total_seconds())
         is_busy = isinstance(parked, Busy)
-        window = wait * BUSY_SPREAD if is_busy else doubled(wait, lease.job.parks, LONGEST_PARK)
-        until = parked.until + timedelta(seconds=self._retry.rng.uniform(0, window))
+        window = (
+            parked.window
+            if isinstance(parked, Busy)
+            else doubled(wait, lease.job.parks, LONGEST_PARK)
+        )
+        until = asked + timedelta(seconds=self._retry.rng.uniform(0, window))
         failure = self._failure(parked, lease)
         try:
             await lease.park(failure, until, spent=parked.spent, is_busy=is_busy)
@@ -320,13 +323,15 @@ class Run:
         async for attempt in self._patience:
             with attempt, self._calls(step):
                 progress = self._progress(step)
-                bot_id = self._lease.job.bot_id
+                bot_id, tries = self._lease.job.bot_id, attempt.retry_state.attempt_number
                 async with self._closing(step.delete(bot_id, progress.cursor)) as batches:
                     while batch := await self._batch(step, batches):
+                        if batch.deleted or batch.cursor != progress.cursor or tries == 1:
+                            self._patience.renew()
+                        tries = 1  # of a try that goes on, each batch counts
                         progress = progress.advanced(batch.deleted, batch.cursor, self._seconds)
                         progress = self._with_waits(progress, step)
                         self._count(step, batch)
-                        self._patience.renew()
                         if batch.last and step is self._steps[-1]:
                             break
                         await self._lease.checkpoint(progress)
@@ -334,7 +339,8 @@ class Run:
                             break
         self._patience.renew()
         progress = self._with_waits(progress, step)
-        await self._lease.note(replace(progress, status=StepStatus.COMPLETE))
+        # without the cursor, which nobody reads any more: it may name a file or a person
+        await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
     def _count(self, step: Step, batch: Batch) -> None:
         """What a compensation does is not deleted."""

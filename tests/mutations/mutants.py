@@ -1056,8 +1056,46 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUNNER,
-        "                        self._patience.renew()\n                        if batch.last",
-        "                        if batch.last",
+        "                            self._patience.renew()\n                        tries = 1",
+        "                            pass\n                        tries = 1",
+    ),
+    Mutant(
+        "an empty batch after an error is progress",
+        RUNNER,
+        "if batch.deleted or batch.cursor != progress.cursor or tries == 1:",
+        "if True:",
+    ),
+    Mutant(
+        "the record of what is done keeps where it stood",
+        RUNNER,
+        "status=StepStatus.COMPLETE, cursor=None)",
+        "status=StepStatus.COMPLETE)",
+    ),
+    Mutant(
+        "a parked job waits for ever",
+        RUNNER,
+        "asked = min(parked.until, lease.now() + LONGEST_REST)",
+        "asked = parked.until",
+    ),
+    Mutant(
+        "a time without a zone breaks a run off",
+        "deletion/errors.py",
+        "if not isinstance(until, datetime) or until.tzinfo is None:",
+        "if not isinstance(until, datetime):",
+    ),
+    Mutant(
+        "a long backlog of a busy API is claimed again and again",
+        "deletion/places.py",
+        "if self._turned_away % MANY == 0:",
+        "if False:",
+        ("http",),
+    ),
+    Mutant(
+        "once many have waited for a place, all wait for long",
+        "deletion/places.py",
+        "self._window = self.window / STEP",
+        "pass",
+        ("http",),
     ),
     Mutant(
         "patience has no end",
@@ -2789,7 +2827,7 @@ MUTANTS: Final = (
     Mutant(
         "what is busy is left behind",
         OBJECTS,
-        "at = at if later else at.past(",
+        "at = at.at(items) if later else at.past(",
         "at = at.past(",
         BUCKETS,
     ),
@@ -2850,8 +2888,29 @@ MUTANTS: Final = (
     Mutant(
         "a bucket that lists what it deleted is asked for ever",
         OBJECTS,
-        "if before and tuple(page.items) == before:",
+        "if is_again and tried:",
         "if False:",
+        BUCKETS,
+    ),
+    Mutant(
+        "to delete the same page again and again is progress",
+        OBJECTS,
+        "if not is_again and (deleted or not later):",
+        "if deleted or not later:",
+        BUCKETS,
+    ),
+    Mutant(
+        "pages without items lose the lease",
+        OBJECTS,
+        "                    at = at.beyond(page)\n                    yield 0, at\n",
+        "                    pass\n",
+        BUCKETS,
+    ),
+    Mutant(
+        "after a page without items a small one is asked for",
+        OBJECTS,
+        "size = PER_REQUEST if was_empty else min(",
+        "size = min(",
         BUCKETS,
     ),
     Mutant(

@@ -19,7 +19,7 @@ from deletion.adapters.mongo.connection import Client
 from deletion.adapters.spec import Outside
 from deletion.breaker import LocalBreakerStore
 from deletion.gate import Gates
-from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.job import Change, Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
@@ -33,12 +33,23 @@ Answers = Callable[[str, float], int]
 """The status for a bot, so many seconds after the beginning."""
 
 
+class CountedClaims(MemoryJobStore):
+    """Counts the claims that were won."""
+
+    claims = 0
+
+    async def apply(self, change: Change) -> Job:
+        job = await super().apply(change)
+        self.claims += change.before.attempt < job.attempt
+        return job
+
+
 class Fleet:
     """`replicas` consumers of `SLOTS` slots each, and a job for each of `bots` bots."""
 
     def __init__(self, replicas: int, bots: int, answers: Answers, *, seed: int = 1) -> None:
         self.clock = VirtualClock()
-        self.store = MemoryJobStore(self.clock.now)
+        self.store = CountedClaims(self.clock.now)
         self.breakers = LocalBreakerStore(self.clock)
         self.alerts = RecordedAlerts()
         self.calls: list[tuple[float, str]] = []

@@ -82,6 +82,26 @@ async def test_of_forty_bots_one_is_bad_and_the_others_end(outage: float, seed: 
     assert of_bad <= 200, "it costs its retries in place, and no more"
 
 
+async def test_a_backlog_of_a_slow_api_costs_each_job_a_few_claims_however_long_it_is() -> None:
+    """And its places are not left free for long."""
+    began, claims, took = dict[str, float](), list[float](), list[float]()
+
+    def answers(bot: str, seconds: float) -> int:
+        return 202 if seconds - began.setdefault(bot, seconds) < MINUTE else 200
+
+    for bots in (50, 200):
+        began.clear()
+        fleet = Fleet(1, bots, answers)
+        async with fleet.running():
+            while fleet.statuses()[Status.COMPLETE] < bots:
+                assert fleet.clock.monotonic() < 4 * HOUR
+                await fleet.clock.sleep(10)
+        claims.append(fleet.store.claims / bots)
+        took.append(fleet.clock.monotonic() / (bots * MINUTE / 2))
+    assert max(claims) < 15
+    assert max(took) < 1.5, "of the time that two places need"
+
+
 async def test_a_slow_api_takes_up_its_places_and_leaves_the_other_slots() -> None:
     fleet = Fleet(1, BOTS, lambda _bot, _seconds: 202)
     most = 0

@@ -5,18 +5,32 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from bson import ObjectId
 from structlog.testing import capture_logs
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, WayEnds, all_at_once
+from deletion.adapters.objects.bucket import (
+    PER_REQUEST,
+    Item,
+    Mark,
+    Page,
+    Refusal,
+    Way,
+    WayEnds,
+    all_at_once,
+)
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.pace_spec import PaceSpec
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
+from deletion.job import Job, Status, StepProgress
 from deletion.pacer import Hold, Pacers
 from deletion.plan import Batch, Plan, default_pace
-from tests.support.fakes import VirtualClock
+from deletion.retry import Retry
+from deletion.runner import RETRY_SECONDS, Runner
+from tests.support.fakes import POLICY, SERVICE, VirtualClock, a_job
+from tests.support.memory_stores import MemoryJobStore
 
 BOT = str(ObjectId())
 MINE = f"bots/{BOT}"
@@ -115,7 +129,7 @@ async def test_an_empty_page_need_not_be_the_last() -> None:
     step = step_of(way)
     assert not await step.is_empty(BOT)
     assert await step.count(BOT) == 2
-    assert [batch.deleted for batch in await batches(step)] == [2]
+    assert [batch.deleted for batch in await batches(step)] == [0, 2]
     assert await step.is_empty(BOT)
 
 
@@ -294,6 +308,95 @@ async def test_the_default_pace_is_gentle_and_not_many_times_slower(pace: dict[s
 
 async def _nothing(_hold: Hold) -> None:
     pass
+
+
+# --- under the runner, in virtual time
+
+
+@dataclass
+class Slow(Wayward):
+    """Each call takes `seconds`; a key that is `busy` may be deleted later."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    seconds: float = 0.05
+    busy: str = ""
+    removed: int = 0
+
+    async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+        await self.clock.sleep(self.seconds)
+        return await super().page(prefix, behind, limit)
+
+    async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
+        await self.clock.sleep(self.seconds)
+        self.removed += 1
+        refusals = [Refusal(item, "SlowDown", True) for item in items if item.key == self.busy]
+        self.locked = [refusal.item.key for refusal in refusals]
+        await super().remove(items)
+        return refusals
+
+
+async def run(step: ObjectsStep, clock: VirtualClock) -> Job:
+    """One run of the bot's job, as it ends within a day."""
+    store, retry = MemoryJobStore(clock.now), Retry(clock)
+    job = a_job(bot_id=BOT, id=store.new_id(), steps=(StepProgress("media"),))
+    store.jobs[job.id] = job
+    plan, stopping = Plan(SERVICE, (step,)), asyncio.Event()
+    ended = await Runner(plan, store, clock, POLICY, stopping=stopping, retry=retry).run(job)
+    assert ended, "its lease was lost"
+    assert clock.monotonic() < 24 * 3600
+    return ended
+
+
+@pytest.mark.usefixtures("logs")
+@pytest.mark.parametrize("wrong", [{"busy": f"{MINE}/3"}, {"forgets": True}])
+async def test_what_cannot_be_deleted_fails_its_job_in_time(wrong: dict[str, Any]) -> None:
+    """However often the rest of its page is deleted, or seems to be, that is no progress."""
+    way = Slow([f"{MINE}/{n}" for n in range(9)], **wrong)
+    job = await run(step_of(way), way.clock)
+    assert job.failure
+    assert (job.status, job.failure.type) == (Status.FAILED, "ObjectsUnavailable")
+    assert job.progress("media").deleted <= 9
+    assert way.removed < 200, "less and less often"
+    assert way.clock.monotonic() < 2 * RETRY_SECONDS
+
+
+@pytest.mark.usefixtures("logs")
+async def test_many_pages_without_anything_to_delete_keep_the_lease() -> None:
+    """As of objects without content, which are left to the exact way."""
+
+    @dataclass
+    class Hollow(Slow):
+        pages: int = 0
+
+        async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+            if self.pages < 5000:
+                await self.clock.sleep(self.seconds)
+                self.pages += 1
+                return Page((), (f"{MINE}/{self.pages:05}", None), is_last=False)
+            return await super().page(prefix, None, limit)
+
+    way = Hollow([f"{MINE}/a"], seconds=0.5)
+    job = await run(step_of(way), way.clock)
+    assert (job.status, job.progress("media").deleted) == (Status.COMPLETE, 1)
+
+
+async def test_after_a_page_without_items_a_whole_one_is_asked_for() -> None:
+    limits: list[int] = []
+
+    class Hollow(Wayward):
+        async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+            limits.append(limit)
+            if len(limits) == 1:
+                return Page((), (f"{MINE}/0", None), is_last=False)
+            return await super().page(prefix, behind, limit)
+
+    keys = [f"{MINE}/{n}" for n in range(9)]
+    done = await batches(step_of(Hollow(keys)))
+    assert limits[:2] == [3, PER_REQUEST]
+    assert [batch.deleted for batch in done] == [0, 8]
+    way = Wayward([])
+    await batches(step_of(way), done[0].cursor)
+    assert way.asked == [(f"{MINE}/0", None)], "it goes on behind it"
 
 
 async def test_an_error_of_one_request_waits_for_those_beside_it() -> None:

@@ -3,15 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from structlog.typing import EventDict
 
 from deletion.errors import LeaseLost, Parked, SharedDocument, StoreUnavailable, TransientError
-from deletion.job import Change, Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.job import LONGEST_REST, Change, Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import LAST_CAP, Lease
 from deletion.plan import Batch, Plan
 from deletion.retry import Retry
@@ -39,7 +41,14 @@ PATIENCE = 300
 class World:
     """A plan of two steps over five items of the bot each, and as many of another bot."""
 
-    def __init__(self, *, policy: LeasePolicy = POLICY, seconds: float = 0) -> None:
+    def __init__(
+        self,
+        *,
+        policy: LeasePolicy = POLICY,
+        seconds: float = 0,
+        kind: type[ScriptedStep] = ScriptedStep,
+    ) -> None:
+        self.kind = kind
         self.clock = VirtualClock()
         self.store = ScriptedStore(self.clock)
         self.first = self._step("first", seconds)
@@ -62,7 +71,7 @@ class World:
         self.job = self.store.put(a_job(steps=steps))
 
     def _step(self, name: str, seconds: float) -> ScriptedStep:
-        return ScriptedStep(name, items([BOT, OTHER_BOT], 5), self.clock, seconds=seconds)
+        return self.kind(name, items([BOT, OTHER_BOT], 5), self.clock, seconds=seconds)
 
     @property
     def stored(self) -> Job:
@@ -107,7 +116,7 @@ async def test_a_run_deletes_everything_of_its_bot_and_nothing_else(world: World
     for step in (world.first, world.second):
         assert step.data == {BOT: [], OTHER_BOT: [0, 1, 2, 3, 4]}
     assert world.stored.steps == tuple(
-        StepProgress(name, StepStatus.COMPLETE, 5, "4", batches=3, placed_at=world.job.placed_at)
+        StepProgress(name, StepStatus.COMPLETE, 5, batches=3, placed_at=world.job.placed_at)
         for name in ("first", "second")
     )
 
@@ -157,7 +166,7 @@ async def test_a_run_goes_on_from_the_cursor_and_counts_on(world: World) -> None
     await world.run()
     assert world.first.cursors == ["1"]
     assert world.stored.progress("first") == StepProgress(
-        "first", StepStatus.COMPLETE, 5, "4", batches=3, slowest=7
+        "first", StepStatus.COMPLETE, 5, batches=3, slowest=7
     )
 
 
@@ -407,6 +416,48 @@ async def test_progress_does_not_make_the_patience_endless(world: World) -> None
     assert (world.clock.now() - START).total_seconds() <= PATIENCE + 20
     assert world.stored.status is Status.FAILED
     assert world.stored.progress("first").deleted == 2
+
+
+async def test_a_batch_that_did_nothing_after_an_error_is_no_progress() -> None:
+    """Or a step that says so before it raises again would be retried for ever."""
+
+    class Hollow(ScriptedStep):
+        async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+            async with aclosing(super().delete(bot_id, cursor)) as batches:
+                async for batch in batches:
+                    yield batch
+                    yield Batch(0, batch.cursor)
+                    raise TransientError("away")
+            yield Batch(0, cursor)
+            raise TransientError("away")
+
+    world = World(kind=Hollow)
+    await world.run()
+    assert world.stored.status is Status.FAILED
+    assert world.stored.progress("first").deleted == 5
+    assert (world.clock.now() - START).total_seconds() <= PATIENCE + 60
+
+
+NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("until", [NAIVE, 3600.0, datetime.max.replace(tzinfo=UTC)])
+async def test_a_wrong_time_to_wait_until_fails_the_job_or_is_a_day_at_most(
+    world: World, until: Any
+) -> None:
+    world.first.script.append(lambda: parked(until))
+    await world.run()
+    assert world.stored.failure
+    if world.stored.status is Status.PENDING:
+        assert world.stored.due
+        assert world.stored.due <= world.clock.now() + 3 * LONGEST_REST
+    else:
+        assert (world.stored.status, world.stored.failure.type) == (Status.FAILED, "TypeError")
+        assert "time zone" in world.stored.failure.message
+
+
+def parked(until: Any) -> None:
+    raise Parked(until, "the circuit is open")
 
 
 async def test_a_read_back_that_may_pass_is_tried_again(world: World) -> None:

@@ -10,7 +10,7 @@ from deletion.errors import Busy, Parked, PermanentError, PlanError, StepUnknown
 from deletion.job import Direction, Job, Status, StepProgress, StepStatus
 from deletion.plan import Plan
 from deletion.retry import Retry
-from deletion.runner import ANSWER_ONLY, BUSY_SPREAD, Runner
+from deletion.runner import ANSWER_ONLY, Runner
 from tests.support.fakes import (
     BOT,
     POLICY,
@@ -353,13 +353,13 @@ async def test_turning_back_resets_the_count_of_parks(world: World) -> None:
 
 async def test_an_api_that_is_busy_makes_nobody_wait_for_longer_each_time(world: World) -> None:
     soon = world.now + timedelta(seconds=5)
-    world.steps["pause"].script.extendleft(Busy(soon, "2 calls are under way") for _ in range(4))
+    world.steps["pause"].script.extendleft(Busy(soon, "no place", 60) for _ in range(4))
     for _ in range(3):
         now = world.now
         job = await world.run()
         assert (job.status, job.parks, job.attempt) == (Status.PENDING, 0, 0)
         assert job.due
-        assert job.due - now <= timedelta(seconds=5) * (1 + BUSY_SPREAD)
+        assert job.due - now <= timedelta(seconds=5 + 60)
 
 
 async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free(
@@ -367,7 +367,7 @@ async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free
 ) -> None:
     soon = world.now + timedelta(seconds=5)
     world.steps["pause"].script.extendleft(
-        [Busy(soon, "2 calls are under way"), StoreUnavailable("503")]
+        [Busy(soon, "2 calls are under way", 60), StoreUnavailable("503")]
     )
     assert (await world.run()).status is Status.COMPLETE
 
@@ -389,7 +389,7 @@ async def test_a_run_that_finds_no_place_any_more_fails_with_the_error_of_its_ca
     world: World,
 ) -> None:
     soon = world.now + timedelta(seconds=5)
-    none_free = [Busy(soon, "2 calls are under way")] * 500
+    none_free = [Busy(soon, "2 calls are under way", 60)] * 500
     world.steps["pause"].script.extendleft([*none_free, StoreUnavailable("503")])
     job = await world.run()
     assert job.failure

@@ -1,5 +1,6 @@
 """Where a deletion of objects goes on, and what it had to leave behind."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ class Cursor:
     behind: Mark | None = None
     refused: int = 0
     named: tuple[str, ...] = ()
+    page: str | None = None
+    """A digest of the page that was deleted last."""
 
     @classmethod
     def read(cls, bucket: str, text: str) -> "Cursor | None":
@@ -39,6 +42,7 @@ class Cursor:
                 None if behind is None else (behind[0], behind[1]),
                 found.get("refused", 0),
                 tuple(found.get("named", ())),
+                found.get("page"),
             )
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return None
@@ -53,8 +57,17 @@ class Cursor:
             "behind": self.behind,
             "refused": self.refused,
             "named": self.named,
+            "page": self.page,
         }
         return json.dumps({name: value for name, value in every.items() if value})
+
+    def is_at(self, items: Sequence[Item]) -> bool:
+        """Whether `items` are those of the page that was deleted last: it had no effect."""
+        return self.page == _digest(items)
+
+    def at(self, items: Sequence[Item]) -> "Cursor":
+        """Where it is, but with `items` as the page that was deleted last."""
+        return replace(self, page=_digest(items))
 
     def on(self, way: str) -> "Cursor":
         """This cursor if it is on that way already, else the beginning of it."""
@@ -70,11 +83,15 @@ class Cursor:
         stays = [item for item in items if item in refused] or (items if refusals else ())
         mark = (stays[-1].key, stays[-1].version) if stays else self.behind
         return replace(
-            self,
+            self.at(items),
             behind=page.resume or mark,
             refused=self.refused + len(refusals),
             named=(*self.named, *(refusal.text for refusal in refusals))[:NAMED],
         )
+
+    def beyond(self, page: Page) -> "Cursor":
+        """The cursor behind a page without items."""
+        return replace(self, behind=page.onward)
 
     def error(self) -> ObjectsRefused:
         """What was refused: how many, and some by name."""
@@ -89,5 +106,11 @@ class Cursor:
     @property
     def _is_sound(self) -> bool:
         key, version = self.behind or ("", None)
-        texts = (self.way, key, version or "", *self.named)
+        texts = (self.way, key, version or "", self.page or "", *self.named)
         return all(isinstance(text, str) for text in texts) and isinstance(self.refused, int)
+
+
+def _digest(items: Sequence[Item]) -> str:
+    """Without their keys, which may be personal."""
+    names = json.dumps([(item.key, item.version) for item in items])
+    return hashlib.sha256(names.encode()).hexdigest()[:16]

@@ -156,25 +156,30 @@ class ObjectsStep:
     ) -> AsyncGenerator[tuple[int, Cursor], None]:
         """Delete page by page along one way, until it finds nothing more or cannot go on.
 
-        Yields how many were deleted, and where to go on. Raises `ObjectsUnavailable`, before the
-        cursor moves, for items that were refused and may be deleted later.
+        Yields how many were deleted, and where to go on, for each page that is progress: one whose
+        items are still listed is deleted once more, but is none. Raises `ObjectsUnavailable` where
+        that has no effect, and, before the cursor moves, for items that were refused and may be
+        deleted later.
         """
-        behind, before = at.behind, tuple[Item, ...]()
+        behind, tried, was_empty = at.behind, False, False
         try:
             while True:
-                size = min(self.batch_size, PER_REQUEST)  # which may change between two batches
+                # `batch_size` may change between two batches; a page without items costs one call
+                size = PER_REQUEST if was_empty else min(self.batch_size, PER_REQUEST)
                 page = await self._page(way, prefix, behind, size)
-                if before and tuple(page.items) == before:
-                    raise ObjectsUnavailable(
-                        f"{self.bucket.url} still lists {before[0].key!r} after it was deleted"
-                    )
-                before, items = tuple(page.items), _whole(page, prefix)[:size]
-                if items:
+                if items := _whole(page, prefix)[:size]:
+                    is_again = at.is_at(items)
+                    if is_again and tried:
+                        raise ObjectsUnavailable(
+                            f"{self.bucket.url} still lists {items[0].key!r} after it was deleted"
+                        )
                     async with self._bounded():
                         refusals = await way.remove(items)
-                    later = [refusal for refusal in refusals if refusal.passes]
-                    at = at if later else at.past(page, items, refusals)
-                    yield len(items) - len(refusals), at
+                    tried, later = True, [refusal for refusal in refusals if refusal.passes]
+                    deleted = len(items) - len(refusals)
+                    at = at.at(items) if later else at.past(page, items, refusals)
+                    if not is_again and (deleted or not later):
+                        yield deleted, at
                     if later:
                         raise ObjectsUnavailable(
                             f"{self.bucket.url}: not deleted, but may be later: {later[0].text}"
@@ -182,6 +187,10 @@ class ObjectsStep:
                 if page.is_last and len(page.items) <= size:
                     return
                 behind = (page.resume or at.behind) if page.items else page.onward
+                was_empty = not page.items
+                if was_empty:
+                    at = at.beyond(page)
+                    yield 0, at
         except WayEnds:
             return
 
