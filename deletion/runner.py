@@ -285,9 +285,11 @@ class Run:
 
         Raises `LeftOvers` after `PASSES` passes.
         """
+        left: Sequence[Step] = ()
         for number in range(PASSES):
             if number:  # what is read back may lag behind what was deleted
                 await rest(self._clock, PASS_PAUSE * number, self._stopping)
+                await self._read_back(left)
             left = await self._pass()
             if not left:
                 return
@@ -431,7 +433,8 @@ class Run:
                 progress = replace(progress, read_back=ANSWER_ONLY)
             elif isinstance(step, Verified):
                 progress = replace(progress, read_back=step.read_back)
-            await self._lease.note(progress if is_empty else progress.again())
+            done = replace(progress, status=StepStatus.COMPLETE)
+            await self._lease.note(done if is_empty else progress.again())
             if not is_empty:
                 left.append(step)
         return left

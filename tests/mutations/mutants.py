@@ -1060,6 +1060,12 @@ MUTANTS: Final = (
         "                            pass\n                        tries = 1",
     ),
     Mutant(
+        "what is read back late is deleted again",
+        RUNNER,
+        "                await self._read_back(left)\n",
+        "",
+    ),
+    Mutant(
         "an empty batch after an error is progress",
         RUNNER,
         "if batch.deleted or batch.cursor != progress.cursor or tries == 1:",
@@ -3175,7 +3181,7 @@ MUTANTS: Final = (
     Mutant(
         "a bot's folder may be a link",
         FILES,
-        "if base.resolve() != self.root.resolve().joinpath(prefix):",
+        "if Path(real(base)) != Path(real(self.root), prefix):",
         "if False:",
         BUCKETS,
     ),

@@ -142,6 +142,18 @@ async def test_the_folder_of_a_bot_that_is_a_link_is_refused(root: Path) -> None
     assert (root / "bots" / OTHER / "a").exists()
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+async def test_what_is_in_place_of_the_bots_folder_is_not_empty(root: Path, is_link: bool) -> None:
+    """A file, or a link to itself."""
+    place = root / "bots" / BOT
+    if is_link:
+        place.symlink_to(place)
+    else:
+        place.write_text("x")
+    with pytest.raises(ObjectsRefused, match=f"{BOT} is no folder|symbolic link"):
+        await step_of(root).is_empty(BOT)
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 async def test_a_volume_that_is_not_mounted_is_not_empty(tmp_path: Path, is_there: bool) -> None:
     """Its mount point is an empty folder."""

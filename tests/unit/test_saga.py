@@ -190,7 +190,7 @@ async def test_what_can_be_undone_is_read_back_before_the_point_of_no_return(
     await world.run()
     assert world.stored.status is Status.COMPLETE
     assert world.steps["pause"].cursors == [None, None], "it was done again"
-    assert world.steps["pause"].read_backs == 3, "twice before the point, and at the end"
+    assert world.steps["pause"].read_backs == 4, "three times before the point, and at the end"
 
 
 async def test_a_step_that_never_reads_back_empty_turns_the_job_back_in_the_end(

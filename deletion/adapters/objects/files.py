@@ -129,11 +129,13 @@ class Files:
                 f"{self.home} does not exist: correct the plan, mount its volume, or create it if "
                 "no file was ever there"
             )
-        base = self.root / prefix
-        if base.resolve() != self.root.resolve().joinpath(prefix):
+        base, real = self.root / prefix, os.path.realpath
+        if Path(real(base)) != Path(real(self.root), prefix):
             raise ObjectsRefused(f"{base} is behind a symbolic link, which is not followed")
         if base.is_dir():
             yield from self._below(base)
+        elif os.path.lexists(base):
+            raise ObjectsRefused(f"{base} is no folder: look what it is, and remove it by hand")
 
     def _below(self, base: Path) -> Iterator[str]:
         try:
