@@ -2755,6 +2755,27 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
+        "an undo whose method was forgotten deletes",
+        HTTP_SPEC,
+        "    method: Method\n\n",
+        "",
+        HTTP,
+    ),
+    Mutant(
+        "an undo that is done already is refused",
+        HTTP_SPEC,
+        'if not isinstance(given, Mapping) or given.get("method") == "DELETE":',
+        "if not isinstance(given, Mapping):",
+        HTTP,
+    ),
+    Mutant(
+        "an undo that finds nothing is taken for done",
+        HTTP_SPEC,
+        'return {"gone": (), **given}',
+        "return given",
+        HTTP,
+    ),
+    Mutant(
         "headers go to the host that reads back, whichever it is",
         HTTP_SPEC,
         "there.headers if there.headers is not None or not same else self.headers",
