@@ -43,8 +43,8 @@ BREAKER, GATE, PLACES, MONGO_BREAKERS = (
     "deletion/places.py",
     "deletion/adapters/mongo/breakers.py",
 )
-HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
-    f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
+HTTP_STEP, HTTP_CLIENT, HTTP_SPEC, CALL_STATE = (
+    f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec", "call_state")
 )
 PACER = "deletion/pacer.py"
 FRONT = "deletion/front.py"
@@ -2694,8 +2694,29 @@ MUTANTS: Final = (
     Mutant(
         "a host may forget what it has accepted for ever",
         HTTP_STEP,
-        "if calls > MOST_FORGOTTEN:",
-        "if calls > 8:",
+        "if state.location is None and state.forgotten > MOST_FORGOTTEN:",
+        "if state.location is None and state.forgotten > 8:",
+        HTTP,
+    ),
+    Mutant(
+        "how often a host has forgotten begins anew with each run",
+        CALL_STATE,
+        'every["forgotten"] = self.forgotten or None',
+        'every["forgotten"] = None',
+        HTTP,
+    ),
+    Mutant(
+        "the time of what was forgotten begins anew",
+        CALL_STATE,
+        "return replace(self, location=None, forgotten=self.forgotten + 1)",
+        "return replace(self, location=None, since=None, forgotten=self.forgotten + 1)",
+        HTTP,
+    ),
+    Mutant(
+        "that a host has forgotten too often is no checkpoint",
+        HTTP_STEP,
+        "                yield Batch(0, outcome.state.cursor)\n                self._check_forgotten(outcome.state)\n",
+        "                self._check_forgotten(outcome.state)\n                yield Batch(0, outcome.state.cursor)\n",
         HTTP,
     ),
     Mutant(
