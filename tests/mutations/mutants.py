@@ -2575,8 +2575,29 @@ MUTANTS: Final = (
     Mutant(
         "a breaker is changed without its guard",
         MONGO_BREAKERS,
-        'guard = {"_id": before.host, "stamp": before.stamp}',
-        'guard = {"_id": before.host}',
+        'expected = {"_id": after.host, **guard}',
+        'expected = {"_id": after.host}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker whose stamp is damaged never opens",
+        MONGO_BREAKERS,
+        'return {"stamp": {"$eq": document["stamp"], "$exists": True}}',
+        'return {"stamp": str(document["stamp"])}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker without a stamp never opens",
+        MONGO_BREAKERS,
+        'return {"stamp": {"$exists": False}}',
+        'return {"stamp": ""}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker with an empty stamp never opens",
+        MONGO_BREAKERS,
+        'if stamp := field(document, "stamp", str):\n        return stamp\n    raise ValueError("stamp: expected text, found none")',
+        'return field(document, "stamp", str)',
         DATABASE,
     ),
     Mutant(
