@@ -15,8 +15,8 @@ REMEDY: Final = (
 
 UNREADABLE: Final = "its record cannot be read, so it is taken for closed"
 REPLACED: Final = (
-    "nothing: the next call that fails replaces it; if it comes back, find out what else writes to the "
-    "collection `breakers`"
+    "nothing: the next call that fails replaces it; if it comes back, find out what else writes to "
+    "the collection `breakers`"
 )
 
 

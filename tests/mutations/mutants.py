@@ -73,6 +73,7 @@ REFERENCES, PYTHON, SOURCE = (
     f"deletion/adapters/{name}.py" for name in ("references", "python_step", "plan_source")
 )
 NEW_SERVICE = "botdel/new_service/command.py"
+NEW_STEP = "botdel/new_service/templates/step.py.template"
 URI = "deletion/adapters/mongo/uri.py"
 PLAN_FILE = "deletion/adapters/plan_file.py"
 OBJECTS, OBJECTS_SPEC, CURSOR, BUCKET, OBSTORE, S3, S3_WAYS, GCS, GCS_WAYS, FILES, ENDPOINTS = (
@@ -1697,8 +1698,71 @@ MUTANTS: Final = (
     Mutant(
         "any name is a service's",
         NEW_SERVICE,
-        '    check(service, ["files"])\n',
+        '    check(service, [f"{service}-files"])\n',
         "",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: its step has any service's name",
+        "botdel/new_service/templates/plan.yaml.template",
+        "{{service}}-files",
+        "files",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: its tests print a warning",
+        "botdel/new_service/templates/pytest.ini.template",
+        "asyncio_default_fixture_loop_scope = function",
+        "",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a volume that is not mounted is a bot without files",
+        NEW_STEP,
+        "            if not any(entries):\n",
+        "            if False:\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a folder that is missing is a bot without files",
+        NEW_STEP,
+        '            raise PermanentError(f"{self.root} is not a folder: mount its volume, or create it")\n',
+        "            return\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a folder that is a link is followed",
+        NEW_STEP,
+        "if not stat.S_ISDIR(mode):",
+        "if False:",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a page is deleted behind a link",
+        NEW_STEP,
+        "            folder = self._folder(bot_id)\n            return sum(",
+        "            folder = self.root / bot_id\n            return sum(",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a link is followed",
+        NEW_STEP,
+        "        path.unlink()\n",
+        "        path.resolve().unlink()\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: any folder is a bot's",
+        NEW_STEP,
+        "if BOT_ID.fullmatch(name) and any(",
+        "if any(",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a bot without files is a sample",
+        NEW_STEP,
+        "if BOT_ID.fullmatch(name) and any(self._names(name)))",
+        "if BOT_ID.fullmatch(name))",
         TEAMS,
     ),
     Mutant(
