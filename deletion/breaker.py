@@ -160,6 +160,9 @@ class BreakerStore(Protocol):
     async def opened(self) -> Sequence[Breaker]:
         """The open ones, in the order of their hosts."""
 
+    async def damaged(self) -> Sequence[str]:
+        """The hosts whose record cannot be read, in their order; the next failure replaces it."""
+
 
 class LocalBreakerStore:
     """A `BreakerStore` of one process alone. No await inside a method: each is atomic."""
@@ -187,3 +190,7 @@ class LocalBreakerStore:
     async def opened(self) -> Sequence[Breaker]:
         """See the port."""
         return [breaker for _, breaker in sorted(self.breakers.items()) if breaker.is_open]
+
+    async def damaged(self) -> Sequence[str]:
+        """See the port. None: the records are objects."""
+        return []

@@ -11,6 +11,7 @@ from deletion.plan import check
 
 TEMPLATES: Final = {
     "plan.yaml": "plan.yaml",
+    "pytest.ini": "pytest.ini",
     "step.py": "{{module}}_step.py",
     "test_step.py": "test_{{module}}_step.py",
     "Dockerfile": "Dockerfile",
@@ -37,7 +38,7 @@ def new_service(service: str, folder: Path | None) -> None:
     Raises `ConfigurationError` when the name is none of a service, and when one of the files is
     there already; nothing is written then.
     """
-    check(service, ["files"])
+    check(service, [f"{service}-files"])
     folder = folder or Path(service)
     module = service.replace("-", "_")
     words = {

@@ -28,6 +28,11 @@ _EXPECTED: Mapping[int | str, str] = {
     "service": "expected 3 to 63 of a-z, 0-9 and -, a letter first",
     "name": "expected at most 120 letters, digits, dots, - and _, a letter or a digit first",
 }
+_MISSING: Mapping[int | str, str] = {
+    # it has a default everywhere but in a compensation
+    "method": "expected, but it is missing: write the method that undoes the step, `method: POST`, "
+    "PUT, PATCH or DELETE",
+}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -187,6 +192,8 @@ def _unset(
 def _said(problem: ErrorDetails) -> str:
     if problem["type"] == "string_pattern_mismatch":
         return _EXPECTED.get(problem["loc"][-1], problem["msg"])
+    if problem["type"] == "missing" and problem["loc"][-1] in _MISSING:
+        return _MISSING[problem["loc"][-1]]
     said = {
         "missing": "expected, but it is missing",
         "extra_forbidden": "not a known field",

@@ -20,7 +20,7 @@ DOCUMENT = ROOT / "docs" / "add-a-service.md"
 BOT, OTHER = "65f0a1b2c3d4e5f607182940", "65f0a1b2c3d4e5f607182941"
 FOLLOWED_WITHIN = 150.0
 """Seconds for all commands of the page; alone on two cores they take about 20."""
-WRITTEN = ["Dockerfile", "avatars_step.py", "plan.yaml", "test_avatars_step.py"]
+WRITTEN = ["Dockerfile", "avatars_step.py", "plan.yaml", "pytest.ini", "test_avatars_step.py"]
 
 
 def commands() -> Iterator[str]:
@@ -66,7 +66,7 @@ async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
     ]
     assert "passed" in said
     assert "failed" not in said
-    assert re.search(r"files +3", said), "the preview"
+    assert re.search(r"avatars-files +3", said), "the preview"
     assert list((files / "data" / BOT).iterdir()) == []
     assert [path.name for path in (files / "data" / OTHER).iterdir()] == ["1.png"]
     assert {job["service"] for job in jobs} == {"avatars", *PLANS}

@@ -9,6 +9,7 @@ from deletion.adapters.http_api.spec import HttpSpec, UndoSpec
 from deletion.adapters.plan_file import read_plan
 from tests.architecture.documents import DOCS, table
 
+URL = "https://billing.example/bots/{bot_id}"
 REFERENCE = DOCS / "reference" / "http_step.md"
 
 
@@ -21,12 +22,19 @@ def shown(value: object) -> str:
 
 
 def default_of(name: str) -> str:
-    """For a step, and for a compensation where that differs."""
-    fields = [spec.model_fields[name] for spec in (HttpSpec, UndoSpec)]
-    if fields[0].is_required():
+    """For a step, and for a compensation where that differs, with the methods where it does."""
+    if HttpSpec.model_fields[name].is_required():
         return "required"
-    step, undo = (shown(field.get_default(call_default_factory=True)) for field in fields)
-    return step if step == undo else f"{step}; {undo} in a compensation"
+    step = shown(getattr(HttpSpec.model_validate({"url": URL}), name))
+    if UndoSpec.model_fields[name].is_required():
+        return f"{step}; required in a compensation"
+    other: dict[str, list[str]] = {}
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        undo = shown(getattr(UndoSpec.model_validate({"url": URL, "method": method}), name))
+        other.setdefault(undo, []).append(method)
+    other.pop(step, None)
+    by = [f"; {value} in a compensation by {', '.join(those)}" for value, those in other.items()]
+    return step + "".join(by)
 
 
 def test_the_table_of_fields_is_that_of_the_model() -> None:

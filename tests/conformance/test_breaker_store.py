@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deletion.adapters.mongo.breakers import COLLECTION, MongoBreakerStore
-from deletion.adapters.mongo.connection import Client, connect
+from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore, LocalBreakerStore
 from deletion.clock import SystemClock
 from deletion.errors import StoreUnavailable
@@ -46,6 +46,7 @@ async def kept(store: BreakerStore, *states: Breaker) -> Breaker:
 async def test_a_host_that_nobody_has_called_has_a_closed_breaker(store: BreakerStore) -> None:
     assert await store.get(HOST) == Breaker(HOST)
     assert await store.opened() == []
+    assert await store.damaged() == []
 
 
 async def test_what_was_written_reads_back_as_it_is(store: BreakerStore) -> None:
@@ -113,22 +114,37 @@ async def test_a_record_that_cannot_be_read_is_a_closed_breaker_and_hides_no_oth
     store = MongoBreakerStore(client, database_name)
     await client[database_name][COLLECTION].insert_one({"_id": HOST, "trips": "many"})
     await kept(store, failing(OTHER), opened(OTHER))
-    assert await store.get(HOST) == Breaker(HOST)
+    assert not (await store.get(HOST)).is_open
     assert [each.host for each in await store.opened()] == [OTHER]
+    assert await store.damaged() == [HOST]
     assert not await store.apply(Breaker(HOST), failing()), "nobody overwrites it unseen"
 
 
-async def test_a_damaged_record_is_replaced_by_the_next_change(
-    client: Client, database_name: str
+DAMAGES: list[Document] = [
+    {"$set": {"trips": 1.5}},
+    {"$unset": {"stamp": ""}},
+    *({"$set": {"stamp": stamp}} for stamp in (None, 7, "", {"$gt": ""}, ["a"], NOW)),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=str)
+async def test_a_damaged_record_is_replaced_by_the_next_change_whatever_is_damaged(
+    client: Client, database_name: str, damage: Document
 ) -> None:
     """Or else the breaker of its host would never open again."""
     store = MongoBreakerStore(client, database_name)
     await kept(store, failing(stamp="a"))
-    await client[database_name][COLLECTION].update_one({"_id": HOST}, {"$set": {"trips": 1.5}})
-    damaged = await store.get(HOST)
-    assert damaged == Breaker(HOST, "a")
-    assert await store.apply(damaged, failing(stamp="b"))
-    assert await store.get(HOST) == failing(stamp="b")
+    await client[database_name][COLLECTION].update_one({"_id": HOST}, damage)
+    damaged, late = await store.get(HOST), await store.get(HOST)
+    assert not damaged.is_open
+    first = damaged.failed("b", ONE, "503", NOW, POLICY)
+    assert await store.apply(damaged, first)
+    assert await store.apply(damaged, first), "an answer may be lost"
+    assert not await store.apply(late, failing(stamp="x")), "by one process alone"
+    second = first.failed("c", TWO, "503", NOW, POLICY)
+    assert await store.apply(first, second)
+    assert await store.opened() == [second]
+    assert await store.damaged() == []
 
 
 async def test_fields_of_a_later_version_are_kept(client: Client, database_name: str) -> None:
@@ -152,6 +168,7 @@ async def test_a_database_that_cannot_answer_is_unavailable() -> None:
             lambda: store.apply(Breaker(HOST), failing()),
             lambda: store.apply(failing(), opened()),
             store.opened,
+            store.damaged,
         ):
             with pytest.raises(StoreUnavailable):
                 await call()

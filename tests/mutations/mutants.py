@@ -43,8 +43,8 @@ BREAKER, GATE, PLACES, MONGO_BREAKERS = (
     "deletion/places.py",
     "deletion/adapters/mongo/breakers.py",
 )
-HTTP_STEP, HTTP_CLIENT, HTTP_SPEC = (
-    f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec")
+HTTP_STEP, HTTP_CLIENT, HTTP_SPEC, CALL_STATE = (
+    f"deletion/adapters/http_api/{name}.py" for name in ("step", "client", "spec", "call_state")
 )
 PACER = "deletion/pacer.py"
 FRONT = "deletion/front.py"
@@ -73,6 +73,7 @@ REFERENCES, PYTHON, SOURCE = (
     f"deletion/adapters/{name}.py" for name in ("references", "python_step", "plan_source")
 )
 NEW_SERVICE = "botdel/new_service/command.py"
+NEW_STEP = "botdel/new_service/templates/step.py.template"
 URI = "deletion/adapters/mongo/uri.py"
 PLAN_FILE = "deletion/adapters/plan_file.py"
 OBJECTS, OBJECTS_SPEC, CURSOR, BUCKET, OBSTORE, S3, S3_WAYS, GCS, GCS_WAYS, FILES, ENDPOINTS = (
@@ -1703,8 +1704,71 @@ MUTANTS: Final = (
     Mutant(
         "any name is a service's",
         NEW_SERVICE,
-        '    check(service, ["files"])\n',
+        '    check(service, [f"{service}-files"])\n',
         "",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: its step has any service's name",
+        "botdel/new_service/templates/plan.yaml.template",
+        "{{service}}-files",
+        "files",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: its tests print a warning",
+        "botdel/new_service/templates/pytest.ini.template",
+        "asyncio_default_fixture_loop_scope = function",
+        "",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a volume that is not mounted is a bot without files",
+        NEW_STEP,
+        "            if not any(entries):\n",
+        "            if False:\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a folder that is missing is a bot without files",
+        NEW_STEP,
+        '            raise PermanentError(f"{self.root} is not a folder: mount its volume, or create it")\n',
+        "            return\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a folder that is a link is followed",
+        NEW_STEP,
+        "if not stat.S_ISDIR(mode):",
+        "if False:",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a page is deleted behind a link",
+        NEW_STEP,
+        "            folder = self._folder(bot_id)\n            return sum(",
+        "            folder = self.root / bot_id\n            return sum(",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a link is followed",
+        NEW_STEP,
+        "        path.unlink()\n",
+        "        path.resolve().unlink()\n",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: any folder is a bot's",
+        NEW_STEP,
+        "if BOT_ID.fullmatch(name) and any(",
+        "if any(",
+        TEAMS,
+    ),
+    Mutant(
+        "a new service: a bot without files is a sample",
+        NEW_STEP,
+        "if BOT_ID.fullmatch(name) and any(self._names(name)))",
+        "if BOT_ID.fullmatch(name))",
         TEAMS,
     ),
     Mutant(
@@ -2581,8 +2645,29 @@ MUTANTS: Final = (
     Mutant(
         "a breaker is changed without its guard",
         MONGO_BREAKERS,
-        'guard = {"_id": before.host, "stamp": before.stamp}',
-        'guard = {"_id": before.host}',
+        'expected = {"_id": after.host, **guard}',
+        'expected = {"_id": after.host}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker whose stamp is damaged never opens",
+        MONGO_BREAKERS,
+        'return {"stamp": {"$eq": document["stamp"], "$exists": True}}',
+        'return {"stamp": str(document["stamp"])}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker without a stamp never opens",
+        MONGO_BREAKERS,
+        'return {"stamp": {"$exists": False}}',
+        'return {"stamp": ""}',
+        DATABASE,
+    ),
+    Mutant(
+        "a breaker with an empty stamp never opens",
+        MONGO_BREAKERS,
+        'if stamp := field(document, "stamp", str):\n        return stamp\n    raise ValueError("stamp: expected text, found none")',
+        'return field(document, "stamp", str)',
         DATABASE,
     ),
     Mutant(
@@ -2700,8 +2785,29 @@ MUTANTS: Final = (
     Mutant(
         "a host may forget what it has accepted for ever",
         HTTP_STEP,
-        "if calls > MOST_FORGOTTEN:",
-        "if calls > 8:",
+        "if state.location is None and state.forgotten > MOST_FORGOTTEN:",
+        "if state.location is None and state.forgotten > 8:",
+        HTTP,
+    ),
+    Mutant(
+        "how often a host has forgotten begins anew with each run",
+        CALL_STATE,
+        'every["forgotten"] = self.forgotten or None',
+        'every["forgotten"] = None',
+        HTTP,
+    ),
+    Mutant(
+        "the time of what was forgotten begins anew",
+        CALL_STATE,
+        "return replace(self, location=None, forgotten=self.forgotten + 1)",
+        "return replace(self, location=None, since=None, forgotten=self.forgotten + 1)",
+        HTTP,
+    ),
+    Mutant(
+        "that a host has forgotten too often is no checkpoint",
+        HTTP_STEP,
+        "                yield Batch(0, outcome.state.cursor)\n                self._check_forgotten(outcome.state)\n",
+        "                self._check_forgotten(outcome.state)\n                yield Batch(0, outcome.state.cursor)\n",
         HTTP,
     ),
     Mutant(
@@ -2758,6 +2864,27 @@ MUTANTS: Final = (
         HTTP_SPEC,
         'if parts.scheme == "http" and not is_loopback(host):',
         "if False:",
+        HTTP,
+    ),
+    Mutant(
+        "an undo whose method was forgotten deletes",
+        HTTP_SPEC,
+        "    method: Method\n\n",
+        "",
+        HTTP,
+    ),
+    Mutant(
+        "an undo that is done already is refused",
+        HTTP_SPEC,
+        'if not isinstance(given, Mapping) or given.get("method") == "DELETE":',
+        "if not isinstance(given, Mapping):",
+        HTTP,
+    ),
+    Mutant(
+        "an undo that finds nothing is taken for done",
+        HTTP_SPEC,
+        'return {"gone": (), **given}',
+        "return given",
         HTTP,
     ),
     Mutant(

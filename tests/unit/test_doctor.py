@@ -583,3 +583,14 @@ async def test_an_open_breaker_is_named_with_its_reason_and_when_it_is_tried_aga
     clock.pause(3600)
     [found] = await breaker_findings(store)
     assert found.status is Status.WARNING, "nothing has called it since"
+
+
+async def test_a_breaker_that_cannot_be_read_is_named() -> None:
+    class Damaged(LocalBreakerStore):
+        async def damaged(self) -> Sequence[str]:
+            return ["billing.example"]
+
+    [found] = await breaker_findings(Damaged(VirtualClock()))
+    assert (found.check, found.status) == ("breaker of billing.example", Status.WARNING)
+    assert "cannot be read" in found.detail
+    assert "the next call that fails replaces it" in found.remedy

@@ -155,14 +155,46 @@ steps:
 """
 
 
-def test_a_call_can_be_undone_by_another(path: Path) -> None:
-    def connect(_: str | None) -> Client:
-        raise AssertionError("no database")
+def none(_: str | None) -> Client:
+    raise AssertionError("no database")
 
-    plan = read(path, SAGA).build(Outside(connect))
+
+def test_a_call_can_be_undone_by_another(path: Path) -> None:
+    plan = read(path, SAGA).build(Outside(none))
     undo = plan.compensations["pause"]
     assert isinstance(undo, HttpStep)
     assert undo.endpoint.url.endswith("/resume/{bot_id}")
     [first, _] = plan.steps
     assert isinstance(first, HttpStep)
     assert undo.endpoint.gate is first.endpoint.gate, "they share one breaker"
+
+
+UNDO = 'http: {method: POST, url: "https://billing.example/resume/{bot_id}"}'
+
+
+def test_a_compensation_has_to_say_its_method(path: Path) -> None:
+    """By a default it would delete what it should restore."""
+    assert SAGA.count(UNDO) == 1
+    with pytest.raises(PlanError) as caught:
+        read(path, SAGA.replace(UNDO, UNDO.replace("method: POST, ", "")))
+    [fault] = str(caught.value).replace(str(path), "").splitlines()
+    assert fault.startswith(":6: steps.0.compensation.http.method: expected, but it is missing")
+    assert "`method: POST`, PUT, PATCH or DELETE" in fault
+
+
+@pytest.mark.parametrize(
+    ("said", "gone"),
+    [
+        ("method: DELETE", [404, 410]),  # which wants that nothing is there
+        ("method: POST", []),  # where there is nothing, nothing was undone
+        ("method: PUT", []),
+        ("method: PATCH", []),
+        ("method: POST, gone: [404]", [404]),
+        ("method: DELETE, gone: []", []),
+    ],
+)
+def test_what_gone_is_for_a_compensation(path: Path, said: str, gone: list[int]) -> None:
+    plan = read(path, SAGA.replace(UNDO, UNDO.replace("method: POST", said))).build(Outside(none))
+    undo = plan.compensations["pause"]
+    assert isinstance(undo, HttpStep)
+    assert sorted(undo.endpoint.gone) == gone

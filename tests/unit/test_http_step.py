@@ -118,7 +118,10 @@ async def test_its_key_is_recorded_before_the_call_and_stays_the_same_when_it_is
     assert world.keys()[2] != world.keys()[0], "a step that begins again is another call"
 
 
-@pytest.mark.parametrize("cursor", ["", "17", "[]", '{"key": 7}', '{"since": "x", "key": "k"}'])
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "17", "[]", '{"key": 7}', '{"since": "x", "key": "k"}', '{"key": "k", "forgotten": "1"}'],
+)
 async def test_a_cursor_of_another_kind_of_step_begins_anew(world: World, cursor: str) -> None:
     world.answers.append(says(204))
     with capture_logs() as logs:
@@ -356,6 +359,47 @@ async def test_a_host_that_forgets_again_and_again_is_refused(world: World) -> N
     with pytest.raises(HttpRefused, match="Location that answers 404 or 410"):
         await world.run()
     assert world.methods().count("DELETE") == MOST_FORGOTTEN + 1
+
+
+@pytest.mark.parametrize("wait", ["1", "120"], ids=["in one run", "parked in between"])
+async def test_how_often_it_was_forgotten_is_counted_over_parks_and_attempts(
+    world: World, wait: str
+) -> None:
+    """Or else a host that forgets sooner than it asks to be polled is called for ever."""
+    world.answers.extend([says(202, Location="/j", Retry_After=wait), says(404)] * 99)
+    cursors: list[str | None] = [None]
+
+    async def refused() -> None:
+        while True:
+            try:
+                await world.run(cursors[-1], kept=cursors)
+            except Parked as parked:
+                world.clock.pause((parked.until - world.clock.now()).total_seconds())
+
+    with pytest.raises(HttpRefused, match="answered 202 3 times"):
+        await refused()
+    assert world.methods() == ["DELETE", "GET"] * (MOST_FORGOTTEN + 1)
+    with pytest.raises(HttpRefused, match="answered 202 4 times"):
+        await refused()
+    assert world.methods()[6:] == ["DELETE", "GET"], "each later attempt asks once more"
+    world.answers.clear()
+    world.answers.append(says(204))
+    assert sum(batch.deleted for batch in await world.run(cursors[-1])) == 1
+    assert len(set(world.keys()) - {None}) == 1
+
+
+async def test_the_time_of_what_was_forgotten_began_with_the_first_call() -> None:
+    world = World(done_within_seconds=120)
+    cursors: list[str | None] = [None]
+    world.answers.extend([says(202, Location="/j", Retry_After="100"), says(404)])
+    with pytest.raises(Parked):
+        await world.run(kept=cursors)
+    world.clock.pause(100)
+    world.answers.append(says(202, Location="/j", Retry_After="30"))
+    world.answers.append(says(202))
+    with pytest.raises(HttpUnavailable, match="not done within 120 s"):
+        await world.run(cursors[-1], kept=cursors)
+    assert world.clock.now() - START < timedelta(seconds=140)
 
 
 async def test_what_is_not_done_within_its_time_is_unavailable_and_asked_about_again() -> None:

@@ -18,7 +18,7 @@ from deletion.pacer import Pacers
 from deletion.plan import Sized
 
 ROOT = Path(__file__).parents[2]
-FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "test_my_avatars_step.py"]
+FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "pytest.ini", "test_my_avatars_step.py"]
 
 
 @pytest.fixture
@@ -51,6 +51,13 @@ def test_its_tests_pass_at_once_and_exercise_everything(folder: Path) -> None:
     done = run(folder, "pytest", "-q", "-rs", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed in", done.stdout, re.M), done.stdout
+    assert "Warning" not in done.stdout + done.stderr
+
+
+def test_its_step_is_named_after_it(folder: Path) -> None:
+    """So that a job tells the plans of two services apart, if both take the name of one."""
+    plan = read_plan(folder / "plan.yaml", {"MY_AVATARS_ROOT": "/srv"})
+    assert [step.name for step in plan.steps] == ["my-avatars-files"]
 
 
 def test_the_size_of_its_batches_follows_its_pace(folder: Path) -> None:

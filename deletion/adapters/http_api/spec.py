@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from deletion.adapters.http_api.client import host_of
 from deletion.adapters.http_api.step import Endpoint, HttpStep, VerifiedHttpStep
@@ -23,6 +23,7 @@ OURS: Final = frozenset(
     {"connection", "content-length", "host", "idempotency-key", "te", "transfer-encoding"}
 )
 """Headers that the step or the connection sets itself."""
+GONE: Final = (404, 410)
 NOT_GONE: Final = frozenset({401, 403, 408, 425, 429})
 """They say something about the caller, or the moment, and nothing about the bot."""
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -79,6 +80,7 @@ def checked_gone(gone: tuple[int, ...]) -> tuple[int, ...]:
     return gone
 
 
+Method = Literal["DELETE", "POST", "PUT", "PATCH"]
 Url = Annotated[SecretStr, AfterValidator(checked_url)]
 Headers = Annotated[dict[str, SecretStr], AfterValidator(checked_headers)]
 Gone = Annotated[
@@ -94,17 +96,17 @@ class VerifySpec(Strict):
     url: Url
     method: Literal["GET", "HEAD"] = "GET"
     headers: Headers | None = None
-    gone: Gone = (404, 410)
+    gone: Gone = GONE
 
 
 class HttpSpec(Strict):
     """One call for each bot."""
 
     url: Url
-    method: Literal["DELETE", "POST", "PUT", "PATCH"] = "DELETE"
+    method: Method = "DELETE"
     headers: Headers = Field(default_factory=dict)
     timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_CALL)] = 5.0
-    gone: Gone = (404, 410)
+    gone: Gone = GONE
     verify: VerifySpec | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 2
     done_within_seconds: Annotated[float, Field(ge=1, le=30 * 86_400)] = 3600.0
@@ -144,11 +146,21 @@ class HttpSpec(Strict):
 
 
 class UndoSpec(HttpSpec):
-    """A call that undoes another one. By default no answer means `gone`: where there is nothing,
-    nothing was undone.
+    """A call that undoes another one. Its method has no default: a `method` that was forgotten
+    would delete what it should restore.
     """
 
-    gone: Gone = ()
+    method: Method
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_done_where_nothing_is(cls, given: object) -> object:
+        """By default for a DELETE only, which wants that nothing is there: after any other method,
+        where there is nothing, nothing was undone.
+        """
+        if not isinstance(given, Mapping) or given.get("method") == "DELETE":
+            return given
+        return {"gone": (), **given}
 
 
 def _host(url: SecretStr) -> str:

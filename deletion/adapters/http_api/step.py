@@ -27,7 +27,9 @@ ACCEPTED: Final = 202
 SEE_OTHER: Final = 303
 FORGOTTEN: Final = frozenset({404, 410})
 MOST_FORGOTTEN: Final = 2
-"""Times that a host may forget what it has accepted before the run fails."""
+"""Times that a host may forget what it has accepted before the run fails; they are counted over all
+runs of the step.
+"""
 SLICE_SECONDS: Final = 2.0
 """The longest wait inside one batch: a stop has to wait for it."""
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0
@@ -117,15 +119,10 @@ class HttpStep:
             state = CallState.begun()
             yield Batch(0, state.cursor)
         async with self.endpoint.gate.place():
-            outcome, polls, calls = await self._outcome(bot_id, state, 0), 1, 0
+            outcome, polls = await self._outcome(bot_id, state, 0), 1
             while outcome.deleted is None:
-                calls += outcome.state.location is None
-                if calls > MOST_FORGOTTEN:
-                    raise HttpRefused(
-                        f"{self.endpoint.what}: answered 202 {calls} times, each time with a "
-                        "Location that answers 404 or 410"
-                    )
                 yield Batch(0, outcome.state.cursor)
+                self._check_forgotten(outcome.state)
                 self._park_for(outcome)
                 for seconds in _slices(outcome.wait):
                     await self.clock.sleep(seconds)
@@ -179,7 +176,7 @@ class HttpStep:
         poll = replace(self.endpoint, method="GET", url=location, gone=FORGOTTEN)
         answer = await self._send(poll, bot_id, reads=True)
         if answer.status in poll.gone:
-            return Outcome(CallState(state.key), wait=FIRST_POLL_SECONDS)
+            return Outcome(state.forgot(), wait=FIRST_POLL_SECONDS)
         if answer.status == ACCEPTED:
             moved = replace(state, location=answer.location or location)
             return self._working(moved, polls, answer)
@@ -219,6 +216,17 @@ class HttpStep:
                 retry_after=min(outcome.wait, LONGEST_ASKED),
             )
         return outcome
+
+    def _check_forgotten(self, state: CallState) -> None:
+        """Raises `HttpRefused` when the host has forgotten the call too often, in whichever runs.
+        That is checkpointed before, so a run that is resumed makes the call once more, and is
+        refused after it if it is forgotten again.
+        """
+        if state.location is None and state.forgotten > MOST_FORGOTTEN:
+            raise HttpRefused(
+                f"{self.endpoint.what}: answered 202 {state.forgotten} times, each time with a "
+                "Location that answers 404 or 410"
+            )
 
     def _park_for(self, outcome: Outcome) -> None:
         """A long wait takes up no slot, and costs no attempt: the host has answered."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from dataclasses import field as field_of
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +18,15 @@ COLLECTION: Final = "breakers"
 MOST_SHOWN: Final = 1000
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Damaged(Breaker):
+    """In place of a record that cannot be read: a closed breaker, and what guards its next change.
+    A stamp that is damaged itself guards it as well as any other.
+    """
+
+    guard: Document = field_of(default_factory=dict)
 
 
 class MongoBreakerStore:
@@ -36,11 +47,12 @@ class MongoBreakerStore:
         found = await self._find(host)
         if found is None:
             return Breaker(host)
-        return _readable(found) or Breaker(host, str(found.get("stamp", "")))
+        return _readable(found) or _Damaged(host, guard=_guard(found))
 
     async def apply(self, before: Breaker, after: Breaker) -> bool:
         """One insert or one update by `_id`; a repeat is recognised by the stamp."""
-        written = await (self._update(before, after) if before.stamp else self._insert(after))
+        guard = _expected(before)
+        written = await (self._update(guard, after) if guard else self._insert(after))
         if written:
             return True
         found = await self._find(after.host)
@@ -55,10 +67,12 @@ class MongoBreakerStore:
 
     async def opened(self) -> Sequence[Breaker]:
         """Reads all of the few documents, at most `MOST_SHOWN`."""
-        with self._bounded():
-            found = await self._breakers.find({}).limit(MOST_SHOWN).to_list(MOST_SHOWN)
-        breakers = [breaker for document in found if (breaker := _readable(document))]
+        breakers = [breaker for found in await self._all() if (breaker := _readable(found))]
         return sorted((b for b in breakers if b.is_open), key=lambda breaker: breaker.host)
+
+    async def damaged(self) -> Sequence[str]:
+        """Reads as `opened` does."""
+        return sorted(str(found["_id"]) for found in await self._all() if not _readable(found))
 
     async def _insert(self, after: Breaker) -> bool:
         try:
@@ -68,11 +82,15 @@ class MongoBreakerStore:
             return False
         return True
 
-    async def _update(self, before: Breaker, after: Breaker) -> bool:
-        guard = {"_id": before.host, "stamp": before.stamp}
+    async def _update(self, guard: Document, after: Breaker) -> bool:
         with self._bounded():
-            done = await self._breakers.update_one(guard, {"$set": _fields(after)})
+            expected = {"_id": after.host, **guard}
+            done = await self._breakers.update_one(expected, {"$set": _fields(after)})
         return done.matched_count == 1
+
+    async def _all(self) -> list[Document]:
+        with self._bounded():
+            return await self._breakers.find({}).limit(MOST_SHOWN).to_list(MOST_SHOWN)
 
     async def _find(self, host: str) -> Document | None:
         with self._bounded():
@@ -96,11 +114,25 @@ def _fields(breaker: Breaker) -> Document:
     }
 
 
+def _expected(before: Breaker) -> Document | None:
+    """What the record has to match; None when there must be none yet."""
+    if isinstance(before, _Damaged):
+        return before.guard
+    return {"stamp": before.stamp} if before.stamp else None
+
+
+def _guard(document: Document) -> Document:
+    """Matches the document for as long as it has its stamp, whatever that is."""
+    if "stamp" not in document:
+        return {"stamp": {"$exists": False}}
+    return {"stamp": {"$eq": document["stamp"], "$exists": True}}  # null is equal to none, too
+
+
 def _readable(document: Document) -> Breaker | None:
     try:
         return Breaker(
             host=field(document, "_id", str),
-            stamp=field(document, "stamp", str),
+            stamp=_stamp(document),
             failed_bot=field(document, "failedBot", str),
             failed_at=optional(document, "failedAt", datetime),
             why=field(document, "why", str),
@@ -112,3 +144,10 @@ def _readable(document: Document) -> Breaker | None:
     except DAMAGED as error:
         log.error("breaker cannot be read", host=str(document["_id"]), reason=str(error))
         return None
+
+
+def _stamp(document: Document) -> str:
+    """Raises `ValueError` for an empty one, which no write has."""
+    if stamp := field(document, "stamp", str):
+        return stamp
+    raise ValueError("stamp: expected text, found none")
