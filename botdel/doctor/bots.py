@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, ok, skipped, together, told, warning
+from botdel.doctor.findings import Finding, failed, guarded, ok, skipped, together, warning
 from deletion.plan import Plan, Sampled, Step
 
 FROM_EACH: Final = 20
@@ -51,11 +51,11 @@ async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
         return []
 
     unread = await together(
-        *(told(Known(plan, step, ()).check, sample(plan, step, step)) for plan, step in steps)
+        *(guarded(Known(plan, step, ()).check, sample(plan, step, step)) for plan, step in steps)
     )
     order = {id(step): place for place, (_, step) in enumerate(steps)}
     sampled.sort(key=lambda known: order[id(known.step)])
-    return unread + await together(*(told(each.check, _look(each, sampled)) for each in sampled))
+    return unread + await together(*(guarded(each.check, _look(each, sampled)) for each in sampled))
 
 
 async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:

@@ -14,11 +14,12 @@ from botdel.doctor.breakers import BREAKERS, breaker_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
+    LOOK_SECONDS,
     Finding,
     Status,
     could_not,
+    guarded,
     together,
-    told,
     warning,
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
@@ -68,7 +69,14 @@ async def examine(
         looks = list(_looks(bus, store, services, planned))
         if bus and store and canary_seconds:
             flight = _canary(bus, store, canary_seconds, say)
-            looks.append(told(canary.CHECK, flight, seconds=canary_seconds + DATABASE_SECONDS))
+            looks.append(
+                guarded(
+                    canary.CHECK,
+                    flight,
+                    seconds=canary_seconds + DATABASE_SECONDS,
+                    longest=canary_seconds + LOOK_SECONDS,
+                )
+            )
         return findings + await together(*looks)
 
 
@@ -108,9 +116,9 @@ def _looks(
         yield grant_findings(bus.publisher, bus.names, services)
     if store:
         yield index_findings(store.database, store.plans)
-        yield told(BREAKERS, breaker_findings(store.breakers))
+        yield guarded(BREAKERS, breaker_findings(store.breakers))
         yield bot_findings(store.plans)
-        yield told(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
+        yield guarded(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
         yield grace_findings(store.jobs, services, bus.grace)
 

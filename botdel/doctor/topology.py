@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from google.pubsub_v1.types import Subscription, Topic
 
-from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from botdel.doctor.findings import Finding, failed, guarded, ok, together, warning
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -36,11 +36,11 @@ async def topology_findings(
     """The findings for both topics, and the subscriptions of dead letters and `services`."""
     return await together(
         *(
-            told(_label("topic", wanted.name), _topic(topology, wanted))
+            guarded(_label("topic", wanted.name), _topic(topology, wanted))
             for wanted in wanted_topics(topology.names)
         ),
         *(
-            told(_label("subscription", wanted.name), _subscription(topology, wanted, planned))
+            guarded(_label("subscription", wanted.name), _subscription(topology, wanted, planned))
             for wanted in topology.wanted(services)
         ),
     )

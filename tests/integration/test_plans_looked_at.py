@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from botdel import plan as plan_command
+from botdel.doctor import findings
 from botdel.doctor.site import connected_store
 from botdel.plan import check, preview
 from deletion.adapters.http_api import http
@@ -80,3 +82,86 @@ async def test_what_was_not_looked_at_is_not_called_right(
         assert found["data of step billing/step-1"] == "skipped"
         assert found["rights of step billing/step-1"] == "skipped"
         assert await preview(plan_over(api, tmp_path, ""), BOT, as_json=True) == 0
+
+
+OWN = """
+import asyncio
+
+
+class Away:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def delete(self, bot_id, cursor):
+        raise AssertionError("nothing is deleted")
+        yield
+
+    async def is_empty(self, bot_id):
+        return True
+
+    async def count(self, bot_id):
+        raise RuntimeError("boom")
+
+    async def faults(self):
+        raise RuntimeError("boom")
+
+    async def forbidden(self):
+        raise RuntimeError("boom")
+
+    async def missing(self):
+        raise RuntimeError("boom")
+
+    async def provide(self):
+        raise AssertionError("nothing is created")
+
+
+class Hanging(Away):
+    async def count(self, bot_id):
+        await asyncio.Event().wait()
+
+    faults = forbidden = missing = lambda self: self.count("")
+"""
+
+
+@pytest.fixture
+def own_steps(kept: http.Http, tmp_path: Path) -> PlanFile:
+    """One that raises, one that hangs, and one that is well."""
+    assert kept
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "service: own-steps\nsteps:\n"
+        f"  - {{name: away, python: '{name}:Away'}}\n"
+        f"  - {{name: hanging, python: '{name}:Hanging'}}\n"
+        "  - {name: other, python: 'tests.support.sample_steps:Pause'}\n"
+    )
+    return read_plan(path, {})
+
+
+@pytest.mark.timeout(60)
+async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
+    own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "LOOK_SECONDS", 0.05)
+    assert await check(own_steps, as_json=True) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    for kind in ("data of ", "rights of ", ""):
+        away, hanging = (found[f"{kind}step own-steps/{name}"] for name in ("away", "hanging"))
+        assert (away["status"], away["detail"]) == ("failed", "RuntimeError: boom")
+        assert (hanging["status"], hanging["detail"]) == ("failed", "no answer within 0.05 s")
+        assert found[f"{kind}step own-steps/other"]["status"] in {"ok", "skipped"}
+
+
+@pytest.mark.timeout(60)
+async def test_a_step_of_a_team_that_cannot_be_counted_is_not_known(
+    own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_command, "COUNT_SECONDS", 0.05)
+    assert await preview(own_steps, BOT, as_json=True) == 1
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["steps"] == {"away": None, "hanging": None, "other": None}
+    assert seen["failures"] == {
+        "away": "RuntimeError: boom",
+        "hanging": "no answer within 0.05 s",
+    }

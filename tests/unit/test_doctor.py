@@ -1,5 +1,6 @@
 """What `botdel doctor` makes of the facts: each is found, with what to do about it."""
 
+import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pymongo.errors import InvalidURI, OperationFailure
 from botdel.doctor.breakers import breaker_findings
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
-from botdel.doctor.findings import Finding, Status, could_not, failed, ok, told, warning
+from botdel.doctor.findings import Finding, Status, could_not, failed, guarded, ok, warning
 from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
 from botdel.doctor.indexes import index_finding, retention_finding
 from botdel.doctor.report import line, show, tabulate
@@ -112,7 +113,7 @@ async def test_an_error_is_a_finding_with_its_remedy(
     async def looking() -> list[Finding]:
         raise error
 
-    [found] = await told("a check", looking())
+    [found] = await guarded("a check", looking())
     assert (found.check, found.status) == ("a check", Status.FAILED)
     assert found.detail.endswith(detail)
     assert remedy in found.remedy
@@ -124,12 +125,35 @@ def test_a_uri_that_cannot_be_read_is_never_quoted() -> None:
     assert "not a MongoDB URI" in found.detail
 
 
-async def test_an_error_nobody_foresaw_is_none() -> None:
+@pytest.mark.parametrize("error", [RuntimeError("boom\n twice"), TimeoutError("boom\n twice")])
+async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
+    error: Exception,
+) -> None:
     async def looking() -> list[Finding]:
-        raise ZeroDivisionError
+        raise error
 
-    with pytest.raises(ZeroDivisionError):
-        await told("a check", looking())
+    [found] = await guarded("a check", looking())
+    assert (found.check, found.status) == ("a check", Status.FAILED)
+    assert found.detail == f"{type(error).__name__}: boom twice"
+    assert "a class of your own" in found.remedy
+
+
+async def test_a_look_that_does_not_end_is_given_up_and_found() -> None:
+    async def looking() -> list[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    [found] = await asyncio.wait_for(guarded("a check", looking(), longest=0.01), 10)
+    assert found == failed("a check", "no answer within 0.01 s", found.remedy)
+
+
+async def test_a_look_that_is_cancelled_is_no_finding() -> None:
+    looking = asyncio.create_task(asyncio.Event().wait())
+    guard = asyncio.create_task(guarded("a check", cast("Any", looking)))
+    await asyncio.sleep(0)
+    guard.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await guard
 
 
 # --- settings
