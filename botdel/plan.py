@@ -25,7 +25,7 @@ from botdel.terminal import console
 from deletion.adapters.http_api.http import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
-from deletion.plan import Permitted, Plan, Previewed, Step
+from deletion.plan import Doubted, Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -120,7 +120,13 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
         return [warning(check, "there is nothing here to look at", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
-    return failures or [ok(check, "nothing that was looked at contradicts the plan")]
+    found = failures or await _doubted(check, step)
+    return found or [ok(check, "nothing that was looked at contradicts the plan")]
+
+
+async def _doubted(check: str, step: Step) -> Sequence[Finding]:
+    doubts = await step.doubts() if isinstance(step, Doubted) else ()
+    return [warning(check, doubt.what, doubt.remedy) for doubt in doubts]
 
 
 def _undoable(plan: Plan) -> Sequence[str]:
@@ -139,7 +145,8 @@ async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
         return [skipped(check, "this compensation cannot be sampled")]
     remedy = f"correct the compensation of step {name}"
     failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
-    return failures or [ok(check, "its read-back answers as the plan says")]
+    found = failures or await _doubted(check, undo)
+    return found or [ok(check, "its read-back answers as the plan says")]
 
 
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:

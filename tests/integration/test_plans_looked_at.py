@@ -12,7 +12,7 @@ from botdel.plan import check, preview
 from deletion.adapters.http_api import http
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.plan import Previewed
-from tests.support.api import Api
+from tests.support.api import Api, Reply
 from tests.support.fakes import BOT
 from tests.support.polling import eventually
 
@@ -165,3 +165,25 @@ async def test_a_step_of_a_team_that_cannot_be_counted_is_not_known(
         "away": "RuntimeError: boom",
         "hanging": "no answer within 0.05 s",
     }
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(("status", "expected"), [(404, "warning"), (410, "ok")])
+async def test_a_step_and_a_compensation_whose_path_may_be_wrong_are_not_called_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, expected: str
+) -> None:
+    async with Api(behave=lambda _: Reply(status)) as api:
+        call = f"{{http: {{url: '{api.url}', verify: {{url: '{api.url}'}}}}}}"
+        path = tmp_path / "plan.yaml"
+        path.write_text(
+            "service: billing\nsteps:\n"
+            f"  - {{name: pause, {call[1:-1]}, compensation: {call}}}\n"
+            f"  - {{name: account, point_of_no_return: true, {call[1:-1]}}}\n"
+        )
+        assert await check(read_plan(path, {}), as_json=True) == 0
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    looked_at = ("data of step billing/pause", "compensation of step billing/pause")
+    for each in (found[name] for name in (*looked_at, "data of step billing/account")):
+        assert each["status"] == expected
+        assert ("answered 404, as a wrong path would" in each["detail"]) is (status == 404)
+        assert ("`gone: [410]`" in each["remedy"]) is (status == 404)

@@ -245,11 +245,12 @@ def test_options_that_choose_nothing_or_twice_are_refused(
         chosen(ids, service, bot, status, None, everything=everything)
 
 
-def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
+@pytest.mark.parametrize("status", ["complete", "parked", ""])
+def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can(status: str) -> None:
     retryable = "pending, in_progress, failed, compensated, exhausted"
-    expected = f"--status: expected one of {retryable}, found 'complete'"
+    expected = f"--status: expected one of {retryable}, found '{status}'"
     with pytest.raises(ConfigurationError, match=expected):
-        chosen([], None, None, "complete", None, everything=False)
+        chosen([], SERVICE, None, status, None, everything=False)
 
 
 def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
