@@ -235,7 +235,9 @@ def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_t
 ) -> None:
     texts = {
         "right.yaml": PLAN.format(service="right", database="chat", collection="messages"),
-        "unset.yaml": PLAN.format(service="unset", database="${NOT_HERE}", collection="${NOR}"),
+        "unset.yaml": PLAN.format(
+            service="away", database="'${NOT}'", collection="'${NOR}'"
+        ),
         "records.yaml": PLAN.format(service="records", database="own", collection="deletion_jobs"),
     }
     for name, text in texts.items():
@@ -293,9 +295,7 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
     assert keeper.detail == "as it should be"
 
 
-def test_only_a_subscription_whose_service_has_no_job_comes_with_a_command_that_deletes_it() -> (
-    None
-):
+def test_only_a_subscription_without_jobs_comes_with_a_command_that_deletes_it() -> None:
     """The service of another team has jobs, and its requests must not be lost by a paste."""
     unused = subscription_finding(NAMES, PATH, [], {"another"}, unused=True)
     assert unused.status is Status.WARNING
