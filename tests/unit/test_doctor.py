@@ -235,9 +235,7 @@ def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_t
 ) -> None:
     texts = {
         "right.yaml": PLAN.format(service="right", database="chat", collection="messages"),
-        "unset.yaml": PLAN.format(
-            service="away", database="'${NOT}'", collection="'${NOR}'"
-        ),
+        "unset.yaml": PLAN.format(service="away", database="'${NOT}'", collection="'${NOR}'"),
         "records.yaml": PLAN.format(service="records", database="own", collection="deletion_jobs"),
     }
     for name, text in texts.items():
