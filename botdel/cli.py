@@ -219,10 +219,8 @@ def doctor(
     and send a canary.
     """
     from botdel.doctor.command import doctor as examine
-    from deletion.adapters.plan_source import find_plan
 
-    plans = [find_plan(path) for path in plan or []]
-    sys.exit(run(examine(plans, None if no_canary else canary_timeout, as_json=as_json)))
+    sys.exit(run(examine(plan or [], None if no_canary else canary_timeout, as_json=as_json)))
 
 
 @jobs.command("list")

@@ -16,7 +16,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import RETRIED, TURNED_BACK, Job, LeasePolicy, Status
+from deletion.job import RETRIED, TURNED_BACK, Job, LeasePolicy, Status, StepStatus
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -193,7 +193,7 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
 
 def _by_hand(job: Job, retry: str) -> str:
     if job.status is Status.COMPENSATED:
-        return f"what it had begun is undone; {retry} starts it anew"
+        return f"{_undone(job)}; {retry} starts it anew"
     if job.turned_back:
         return (
             f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
@@ -206,9 +206,22 @@ def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
     if not job.is_spent(policy):
         return f"resumes it; {retry} does not wait for it"
     if job.may_turn_back:
-        undoes = "turns it back, and what it had begun is undone"
+        undoes = f"turns it back ({_undone(job)})"
         return f"{undoes}; {retry} runs it forward once more instead"
     return f"gives it up as exhausted; {retry} does not wait for it"
+
+
+def _undone(job: Job) -> str:
+    """What the way back undoes of all that was begun, and what it does not: a call of a step in
+    progress may have been made, too.
+    """
+    undone = [owed.name for owed in reversed(job.compensations)]
+    begun = [step.name for step in job.steps if step.status is not StepStatus.PENDING]
+    said = f"undone: {', '.join(undone) or 'nothing'}"
+    if stays := [name for name in begun if name not in undone]:
+        they = "they have" if len(stays) > 1 else "it has"
+        said += f"; not undone, because {they} no compensation: {', '.join(stays)}"
+    return said
 
 
 def _plain(value: object) -> str:

@@ -1,5 +1,6 @@
 """Checks of what an operator types."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeVar
 
@@ -16,8 +17,11 @@ def object_id(text: str) -> str:
     return text.lower()
 
 
-def one_of(kind: type[E], option: str, name: str | None) -> E | None:
-    """The member `option` names, if it is given. Raises `ConfigurationError`."""
-    if name is not None and name not in set(kind):
-        raise ConfigurationError(f"{option}: expected one of {', '.join(kind)}, found {name!r}")
-    return kind(name) if name else None
+def one_of(allowed: Iterable[E], option: str, name: str | None) -> E | None:
+    """The one of `allowed` that `option` names, if it is given. Raises `ConfigurationError`."""
+    if name is None:
+        return None
+    members = {str(each): each for each in allowed}
+    if name not in members:
+        raise ConfigurationError(f"{option}: expected one of {', '.join(members)}, found {name!r}")
+    return members[name]

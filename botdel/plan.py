@@ -1,21 +1,20 @@
 """`botdel plan check` and `botdel plan preview`: a plan is looked at, and nothing is changed."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
-
-from pymongo.errors import PyMongoError
 
 from botdel.doctor.findings import (
     Finding,
     Status,
     could_not,
     failed,
+    guarded,
     ok,
     skipped,
     together,
-    told,
     warning,
+    within,
 )
 from botdel.doctor.indexes import step_findings
 from botdel.doctor.report import show
@@ -26,11 +25,13 @@ from botdel.terminal import console
 from deletion.adapters.http_api.http import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
-from deletion.errors import BotDeletionError
-from deletion.plan import Permitted, Plan, Previewed, Step
+from deletion.plan import Doubted, Permitted, Plan, Previewed, Step
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
+
+COUNT_SECONDS = 600.0
+"""How long a step may take to be counted in a preview: a bot may have millions of items."""
 
 
 async def check(source: PlanSource, *, as_json: bool) -> int:
@@ -42,14 +43,8 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
     async with _built(source) as plan:
         findings = await together(
             step_findings([plan]),
-            *(told(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
-            _in_turn(
-                *(told(_data_of(plan, step), _sampled(plan, step)) for step in plan.steps),
-                *(
-                    told(_compensation_of(plan, name), _compensated(plan, name))
-                    for name in _undoable(plan)
-                ),
-            ),
+            *(guarded(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
+            _in_turn(_samples(plan)),
         )
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
@@ -68,8 +63,9 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:
             counts[step.name] = None
             try:
                 if isinstance(step, Previewed):
-                    counts[step.name] = await step.count(bot_id)
-            except (BotDeletionError, PyMongoError) as error:
+                    async with within(COUNT_SECONDS):
+                        counts[step.name] = await step.count(bot_id)
+            except Exception as error:  # noqa: BLE001 - see `guarded`
                 failures[step.name] = could_not(step.name, error).detail
     if as_json:
         seen = {"service": plan.service, "bot_id": bot_id, "steps": counts, "failures": failures}
@@ -96,9 +92,17 @@ async def _built(source: PlanSource) -> AsyncIterator[Plan]:
             yield source.build(Outside(clients.get, own_database=own, http=http))
 
 
-async def _in_turn(*looks: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
+def _samples(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:
+    for step in plan.steps:
+        yield guarded(_data_of(plan, step), _sampled(plan, step))
+    for name in _undoable(plan):
+        yield guarded(_compensation_of(plan, name), _compensated(plan, name))
+
+
+async def _in_turn(looks: Iterator[Awaitable[Sequence[Finding]]]) -> Sequence[Finding]:
     """One after another: several steps may call one API, which takes few calls at a time, and a
-    look beyond these would be parked.
+    look beyond these would be parked. Each is made when it is its turn, so that one that is
+    cancelled leaves none that nobody awaits.
     """
     return [finding for look in looks for finding in await look]
 
@@ -116,7 +120,13 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
         return [warning(check, "there is nothing here to look at", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
-    return failures or [ok(check, "nothing that was looked at contradicts the plan")]
+    found = failures or await _doubted(check, step)
+    return found or [ok(check, "nothing that was looked at contradicts the plan")]
+
+
+async def _doubted(check: str, step: Step) -> Sequence[Finding]:
+    doubts = await step.doubts() if isinstance(step, Doubted) else ()
+    return [warning(check, doubt.what, doubt.remedy) for doubt in doubts]
 
 
 def _undoable(plan: Plan) -> Sequence[str]:
@@ -135,7 +145,8 @@ async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
         return [skipped(check, "this compensation cannot be sampled")]
     remedy = f"correct the compensation of step {name}"
     failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
-    return failures or [ok(check, "its read-back answers as the plan says")]
+    found = failures or await _doubted(check, undo)
+    return found or [ok(check, "its read-back answers as the plan says")]
 
 
 async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:

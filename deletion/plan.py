@@ -76,6 +76,22 @@ class Previewed(Protocol):
         """What a sample of the data says against the step; None when there is no data."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What a sample leaves open, and what would settle it."""
+
+    what: str
+    remedy: str
+
+
+@runtime_checkable
+class Doubted(Protocol):
+    """A step whose sample may look right although the step is wrong."""
+
+    async def doubts(self) -> Sequence[Doubt]:
+        """Asked when there are no `faults`; changes nothing."""
+
+
 @runtime_checkable
 class Verified(Protocol):
     """A step that reports how it last read back, for the record of the job."""

@@ -6,11 +6,11 @@ other step knows these ids, and they are those of none of its bots.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, ok, skipped, together, told, warning
-from deletion.plan import Plan, Sampled, Step
+from botdel.doctor.findings import Finding, failed, guarded, ok, skipped, together, warning
+from deletion.plan import AnswerOnly, Plan, Previewed, Sampled, Step
 
 FROM_EACH: Final = 20
 """Bots that are taken from each step, at most."""
@@ -25,11 +25,15 @@ class Known:
 
     plan: Plan
     step: Step
-    bots: Sequence[str]
+    bots: Sequence[str] = ()
 
     @property
     def check(self) -> str:
         return f"bots of step {self.plan.service}/{self.step.name}"
+
+    @property
+    def names_bots(self) -> bool:
+        return isinstance(self.step, Sampled)
 
 
 def twice_findings(services: Sequence[str]) -> list[Finding]:
@@ -41,36 +45,57 @@ def twice_findings(services: Sequence[str]) -> list[Finding]:
     ]
 
 
-async def bot_findings(plans: Iterable[Plan]) -> list[Finding]:
-    """For each step whose data names bots, whether any other step of `plans` knows them."""
-    steps = [(plan, step) for plan in plans for step in plan.steps if isinstance(step, Sampled)]
-    sampled: list[Known] = []
+async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[Finding]:
+    """For each step of `plans`, whether it and the others know the same bots.
 
-    async def sample(plan: Plan, step: Step, bots: Sampled) -> Sequence[Finding]:
-        sampled.append(Known(plan, step, list(await bots.bots())[:FROM_EACH]))
+    A step whose data names no bots is asked for those that others name. A step that cannot be
+    counted, or that calls an API, is only said to be left out. `is_all` says that every service has
+    a plan here.
+    """
+    steps = [(plan, step) for plan in plans for step in plan.steps]
+    left_out = [
+        skipped(Known(plan, step).check, why) for plan, step in steps if (why := _left_out(step))
+    ]
+    compared: list[Known] = []
+
+    async def sample(known: Known) -> Sequence[Finding]:
+        step = known.step
+        bots = list(await step.bots())[:FROM_EACH] if isinstance(step, Sampled) else []
+        compared.append(replace(known, bots=bots))
         return []
 
-    unread = await together(
-        *(told(Known(plan, step, ()).check, sample(plan, step, step)) for plan, step in steps)
-    )
-    order = {id(step): place for place, (_, step) in enumerate(steps)}
-    sampled.sort(key=lambda known: order[id(known.step)])
-    return unread + await together(*(told(each.check, _look(each, sampled)) for each in sampled))
+    looked_at = [Known(plan, step) for plan, step in steps if not _left_out(step)]
+    unread = await together(*(guarded(each.check, sample(each)) for each in looked_at))
+    order = {id(each.step): place for place, each in enumerate(looked_at)}
+    compared.sort(key=lambda known: order[id(known.step)])
+    looks = (guarded(each.check, _look(each, compared, is_all=is_all)) for each in compared)
+    return left_out + unread + await together(*looks)
 
 
-async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
-    others = [each for each in sampled if each is not known]
+def _left_out(step: Step) -> str:
+    """Why the step is not compared; "" when it is."""
+    if isinstance(step, AnswerOnly):
+        return "it calls an API, which is not asked about the bots of others"
+    if isinstance(step, Sampled | Previewed):
+        return ""
+    return "it names no bots and cannot be counted, so it is not compared with other steps"
+
+
+async def _look(known: Known, compared: Sequence[Known], *, is_all: bool) -> Sequence[Finding]:
+    others = [each for each in compared if each is not known]
     named = _spread(sorted({bot for each in others for bot in each.bots}), IN_EACH)
-    if not named:
-        alone = "no other step names bots, so there is nothing to compare: give other plans too"
-        return [skipped(known.check, alone)]
     if await _has_any(known.step, named):
         return [ok(known.check, "it has data of bots that other steps name")]
-    if not known.bots:
-        return await _empty(known, others)
     for each in others:
         if await _has_any(each.step, known.bots):
             return [ok(known.check, "other steps have data of the bots that it names")]
+    if not named:
+        alone = "no other step names bots, so there is nothing to compare"
+        return [skipped(known.check, alone if is_all else f"{alone}: give other plans too")]
+    if not known.names_bots:
+        return [_without_names(known, len(named))]
+    if not known.bots:
+        return await _empty(known, others)
     return [
         failed(
             known.check,
@@ -80,6 +105,16 @@ async def _look(known: Known, sampled: Sequence[Known]) -> Sequence[Finding]:
             "`field`, `collection` or `database` is wrong",
         )
     ]
+
+
+def _without_names(known: Known, looked_for: int) -> Finding:
+    """Whether it has data of other bots nobody knows, so that it may be right."""
+    return warning(
+        known.check,
+        f"none of {looked_for} bots that other steps know has data here",
+        f"if one of them should have, step {known.step.name} looks in the wrong place: see what "
+        "`botdel plan preview` counts of a bot that has data",
+    )
 
 
 async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:

@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -14,26 +16,28 @@ from botdel.doctor.breakers import BREAKERS, breaker_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
+    LOOK_SECONDS,
     Finding,
     Status,
     could_not,
+    guarded,
     together,
-    told,
     warning,
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
+from botdel.doctor.plans import build_plans, read_plans
 from botdel.doctor.report import show
 from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.terminal import waiting
-from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError
+from deletion.plan import Plan
 from deletion.process.run import FAILED
 
 SUBSCRIPTIONS = "subscriptions"
@@ -41,9 +45,24 @@ Say = Callable[[str], None]
 T = TypeVar("T")
 
 
-async def doctor(
-    plans: Sequence[PlanSource], canary_seconds: float | None, *, as_json: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The services that there are, those that were `planned` here, and the plans that could be
+    built; `unread` says that there is another plan, of a service that nobody knows.
+    """
+
+    services: Sequence[str]
+    planned: Sequence[str]
+    plans: Sequence[Plan]
+    unread: bool
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there is a plan for every service."""
+        return not self.unread and set(self.services) <= set(self.planned)
+
+
+async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json: bool) -> int:
     """Print what every check found. Returns 1 when one failed, and 0 otherwise.
 
     Sends a canary if `canary_seconds` is set; it has to be recorded within that time.
@@ -54,21 +73,31 @@ async def doctor(
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
 
 
-async def examine(
-    plans: Sequence[PlanSource], canary_seconds: float | None, say: Say
-) -> list[Finding]:
-    """All findings. When one side cannot be connected, that is a finding; the other is checked."""
+async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say) -> list[Finding]:
+    """All findings. When one side cannot be connected, or a plan cannot be used here, that is a
+    finding; the rest is checked.
+    """
     findings = environment_findings()
+    sources = read_plans(plans, findings)
     async with AsyncExitStack() as stack:
         bus = await _entered(stack, "Pub/Sub", connected_bus(), findings)
-        store = await _entered(stack, "MongoDB", connected_store(plans), findings)
-        planned = [plan.service for plan in plans]
+        store = await _entered(stack, "MongoDB", connected_store(), findings)
+        planned = [source.service for source in sources.values()]
         findings += twice_findings(planned)
         services = await _services(bus, planned, findings) if bus else planned
-        looks = list(_looks(bus, store, services, planned))
+        built = build_plans(sources, store.outside, findings) if store else []
+        given = Given(services, planned, built, unread=len(sources) < len(set(plans)))
+        looks = list(_looks(bus, store, given))
         if bus and store and canary_seconds:
             flight = _canary(bus, store, canary_seconds, say)
-            looks.append(told(canary.CHECK, flight, seconds=canary_seconds + DATABASE_SECONDS))
+            looks.append(
+                guarded(
+                    canary.CHECK,
+                    flight,
+                    seconds=canary_seconds + DATABASE_SECONDS,
+                    longest=canary_seconds + LOOK_SECONDS,
+                )
+            )
         return findings + await together(*looks)
 
 
@@ -100,17 +129,19 @@ async def _services(bus: Bus, planned: Sequence[str], findings: list[Finding]) -
 
 
 def _looks(
-    bus: Bus | None, store: Store | None, services: Sequence[str], planned: Sequence[str]
+    bus: Bus | None, store: Store | None, given: Given
 ) -> Iterator[Awaitable[Sequence[Finding]]]:
+    services, plans = given.services, given.plans
     if bus:
-        yield topology_findings(bus.topology, services, planned)
+        jobs = store.jobs if store and not given.unread else None
+        yield topology_findings(bus.topology, services, given.planned, jobs)
     if bus and not bus.is_emulated:
         yield grant_findings(bus.publisher, bus.names, services)
     if store:
-        yield index_findings(store.database, store.plans)
-        yield told(BREAKERS, breaker_findings(store.breakers))
-        yield bot_findings(store.plans)
-        yield told(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
+        yield index_findings(store.database, plans)
+        yield guarded(BREAKERS, breaker_findings(store.breakers))
+        yield bot_findings(plans, is_all=bus is not None and given.is_all)
+        yield guarded(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
         yield grace_findings(store.jobs, services, bus.grace)
 

@@ -1,7 +1,8 @@
 """What a check finds, and how a check that cannot be made is reported."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -21,8 +22,13 @@ from deletion.errors import (
 
 DATABASE_SECONDS = 10
 """How long all calls to the database in one check may take together."""
+LOOK_SECONDS = 120.0
+"""How long one look may take, whatever it calls: a class of a team's own may have no bounds."""
 LOOK_AT_DATABASE = (
     "start MongoDB, or correct BOTDEL_MONGODB_URI (or the plan's `uri`), its user and its rights"
+)
+LOOK_AT_CLASS = (
+    "see whether what it calls answers; if a class of your own is in the plan, correct it there"
 )
 LOOK_AT_PUBSUB = "check whether Pub/Sub can be reached from here, and PUBSUB_EMULATOR_HOST"
 
@@ -66,18 +72,37 @@ def failed(check: str, detail: str, remedy: str) -> Finding:
     return Finding(check, Status.FAILED, detail, remedy)
 
 
-async def told(
-    check: str, looking: Awaitable[Sequence[Finding]], *, seconds: float = DATABASE_SECONDS
+async def guarded(
+    check: str,
+    looking: Awaitable[Sequence[Finding]],
+    *,
+    seconds: float = DATABASE_SECONDS,
+    longest: float | None = None,
 ) -> Sequence[Finding]:
-    """What `looking` finds; an error of it becomes a failed finding of `check`.
+    """What `looking` finds; any error of it becomes a failed finding of `check`, also one that
+    nobody foresaw: a class of a team's own raises what its client does.
 
-    `seconds` bounds its calls to the database; those to Pub/Sub have bounds of their own.
+    `seconds` bounds its calls to the database; those to Pub/Sub have bounds of their own. A look
+    that has not ended after `longest` seconds, or `LOOK_SECONDS`, is given up.
     """
     try:
-        with pymongo.timeout(seconds):
-            return await looking
-    except (BotDeletionError, GoogleAPICallError, PyMongoError) as error:
+        async with within(LOOK_SECONDS if longest is None else longest):
+            with pymongo.timeout(seconds):
+                return await looking
+    except Exception as error:  # noqa: BLE001
         return [could_not(check, error)]
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Raises `TransientError` when the block has not ended within `seconds`."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            yield
+    except TimeoutError as error:
+        if not bound.expired():
+            raise  # of the block itself
+        raise TransientError(f"no answer within {seconds:g} s") from error
 
 
 async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
@@ -102,6 +127,8 @@ def could_not(check: str, error: Exception) -> Finding:
             detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
         case TransientError():
             detail, remedy = str(error), "make sure that it answers, and that its address is right"
-        case _:
+        case BotDeletionError():
             detail, remedy = " ".join(str(error).split()), "correct it"
+        case _:
+            detail, remedy = " ".join(f"{type(error).__name__}: {error}".split()), LOOK_AT_CLASS
     return failed(check, detail, remedy)

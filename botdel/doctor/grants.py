@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
-from botdel.doctor.findings import Finding, ok, together, told, warning
+from botdel.doctor.findings import Finding, guarded, ok, together, warning
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.adapters.pubsub.names import Names
 from deletion.errors import TopologyMissing
@@ -30,7 +30,7 @@ async def grant_findings(
     needed += [("subscription", names.subscription(each), SUBSCRIBER) for each in services]
     return await together(
         *(
-            told(_check(kind, path), _grant(publisher, names, kind, path, role))
+            guarded(_check(kind, path), _grant(publisher, names, kind, path, role))
             for kind, path, role in needed
         )
     )

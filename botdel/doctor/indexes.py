@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pymongo import IndexModel
 
-from botdel.doctor.findings import Finding, failed, ok, together, told
+from botdel.doctor.findings import Finding, failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
@@ -27,10 +27,10 @@ async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Find
     """The findings for each collection, for the retention, and for each step of `plans`."""
     return await together(
         *(
-            told(f"indexes of {name}", _indexes(database[name], indexes))
+            guarded(f"indexes of {name}", _indexes(database[name], indexes))
             for name, indexes in COLLECTIONS.items()
         ),
-        told(RETENTION, _retention(database)),
+        guarded(RETENTION, _retention(database)),
         step_findings(plans),
     )
 
@@ -39,7 +39,7 @@ async def step_findings(plans: Iterable[Plan]) -> list[Finding]:
     """Whether an index serves each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
-        *(told(_check(service, step), _step(service, step)) for service, step in steps)
+        *(guarded(_check(service, step), _step(service, step)) for service, step in steps)
     )
 
 

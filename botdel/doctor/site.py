@@ -1,6 +1,6 @@
 """What is checked: Pub/Sub and the database, connected as the settings say."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,13 +13,11 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.spec import Outside
 from deletion.job import LeasePolicy
-from deletion.plan import Plan
 from deletion.process.settings import PubSubSettings, load
 from deletion.process.store_settings import JobsSettings
 
@@ -42,14 +40,14 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database of all records, and the plans with databases of their own."""
+    """The database of all records, and what steps reach the outside through."""
 
     database: Database
     jobs: MongoJobStore
     letters: MongoDeadLetterStore
     breakers: MongoBreakerStore
     lease: LeasePolicy
-    plans: list[Plan]
+    outside: Outside
 
 
 @asynccontextmanager
@@ -67,7 +65,7 @@ async def connected_bus() -> AsyncIterator[Bus]:
 
 
 @asynccontextmanager
-async def connected_store(plans: Sequence[PlanSource]) -> AsyncIterator[Store]:
+async def connected_store() -> AsyncIterator[Store]:
     """Raises `ConfigurationError` for settings, a URI among them."""
     settings = load(JobsSettings)
     async with opened_alone() as http:
@@ -80,5 +78,5 @@ async def connected_store(plans: Sequence[PlanSource]) -> AsyncIterator[Store]:
                 MongoDeadLetterStore(client, name),
                 MongoBreakerStore(client, name),
                 settings.lease,
-                [plan.build(outside) for plan in plans],
+                outside,
             )

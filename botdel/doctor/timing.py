@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from botdel.doctor.findings import Finding, failed, guarded, ok, together, warning
 from deletion.adapters.mongo.connection import Database, ping, translated
 from deletion.clock import Clock
 from deletion.job import Job, LeasePolicy, StepProgress
@@ -32,7 +32,7 @@ class RoundTrips:
 async def grace_findings(store: JobStore, services: Sequence[str], grace: float) -> list[Finding]:
     """The findings for each service. `grace` is in seconds."""
     return await together(
-        *(told(_check(service), _grace(store, service, grace)) for service in services)
+        *(guarded(_check(service), _grace(store, service, grace)) for service in services)
     )
 
 

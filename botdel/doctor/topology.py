@@ -5,8 +5,9 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from google.pubsub_v1.types import Subscription, Topic
+from pymongo.errors import PyMongoError
 
-from botdel.doctor.findings import Finding, failed, ok, together, told, warning
+from botdel.doctor.findings import Finding, failed, guarded, ok, together, warning
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -16,6 +17,8 @@ from deletion.adapters.pubsub.wanted import (
     Difference,
     wanted_topics,
 )
+from deletion.errors import StoreUnavailable
+from deletion.ports import JobStore
 
 FLAGS = {
     "ack_deadline_seconds": "ack-deadline",
@@ -31,16 +34,21 @@ POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delive
 
 
 async def topology_findings(
-    topology: Topology, services: Sequence[str], planned: Collection[str]
+    topology: Topology, services: Sequence[str], planned: Collection[str], jobs: JobStore | None
 ) -> list[Finding]:
-    """The findings for both topics, and the subscriptions of dead letters and `services`."""
+    """The findings for both topics, and the subscriptions of dead letters and `services`.
+
+    Of a service without a plan, `jobs` tells whether there ever was a job.
+    """
     return await together(
         *(
-            told(_label("topic", wanted.name), _topic(topology, wanted))
+            guarded(_label("topic", wanted.name), _topic(topology, wanted))
             for wanted in wanted_topics(topology.names)
         ),
         *(
-            told(_label("subscription", wanted.name), _subscription(topology, wanted, planned))
+            guarded(
+                _label("subscription", wanted.name), _subscription(topology, wanted, planned, jobs)
+            )
             for wanted in topology.wanted(services)
         ),
     )
@@ -52,10 +60,21 @@ async def _topic(topology: Topology, wanted: Topic) -> list[Finding]:
 
 
 async def _subscription(
-    topology: Topology, wanted: Subscription, planned: Collection[str]
+    topology: Topology, wanted: Subscription, planned: Collection[str], jobs: JobStore | None
 ) -> list[Finding]:
     differences = await topology.compare(wanted)
-    return [subscription_finding(topology.names, wanted.name, differences, planned)]
+    service = topology.names.service_of(wanted.name)
+    unused = bool(service and service not in planned) and await _has_no_job(jobs, service)
+    found = subscription_finding(topology.names, wanted.name, differences, planned, unused=unused)
+    return [found]
+
+
+async def _has_no_job(jobs: JobStore | None, service: str | None) -> bool:
+    """Whether it is known that the service has none."""
+    try:
+        return jobs is not None and not await jobs.find(service=service, limit=1)
+    except (StoreUnavailable, PyMongoError):
+        return False  # a finding of its own says that the database does not answer
 
 
 def topic_finding(names: Names, path: str, differences: Sequence[Difference]) -> Finding:
@@ -68,9 +87,18 @@ def topic_finding(names: Names, path: str, differences: Sequence[Difference]) ->
 
 
 def subscription_finding(
-    names: Names, path: str, differences: Sequence[Difference], planned: Collection[str]
+    names: Names,
+    path: str,
+    differences: Sequence[Difference],
+    planned: Collection[str],
+    *,
+    unused: bool = False,
 ) -> Finding:
-    """The finding for an existing subscription. `planned` are the services with plans."""
+    """The finding for an existing subscription. `planned` are the services with plans.
+
+    Only where it is `unused`, because its service has no job, does it say how to delete it: a
+    command at hand must not delete the requests of another team.
+    """
     check = _label("subscription", path)
     if differences:
         return failed(check, "; ".join(map(str, differences)), remedy(names, path, differences))
@@ -79,9 +107,11 @@ def subscription_finding(
         unseen = "as it should be; without its --plan the steps were not looked at"
         if not planned:
             return ok(check, unseen)
-        name = path.rpartition("/")[2]
-        delete = f"gcloud pubsub subscriptions delete {name} --project={names.project}"
-        either = f"give its --plan too; if there is no service of that name: `{delete}`"
+        either = "give its --plan too"
+        if unused:
+            name = path.rpartition("/")[2]
+            delete = f"gcloud pubsub subscriptions delete {name} --project={names.project}"
+            either += f"; it has no job: if there is no service of that name, `{delete}`"
         return warning(check, unseen, either)
     return ok(check, "as it should be")
 

@@ -35,8 +35,8 @@ docs/add-a-service.md walks through it. No other service, and no gateway, has to
 def new_service(service: str, folder: Path | None) -> None:
     """Write the files of `service` into `folder`, which is `./NAME` by default, and what is next.
 
-    Raises `ConfigurationError` when the name is none of a service, and when one of the files is
-    there already; nothing is written then.
+    Raises `ConfigurationError` when the name is none of a service, when one of the files is
+    there already, and when `folder` is a file; nothing is written then.
     """
     check(service, [f"{service}-files"])
     folder = folder or Path(service)
@@ -75,7 +75,10 @@ def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
     paths = {folder / name: text for name, text in texts.items()}
     if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
         raise ConfigurationError(f"nothing was written, because it exists: {', '.join(there)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigurationError(f"expected a folder to write to, found a file: {folder}") from None
     for path, text in paths.items():
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -92,6 +94,8 @@ class PlanFile(Strict):
 
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
+    _place: Callable[[Sequence[int | str]], str] | None = PrivateAttr(None)
+    """The file and the line of a part of it, when it was read from one."""
 
     @model_validator(mode="after")
     def _deletes_nothing_twice(self) -> "PlanFile":
@@ -106,21 +110,29 @@ class PlanFile(Strict):
         return self
 
     def build(self, outside: Outside) -> Plan:
-        """The plan this describes. Raises `PlanError`, which names the step."""
-        undo = {step.name: step.compensation.kind for step in self.steps if step.compensation}
+        """The plan this describes. Raises `PlanError`: file, line and step."""
+        steps: list[Step] = []
+        undo: dict[str, Step] = {}
+        paces: dict[str, Pace] = {}
+        for number, spec in enumerate(self.steps):
+            with self._located("steps", number):
+                steps.append(spec.build(outside))
+                paces.update(spec.paces(steps[-1], outside))
+                if spec.compensation:
+                    undo[spec.name] = spec.compensation.kind.build(spec.name, outside)
+        with self._located("steps"):
+            expected = frozenset(step.name for step in self.steps if step.expect)
+            point = self.point_of_no_return
+            return Plan(self.service, tuple(steps), point, undo, paces, expected)
+
+    @contextmanager
+    def _located(self, *location: int | str) -> Iterator[None]:
+        """Name the file, the line and the service in a `PlanError` of the block."""
         try:
-            steps = tuple(step.build(outside) for step in self.steps)
-            built = zip(self.steps, steps, strict=True)
-            return Plan(
-                self.service,
-                steps,
-                self.point_of_no_return,
-                {name: kind.build(name, outside) for name, kind in undo.items()},
-                paces=dict(pace for spec, step in built for pace in spec.paces(step, outside)),
-                expected=frozenset(step.name for step in self.steps if step.expect),
-            )
+            yield
         except PlanError as error:
-            raise PlanError(f"plan of {self.service}, {error}") from None
+            place = f"{self._place(location)}: " if self._place else ""
+            raise PlanError(f"{place}plan of {self.service}, {error}") from None
 
     @property
     def point_of_no_return(self) -> str | None:
@@ -162,6 +174,7 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
     except PlanError as error:
         field, _, expected = str(error).partition(": ")
         raise PlanError(_fault(path, document, (field,), expected)) from None
+    plan._place = partial(_place, path, document)
     return plan
 
 
@@ -194,17 +207,34 @@ def _said(problem: ErrorDetails) -> str:
         return _EXPECTED.get(problem["loc"][-1], problem["msg"])
     if problem["type"] == "missing" and problem["loc"][-1] in _MISSING:
         return _MISSING[problem["loc"][-1]]
+    if problem["type"] == "extra_forbidden":
+        return f"not a known field{_known(problem['loc'])}"
     said = {
         "missing": "expected, but it is missing",
-        "extra_forbidden": "not a known field",
         "model_type": "expected fields, each with its value",
         "tuple_type": "expected a list",
     }
     return said.get(problem["type"], problem["msg"].removeprefix("Value error, "))
 
 
+def _known(location: Sequence[int | str]) -> str:
+    """The kinds, and the other fields, where one of them may be meant."""
+    match location:
+        case ("steps", int(), _):
+            others = [name for name in StepSpec.model_fields if name not in StepSpec.KINDS]
+            return f": a step is one of {', '.join(StepSpec.KINDS)}, and has {', '.join(others)}"
+        case ("steps", int(), "compensation", _):
+            return f": a compensation is one of {', '.join(CompensationSpec.KINDS)}"
+    return ""
+
+
 def _fault(path: Path, document: object, location: Sequence[int | str], expected: str) -> str:
-    """The fault, with the line of the deepest part of `location` that is in the file."""
+    where = ".".join(map(str, location)) or "file"
+    return f"{_place(path, document, location)}: {where}: {expected}"
+
+
+def _place(path: Path, document: object, location: Sequence[int | str]) -> str:
+    """The file, and the line of the deepest part of `location` that is in it."""
     line, node = 1, document
     for part in location:
         if isinstance(node, CommentedMap) and part in node:
@@ -214,4 +244,4 @@ def _fault(path: Path, document: object, location: Sequence[int | str], expected
         else:
             break
         node = node[part]
-    return f"{path}:{line}: {'.'.join(map(str, location)) or 'file'}: {expected}"
+    return f"{path}:{line}"

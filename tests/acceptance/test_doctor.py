@@ -305,9 +305,36 @@ async def test_a_broker_and_a_database_that_are_away_are_found_in_bounded_time(
     assert "BOTDEL_MONGODB_URI" in found["heartbeat"]["remedy"]
 
 
-async def test_a_wrong_plan_is_misuse(installed: Pipeline) -> None:
-    code, lines = await botdel(installed, "doctor", "--plan", str(installed.folder / "none.yaml"))
-    assert code == 2, lines
+async def test_a_plan_that_cannot_be_used_here_is_found_and_everything_else_is_looked_at(
+    installed: Pipeline,
+) -> None:
+    """Nobody has the variables and the modules of every team."""
+    none, records = installed.folder / "none.yaml", installed.folder / "records.yaml"
+    jobs = f"{{database: {installed.database}, collection: deletion_jobs, field: bot}}"
+    records.write_text(f"service: records\nsteps:\n  - {{name: jobs, mongo: {jobs}}}\n")
+    files = (installed.plan, none, records)
+    code, found = await examined(
+        installed, NO_CANARY, *(option for file in files for option in ("--plan", str(file)))
+    )
+    plans = {f"plan {none}", f"plan {records}"}
+    assert (code, failures(found)) == (1, {*plans, "subscription bot-deletion.records"})
+    assert LOOKED_AT - {"canary"} <= set(found)
+
+
+async def test_a_command_that_deletes_a_subscription_is_for_one_without_jobs_only(
+    installed: Pipeline,
+) -> None:
+    other = installed.folder / "other.yaml"
+    other.write_text(installed.plan.read_text().replace(f"service: {SERVICE}", "service: other"))
+    assert (await botdel(installed, "topology", "apply", "--plan", str(other)))[0] == 0
+    planned = ("--plan", str(other), NO_CANARY)
+    _, found = await examined(installed, *planned)
+    assert "subscriptions delete" in found[SUBSCRIPTION]["remedy"]
+    _, found = await examined(installed, *planned, "--plan", str(installed.folder / "none.yaml"))
+    assert found[SUBSCRIPTION]["remedy"] == "give its --plan too", "that one may be its plan"
+    await installed.jobs.insert_one(to_document(job(Status.COMPLETE)))
+    _, found = await examined(installed, *planned)
+    assert found[SUBSCRIPTION]["remedy"] == "give its --plan too"
 
 
 async def has_a_canary(pipeline: Pipeline) -> bool:

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from botdel import plan as plan_command
+from botdel.doctor import findings
 from botdel.doctor.site import connected_store
 from botdel.plan import check, preview
 from deletion.adapters.http_api import http
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.plan import Previewed
-from tests.support.api import Api
+from tests.support.api import Api, Reply
 from tests.support.fakes import BOT
 from tests.support.polling import eventually
 
@@ -46,8 +48,8 @@ async def test_a_preview_leaves_no_connection_open(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("kept")
 async def test_doctor_leaves_no_connection_open(tmp_path: Path) -> None:
     async with Api(BOT) as api:
-        async with connected_store([plan_over(api, tmp_path)]) as store:
-            [step] = store.plans[0].steps
+        async with connected_store() as store:
+            [step] = plan_over(api, tmp_path).build(store.outside).steps
             assert isinstance(step, Previewed)
             assert await step.faults() == []
             assert api.connected == 1
@@ -80,3 +82,108 @@ async def test_what_was_not_looked_at_is_not_called_right(
         assert found["data of step billing/step-1"] == "skipped"
         assert found["rights of step billing/step-1"] == "skipped"
         assert await preview(plan_over(api, tmp_path, ""), BOT, as_json=True) == 0
+
+
+OWN = """
+import asyncio
+
+
+class Away:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def delete(self, bot_id, cursor):
+        raise AssertionError("nothing is deleted")
+        yield
+
+    async def is_empty(self, bot_id):
+        return True
+
+    async def count(self, bot_id):
+        raise RuntimeError("boom")
+
+    async def faults(self):
+        raise RuntimeError("boom")
+
+    async def forbidden(self):
+        raise RuntimeError("boom")
+
+    async def missing(self):
+        raise RuntimeError("boom")
+
+    async def provide(self):
+        raise AssertionError("nothing is created")
+
+
+class Hanging(Away):
+    async def count(self, bot_id):
+        await asyncio.Event().wait()
+
+    faults = forbidden = missing = lambda self: self.count("")
+"""
+
+
+@pytest.fixture
+def own_steps(kept: http.Http, tmp_path: Path) -> PlanFile:
+    """One that raises, one that hangs, and one that is well."""
+    assert kept
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "service: own-steps\nsteps:\n"
+        f"  - {{name: away, python: '{name}:Away'}}\n"
+        f"  - {{name: hanging, python: '{name}:Hanging'}}\n"
+        "  - {name: other, python: 'tests.support.sample_steps:Pause'}\n"
+    )
+    return read_plan(path, {})
+
+
+@pytest.mark.timeout(60)
+async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
+    own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "LOOK_SECONDS", 0.05)
+    assert await check(own_steps, as_json=True) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    for kind in ("data of ", "rights of ", ""):
+        away, hanging = (found[f"{kind}step own-steps/{name}"] for name in ("away", "hanging"))
+        assert (away["status"], away["detail"]) == ("failed", "RuntimeError: boom")
+        assert (hanging["status"], hanging["detail"]) == ("failed", "no answer within 0.05 s")
+        assert found[f"{kind}step own-steps/other"]["status"] in {"ok", "skipped"}
+
+
+@pytest.mark.timeout(60)
+async def test_a_step_of_a_team_that_cannot_be_counted_is_not_known(
+    own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_command, "COUNT_SECONDS", 0.05)
+    assert await preview(own_steps, BOT, as_json=True) == 1
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["steps"] == {"away": None, "hanging": None, "other": None}
+    assert seen["failures"] == {
+        "away": "RuntimeError: boom",
+        "hanging": "no answer within 0.05 s",
+    }
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(("status", "expected"), [(404, "warning"), (410, "ok")])
+async def test_a_step_and_a_compensation_whose_path_may_be_wrong_are_not_called_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, expected: str
+) -> None:
+    async with Api(behave=lambda _: Reply(status)) as api:
+        call = f"{{http: {{url: '{api.url}', verify: {{url: '{api.url}'}}}}}}"
+        path = tmp_path / "plan.yaml"
+        path.write_text(
+            "service: billing\nsteps:\n"
+            f"  - {{name: pause, {call[1:-1]}, compensation: {call}}}\n"
+            f"  - {{name: account, point_of_no_return: true, {call[1:-1]}}}\n"
+        )
+        assert await check(read_plan(path, {}), as_json=True) == 0
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    looked_at = ("data of step billing/pause", "compensation of step billing/pause")
+    for each in (found[name] for name in (*looked_at, "data of step billing/account")):
+        assert each["status"] == expected
+        assert ("answered 404, as a wrong path would" in each["detail"]) is (status == 404)
+        assert ("`gone: [410]`" in each["remedy"]) is (status == 404)

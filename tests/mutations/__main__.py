@@ -44,6 +44,7 @@ SUITES: Final = {
         "tests/integration/test_objects_step.py",
     ],
     "plans": ["tests/acceptance/test_wrong_plans.py"],
+    "looks": ["tests/integration/test_plans_looked_at.py"],
     "http": ["tests/unit/test_breaker.py", "tests/unit/test_gate.py", "tests/unit/test_http_*.py"],
     "edge": [
         f"tests/unit/test_{name}.py"

@@ -1,5 +1,6 @@
 """What `botdel doctor` makes of the facts: each is found, with what to do about it."""
 
+import asyncio
 import json
 import os
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 from google.api_core.exceptions import Forbidden, GoogleAPICallError
@@ -18,9 +20,10 @@ from pymongo.errors import InvalidURI, OperationFailure
 from botdel.doctor.breakers import breaker_findings
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
-from botdel.doctor.findings import Finding, Status, could_not, failed, ok, told, warning
+from botdel.doctor.findings import Finding, Status, could_not, failed, guarded, ok, warning
 from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
 from botdel.doctor.indexes import index_finding, retention_finding
+from botdel.doctor.plans import build_plans, read_plans
 from botdel.doctor.report import line, show, tabulate
 from botdel.doctor.timing import (
     clock_finding,
@@ -34,6 +37,7 @@ from botdel.terminal import Terminal
 from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, INDEXES
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
+from deletion.adapters.spec import Outside
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import (
     BusUnavailable,
@@ -43,6 +47,7 @@ from deletion.errors import (
     TopologyMissing,
 )
 from deletion.job import LeasePolicy, StepProgress
+from deletion.plan import Plan
 from tests.support.fakes import (
     BOT,
     OTHER_BOT,
@@ -112,7 +117,7 @@ async def test_an_error_is_a_finding_with_its_remedy(
     async def looking() -> list[Finding]:
         raise error
 
-    [found] = await told("a check", looking())
+    [found] = await guarded("a check", looking())
     assert (found.check, found.status) == ("a check", Status.FAILED)
     assert found.detail.endswith(detail)
     assert remedy in found.remedy
@@ -124,12 +129,35 @@ def test_a_uri_that_cannot_be_read_is_never_quoted() -> None:
     assert "not a MongoDB URI" in found.detail
 
 
-async def test_an_error_nobody_foresaw_is_none() -> None:
+@pytest.mark.parametrize("error", [RuntimeError("boom\n twice"), TimeoutError("boom\n twice")])
+async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
+    error: Exception,
+) -> None:
     async def looking() -> list[Finding]:
-        raise ZeroDivisionError
+        raise error
 
-    with pytest.raises(ZeroDivisionError):
-        await told("a check", looking())
+    [found] = await guarded("a check", looking())
+    assert (found.check, found.status) == ("a check", Status.FAILED)
+    assert found.detail == f"{type(error).__name__}: boom twice"
+    assert "a class of your own" in found.remedy
+
+
+async def test_a_look_that_does_not_end_is_given_up_and_found() -> None:
+    async def looking() -> list[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    [found] = await asyncio.wait_for(guarded("a check", looking(), longest=0.01), 10)
+    assert found == failed("a check", "no answer within 0.01 s", found.remedy)
+
+
+async def test_a_look_that_is_cancelled_is_no_finding() -> None:
+    looking = asyncio.create_task(asyncio.Event().wait())
+    guard = asyncio.create_task(guarded("a check", cast("Any", looking)))
+    await asyncio.sleep(0)
+    guard.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await guard
 
 
 # --- settings
@@ -196,6 +224,56 @@ async def test_a_database_whose_uri_is_wrong_is_one_finding(
     assert "er22" not in "".join(map(line, found.values()))
 
 
+# --- plans
+
+PLAN = "service: {service}\nsteps:\n  - {{name: messages, mongo: {{database: {database}, "
+PLAN += "collection: {collection}, field: bot}}}}\n"
+
+
+def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_there(
+    tmp_path: Path,
+) -> None:
+    texts = {
+        "right.yaml": PLAN.format(service="right", database="chat", collection="messages"),
+        "unset.yaml": PLAN.format(service="away", database="'${NOT}'", collection="'${NOR}'"),
+        "records.yaml": PLAN.format(service="records", database="own", collection="deletion_jobs"),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    findings: list[Finding] = []
+    paths = [tmp_path / name for name in (*texts, "none.yaml")]
+    sources = read_plans(paths, findings)
+    assert [source.service for source in sources.values()] == ["right", "records"]
+    clients = MagicMock()
+    [plan] = build_plans(sources, Outside(clients, own_database="own"), findings)
+    assert plan.service == "right"
+    found = by_check(findings)
+    unset, none, records = (
+        found[f"plan {tmp_path / name}"] for name in ("unset.yaml", "none.yaml", "records.yaml")
+    )
+    assert {each.status for each in found.values()} == {Status.FAILED}
+    assert f"{tmp_path}/unset.yaml:3: steps.0.mongo.database: the env" in unset.detail
+    assert "variable NOR is not set" in unset.detail
+    assert "cannot be read" in none.detail
+    assert "records.yaml:3: plan of records, step messages: deletion_jobs" in records.detail
+
+
+async def test_a_plan_whose_class_raises_what_nobody_foresaw_is_one_finding(
+    tmp_path: Path,
+) -> None:
+    class Raising:
+        service = "raising"
+
+        def build(self, outside: Outside) -> Plan:
+            raise RuntimeError("boom")
+
+    findings: list[Finding] = []
+    assert build_plans({"mine:PLAN": Raising()}, Outside(MagicMock()), findings) == []
+    assert [(each.check, each.detail) for each in findings] == [
+        ("plan mine:PLAN", "RuntimeError: boom")
+    ]
+
+
 # --- subscriptions
 
 
@@ -208,11 +286,19 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
     assert planned == ok(f"subscription bot-deletion.{SERVICE}", "as it should be")
     unplanned = subscription_finding(NAMES, PATH, [], {"another"})
     assert (unplanned.status, "without its --plan" in unplanned.detail) == (Status.WARNING, True)
-    assert f"subscriptions delete bot-deletion.{SERVICE} --project=" in unplanned.remedy
+    assert unplanned.remedy == "give its --plan too"
     without_any = subscription_finding(NAMES, PATH, [], set())
     assert (without_any.status, without_any.detail) == (Status.OK, unplanned.detail)
     keeper = subscription_finding(NAMES, NAMES.dead_letter_subscription, [], set())
     assert keeper.detail == "as it should be"
+
+
+def test_only_a_subscription_without_jobs_comes_with_a_command_that_deletes_it() -> None:
+    """The service of another team has jobs, and its requests must not be lost by a paste."""
+    unused = subscription_finding(NAMES, PATH, [], {"another"}, unused=True)
+    assert unused.status is Status.WARNING
+    assert unused.remedy.startswith("give its --plan too; it has no job: if there is no service")
+    assert f"subscriptions delete bot-deletion.{SERVICE} --project=" in unused.remedy
 
 
 def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:

@@ -7,8 +7,9 @@ import pytest
 from bson import ObjectId
 
 from botdel.doctor.bots import bot_findings
+from botdel.doctor.findings import Finding
 from deletion.errors import StoreUnavailable
-from deletion.plan import Batch, Plan
+from deletion.plan import Batch, Plan, Step
 
 BOTS = [f"65f0a1b2c3d4e5f6071829{number:02d}" for number in range(60)]
 USERS = [f"75f0a1b2c3d4e5f6071829{number:02d}" for number in range(60)]
@@ -37,11 +38,87 @@ class Table:
         yield
 
 
-async def look(*plans: tuple[Table, ...]) -> dict[str, str]:
-    """The status of each step, in the order of the plans."""
+@dataclass
+class Folder:
+    """A step of a team's own with data of `owners`, which it does not name."""
+
+    name: str
+    owners: Collection[str]
+
+    async def is_empty(self, bot_id: str) -> bool:
+        return bot_id not in self.owners
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        raise AssertionError("nothing is deleted")
+        yield
+
+
+class Counted(Folder):
+    """One that can be counted."""
+
+    async def count(self, bot_id: str) -> int:
+        return int(bot_id in self.owners)
+
+    async def faults(self) -> list[str]:
+        return []
+
+
+class Called(Counted):
+    """One that calls an API."""
+
+    by_answer_only = False
+
+    async def is_empty(self, bot_id: str) -> bool:
+        raise AssertionError("an API is not asked about every bot")
+
+
+async def findings_of(*plans: tuple[Step, ...], is_all: bool = False) -> dict[str, Finding]:
+    """By step, in the order of the plans."""
     named = [Plan(f"service-{number}", steps) for number, steps in enumerate(plans)]
-    findings = await bot_findings(named)
-    return {finding.check.removeprefix("bots of step "): finding.status for finding in findings}
+    findings = await bot_findings(named, is_all=is_all)
+    return {finding.check.removeprefix("bots of step "): finding for finding in findings}
+
+
+async def look(*plans: tuple[Step, ...]) -> dict[str, str]:
+    """The status of each step."""
+    return {name: str(finding.status) for name, finding in (await findings_of(*plans)).items()}
+
+
+@pytest.mark.parametrize(
+    ("owners", "status"), [(BOTS[:1], "ok"), (USERS, "warning"), ([], "warning")]
+)
+async def test_a_step_that_names_no_bots_is_asked_for_those_of_the_others(
+    owners: Collection[str], status: str
+) -> None:
+    found = await look((Table("messages", BOTS),), (Counted("avatars", owners),))
+    assert found["service-1/avatars"] == status
+
+
+async def test_a_step_that_names_bots_is_right_when_one_that_names_none_has_them() -> None:
+    assert await look((Table("messages", BOTS),), (Counted("avatars", BOTS),)) == {
+        "service-0/messages": "ok",
+        "service-1/avatars": "ok",
+    }
+
+
+@pytest.mark.parametrize("step", [Folder("avatars", BOTS), Called("avatars", BOTS)])
+async def test_a_step_that_cannot_be_compared_has_a_line_that_says_so(step: Step) -> None:
+    found = await findings_of((Table("messages", BOTS), Table("files", BOTS)), (step,))
+    assert {name: each.status for name, each in found.items()} == {
+        "service-0/messages": "ok",
+        "service-0/files": "ok",
+        "service-1/avatars": "skipped",
+    }
+    why = "calls an API" if isinstance(step, Called) else "cannot be counted"
+    assert why in found["service-1/avatars"].detail
+
+
+@pytest.mark.parametrize("is_all", [False, True])
+async def test_other_plans_are_asked_for_only_where_there_are_some(is_all: bool) -> None:
+    found = await findings_of((Table("messages", []), Table("files", [])), is_all=is_all)
+    for finding in found.values():
+        assert finding.status == "skipped"
+        assert ("give other plans too" in finding.detail) is not is_all
 
 
 async def test_steps_of_the_same_bots_fit() -> None:

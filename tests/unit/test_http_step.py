@@ -19,7 +19,7 @@ from deletion.adapters.spec import Outside
 from deletion.breaker import LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
-from deletion.plan import AnswerOnly, Batch, Previewed
+from deletion.plan import AnswerOnly, Batch, Doubted, Previewed
 from tests.support.fakes import BOT, START, VirtualClock
 
 HOST = "billing.example"
@@ -496,6 +496,23 @@ async def test_a_read_back_that_finds_every_bot_is_a_fault_of_the_plan() -> None
     world.answers.append(says(200))
     [fault] = await world.step.faults() or []
     assert fault.startswith(f"GET {HOST} finds a bot that does not exist")
+
+
+@pytest.mark.parametrize(
+    ("status", "gone", "is_doubted"), [(404, (404, 410), True), (410, (404, 410), False)]
+)
+async def test_an_answer_that_a_wrong_path_would_have_too_is_doubted(
+    status: int, gone: tuple[int, ...], is_doubted: bool
+) -> None:
+    world = World(verify={**VERIFY, "gone": gone})
+    assert isinstance(world.step, Doubted)
+    world.answers.append(says(status))
+    doubts = await world.step.doubts()
+    assert [doubt.what for doubt in doubts] == [f"GET {HOST} answered 404, as a wrong path would"][
+        : int(is_doubted)
+    ]
+    assert all("`gone: [410]`" in doubt.remedy for doubt in doubts)
+    assert BOT not in str(world.requests[0].url), "of a bot that does not exist"
 
 
 async def test_a_step_that_cannot_read_back_has_no_preview(world: World) -> None:

@@ -245,11 +245,12 @@ def test_options_that_choose_nothing_or_twice_are_refused(
         chosen(ids, service, bot, status, None, everything=everything)
 
 
-def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can() -> None:
+@pytest.mark.parametrize("status", ["complete", "parked", ""])
+def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can(status: str) -> None:
     retryable = "pending, in_progress, failed, compensated, exhausted"
-    expected = f"--status: expected one of {retryable}, found 'complete'"
+    expected = f"--status: expected one of {retryable}, found '{status}'"
     with pytest.raises(ConfigurationError, match=expected):
-        chosen([], None, None, "complete", None, everything=False)
+        chosen([], SERVICE, None, status, None, everything=False)
 
 
 def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
@@ -335,7 +336,7 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
-        (a_saga(Status.FAILED, attempt=SPENT), "turns it back, and what it had begun is undone; "),
+        (a_saga(Status.FAILED, attempt=SPENT), "turns it back (undone: pause); "),
         (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
         (a_saga(Status.FAILED, attempt=SPENT, turned_back=FAILURE), "gives it up as exhausted"),
         (a_saga(Status.EXHAUSTED, turned_back=FAILURE), "goes on undoing; once the job is comp"),
@@ -348,6 +349,39 @@ def test_a_job_that_ended_badly_says_what_comes_next_and_how_not_to_wait(
     following = next_move(job, POLICY, START)
     assert said.format(rested=START + POLICY.rest) in following
     assert f"`botdel jobs retry {job.id}`" in following
+
+
+HALF_DONE = (
+    StepProgress("pause", StepStatus.COMPLETE),
+    StepProgress("unpublish", StepStatus.COMPLETE),
+    StepProgress("archive", StepStatus.COMPLETE),
+    StepProgress("channels", StepStatus.IN_PROGRESS),
+    StepProgress("messages"),
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "undone: pause; "),
+        (
+            {"steps": HALF_DONE, "compensations": (HALF_DONE[0], HALF_DONE[1])},
+            "undone: unpublish, pause; not undone, because they have no compensation: archive, "
+            "channels; ",
+        ),
+        (
+            {"steps": HALF_DONE[3:], "compensations": ()},
+            "undone: nothing; not undone, because it has no compensation: channels; ",
+        ),
+    ],
+)
+def test_a_job_that_is_rolled_back_names_what_is_undone_and_what_is_not(
+    values: dict[str, object], said: str
+) -> None:
+    ended = a_saga(Status.COMPENSATED, turned_back=FAILURE, **values)
+    assert next_move(ended, POLICY, START).startswith(f"nothing by itself: {said}`botdel jobs ")
+    spent = a_saga(Status.FAILED, attempt=SPENT, **values)
+    assert f"turns it back ({said.rstrip('; ')}); `botdel" in next_move(spent, POLICY, START)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,14 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path, there: str) -> No
     assert (tmp_path / there).read_text() == "mine"
 
 
+@pytest.mark.parametrize("below", ["", "service"])
+def test_a_file_in_place_of_the_folder_is_named_and_stays(tmp_path: Path, below: str) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(ConfigurationError, match="expected a folder to write to, found a file"):
+        new_service("my-avatars", tmp_path / "mine" / below)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["Avatars", "../avatars", "ledger", "doctor", "a", "", "7up"])
 def test_a_name_that_is_none_of_a_service_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="service: expected a name of 3 to 63"):

@@ -149,6 +149,11 @@ def test_a_compensation_takes_no_404_for_done(path: Path) -> None:
             ":5: steps.0.compensation: expected one of",
         ),
         (
+            'compensation: {python: "tests.support.sample_steps:Resume"}',
+            "compensation: {method: POST}",
+            ":5: steps.0.compensation.method: not a known field: a compensation is one of http, py",
+        ),
+        (
             "    point_of_no_return: true\n",
             f"    point_of_no_return: true\n{UNDO}",
             ":2: steps: expected compensations before the point of no return only",
@@ -170,9 +175,18 @@ def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     """Not on another server either: two URIs may name one server."""
     text = GOOD.replace("      field: bot_id\n", f"      field: bot_id\n{uri}")
     plan = read(path, text.replace("collection: messages", f"collection: {collection}"))
-    with pytest.raises(PlanError, match=f"conversations, step messages: {collection} in chat"):
+    named = f"plan.yaml:3: plan of conversations, step messages: {collection} in chat"
+    with pytest.raises(PlanError, match=named):
         plan.build(Outside(clients([]), own_database="chat"))
     assert len(plan.build(Outside(clients([]), own_database="bot_deletion")).steps) == 2
+
+
+def test_what_only_the_built_plan_shows_is_named_with_file_and_line(path: Path) -> None:
+    step = '  - {name: account, expect: nonzero, http: {url: "https://x.example/{bot_id}"}}\n'
+    plan = read(path, f"service: chat\nsteps:\n{step}")
+    named = r"plan.yaml:2: plan of chat, steps: expected account to have a `verify`"
+    with pytest.raises(PlanError, match=named):
+        plan.build(Outside(clients([])))
 
 
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
@@ -205,7 +219,8 @@ FAULTS = [
     (
         "    mongo:\n      database: chat\n      collection: messages",
         "    redis:\n      database: chat\n      collection: messages",
-        ":4: steps.0.redis: not a known field",
+        ":4: steps.0.redis: not a known field: a step is one of mongo, objects, http, python, and "
+        "has name, pace, expect, point_of_no_return, compensation",
     ),
     ("field_type: string", "field_type: number", ":13: steps.1.mongo.field_type: Input should be"),
     ("batch_size: 50", "batch_size: 0", ":14: steps.1.mongo.batch_size: Input should be greater"),

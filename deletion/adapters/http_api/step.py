@@ -20,12 +20,13 @@ from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
 from deletion.gate import Gate
 from deletion.ids import BOT_ID
 from deletion.pace import UNPACED, Pace
-from deletion.plan import Batch
+from deletion.plan import Batch, Doubt
 from deletion.retry import LONGEST_ASKED, doubled
 
 ACCEPTED: Final = 202
 SEE_OTHER: Final = 303
-FORGOTTEN: Final = frozenset({404, 410})
+NOT_FOUND: Final = 404
+FORGOTTEN: Final = frozenset({NOT_FOUND, 410})
 MOST_FORGOTTEN: Final = 2
 """Times that a host may forget what it has accepted before the run fails; they are counted over all
 runs of the step.
@@ -185,12 +186,14 @@ class HttpStep:
         return Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
-        look = replace(verify, url=verify.of(bot_id))
-        answer = await self._send(look, bot_id, reads=True)
-        found = look.found(answer)
+        answer = await self._read_back(verify, bot_id)
+        found = verify.found(answer)
         if found is None:
-            raise HttpRefused(f"{look.what}: answered {answer.status} to the read-back")
+            raise HttpRefused(f"{verify.what}: answered {answer.status} to the read-back")
         return found
+
+    async def _read_back(self, verify: Endpoint, bot_id: str) -> Answer:
+        return await self._send(replace(verify, url=verify.of(bot_id)), bot_id, reads=True)
 
     async def _send(self, call: Endpoint, bot_id: str, *, reads: bool = False) -> Answer:
         """Make `call` through its gate. Raises `Parked` also when the host asks for a long wait."""
@@ -253,6 +256,17 @@ class VerifiedHttpStep(HttpStep):
             return []
         what = self.verify.what if self.verify else self.endpoint.what
         return [f"{what} finds a bot that does not exist, so no bot would ever be gone"]
+
+    async def doubts(self) -> list[Doubt]:
+        """Whether a path that does not exist would have the same answer."""
+        if self.verify is None:
+            return []
+        async with self.verify.gate.place(reads=True):
+            answer = await self._read_back(self.verify, secrets.token_hex(12))
+        if answer.status != NOT_FOUND or NOT_FOUND not in self.verify.gone:
+            return []
+        said = f"{self.verify.what} answered 404, as a wrong path would"
+        return [Doubt(said, "if the API has another answer for what is gone, say `gone: [410]`")]
 
 
 def _pause(answer: Answer | None, polls: int) -> float:

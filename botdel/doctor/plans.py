@@ -1,0 +1,44 @@
+"""The plans that `botdel doctor` is given. One that cannot be used here is a finding of its own:
+nobody has the variables, the modules and the mounts of every team.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from botdel.doctor.findings import Finding, could_not, failed
+from deletion.adapters.plan_source import PlanSource, find_plan
+from deletion.adapters.spec import Outside
+from deletion.plan import Plan
+
+LEFT_OUT = (
+    "correct it, or run this where its variables, its modules and its volumes are; everything else "
+    "was looked at"
+)
+
+
+def read_plans(paths: Iterable[Path], findings: list[Finding]) -> dict[str, PlanSource]:
+    """The plans by their files. Adds a finding for each that cannot be read."""
+    read = {}
+    for path in paths:
+        try:
+            read[str(path)] = find_plan(path)
+        except Exception as error:  # noqa: BLE001 - recorded
+            findings.append(_unusable(str(path), error))
+    return read
+
+
+def build_plans(
+    sources: Mapping[str, PlanSource], outside: Outside, findings: list[Finding]
+) -> list[Plan]:
+    """The plans. Adds a finding for each that cannot be built: its class may be a team's own."""
+    built = []
+    for path, source in sources.items():
+        try:
+            built.append(source.build(outside))
+        except Exception as error:  # noqa: BLE001 - recorded
+            findings.append(_unusable(path, error))
+    return built
+
+
+def _unusable(path: str, error: Exception) -> Finding:
+    return failed(f"plan {path}", could_not("", error).detail, LEFT_OUT)
