@@ -1,5 +1,6 @@
 """The list of mutations fits the code it breaks; `make mutations` runs it."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from tests.mutations.__main__ import SUITES, main, mutated
 from tests.mutations.mutants import MUTANTS, Mutant
 
+PLACE = re.compile(r"\{\{\w+\}\}")
+"""In a template, where the name of the service goes."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -16,7 +19,8 @@ def test_a_mutation_breaks_one_place_and_leaves_python_behind(mutant: Mutant) ->
     source = (ROOT / mutant.file).read_text()
     broken = mutated(mutant, source)
     assert broken != source
-    compile(broken, mutant.file, "exec")
+    if mutant.file.removesuffix(".template").endswith(".py"):
+        compile(PLACE.sub("x", broken), mutant.file, "exec")
     assert set(mutant.suites) <= set(SUITES)
 
 
