@@ -1,5 +1,6 @@
 """What `botdel plan` says of steps that it cannot look at; and what looks have opened is closed."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -144,7 +145,7 @@ async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
     own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(findings, "LOOK_SECONDS", 0.05)
-    assert await check(own_steps, as_json=True) == 1
+    assert await asyncio.wait_for(check(own_steps, as_json=True), 30) == 1
     found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
     for kind in ("data of ", "rights of ", ""):
         away, hanging = (found[f"{kind}step own-steps/{name}"] for name in ("away", "hanging"))
@@ -158,7 +159,7 @@ async def test_a_step_of_a_team_that_cannot_be_counted_is_not_known(
     own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_command, "COUNT_SECONDS", 0.05)
-    assert await preview(own_steps, BOT, as_json=True) == 1
+    assert await asyncio.wait_for(preview(own_steps, BOT, as_json=True), 30) == 1
     seen = json.loads(capsys.readouterr().out)
     assert seen["steps"] == {"away": None, "hanging": None, "other": None}
     assert seen["failures"] == {
@@ -174,10 +175,11 @@ async def test_a_step_and_a_compensation_whose_path_may_be_wrong_are_not_called_
 ) -> None:
     async with Api(behave=lambda _: Reply(status)) as api:
         call = f"{{http: {{url: '{api.url}', verify: {{url: '{api.url}'}}}}}}"
+        undo = call.replace("url:", "method: POST, url:", 1)
         path = tmp_path / "plan.yaml"
         path.write_text(
             "service: billing\nsteps:\n"
-            f"  - {{name: pause, {call[1:-1]}, compensation: {call}}}\n"
+            f"  - {{name: pause, {call[1:-1]}, compensation: {undo}}}\n"
             f"  - {{name: account, point_of_no_return: true, {call[1:-1]}}}\n"
         )
         assert await check(read_plan(path, {}), as_json=True) == 0
