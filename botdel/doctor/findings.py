@@ -106,8 +106,16 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
-    """The findings of all groups, which run side by side, in the order given."""
-    return list(chain.from_iterable(await asyncio.gather(*groups)))
+    """The findings of all groups, which run side by side, in the order given.
+
+    When it is cancelled it waits until each has tidied up: what they use is closed after that.
+    """
+    looks = [asyncio.ensure_future(group) for group in groups]
+    try:
+        return list(chain.from_iterable(await asyncio.gather(*looks)))
+    finally:
+        if looks:
+            await asyncio.wait(looks)
 
 
 def could_not(check: str, error: Exception) -> Finding:

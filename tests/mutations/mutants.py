@@ -1850,6 +1850,13 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "doctor closes its connections under those who still use them",
+        "botdel/doctor/findings.py",
+        "            await asyncio.wait(looks)\n",
+        "            pass\n",
+        ("unit",),
+    ),
+    Mutant(
         "doctor calls right what it had nothing to compare with",
         "botdel/doctor/bots.py",
         "return [skipped(known.check, alone if is_all",

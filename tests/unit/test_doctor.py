@@ -20,7 +20,16 @@ from pymongo.errors import InvalidURI, OperationFailure
 from botdel.doctor.breakers import breaker_findings
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
-from botdel.doctor.findings import Finding, Status, could_not, failed, guarded, ok, warning
+from botdel.doctor.findings import (
+    Finding,
+    Status,
+    could_not,
+    failed,
+    guarded,
+    ok,
+    together,
+    warning,
+)
 from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
 from botdel.doctor.indexes import index_finding, retention_finding
 from botdel.doctor.plans import build_plans, read_plans
@@ -158,6 +167,32 @@ async def test_a_look_that_is_cancelled_is_no_finding() -> None:
     guard.cancel()
     with pytest.raises(asyncio.CancelledError):
         await guard
+
+
+async def test_looks_that_are_cancelled_have_tidied_up_before_it_ends() -> None:
+    """The canary's subscription is removed over a connection that is closed after that."""
+    began, tidied = asyncio.Event(), list[str]()
+
+    async def canary() -> Sequence[Finding]:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            tidied.append("canary")
+        return []
+
+    async def quick() -> Sequence[Finding]:
+        await asyncio.Event().wait()
+        return []
+
+    looking = asyncio.create_task(together(quick(), canary()))
+    await began.wait()
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    assert tidied == ["canary"]
 
 
 # --- settings
