@@ -30,22 +30,20 @@ log = structlog.get_logger(__name__)
 
 
 class Broker:
-    """`now` returns seconds since 1970 and never goes back; `on_ready` gets a subscription that may
-    have something to deliver.
-    """
+    """`now` returns seconds since 1970 and never goes back."""
 
     def __init__(
         self,
         journal: Journal,
         now: Callable[[], float],
-        on_ready: Callable[[Subscription], None] = lambda _: None,
         max_owed_bytes: int = MAX_OWED_BYTES,
     ) -> None:
         self.journal = journal
         self.now = now
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
-        self._on_ready = on_ready
+        self.on_ready: Callable[[Subscription], None] = lambda _: None
+        """Called with a subscription that may have something to deliver."""
         self._max_owed_bytes = max_owed_bytes
         self._last_message = 0
         self._collected = 0
@@ -66,7 +64,7 @@ class Broker:
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
         """Have a subscription, and let it get what its topic publishes."""
         subscription = Subscription(number, settings, filters.parse(settings.filter), epoch)
-        subscription.on_ready = lambda: self._on_ready(subscription)
+        subscription.on_ready = lambda: self.on_ready(subscription)
         self.subscriptions[subscription.name] = subscription
         if not settings.detached and (topic := self.topics.get(settings.topic)):
             topic.subscriptions[subscription.name] = subscription

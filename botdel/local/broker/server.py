@@ -75,8 +75,9 @@ class Service:
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
         self._ending = False
+        broker.on_ready = self._wake
 
-    def wake(self, subscription: Subscription) -> None:
+    def _wake(self, subscription: Subscription) -> None:
         """There may be something to deliver."""
         if feed := self._feeds.get(subscription.id):
             feed.wake()
@@ -228,7 +229,7 @@ class Server:
 
     def __init__(self, journal: Journal, now: Callable[[], float] | None = None) -> None:
         self._journal = journal
-        self._broker = Broker(journal, now or steady_clock(), lambda it: self._service.wake(it))
+        self._broker = Broker(journal, now or steady_clock())
         self._service = Service(self._broker)
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers(
