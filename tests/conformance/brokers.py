@@ -12,7 +12,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
-from google.pubsub_v1.types import PullRequest, ReceivedMessage, Subscription, Topic
+from google.pubsub_v1.types import PubsubMessage, PullRequest, ReceivedMessage, Subscription, Topic
 
 CALL = 20.0
 """Seconds for one call, on a machine that does other things as well."""
@@ -44,7 +44,7 @@ class Calls:
         return await self.subscriber.create_subscription(wanted, timeout=CALL)
 
     async def publish(self, *messages: bytes | dict[str, Any], topic: str = "") -> list[str]:
-        wanted = [{"data": it} if isinstance(it, bytes) else it for it in messages]
+        wanted = [PubsubMessage({"data": it} if isinstance(it, bytes) else it) for it in messages]
         answer = await self.publisher.publish(
             topic=topic or self.topic, messages=wanted, timeout=CALL, retry=None
         )

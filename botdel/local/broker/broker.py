@@ -4,6 +4,7 @@ Every change is written to the journal first and made in memory after it, in one
 loop: what is confirmed is kept, and what could not be kept has not happened.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -168,7 +169,7 @@ class Broker:
         published later, as not. Raises `Refused`.
         """
         topic = self.topics.get(subscription.settings.topic)
-        since = self.now() - (topic.retention if topic else 0.0)
+        since = self.now() - topic.retention if topic and topic.retention else math.inf
         entries = subscription.entries
         past = [n for n, each in entries.items() if each.message.published < to]
         with self.journal.transaction():

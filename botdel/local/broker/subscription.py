@@ -18,8 +18,9 @@ from botdel.local.broker.refusals import invalid
 from botdel.local.broker.wire import Proto, PubsubMessage
 
 STALE_LEASES: Final = 10_000
-"""Leases that have ended and are still in the heap, beyond as many as are held, before it is
-built anew: with long deadlines they would otherwise fill the memory."""
+STALE_BYTES: Final = 64 * 1024 * 1024
+"""Leases that have ended, and bytes of their messages, that may be in the heap beside those that
+are held: with long deadlines they would otherwise fill the memory."""
 _serials: Final = count(time_ns() // 1000)
 """Unique beyond this process, so that an ack id of a broker that died names no lease of this one.
 It makes no million of deliveries a second."""
@@ -48,6 +49,7 @@ class Subscription:
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
         self._held = 0
+        self._stale_bytes = 0
         self._lanes: dict[str, Lane] = {}
 
     @property
@@ -133,7 +135,7 @@ class Subscription:
     def held(self, ack_ids: Sequence[str]) -> list[Entry]:
         """What is held under `ack_ids` now: a late call must not touch the lease after it."""
         named = self._named(ack_ids)
-        held = {e.message.id: e for e, serial in named if e.serial == serial}
+        held = {e.message.id: e for e, serial in named if 0 < e.serial == serial}
         return list(held.values())
 
     def remove(self, entries: Iterable[Entry]) -> None:
@@ -227,6 +229,7 @@ class Subscription:
             return
         entry.state, entry.serial = State.READY, 0
         self._held -= 1
+        self._stale_bytes += len(entry.message.body)
         self._trim()
         if entry.holder is not None:
             holder, entry.holder = entry.holder, None
@@ -234,9 +237,11 @@ class Subscription:
 
     def _trim(self) -> None:
         """Build the heap anew once most of it are leases that have ended."""
-        if len(self._leases) > 2 * self._held + STALE_LEASES:
+        too_many = len(self._leases) > 2 * self._held + STALE_LEASES
+        if too_many or self._stale_bytes > STALE_BYTES:
             self._leases = [lease for lease in self._leases if _is_held(*lease)]
             heapq.heapify(self._leases)
+            self._stale_bytes = 0
 
     # --- order: messages with one key stand in a lane
 
