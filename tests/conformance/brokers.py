@@ -37,7 +37,8 @@ class Calls:
 
     async def create_topic(self, name: str = "events", **settings: Any) -> Topic:
         path = f"projects/{self.project}/topics/{name}"
-        return await self.publisher.create_topic(Topic(name=path, **settings), timeout=CALL)
+        wanted = Topic(name=path, **settings)
+        return await self.publisher.create_topic(wanted, timeout=CALL, retry=None)
 
     async def subscribe(self, name: str = "chat", **settings: Any) -> Subscription:
         wanted = Subscription({"name": self.path(name), "topic": self.topic, **settings})

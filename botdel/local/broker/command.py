@@ -1,7 +1,8 @@
 """`botdel local pubsub`: the embedded broker as a process."""
 
 import ipaddress
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +26,7 @@ async def pubsub(host: str, port: int, folder: Path | None) -> None:
     check_host(host)
     with ExitStack() as stack:
         if folder is not None:
-            _prepare(folder)
-            stack.enter_context(locked(folder, HELD, REMEDY))
+            stack.enter_context(_held(folder))
         stopping = stack.enter_context(stop_on_signals())
         server = Server(Journal(folder))
         chosen = await server.start(_address(host, port))
@@ -58,11 +58,16 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _prepare(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the broker cannot keep anything in {folder}: {error.strerror}. Name a folder that "
-            "this user may write to: botdel local pubsub --folder DIR"
-        ) from error
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder, created when missing, for this process alone."""
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder, HELD, REMEDY))
+        except OSError as error:
+            raise ConfigurationError(
+                f"the broker cannot keep anything in {folder}: {error.strerror}. Name a folder "
+                "that this user may write to: botdel local pubsub --folder DIR"
+            ) from error
+        yield
