@@ -154,7 +154,7 @@ async def test_more_than_a_thousand_messages_are_refused(calls: Calls) -> None:
 
 
 @wrong_in_emulator("it does not answer at all")
-async def test_a_request_of_more_than_10_MB_is_refused(calls: Calls) -> None:
+async def test_a_request_of_more_than_10_megabytes_is_refused(calls: Calls) -> None:
     with pytest.raises(gcp.InvalidArgument):
         await calls.publish(b"x" * 5_500_000, b"x" * 5_500_000)
 
@@ -394,6 +394,17 @@ async def test_a_seek_back_brings_what_was_acknowledged_and_retained(calls: Call
     await calls.ack(*await calls.receive(2))
     await calls.subscriber.seek({"subscription": calls.path(), "time": _in(-60)}, timeout=CALL)
     assert set(data(await calls.receive(2))) == {b"1", b"2"}
+
+
+@wrong_in_emulator("it delivers what the topic kept by itself")
+async def test_a_new_subscription_has_nothing_of_what_its_topic_keeps_before_a_seek(
+    broker: Calls,
+) -> None:
+    """https://cloud.google.com/pubsub/docs/replay-overview, docs/decisions/0023"""
+    await broker.create_topic(message_retention_duration=WEEK)
+    await broker.publish(b"before")
+    await broker.subscribe()
+    await broker.nothing_comes(1)
 
 
 async def test_a_new_subscription_can_be_sought_back_to_what_its_topic_keeps(

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import pytest
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from tests.conformance.brokers import Calls, calls_to, data
@@ -48,7 +47,7 @@ class Received:
         self.data: list[bytes] = []
         self._changed = threading.Condition()
 
-    def add(self, message: Message) -> None:
+    def add(self, message: pubsub_v1.subscriber.message.Message) -> None:
         with self._changed:
             self.data.append(message.data)
             self._changed.notify_all()
@@ -60,7 +59,7 @@ class Received:
 
 @contextmanager
 def subscribed(
-    path: str, callback: Callable[[Message], None], **flow: Any
+    path: str, callback: Callable[[pubsub_v1.subscriber.message.Message], None], **flow: Any
 ) -> Iterator[pubsub_v1.subscriber.futures.StreamingPullFuture]:
     with pubsub_v1.SubscriberClient() as client:
         control = pubsub_v1.types.FlowControl(**flow)
@@ -76,7 +75,7 @@ async def test_python_publishes_and_subscribes(calls: Calls) -> None:
     await calls.subscribe()
     received = Received()
 
-    def acking(message: Message) -> None:
+    def acking(message: pubsub_v1.subscriber.message.Message) -> None:
         received.add(message)
         message.ack()
 
@@ -98,7 +97,7 @@ async def test_python_extends_deadlines_and_nacks(calls: Calls) -> None:
     await calls.subscribe(ack_deadline_seconds=10)
     received = Received()
 
-    def slow(message: Message) -> None:
+    def slow(message: pubsub_v1.subscriber.message.Message) -> None:
         received.add(message)
         if len(received.data) == 1:
             message.nack()
@@ -121,7 +120,7 @@ async def test_python_keeps_the_order_of_a_key(calls: Calls) -> None:
     await calls.subscribe(enable_message_ordering=True)
     received = Received()
 
-    def acking(message: Message) -> None:
+    def acking(message: pubsub_v1.subscriber.message.Message) -> None:
         received.add(message)
         message.ack()
 
@@ -141,7 +140,7 @@ async def test_python_keeps_the_order_of_a_key(calls: Calls) -> None:
 async def test_python_connects_anew_after_a_restart(tmp_path: Path, project: str) -> None:
     received = Received()
 
-    def acking(message: Message) -> None:
+    def acking(message: pubsub_v1.subscriber.message.Message) -> None:
         received.add(message)
         message.ack()
 

@@ -141,7 +141,7 @@ def test_a_number_is_never_used_again(kept: World) -> None:
     kept.ack([before])
     kept.collect()
     kept.time -= 100  # a clock that was set back
-    kept.subscribe("projects/p/subscriptions/other")
+    kept.restart()
     kept.publish(b"y")
     [after] = kept.take()
     assert after.message.id > before.message.id
@@ -405,6 +405,14 @@ def test_an_update_out_of_bounds_changes_nothing(world: World) -> None:
         update(world, changed, "ack_deadline_seconds", "retain_acked_messages")
     assert world.chat.deadline_seconds == 20
     assert not world.chat.settings.retain_acked_messages
+
+
+@pytest.mark.parametrize("path", ["filter", "topic", "name", "enable_message_ordering", "nothing"])
+def test_what_is_fixed_or_unknown_cannot_be_updated(world: World, path: str) -> None:
+    world.create_topic()
+    world.subscribe()
+    with pytest.raises(Refused, match=path):
+        update(world, types.Subscription(name=CHAT, filter="attributes:x"), path)
 
 
 def update(world: World, wanted: types.Subscription, *paths: str) -> Any:

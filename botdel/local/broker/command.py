@@ -34,7 +34,7 @@ async def pubsub(host: str, port: int, folder: Path | None) -> None:
         print(f"{NOTICE}; {kept}", flush=True)
         print(f"listening on {host}:{chosen}", flush=True)
         try:
-            await stopping.wait()
+            await server.run(stopping)
         finally:
             await server.stop(STOP_WITHIN)
 

@@ -29,7 +29,9 @@ CREATE TABLE topics (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, bod
     retention REAL);
 CREATE TABLE subscriptions (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, body BLOB,
     epoch INTEGER);
-CREATE TABLE messages (id INTEGER PRIMARY KEY, topic INTEGER, published REAL, body BLOB);
+CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER, published REAL,
+    body BLOB);
+CREATE INDEX messages_published ON messages (published);
 CREATE TABLE deliveries (message INTEGER, subscription INTEGER, attempts INTEGER, acked INTEGER,
     PRIMARY KEY (message, subscription)) WITHOUT ROWID;
 """
@@ -220,8 +222,10 @@ class Journal:
         )
 
     def last_message(self) -> int:
-        [found] = self._db.execute("SELECT max(id) FROM messages").fetchone()
-        return found or 0
+        """The highest number that was ever kept, though its message may be gone; 0 for none."""
+        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
+        row = found.fetchone()
+        return int(row[0]) if row else 0
 
     def collect(self, after: int, most: int, now: float) -> int:
         """Remove those of the next `most` messages after number `after` that nobody is owed and

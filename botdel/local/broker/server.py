@@ -53,6 +53,8 @@ OPTIONS: Final = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),  # clients may ping as often as they like
 ]
+MAX_CALLS: Final = 5_000
+"""Under way at once, streams and waiting pulls among them; more are refused."""
 TICK: Final = 0.05
 """Seconds between two looks at deadlines and back-off."""
 RETENTION_EVERY: Final = 5.0
@@ -231,7 +233,7 @@ class Server:
         self._journal = journal
         self._broker = Broker(journal, now or steady_clock())
         self._service = Service(self._broker)
-        self._server = grpc.aio.server(options=OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         self._server.add_generic_rpc_handlers(
             [
                 grpc.method_handlers_generic_handler(
@@ -256,6 +258,18 @@ class Server:
         await self._server.start()
         self._ticking = asyncio.create_task(self._tick())
         return port
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set. Raises what ended the look at deadlines, without which the
+        server must not go on.
+        """
+        if self._ticking is None:
+            raise RuntimeError("the server has not been started")
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({asked, self._ticking}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if self._ticking.done():
+            self._ticking.result()
 
     async def stop(self, grace: float) -> None:
         """End streams and pulls at once, and other calls after `grace` seconds."""
@@ -315,13 +329,14 @@ async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: 
 
 async def _read(stream: Stream, context: Context) -> None:
     """Carry out what the client sends, until it sends no more or sends what is wrong."""
+    error = None
     try:
         while (request := await context.read()) is not grpc.aio.EOF:
             stream.request(request)
-    except Refused as error:
+    except Refused as refused:
+        error = refused
+    finally:
         stream.end(error)
-    else:
-        stream.end()
 
 
 def _check_ack_ids(request: Proto) -> None:

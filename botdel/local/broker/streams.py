@@ -82,7 +82,7 @@ class Stream:
         if request.stream_ack_deadline_seconds:
             self.seconds = _deadline(request.stream_ack_deadline_seconds)
         self.settle(request)
-        if self._answers_pings and not request.ByteSize():
+        if self._answers_pings and not self._pending and not request.ByteSize():
             self._send(PONG)
 
     def settle(self, request: Proto) -> None:
