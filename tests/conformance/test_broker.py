@@ -306,6 +306,27 @@ async def test_a_deadline_in_more_than_ten_minutes_is_refused(calls: Calls) -> N
         await calls.modify(601, received)
 
 
+async def test_an_ack_id_that_is_none_is_refused(calls: Calls) -> None:
+    await calls.subscribe()
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.subscriber.acknowledge(
+            subscription=calls.path(), ack_ids=["nonsense"], timeout=CALL
+        )
+
+
+async def test_a_late_ack_counts(calls: Calls) -> None:
+    """It "may succeed", until the message was delivered again.
+    https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/acknowledge
+    """
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    await calls.modify(1, received)
+    await asyncio.sleep(3)
+    await calls.ack(received)
+    await calls.nothing_comes(2)
+
+
 async def test_an_ack_of_nothing_is_refused(calls: Calls) -> None:
     await calls.subscribe()
     with pytest.raises(gcp.InvalidArgument):

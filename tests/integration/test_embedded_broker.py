@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import pytest
 from google.api_core import exceptions as gcp
-from google.pubsub_v1.types import StreamingPullRequest
+from google.pubsub_v1.types import ReceivedMessage, StreamingPullRequest
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.processes import ChildProcess, free_port
 from tests.conformance.brokers import CALL, Calls, calls_to, data
+from tests.faults.proxy import Proxy
 from tests.support.polling import eventually
 
 KILLS: Final = 6
@@ -208,6 +209,8 @@ async def test_a_signal_ends_it_soon_though_streams_and_pulls_wait(
     began = time.monotonic()
     await broker.stop()
     assert time.monotonic() - began < 4
+    assert broker._process is not None
+    assert broker._process.returncode == 0
     for ended in (pulling, *reading):
         with pytest.raises(gcp.ServiceUnavailable):
             await ended
@@ -220,6 +223,47 @@ async def test_what_a_dead_stream_held_comes_at_once(calls: Calls, broker: Embed
         stream = await _stream(Calls(other.publisher, other.subscriber, calls.project))
         assert len(await _read(stream)) > 0
     assert set(data(await calls.receive(2))) == {b"1", b"2"}
+
+
+async def test_what_a_client_that_vanished_held_comes_again(
+    calls: Calls, broker: EmbeddedBroker
+) -> None:
+    """Its connection is silent and stays open, and its deadline is ten minutes away."""
+    await calls.publish(b"x")
+    async with Proxy(broker.port) as proxy, calls_to(f"127.0.0.1:{proxy.port}") as other:
+        stream = await _stream(Calls(other.publisher, other.subscriber, calls.project))
+        assert len(await _read(stream)) == 1
+        proxy.black_hole()
+        vanished = time.monotonic()
+        assert data(await calls.receive(1)) == [b"x"]
+        assert time.monotonic() - vanished < 25
+
+
+async def test_connections_that_are_cut_lose_nothing_confirmed(
+    calls: Calls, broker: EmbeddedBroker
+) -> None:
+    async with Proxy(broker.port) as proxy, calls_to(f"127.0.0.1:{proxy.port}") as other:
+        load = Load(Calls(other.publisher, other.subscriber, calls.project))
+        async with asyncio.timeout(120), asyncio.TaskGroup() as tasks:
+            tasks.create_task(load.publish())
+            tasks.create_task(load.consume())
+            for _ in range(10):
+                await eventually(partial(load.has_published, len(load.published) + 100))
+                proxy.cut()
+            load.publishing = False
+        load.received |= set(data(await _rest(calls, broker)))
+    assert load.errors > 0
+    assert load.published <= load.received
+    assert not load.acked_and_came_again
+
+
+async def _rest(calls: Calls, broker: EmbeddedBroker) -> list[ReceivedMessage]:
+    """What was delivered into a connection that was cut, and is held for ten minutes."""
+    await broker.restart()
+    found: list[ReceivedMessage] = []
+    while some := await calls.pull(1000):
+        found += some
+    return found
 
 
 async def test_a_pull_that_is_cancelled_takes_nothing(calls: Calls) -> None:

@@ -48,6 +48,8 @@ OPTIONS: Final = [
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),  # a client that vanished is noticed within 20 s
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # as above; of a ping under way this one counts
+    ("grpc.http2.max_pings_without_data", 0),  # no bound: an idle stream is pinged as well
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),

@@ -44,10 +44,6 @@ class Method:
     read: Callable[[bytes], Proto]
     streams: bool = False
 
-    @property
-    def shown(self) -> str:
-        return "stream" if self.streams else "unary"
-
 
 def _unary(wrapper: Any) -> Method:
     return Method(proto(wrapper).FromString)
