@@ -182,6 +182,21 @@ async def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) 
     assert file.read_bytes() == b"something else" * 100
 
 
+async def test_a_file_that_is_damaged_is_an_error(
+    broker: EmbeddedBroker, calls: Calls, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        await calls.publish(*[b"x" * 1_000] * 100)
+    await broker.stop()
+    file = tmp_path / "kept" / "pubsub.sqlite"
+    pages = bytearray(file.read_bytes())
+    pages[4096:-4096] = b"\x55" * (len(pages) - 8192)
+    file.write_bytes(pages)
+    async with ChildProcess("broker", _command("--folder", tmp_path / "kept")) as refused:
+        assert await refused.wait(30) == 2
+        assert any("malformed" in line for line in refused.lines)
+
+
 async def test_a_folder_that_is_read_only_is_an_error(tmp_path: Path) -> None:
     """A mount of its own, because the permissions of a folder do not bind the superuser."""
     mounting = f'mount --bind "{tmp_path}" "{tmp_path}" && mount -o remount,ro,bind "{tmp_path}"'

@@ -1,4 +1,4 @@
-"""Random histories of one topic and two subscriptions, with kills: memory, disk and a model agree."""
+"""Random histories of a topic and two subscriptions, with kills: memory, disk and a model agree."""
 
 import shutil
 import tempfile

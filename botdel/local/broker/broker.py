@@ -50,7 +50,11 @@ class Broker:
         self._collected = 0
 
     def load(self) -> None:
-        """Read back what the journal has. Nothing is held."""
+        """Read back what the journal has. Nothing is held. Raises ConfigurationError."""
+        with self.journal.usable():
+            self._load()
+
+    def _load(self) -> None:
         for number, body in self.journal.topics():
             topic = Topic(number, TopicSettings.FromString(body))
             self.topics[topic.name] = topic

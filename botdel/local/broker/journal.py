@@ -67,15 +67,10 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        path = folder / FILE if folder else ":memory:"
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+        self._path = folder / FILE if folder else ":memory:"
+        with self.usable():
+            self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
-        except sqlite3.Error as error:
-            raise ConfigurationError(
-                f"the broker cannot keep anything in {path}: {error}. Name a folder that this user "
-                "may write to, on a disk with space: botdel local pubsub --folder DIR"
-            ) from error
 
     def _open(self) -> None:
         self._db.executescript(SETTINGS)
@@ -91,6 +86,17 @@ class Journal:
                 self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {VERSION}")
         self._db.execute("COMMIT")
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """For the start: raises ConfigurationError when the file cannot be read or written."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"the broker cannot keep anything in {self._path}: {error}. Name a folder that "
+                "this user may write to, on a disk with space: botdel local pubsub --folder DIR"
+            ) from error
 
     def close(self) -> None:
         self._db.close()
