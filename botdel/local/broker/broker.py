@@ -24,7 +24,7 @@ from botdel.local.broker.wire import Topic as TopicSettings
 MAX_OWED_BYTES: Final = 1024**3
 """Of messages that one subscription owes, all in memory. More are refused."""
 MAX_DEADLINE: Final = 600
-COLLECTED: Final = 2_000
+COLLECTED: Final = 5_000
 """Messages on disk that one `collect` looks at, which takes some milliseconds."""
 
 log = structlog.get_logger(__name__)

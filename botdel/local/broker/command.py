@@ -32,7 +32,7 @@ async def pubsub(host: str, port: int, folder: Path | None) -> None:
         chosen = await server.start(_address(host, port))
         kept = f"keeps everything in {folder}" if folder else "keeps everything in memory"
         print(f"{NOTICE}; {kept}", flush=True)
-        print(f"listening on {host}:{chosen}", flush=True)
+        print(f"listening on {_address(host, chosen)}", flush=True)
         try:
             await server.run(stopping)
         finally:

@@ -34,7 +34,7 @@ MAX_CALLS: Final = 5_000
 TICK: Final = 0.05
 """Seconds between two looks at deadlines and back-off."""
 RETENTION_EVERY: Final = 5.0
-COLLECT_EVERY: Final = 30.0
+COLLECT_EVERY: Final = 5.0
 """Seconds between two passes over what is on disk; each goes in steps, one a tick."""
 
 log = structlog.get_logger(__name__)
