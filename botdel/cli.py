@@ -373,7 +373,7 @@ def local_pubsub(
     from botdel.local.broker.command import pubsub
     from deletion.process.logs import configure
 
-    configure("console")
+    configure()
     serve(pubsub(host, port, folder))
 
 
