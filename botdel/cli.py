@@ -357,6 +357,26 @@ def local_up(
     sys.exit(run(up(verbose=verbose)))
 
 
+@local.command("pubsub")
+def local_pubsub(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on, of this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8085,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to keep everything; without it, only in memory.")
+    ] = None,
+) -> None:
+    """Serve Pub/Sub for tests, demos and development; PUBSUB_EMULATOR_HOST names it to clients."""
+    from botdel.local.broker.command import pubsub
+    from deletion.process.logs import configure
+
+    configure()
+    serve(pubsub(host, port, folder))
+
+
 @app.command()
 def demo() -> None:
     """Delete 40 bots while consumers are killed and an API is down, and check the result."""

@@ -22,9 +22,14 @@ class AlreadyRuns(BotDeletionError):
     """Another process holds the lock; the message has its pid."""
 
 
+UP_RUNS: Final = "`make up` already runs here"
+USE_IT: Final = "stop it with Ctrl-C, or use it after `. {folder}/env`"
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, which is created when missing. Raises AlreadyRuns.
+def locked(folder: Path, held: str = UP_RUNS, remedy: str = USE_IT) -> Iterator[None]:
+    """Hold the lock of `folder`, which is created when missing. Raises AlreadyRuns, which says
+    what it means that it is `held`, and the `remedy`.
 
     The lock ends with the process, however it ends: the kernel holds it, and no child inherits it.
     """
@@ -35,8 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise AlreadyRuns(
-                f"`make up` already runs here (pid {file.read()}): "
-                f"stop it with Ctrl-C, or use it after `. {folder}/env`"
+                f"{held} (pid {file.read()}): {remedy.format(folder=folder)}"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

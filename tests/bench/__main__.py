@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker, objects. Each gets an emulator and a database of its own, or what it
-needs. Takes about half an hour; use a machine that does nothing else.
+memory, claims, sweep, breaker, objects, broker. Each gets an emulator and a database of its own, or
+what it needs. Takes about half an hour; use a machine that does nothing else.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from botdel.local.emulator import PubSubEmulator
 from deletion.process.logs import configure
 from tests.bench import (
     breaker,
+    broker,
     claims,
     deletion,
     gateway,
@@ -47,7 +48,7 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
     "sweep": ("finding 100 jobs", sweep.bench),
     "breaker": ("an API that is down", breaker.bench),
 }
-NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects")
+NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker")
 
 
 async def main(wanted: tuple[str, ...], out: Console) -> None:
@@ -69,6 +70,8 @@ async def main(wanted: tuple[str, ...], out: Console) -> None:
                     out.print(_table(f"{name}: {what}", await over_database(database.uri)))
     if "objects" in wanted:
         out.print(_table("objects: objects per second", await objects.bench()))
+    if "broker" in wanted:
+        out.print(_table("broker: messages per second", await broker.bench()))
 
 
 def _table(title: str, figures: Figures) -> Table:

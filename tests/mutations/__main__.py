@@ -43,6 +43,8 @@ SUITES: Final = {
         "tests/integration/test_objects_gcs.py",
         "tests/integration/test_objects_step.py",
     ],
+    "broker": ["tests/unit/test_broker_*.py"],
+    "broker process": ["tests/integration/test_embedded_broker.py"],
     "plans": ["tests/acceptance/test_wrong_plans.py"],
     "looks": ["tests/integration/test_plans_looked_at.py"],
     "http": ["tests/unit/test_breaker.py", "tests/unit/test_gate.py", "tests/unit/test_http_*.py"],
@@ -56,6 +58,7 @@ SUITES: Final = {
 }
 PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
 SLOW: Final = (
+    "test_broker_",
     "breaker",
     "test_gate.py",
     "http",

@@ -1,0 +1,139 @@
+"""Who waits for the messages of one subscription: pulls and streams, in turn."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from botdel.local.broker.entry import Entry, Holder
+from botdel.local.broker.refusals import Refused
+from botdel.local.broker.subscription import Subscription
+
+ANSWER_MESSAGES: Final = 1_000
+ANSWER_BYTES: Final = 3_000_000
+"""Of one answer, unless it is a single message: many clients of an emulator take 4 MB at most, and
+a larger answer would never reach them."""
+
+
+class Consumer(Protocol):
+    """Something that messages can be given to."""
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many messages and bytes it takes now; no messages when it takes none."""
+
+    @property
+    def seconds(self) -> int:
+        """Its ack deadline; 0 for the subscription's."""
+
+    @property
+    def holder(self) -> Holder | None:
+        """What is told when a message is held no longer."""
+
+    def give(self, entries: Sequence[Entry]) -> None: ...
+
+    def end(self, error: Refused) -> None:
+        """Nothing more comes: the subscription is gone."""
+
+
+class Feed:
+    """Gives what is ready to those who wait, each a share at a time."""
+
+    def __init__(self, subscription: Subscription, now: Callable[[], float]) -> None:
+        self.subscription = subscription
+        self.now = now
+        self._consumers: deque[Consumer] = deque()
+        self._scheduled = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._consumers
+
+    def add(self, consumer: Consumer) -> None:
+        self._consumers.append(consumer)
+        self.wake()
+
+    def remove(self, consumer: Consumer) -> None:
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+
+    def wake(self) -> None:
+        """Look soon whether something can be given: after all that is done in this step."""
+        if self._consumers and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._give)
+
+    def give_back(self, entries: Iterable[Entry]) -> None:
+        """Deliver again what nobody holds any more, though nobody failed."""
+        self.subscription.give_back(entries, self.now(), failed=False)
+
+    def end(self, error: Refused) -> None:
+        for consumer in list(self._consumers):
+            consumer.end(error)
+        self._consumers.clear()
+
+    def _give(self) -> None:
+        self._scheduled = False
+        now, full = self.now(), 0
+        while full < len(self._consumers) and self.subscription.wake(now):
+            consumer = self._consumers[0]
+            self._consumers.rotate(-1)
+            messages, size = consumer.room
+            if messages <= 0 or size <= 0:
+                full += 1
+                continue
+            full = 0
+            entries = self.subscription.take(
+                now,
+                min(messages, ANSWER_MESSAGES),
+                min(size, ANSWER_BYTES),
+                consumer.holder,
+                consumer.seconds,
+            )
+            if not entries:
+                break
+            consumer.give(entries)
+
+
+class Waiting:
+    """One pull that waits for its first messages."""
+
+    holder = None
+    seconds = 0
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.given: asyncio.Future[Sequence[Entry]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def room(self) -> tuple[int, int]:
+        return (0 if self.given.done() else self._most), ANSWER_BYTES
+
+    def give(self, entries: Sequence[Entry]) -> None:
+        self.given.set_result(entries)
+
+    def end(self, error: Refused) -> None:
+        if not self.given.done():
+            self.given.set_exception(error)
+
+
+async def pull(feed: Feed, most: int, seconds: float) -> Sequence[Entry]:
+    """Up to `most` messages, or none after `seconds`. Raises `Refused` when the subscription goes.
+
+    A pull that is cancelled gives back what it has just been given.
+    """
+    if feed.is_idle:
+        taken = feed.subscription.take(feed.now(), min(most, ANSWER_MESSAGES), ANSWER_BYTES)
+        if taken:
+            return taken
+    waiting = Waiting(most)
+    feed.add(waiting)
+    try:
+        await asyncio.wait({waiting.given}, timeout=max(0.0, seconds))
+        return waiting.given.result() if waiting.given.done() else ()
+    except asyncio.CancelledError:
+        if waiting.given.done() and not waiting.given.exception():
+            feed.give_back(waiting.given.result())
+        raise
+    finally:
+        feed.remove(waiting)

@@ -1,0 +1,252 @@
+"""What the broker keeps on disk: SQLite in WAL mode, each change one transaction.
+
+`synchronous=NORMAL` hands a commit to the system without waiting for the disk: it outlasts the
+process, however it ends (kill -9), but the last ones not a power failure. Such a commit takes
+20 µs, so the event loop makes it itself: no thread, no lock, and an answer never precedes it.
+https://www.sqlite.org/wal.html
+
+Leases are not kept: those of a broker that died are over when the next one starts. A message in
+`deliveries` is owed to a subscription; `acked` marks one that is kept for a seek only. A message
+without a delivery is kept as long as its topic wants, and `collect` removes it then.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from botdel.local.broker.refusals import not_kept
+from botdel.local.broker.wire import Proto
+from deletion.errors import ConfigurationError
+
+FILE: Final = "pubsub.sqlite"
+VERSION: Final = 1
+CHECKPOINT_PAGES: Final = 4_000
+"""Of 4 KiB, after which SQLite moves the log into the database, which waits for the disk."""
+SCHEMA: Final = """
+CREATE TABLE topics (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, body BLOB,
+    retention REAL);
+CREATE TABLE subscriptions (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, body BLOB,
+    epoch INTEGER);
+CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER, published REAL,
+    body BLOB);
+CREATE INDEX messages_published ON messages (published);
+CREATE TABLE deliveries (message INTEGER, subscription INTEGER, attempts INTEGER, acked INTEGER,
+    PRIMARY KEY (message, subscription)) WITHOUT ROWID;
+"""
+SETTINGS: Final = f"""
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+"""
+
+
+class Kept(NamedTuple):
+    """A message as it is kept: `published` in seconds since 1970, `body` a PubsubMessage."""
+
+    id: int
+    topic: int
+    published: float
+    body: bytes
+
+
+class Owed(NamedTuple):
+    """A message that a subscription has not acknowledged, and how often it has failed."""
+
+    subscription: int
+    attempts: int
+    message: Kept
+
+
+class Journal:
+    """The file in `folder`, or memory alone without one. Its caller holds the folder's lock.
+
+    Raises ConfigurationError when the file cannot be opened, read or written.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = folder / FILE if folder else ":memory:"
+        with self.usable():
+            self._db = sqlite3.connect(self._path, isolation_level=None)
+            self._open()
+
+    def _open(self) -> None:
+        self._db.executescript(SETTINGS)
+        [found] = self._db.execute("PRAGMA user_version").fetchone()
+        if found not in (0, VERSION):
+            raise ConfigurationError(
+                f"the broker's file has version {found}, and this program writes {VERSION}: "
+                "name another folder, or remove the file"
+            )
+        self._db.execute("BEGIN IMMEDIATE")  # a folder that cannot be written to is found here
+        if not found:
+            for statement in SCHEMA.split(";"):
+                self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """For the start: raises ConfigurationError when the file cannot be read or written."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"the broker cannot keep anything in {self._path}: {error}. Name a folder that "
+                "this user may write to, on a disk with space: botdel local pubsub --folder DIR"
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep everything that is changed inside, or nothing. Raises `Refused` (UNAVAILABLE)."""
+        try:
+            self._db.execute("BEGIN")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise not_kept(str(error)) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # a full disk has rolled back by itself
+            self._db.execute("ROLLBACK")
+
+    # --- topics and subscriptions
+
+    def add_topic(self, name: str, body: Proto, retention: float) -> int:
+        row = (name, body.SerializeToString(), retention)
+        return self._insert("INSERT INTO topics (name, body, retention) VALUES (?, ?, ?)", row)
+
+    def change_topic(self, topic: int, body: Proto, retention: float) -> None:
+        row = (body.SerializeToString(), retention, topic)
+        self._db.execute("UPDATE topics SET body = ?, retention = ? WHERE id = ?", row)
+
+    def remove_topic(self, topic: int) -> None:
+        self._db.execute("DELETE FROM topics WHERE id = ?", (topic,))
+
+    def topics(self) -> list[tuple[int, bytes]]:
+        return self._db.execute("SELECT id, body FROM topics").fetchall()
+
+    def add_subscription(self, name: str, body: Proto) -> int:
+        row = (name, body.SerializeToString())
+        return self._insert(
+            "INSERT INTO subscriptions (name, body, epoch) VALUES (?, ?, 0)",
+            row,
+        )
+
+    def change_subscription(self, subscription: int, body: Proto, epoch: int) -> None:
+        self._db.execute(
+            "UPDATE subscriptions SET body = ?, epoch = ? WHERE id = ?",
+            (body.SerializeToString(), epoch, subscription),
+        )
+
+    def remove_subscription(self, subscription: int) -> None:
+        self._db.execute("DELETE FROM subscriptions WHERE id = ?", (subscription,))
+        self.remove_all_owed(subscription)
+
+    def subscriptions(self) -> list[tuple[int, bytes, int]]:
+        return self._db.execute("SELECT id, body, epoch FROM subscriptions").fetchall()
+
+    def _insert(self, statement: str, row: tuple[object, ...]) -> int:
+        number = self._db.execute(statement, row).lastrowid
+        if number is None:
+            raise sqlite3.DatabaseError("the row got no number")
+        return number
+
+    # --- messages
+
+    def add(self, messages: Iterable[Kept], owed: Iterable[tuple[int, int]]) -> None:
+        """Keep messages, and what is `owed`: pairs of a message and a subscription."""
+        self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", messages)
+        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", owed)
+
+    def owe(self, subscription: int, messages: Iterable[int]) -> None:
+        """Owe `messages` anew, whether they were acknowledged or never owed."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO deliveries VALUES (?, ?, 0, 0)",
+            ((message, subscription) for message in messages),
+        )
+
+    def ack(self, subscription: int, messages: Iterable[int], *, retain: bool) -> None:
+        """Owe `messages` no more; with `retain` they can still be sought back."""
+        self._db.executemany(
+            "UPDATE deliveries SET acked = 1 WHERE message = ? AND subscription = ?"
+            if retain
+            else "DELETE FROM deliveries WHERE message = ? AND subscription = ?",
+            ((message, subscription) for message in messages),
+        )
+
+    def count_attempts(self, subscription: int, attempts: Iterable[tuple[int, int]]) -> None:
+        """`attempts` are pairs of a message and how often it has failed."""
+        self._db.executemany(
+            "UPDATE deliveries SET attempts = ? WHERE message = ? AND subscription = ?",
+            ((count, message, subscription) for message, count in attempts),
+        )
+
+    def remove_all_owed(self, subscription: int) -> None:
+        self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
+
+    def owed(self) -> Iterator[Owed]:
+        """What every subscription has not acknowledged, oldest first."""
+        rows = self._db.execute(
+            "SELECT d.subscription, d.attempts, m.id, m.topic, m.published, m.body "
+            "FROM deliveries d JOIN messages m ON m.id = d.message WHERE NOT d.acked "
+            "ORDER BY d.message"
+        )
+        for subscription, attempts, *message in rows:
+            yield Owed(subscription, attempts, Kept(*message))
+
+    def retained(
+        self, subscription: int, topic: int, since: float, of_topic_since: float
+    ) -> list[Kept]:
+        """What the subscription can be given again that was published at `since` or later: what it
+        acknowledged, and what its topic has had since `of_topic_since`, oldest first.
+        """
+        rows = self._db.execute(
+            "SELECT m.id, m.topic, m.published, m.body FROM messages m "
+            "LEFT JOIN deliveries d ON d.message = m.id AND d.subscription = ? "
+            "WHERE m.published >= ? AND (d.acked OR (m.topic = ? AND m.published >= ?)) "
+            "ORDER BY m.id",
+            (subscription, since, topic, of_topic_since),
+        )
+        return [Kept(*row) for row in rows]
+
+    def forget_acked(self, subscription: int, before: float) -> None:
+        """Remove what was acknowledged and published `before`."""
+        self._db.execute(
+            "DELETE FROM deliveries WHERE subscription = ? AND acked AND message IN "
+            "(SELECT id FROM messages WHERE published < ?)",
+            (subscription, before),
+        )
+
+    def last_message(self) -> int:
+        """The highest number that was ever kept, though its message may be gone; 0 for none."""
+        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
+        row = found.fetchone()
+        return int(row[0]) if row else 0
+
+    def collect(self, after: int, most: int, now: float) -> int:
+        """Remove those of the next `most` messages after number `after` that nobody is owed and
+        whose topic does not want them any more. Returns the last number, 0 at the end.
+        """
+        [last] = self._db.execute(
+            "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
+            (after, most),
+        ).fetchone()
+        if last is None:
+            return 0
+        self._db.execute(
+            "DELETE FROM messages WHERE id > ? AND id <= ? AND NOT EXISTS "
+            "(SELECT 1 FROM deliveries d WHERE d.message = messages.id) AND published <= ? - "
+            "coalesce((SELECT retention FROM topics WHERE topics.id = messages.topic), 0)",
+            (after, last, now),
+        )
+        return int(last)

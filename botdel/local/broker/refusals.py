@@ -1,0 +1,52 @@
+"""The errors that the service gives, with the codes of google.rpc.Code."""
+
+import grpc
+
+
+class Refused(Exception):
+    """A call is refused with `code`; the message says why and, where it helps, what to do."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def invalid(message: str) -> Refused:
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(name: str) -> Refused:
+    return Refused(
+        grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name.rpartition('/')[2]})."
+    )
+
+
+def already_exists(name: str) -> Refused:
+    return Refused(
+        grpc.StatusCode.ALREADY_EXISTS,
+        f"Resource already exists in the project (resource={name.rpartition('/')[2]}).",
+    )
+
+
+def precondition(message: str) -> Refused:
+    return Refused(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def not_built(what: str) -> Refused:
+    return Refused(
+        grpc.StatusCode.UNIMPLEMENTED,
+        f"{what}: the embedded broker does not have this. Google's emulator or Pub/Sub may.",
+    )
+
+
+def not_kept(reason: str) -> Refused:
+    """Clients repeat a call that is unavailable, which is right: nothing has been changed."""
+    return Refused(grpc.StatusCode.UNAVAILABLE, f"the change could not be kept on disk: {reason}")
+
+
+def exhausted(message: str) -> Refused:
+    return Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
+def stopping() -> Refused:
+    return Refused(grpc.StatusCode.UNAVAILABLE, "the broker is stopping")

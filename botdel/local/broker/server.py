@@ -1,0 +1,137 @@
+"""The gRPC server: both services over one broker, on one event loop and without a lock."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from botdel.local.broker.broker import Broker
+from botdel.local.broker.journal import Journal
+from botdel.local.broker.refusals import Refused
+from botdel.local.broker.service import Context, Service
+from botdel.local.broker.wire import METHODS, Method, python_name, written
+
+MAX_REQUEST: Final = 16 * 1024 * 1024
+"""Bytes; Pub/Sub takes 10 MB in a publish."""
+OPTIONS: Final = [
+    ("grpc.so_reuseport", 0),  # or two brokers could share a port, each with half of the calls
+    ("grpc.max_receive_message_length", MAX_REQUEST),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 10_000),  # a client that vanished is noticed within 20 s
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # as above; of a ping under way this one counts
+    ("grpc.http2.max_pings_without_data", 0),  # no bound: an idle stream is pinged as well
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),  # clients may ping as often as they like
+]
+MAX_CALLS: Final = 5_000
+"""Under way at once, streams and waiting pulls among them; more are refused."""
+TICK: Final = 0.05
+"""Seconds between two looks at deadlines and back-off."""
+RETENTION_EVERY: Final = 5.0
+COLLECT_EVERY: Final = 5.0
+"""Seconds between two passes over what is on disk; each goes in steps, one a tick."""
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """The server of one journal. `await start()`, and `await stop()` in the end."""
+
+    def __init__(self, journal: Journal, now: Callable[[], float] | None = None) -> None:
+        self._journal = journal
+        self._broker = Broker(journal, now or steady_clock())
+        self._service = Service(self._broker)
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    service,
+                    {name: _handler(self._service, name, each) for name, each in methods.items()},
+                )
+                for service, methods in METHODS.items()
+            ]
+        )
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self, address: str) -> int:
+        """Read back what was kept, and listen on `host:port`; returns the port.
+
+        Raises OSError when the address cannot be listened on.
+        """
+        self._broker.load()
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+        await self._server.start()
+        self._ticking = asyncio.create_task(self._tick())
+        return port
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set. Raises what ended the look at deadlines, without which the
+        server must not go on.
+        """
+        if self._ticking is None:
+            raise RuntimeError("the server has not been started")
+        asked = asyncio.create_task(stopping.wait())
+        await asyncio.wait({asked, self._ticking}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if self._ticking.done():
+            self._ticking.result()
+
+    async def stop(self, grace: float) -> None:
+        """End streams and pulls at once, and other calls after `grace` seconds."""
+        self._service.end()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await self._server.stop(grace)
+        self._journal.close()
+
+    async def _tick(self) -> None:
+        """What happens by itself, for as long as the server runs."""
+        checked = collected = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            try:
+                self._broker.expire_leases()
+                if now - checked >= RETENTION_EVERY:
+                    checked = now
+                    self._broker.expire_messages()
+                if now - collected >= COLLECT_EVERY and not self._broker.collect():
+                    collected = now
+            except Refused as error:  # the disk: what is due is done at the next tick
+                log.warning("not kept", reason=str(error))
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since 1970 by the time of the start, unaffected by changes of the system's clock."""
+    began = time.time() - time.monotonic()
+    return lambda: began + time.monotonic()
+
+
+def _handler(service: Service, name: str, method: Method) -> Any:
+    make = (
+        grpc.stream_stream_rpc_method_handler
+        if method.streams
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return make(
+        partial(_answered, getattr(service, python_name(name))),
+        request_deserializer=method.read,
+        response_serializer=written,
+    )
+
+
+async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: Context) -> Any:
+    """Call it, and give the client its errors by their codes."""
+    try:
+        return await call(request, context)
+    except Refused as error:
+        await context.abort(error.code, str(error))

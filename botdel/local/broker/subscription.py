@@ -1,0 +1,299 @@
+"""What one subscription still has to deliver: leases, deadlines, back-off and order.
+
+It is synchronous and in memory. Time comes in as `now`, in seconds; the journal is written by the
+broker, before these methods are called.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from time import time_ns
+from typing import Final
+
+from botdel.local.broker.entry import Entry, Holder, Lane, State
+from botdel.local.broker.filters import Predicate
+from botdel.local.broker.journal import Kept
+from botdel.local.broker.refusals import invalid
+from botdel.local.broker.wire import Proto, PubsubMessage
+
+STALE_LEASES: Final = 10_000
+STALE_BYTES: Final = 64 * 1024 * 1024
+"""Leases that have ended, and bytes of their messages, that may be in the heap beside those that
+are held: with long deadlines they would otherwise fill the memory."""
+_serials: Final = count(time_ns() // 1000)
+"""Unique beyond this process, so that an ack id of a broker that died names no lease of this one.
+It makes no million of deliveries a second."""
+
+
+class Subscription:
+    """`on_ready` is called when there may be something to take."""
+
+    def __init__(
+        self,
+        id: int,
+        settings: Proto,
+        matches: Predicate,
+        epoch: int = 0,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.id = id
+        self.settings = settings
+        self.matches = matches
+        self.epoch = epoch
+        self.on_ready = on_ready
+        self.entries: dict[int, Entry] = {}
+        self.bytes = 0
+        """Of all messages that it owes."""
+        self._ready: deque[Entry | Lane] = deque()
+        self._delayed: list[tuple[float, int, Entry | Lane]] = []
+        self._leases: list[tuple[float, int, Entry]] = []
+        self._held = 0
+        self._stale_bytes = 0
+        self._lanes: dict[str, Lane] = {}
+
+    @property
+    def name(self) -> str:
+        return str(self.settings.name)
+
+    @property
+    def deadline_seconds(self) -> int:
+        return int(self.settings.ack_deadline_seconds)
+
+    @property
+    def max_attempts(self) -> int:
+        """After how many failures a message is a dead letter; 0 without a policy."""
+        if not self.settings.HasField("dead_letter_policy"):
+            return 0
+        return int(self.settings.dead_letter_policy.max_delivery_attempts)
+
+    def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
+        """Owe `messages`, each with how often it has failed, in the order of their numbers."""
+        for message, attempts in messages:
+            entry = Entry(message, attempts)
+            self.entries[message.id] = entry
+            self.bytes += len(message.body)
+            self._queue(entry)
+        self.on_ready()
+
+    def take(
+        self,
+        now: float,
+        most: int,
+        most_bytes: int,
+        holder: Holder | None = None,
+        seconds: float = 0,
+    ) -> list[Entry]:
+        """Lease up to `most` messages of together `most_bytes`, but one whatever its size.
+
+        `seconds` are the ack deadline, without them that of the subscription.
+        """
+        self.wake(now)
+        taken: list[Entry] = []
+        room, until = most_bytes, now + (seconds or self.deadline_seconds)
+        while self._ready and len(taken) < most:
+            entry = self._first()
+            if entry is None:
+                continue
+            room -= len(entry.message.body)
+            if taken and room < 0:
+                break
+            self._pop(entry)
+            self._lease(entry, until, holder)
+            taken.append(entry)
+        if taken and self._ready and self._ready[0] is taken[-1].lane:
+            self._ready.popleft()  # the rest of the lane waits for what is held of it
+        return taken
+
+    def wake(self, now: float) -> bool:
+        """Make ready what has been delayed until now. Returns whether something is ready."""
+        while self._delayed and self._delayed[0][0] <= now:
+            item = heapq.heappop(self._delayed)[2]
+            if isinstance(item, Lane):
+                self._ready.append(item)
+            elif item.state is State.DELAYED:
+                item.state = State.READY
+                self._ready.append(item)
+        return bool(self._ready)
+
+    def expired(self, now: float) -> list[Entry]:
+        """What is held beyond its deadline. The caller gives it back."""
+        found = []
+        while self._leases and self._leases[0][0] <= now:
+            deadline, serial, entry = heapq.heappop(self._leases)
+            if _is_held(deadline, serial, entry):
+                found.append(entry)
+        return found
+
+    def ack_id(self, entry: Entry) -> str:
+        return f"{self.id}:{self.epoch}:{entry.message.id}:{entry.serial}"
+
+    def owed(self, ack_ids: Sequence[str]) -> list[Entry]:
+        """What can be acknowledged by `ack_ids`, even late, but not across a seek. Each once."""
+        return list({entry.message.id: entry for entry, _ in self._named(ack_ids)}.values())
+
+    def held(self, ack_ids: Sequence[str]) -> list[Entry]:
+        """What is held under `ack_ids` now: a late call must not touch the lease after it."""
+        named = self._named(ack_ids)
+        held = {e.message.id: e for e, serial in named if 0 < e.serial == serial}
+        return list(held.values())
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Owe them no more. Calling it again changes nothing."""
+        for entry in entries:
+            if entry.state is State.GONE:
+                continue
+            self._release(entry)
+            entry.state = State.GONE
+            self.bytes -= len(entry.message.body)
+            del self.entries[entry.message.id]
+            if entry.lane is not None:
+                self._settle(entry.lane, entry)
+
+    def extend(self, entries: Iterable[Entry], until: float) -> None:
+        """Move the ack deadline of what is held."""
+        for entry in entries:
+            entry.deadline = until
+            heapq.heappush(self._leases, (until, entry.serial, entry))
+        self._trim()
+
+    def give_back(self, entries: Iterable[Entry], now: float, *, failed: bool) -> None:
+        """Deliver them again, after the back-off of the retry policy when they have `failed`."""
+        for entry in entries:
+            if entry.state is not State.LEASED:
+                continue
+            self._release(entry)
+            entry.attempts += failed
+            delay = self._back_off(entry.attempts) if failed else 0.0
+            if entry.lane is not None:
+                self._redeliver(entry.lane, entry, now + delay)
+            elif delay:
+                entry.state = State.DELAYED
+                heapq.heappush(self._delayed, (now + delay, next(_serials), entry))
+            else:
+                self._ready.append(entry)
+        self.on_ready()
+
+    def older_than(self, published: float) -> list[Entry]:
+        """What was published before, by the order in which it was added."""
+        found = []
+        for entry in self.entries.values():
+            if entry.message.published >= published:
+                break
+            found.append(entry)
+        return found
+
+    def reset(self, messages: Iterable[Kept], epoch: int) -> None:
+        """Owe exactly `messages`, none of which has failed. Ack ids from before name nothing."""
+        self.remove(list(self.entries.values()))
+        self._ready.clear()
+        self._delayed.clear()
+        self._leases.clear()
+        self._lanes.clear()
+        self.epoch = epoch
+        self.add((message, 0) for message in messages)
+
+    def _named(self, ack_ids: Sequence[str]) -> list[tuple[Entry, int]]:
+        """The entries of this epoch that are still owed. Raises `Refused` for any other text."""
+        found = []
+        for ack_id in ack_ids:
+            try:
+                mine, epoch, message, serial = map(int, ack_id.split(":"))
+            except ValueError:
+                raise invalid(
+                    f"You have passed an invalid ack ID to the service (ack_id={ack_id})."
+                ) from None
+            entry = self.entries.get(message)
+            if entry is not None and (mine, epoch) == (self.id, self.epoch):
+                found.append((entry, serial))
+        return found
+
+    def _back_off(self, attempts: int) -> float:
+        """Doubled with each failure, from the least to the most that the retry policy says."""
+        if not self.settings.HasField("retry_policy"):
+            return 0.0
+        policy = self.settings.retry_policy
+        least = policy.minimum_backoff.seconds + policy.minimum_backoff.nanos / 1e9
+        most = policy.maximum_backoff.seconds + policy.maximum_backoff.nanos / 1e9
+        return float(min(most, least * 2 ** min(attempts - 1, 32)))
+
+    def _lease(self, entry: Entry, until: float, holder: Holder | None) -> None:
+        entry.state, entry.holder = State.LEASED, holder
+        entry.serial, entry.deadline = next(_serials), until
+        heapq.heappush(self._leases, (until, entry.serial, entry))
+        self._held += 1
+
+    def _release(self, entry: Entry) -> None:
+        """End its lease, if there is one."""
+        if entry.state is not State.LEASED:
+            return
+        entry.state, entry.serial = State.READY, 0
+        self._held -= 1
+        self._stale_bytes += len(entry.message.body)
+        self._trim()
+        if entry.holder is not None:
+            holder, entry.holder = entry.holder, None
+            holder.released(entry)
+
+    def _trim(self) -> None:
+        """Build the heap anew once most of it are leases that have ended."""
+        too_many = len(self._leases) > 2 * self._held + STALE_LEASES
+        if too_many or self._stale_bytes > STALE_BYTES:
+            self._leases = [lease for lease in self._leases if _is_held(*lease)]
+            heapq.heapify(self._leases)
+            self._stale_bytes = 0
+
+    # --- order: messages with one key stand in a lane
+
+    def _queue(self, entry: Entry) -> None:
+        lane = self._lane_of(entry.message)
+        if lane is None:
+            self._ready.append(entry)
+            return
+        entry.lane = lane
+        lane.waiting.append(entry)
+        if lane.is_free and len(lane.waiting) == 1:
+            self._ready.append(lane)
+
+    def _lane_of(self, message: Kept) -> Lane | None:
+        if not self.settings.enable_message_ordering:
+            return None
+        key = PubsubMessage.FromString(message.body).ordering_key
+        return self._lanes.setdefault(key, Lane(key)) if key else None
+
+    def _first(self) -> Entry | None:
+        """The next that may be taken; None when what stood first is gone or empty."""
+        first = self._ready[0]
+        if isinstance(first, Lane):
+            if first.waiting:
+                return first.waiting[0]
+        elif first.state is State.READY:
+            return first
+        self._ready.popleft()
+        return None
+
+    def _pop(self, entry: Entry) -> None:
+        if entry.lane is None:
+            self._ready.popleft()
+        else:
+            entry.lane.take()
+
+    def _settle(self, lane: Lane, entry: Entry) -> None:
+        """Let the lane go on once nothing of it is held."""
+        is_free_now = lane.settled(entry)
+        if lane.is_empty:
+            self._lanes.pop(lane.key, None)
+        elif is_free_now:
+            self._ready.append(lane)
+            self.on_ready()
+
+    def _redeliver(self, lane: Lane, entry: Entry, when: float) -> None:
+        """Put back `entry` and what is held behind it, in order."""
+        for behind in lane.put_back(entry):
+            self._release(behind)
+        if lane.is_free:
+            heapq.heappush(self._delayed, (when, next(_serials), lane))
+
+
+def _is_held(deadline: float, serial: int, entry: Entry) -> bool:
+    return entry.serial == serial and entry.deadline == deadline

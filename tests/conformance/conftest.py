@@ -1,0 +1,51 @@
+"""Both brokers as processes, for the suites that run over each of them (`test_broker*.py`)."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from botdel.local.embedded_broker import EmbeddedBroker
+from botdel.local.emulator import PubSubEmulator
+from deletion.errors import ConfigurationError
+from tests.conformance.brokers import WRONG, Calls, calls_to
+
+
+@pytest.fixture(scope="module", params=["google", "embedded"])
+async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Where a broker listens; Google's is left out where it is not installed."""
+    server = _google() if request.param == "google" else EmbeddedBroker()
+    async with server:
+        yield server.host
+
+
+@pytest.fixture
+async def broker(request: pytest.FixtureRequest, host: str) -> AsyncIterator[Calls]:
+    """The clients of one, in a project of this test's own."""
+    name = request.function.__name__
+    if name in WRONG and _is_google(request):
+        request.node.add_marker(pytest.mark.xfail(reason=WRONG[name], strict=True))
+    async with calls_to(host) as calls:
+        yield calls
+
+
+@pytest.fixture
+async def calls(broker: Calls) -> Calls:
+    """With a topic, `events`."""
+    await broker.create_topic()
+    return broker
+
+
+@pytest.fixture
+def is_google(request: pytest.FixtureRequest) -> bool:
+    return _is_google(request)
+
+
+def _is_google(request: pytest.FixtureRequest) -> bool:
+    return "google" in request.node.callspec.id
+
+
+def _google() -> PubSubEmulator:
+    try:
+        return PubSubEmulator()
+    except ConfigurationError as error:
+        pytest.skip(str(error).partition("\n")[0])

@@ -1,0 +1,227 @@
+"""Acknowledging, deadlines, retry policies, dead letters and seeking, over both brokers."""
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from google.api_core import exceptions as gcp
+from google.pubsub_v1.types import (
+    RetryPolicy,
+)
+
+from tests.conformance.brokers import (
+    ACK_DEADLINE,
+    CALL,
+    WEEK,
+    Calls,
+    data,
+    moment,
+    with_dead_letters,
+    wrong_in_emulator,
+)
+
+
+async def test_what_is_acknowledged_never_comes_again(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"1", b"2", b"3")
+    await calls.ack(*await calls.receive(3))
+    await calls.nothing_comes(ACK_DEADLINE + 3)
+
+
+async def test_an_ack_may_be_repeated(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    for _ in range(2):
+        await calls.ack(received)
+
+
+async def test_what_is_not_acknowledged_comes_again_after_the_deadline(calls: Calls) -> None:
+    await calls.subscribe(ack_deadline_seconds=ACK_DEADLINE)
+    await calls.publish(b"x")
+    [first] = await calls.receive(1)
+    held = time.monotonic()
+    [second] = await calls.receive(1)
+    assert ACK_DEADLINE - 2 < time.monotonic() - held < ACK_DEADLINE + 5
+    assert second.message.message_id == first.message.message_id
+    assert second.ack_id != first.ack_id
+
+
+async def test_a_nack_gives_back_only_what_it_names(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"1", b"2")
+    first, _ = await calls.receive(2)
+    await calls.modify(0, first)
+    [again] = await calls.receive(1)
+    assert again.message.message_id == first.message.message_id
+    assert await calls.pull() == []
+
+
+async def test_a_deadline_can_be_moved_later(calls: Calls) -> None:
+    await calls.subscribe(ack_deadline_seconds=ACK_DEADLINE)
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    await calls.modify(30, received)
+    await calls.nothing_comes(ACK_DEADLINE + 3)
+    await calls.ack(received)
+
+
+async def test_a_deadline_can_be_moved_earlier(calls: Calls) -> None:
+    await calls.subscribe(ack_deadline_seconds=60)
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    await calls.modify(1, received)
+    assert data(await calls.receive(1)) == [b"x"]
+
+
+async def test_a_late_nack_does_not_end_the_lease_after_it(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [first] = await calls.receive(1)
+    await calls.modify(0, first)
+    await calls.receive(1)
+    await calls.modify(0, first)
+    assert await calls.pull() == []
+
+
+async def test_a_deadline_in_the_past_is_refused(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.modify(-1, received)
+
+
+@wrong_in_emulator("it takes any")
+async def test_a_deadline_in_more_than_ten_minutes_is_refused(calls: Calls) -> None:
+    """https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/modifyAckDeadline"""
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.modify(601, received)
+
+
+async def test_an_ack_id_that_is_none_is_refused(calls: Calls) -> None:
+    await calls.subscribe()
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.subscriber.acknowledge(
+            subscription=calls.path(), ack_ids=["nonsense"], timeout=CALL
+        )
+
+
+async def test_a_late_ack_counts(calls: Calls) -> None:
+    """It "may succeed", until the message was delivered again.
+    https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/acknowledge
+    """
+    await calls.subscribe()
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    await calls.modify(1, received)
+    await asyncio.sleep(3)
+    await calls.ack(received)
+    await calls.nothing_comes(2)
+
+
+async def test_an_ack_of_nothing_is_refused(calls: Calls) -> None:
+    await calls.subscribe()
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.ack()
+
+
+# --- retry policy and dead letters
+
+
+async def test_a_retry_policy_delays_what_failed(calls: Calls, is_google: bool) -> None:
+    """`minimum_backoff`: "the minimum delay between consecutive deliveries of a given message".
+    https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions#RetryPolicy
+    The emulator delivers the second time at once, and only then keeps to it.
+    """
+    policy = RetryPolicy(minimum_backoff=timedelta(seconds=3), maximum_backoff=timedelta(seconds=3))
+    await calls.subscribe(retry_policy=policy)
+    await calls.publish(b"x")
+    for wait in (0.0 if is_google else 3.0, 3.0):
+        [received] = await calls.receive(1)
+        failed = time.monotonic()
+        await calls.modify(0, received)
+        [again] = await calls.receive(1)
+        assert wait - 0.5 < time.monotonic() - failed < wait + 3
+        await calls.modify(0, again) if is_google and not wait else None
+
+
+async def test_what_failed_too_often_is_a_dead_letter(calls: Calls) -> None:
+    """https://cloud.google.com/pubsub/docs/handling-failures#dead_letter_topic"""
+    await with_dead_letters(calls)
+    [number] = await calls.publish({"data": b"x", "attributes": {"kind": "chat"}})
+    for attempt in range(1, 6):
+        [received] = await calls.receive(1)
+        assert received.delivery_attempt == attempt
+        published = received.message.publish_time
+        await calls.modify(0, received)
+    await calls.nothing_comes(1)  # the emulator forwards it no earlier than at the next pull
+    [letter] = await calls.receive(1, "dead")
+    assert letter.message.data == b"x"
+    assert letter.message.message_id != number
+    attributes = dict(letter.message.attributes)
+    at = datetime.fromisoformat(attributes.pop("CloudPubSubDeadLetterSourceTopicPublishTime"))
+    assert abs(at - published) < timedelta(seconds=1)
+    assert attributes == {
+        "kind": "chat",
+        "CloudPubSubDeadLetterSourceDeliveryCount": "5",
+        "CloudPubSubDeadLetterSourceSubscription": "chat",
+        "CloudPubSubDeadLetterSourceSubscriptionProject": calls.project,
+    }
+
+
+async def test_what_failed_less_often_is_no_dead_letter(calls: Calls) -> None:
+    await with_dead_letters(calls, 6)
+    await calls.publish(b"x")
+    for _ in range(5):
+        [received] = await calls.receive(1)
+        await calls.modify(0, received)
+    [received] = await calls.receive(1)
+    assert received.delivery_attempt == 6
+    await calls.ack(received)
+    await calls.nothing_comes(1, "dead")
+
+
+# --- seeking
+
+
+async def test_a_seek_to_now_leaves_nothing(calls: Calls) -> None:
+    await calls.subscribe()
+    await calls.publish(b"1", b"2")
+    await calls.subscriber.seek({"subscription": calls.path(), "time": moment(5)}, timeout=CALL)
+    await calls.nothing_comes(2)
+    await calls.publish(b"3")  # published before that time as well, but after the seek
+
+
+async def test_a_seek_back_brings_what_was_acknowledged_and_retained(calls: Calls) -> None:
+    await calls.subscribe(retain_acked_messages=True, message_retention_duration=WEEK)
+    await calls.publish(b"1", b"2")
+    await calls.ack(*await calls.receive(2))
+    await calls.subscriber.seek({"subscription": calls.path(), "time": moment(-60)}, timeout=CALL)
+    assert set(data(await calls.receive(2))) == {b"1", b"2"}
+
+
+@wrong_in_emulator("it delivers what the topic kept by itself")
+async def test_a_new_subscription_has_nothing_of_what_its_topic_keeps_before_a_seek(
+    broker: Calls,
+) -> None:
+    """https://cloud.google.com/pubsub/docs/replay-overview, docs/decisions/0023"""
+    await broker.create_topic(message_retention_duration=WEEK)
+    await broker.publish(b"before")
+    await broker.subscribe()
+    await broker.nothing_comes(1)
+
+
+async def test_a_new_subscription_can_be_sought_back_to_what_its_topic_keeps(
+    broker: Calls,
+) -> None:
+    """https://cloud.google.com/pubsub/docs/replay-overview#topic_message_retention"""
+    await broker.create_topic(message_retention_duration=WEEK)
+    await broker.publish(b"before")
+    await broker.subscribe()
+    await broker.subscriber.seek({"subscription": broker.path(), "time": moment(-60)}, timeout=CALL)
+    assert data(await broker.receive(1)) == [b"before"]
