@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -12,7 +13,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import PubsubMessage, Subscription
 
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.subscription import PullSubscription
@@ -25,8 +26,8 @@ CANARY = "doctor.0123456789abcdef"
 
 
 @pytest.fixture
-async def clients(emulator: PubSubEmulator) -> AsyncIterator[Clients]:
-    pubsub = PubSub(emulator.host)
+async def clients(broker: LocalBroker) -> AsyncIterator[Clients]:
+    pubsub = PubSub(broker.host)
     yield pubsub.publisher(), pubsub.subscriber()
     await pubsub.close()
 
@@ -88,7 +89,7 @@ async def test_a_service_that_comes_later_gets_what_was_published_before(
     await clients[0].publish(topic=topology.names.topic, messages=[PubsubMessage(data=b"before")])
     path = topology.names.subscription("analytics")
     applied = await topology.apply(["analytics"])
-    assert applied == Applied(created=[path]), "the emulator needs no seek"
+    assert applied == Applied(created=[path], sought=[path])
     subscription = PullSubscription(clients[1], topology.names.subscription("analytics"))
     assert [delivery.message.data for delivery in await subscription.pull(10)] == [b"before"]
 
@@ -155,7 +156,8 @@ async def test_comparing_creates_nothing_and_finds_what_applying_would(
 async def test_services_are_those_with_a_subscription_named_after_the_topic(
     clients: Clients, topology: Topology
 ) -> None:
-    assert await topology.services() == [], "the emulator knows no such topic"
+    with suppress(TopologyMissing):  # an emulator may find nothing instead
+        assert await topology.services() == []
     await topology.apply(["conversations", "analytics"])
     others = topology.names.topic.replace("/topics/bot-deletion", "/subscriptions/somebodys")
     await clients[1].create_subscription(name=others, topic=topology.names.topic)

@@ -23,6 +23,7 @@ from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek, seek_back
 from deletion.adapters.pubsub.wanted import (
     DELETED_TOPIC,
+    RETENTION,
     SEEK_LABEL,
     SEEK_PENDING,
     Difference,
@@ -201,6 +202,9 @@ class Topology:
         if SEEK_LABEL in found.labels:
             await seek_back(self._subscriber, wanted.name)
             del found.labels[SEEK_LABEL]
+            applied.sought.append(wanted.name)
+        elif self._emulated and is_new and not topic_is_new:  # Google's updates no labels
+            await seek(self._subscriber, wanted.name, datetime.now(UTC) - RETENTION)
             applied.sought.append(wanted.name)
         applied.differences += subscription_differences(wanted, found)
 
