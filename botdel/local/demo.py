@@ -201,6 +201,7 @@ async def demo() -> int:
         async with Installation(
             Path(folder), lambda name, line: tail.append(shown(name, line)), SETTINGS
         ) as installation:
+            out.print(f"broker: {installation.broker}", soft_wrap=True)
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             code = await _run(installation, out)

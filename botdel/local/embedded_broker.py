@@ -1,34 +1,30 @@
 """The embedded Pub/Sub broker as a process of its own, for tests and demos."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalServer
+from botdel.local.server import LocalBroker, OnLine
 
 
-class EmbeddedBroker(LocalServer):
+class EmbeddedBroker(LocalBroker):
     """The broker as a process. With a `folder` it keeps what it confirmed, however it ends; without
     one it forgets everything when it ends.
     """
 
+    described = "the embedded broker"
     stop_within = 5.0
 
     def __init__(
         self,
         port: int | None = None,
-        on_line: Callable[[str], None] | None = None,
+        on_line: OnLine | None = None,
         *,
         folder: Path | None = None,
     ) -> None:
-        super().__init__("pubsub", port, on_line)
+        super().__init__(port, on_line)
         self._folder = folder
-
-    @property
-    def host(self) -> str:
-        """Host and port, as PUBSUB_EMULATOR_HOST wants them."""
-        return f"127.0.0.1:{self.port}"
+        self.keeps = folder is not None
 
     def command(self, port: int) -> list[str | Path]:
         kept: list[str | Path] = ["--folder", self._folder] if self._folder else []

@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from botdel.local.processes import ChildProcess
-from botdel.local.server import LocalServer
+from botdel.local.server import LocalBroker, OnLine
 from deletion.errors import ConfigurationError
 
 JAR: Final = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"
@@ -47,23 +47,19 @@ INSTALL_JAVA: Final = """\
 or set JAVA_HOME to the folder of one."""
 
 
-class PubSubEmulator(LocalServer):
+class PubSubEmulator(LocalBroker):
     """The emulator as a process. It forgets topics, subscriptions and messages when it ends.
 
     Raises ConfigurationError when it or Java is not installed, saying how to install it.
     """
 
-    def __init__(
-        self, port: int | None = None, on_line: Callable[[str], None] | None = None
-    ) -> None:
-        super().__init__("pubsub", port, on_line)
+    described = "Google's Pub/Sub emulator"
+    keeps = False
+
+    def __init__(self, port: int | None = None, on_line: OnLine | None = None) -> None:
+        super().__init__(port, on_line)
         self._jar = find_emulator()
         self._java = find_java()
-
-    @property
-    def host(self) -> str:
-        """Host and port, as PUBSUB_EMULATOR_HOST wants them."""
-        return f"127.0.0.1:{self.port}"
 
     def command(self, port: int) -> list[str | Path]:
         return [self._java, "-jar", self._jar, "--host=127.0.0.1", f"--port={port}"]

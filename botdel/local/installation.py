@@ -14,8 +14,8 @@ from typing import Final, Self
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.local.billing import BillingApi
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
+from botdel.local.pubsub import choose_broker
 from botdel.local.s3 import LocalS3, credentials
 from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET
@@ -77,6 +77,8 @@ class Installation:
         self._processes: dict[str, ChildProcess] = {}
         self.urls: dict[str, str] = {}
         self.env: dict[str, str] = {}
+        self.broker = "the one that PUBSUB_EMULATOR_HOST names"
+        """Which broker it uses, and why, for people."""
         self.is_disposable = False
         """Whether the database is its own, with data in its storage folder."""
 
@@ -155,9 +157,7 @@ class Installation:
         emulator, uri = _others("PUBSUB_EMULATOR_HOST"), _others("BOTDEL_MONGODB_URI")
         started: list[str] = []
         if not emulator:
-            broker = PubSubEmulator(on_line=lambda line: self._on_line("pubsub", line))
-            emulator = (await stack.enter_async_context(broker)).host
-            self._own_servers.append(broker)
+            emulator = await self._broker(stack)
             started.append(emulator)
         if not uri:
             self.is_disposable = True
@@ -170,6 +170,15 @@ class Installation:
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
         return servers | await self._others_servers(stack) | {STARTED: " ".join(started)}
+
+    async def _broker(self, stack: AsyncExitStack) -> str:
+        """Start the broker of this machine, and say which one it is; its host and port."""
+        chosen = choose_broker(
+            on_line=lambda line: self._on_line("pubsub", line), folder=self._storage / "pubsub"
+        )
+        self.broker = str(chosen)
+        self._own_servers.append(await stack.enter_async_context(chosen.broker))
+        return chosen.broker.host
 
     async def _others_servers(self, stack: AsyncExitStack) -> dict[str, str]:
         """What the sample services use of others. Nobody's own bucket or API is ever used: what is

@@ -21,6 +21,10 @@ ASKED_WITHIN: Final = 2.0
 """Seconds for one answer of a server that is asked whether it is ready."""
 
 
+OnLine = Callable[[str], None]
+"""Called with each line of a server's output."""
+
+
 class PortTaken(ProcessFailed):
     """Another process listens on the port."""
 
@@ -35,7 +39,7 @@ class LocalServer(ABC):
     stop_within: float = STOP_WITHIN
     """Seconds between SIGTERM and SIGKILL."""
 
-    def __init__(self, name: str, port: int | None, on_line: Callable[[str], None] | None) -> None:
+    def __init__(self, name: str, port: int | None, on_line: OnLine | None) -> None:
         self.name = name
         self._port = port
         self._on_line = on_line
@@ -127,6 +131,23 @@ class LocalServer(ABC):
     async def _ready(self, process: ChildProcess, port: int) -> bool:
         _check_port(process, port)
         return await self.answers(process, port)
+
+
+class LocalBroker(LocalServer):
+    """A server that speaks Pub/Sub. It is named `pubsub`, whichever it is."""
+
+    described: str
+    """Which one it is, for people."""
+    keeps: bool
+    """Whether it still has what it confirmed after a kill and a restart."""
+
+    def __init__(self, port: int | None = None, on_line: OnLine | None = None) -> None:
+        super().__init__("pubsub", port, on_line)
+
+    @property
+    def host(self) -> str:
+        """Host and port, as PUBSUB_EMULATOR_HOST wants them."""
+        return f"127.0.0.1:{self.port}"
 
 
 class HttpServer(LocalServer):

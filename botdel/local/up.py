@@ -52,6 +52,7 @@ async def _run(out: Terminal, show: OnLine) -> None:
         path = write_environment(installation)
         try:
             out.rule("ready")
+            out.print(f"broker: {installation.broker}", soft_wrap=True)
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             out.print(

@@ -18,6 +18,7 @@ import deletion
 import gateway
 import recovery
 from botdel.cli import app
+from botdel.local.pubsub import LocalSettings
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.clock import SystemClock
@@ -42,6 +43,7 @@ READERS: dict[type[Settings], set[str]] = {
     JobsSettings: {"jobs", "dead-letters"},
     OperatorSettings: {"dead-letters"},
     TopologySettings: {"topology"},
+    LocalSettings: {"local", "demo"},
 }
 """Which command reads which class."""
 

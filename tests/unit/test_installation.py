@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
 from botdel.local import installation
 from botdel.local.installation import STARTED, Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
+from botdel.local.pubsub import Chosen
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub import connection
 from deletion.errors import BusUnavailable
 
@@ -141,6 +143,7 @@ class Server:
     """Stands for the emulator or the database, and says that it was started."""
 
     host, uri = "127.0.0.1:20001", "mongodb://127.0.0.1:20002/"
+    described = "a broker"
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -156,8 +159,9 @@ class Server:
 def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PUBSUB_EMULATOR_HOST", "BOTDEL_MONGODB_URI", STARTED):
         monkeypatch.delenv(name, raising=False)
-    for name in ("PubSubEmulator", "EmbeddedMongo"):
-        monkeypatch.setattr(installation, name, Server)
+    chosen = Chosen(cast("LocalBroker", Server()), "in a test")
+    monkeypatch.setattr(installation, "choose_broker", lambda **_: chosen)
+    monkeypatch.setattr(installation, "EmbeddedMongo", Server)
 
 
 async def servers(folder: Path) -> dict[str, str]:

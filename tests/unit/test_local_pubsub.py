@@ -1,0 +1,77 @@
+"""Which broker runs on this machine, and what one reads of it."""
+
+from pathlib import Path
+
+import pytest
+
+from botdel.local import emulator
+from botdel.local.embedded_broker import EmbeddedBroker
+from botdel.local.emulator import PubSubEmulator
+from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, choose_broker
+from deletion.errors import ConfigurationError
+
+WANTED = "BOTDEL_LOCAL_BROKER"
+
+
+@pytest.fixture(autouse=True)
+def nobody_wants_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WANTED, raising=False)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulator, "find_emulator", lambda: Path("emulator.jar"))
+    monkeypatch.setattr(emulator, "find_java", lambda: Path("java"))
+
+
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find() -> Path:
+        raise ConfigurationError("Google's emulator is not installed. Install it: with care")
+
+    monkeypatch.setattr(emulator, "find_emulator", find)
+
+
+@pytest.mark.usefixtures("installed")
+def test_googles_emulator_comes_first_where_it_is_found() -> None:
+    chosen = choose_broker()
+    assert isinstance(chosen.broker, PubSubEmulator)
+    assert str(chosen) == "Google's Pub/Sub emulator (it and Java are installed)"
+    assert brokers() == [GOOGLE, EMBEDDED]
+
+
+@pytest.mark.usefixtures("missing")
+def test_without_it_the_embedded_broker_runs_and_says_why() -> None:
+    chosen = choose_broker()
+    assert isinstance(chosen.broker, EmbeddedBroker)
+    assert str(chosen) == "the embedded broker (Google's emulator is not installed)"
+    assert brokers() == [EMBEDDED]
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_one_that_is_wanted_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WANTED, EMBEDDED)
+    chosen = choose_broker()
+    assert isinstance(chosen.broker, EmbeddedBroker)
+    assert chosen.why == "BOTDEL_LOCAL_BROKER=embedded"
+
+
+@pytest.mark.usefixtures("missing")
+def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WANTED, GOOGLE)
+    with pytest.raises(ConfigurationError, match="Install it"):
+        choose_broker()
+
+
+def test_a_broker_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WANTED, "kafka")
+    with pytest.raises(ConfigurationError, match="BOTDEL_LOCAL_BROKER"):
+        choose_broker()
+
+
+@pytest.mark.usefixtures("missing")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_embedded_one_keeps_what_it_confirmed_where_it_has_a_folder(
+    tmp_path: Path, keeps: bool
+) -> None:
+    assert choose_broker(folder=tmp_path if keeps else None).broker.keeps is keeps
