@@ -14,16 +14,17 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.pubsub import local_broker
+from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
 from tests.support.pipeline import Pipeline, create_topology
 
 
 @pytest.fixture(scope="session")
-async def emulator() -> AsyncIterator[PubSubEmulator]:
-    """Google's Pub/Sub emulator; `emulator.host` is what PUBSUB_EMULATOR_HOST wants."""
-    async with PubSubEmulator() as emulator:
-        yield emulator
+async def broker() -> AsyncIterator[LocalBroker]:
+    """The broker of this machine; `broker.host` is what PUBSUB_EMULATOR_HOST wants."""
+    async with local_broker() as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def pipeline(
-    emulator: PubSubEmulator,
+    broker: LocalBroker,
     mongo: EmbeddedMongo,
     project: str,
     database_name: str,
@@ -64,6 +65,6 @@ async def pipeline(
     """A service with data and its topology in place, before any process starts."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
-        pipeline = Pipeline(emulator.host, mongo.uri, project, database_name, tmp_path, client)
+        pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
         await create_topology(pipeline)
         yield pipeline

@@ -13,8 +13,8 @@ from google.pubsub_v1.types import Subscription
 
 from botdel.doctor.canary import DATA
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import free_port
+from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import BY_EVENTS, BY_SILENCE
 from deletion.job import Status, StepProgress
@@ -56,14 +56,14 @@ NO_CANARY = "--no-canary"
 
 @pytest.fixture
 async def installed(
-    emulator: PubSubEmulator,
+    broker: LocalBroker,
     mongo: EmbeddedMongo,
     project: str,
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
     """A service with data, and the topology as the product makes it."""
-    async with pipeline_at(emulator.host, mongo.uri, project, database_name, tmp_path) as pipeline:
+    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
         code, lines = await botdel(pipeline, "topology", "apply", "--plan", str(pipeline.plan))
         assert code == 0, lines
         yield pipeline

@@ -17,6 +17,8 @@ DEMO_WITHIN = 240.0
 """Seconds for the sample data, and for the rest; alone on two cores a demo takes about a minute."""
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
+
 
 async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_path: Path) -> None:
     async with local_up(tmp_path) as up:

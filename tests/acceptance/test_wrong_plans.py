@@ -20,11 +20,12 @@ from botdel.doctor.command import examine
 from botdel.doctor.findings import Status as Found
 from botdel.local.billing import Account, BillingApi, Mood
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.installation import PLANS
+from botdel.local.pubsub import local_broker
 from botdel.local.s3 import LocalS3, credentials
 from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET
+from botdel.local.server import LocalBroker
 from botdel.plan import check, preview
 from botdel.topology import apply
 from deletion.adapters.http_api.client import HttpClient
@@ -142,15 +143,22 @@ def _placed(plan: Plan, bot: str, job_id: str) -> Job:
 
 
 @pytest.fixture(scope="module")
+async def broker() -> AsyncIterator[LocalBroker]:
+    """One of them: to what a plan says it makes no difference which."""
+    async with local_broker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
 async def platform(
-    emulator: PubSubEmulator, mongo: EmbeddedMongo, tmp_path_factory: pytest.TempPathFactory
+    broker: LocalBroker, mongo: EmbeddedMongo, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
     """With indexes and subscriptions; this process has the settings."""
     clients, own = Clients(mongo.uri), f"test-{uuid4().hex[:16]}"
     database: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo.uri)
     async with LocalS3() as s3, BillingApi() as billing, _caller(billing.url) as api, database:
         folder = tmp_path_factory.mktemp("plans")
-        pipeline = Pipeline(emulator.host, mongo.uri, own, own, folder, database)
+        pipeline = Pipeline(broker.host, mongo.uri, own, own, folder, database)
         outside = {"BILLING_URL": billing.url, **QUICK, **credentials(s3.url)}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (pipeline.env | outside).items():

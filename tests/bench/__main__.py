@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.pubsub import local_broker
 from deletion.process.logs import configure
 from tests.bench import (
     breaker,
@@ -54,14 +54,14 @@ NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker")
 async def main(wanted: tuple[str, ...], out: Console) -> None:
     """Run the benchmarks that are wanted and print a table for each."""
     if "gateway" in wanted:
-        async with PubSubEmulator() as emulator:
-            for row in await gateway.bench(emulator.host):
+        async with local_broker() as pubsub:
+            for row in await gateway.bench(pubsub.host):
                 out.print(_table("gateway: DELETEs per second", row))
     for name, (what, over_both) in OVER_BOTH.items():
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
-                async with PubSubEmulator() as emulator, EmbeddedMongo(Path(folder)) as database:
-                    found = await over_both(emulator.host, database.uri)
+                async with local_broker() as pubsub, EmbeddedMongo(Path(folder)) as database:
+                    found = await over_both(pubsub.host, database.uri)
                     out.print(_table(f"{name}: {what}", found))
     for name, (what, over_database) in OVER_DATABASE.items():
         if name in wanted:

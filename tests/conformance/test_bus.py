@@ -11,8 +11,8 @@ import pytest
 from google.pubsub_v1.types import DeadLetterPolicy, RetryPolicy
 from google.pubsub_v1.types import Subscription as Settings
 
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import free_port
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
@@ -84,8 +84,8 @@ class Emulated:
 
 
 @pytest.fixture
-async def pubsub(emulator: PubSubEmulator) -> AsyncIterator[PubSub]:
-    pubsub = PubSub(emulator.host)
+async def pubsub(broker: LocalBroker) -> AsyncIterator[PubSub]:
+    pubsub = PubSub(broker.host)
     yield pubsub
     await pubsub.close()
 

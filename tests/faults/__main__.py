@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from botdel.local.pubsub import choose_broker
 from tests.faults.schedule import schedule
 from tests.faults.suite import play
 
@@ -32,9 +33,11 @@ async def main(seed: int, deletions: int, seconds: float, folder: Path) -> int:
         out.print(f"{time.monotonic() - began:7.1f} s  {line}", soft_wrap=True)
 
     out.print(f"seed {seed}: {deletions} deletions in {seconds:g} s; logs and ledger in {folder}")
+    chosen = choose_broker(folder=folder / "pubsub")
+    out.print(f"over {chosen}")
     plan = schedule(seed, seconds, round(seconds / FAULT_EVERY))
     out.print("clocks off by", *(f"{name} {skew:+.2f} s" for name, skew in plan.skews.items()))
-    report = await play(plan, deletions, seconds, folder, tell)
+    report = await play(plan, deletions, seconds, folder, tell, chosen.broker)
     injected = sorted(report.injected.items())
     out.print(_table("injected", {f"{kind} {target}": n for (kind, target), n in injected}))
     out.print(_table("found", report.found))

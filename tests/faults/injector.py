@@ -37,7 +37,7 @@ class Injector:
         self._callers = callers
         self._tell = tell
         self._turn: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._servers: dict[str, LocalServer] = {BROKER: stage.emulator, DATABASE: stage.mongo}
+        self._servers: dict[str, LocalServer] = {BROKER: stage.broker, DATABASE: stage.mongo}
 
     async def run(self, schedule: Schedule) -> None:
         """All faults in their order; returns when everything is right again."""
@@ -109,6 +109,15 @@ class Injector:
         await self._stage.mongo.start()
 
     async def _restart_broker(self, fault: Fault) -> None:
+        """At any moment, where it keeps what it has confirmed, as Pub/Sub does."""
+        if self._stage.broker.keeps:
+            await self._stage.broker.kill()
+            await asyncio.sleep(fault.seconds)
+            await self._stage.broker.start()
+        else:
+            await self._restart_emulator(fault)
+
+    async def _restart_emulator(self, fault: Fault) -> None:
         """Only while it holds nothing that counts.
 
         Pub/Sub keeps a confirmed message until it is acked, for days; the emulator forgets it
@@ -126,9 +135,9 @@ class Injector:
         async with self._callers.paused():
             await self._quiet()
             proxy.refuse()
-            await self._stage.emulator.kill()
+            await self._stage.broker.kill()
             await asyncio.sleep(max(fault.seconds, ACKS_WITHIN))
-            await self._stage.emulator.start()
+            await self._stage.broker.start()
             await create_topology(self._stage.direct)
             proxy.heal()
 

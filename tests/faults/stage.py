@@ -13,8 +13,8 @@ from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 from pymongo import AsyncMongoClient
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from tests.faults.data import OWNED, SERVICES, Data
 from tests.faults.proxy import Proxy
@@ -41,7 +41,7 @@ class Stage:
 
     direct: Pipeline
     product: Pipeline
-    emulator: PubSubEmulator
+    broker: LocalBroker
     mongo: EmbeddedMongo
     proxies: Mapping[str, Proxy]
     urls: Mapping[str, str]
@@ -59,10 +59,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(schedule: Schedule, folder: Path) -> AsyncIterator[Stage]:
+async def staged(schedule: Schedule, folder: Path, broker: LocalBroker) -> AsyncIterator[Stage]:
     """Servers, proxies, topology and processes; everything is stopped at the end."""
     async with AsyncExitStack() as stack:
-        stage = await _servers(stack, folder)
+        stage = await _servers(stack, folder, broker)
         await create_topology(stage.direct)
         for name, url in stage.urls.items():
             stage.processes[name] = _served(stage, name, url)
@@ -74,26 +74,26 @@ async def staged(schedule: Schedule, folder: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-async def _servers(stack: AsyncExitStack, folder: Path) -> Stage:
+async def _servers(stack: AsyncExitStack, folder: Path, broker: LocalBroker) -> Stage:
     """The stage before anybody is on it."""
-    emulator = await stack.enter_async_context(PubSubEmulator())
+    await stack.enter_async_context(broker)
     mongo = await stack.enter_async_context(EmbeddedMongo(folder / "mongodb"))
-    broker = await stack.enter_async_context(Proxy(emulator.port))
-    database = await stack.enter_async_context(Proxy(mongo.port))
+    to_broker = await stack.enter_async_context(Proxy(broker.port))
+    to_database = await stack.enter_async_context(Proxy(mongo.port))
     client: AsyncMongoClient[dict[str, Any]]
     client = AsyncMongoClient(mongo.uri, timeoutMS=DATABASE_MS, tz_aware=True)
     await stack.enter_async_context(client)
     name = uuid4().hex[:16]
     direct = Pipeline(
-        emulator.host, mongo.uri, f"test-{name}", f"test_{name}", folder, client, dict(SETTINGS)
+        broker.host, mongo.uri, f"test-{name}", f"test_{name}", folder, client, dict(SETTINGS)
     )
     product = replace(
         direct,
-        emulator=f"127.0.0.1:{broker.port}",
-        mongo_uri=mongo.uri.replace(f":{mongo.port}/", f":{database.port}/"),
+        broker=f"127.0.0.1:{to_broker.port}",
+        mongo_uri=mongo.uri.replace(f":{mongo.port}/", f":{to_database.port}/"),
     )
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in (GATEWAY, RECOVERY)}
-    return Stage(direct, product, emulator, mongo, {BROKER: broker, DATABASE: database}, urls)
+    return Stage(direct, product, broker, mongo, {BROKER: to_broker, DATABASE: to_database}, urls)
 
 
 async def create_topology(pipeline: Pipeline) -> None:

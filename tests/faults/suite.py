@@ -14,6 +14,7 @@ from typing import Final
 
 import psutil
 
+from botdel.local.server import LocalBroker
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from tests.faults.callers import Callers
 from tests.faults.data import SERVICES
@@ -42,11 +43,18 @@ class Report:
 
 
 async def play(
-    schedule: Schedule, deletions: int, seconds: float, folder: Path, tell: Tell
+    schedule: Schedule,
+    deletions: int,
+    seconds: float,
+    folder: Path,
+    tell: Tell,
+    broker: LocalBroker,
 ) -> Report:
-    """Let the faults of the schedule befall so many deletions, asked for within `seconds`."""
+    """Let the faults of the schedule befall so many deletions, asked for within `seconds`, over a
+    `broker` that is started here.
+    """
     already = _children()
-    async with staged(schedule, folder) as stage:
+    async with staged(schedule, folder, broker) as stage:
         rng = random.Random(schedule.seed)  # noqa: S311
         bots = await stage.data.fill(deletions + BYSTANDERS, rng)
         before = await stage.data.census()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import Keepalive, PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PULL_SECONDS, PullSubscription
@@ -33,10 +33,10 @@ class Line:
 
 
 @pytest.fixture
-async def line(emulator: PubSubEmulator, project: str) -> AsyncIterator[Line]:
+async def line(broker: LocalBroker, project: str) -> AsyncIterator[Line]:
     topic, path = f"projects/{project}/topics/events", f"projects/{project}/subscriptions/events"
-    async with Proxy(emulator.port) as proxy:
-        direct = PubSub(emulator.host)
+    async with Proxy(broker.port) as proxy:
+        direct = PubSub(broker.host)
         through = PubSub(f"127.0.0.1:{proxy.port}", pulling=PULLING, publishing=PUBLISHING)
         beside, subscriber = direct.publisher(), direct.subscriber()
         await beside.create_topic(name=topic)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from botdel.local.pubsub import brokers, local_broker
 from tests.faults.schedule import BROKER, DATABASE, Kind, schedule
 from tests.faults.suite import play
 
@@ -20,9 +21,12 @@ FAULTS = 24
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", brokers())
 async def test_whatever_breaks_every_accepted_deletion_is_done_or_an_operator_can_see_it(
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
+    monkeypatch.setenv("BOTDEL_LOCAL_BROKER", name)
+    broker = local_broker(folder=tmp_path / "pubsub")
     seed = int(os.environ.get("FAULT_SEED") or secrets.randbelow(2**32))
     print(f"FAULT_SEED={seed}")
     began = time.monotonic()
@@ -30,7 +34,7 @@ async def test_whatever_breaks_every_accepted_deletion_is_done_or_an_operator_ca
     def tell(line: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {line}")
 
-    report = await play(schedule(seed, SECONDS, FAULTS), DELETIONS, SECONDS, tmp_path, tell)
+    report = await play(schedule(seed, SECONDS, FAULTS), DELETIONS, SECONDS, tmp_path, tell, broker)
     print("\n".join(f"{name}: {value}" for name, value in report.found.items()))
     assert report.broken == [], f"FAULT_SEED={seed} repeats the schedule"
     assert {kind for kind, _ in report.injected} == set(Kind)

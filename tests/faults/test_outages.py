@@ -10,7 +10,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.pubsub import local_broker
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from tests.support.pipeline import (
     TOKEN,
@@ -26,10 +27,10 @@ from tests.support.polling import frozen
 
 
 @pytest.fixture
-async def own_emulator() -> AsyncIterator[PubSubEmulator]:
+async def own_broker() -> AsyncIterator[LocalBroker]:
     """One that may be killed."""
-    async with PubSubEmulator() as emulator:
-        yield emulator
+    async with local_broker() as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -41,19 +42,19 @@ async def own_mongo(tmp_path: Path) -> AsyncIterator[EmbeddedMongo]:
 
 @pytest.fixture
 async def fragile(
-    own_emulator: PubSubEmulator, own_mongo: EmbeddedMongo, project: str, tmp_path: Path
+    own_broker: LocalBroker, own_mongo: EmbeddedMongo, project: str, tmp_path: Path
 ) -> AsyncIterator[Pipeline]:
     """A pipeline on servers of its own."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(own_mongo.uri, timeoutMS=30_000) as client:
         name = f"test_{uuid4().hex[:16]}"
-        pipeline = Pipeline(own_emulator.host, own_mongo.uri, project, name, tmp_path, client)
+        pipeline = Pipeline(own_broker.host, own_mongo.uri, project, name, tmp_path, client)
         await create_topology(pipeline)
         yield pipeline
 
 
 async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_used(
-    fragile: Pipeline, own_emulator: PubSubEmulator
+    fragile: Pipeline, own_broker: LocalBroker
 ) -> None:
     first, second = await fragile.fill(30, 30)
     gateway = fragile.process("gateway", "botdel.cli", "gateway", "--port", "0")
@@ -63,9 +64,9 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
             assert (await http.delete(f"{url}/v1/bots/{first}")).status_code == 202
             await until(lambda: _complete(fragile, first))
 
-            await own_emulator.kill()
+            await own_broker.kill()
             await until(lambda: _is_ready(http, probe, ready=False))
-            await own_emulator.restart()
+            await own_broker.restart()
             await until(lambda: _is_ready(http, probe, ready=True))
 
             answer = await http.delete(f"{url}/v1/bots/{second}", timeout=30)

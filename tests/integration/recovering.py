@@ -36,12 +36,12 @@ SETTINGS = {
 
 @asynccontextmanager
 async def pipeline_at(
-    emulator: str, mongo_uri: str, project: str, database: str, folder: Path
+    broker: str, mongo_uri: str, project: str, database: str, folder: Path
 ) -> AsyncIterator[Pipeline]:
     """A pipeline with recovery's settings; nothing has to answer yet."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_uri, timeoutMS=30_000, tz_aware=True) as client:
-        yield Pipeline(emulator, mongo_uri, project, database, folder, client, dict(SETTINGS))
+        yield Pipeline(broker, mongo_uri, project, database, folder, client, dict(SETTINGS))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The gateway as a process of its own, against Google's emulator."""
+"""The gateway as a process of its own, against Pub/Sub on this machine."""
 
 import asyncio
 import signal
@@ -15,8 +15,9 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import PubsubMessage
 
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from botdel.local.pubsub import local_broker
+from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek
@@ -51,9 +52,9 @@ class Gateway:
                 await asyncio.sleep(0.05)
 
 
-def settings(emulator: str, project: str, **more: str) -> dict[str, str]:
+def settings(broker: str, project: str, **more: str) -> dict[str, str]:
     return {
-        "PUBSUB_EMULATOR_HOST": emulator,
+        "PUBSUB_EMULATOR_HOST": broker,
         "GOOGLE_CLOUD_PROJECT": project,
         "BOTDEL_GATEWAY_TOKENS": TOKEN,
         "BOTDEL_GATEWAY_PORT": "0",
@@ -81,15 +82,15 @@ async def running(environment: dict[str, str]) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-async def gateway(emulator: PubSubEmulator, project: str) -> AsyncIterator[Gateway]:
-    async with running(settings(emulator.host, project)) as gateway:
+async def gateway(broker: LocalBroker, project: str) -> AsyncIterator[Gateway]:
+    async with running(settings(broker.host, project)) as gateway:
         yield gateway
 
 
 @asynccontextmanager
-async def subscribed(emulator: PubSubEmulator, project: str) -> AsyncIterator["Received"]:
+async def subscribed(broker: LocalBroker, project: str) -> AsyncIterator["Received"]:
     """A subscription of the topic, from now on."""
-    async with grpc.aio.insecure_channel(emulator.host) as channel:
+    async with grpc.aio.insecure_channel(broker.host) as channel:
         client = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
         names = Names(project, "bot-deletion")
         name = names.subscription("test")
@@ -115,9 +116,9 @@ class Received:
 
 
 async def test_the_event_arrives_as_it_was_answered(
-    emulator: PubSubEmulator, project: str, gateway: Gateway
+    broker: LocalBroker, project: str, gateway: Gateway
 ) -> None:
-    async with subscribed(emulator, project) as received:
+    async with subscribed(broker, project) as received:
         answer = await gateway.delete(BOT.upper(), traceparent=PARENT)
         message = await received.next()
     assert answer.status_code == 202
@@ -132,11 +133,9 @@ async def test_the_event_arrives_as_it_was_answered(
     assert dict(message.attributes) == attributes(subject, traceparent)
 
 
-async def test_many_at_once_all_arrive(
-    emulator: PubSubEmulator, project: str, gateway: Gateway
-) -> None:
+async def test_many_at_once_all_arrive(broker: LocalBroker, project: str, gateway: Gateway) -> None:
     bots = {f"{number:024x}" for number in range(200)}
-    async with subscribed(emulator, project) as received:
+    async with subscribed(broker, project) as received:
         answers = await asyncio.gather(*map(gateway.delete, bots))
         assert {answer.status_code for answer in answers} == {202}
         assert {decode((await received.next()).data).bot_id for _ in bots} == bots
@@ -162,25 +161,25 @@ async def test_it_starts_without_pubsub_and_recovers_when_it_comes(project: str)
         await gateway.answers("/readyz", 503)
         async with asyncio.timeout(ANSWER_SECONDS):
             assert (await gateway.delete()).status_code == 503
-        async with PubSubEmulator(port):
+        async with local_broker(port):
             await gateway.answers("/readyz", 200)
             assert (await gateway.delete()).status_code == 202
 
 
 async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) -> None:
-    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
-        await emulator.kill()
+        await broker.kill()
         async with asyncio.timeout(ANSWER_SECONDS):
             refused = await asyncio.gather(*(gateway.delete() for _ in range(20)))
         assert {answer.status_code for answer in refused} == {503}
         assert {answer.headers["retry-after"] for answer in refused} == {"5"}
-        await emulator.start()
+        await broker.start()
         answers = [await gateway.delete()]
         while answers[-1].status_code == 503 and len(answers) < WITHIN / CONFIRM_SECONDS:
             answers.append(await gateway.delete())
         assert answers[-1].status_code == 202
-        async with subscribed(emulator, project) as received:
+        async with subscribed(broker, project) as received:
             content = (await gateway.delete()).json()
             # A request that was answered 503 may arrive all the same, and late.
             while decode((await received.next()).data).event_id != content["event_id"]:
@@ -188,12 +187,12 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
 
 
 async def test_a_probe_creates_nothing(project: str) -> None:
-    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
-        await emulator.kill()
+    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
+        await broker.kill()
         await gateway.answers("/readyz", 503)
-        await emulator.start()
+        await broker.start()
         await gateway.answers("/readyz", 200)
-        pubsub = PubSub(emulator.host)
+        pubsub = PubSub(broker.host)
         try:
             listed = await pubsub.publisher().list_topics(
                 project=f"projects/{project}", timeout=WITHIN
@@ -205,9 +204,9 @@ async def test_a_probe_creates_nothing(project: str) -> None:
 
 
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
-    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
-        async with frozen(emulator.pid):
+        async with frozen(broker.pid):
             async with asyncio.timeout(ANSWER_SECONDS):
                 assert (await gateway.delete()).status_code == 503
             await gateway.answers("/readyz", 503)
@@ -225,9 +224,9 @@ async def test_no_more_wait_than_are_allowed_to(project: str) -> None:
 
 
 async def test_sigterm_lets_those_under_way_be_answered(project: str) -> None:
-    async with PubSubEmulator() as emulator, running(settings(emulator.host, project)) as gateway:
+    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         await gateway.answers("/readyz", 200)
-        async with frozen(emulator.pid):
+        async with frozen(broker.pid):
             waiting = [asyncio.create_task(gateway.delete(f"{n:024x}")) for n in range(5)]
             await pending(gateway, 5)
             gateway.process.terminate()
@@ -283,8 +282,8 @@ async def test_a_wrong_setting_is_named_and_nothing_else_of_it(
     assert TOKEN not in output
 
 
-async def test_a_port_that_is_taken_is_an_error(emulator: PubSubEmulator, project: str) -> None:
-    environment = settings(emulator.host, project, BOTDEL_GATEWAY_PORT=str(emulator.port))
+async def test_a_port_that_is_taken_is_an_error(broker: LocalBroker, project: str) -> None:
+    environment = settings(broker.host, project, BOTDEL_GATEWAY_PORT=str(broker.port))
     async with gateway_process(environment) as process:
         assert await process.wait(WITHIN) == 1
     assert "Traceback" not in "\n".join(process.lines)

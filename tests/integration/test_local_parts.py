@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,8 +18,10 @@ from pymongo.errors import PyMongoError
 
 from botdel.local import server
 from botdel.local.database import EmbeddedMongo
+from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers
 from botdel.local.server import LocalServer, PortTaken
 from tests.support.polling import SOON, eventually, runs
 
@@ -28,11 +30,13 @@ Client = AsyncMongoClient[dict[str, Any]]
 Bots = AsyncCollection[dict[str, Any]]
 
 
-@pytest.fixture(params=["pubsub", "mongodb"])
+@pytest.fixture(params=[*brokers(), "mongodb"])
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
     """Makes parts that share nothing, each on the port it is given."""
-    if request.param == "pubsub":
+    if request.param == GOOGLE:
         return PubSubEmulator
+    if request.param == EMBEDDED:
+        return lambda port: EmbeddedBroker(port, folder=Path(mkdtemp(dir=tmp_path)))
     return lambda port: EmbeddedMongo(Path(mkdtemp(dir=tmp_path)), port)
 
 
@@ -41,6 +45,15 @@ def taken() -> Iterator[int]:
     """A port that somebody else listens on."""
     with socket.create_server(("127.0.0.1", free_port())) as other:
         yield other.getsockname()[1]
+
+
+needs_google = pytest.mark.skipif(GOOGLE not in brokers(), reason="it is not installed here")
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[PubSubEmulator]:
+    async with PubSubEmulator() as emulator:
+        yield emulator
 
 
 def topic(emulator: PubSubEmulator, project: str) -> str:
@@ -52,6 +65,7 @@ def listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+@needs_google
 async def test_the_emulator_keeps_a_topic_for_its_project_only(
     emulator: PubSubEmulator, project: str
 ) -> None:
@@ -61,6 +75,7 @@ async def test_the_emulator_keeps_a_topic_for_its_project_only(
         assert (await client.get(topic(emulator, f"{project}-other"))).status_code == 404
 
 
+@needs_google
 async def test_a_killed_emulator_comes_back_on_its_port_and_has_forgotten_all(project: str) -> None:
     async with PubSubEmulator() as emulator, httpx.AsyncClient(trust_env=False) as client:
         before = emulator.host
@@ -172,11 +187,11 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
+from botdel.local.pubsub import local_broker
 
 async def main():
-    async with PubSubEmulator() as emulator, EmbeddedMongo(Path(sys.argv[1])) as mongo:
-        print("pids", emulator.pid, mongo.pid)
+    async with local_broker() as broker, EmbeddedMongo(Path(sys.argv[1])) as mongo:
+        print("pids", broker.pid, mongo.pid)
         await asyncio.sleep(60)
 
 asyncio.run(main())

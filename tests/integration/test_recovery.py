@@ -13,8 +13,8 @@ from bson import ObjectId
 from pydantic import SecretStr
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
+from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import connect
 from deletion.job import Status
 from recovery.client import Exit, recover
@@ -39,13 +39,13 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 @pytest.fixture
 async def pipeline(
-    emulator: PubSubEmulator,
+    broker: LocalBroker,
     mongo: EmbeddedMongo,
     project: str,
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
-    async with pipeline_at(emulator.host, mongo.uri, project, database_name, tmp_path) as pipeline:
+    async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
         await create_topology(pipeline)
         yield pipeline
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import free_port
+from botdel.local.pubsub import local_broker
+from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
 from tests.integration.recovering import (
@@ -38,7 +39,7 @@ IN_TIME = 8.0
 class World:
     """A broker and a database of this test's own, to be stopped at will."""
 
-    emulator: PubSubEmulator
+    broker: LocalBroker
     mongo: EmbeddedMongo
     pipeline: Pipeline
 
@@ -46,11 +47,11 @@ class World:
 @pytest.fixture
 async def world(project: str, tmp_path: Path) -> AsyncIterator[World]:
     """Neither is started yet."""
-    emulator = PubSubEmulator(free_port())
+    broker = local_broker(free_port())
     mongo = EmbeddedMongo(tmp_path / "mongodb", free_port())
-    async with pipeline_at(emulator.host, mongo.uri, project, "recovery", tmp_path) as pipeline:
-        yield World(emulator, mongo, pipeline)
-    await emulator.stop()
+    async with pipeline_at(broker.host, mongo.uri, project, "recovery", tmp_path) as pipeline:
+        yield World(broker, mongo, pipeline)
+    await broker.stop()
     await mongo.stop()
 
 
@@ -70,7 +71,7 @@ async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
         assert (await recovery.http.get("/healthz")).text == "ok"
         assert not await recovery.is_ready()
         await refused(recovery)
-        await world.emulator.start()
+        await world.broker.start()
         await world.mongo.start()
         await until(recovery.is_ready)
         await seed(world.pipeline, [job(Status.FAILED, silent=HOUR)])
@@ -81,19 +82,19 @@ async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
 async def test_a_sweep_needs_no_pubsub_and_readiness_says_that_dead_letters_do(
     world: World,
 ) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(10)])
     async with recovering(world.pipeline) as recovery:
         await until(recovery.is_ready)
-        await world.emulator.kill()
+        await world.broker.kill()
         begun = time.monotonic()
         sweep_id = await recovery.started()
         assert time.monotonic() - begun < AT_ONCE
         sweep = await recovery.ended(sweep_id)
         assert (sweep["status"], sweep["resumed"]) == ("complete", 10)
         assert not await until_unready(recovery)
-        await world.emulator.start()
+        await world.broker.start()
         await until(recovery.is_ready)
 
 
@@ -108,7 +109,7 @@ async def until_unready(recovery: Recovery) -> bool:
 
 
 async def test_it_outlives_a_killed_database(world: World) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(3)])
     async with recovering(world.pipeline) as recovery:
@@ -129,7 +130,7 @@ async def test_it_outlives_a_killed_database(world: World) -> None:
 async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_does_the_rest(
     world: World,
 ) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
@@ -153,7 +154,7 @@ async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_d
 async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_process(
     world: World,
 ) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
@@ -166,7 +167,7 @@ async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_proce
 
 
 async def test_a_terminated_process_exits_in_time_without_its_database(world: World) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     async with recovering(world.pipeline) as recovery:
         await recovery.ended(await recovery.started())
@@ -181,7 +182,7 @@ async def test_a_terminated_process_exits_in_time_without_its_database(world: Wo
 async def test_a_dead_letter_subscription_that_lost_its_topic_is_said_by_readiness(
     world: World,
 ) -> None:
-    await world.emulator.start()
+    await world.broker.start()
     await world.mongo.start()
     async with recovering(world.pipeline) as recovery, pubsub(world.pipeline) as (publisher, _):
         await until(partial(recorder_works, recovery))

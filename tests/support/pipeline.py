@@ -40,7 +40,7 @@ TOKEN = "a-token-for-tests-alone"
 class Pipeline:
     """One test's own topic, subscription, jobs and data."""
 
-    emulator: str
+    broker: str
     mongo_uri: str
     project: str
     database: str
@@ -55,7 +55,7 @@ class Pipeline:
     def env(self) -> dict[str, str]:
         """What every process of this pipeline reads."""
         return {
-            "PUBSUB_EMULATOR_HOST": self.emulator,
+            "PUBSUB_EMULATOR_HOST": self.broker,
             "GOOGLE_CLOUD_PROJECT": self.project,
             "BOTDEL_MONGODB_URI": self.mongo_uri,
             "BOTDEL_MONGODB_DATABASE": self.database,
@@ -177,8 +177,8 @@ async def publish(pipeline: Pipeline, *subjects: BotDeletionSubject) -> None:
 async def pubsub(
     pipeline: Pipeline,
 ) -> AsyncIterator[tuple[PublisherAsyncClient, SubscriberAsyncClient]]:
-    """Clients of this pipeline's emulator, whatever this process's environment says."""
-    async with grpc.aio.insecure_channel(pipeline.emulator) as channel:
+    """Clients of this pipeline's broker, whatever this process's environment says."""
+    async with grpc.aio.insecure_channel(pipeline.broker) as channel:
         yield (
             PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel)),
             SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel)),
