@@ -348,7 +348,7 @@ def dead_letters_discard(
 @local.command("up")
 def local_up(
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show the log of the Pub/Sub emulator too.")
+        bool, typer.Option("--verbose", help="Show the log of the broker too.")
     ] = False,
 ) -> None:
     """Start all servers, the gateway, four consumers and recovery; Ctrl-C stops them all."""

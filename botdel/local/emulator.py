@@ -87,9 +87,11 @@ def find_emulator() -> Path:
         if jars := sorted(root.glob(JAR), key=_version):
             return jars[-1]
     looked = "\n".join(f"  {root}" for root in roots)
+    chosen = os.environ.get("CLOUDSDK_ROOT")
+    where = f" below CLOUDSDK_ROOT ({chosen})" if chosen else ""
     raise ConfigurationError(
-        f"Google's Pub/Sub emulator (package google-cloud-cli-pubsub-emulator) is not installed. "
-        f"Install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}"
+        f"Google's Pub/Sub emulator (package google-cloud-cli-pubsub-emulator) is not installed"
+        f"{where}. Install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}"
     )
 
 

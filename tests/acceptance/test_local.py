@@ -8,8 +8,10 @@ import httpx
 import psutil
 import pytest
 
+from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.installation import STARTED, default_ports
 from botdel.local.processes import ChildProcess, is_free
+from botdel.local.server import LocalBroker
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
@@ -20,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
 
-async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_path: Path) -> None:
+async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
+    broker: LocalBroker, tmp_path: Path
+) -> None:
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
         children = psutil.Process(up.pid).children(recursive=True)
@@ -52,7 +56,8 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(tmp_pat
 
         up.signal(signal.SIGINT)
         assert await up.wait(WITHIN) == 0
-        assert await typed("ls .local", tmp_path) == ["lock", "mongodb"]
+        kept = ["pubsub"] if isinstance(broker, EmbeddedBroker) else []
+        assert await typed("ls .local", tmp_path) == ["lock", "mongodb", *kept]
         await eventually(lambda: not any(runs(child.pid) for child in children))
 
 
