@@ -19,7 +19,7 @@ async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def broker(request: pytest.FixtureRequest, host: str) -> AsyncIterator[Calls]:
+async def on_broker(request: pytest.FixtureRequest, host: str) -> AsyncIterator[Calls]:
     """The clients of one, in a project of this test's own."""
     name = request.function.__name__
     if name in WRONG and _is_google(request):
@@ -29,10 +29,10 @@ async def broker(request: pytest.FixtureRequest, host: str) -> AsyncIterator[Cal
 
 
 @pytest.fixture
-async def calls(broker: Calls) -> Calls:
+async def calls(on_broker: Calls) -> Calls:
     """With a topic, `events`."""
-    await broker.create_topic()
-    return broker
+    await on_broker.create_topic()
+    return on_broker
 
 
 @pytest.fixture

@@ -196,6 +196,8 @@ def _resumed(row: Row, _owner: str, _now: datetime) -> Row:
 
 def _retried(row: Row, owner: str, now: datetime) -> Row:
     spent = row.status in (Status.EXHAUSTED, Status.COMPENSATED) or row.attempt >= MAX_ATTEMPTS
+    if row.status is Status.PENDING and not spent:  # parked: no attempt has ended
+        return replace(row, due=row.created)
     sent = replace(_resumed(row, owner, now), attempt=0 if spent else row.attempt)
     sent = replace(sent, silences=0, stops=(), mark="retried")
     if row.status is not Status.COMPENSATED:

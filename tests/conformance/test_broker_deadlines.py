@@ -207,21 +207,21 @@ async def test_a_seek_back_brings_what_was_acknowledged_and_retained(calls: Call
 
 @wrong_in_emulator("it delivers what the topic kept by itself")
 async def test_a_new_subscription_has_nothing_of_what_its_topic_keeps_before_a_seek(
-    broker: Calls,
+    on_broker: Calls,
 ) -> None:
     """https://cloud.google.com/pubsub/docs/replay-overview, docs/decisions/0023"""
-    await broker.create_topic(message_retention_duration=WEEK)
-    await broker.publish(b"before")
-    await broker.subscribe()
-    await broker.nothing_comes(1)
+    await on_broker.create_topic(message_retention_duration=WEEK)
+    await on_broker.publish(b"before")
+    await on_broker.subscribe()
+    await on_broker.nothing_comes(1)
 
 
 async def test_a_new_subscription_can_be_sought_back_to_what_its_topic_keeps(
-    broker: Calls,
+    on_broker: Calls,
 ) -> None:
     """https://cloud.google.com/pubsub/docs/replay-overview#topic_message_retention"""
-    await broker.create_topic(message_retention_duration=WEEK)
-    await broker.publish(b"before")
-    await broker.subscribe()
-    await broker.subscriber.seek({"subscription": broker.path(), "time": moment(-60)}, timeout=CALL)
-    assert data(await broker.receive(1)) == [b"before"]
+    await on_broker.create_topic(message_retention_duration=WEEK)
+    await on_broker.publish(b"before")
+    await on_broker.subscribe()
+    await on_broker.subscriber.seek({"subscription": on_broker.path(), "time": moment(-60)}, timeout=CALL)
+    assert data(await on_broker.receive(1)) == [b"before"]
