@@ -223,5 +223,7 @@ async def test_a_new_subscription_can_be_sought_back_to_what_its_topic_keeps(
     await on_broker.create_topic(message_retention_duration=WEEK)
     await on_broker.publish(b"before")
     await on_broker.subscribe()
-    await on_broker.subscriber.seek({"subscription": on_broker.path(), "time": moment(-60)}, timeout=CALL)
+    await on_broker.subscriber.seek(
+        {"subscription": on_broker.path(), "time": moment(-60)}, timeout=CALL
+    )
     assert data(await on_broker.receive(1)) == [b"before"]

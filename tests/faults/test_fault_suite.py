@@ -15,9 +15,9 @@ from botdel.local.pubsub import brokers, local_broker
 from tests.faults.schedule import BROKER, DATABASE, Kind, schedule
 from tests.faults.suite import play
 
-DELETIONS = 40
-SECONDS = 40.0
-FAULTS = 24
+DELETIONS = 30
+SECONDS = 25.0
+FAULTS = 16
 
 
 @pytest.mark.timeout(900)
