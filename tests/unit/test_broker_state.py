@@ -16,7 +16,7 @@ from botdel.local.broker.entry import Entry
 from botdel.local.broker.journal import Journal
 from botdel.local.broker.refusals import Refused
 from botdel.local.broker.subscription import Subscription
-from botdel.local.broker.wire import PubsubMessage
+from botdel.local.broker.wire import PubsubMessage, whole_microseconds
 
 TOPIC, CHAT = "projects/p/topics/events", "projects/p/subscriptions/chat"
 DEAD, DEAD_CHAT = "projects/p/topics/dead", "projects/p/subscriptions/dead"
@@ -233,6 +233,19 @@ def test_a_seek_forward_acknowledges_what_is_older(world: World) -> None:
     world.broker.seek(world.chat, world.time - 5)
     assert data(world.take()) == [b"2"]
     assert world.on_disk() == 1
+
+
+@pytest.mark.parametrize("micros", [0.4, 0.5, 0.6])
+def test_a_seek_to_the_time_of_a_message_leaves_it(world: World, micros: float) -> None:
+    """https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/seek"""
+    world.create_topic()
+    world.subscribe()
+    world.time = 1_764_380_000.123456 + micros / 1e6
+    world.publish(b"1")
+    [entry] = world.chat.take(world.time, 1, ALL)
+    told = PubsubMessage.FromString(entry.message.body).publish_time
+    world.broker.seek(world.chat, whole_microseconds(told.ToNanoseconds() / 1e9))
+    assert data(world.take()) == [b"1"]
 
 
 def test_a_seek_back_without_retention_brings_nothing_again(world: World) -> None:

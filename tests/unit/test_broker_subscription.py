@@ -231,3 +231,13 @@ def test_a_lane_that_was_emptied_starts_anew() -> None:
     chat.remove(chat.take(0, 1, ALL))
     chat.add([(message(9, "bot"), 0)])
     assert take(chat, 0) == [9]
+
+
+def test_what_is_gone_fills_no_memory_where_nobody_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALE_READY", 10)
+    chat = subscription()
+    for number in range(1, 1001):
+        chat.add([(message(number), 0)])
+        chat.remove(chat.older_than(number))  # as what expires
+    assert len(chat._ready) <= 15
+    assert take(chat, 0) == [1000]

@@ -17,7 +17,7 @@ from botdel.local.broker.limits import check_publish
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic
-from botdel.local.broker.wire import Proto, PubsubMessage, stored
+from botdel.local.broker.wire import Proto, PubsubMessage, stored, whole_microseconds
 from botdel.local.broker.wire import Subscription as SubscriptionSettings
 from botdel.local.broker.wire import Topic as TopicSettings
 
@@ -111,7 +111,7 @@ class Broker:
     def numbered(self, topic: Topic, message: Proto) -> Kept:
         """A message with its number and the time, before anything is kept."""
         self._last_message += 1
-        published = self.now()
+        published = whole_microseconds(self.now())
         body = stored(message, self._last_message, published)
         return Kept(self._last_message, topic.id, published, body)
 

@@ -28,6 +28,7 @@ from botdel.local.broker.wire import (
     PublishResponse,
     SeekResponse,
     received,
+    whole_microseconds,
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -160,7 +161,8 @@ class Service:
             raise not_built("seeking to a snapshot")
         if not request.HasField("time"):
             raise invalid("A seek needs a time or a snapshot.")
-        self._broker.seek(subscription, request.time.seconds + request.time.nanos / 1e9)
+        to = whole_microseconds(request.time.ToNanoseconds() / 1e9)
+        self._broker.seek(subscription, to)
         return SeekResponse()
 
     async def modify_push_config(self, request: Proto, _: Context) -> Proto:

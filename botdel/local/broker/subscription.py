@@ -21,6 +21,9 @@ STALE_LEASES: Final = 10_000
 STALE_BYTES: Final = 64 * 1024 * 1024
 """Leases that have ended, and bytes of their messages, that may be in the heap beside those that
 are held: with long deadlines they would otherwise fill the memory."""
+STALE_READY: Final = 1_000
+"""Entries that are gone and still in the queue, beyond twice as many as are owed, before it is
+built anew: where nobody pulls, nobody would take them out."""
 _serials: Final = count(time_ns() // 1000)
 """Unique beyond this process, so that an ack id of a broker that died names no lease of this one.
 It makes no million of deliveries a second."""
@@ -149,6 +152,10 @@ class Subscription:
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._settle(entry.lane, entry)
+        if len(self._ready) > 2 * len(self.entries) + STALE_READY:
+            self._ready = deque(
+                each for each in self._ready if isinstance(each, Lane) or each.state is State.READY
+            )
 
     def extend(self, entries: Iterable[Entry], until: float) -> None:
         """Move the ack deadline of what is held."""

@@ -103,6 +103,11 @@ def stored(message: Proto, message_id: int, published: float) -> bytes:
     return bytes(message.SerializeToString())
 
 
+def whole_microseconds(seconds: float) -> float:
+    """As clients are given the time of publishing: when they seek to it, it compares as equal."""
+    return round(seconds * 1e6) / 1e6
+
+
 def received(ack_id: str, message: bytes, attempt: int) -> bytes:
     """A ReceivedMessage as field 1 of a PullResponse or a StreamingPullResponse.
 
