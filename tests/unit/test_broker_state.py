@@ -451,3 +451,9 @@ def test_what_is_not_there_is_refused_by_name(world: World, settings: dict[str, 
         world.subscribe(**settings)
     assert error.value.code is grpc.StatusCode.UNIMPLEMENTED
     assert world.broker.subscriptions == {}
+
+
+def test_an_error_quotes_no_more_than_fits_into_an_answer(world: World) -> None:
+    with pytest.raises(Refused) as refused:
+        world.broker.topic(f"projects/p/topics/{'x' * 100_000}")
+    assert len(str(refused.value)) <= 1_000

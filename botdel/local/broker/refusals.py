@@ -1,13 +1,18 @@
 """The errors that the service gives, with the codes of google.rpc.Code."""
 
+from typing import Final
+
 import grpc
+
+LONGEST: Final = 1_000
+"""Characters of a message: it quotes what clients send, and goes with the answer's header."""
 
 
 class Refused(Exception):
     """A call is refused with `code`; the message says why and, where it helps, what to do."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message[:LONGEST])
         self.code = code
 
 
