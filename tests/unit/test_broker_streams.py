@@ -84,7 +84,8 @@ async def test_while_an_answer_waits_to_be_written_a_stream_takes_nothing_more()
     assert data(served.take()) == [b"2"]
 
 
-async def test_a_stream_that_closes_gives_back_what_it_held_without_a_failure() -> None:
+async def test_a_stream_that_closes_gives_back_what_it_held_as_failed() -> None:
+    """Or a client that dies of a message would get it again and again, and at once."""
     served = Served()
     served.publish(b"1", b"2")
     stream = served.stream()
@@ -93,7 +94,7 @@ async def test_a_stream_that_closes_gives_back_what_it_held_without_a_failure() 
     stream.close()
     entries = served.take()
     assert data(entries) == [b"1", b"2"]
-    assert [entry.attempts for entry in entries] == [0, 0]
+    assert [entry.attempts for entry in entries] == [1, 1]
     assert served.feed.is_idle
 
 
