@@ -3953,8 +3953,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: a stream that died keeps what it held",
         BROKER_STREAMS,
-        "        self._feed.give_back(sorted(self._held, key=lambda entry: entry.message.id))\n",
-        "",
+        "            self._broker.fail(self._feed.subscription, held)\n",
+        "            pass\n",
         BROKER,
     ),
     Mutant(

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from botdel.local.broker.subscription import Subscription
+from botdel.local.broker.subscription import ENTRY_BYTES, Subscription
 from tests.unit.test_broker_state import CHAT, DEAD, DEAD_CHAT, World, data
 
 PLAIN = "projects/p/subscriptions/plain"
@@ -116,7 +116,7 @@ class Histories(RuleBasedStateMachine):
             assert set(data(list(subscription.entries.values()))) == owed
             assert self._on_disk(subscription) == set(subscription.entries)
             assert subscription.bytes == sum(
-                len(entry.message.body) for entry in subscription.entries.values()
+                len(entry.message.body) + ENTRY_BYTES for entry in subscription.entries.values()
             )
 
     def _on_disk(self, subscription: Subscription) -> set[int]:

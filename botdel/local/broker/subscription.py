@@ -21,6 +21,8 @@ STALE_LEASES: Final = 10_000
 STALE_BYTES: Final = 64 * 1024 * 1024
 """Leases that have ended, and bytes of their messages, that may be in the heap beside those that
 are held: with long deadlines they would otherwise fill the memory."""
+ENTRY_BYTES: Final = 300
+"""That each message takes in memory beside its own."""
 STALE_READY: Final = 1_000
 """Entries that are gone and still in the queue, beyond twice as many as are owed, before it is
 built anew: where nobody pulls, nobody would take them out."""
@@ -47,7 +49,7 @@ class Subscription:
         self.on_ready = on_ready
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
-        """Of all messages that it owes."""
+        """Of all messages that it owes, in memory."""
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
@@ -75,7 +77,7 @@ class Subscription:
         for message, attempts in messages:
             entry = Entry(message, attempts)
             self.entries[message.id] = entry
-            self.bytes += len(message.body)
+            self.bytes += len(message.body) + ENTRY_BYTES
             self._queue(entry)
         self.on_ready()
 
@@ -148,7 +150,7 @@ class Subscription:
                 continue
             self._release(entry)
             entry.state = State.GONE
-            self.bytes -= len(entry.message.body)
+            self.bytes -= len(entry.message.body) + ENTRY_BYTES
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._settle(entry.lane, entry)

@@ -203,7 +203,7 @@ class Topology:
             await seek_back(self._subscriber, wanted.name)
             del found.labels[SEEK_LABEL]
             applied.sought.append(wanted.name)
-        elif self._emulated and is_new and not topic_is_new:  # Google's updates no labels
+        elif self._emulated and is_new:  # without a label: Google's emulator cannot remove one
             await seek(self._subscriber, wanted.name, datetime.now(UTC) - RETENTION)
             applied.sought.append(wanted.name)
         applied.differences += subscription_differences(wanted, found)
