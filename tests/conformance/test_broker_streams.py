@@ -118,7 +118,9 @@ async def test_a_stream_without_a_deadline_is_refused(calls: Calls) -> None:
         )
 
 
-async def test_two_streams_share_the_messages(calls: Calls) -> None:
+async def test_two_streams_share_the_messages(calls: Calls, is_google: bool) -> None:
+    if is_google:
+        pytest.skip("it ignores max_outstanding_messages (see above), so one may get all of them")
     await calls.subscribe()
     async with (
         Streaming(calls, max_outstanding_messages=3) as one,
