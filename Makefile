@@ -17,7 +17,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help demo up test-unit watch test lint format check proto simulate model mutations test-faults bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proto simulate model mutations test-faults bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ format: $(STAMP) ## Format the code
 
 check: $(STAMP) ## Run all that continuous integration runs: lint and test
 	@.ci/run
+
+reference: $(STAMP) ## Write what docs/reference/ takes from the code
+	@$(BIN)/python -m tests.reference
 
 proto: $(STAMP) ## Generate the Python code of the event contract
 	@$(BIN)/python -m tests.schema.generate

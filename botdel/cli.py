@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Deletes a bot's data reliably across services.",
-    epilog="Settings come from BOTDEL_* variables and .env; the table is in README.md.",
+    epilog="Settings come from BOTDEL_* variables and .env: see docs/reference/configuration.md.",
 )
 topology = typer.Typer(no_args_is_help=True, help="Topics, subscriptions and indexes.")
 plan = typer.Typer(no_args_is_help=True, help="Look at a plan before it deletes anything.")

@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
 
 
 def table(document: Path, *columns: str) -> list[dict[str, str]]:
