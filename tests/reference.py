@@ -11,16 +11,23 @@ from typing import Any, Final
 
 import typer.main
 from prometheus_client import CollectorRegistry, Metric
+from pydantic.fields import FieldInfo
 
 from botdel.cli import app
+from botdel.local.pubsub import LocalSettings
 from consumers.intake import Outcome
 from consumers.metrics import Metrics as ConsumerMetrics
+from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.census import UNFINISHED
 from deletion.clock import SystemClock
 from deletion.ports import Unfinished
+from deletion.process.settings import Settings
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
 from gateway.metrics import Metrics as GatewayMetrics
+from gateway.settings import GatewaySettings
 from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
+from recovery.settings import RecoverSettings, RecoverySettings
 
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 ANY: Final = "any"
@@ -52,7 +59,52 @@ def options() -> str:
     return "\n\n".join(sections)
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {"metrics": metrics, "options": options}
+def settings() -> str:
+    """A table of the variables, each with the commands that read it."""
+    readers: dict[str, list[str]] = {}
+    fields: dict[str, FieldInfo] = {}
+    for each, names in READERS.items():
+        for name, field in each.model_fields.items():
+            variable = str(field.validation_alias or f"BOTDEL_{name.upper()}")
+            fields.setdefault(variable, field)
+            readers.setdefault(variable, []).extend(names)
+    rows = (
+        (f"`{variable}`", default(field), ", ".join(dict.fromkeys(readers[variable])), _said(field))
+        for variable, field in fields.items()
+    )
+    return _table(("variable", "default", "read by", "meaning"), rows)
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "metrics": metrics,
+    "options": options,
+    "settings": settings,
+}
+READERS: Final[Mapping[type[Settings], tuple[str, ...]]] = {
+    GatewaySettings: ("gateway",),
+    ConsumerSettings: ("consumer",),
+    RecoverySettings: ("recovery",),
+    RecoverSettings: ("recover",),
+    TopologySettings: ("topology",),
+    JobsSettings: ("jobs", "dead-letters"),
+    OperatorSettings: ("dead-letters",),
+    LocalSettings: ("local", "demo"),
+}
+"""Which commands read which class of settings."""
+
+
+def default(field: FieldInfo) -> str:
+    """The default of a setting, or of a field of a plan, as a page shows it."""
+    if field.is_required():
+        return "required"
+    if field.default is None:
+        return "not set"
+    is_number = isinstance(field.default, int | float)
+    return f"`{field.default:g}`" if is_number else f"`{field.default}`"
+
+
+def _said(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
 
 
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:

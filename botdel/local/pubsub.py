@@ -21,6 +21,10 @@ class LocalSettings(Settings):
     """Which servers run on this machine."""
 
     local_broker: Literal["google", "embedded"] | None = None
+    """Which broker `make demo`, `make up` and most tests start: `google` (the emulator) or
+    `embedded`. When it is not set: the emulator where it and Java are found, else the embedded
+    broker. The conformance, acceptance and fault suites run on each that is found.
+    """
 
 
 def brokers() -> list[str]:
