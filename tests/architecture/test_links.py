@@ -1,4 +1,4 @@
-"""Every relative link of a page leads to a file or folder, and its anchor to a heading."""
+"""Links of a page lead to a file, their anchors to a heading; every file that is named exists."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,9 @@ from tests.architecture.documents import DOCS, ROOT
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
 CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z+]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
+FILE = re.compile(
+    r"(?<![\w./-])(?:botdel|consumers|deletion|docs|gateway|proto|recovery|tests)/[\w/.-]+\.[a-z]+\b"
+)
 
 
 def anchors(page: Path) -> set[str]:
@@ -25,3 +28,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    for path in FILE.findall(page.read_text(encoding="utf-8")):
+        assert (ROOT / path).is_file(), path
