@@ -74,6 +74,16 @@ def test_every_command_is_in_the_table_and_no_other() -> None:
     assert {re.split(r" --| \[| [A-Z]", line)[0] for line in said} == real
 
 
+def test_every_option_in_the_table_is_one_of_its_command() -> None:
+    real = {
+        path: {option for param in command.params for option in param.opts}
+        for path, command in commands(typer.main.get_command(app), "botdel")
+    }
+    for row in table(REFERENCE / "commands.md", "command"):
+        path = re.split(r" --| \[| [A-Z]", row["command"])[0]
+        assert set(re.findall(r"--[a-z-]+", row["command"])) <= real[path]
+
+
 @pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=lambda page: page.stem)
 def test_what_a_page_takes_from_the_code_is_up_to_date(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
