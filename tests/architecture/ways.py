@@ -47,16 +47,22 @@ from tests.support.fleet import Fleet
 from tests.support.memory_sweeps import MemorySweepStore
 
 TOKEN: Final = SecretStr("a-token-that-is-long-enough")
-STANDS_FOR: Final = {
-    "MemoryBus": "GroupingPublisher",
-    "MemorySubscription": "PullSubscription",
-    "MemorySweepStore": "MongoSweepStore",
-    "RecordedAlerts": "WebhookAlerts",
-    "ScriptedDeadLetters": "MongoDeadLetterStore",
-    "ScriptedStep": "Step",
-    "ScriptedStore": "MongoJobStore",
+STAND_INS: Final = {
+    "GroupingPublisher": "MemoryBus",
+    "MongoDeadLetterStore": "ScriptedDeadLetters",
+    "MongoJobStore": "ScriptedStore",
+    "MongoSweepStore": "MemorySweepStore",
+    "PullSubscription": "MemorySubscription",
+    "Step": "ScriptedStep",
+    "WebhookAlerts": "RecordedAlerts",
 }
-"""What a part in memory stands for: an adapter, or a step of any kind."""
+"""Which part in memory stands for an adapter, or for a step of any kind."""
+
+
+def driven(file: str, function: str) -> str:
+    """The function of a file, or that of its stand-in, as `passed` names it."""
+    owner, _, name = function.rpartition(".")
+    return f"{STAND_INS[owner]}.{name}" if owner in STAND_INS else f"{file}:{function}"
 
 
 @contextmanager
@@ -66,9 +72,11 @@ def passed() -> Iterator[list[str]]:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(str(ROOT)):
-            owner, dot, name = code.co_qualname.rpartition("<locals>.")[2].rpartition(".")
-            found.setdefault(f"{STANDS_FOR.get(owner, owner)}{dot}{name}")
+        if event == "call" and code.co_filename.startswith(f"{ROOT}/"):
+            function = code.co_qualname.rpartition("<locals>.")[2]
+            is_stand_in = function.rpartition(".")[0] in STAND_INS.values()
+            file = code.co_filename.removeprefix(f"{ROOT}/")
+            found.setdefault(function if is_stand_in else f"{file}:{function}")
 
     names: list[str] = []
     sys.setprofile(note)
