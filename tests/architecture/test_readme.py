@@ -36,6 +36,16 @@ def test_every_command_that_it_shows_exists() -> None:
         assert any(f"{command} ".startswith(f"{path} ") for path in known), command
 
 
+def test_what_the_demo_shows_is_what_it_checks() -> None:
+    sources = [(ROOT / "botdel/local" / name).read_text() for name in ("demo.py", "faults.py")]
+    claims = re.findall(r'proof\.(?:equal|between)\(\s*f?"([^"]+)"', "".join(sources))
+    patterns = [re.sub(r"\\{.*?\\}", ".+", re.escape(claim)) for claim in claims]
+    shown = re.findall(r"^│ (.*?) +│", TEXT, re.MULTILINE)
+    assert shown
+    for check in shown:
+        assert any(re.fullmatch(pattern, check) for pattern in patterns), check
+
+
 def test_every_page_of_the_documentation_is_on_its_map() -> None:
     linked = set(re.findall(r"\]\((docs/[^)#]+\.md)", TEXT))
     folders = ("", "reference", "runbooks")
