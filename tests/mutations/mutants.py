@@ -2247,8 +2247,8 @@ MUTANTS: Final = (
     Mutant(
         "a new subscription is not sought back",
         TOPOLOGY,
-        "            await seek_back(self._subscriber, wanted.name)\n",
-        "",
+        "if SEEK_LABEL in found.labels and await self._seek_back(wanted.name):",
+        "if SEEK_LABEL in found.labels:",
     ),
     Mutant(
         "a new subscription does not say that it is to be sought back",
@@ -2259,8 +2259,8 @@ MUTANTS: Final = (
     Mutant(
         "a subscription that came with its topic is sought back too",
         TOPOLOGY,
-        "if not (topic_is_new or self._emulated):",
-        "if not self._emulated:",
+        "        if not topic_is_new:\n",
+        "        if True:\n",
     ),
     Mutant(
         "a start does not ask whether the subscription may be pulled",
