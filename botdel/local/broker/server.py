@@ -102,10 +102,12 @@ class Server:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             try:
+                self._journal.check_place()
                 self._broker.expire_leases()
                 if now - checked >= RETENTION_EVERY:
                     checked = now
                     self._broker.expire_messages()
+                    self._service.expire_subscriptions()
                 if now - collected >= COLLECT_EVERY and not self._broker.collect():
                     collected = now
             except Refused as error:  # the disk: what is due is done at the next tick
