@@ -3,6 +3,7 @@
 import asyncio
 import random
 import resource
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ from google.pubsub_v1.types import ReceivedMessage, StreamingPullRequest
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.processes import ChildProcess, free_port
-from tests.conformance.brokers import CALL, Calls, calls_to, data
+from tests.conformance.brokers import CALL, Calls, calls_to, data, moment
 from tests.faults.proxy import Proxy
 from tests.support.polling import eventually
 
@@ -143,6 +144,45 @@ async def test_leases_of_a_broker_that_died_are_over(broker: EmbeddedBroker, cal
     await calls.ack(held)  # an ack of the broker before counts as well
     await broker.restart()
     await calls.nothing_comes(1)
+
+
+async def test_a_folder_that_is_removed_ends_it(
+    broker: EmbeddedBroker, calls: Calls, tmp_path: Path
+) -> None:
+    """Or it would confirm what is lost, beside a second one with a new folder of that name."""
+    await calls.publish(b"x")
+    shutil.rmtree(tmp_path / "kept")
+    assert broker._process is not None
+    assert await broker._process.wait(30) == 1
+    assert any("was removed or replaced while the broker" in line for line in broker._process.lines)
+
+
+async def test_more_ack_ids_than_fit_into_a_request_are_refused(calls: Calls) -> None:
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    with pytest.raises(gcp.InvalidArgument, match="exceeds the limit: 524288 bytes"):
+        await calls.ack(*[received] * 20_000)
+    await calls.ack(received)
+
+
+async def test_others_are_answered_while_a_subscription_is_sought_back(calls: Calls) -> None:
+    """A seek whose client does not wait for its end goes on, and a repeat waits for that."""
+    await calls.create_topic("other")
+    await calls.subscribe("other", retain_acked_messages=True)
+    for _ in range(40):
+        await calls.publish(*[b"x" * 100] * 1_000)
+    request = {"subscription": calls.path("other"), "time": moment(-60)}
+    seeking = asyncio.create_task(calls.subscriber.seek(request, timeout=CALL, retry=None))
+    answered = 0
+    while not seeking.done():
+        await calls.publisher.get_topic(topic=calls.topic, timeout=CALL)
+        answered += 1
+    await seeking
+    assert answered > 10
+    with pytest.raises(gcp.DeadlineExceeded):
+        await calls.subscriber.seek(request, timeout=0.02, retry=None)
+    await calls.subscriber.seek(request, timeout=CALL, retry=None)
+    assert len(await calls.receive(1_000, "other")) == 1_000
 
 
 async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ BROKER_STATE, BROKER_JOURNAL, BROKER_LEASES, BROKER_LETTERS, BROKER_FILTERS, BRO
     f"botdel/local/broker/{name}.py"
     for name in ("broker", "journal", "subscription", "letters", "filters", "streams")
 )
-BROKER_FEED, BROKER_COMMAND, BROKER_SETTINGS, BROKER_LANES = (
-    f"botdel/local/broker/{name}.py" for name in ("feed", "command", "settings", "entry")
+BROKER_FEED, BROKER_COMMAND, BROKER_SETTINGS, BROKER_LANES, BROKER_SEEKING = (
+    f"botdel/local/broker/{name}.py" for name in ("feed", "command", "settings", "entry", "seeking")
 )
 MONGO, DOCUMENT, MONGO_LETTERS, MONGO_SWEEPS = (
     "deletion/adapters/mongo/jobs.py",
@@ -2247,8 +2247,8 @@ MUTANTS: Final = (
     Mutant(
         "a new subscription is not sought back",
         TOPOLOGY,
-        "            await seek_back(self._subscriber, wanted.name)\n",
-        "",
+        "if SEEK_LABEL in found.labels and await self._seek_back(wanted.name):",
+        "if SEEK_LABEL in found.labels:",
     ),
     Mutant(
         "a new subscription does not say that it is to be sought back",
@@ -2259,8 +2259,8 @@ MUTANTS: Final = (
     Mutant(
         "a subscription that came with its topic is sought back too",
         TOPOLOGY,
-        "if not (topic_is_new or self._emulated):",
-        "if not self._emulated:",
+        "        if not topic_is_new:\n",
+        "        if True:\n",
     ),
     Mutant(
         "a start does not ask whether the subscription may be pulled",
@@ -3799,8 +3799,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: failures are not kept",
         BROKER_STATE,
-        "            if _counts(subscription):",
-        "            if False:",
+        "            if counts:\n",
+        "            if False:\n",
         BROKER,
     ),
     Mutant(
@@ -3875,16 +3875,86 @@ MUTANTS: Final = (
     ),
     Mutant(
         "broker: a seek reaches what no topic keeps",
-        BROKER_STATE,
-        "if topic and topic.retention else math.inf",
-        "if topic and topic.retention else 0.0",
+        BROKER_SEEKING,
+        "retention if retention else math.inf",
+        "retention if retention else 0.0",
         BROKER,
     ),
     Mutant(
         "broker: a seek brings what the filter keeps out",
+        BROKER_SEEKING,
+        "if was_owed or self._matches(message)]",
+        "if was_owed or message]",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a seek owes more than fits into memory",
+        BROKER_SEEKING,
+        "        if subscription.bytes > most:",
+        "        if False:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: what is published during a seek comes before what it brings",
+        BROKER_LEASES,
+        "        if self._late is None:",
+        "        if True:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a seek that the disk did not take forgets messages",
+        BROKER_SEEKING,
+        "                    subscription.refill(self._as_before(each))\n",
+        "",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a subscription that is deleted during a seek comes back",
+        BROKER_SEEKING,
+        "                self._check_there()\n",
+        "",
+        BROKER,
+    ),
+    Mutant(
+        "broker: what was retained stays when that is turned off",
+        "botdel/local/broker/catalogue.py",
+        "                self._broker.journal.forget_acked(subscription.id)\n",
+        "                pass\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: failures in a lane count on disk only",
+        BROKER_LEASES,
+        "        for entry in held:\n            entry.attempts += failed\n",
+        "        for entry in held[:1]:\n            entry.attempts += failed\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a dead letter takes room that there is not",
+        BROKER_LETTERS,
+        "return topic if topic is not None and broker.full(topic) is None else None",
+        "return topic",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a subscription that is used expires",
         BROKER_STATE,
-        "[m for m in again if m.id not in entries and _matches(subscription, m)]",
-        "[m for m in again if m.id not in entries]",
+        "        subscription.used = self.now()\n        return subscription\n",
+        "        return subscription\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: the clock stands still while the machine sleeps",
+        "botdel/local/broker/server.py",
+        'getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)',
+        "time.CLOCK_MONOTONIC",
+        BROKER,
+    ),
+    Mutant(
+        "broker: it confirms into a file that was removed",
+        BROKER_JOURNAL,
+        "            is_there = False\n",
+        "            is_there = True\n",
         BROKER,
     ),
     Mutant(
@@ -3925,8 +3995,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: memory is not bounded",
         BROKER_STATE,
-        "if subscription.bytes > self._max_owed_bytes:",
-        "if False:",
+        "if (full := self.full(topic)) is not None:",
+        "if (full := self.full(topic)) is not None and False:",
         BROKER,
     ),
     Mutant(

@@ -13,6 +13,7 @@ topic         a topic and its subscriptions
 letters       dead letters
 broker        publishing, acknowledging, seeking and expiry over all of them
 catalogue     creating, changing, listing and deleting topics and subscriptions
+seeking       a seek, in steps
 feed          who waits for the messages of one subscription
 streams       streaming pull
 service       every method of both services
