@@ -6,14 +6,16 @@ import pytest
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
-from deletion.errors import ConfigurationError
+from botdel.local.pubsub import EMBEDDED, GOOGLE, why_left_out
 from tests.conformance.brokers import WRONG, Calls, calls_to
 
 
-@pytest.fixture(scope="module", params=["google", "embedded"])
+@pytest.fixture(scope="module", params=[GOOGLE, EMBEDDED])
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """Where a broker listens; Google's is left out where it is not installed."""
-    server = _google() if request.param == "google" else EmbeddedBroker()
+    """Where a broker listens; skips one that is not wanted, or not installed."""
+    if why := why_left_out(request.param):
+        pytest.skip(why)
+    server = PubSubEmulator() if request.param == GOOGLE else EmbeddedBroker()
     async with server:
         yield server.host
 
@@ -41,11 +43,4 @@ def is_google(request: pytest.FixtureRequest) -> bool:
 
 
 def _is_google(request: pytest.FixtureRequest) -> bool:
-    return "google" in request.node.callspec.id
-
-
-def _google() -> PubSubEmulator:
-    try:
-        return PubSubEmulator()
-    except ConfigurationError as error:
-        pytest.skip(str(error).partition("\n")[0])
+    return GOOGLE in request.node.callspec.id
