@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from botdel.local.broker import remedies
 from botdel.local.broker.refusals import not_kept
 from botdel.local.broker.wire import Proto
 from deletion.errors import ConfigurationError
@@ -36,7 +37,6 @@ CREATE TABLE deliveries (message INTEGER, subscription INTEGER, attempts INTEGER
     PRIMARY KEY (message, subscription)) WITHOUT ROWID;
 """
 SETTINGS: Final = f"""
-PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
@@ -73,13 +73,16 @@ class Journal:
             self._open()
 
     def _open(self) -> None:
-        self._db.executescript(SETTINGS)
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         [found] = self._db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, VERSION):
+        [tables] = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if found != (VERSION if tables else 0):
             raise ConfigurationError(
-                f"the broker's file has version {found}, and this program writes {VERSION}: "
-                "name another folder, or remove the file"
+                f"the broker cannot keep anything in {self._path}: "
+                f"expected version {VERSION} of its own file, found version {found}",
+                remedies.NOT_OURS,
             )
+        self._db.executescript(SETTINGS)
         self._db.execute("BEGIN IMMEDIATE")  # a folder that cannot be written to is found here
         if not found:
             for statement in SCHEMA.split(";"):
@@ -94,8 +97,8 @@ class Journal:
             yield
         except sqlite3.Error as error:
             raise ConfigurationError(
-                f"the broker cannot keep anything in {self._path}: {error}. Name a folder that "
-                "this user may write to, on a disk with space: botdel local pubsub --folder DIR"
+                f"the broker cannot keep anything in {self._path}: {error}",
+                remedies.of_file(error),
             ) from error
 
     def close(self) -> None:
