@@ -10,11 +10,16 @@ from botdel.local.pubsub import EMBEDDED, GOOGLE, why_left_out
 from tests.conformance.brokers import WRONG, Calls, calls_to
 
 
-@pytest.fixture(scope="module", params=[GOOGLE, EMBEDDED])
+def _skipped(name: str) -> list[pytest.MarkDecorator]:
+    """The mark of a broker that is not wanted, or not installed; such skips share a line."""
+    return [pytest.mark.skip(reason=why)] if (why := why_left_out(name)) else []
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=_skipped(n)) for n in (GOOGLE, EMBEDDED)]
+)
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """Where a broker listens; skips one that is not wanted, or not installed."""
-    if why := why_left_out(request.param):
-        pytest.skip(why)
+    """Where a broker listens."""
     server = PubSubEmulator() if request.param == GOOGLE else EmbeddedBroker()
     async with server:
         yield server.host
