@@ -364,9 +364,10 @@ def local_pubsub(
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
-    ] = 8085,
+    ] = 8585,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to keep everything; without it, only in memory.")
+        str | None,
+        typer.Option(metavar="DIR", help="Where to keep everything; without it, only in memory."),
     ] = None,
 ) -> None:
     """Serve Pub/Sub for tests, demos and development; PUBSUB_EMULATOR_HOST names it to clients."""

@@ -4044,8 +4044,22 @@ MUTANTS: Final = (
     Mutant(
         "broker: everybody on the network may read and change everything",
         BROKER_COMMAND,
-        "    if not is_loopback:",
+        "    if not address.is_loopback:",
         "    if False:",
         BROKER_PROCESS,
+    ),
+    Mutant(
+        "broker: it does not say what to do about a port that is taken",
+        BROKER_COMMAND,
+        "    _check_free(address, port)\n",
+        "",
+        BROKER_PROCESS,
+    ),
+    Mutant(
+        "broker: it writes into the database of another program",
+        BROKER_JOURNAL,
+        "if found != (VERSION if tables else 0):",
+        "if False:",
+        BROKER,
     ),
 )

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from botdel.local.broker import remedies
 from botdel.local.broker.refusals import not_kept
 from botdel.local.broker.wire import Proto
 from deletion.errors import BotDeletionError, ConfigurationError
@@ -38,7 +39,6 @@ CREATE TABLE deliveries (message INTEGER, subscription INTEGER, attempts INTEGER
     PRIMARY KEY (message, subscription)) WITHOUT ROWID;
 """
 SETTINGS: Final = f"""
-PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
@@ -91,13 +91,16 @@ class Journal:
         self._file = Path(self._path).stat() if folder else None
 
     def _open(self) -> None:
-        self._db.executescript(SETTINGS)
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         [found] = self._db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, VERSION):
+        [tables] = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if found != (VERSION if tables else 0):
             raise ConfigurationError(
-                f"the broker's file has version {found}, and this program writes {VERSION}: "
-                "name another folder, or remove the file"
+                f"the broker cannot keep anything in {self._path}: "
+                f"expected version {VERSION} of its own file, found version {found}",
+                remedies.NOT_OURS,
             )
+        self._db.executescript(SETTINGS)
         self._db.execute("BEGIN IMMEDIATE")  # a folder that cannot be written to is found here
         if not found:
             for statement in SCHEMA.split(";"):
@@ -112,8 +115,8 @@ class Journal:
             yield
         except sqlite3.Error as error:
             raise ConfigurationError(
-                f"the broker cannot keep anything in {self._path}: {error}. Name a folder that "
-                "this user may write to, on a disk with space: botdel local pubsub --folder DIR"
+                f"the broker cannot keep anything in {self._path}: {error}",
+                remedies.of_file(error),
             ) from error
 
     def check_place(self) -> None:
