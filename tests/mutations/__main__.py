@@ -139,7 +139,7 @@ async def _verdicts(mutant: Mutant, copy: Path) -> list[Verdict]:
     verdicts: list[Verdict] = []
     try:
         for suite in mutant.suites:
-            verdicts.append(await _run(suite, copy, Path(mutant.file).stem))
+            verdicts.append(await _run(suite, copy, mutant.file))
             if _noticed(verdicts):
                 break
     finally:
@@ -160,10 +160,12 @@ def _tests(suite: str, root: Path) -> list[str]:
     return [str(path) for path in paths if not any(name in path.name for name in left_out)]
 
 
-async def _run(suite: str, root: Path, module: str = "") -> Verdict:
-    """Of the tests those that are named after `module` first, as they are the likeliest to fail."""
-    tests = _tests(suite, root)
-    near = [test for test in tests if module and module in Path(test).name]
+async def _run(suite: str, root: Path, file: str = "") -> Verdict:
+    """Of the tests those that are named after `file` or its folder first, as they are the likeliest
+    to fail.
+    """
+    tests, words = _tests(suite, root), Path(file).with_suffix("").parts[-2:]
+    near = [test for test in tests if any(word in Path(test).name for word in words)]
     verdict = await _pytest(suite, near, root) if near else Verdict(suite, "")
     return verdict if verdict.failed else await _pytest(suite, tests, root)
 
