@@ -19,7 +19,7 @@ from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs
 from deletion.adapters.mongo.breakers import MongoBreakerStore

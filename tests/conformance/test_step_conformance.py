@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.connection import Client, Collection, Document
