@@ -5,7 +5,6 @@ the embedded server read the whole collection.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,15 +15,14 @@ from deletion.adapters.mongo.connection import (
     CALL_SECONDS,
     Client,
     Document,
-    bounded,
     ping,
 )
 from deletion.adapters.mongo.job_document import from_document, readable
-from deletion.adapters.mongo.recording import Recording
+from deletion.adapters.mongo.recording import Recorder
 from deletion.adapters.mongo.writes import Writes
 from deletion.grouping import Grouping
 from deletion.job import Change, Job, Status
-from deletion.ports import Read, Recorded
+from deletion.ports import Read
 
 COLLECTION: Final = "deletion_jobs"
 WRITE_CHECKS: Final = "write_checks"
@@ -55,15 +53,14 @@ GROUPS: Final = 2
 """Bulk writes under way at a time."""
 
 
-class MongoJobStore:
+class MongoJobStore(Recorder):
     """`deletion.ports.JobStore` on one collection of `database`."""
 
     def __init__(
         self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
     ) -> None:
         self._database = client[database]
-        self._jobs = self._database[COLLECTION]
-        self._call_seconds = call_seconds
+        super().__init__(self._database[COLLECTION], call_seconds)
         self._changes = Grouping(self._write, limit=GROUP_LIMIT, senders=GROUPS)
 
     async def ping(self) -> None:
@@ -87,10 +84,6 @@ class MongoJobStore:
     def new_id(self) -> str:
         """An ObjectId, as hex."""
         return str(ObjectId())
-
-    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """See `Recording`."""
-        return await Recording(self._jobs, self._call_seconds).record(jobs)
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> list[Read]:
         """A range, closed at both ends, of the sparse index of (queue, due)."""
@@ -162,6 +155,3 @@ class MongoJobStore:
 
     async def _write(self, changes: Sequence[Change]) -> list[Job | Exception]:
         return await Writes(self._jobs, self._call_seconds).apply(changes)
-
-    def _bounded(self) -> AbstractContextManager[None]:
-        return bounded(self._call_seconds)

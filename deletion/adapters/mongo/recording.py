@@ -1,11 +1,11 @@
 """Recording jobs on MongoDB: each request gets a job, or joins the live job of its bot.
 
-Read `Recording.record` first: insert → covered → join, until every request has an outcome.
+Read `Recorder.record` first: insert → covered → join, until every request has an outcome.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from contextlib import AbstractContextManager
 from typing import Final
 
 from bson import ObjectId
@@ -23,22 +23,19 @@ from deletion.ports import Placing, Recorded
 TRIES: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One call of `deletion.ports.JobStore.record`.
+class Recorder:
+    """The part of `MongoJobStore` that records; each call of it ends within `call_seconds`."""
 
-    `offered` are the ids of the jobs whose request may have joined another during this call.
-    """
-
-    jobs: Collection
-    call_seconds: float
-    offered: set[str] = field(default_factory=set)
+    def __init__(self, jobs: Collection, call_seconds: float) -> None:
+        self._jobs = jobs
+        self._call_seconds = call_seconds
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         """One bulk insert; for the refused ones a query for each unique index, and one bulk write
         of the joins. Repeated for those whose live job was joined or has ended in between.
         """
         outcomes: dict[str, Recorded] = {}
+        offered: set[str] = set()
         for _ in range(TRIES):
             refused = await self._insert([job for job in jobs if job.id not in outcomes])
             outcomes |= {
@@ -46,9 +43,9 @@ class Recording:
                 for job in jobs
                 if job.id not in outcomes and job.id not in refused
             }
-            outcomes |= await self._covered([j for j in jobs if j.id not in outcomes])
+            outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
             standing = [job for job in jobs if job.id not in outcomes]
-            outcomes |= await self._joined(standing)
+            outcomes |= await self._joined(standing, offered)
             if len(outcomes) == len(jobs):
                 return [outcomes[job.id] for job in jobs]
         raise StoreUnavailable(f"{len(jobs) - len(outcomes)} jobs kept colliding with moving ones")
@@ -59,15 +56,15 @@ class Recording:
         if not documents:
             return set()
         try:
-            with bounded(self.call_seconds):
-                await self.jobs.insert_many(documents, ordered=False)
+            with self._bounded():
+                await self._jobs.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             duplicates = _duplicates(error)
             return {str(documents[index]["_id"]) for index in duplicates}
         return set()
 
-    async def _covered(self, jobs: Sequence[Job]) -> dict[str, Recorded]:
-        """Those whose event a job covers: `JOINED` if this call offered them, else `KNOWN`."""
+    async def _covered(self, jobs: Sequence[Job], offered: Set[str]) -> dict[str, Recorded]:
+        """Those whose event a job covers: `JOINED` if this call `offered` them, else `KNOWN`."""
         if not jobs:
             return {}
         query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
@@ -79,12 +76,12 @@ class Recording:
         for job in jobs:
             if standing := covering.get((job.bot_id, job.event_id)):
                 found = str(standing["_id"])
-                placing = Placing.JOINED if job.id in self.offered else Placing.KNOWN
+                placing = Placing.JOINED if job.id in offered else Placing.KNOWN
                 placing = Placing.NEW if found == job.id else placing
                 outcomes[job.id] = Recorded(placing, found, _is_exhausted(standing))
         return outcomes
 
-    async def _joined(self, jobs: Sequence[Job]) -> dict[str, Recorded]:
+    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
         """Join the live job of their bot. Returns those that joined, and those that found it full.
 
         When not all joins succeeded, none of them is returned: the caller reads them back. Adds
@@ -111,7 +108,7 @@ class Recording:
                 updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:
                     joining[request.id] = Recorded(Placing.JOINED, found, exhausted)
-        self.offered.update(joining)
+        offered |= joining.keys()
         return full | joining if await self._all_match(updates) else full
 
     async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
@@ -119,8 +116,8 @@ class Recording:
         if not updates:
             return True
         try:
-            with bounded(self.call_seconds):
-                result = await self.jobs.bulk_write(updates, ordered=False)
+            with self._bounded():
+                result = await self._jobs.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
             _duplicates(error)  # another job covers one of the events by now
             return False
@@ -129,8 +126,11 @@ class Recording:
     async def _brief(self, query: Document) -> list[Document]:
         """The fields that recording needs of existing jobs, whatever a later version has added."""
         fields = ("botId", "eventIds", "placedAt", "status")
-        with bounded(self.call_seconds):
-            return await self.jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
+        with self._bounded():
+            return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
+
+    def _bounded(self) -> AbstractContextManager[None]:
+        return bounded(self._call_seconds)
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
