@@ -1,4 +1,15 @@
-"""Which transitions there are, and what each expects of the stored job."""
+"""Which transitions there are, and what each expects of the stored job.
+
+`RULES` is what runs. The rules are written down again in other places, on purpose: a rule that is
+changed here by mistake then contradicts one of them.
+
+- docs/state_machine.md is for people. A test compares its table and its drawing with `RULES`.
+- tests/conformance/job_model.py and tests/simulation/world.py state the rules in words of their own
+  and hold stores and whole fleets to them. A test that took them from here would follow any change.
+
+tests/model takes the rules from here and explores every order of moves within its bounds, to show
+that they suffice.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
