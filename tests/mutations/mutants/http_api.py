@@ -8,11 +8,13 @@ CALL_STATE: Final = "deletion/adapters/http_api/call_state.py"
 HTTP_CLIENT: Final = "deletion/adapters/http_api/client.py"
 HTTP_SPEC: Final = "deletion/adapters/http_api/spec.py"
 HTTP_STEP: Final = "deletion/adapters/http_api/step.py"
+ENDPOINT: Final = "deletion/adapters/http_api/endpoint.py"
+VERIFIED: Final = "deletion/adapters/http_api/verified_step.py"
 
 MUTANTS: Final = (
     Mutant(
         "a read-back that a wrong path would answer too is not doubted",
-        HTTP_STEP,
+        VERIFIED,
         "if answer.status != NOT_FOUND or NOT_FOUND not in self.verify.gone:",
         "if True:",
         HTTP,
@@ -89,7 +91,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an answer that does not say is taken for gone",
-        HTTP_STEP,
+        ENDPOINT,
         "return True if httpx.codes.is_success(answer.status) else None",
         "return httpx.codes.is_success(answer.status)",
         HTTP,

@@ -14,6 +14,7 @@ INDEXES: Final = "deletion/adapters/mongo/indexes.py"
 RETENTION: Final = "deletion/adapters/mongo/retention.py"
 STEP: Final = "deletion/adapters/mongo/step.py"
 URI: Final = "deletion/adapters/mongo/uri.py"
+OWNER: Final = "deletion/adapters/mongo/owner.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -95,14 +96,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a document that becomes others' too is deleted",
-        STEP,
-        '{"$eq": self._owner(bot_id), **NO_ARRAY}',
-        "self._owner(bot_id)",
+        OWNER,
+        '{"$eq": self.of(bot_id), **NO_ARRAY}',
+        "self.of(bot_id)",
         DATA,
     ),
     Mutant(
         "a document whose owners become others' too is deleted",
-        STEP,
+        OWNER,
         "range(1, len(path))",
         "range(0)",
         DATA,
