@@ -12,8 +12,8 @@ import structlog
 from fastapi import FastAPI
 
 from consumers.claims import Claims
-from consumers.consumer import Consumer
 from consumers.intake import Intake, Outcome
+from consumers.loop import Consumer
 from consumers.metrics import BreakerGauge, Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
@@ -38,7 +38,6 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.gate import Gates
 from deletion.job import suspects
-from deletion.pacer import Pacers
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import Check, probes
@@ -49,6 +48,7 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck
+from deletion.turns import Pacers
 
 SUSPECT_SLOTS = 1
 """Suspects, which may kill their process, that run at a time beside the other jobs."""

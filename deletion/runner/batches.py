@@ -8,10 +8,10 @@ from functools import partial
 from deletion.clock import Clock
 from deletion.job import StepProgress
 from deletion.lease import Lease
-from deletion.pacer import Hold, Pacers
 from deletion.plan import Batch, Step
 from deletion.retry import Patience
 from deletion.runner.calls import Calls
+from deletion.turns import Hold, Pacers
 
 
 class Batches:

@@ -13,12 +13,12 @@ from deletion.clock import Clock
 from deletion.errors import BotDeletionError, Interrupted, LeaseLost, Parked
 from deletion.job import Job, LeasePolicy
 from deletion.lease import Lease
-from deletion.pacer import Pacers
 from deletion.plan import Plan
 from deletion.ports import JobStore
 from deletion.retry import Patience, Retry
 from deletion.runner.endings import Endings, to_its_end
 from deletion.runner.run import OnBatch, Run
+from deletion.turns import Pacers
 
 RETRY_SECONDS = 600.0
 """Seconds since the last progress during which errors that may pass are retried in place."""

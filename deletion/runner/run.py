@@ -11,13 +11,13 @@ from deletion.clock import Clock
 from deletion.errors import LeftOvers, TransientError
 from deletion.job import StepProgress, StepStatus
 from deletion.lease import Lease
-from deletion.pacer import Pacers
 from deletion.plan import Batch, Plan, Step
 from deletion.retry import Patience, rest
 from deletion.runner.batches import Batches
 from deletion.runner.calls import Calls
 from deletion.runner.read_back import ReadBack
 from deletion.runner.way import begin, check_steps, is_last_chance, start
+from deletion.turns import Pacers
 
 PASS_PAUSE: Final = 1.0
 """Seconds before the second pass; twice as many before the third."""

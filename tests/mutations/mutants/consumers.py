@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import Mutant
 
-CONSUMER: Final = "consumers/consumer.py"
+CONSUMER: Final = "consumers/loop.py"
 INTAKE: Final = "consumers/intake.py"
 
 MUTANTS: Final = (

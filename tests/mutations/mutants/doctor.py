@@ -70,14 +70,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "one plan that cannot be read takes the doctor down",
-        "botdel/doctor/plans.py",
+        "botdel/doctor/plan_checks.py",
         "            findings.append(_unusable(str(path), error))",
         "            raise error",
         ("unit",),
     ),
     Mutant(
         "one plan that cannot be built takes the doctor down",
-        "botdel/doctor/plans.py",
+        "botdel/doctor/plan_checks.py",
         "            findings.append(_unusable(path, error))",
         "            raise error",
         ("unit",),

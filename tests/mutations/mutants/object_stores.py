@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import BUCKETS, Mutant
 
-ENDPOINTS: Final = "deletion/adapters/objects/endpoints.py"
+ENDPOINTS: Final = "deletion/adapters/objects/provider_endpoint.py"
 FILES: Final = "deletion/adapters/objects/files.py"
 GCS: Final = "deletion/adapters/objects/gcs.py"
 GCS_WAYS: Final = "deletion/adapters/objects/gcs_ways.py"

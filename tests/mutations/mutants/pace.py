@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutants.base import UNIT, Mutant
 
 FRONT: Final = "deletion/front.py"
-PACER: Final = "deletion/pacer.py"
+PACER: Final = "deletion/turns.py"
 PRESSURE: Final = "deletion/pressure.py"
 
 MUTANTS: Final = (
