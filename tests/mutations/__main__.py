@@ -161,13 +161,17 @@ def _tests(suite: str, root: Path) -> list[str]:
 
 
 async def _run(suite: str, root: Path, file: str = "") -> Verdict:
-    """Of the tests those that are named after `file` or its folder first, as they are the likeliest
-    to fail.
-    """
-    tests, words = _tests(suite, root), Path(file).with_suffix("").parts[-2:]
-    near = [test for test in tests if any(word in Path(test).name for word in words)]
-    verdict = await _pytest(suite, near, root) if near else Verdict(suite, "")
+    """The tests that are `near` the file first, as they are the likeliest to fail."""
+    tests = _tests(suite, root)
+    first = near(tests, file)
+    verdict = await _pytest(suite, first, root) if first else Verdict(suite, "")
     return verdict if verdict.failed else await _pytest(suite, tests, root)
+
+
+def near(tests: Sequence[str], file: str) -> list[str]:
+    """Those of `tests` that are named after `file` or its folder; none for no file."""
+    words = [word for word in (Path(file).parent.name, Path(file).stem) if word]
+    return [test for test in tests if any(word in Path(test).name for word in words)]
 
 
 async def _pytest(suite: str, tests: Sequence[str], root: Path) -> Verdict:
