@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from botdel import cli
+from botdel.commands import local
 from botdel.local.broker.command import loopback
 from botdel.local.broker.journal import FILE, Journal
 from botdel.local.broker.remedies import (
@@ -50,7 +50,7 @@ def test_an_address_that_others_reach_is_refused_with_the_reason(host: str) -> N
 
 
 def test_the_default_port_is_no_other_process_of_this_machine() -> None:
-    port = inspect.signature(cli.local_pubsub).parameters["port"].default
+    port = inspect.signature(local.local_pubsub).parameters["port"].default
     assert port not in default_ports().values()
     assert port not in range(8080, 8090), "of services that are plugged in"
 
