@@ -22,7 +22,7 @@ from botdel.listing import show as show_rows
 from botdel.options import object_id
 from botdel.store import connected
 from botdel.terminal import console
-from deletion.adapters.http_api.http import opened_alone
+from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
 from deletion.plan import Doubted, Permitted, Plan, Previewed, Step

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.text import Text
 
-from deletion.process.escaping import escaped
+from deletion.process.run import escaped
 
 WIDE: Final = 160
 """Characters of a line when no terminal says how wide it is."""

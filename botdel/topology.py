@@ -12,7 +12,7 @@ from deletion.adapters.mongo.retention import apply_retention
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
-from deletion.adapters.pubsub.topology import Topology
+from deletion.adapters.pubsub.topology import Applied, Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Provisioned
@@ -39,22 +39,27 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
             pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
         )
         applied = await topology.apply([plan.service for plan in plans])
-        for topic in wanted_topics(settings.names):
-            out.print(f"topic {topic.name}: {_state(topic.name in applied.created)}")
-        for path in _subscriptions(settings.names, built):
-            out.print(f"subscription {path}: {_state(path in applied.created)}")
+        _show_created(out, settings.names, built, applied)
         database = clients.get()[name]
         await prepare_indexes(database, out)
         retention = await apply_retention(database, settings.keep_complete_days)
-        for plan in built:
-            for step in plan.steps:
-                if isinstance(step, Provisioned):
-                    missing = await step.missing()
-                    await step.provide()
-                    out.print(f"index of step {plan.service}/{step.name}: {_state(bool(missing))}")
+        await _provide(built, out)
     finally:
         await pubsub.close()
         clients.close()
+    _show_differences(out, applied, retention)
+    return FAILED if applied.differences or retention else 0
+
+
+def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: Applied) -> None:
+    for topic in wanted_topics(names):
+        out.print(f"topic {topic.name}: {_state(topic.name in applied.created)}")
+    services = (names.subscription(plan.service) for plan in plans)
+    for path in (names.dead_letter_subscription, *services):
+        out.print(f"subscription {path}: {_state(path in applied.created)}")
+
+
+def _show_differences(out: Terminal, applied: Applied, retention: str | None) -> None:
     for path in applied.sought:
         sought = f"subscription {path} gets what its topic has kept, for 31 days at most"
         out.print(printable(sought))
@@ -65,7 +70,6 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
             out.print(printable(f"  {LOST}"))
     if retention:
         out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
-    return FAILED if applied.differences or retention else 0
 
 
 async def prepare_indexes(database: Database, out: Terminal) -> None:
@@ -76,8 +80,14 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
         out.print(f"indexes of {name} in {database.name}: {_state(bool(lacking.missing))}")
 
 
-def _subscriptions(names: Names, plans: Sequence[Plan]) -> list[str]:
-    return [names.dead_letter_subscription, *(names.subscription(plan.service) for plan in plans)]
+async def _provide(plans: Sequence[Plan], out: Terminal) -> None:
+    """Build the missing indexes of the plans' steps, and print which there were."""
+    for plan in plans:
+        for step in plan.steps:
+            if isinstance(step, Provisioned):
+                missing = await step.missing()
+                await step.provide()
+                out.print(f"index of step {plan.service}/{step.name}: {_state(bool(missing))}")
 
 
 def _state(created: bool) -> str:

@@ -12,14 +12,14 @@ import structlog
 from fastapi import FastAPI
 
 from consumers.claims import Claims
-from consumers.consumer import Consumer
 from consumers.intake import Intake, Outcome
+from consumers.loop import Consumer
 from consumers.metrics import BreakerGauge, Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
 from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs
 from deletion.adapters.mongo.breakers import MongoBreakerStore
@@ -38,7 +38,6 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.gate import Gates
 from deletion.job import suspects
-from deletion.pacer import Pacers
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.probes import Check, probes
@@ -49,6 +48,7 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck
+from deletion.turns import Pacers
 
 SUSPECT_SLOTS = 1
 """Suspects, which may kill their process, that run at a time beside the other jobs."""
@@ -161,21 +161,10 @@ def compose(
     settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: Event
 ) -> Consumer:
     """The consumer over `parts`: its intake, and a worker for each of the service's queues."""
-    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    runner = Runner(
-        parts.plan,
-        parts.store,
-        parts.clock,
-        settings.lease,
-        stopping=stopping,
-        retry_seconds=settings.retry_seconds,
-        on_batch=metrics.deleted,
-        pacers=Pacers(
-            parts.plan, parts.clock, stopping, on_held=metrics.held, on_unread=metrics.unread
-        ),
-    )
-
+    service = parts.plan.service
     check = ClockCheck(parts.store, parts.clock, settings.lease)
+    runner = _runner(settings, parts, metrics, stopping)
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
     def worker(queue: str, slots: int) -> Worker:
         claims = Claims(
@@ -189,16 +178,8 @@ def compose(
         )
         return Worker(claims, runner, slots, parts.clock, metrics, parts.alerts, check=check)
 
-    service = parts.plan.service
     return Consumer(
-        intake=Intake(
-            parts.plan,
-            parts.subscription,
-            parts.store,
-            Quarantine(parts.dead_letters, parts.alerts, parts.clock),
-            parts.alerts,
-            parts.clock,
-        ),
+        intake=_intake(parts),
         workers=[
             worker(service, settings.consumer_slots),
             worker(suspects(service), SUSPECT_SLOTS),
@@ -208,6 +189,33 @@ def compose(
         clock=parts.clock,
         metrics=metrics,
         check=check,
+    )
+
+
+def _intake(parts: Parts) -> Intake:
+    return Intake(
+        parts.plan,
+        parts.subscription,
+        parts.store,
+        Quarantine(parts.dead_letters, parts.alerts, parts.clock),
+        parts.alerts,
+        parts.clock,
+    )
+
+
+def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: Event) -> Runner:
+    pacers = Pacers(
+        parts.plan, parts.clock, stopping, on_held=metrics.held, on_unread=metrics.unread
+    )
+    return Runner(
+        parts.plan,
+        parts.store,
+        parts.clock,
+        settings.lease,
+        stopping=stopping,
+        retry_seconds=settings.retry_seconds,
+        on_batch=metrics.deleted,
+        pacers=pacers,
     )
 
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.errors import TransientError
 from deletion.gate import Gates
-from deletion.pacer import BY_PRESSURE, BY_SHARE, Hold
+from deletion.turns import BY_PRESSURE, BY_SHARE, Hold
 
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"

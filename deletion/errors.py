@@ -40,7 +40,14 @@ class BotDeletionError(Exception):
 
 
 class ConfigurationError(BotDeletionError):
-    """A setting or a file is wrong; the message names it and what was expected."""
+    """A setting or a file is wrong: `what` names it and what was expected, and `remedy` says what
+    to do where that is not plain. The message is both.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}. {remedy}" if remedy else what)
+        self.what = what
+        self.remedy = remedy
 
 
 class PlanError(ConfigurationError):

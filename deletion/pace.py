@@ -1,6 +1,6 @@
 """The pace of a step: how large its batches are, how long it rests, and what holds it back.
 
-`deletion.pacer` keeps to it. Decision: docs/decisions/0033.
+`deletion.turns` keeps to it. Decision: docs/decisions/0033.
 """
 
 from dataclasses import dataclass

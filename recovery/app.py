@@ -15,8 +15,8 @@ from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.probes import Check, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
+from recovery.starting import Sweeps
 from recovery.sweep import Sweep, SweepStatus
-from recovery.sweeps import Sweeps
 
 PATH = "/v1/recovery/sweeps"
 RETRY = {"Retry-After": "5"}

@@ -49,16 +49,16 @@ class Metrics:
             self._jobs.labels(outcome)
 
     def pulled(self) -> None:
-        """See `recovery.dead_letters.Observer`."""
+        """See `recovery.recorder.Observer`."""
         self._recording.set(1)
 
     def failed(self) -> None:
-        """See `recovery.dead_letters.Observer`."""
+        """See `recovery.recorder.Observer`."""
         self._failures.inc()
         self._recording.set(0)
 
     def recorded(self, count: int) -> None:
-        """See `recovery.dead_letters.Observer`."""
+        """See `recovery.recorder.Observer`."""
         self._recorded.inc(count)
 
     def ended(self, sweep: Sweep) -> None:

@@ -2,7 +2,8 @@
 
 They run for the whole session, once for each worker that runs tests; a test that stops or kills one
 starts one of its own instead.
-A part that is not installed fails the tests that need it, with what to install.
+Pub/Sub is the broker that the header of the run names; a database that is not installed fails the
+tests that need it, with what to install.
 """
 
 from collections.abc import AsyncIterator
@@ -14,10 +15,19 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.pubsub import local_broker
+from botdel.local.pubsub import brokers, choose_broker, local_broker
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
+from deletion.errors import ConfigurationError
 from tests.support.pipeline import Pipeline, create_topology
+
+
+def pytest_report_header() -> str:
+    """Which broker the tests start, and why. Raises UsageError if there is none as it is wanted."""
+    try:
+        return f"broker: {choose_broker()}; suites over both run over: {', '.join(brokers())}"
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from botdel.doctor.findings import (
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
-from botdel.doctor.plans import build_plans, read_plans
+from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import show
 from botdel.doctor.site import Bus, Store, connected_bus, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings

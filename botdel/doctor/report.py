@@ -11,7 +11,7 @@ from rich.text import Text
 
 from botdel.doctor.findings import Finding, Status
 from botdel.terminal import Terminal, console, printable
-from deletion.process.escaping import escaped
+from deletion.process.run import escaped
 
 MARKS: Final = {Status.OK: "✓", Status.SKIPPED: "-", Status.WARNING: "!", Status.FAILED: "✗"}
 COLOURS: Final = {

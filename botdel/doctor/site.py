@@ -8,7 +8,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
 from botdel.store import connected
-from deletion.adapters.http_api.http import opened_alone
+from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore

@@ -66,9 +66,9 @@ def find_program() -> Path:
     program = Path(sys.executable).with_name(PROGRAM)
     if not program.is_file():
         raise ConfigurationError(
-            f"the embedded MongoDB is not installed: {program} is missing (package SecantusDB). "
+            f"the embedded MongoDB is not installed: {program} is missing (package SecantusDB)",
             "Install the extra that has it: pip install 'bot-deletion-pipeline[local]', in a "
-            "checkout pip install -e '.[local]'. Or set BOTDEL_MONGODB_URI to a MongoDB you have."
+            "checkout pip install -e '.[local]'. Or set BOTDEL_MONGODB_URI to a MongoDB you have.",
         )
     return program
 

@@ -12,7 +12,7 @@ class EmbeddedBroker(LocalBroker):
     one it forgets everything when it ends.
     """
 
-    described = "the embedded broker"
+    described = "the embedded broker, for development only"
     stop_within = 5.0
 
     def __init__(

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -88,10 +89,10 @@ def find_emulator() -> Path:
             return jars[-1]
     looked = "\n".join(f"  {root}" for root in roots)
     chosen = os.environ.get("CLOUDSDK_ROOT")
-    where = f" below CLOUDSDK_ROOT ({chosen})" if chosen else ""
+    where = f" below CLOUDSDK_ROOT={chosen}" if chosen else ""
     raise ConfigurationError(
-        f"Google's Pub/Sub emulator (package google-cloud-cli-pubsub-emulator) is not installed"
-        f"{where}. Install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}"
+        f"{PubSubEmulator.described} is not installed{where}",
+        f"To install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}",
     )
 
 
@@ -103,7 +104,7 @@ def find_java() -> Path:
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
-        where = f"in JAVA_HOME ({home})" if home else "on the PATH"
+        where = f"below JAVA_HOME={home}" if home else "on the PATH"
         raise _java_needed(f"there is no `java` {where}")
     found = _java_release(java)
     if found < MIN_JAVA:
@@ -124,6 +125,7 @@ def _version(jar: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", jar.name)]
 
 
+@cache
 def _java_release(java: str) -> int:
     """The feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 when it cannot be read."""
     try:
@@ -138,6 +140,6 @@ def _java_release(java: str) -> int:
 
 def _java_needed(found: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Google's Pub/Sub emulator needs Java {MIN_JAVA} or newer (package "
-        f"openjdk-17-jre-headless), but {found}. Install it:\n{INSTALL_JAVA}"
+        f"{PubSubEmulator.described} needs Java {MIN_JAVA} or newer, but {found}",
+        f"To install it:\n{INSTALL_JAVA}",
     )

@@ -79,6 +79,8 @@ class Installation:
         self.env: dict[str, str] = {}
         self.broker = "the one that PUBSUB_EMULATOR_HOST names"
         """Which broker it uses, and why, for people."""
+        self.set_aside: Path | None = None
+        """What the embedded broker has kept there, while another broker is used."""
         self.is_disposable = False
         """Whether the database is its own, with data in its storage folder."""
 
@@ -156,8 +158,10 @@ class Installation:
     async def _servers(self, stack: AsyncExitStack) -> dict[str, str]:
         emulator, uri = _others("PUBSUB_EMULATOR_HOST"), _others("BOTDEL_MONGODB_URI")
         started: list[str] = []
+        kept = self._storage / "pubsub"
+        self.set_aside = kept if kept.exists() else None
         if not emulator:
-            emulator = await self._broker(stack)
+            emulator = await self._broker(stack, kept)
             started.append(emulator)
         if not uri:
             self.is_disposable = True
@@ -171,12 +175,12 @@ class Installation:
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
         return servers | await self._others_servers(stack) | {STARTED: " ".join(started)}
 
-    async def _broker(self, stack: AsyncExitStack) -> str:
+    async def _broker(self, stack: AsyncExitStack, folder: Path) -> str:
         """Start the broker of this machine, and say which one it is; its host and port."""
-        chosen = choose_broker(
-            on_line=lambda line: self._on_line("pubsub", line), folder=self._storage / "pubsub"
-        )
+        chosen = choose_broker(on_line=lambda line: self._on_line("pubsub", line), folder=folder)
         self.broker = str(chosen)
+        if chosen.broker.keeps:
+            self.set_aside = None
         self._own_servers.append(await stack.enter_async_context(chosen.broker))
         return chosen.broker.host
 

@@ -1,7 +1,7 @@
 """The lock of a folder's installation, which the `botdel local up` that runs there holds.
 
-`python -m botdel.local.lock` says who holds that of `.local` and exits with 1, or is silent and
-exits with 0: `make clean` asks it. It needs nothing but the standard library.
+`python -m botdel.local.lock` says who holds that of a folder that `make clean` removes, and exits
+with 1, or is silent and exits with 0. It needs nothing but the standard library.
 """
 
 import fcntl
@@ -16,6 +16,10 @@ from deletion.errors import BotDeletionError
 
 FOLDER: Final = Path(".local")
 """Data and credentials of this installation, below the working directory."""
+
+
+REMOVED: Final = (FOLDER, Path("build"))
+"""What `make clean` removes, of what a broker may have been told to keep its messages in."""
 
 
 class AlreadyRuns(BotDeletionError):
@@ -48,11 +52,20 @@ def locked(folder: Path, held: str = UP_RUNS, remedy: str = USE_IT) -> Iterator[
         yield
 
 
+def _locked_before() -> Iterator[Path]:
+    """Every folder that `make clean` removes and that has a lock, held or not."""
+    for folder in REMOVED:
+        for file in folder.rglob("lock"):
+            if file.is_file():
+                yield file.parent
+
+
 def main() -> None:
-    """Exit with what `locked` says, if the lock is held."""
+    """Exit with what `locked` says, if a lock is held."""
     try:
-        if FOLDER.is_dir():
-            with locked(FOLDER):
+        for folder in _locked_before():
+            held = UP_RUNS if folder == FOLDER else f"a broker keeps its messages in {folder}"
+            with locked(folder, held, USE_IT if folder == FOLDER else "stop it first"):
                 pass
     except AlreadyRuns as error:
         sys.exit(str(error))

@@ -1,6 +1,7 @@
 """Pub/Sub on this machine: Google's emulator where it and Java are found, or the embedded broker.
 
-`BOTDEL_LOCAL_BROKER` names one of them; without it Google's emulator comes first.
+`BOTDEL_LOCAL_BROKER` names one of them; without it Google's emulator comes first, and a suite over
+both brokers runs over each that is found.
 """
 
 from dataclasses import dataclass
@@ -15,25 +16,44 @@ from deletion.process.settings import Settings, load
 
 GOOGLE: Final = "google"
 EMBEDDED: Final = "embedded"
+INSTALL: Final = (
+    "apt-get install google-cloud-cli-pubsub-emulator openjdk-17-jre-headless, or see README.md"
+)
+NEEDS_NEITHER: Final = (
+    "Unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
+    "nor Java."
+)
 
 
 class LocalSettings(Settings):
     """Which servers run on this machine."""
 
     local_broker: Literal["google", "embedded"] | None = None
-    """Which broker `make demo`, `make up` and most tests start: `google` (the emulator) or
+    """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
     `embedded`. When it is not set: the emulator where it and Java are found, else the embedded
-    broker. The conformance, acceptance and fault suites run on each that is found.
+    broker; the suites over both brokers (conformance, acceptance, faults) run over each that is
+    found.
     """
 
 
 def brokers() -> list[str]:
-    """The names of those that can be started here."""
+    """The names of those that a suite over both runs over. Raises `ConfigurationError` when none
+    has the name that is wanted.
+    """
+    return [name for name in (GOOGLE, EMBEDDED) if not why_left_out(name)]
+
+
+def why_left_out(name: str) -> str:
+    """Why a suite over both brokers leaves this one out, in one line; "" when it does not."""
+    if wanted := load(LocalSettings).local_broker:
+        return "" if name == wanted else f"not over {name}: BOTDEL_LOCAL_BROKER={wanted}"
+    if name == EMBEDDED:
+        return ""
     try:
         PubSubEmulator()
-    except ConfigurationError:
-        return [EMBEDDED]
-    return [GOOGLE, EMBEDDED]
+    except ConfigurationError as missing:
+        return f"{missing.what}: {INSTALL}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +83,12 @@ def choose_broker(
         emulator = PubSubEmulator(port, on_line)
     except ConfigurationError as missing:
         if wanted == GOOGLE:
-            raise
-        return Chosen(EmbeddedBroker(port, on_line, folder=folder), _first_sentence(missing))
+            remedy = f"{NEEDS_NEITHER} {missing.remedy}"
+            raise ConfigurationError(f"{said}: {missing.what}", remedy) from None
+        return Chosen(EmbeddedBroker(port, on_line, folder=folder), missing.what)
     return Chosen(emulator, said if wanted else "it and Java are installed")
 
 
 def local_broker(port: int | None = None, *, folder: Path | None = None) -> LocalBroker:
     """See `choose_broker`."""
     return choose_broker(port, folder=folder).broker
-
-
-def _first_sentence(error: ConfigurationError) -> str:
-    return str(error).partition(". ")[0]

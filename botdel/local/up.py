@@ -20,6 +20,8 @@ COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_red")
 CHATTY: Final = ("pubsub",)
 """Processes whose log is shown only with `--verbose`: the emulator logs every connection."""
 
+SET_ASIDE: Final = "what the embedded broker has kept stays in {folder} until it is used again"
+
 TRY: Final = """\
 curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
 botdel jobs list
@@ -33,7 +35,7 @@ async def up(*, verbose: bool) -> int:
     A signal during the start ends it at once. Returns 0. Raises ProcessFailed when a process ends
     by itself, and AlreadyRuns when another `up` runs in this folder.
 
-    The emulator's log is shown only when `verbose`; an error that it causes quotes it anyway.
+    The broker's log is shown only when `verbose`; an error that it causes quotes it anyway.
     """
     out = console()
 
@@ -53,6 +55,8 @@ async def _run(out: Terminal, show: OnLine) -> None:
         try:
             out.rule("ready")
             out.print(f"broker: {installation.broker}", soft_wrap=True)
+            if kept := installation.set_aside:
+                out.print(SET_ASIDE.format(folder=kept), soft_wrap=True)
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             out.print(

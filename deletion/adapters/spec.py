@@ -1,12 +1,13 @@
 """What the kinds of step in a plan file have in common: how they are read, and built."""
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from deletion.adapters.http_api.http import Http, alone
+from deletion.adapters.http_api.shared import Http, alone
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client
 from deletion.plan import Step
 
@@ -60,3 +61,13 @@ class Kind(Protocol):
 
     def build(self, name: str, outside: Outside) -> Step:
         """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is a loopback address of this machine: to others
+    nothing secret is sent over plain HTTP.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -8,8 +8,8 @@ from deletion.events.codec import (
     attributes,
     decode,
     encode,
+    to_message,
 )
-from deletion.events.messages import to_message
 
 __all__ = [
     "MAX_EVENT_BYTES",

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtobufMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from deletion.bus import Message
 from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.ids import is_object_id, is_uuid
@@ -126,6 +128,11 @@ def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> d
     return named
 
 
+def to_message(subject: BotDeletionSubject, traceparent: str | None = None) -> Message:
+    """The event's message: its bytes, and what filters can see of it."""
+    return Message(encode(subject), attributes(subject, traceparent))
+
+
 def _parse(data: bytes) -> pb.BotDeletionSubject:
     if len(data) > MAX_EVENT_BYTES:
         raise OversizedEvent(f"{len(data)} bytes, expected at most {MAX_EVENT_BYTES}")
@@ -148,12 +155,12 @@ def _event(message: pb.BotDeletionSubject) -> RequestPlaced:
     raise UnknownEventType(message.event_type)
 
 
-def _require(message: Message, field: str) -> None:
+def _require(message: ProtobufMessage, field: str) -> None:
     if not message.HasField(field):
         raise InvalidEvent(field, "to be set")
 
 
-def _instant(message: Message, field: str) -> datetime:
+def _instant(message: ProtobufMessage, field: str) -> datetime:
     _require(message, field)
     stamp: Timestamp = getattr(message, field)
     try:

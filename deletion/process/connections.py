@@ -1,33 +1,16 @@
-"""HTTP connections with bounds on what a client can cost before it is authenticated.
+"""The open connections of a server, within a bound that no client can use up."""
 
-uvicorn limits neither the size of a head (request line and headers) nor the time to send one. It
-parses what is sent ahead of an answer, and its limit on connections refuses every client once it is
-reached: docs/decisions/0021.
-"""
-
-from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
+from asyncio import AbstractEventLoop
 from collections import OrderedDict
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final, Protocol
 
 import structlog
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
-
-from deletion.process.problems import Problem
 
 log = structlog.get_logger(__name__)
 
-PIECE: Final = 512
-"""Bytes given to the parser at a time: how closely a head behind another request is counted, and
-how much of what is sent ahead of an answer may be parsed."""
 LOG_SECONDS: Final = 10.0
 """That the bound on connections was reached is logged no more often: any client can cause it."""
-TOO_MANY: Final = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; not placed", {"Retry-After": "1"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +30,15 @@ class Bounds:
     linger_seconds: float = 1.0
 
 
+class Connection(Protocol):
+    """One of them."""
+
+    loop: AbstractEventLoop
+
+    def drop(self) -> None:
+        """Close at once: another connection needs the place."""
+
+
 class Connections:
     """The open connections of one server, and the order in which they began to wait.
 
@@ -57,11 +49,11 @@ class Connections:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._open: set[BoundedHttp] = set()
-        self._waiting: OrderedDict[BoundedHttp, None] = OrderedDict()
+        self._open: set[Connection] = set()
+        self._waiting: OrderedDict[Connection, None] = OrderedDict()
         self._logged_at = float("-inf")
 
-    def opened(self, connection: "BoundedHttp") -> bool:
+    def opened(self, connection: Connection) -> bool:
         """Make room for it. Returns False when every other one has a request under way."""
         if len(self._open) >= self.bounds.connections:
             self._log(connection.loop.time())
@@ -73,16 +65,16 @@ class Connections:
         self._open.add(connection)
         return True
 
-    def closed(self, connection: "BoundedHttp") -> None:
+    def closed(self, connection: Connection) -> None:
         """The connection is closed."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
-    def waits(self, connection: "BoundedHttp") -> None:
+    def waits(self, connection: Connection) -> None:
         """It is its client's turn, from now on."""
         self._waiting[connection] = None
 
-    def works(self, connection: "BoundedHttp") -> None:
+    def works(self, connection: Connection) -> None:
         """It has a request under way."""
         self._waiting.pop(connection, None)
 
@@ -90,202 +82,3 @@ class Connections:
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             log.warning("no more connections", open=len(self._open), waiting=len(self._waiting))
-
-
-class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol within the bounds of its `Connections`.
-
-    It sends a problem and closes the connection: 431 for a head over the limit, 408 for one that
-    is not complete in time, 503 for a connection beyond the bound.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: AbstractEventLoop | None = None,
-        *,
-        among: Connections,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._among = among
-        self._bounds = among.bounds
-        self._timer: TimerHandle | None = None
-        self._ahead = b""  # what was sent ahead of an answer
-        self._unparsed = 0  # bytes since the last head or part of a body was complete
-        self._headers = 0  # of this head, or trailers of this body
-        self._progress = False
-        self._in_head = True
-        self._done_reading = False
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Wait for the first request, if there is room."""
-        super().connection_made(cast("Transport", transport))  # uvloop's is no subclass
-        if self._among.opened(self):
-            self._among.waits(self)
-            self._wait(self._bounds.seconds)
-        else:
-            self._done_reading = True
-            self.transport.write(_refusal(TOO_MANY))
-            self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Remove it from the open connections."""
-        self._wait_no_longer()
-        self._among.closed(self)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse in pieces, so that no head becomes longer than allowed, and what is sent ahead of
-        an answer waits for its turn.
-        """
-        data, self._ahead, start = self._ahead + data, b"", 0
-        while start < len(data) and not self._done_reading:
-            if self._answering and self._in_head:
-                self._keep(data[start:])
-                return
-            room = self._bounds.head_bytes - self._unparsed
-            if room <= 0:
-                detail = f"request line and headers exceed {self._bounds.head_bytes} bytes"
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
-                return
-            piece = data[start : start + min(room, PIECE)]
-            start += len(piece)
-            self._parse(piece)
-        if self._in_head and self._unparsed and self._timer is None and not self._done_reading:
-            self._wait(self._bounds.seconds)
-
-    def _parse(self, piece: bytes) -> None:
-        self._progress = False
-        super().data_received(piece)
-        self._unparsed = 0 if self._progress else self._unparsed + len(piece)
-
-    def _keep(self, ahead: bytes) -> None:
-        """Until the answers under way are complete; more than may be kept is not waited for."""
-        if len(ahead) > self._bounds.head_bytes:
-            self._read_no_more()
-        else:
-            self._ahead = ahead
-            self.flow.pause_reading()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One more. Raises `ValueError`, which ends the parsing, when it is one too many."""
-        self._headers += 1
-        if self._headers > self._bounds.headers:
-            raise ValueError("too many headers")
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """It is the application's turn."""
-        self._progress, self._in_head, self._headers = True, False, 0
-        self._wait_no_longer()
-        self._among.works(self)
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """The body does not count towards the head."""
-        self._progress = True
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The next byte belongs to another head."""
-        self._progress = self._in_head = True
-        self._headers = 0
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """It is the client's turn: to ask again, to send the rest, to read. It may have asked."""
-        super().on_response_complete()
-        if self.cycle.response_complete:
-            self.cycle.body.clear()  # what nobody has read
-            self._among.waits(self)
-            if self.transport.is_closing() or not self._in_head:
-                self._wait(self._bounds.seconds)
-            elif self._ahead:
-                self.data_received(b"")
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        super().pause_writing()
-        self._among.waits(self)
-        self._wait(self._bounds.seconds)
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        super().resume_writing()
-        self._wait_no_longer()
-        if self._answering:
-            self._among.works(self)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, even if its client has not read everything."""
-        super().timeout_keep_alive_handler()
-        self._wait(self._bounds.linger_seconds)
-
-    def send_400_response(self, msg: str) -> None:
-        """Send it as a problem, after the answers that are under way."""
-        if self._headers > self._bounds.headers:
-            detail = f"more than {self._bounds.headers} headers"
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
-        else:
-            self._refuse(HTTPStatus.BAD_REQUEST, msg)
-
-    def drop(self) -> None:
-        """Close at once: another connection needs the place."""
-        self._done_reading = True
-        self.transport.abort()
-
-    def _wait(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(seconds, self._waited)
-
-    def _wait_no_longer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _waited(self) -> None:
-        self._timer = None
-        if self._done_reading or self.transport.is_closing() or self.flow.write_paused:
-            self.drop()
-        elif self._in_head and self._unparsed:
-            detail = f"no complete request within {self._bounds.seconds:g} s"
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
-        else:
-            self._read_no_more()
-
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Send a problem, unless other answers are under way, and close."""
-        if not self.transport.is_closing() and not self._answering:
-            self.transport.write(_refusal(Problem(status, detail)))
-        self._read_no_more()
-
-    @property
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _read_no_more(self) -> None:
-        """Close after the answers under way. What the client still sends stays in the socket.
-
-        The connection is shut for writing first, and closed a moment later: closing it with unread
-        bytes resets it, and the client may never see the answer.
-        """
-        self._done_reading = True
-        self.flow.pause_reading()
-        if self._answering and not self._in_head:
-            self.drop()  # its body will not end
-        elif self._answering:
-            self.cycle.keep_alive = False
-        elif not self.transport.is_closing():
-            self.transport.write_eof()
-            self._among.waits(self)
-            self._wait_no_longer()
-            self._wait(self._bounds.linger_seconds)
-
-
-def _refusal(problem: Problem) -> bytes:
-    response = problem.response()
-    head = [STATUS_LINE[problem.status], b"connection: close\r\n"]
-    head += [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
-    return b"".join([*head, b"\r\n", response.body])

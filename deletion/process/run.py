@@ -17,7 +17,6 @@ from deletion.errors import (
     ConfigurationError,
     StoreUnavailable,
 )
-from deletion.process.escaping import escaped
 
 T = TypeVar("T")
 FAILED = 1
@@ -57,6 +56,15 @@ def reported() -> Iterator[None]:
     except (BotDeletionError, OSError) as error:
         print(escaped(f"botdel: {error}{advice(error)}", keep="\n\t"), file=sys.stderr)
         sys.exit(exit_code(error))
+
+
+def escaped(text: str, *, keep: str = "") -> str:
+    """`text` with every character that is not printable, unless in `keep`, as a Python escape:
+    text of others, made safe for a terminal and for a line of a log.
+    """
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def advice(error: Exception) -> str:

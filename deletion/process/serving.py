@@ -12,7 +12,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from deletion.process.connections import BoundedHttp, Bounds, Connections
+from deletion.process.bounded_http import BoundedHttp
+from deletion.process.connections import Bounds, Connections
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The acceptance suite runs over each broker that can be started here."""
+"""The acceptance suite runs over the broker that is wanted, or each that can be started here."""
 
 from collections.abc import AsyncIterator
 

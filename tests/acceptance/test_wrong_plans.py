@@ -29,7 +29,7 @@ from botdel.local.server import LocalBroker
 from botdel.plan import check, preview
 from botdel.topology import apply
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.adapters.spec import Outside

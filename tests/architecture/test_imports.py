@@ -44,9 +44,9 @@ VIOLATIONS = {
     "the gateway reads jobs": ("gateway/app.py", "import deletion.adapters.mongo.jobs"),
     "the gateway knows what a job is": ("gateway/deletions.py", "import deletion.job"),
     "the gateway has a database driver": ("gateway/app.py", "import pymongo"),
-    "a job knows its database": ("deletion/job.py", "import pymongo"),
+    "a job knows its database": ("deletion/job/record.py", "import pymongo"),
     "a port knows an adapter": ("deletion/ports.py", "import deletion.adapters.mongo"),
-    "the runner knows an adapter": ("deletion/runner.py", "import deletion.adapters.plan_file"),
+    "the runner knows an adapter": ("deletion/runner/run.py", "import deletion.adapters.plan_file"),
     "an adapter knows a process's settings": (
         "deletion/adapters/alerts/webhook.py",
         "import deletion.process.alert_settings",

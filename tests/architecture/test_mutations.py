@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations.__main__ import SUITES, main, mutated
+from tests.mutations.__main__ import SUITES, main, mutated, near
 from tests.mutations.mutants import MUTANTS, Mutant
 
 PLACE = re.compile(r"\{\{\w+\}\}")
@@ -22,6 +22,14 @@ def test_a_mutation_breaks_one_place_and_leaves_python_behind(mutant: Mutant) ->
     if mutant.file.removesuffix(".template").endswith(".py"):
         compile(PLACE.sub("x", broken), mutant.file, "exec")
     assert set(mutant.suites) <= set(SUITES)
+
+
+def test_the_tests_named_after_a_file_or_its_folder_are_near_it() -> None:
+    tests = ["unit/test_job.py", "unit/test_runner.py", "unit/test_runner_pace.py"]
+    assert near(tests, "deletion/runner/way.py") == tests[1:]
+    assert near(tests, "deletion/job/rules.py") == tests[:1]
+    assert near(tests, "deletion/lease.py") == []
+    assert near(tests, "") == []
 
 
 def test_no_two_mutations_have_one_name() -> None:

@@ -28,8 +28,8 @@ from deletion.retry import Retry
 from gateway import app as gateway
 from recovery import app as recovery
 from recovery.client import recover
+from recovery.starting import Sweeps
 from recovery.sweeper import Sweeper
-from recovery.sweeps import Sweeps
 from tests.architecture.documents import ROOT
 from tests.support.fakes import (
     BOT,
@@ -53,6 +53,7 @@ STAND_INS: Final = {
     "MongoJobStore": "ScriptedStore",
     "MongoSweepStore": "MemorySweepStore",
     "PullSubscription": "MemorySubscription",
+    "Recorder": "ScriptedStore",
     "Step": "ScriptedStep",
     "WebhookAlerts": "RecordedAlerts",
 }

@@ -22,7 +22,7 @@ from consumers.claims import Claims
 from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Client, connect

@@ -18,8 +18,8 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from pymongo import ASCENDING, monitoring
 
 from consumers.claims import Claims
-from consumers.consumer import Consumer
 from consumers.intake import Intake, Outcome
+from consumers.loop import Consumer
 from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.adapters.mongo.connection import Collection, Database, connect

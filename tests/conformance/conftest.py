@@ -6,14 +6,21 @@ import pytest
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
-from deletion.errors import ConfigurationError
+from botdel.local.pubsub import EMBEDDED, GOOGLE, why_left_out
 from tests.conformance.brokers import WRONG, Calls, calls_to
 
 
-@pytest.fixture(scope="module", params=["google", "embedded"])
+def _skipped(name: str) -> list[pytest.MarkDecorator]:
+    """The mark of a broker that is not wanted, or not installed; such skips share a line."""
+    return [pytest.mark.skip(reason=why)] if (why := why_left_out(name)) else []
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=_skipped(n)) for n in (GOOGLE, EMBEDDED)]
+)
 async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """Where a broker listens; Google's is left out where it is not installed."""
-    server = _google() if request.param == "google" else EmbeddedBroker()
+    """Where a broker listens."""
+    server = PubSubEmulator() if request.param == GOOGLE else EmbeddedBroker()
     async with server:
         yield server.host
 
@@ -41,11 +48,4 @@ def is_google(request: pytest.FixtureRequest) -> bool:
 
 
 def _is_google(request: pytest.FixtureRequest) -> bool:
-    return "google" in request.node.callspec.id
-
-
-def _google() -> PubSubEmulator:
-    try:
-        return PubSubEmulator()
-    except ConfigurationError as error:
-        pytest.skip(str(error).partition("\n")[0])
+    return GOOGLE in request.node.callspec.id

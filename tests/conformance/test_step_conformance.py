@@ -10,11 +10,12 @@ from bson import ObjectId
 from pymongo.errors import AutoReconnect
 
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.connection import Client, Collection, Document
-from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.mongo.owner import FieldType
+from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.spec import Outside
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import SystemClock

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from deletion.adapters.mongo.step import FieldType
+from deletion.adapters.mongo.owner import FieldType
 from tests.support.pipeline import WITHIN
 
 DOCUMENTS: Final = (20, 60)

@@ -1,8 +1,11 @@
 """The embedded broker as a process: killed, short of disk, locked, and stopped."""
 
 import asyncio
+import errno
 import random
 import resource
+import shutil
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +20,14 @@ from google.pubsub_v1.types import ReceivedMessage, StreamingPullRequest
 
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.processes import ChildProcess, free_port
-from tests.conformance.brokers import CALL, Calls, calls_to, data
+from botdel.local.server import found_taken
+from tests.conformance.brokers import CALL, Calls, calls_to, data, moment
 from tests.faults.proxy import Proxy
 from tests.support.polling import eventually
 
 KILLS: Final = 6
 SEED: Final = 9
+CODE: Final = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.fixture
@@ -145,6 +150,45 @@ async def test_leases_of_a_broker_that_died_are_over(broker: EmbeddedBroker, cal
     await calls.nothing_comes(1)
 
 
+async def test_a_folder_that_is_removed_ends_it(
+    broker: EmbeddedBroker, calls: Calls, tmp_path: Path
+) -> None:
+    """Or it would confirm what is lost, beside a second one with a new folder of that name."""
+    await calls.publish(b"x")
+    shutil.rmtree(tmp_path / "kept")
+    assert broker._process is not None
+    assert await broker._process.wait(30) == 1
+    assert any("was removed or replaced while the broker" in line for line in broker._process.lines)
+
+
+async def test_more_ack_ids_than_fit_into_a_request_are_refused(calls: Calls) -> None:
+    await calls.publish(b"x")
+    [received] = await calls.receive(1)
+    with pytest.raises(gcp.InvalidArgument, match="exceeds the limit: 524288 bytes"):
+        await calls.ack(*[received] * 20_000)
+    await calls.ack(received)
+
+
+async def test_others_are_answered_while_a_subscription_is_sought_back(calls: Calls) -> None:
+    """A seek whose client does not wait for its end goes on, and a repeat waits for that."""
+    await calls.create_topic("other")
+    await calls.subscribe("other", retain_acked_messages=True)
+    for _ in range(40):
+        await calls.publish(*[b"x" * 100] * 1_000)
+    request = {"subscription": calls.path("other"), "time": moment(-60)}
+    seeking = asyncio.create_task(calls.subscriber.seek(request, timeout=CALL, retry=None))
+    answered = 0
+    while not seeking.done():
+        await calls.publisher.get_topic(topic=calls.topic, timeout=CALL)
+        answered += 1
+    await seeking
+    assert answered > 10
+    with pytest.raises(gcp.DeadlineExceeded):
+        await calls.subscriber.seek(request, timeout=0.02, retry=None)
+    await calls.subscriber.seek(request, timeout=CALL, retry=None)
+    assert len(await calls.receive(1_000, "other")) == 1_000
+
+
 async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_path: Path) -> None:
     async with ChildProcess("second", _command("--folder", tmp_path / "kept")) as second:
         assert await second.wait(30) == 1
@@ -156,21 +200,42 @@ async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_pat
 async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
     async with ChildProcess("second", _command("--port", broker.port)) as second:
         assert await second.wait(30) == 1
-        assert any(f"cannot listen on 127.0.0.1:{broker.port}" in line for line in second.lines)
+        assert list(second.lines) == [
+            f"botdel: [Errno {errno.EADDRINUSE}] cannot listen on 127.0.0.1:{broker.port}: "
+            "Address already in use: name another with --port"
+        ]
+    assert found_taken(second)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "example.com", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::"])
 async def test_it_listens_on_this_machine_alone(host: str) -> None:
     async with ChildProcess("broker", _command("--host", host)) as refused:
         assert await refused.wait(30) == 2
         assert any("listens on this machine alone" in line for line in refused.lines)
 
 
+@pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
+async def test_an_address_of_this_machine_has_one_form(host: str) -> None:
+    shown = "127.0.0.1" if host == "localhost" else "[::1]"
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    async with ChildProcess("broker", _command("--host", host)) as broker:
+        said = await broker.wait_for_line(lambda line: "listening on" in line, 30)
+    assert said.startswith(f"listening on {shown}:")
+
+
 async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with ChildProcess("broker", _command("--folder", tmp_path / "file")) as refused:
         assert await refused.wait(30) == 2
-        assert any("cannot keep anything in" in line for line in refused.lines)
+        assert any("A file is in its place: move it away" in line for line in refused.lines)
+
+
+async def test_a_folder_without_a_name_is_an_error(tmp_path: Path) -> None:
+    async with ChildProcess("broker", _command("--folder", ""), cwd=tmp_path, env=CODE) as refused:
+        assert await refused.wait(30) == 2
+        assert any("found an empty one" in line for line in refused.lines)
+    assert not (tmp_path / "pubsub.sqlite").exists()
 
 
 async def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) -> None:
@@ -178,7 +243,7 @@ async def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) 
     file.write_bytes(b"something else" * 100)
     async with ChildProcess("broker", _command("--folder", tmp_path)) as refused:
         assert await refused.wait(30) == 2
-        assert any("file is not a database" in line for line in refused.lines)
+        assert any("file is not a database. It is damaged" in line for line in refused.lines)
     assert file.read_bytes() == b"something else" * 100
 
 
@@ -197,9 +262,21 @@ async def test_a_file_that_is_damaged_is_an_error(
         assert any("malformed" in line for line in refused.lines)
 
 
-async def test_a_folder_that_is_read_only_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mounting", "told"),
+    [
+        (
+            'mount --bind "{0}" "{0}" && mount -o remount,ro,bind "{0}"',
+            "Read-only file system. Name a folder that this user may write to",
+        ),
+        ('mount -t tmpfs -o size=8k tmpfs "{0}"', "is full. Make room on the disk"),
+    ],
+)
+async def test_a_folder_that_cannot_be_written_to_is_an_error(
+    tmp_path: Path, mounting: str, told: str
+) -> None:
     """A mount of its own, because the permissions of a folder do not bind the superuser."""
-    mounting = f'mount --bind "{tmp_path}" "{tmp_path}" && mount -o remount,ro,bind "{tmp_path}"'
+    mounting = mounting.format(tmp_path)
     as_root = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
     try:
         async with ChildProcess("mount", [*as_root, mounting]) as mount:
@@ -211,7 +288,7 @@ async def test_a_folder_that_is_read_only_is_an_error(tmp_path: Path) -> None:
     command = [*as_root, f'{mounting} && exec "$@"', "sh", *_command("--folder", tmp_path)]
     async with ChildProcess("broker", command) as refused:
         assert await refused.wait(30) == 2
-        assert any("Read-only file system. Name a folder" in line for line in refused.lines)
+        assert any(told in line for line in refused.lines), list(refused.lines)
 
 
 async def test_a_signal_ends_it_soon_though_streams_and_pulls_wait(

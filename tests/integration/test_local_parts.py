@@ -21,7 +21,7 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
-from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers
+from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, why_left_out
 from botdel.local.server import LocalServer, PortTaken
 from tests.support.polling import SOON, eventually, runs
 
@@ -47,7 +47,7 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-needs_google = pytest.mark.skipif(GOOGLE not in brokers(), reason="it is not installed here")
+needs_google = pytest.mark.skipif(bool(why_left_out(GOOGLE)), reason=why_left_out(GOOGLE))
 
 
 @pytest.fixture

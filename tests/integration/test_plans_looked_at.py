@@ -10,7 +10,7 @@ from botdel import plan as plan_command
 from botdel.doctor import findings
 from botdel.doctor.site import connected_store
 from botdel.plan import check, preview
-from deletion.adapters.http_api import http
+from deletion.adapters.http_api import shared as http
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.plan import Previewed
 from tests.support.api import Api, Reply

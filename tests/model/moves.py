@@ -275,7 +275,7 @@ class Moves:
             yield self._called(world, run, step.name)
 
     def _begun(self, world: World, run: Run, step: StepProgress) -> Iterator[Move]:
-        """As `Run._begin` in deletion/runner.py."""
+        """As `begin` in deletion/runner/way.py."""
         now, begun = at(world.tick), step.began(run.view.placed_at)
         begin = partial(Job.begin, now=now, step=begun, is_compensated=step.name != POINT)
         write = self._write("checkpoint", run.view, begin, "begin", step.name, now)
@@ -404,12 +404,12 @@ class Moves:
 
 
 SPENDS_INTERRUPTED_ERRORS = True
-"""As `Run._interruption` in deletion/runner.py: a run that is stopped while an error is being
+"""As `interruption` in deletion/runner/endings.py: a run that is stopped while an error is being
 retried ends as failed with that error."""
 
 
 BEGINS_FIRST = True
-"""As `Run._begin` in deletion/runner.py: a step is on record as begun before its first call."""
+"""As `begin` in deletion/runner/way.py: a step is on record as begun before its first call."""
 ONE_LIVE_JOB = True
 """As the unique index of a store: no second job of a bot becomes live."""
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from deletion import job as rules
 from deletion.job import (
     HOLDER,
     RULES,
@@ -21,6 +20,7 @@ from deletion.job import (
     StepProgress,
     StepStatus,
 )
+from deletion.job import transitions as rules
 from tests.model import moves, world
 from tests.model.explore import Explored, explore, follow
 from tests.model.moves import Bounds, Moves

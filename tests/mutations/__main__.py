@@ -139,7 +139,7 @@ async def _verdicts(mutant: Mutant, copy: Path) -> list[Verdict]:
     verdicts: list[Verdict] = []
     try:
         for suite in mutant.suites:
-            verdicts.append(await _run(suite, copy, Path(mutant.file).stem))
+            verdicts.append(await _run(suite, copy, mutant.file))
             if _noticed(verdicts):
                 break
     finally:
@@ -160,12 +160,18 @@ def _tests(suite: str, root: Path) -> list[str]:
     return [str(path) for path in paths if not any(name in path.name for name in left_out)]
 
 
-async def _run(suite: str, root: Path, module: str = "") -> Verdict:
-    """Of the tests those that are named after `module` first, as they are the likeliest to fail."""
+async def _run(suite: str, root: Path, file: str = "") -> Verdict:
+    """The tests that are `near` the file first, as they are the likeliest to fail."""
     tests = _tests(suite, root)
-    near = [test for test in tests if module and module in Path(test).name]
-    verdict = await _pytest(suite, near, root) if near else Verdict(suite, "")
+    first = near(tests, file)
+    verdict = await _pytest(suite, first, root) if first else Verdict(suite, "")
     return verdict if verdict.failed else await _pytest(suite, tests, root)
+
+
+def near(tests: Sequence[str], file: str) -> list[str]:
+    """Those of `tests` that are named after `file` or its folder; none for no file."""
+    words = [word for word in (Path(file).parent.name, Path(file).stem) if word]
+    return [test for test in tests if any(word in Path(test).name for word in words)]
 
 
 async def _pytest(suite: str, tests: Sequence[str], root: Path) -> Verdict:

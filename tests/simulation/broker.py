@@ -15,7 +15,7 @@ from typing import cast
 from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.clock import Clock
-from recovery.dead_letters import SOURCE
+from recovery.recorder import SOURCE
 from tests.support.fakes import MemoryBus, MemorySubscription, _Copy
 
 FIRST_WAIT = cast("timedelta", BACK_OFF.minimum_backoff)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from functools import cache
 
 from consumers.claims import Claims
-from consumers.consumer import Consumer
 from consumers.intake import Intake, Outcome
+from consumers.loop import Consumer
 from consumers.main import SUSPECT_SLOTS
 from consumers.metrics import Metrics
 from consumers.worker import Worker
@@ -17,11 +17,11 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck, check_clock
-from recovery.dead_letters import DeadLetterConsumer
 from recovery.main import TRIES
+from recovery.recorder import DeadLetterConsumer
+from recovery.starting import Sweeps
 from recovery.sweep import silence
 from recovery.sweeper import Sweeper
-from recovery.sweeps import Sweeps
 from tests.simulation.broker import PREFIX
 from tests.simulation.process import GRACE, Process
 from tests.simulation.reached import ProcessClock, reached, reached_plan

@@ -9,7 +9,7 @@ import pytest
 
 from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
-from recovery.dead_letters import SOURCE
+from recovery.recorder import SOURCE
 from tests.simulation import loop
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.schedule import rng

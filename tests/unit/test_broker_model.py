@@ -97,7 +97,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def seek_to_the_end(self, name: str) -> None:
-        self.world.broker.seek(self.world.broker.subscriptions[name], self.world.time + 1)
+        self.world.seek(self.world.time + 1, name)
         self.owed[name].clear()
         self.held[name].clear()
 
@@ -114,14 +114,18 @@ class Histories(RuleBasedStateMachine):
         for subscription in self.world.broker.subscriptions.values():
             owed = self.owed[subscription.name]
             assert set(data(list(subscription.entries.values()))) == owed
-            assert self._on_disk(subscription) == set(subscription.entries)
+            assert self._on_disk(subscription) == {
+                number: entry.attempts for number, entry in subscription.entries.items()
+            }
             assert subscription.bytes == sum(
                 len(entry.message.body) + ENTRY_BYTES for entry in subscription.entries.values()
             )
 
-    def _on_disk(self, subscription: Subscription) -> set[int]:
+    def _on_disk(self, subscription: Subscription) -> dict[int, int]:
+        """Messages, and how often each has failed."""
         owed = self.world.journal.owed()
-        return {each.message.id for each in owed if each.subscription == subscription.id}
+        mine = (each for each in owed if each.subscription == subscription.id)
+        return {each.message.id: each.attempts for each in mine}
 
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -15,6 +15,7 @@ from botdel.local.broker.catalogue import Subscriptions, Topics
 from botdel.local.broker.entry import Entry
 from botdel.local.broker.journal import Journal
 from botdel.local.broker.refusals import Refused
+from botdel.local.broker.seeking import Seek
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.wire import PubsubMessage, whole_microseconds
 
@@ -53,8 +54,9 @@ class World:
         wanted = types.Subscription({"name": name, "topic": topic, **settings})
         self.subscriptions.create(types.Subscription.pb(wanted))
 
-    def publish(self, *data: bytes, topic: str = TOPIC, **attributes: str) -> None:
-        messages = [{"data": each, "attributes": attributes} for each in data]
+    def publish(self, *data: bytes, topic: str = TOPIC, key: str = "", **attributes: str) -> None:
+        fields = {"attributes": attributes, "ordering_key": key}
+        messages = [{"data": each, **fields} for each in data]
         request = types.PublishRequest({"topic": topic, "messages": messages})
         self.broker.publish(types.PublishRequest.pb(request))
 
@@ -68,6 +70,10 @@ class World:
     def nack(self, entries: Sequence[Entry], name: str = CHAT) -> None:
         subscription = self.broker.subscriptions[name]
         self.broker.modify(subscription, [subscription.ack_id(each) for each in entries], 0)
+
+    def seek(self, to: float, name: str = CHAT) -> None:
+        for _ in Seek(self.broker, self.broker.subscriptions[name], to).steps():
+            pass
 
     def on_disk(self) -> int:
         self.collect()
@@ -221,6 +227,19 @@ def test_what_was_acknowledged_and_retained_goes_in_its_time(world: World) -> No
     assert world.on_disk() == 0
 
 
+def test_what_was_retained_goes_when_that_is_turned_off(world: World) -> None:
+    world.create_topic()
+    world.subscribe(retain_acked_messages=True)
+    world.publish(b"acked", b"owed")
+    world.ack(world.take(most=1))
+    update(world, types.Subscription(name=CHAT), "retain_acked_messages")
+    assert world.on_disk() == 1
+    retaining = types.Subscription(name=CHAT, retain_acked_messages=True)
+    update(world, retaining, "retain_acked_messages")
+    world.seek(0)
+    assert data(world.take()) == [b"owed"]
+
+
 # --- seek
 
 
@@ -230,7 +249,7 @@ def test_a_seek_forward_acknowledges_what_is_older(world: World) -> None:
     world.publish(b"1")
     world.time += 10
     world.publish(b"2")
-    world.broker.seek(world.chat, world.time - 5)
+    world.seek(world.time - 5)
     assert data(world.take()) == [b"2"]
     assert world.on_disk() == 1
 
@@ -244,7 +263,7 @@ def test_a_seek_to_the_time_of_a_message_leaves_it(world: World, micros: float) 
     world.publish(b"1")
     [entry] = world.chat.take(world.time, 1, ALL)
     told = PubsubMessage.FromString(entry.message.body).publish_time
-    world.broker.seek(world.chat, whole_microseconds(told.ToNanoseconds() / 1e9))
+    world.seek(whole_microseconds(told.ToNanoseconds() / 1e9))
     assert data(world.take()) == [b"1"]
 
 
@@ -253,7 +272,7 @@ def test_a_seek_back_without_retention_brings_nothing_again(world: World) -> Non
     world.subscribe()
     world.publish(b"1", b"2")
     world.ack(world.take(most=1))
-    world.broker.seek(world.chat, 0)
+    world.seek(0)
     assert data(world.take()) == [b"2"]
 
 
@@ -266,7 +285,7 @@ def test_a_seek_back_brings_what_was_acknowledged_in_order_and_only_what_matches
     kept.publish(b"2", kind="other")
     kept.publish(b"3", kind="chat")
     kept.ack(kept.take())
-    kept.broker.seek(kept.chat, 0)
+    kept.seek(0)
     assert data(kept.take()) == [b"1", b"3"]
     kept.restart()
     assert data(kept.take()) == [b"1", b"3"]
@@ -279,7 +298,7 @@ def test_a_seek_back_reaches_no_further_than_the_topic_keeps(world: World) -> No
     world.publish(b"new")
     world.time += 5 * MINUTE
     world.subscribe()
-    world.broker.seek(world.chat, 0)
+    world.seek(0)
     assert data(world.take()) == [b"new"]
 
 
@@ -291,7 +310,7 @@ def test_a_seek_ends_what_is_held_and_forgets_attempts(kept: World) -> None:
     kept.nack(kept.take())
     [held] = kept.take()
     ack_id = kept.chat.ack_id(held)
-    kept.broker.seek(kept.chat, 0)
+    kept.seek(0)
     kept.broker.acknowledge(kept.chat, [ack_id])
     [again] = kept.take()
     assert (again.message.id, again.attempts) == (held.message.id, 0)
@@ -354,9 +373,41 @@ def test_a_deadline_that_passes_while_the_disk_is_full_loses_nothing(world: Worl
     assert data(world.take(DEAD_CHAT)) == [b"x"]
 
 
+def test_failures_in_a_lane_count_alike_in_memory_and_on_disk(kept: World) -> None:
+    kept.create_topic()
+    kept.create_topic(DEAD)
+    kept.subscribe(enable_message_ordering=True, dead_letter_policy={"dead_letter_topic": DEAD})
+    kept.publish(b"1", b"2", b"3", key="bot")
+    held = kept.take()
+    kept.nack([held[0], held[2]])  # the second comes again with them, and did not fail
+    assert [entry.attempts for entry in kept.take()] == [1, 0, 1]
+    kept.restart()
+    assert [entry.attempts for entry in kept.take()] == [1, 0, 1]
+
+
+def test_failures_that_nothing_asks_for_are_counted_nowhere(kept: World) -> None:
+    kept.create_topic()
+    kept.subscribe()
+    kept.publish(b"x")
+    kept.nack(kept.take())
+    assert [entry.attempts for entry in kept.take()] == [0]
+
+
+def test_a_dead_letter_waits_until_its_receivers_have_room(kept: World) -> None:
+    with_dead_letters(kept)
+    kept.broker.max_owed_bytes = 1_000
+    kept.publish(b"x" * 2_000, topic=DEAD)
+    kept.publish(b"dead")
+    for _ in range(6):
+        kept.nack(kept.take())
+    [large] = kept.take(DEAD_CHAT)
+    kept.ack([large], DEAD_CHAT)
+    kept.nack(kept.take())
+    assert data(kept.take(DEAD_CHAT)) == [b"dead"]
+
+
 def test_only_so_much_is_owed_to_one_subscription(kept: World) -> None:
-    kept.broker = Broker(kept.journal, lambda: kept.time, max_owed_bytes=1_000)
-    kept.topics, kept.subscriptions = Topics(kept.broker), Subscriptions(kept.broker)
+    kept.broker.max_owed_bytes = 1_000
     kept.create_topic()
     kept.subscribe()
     kept.publish(b"x" * 2_000)
@@ -380,7 +431,7 @@ def test_a_topic_that_is_made_again_is_another(kept: World) -> None:
     kept.subscribe("projects/p/subscriptions/new")
     kept.restart()
     new = kept.broker.subscriptions["projects/p/subscriptions/new"]
-    kept.broker.seek(new, 0)
+    kept.seek(0, new.name)
     assert data(kept.take("projects/p/subscriptions/new")) == [b"2"]
     assert kept.chat.settings.topic == "_deleted-topic_"
     assert data(kept.take()) == [b"1"]
@@ -396,7 +447,7 @@ def test_a_detached_subscription_stays_detached(kept: World) -> None:
     kept.publish(b"3")
     assert kept.chat.entries == {}
     with pytest.raises(Refused) as error:
-        kept.broker.subscription(CHAT, attached=True)
+        kept.broker.used(CHAT)
     assert error.value.code is grpc.StatusCode.FAILED_PRECONDITION
 
 

@@ -1,6 +1,7 @@
 """Pulls and streams that wait for one subscription, without a network."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -86,7 +87,7 @@ async def test_while_an_answer_waits_to_be_written_a_stream_takes_nothing_more()
 
 async def test_a_stream_that_closes_gives_back_what_it_held_as_failed() -> None:
     """Or a client that dies of a message would get it again and again, and at once."""
-    served = Served()
+    served = Served(retry_policy={"minimum_backoff": timedelta()})
     served.publish(b"1", b"2")
     stream = served.stream()
     assert len(await read(stream)) == 2

@@ -77,7 +77,8 @@ def test_an_ack_counts_late_and_twice_but_not_across_a_seek_or_for_another() -> 
     chat.remove([first])
     assert chat.owed([ids[0]]) == []
     assert take(chat, 10) == [2]
-    chat.reset([second.message], 1)
+    with chat.refilled(epoch=1):
+        chat.refill([(second.message, 0)])
     assert chat.owed([ids[1]]) == []
     other = owing(2)
     other.id = 8

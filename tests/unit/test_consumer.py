@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from consumers.claims import Claims
-from consumers.consumer import GROUPS, MAX_PAUSE_SECONDS, PROBE, PULL_LIMIT, Consumer
 from consumers.intake import Intake, Outcome
+from consumers.loop import GROUPS, MAX_PAUSE_SECONDS, PROBE, PULL_LIMIT, Consumer
 from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.bus import Delivery, Message

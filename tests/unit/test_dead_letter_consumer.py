@@ -11,8 +11,8 @@ from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
 from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
-from recovery.dead_letters import DeadLetterConsumer
 from recovery.metrics import Metrics
+from recovery.recorder import DeadLetterConsumer
 from tests.support.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
 
 pytestmark = pytest.mark.usefixtures("logs")

@@ -32,7 +32,7 @@ from botdel.doctor.findings import (
 )
 from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
 from botdel.doctor.indexes import index_finding, retention_finding
-from botdel.doctor.plans import build_plans, read_plans
+from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import line, show, tabulate
 from botdel.doctor.timing import (
     clock_finding,

@@ -14,7 +14,7 @@ from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
-from recovery.dead_letters import SOURCE, DeadLetterConsumer
+from recovery.recorder import SOURCE, DeadLetterConsumer
 from tests.support.fakes import (
     START,
     MemoryBus,

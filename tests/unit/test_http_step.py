@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from deletion.adapters.http_api.call_state import CallState
 from deletion.adapters.http_api.client import MOST_REDIRECTS, HttpClient
-from deletion.adapters.http_api.http import Http
+from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import MOST_FORGOTTEN, SLICE_SECONDS, HttpStep
 from deletion.adapters.spec import Outside

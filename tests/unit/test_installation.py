@@ -144,6 +144,7 @@ class Server:
 
     host, uri = "127.0.0.1:20001", "mongodb://127.0.0.1:20002/"
     described = "a broker"
+    keeps = False
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -202,6 +203,28 @@ async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")
     found = await servers(tmp_path)
     assert found["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085", "set since, and another"
+
+
+@pytest.mark.usefixtures("without_servers")
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_the_embedded_broker_has_kept_is_set_aside_while_another_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    if named:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    assert await set_aside(tmp_path) is None
+    kept = tmp_path / "pubsub"
+    kept.mkdir()
+    assert await set_aside(tmp_path) == kept
+    monkeypatch.setattr(Server, "keeps", True)
+    assert await set_aside(tmp_path) == (kept if named else None)
+
+
+async def set_aside(folder: Path) -> Path | None:
+    async with AsyncExitStack() as stack:
+        parts = Installation(folder, lambda *_: None)
+        await parts._servers(stack)
+        return parts.set_aside
 
 
 async def test_an_emulator_that_does_not_answer_ends_the_start(

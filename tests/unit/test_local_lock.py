@@ -44,6 +44,18 @@ async def test_nothing_is_removed_under_one_that_runs(tmp_path: Path) -> None:
     assert await asked(tmp_path) == (0, [])
 
 
+@pytest.mark.parametrize("folder", [FOLDER / "pubsub", Path("build/kept/here")])
+async def test_nothing_is_removed_under_a_broker_that_was_started_by_hand(
+    tmp_path: Path, folder: Path
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    with locked(tmp_path / folder):
+        code, [line] = await asked(tmp_path)
+    assert code == 1
+    assert f"a broker keeps its messages in {folder} (pid {os.getpid()}): stop it first" in line
+    assert await asked(tmp_path) == (0, [])
+
+
 async def test_where_none_has_run_nothing_is_created(tmp_path: Path) -> None:
     assert await asked(tmp_path) == (0, [])
     assert names(tmp_path) == []

@@ -7,8 +7,9 @@ import pytest
 from botdel.local import emulator
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
-from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, choose_broker
+from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, choose_broker, why_left_out
 from deletion.errors import ConfigurationError
+from tests import conftest
 
 WANTED = "BOTDEL_LOCAL_BROKER"
 
@@ -27,7 +28,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def find() -> Path:
-        raise ConfigurationError("Google's emulator is not installed. Install it: with care")
+        raise ConfigurationError("Google's emulator (v. 0.8) is missing", "Take it:\n  here")
 
     monkeypatch.setattr(emulator, "find_emulator", find)
 
@@ -38,14 +39,24 @@ def test_googles_emulator_comes_first_where_it_is_found() -> None:
     assert isinstance(chosen.broker, PubSubEmulator)
     assert str(chosen) == "Google's Pub/Sub emulator (it and Java are installed)"
     assert brokers() == [GOOGLE, EMBEDDED]
+    assert conftest.pytest_report_header() == (
+        "broker: Google's Pub/Sub emulator (it and Java are installed); "
+        "suites over both run over: google, embedded"
+    )
 
 
 @pytest.mark.usefixtures("missing")
 def test_without_it_the_embedded_broker_runs_and_says_why() -> None:
     chosen = choose_broker()
     assert isinstance(chosen.broker, EmbeddedBroker)
-    assert str(chosen) == "the embedded broker (Google's emulator is not installed)"
+    assert str(chosen) == (
+        "the embedded broker, for development only (Google's emulator (v. 0.8) is missing)"
+    )
     assert brokers() == [EMBEDDED]
+    assert why_left_out(GOOGLE) == (
+        "Google's emulator (v. 0.8) is missing: apt-get install "
+        "google-cloud-cli-pubsub-emulator openjdk-17-jre-headless, or see README.md"
+    )
 
 
 @pytest.mark.usefixtures("installed")
@@ -56,17 +67,37 @@ def test_the_one_that_is_wanted_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen.why == "BOTDEL_LOCAL_BROKER=embedded"
 
 
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", [GOOGLE, EMBEDDED])
+def test_a_suite_over_both_runs_over_the_wanted_one_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(WANTED, name)
+    assert brokers() == [name]
+    [other] = {GOOGLE, EMBEDDED} - {name}
+    assert why_left_out(other) == f"not over {other}: BOTDEL_LOCAL_BROKER={name}"
+
+
 @pytest.mark.usefixtures("missing")
 def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WANTED, GOOGLE)
-    with pytest.raises(ConfigurationError, match="Install it"):
+    with pytest.raises(ConfigurationError) as refused:
         choose_broker()
+    assert str(refused.value) == (
+        "BOTDEL_LOCAL_BROKER=google: Google's emulator (v. 0.8) is missing. "
+        "Unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
+        "nor Java. Take it:\n  here"
+    )
 
 
 def test_a_broker_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WANTED, "kafka")
-    with pytest.raises(ConfigurationError, match="BOTDEL_LOCAL_BROKER"):
+    with pytest.raises(ConfigurationError, match=WANTED):
         choose_broker()
+    with pytest.raises(ConfigurationError, match=WANTED):
+        brokers()
+    with pytest.raises(pytest.UsageError, match=WANTED):
+        conftest.pytest_report_header()
 
 
 @pytest.mark.usefixtures("missing")

@@ -14,8 +14,8 @@ from deletion.adapters.plan_file import read_plan
 from deletion.adapters.spec import Outside
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.pacer import Pacers
 from deletion.plan import Sized
+from deletion.turns import Pacers
 
 ROOT = Path(__file__).parents[2]
 FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "pytest.ini", "test_my_avatars_step.py"]

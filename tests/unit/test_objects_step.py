@@ -25,10 +25,10 @@ from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.pace_spec import PaceSpec
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.job import Job, Status, StepProgress
-from deletion.pacer import Hold, Pacers
 from deletion.plan import Batch, Plan, default_pace
 from deletion.retry import Retry
 from deletion.runner import RETRY_SECONDS, Runner
+from deletion.turns import Hold, Pacers
 from tests.support.fakes import POLICY, SERVICE, VirtualClock, a_job
 from tests.support.memory_stores import MemoryJobStore
 

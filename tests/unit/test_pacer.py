@@ -13,7 +13,9 @@ from deletion.adapters.spec import Outside
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
 from deletion.front import LONGEST_TURN
 from deletion.pace import UNPACED, Pace, Pressure
-from deletion.pacer import (
+from deletion.plan import Plan
+from deletion.pressure import SAMPLE_SECONDS
+from deletion.turns import (
     LONGEST_REST,
     LONGEST_REST_AFTER_FAILURE,
     LONGEST_WAIT,
@@ -21,8 +23,6 @@ from deletion.pacer import (
     Pacer,
     Pacers,
 )
-from deletion.plan import Plan
-from deletion.pressure import SAMPLE_SECONDS
 from tests.support.fakes import SERVICE, ScriptedStep, VirtualClock, settle
 
 pytestmark = pytest.mark.usefixtures("logs")

@@ -8,10 +8,10 @@ import pytest
 from deletion.errors import NothingFound, PermanentError, PlanError, StoreUnavailable
 from deletion.job import Job, LeasePolicy, Status, StepProgress, Throttled
 from deletion.pace import UNPACED, Pace
-from deletion.pacer import LONGEST_REST_AFTER_FAILURE
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
+from deletion.turns import LONGEST_REST_AFTER_FAILURE
 from tests.support.fakes import (
     BOT,
     OTHER_BOT,

@@ -10,10 +10,10 @@ from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.job import Change
 from deletion.retry import Retry
 from deletion.skew import check_clock
-from recovery import sweeps as module
+from recovery import starting as module
+from recovery.starting import Sweeps
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
-from recovery.sweeps import Sweeps
 from tests.support.fakes import START
 from tests.unit.sweeping import POLICY, World
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from botdel.terminal import Bars, Terminal, console, printable, waiting
-from deletion.process.escaping import escaped
+from deletion.process.run import escaped
 from tests.support.hostile import harmless
 
 MARKUP = "[/v1/files] [bold]b[/bold] [link=http://x]l[/link] :bomb: [red]"

@@ -1,6 +1,8 @@
 """What the emulator cannot show of the topology: seeking back, rights, and readiness."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import cast
 
 import pytest
@@ -8,6 +10,7 @@ from google.api_core.exceptions import (
     AlreadyExists,
     Forbidden,
     GoogleAPICallError,
+    InvalidArgument,
     NotFound,
     ServiceUnavailable,
 )
@@ -30,10 +33,23 @@ def error(kind: type[GoogleAPICallError]) -> GoogleAPICallError:
     return kind("no")
 
 
-class Server:
-    """Pub/Sub's administration, as both clients; the next call named in `breaking` raises."""
+class Died(Exception):
+    """Whoever called did not live to see the answer."""
 
-    def __init__(self) -> None:
+
+class Server:
+    """Pub/Sub's administration, as both clients; the next call named in `breaking` raises.
+
+    Whoever calls dies at call number `dies_at`, before it is carried out or, where its answer
+    `is_lost`, after it. Where labels are `fixed`, an update of them is refused, as by Google's
+    emulator.
+    """
+
+    def __init__(self, *, emulated: bool = False, fixed: bool = False) -> None:
+        self.emulated = emulated
+        self.fixed = fixed
+        self.dies_at = 0
+        self.is_lost = False
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.sought: dict[str, datetime] = {}
@@ -43,18 +59,27 @@ class Server:
 
     def topology(self) -> Topology:
         publisher = cast("PublisherAsyncClient", self)
-        return Topology(publisher, cast("SubscriberAsyncClient", self), NAMES, emulated=False)
+        return Topology(
+            publisher, cast("SubscriberAsyncClient", self), NAMES, emulated=self.emulated
+        )
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
         if broken := self.breaking.pop(name, None):
             raise broken
+        if len(self.calls) == self.dies_at and not self.is_lost:
+            raise Died
+
+    def _answered(self) -> None:
+        if len(self.calls) == self.dies_at:
+            raise Died
 
     async def create_topic(self, topic: Topic, **_: object) -> None:
         self._called("create_topic")
         if topic.name in self.topics:
             raise error(AlreadyExists)
         self.topics[topic.name] = Topic(topic)
+        self._answered()
 
     async def get_topic(self, *, topic: str, **_: object) -> Topic:
         self._called("get_topic")
@@ -65,6 +90,7 @@ class Server:
         if subscription.name in self.subscriptions:
             raise error(AlreadyExists)
         self.subscriptions[subscription.name] = Subscription(subscription)
+        self._answered()
 
     async def get_subscription(self, *, subscription: str, **_: object) -> Subscription:
         self._called("get_subscription")
@@ -75,11 +101,15 @@ class Server:
     async def seek(self, request: SeekRequest, **_: object) -> None:
         self._called("seek")
         self.sought[request.subscription] = cast("datetime", request.time)
+        self._answered()
 
     async def update_subscription(self, request: UpdateSubscriptionRequest, **_: object) -> None:
         self._called("update_subscription")
         assert list(request.update_mask.paths) == ["labels"]
+        if self.fixed:
+            raise error(InvalidArgument)
         self.subscriptions[request.subscription.name].labels = request.subscription.labels
+        self._answered()
 
     async def test_iam_permissions(
         self, request: dict[str, object], **_: object
@@ -137,6 +167,52 @@ async def test_an_apply_that_breaks_off_before_it_has_sought_is_completed_by_the
     assert await server.topology().apply(["conversations"]) == Applied(sought=[PATH])
     assert list(server.sought) == [PATH]
     assert await server.topology().compare(wanted) == []
+
+
+@pytest.mark.parametrize("emulated", [False, True], ids=["real", "embedded"])
+@pytest.mark.parametrize("is_lost", [False, True], ids=["before", "after"])
+async def test_an_apply_that_dies_at_any_call_is_completed_by_the_next(
+    emulated: bool, is_lost: bool
+) -> None:
+    for call in count(1):
+        server = Server(emulated=emulated)
+        await server.topology().apply()
+        server.calls.clear()
+        server.dies_at, server.is_lost = call, is_lost
+        with suppress(Died):
+            await server.topology().apply(["conversations"])
+        has_died = len(server.calls) >= call
+        server.dies_at = 0
+        await server.topology().apply(["conversations"])
+        assert list(server.sought) == [PATH], f"call {call}"
+        server.sought.clear()
+        assert await server.topology().apply(["conversations"]) == Applied()
+        assert server.sought == {}, "once is enough"
+        if not has_died:
+            break
+    assert call > 5
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["before", "after"])
+async def test_where_labels_are_fixed_nothing_is_sought_however_often_it_is_applied(
+    is_lost: bool,
+) -> None:
+    """Google's emulator gives a new subscription what its topic keeps by itself; a seek in each
+    apply would bring all of it again.
+    """
+    for call in range(1, 12):
+        server = Server(emulated=True, fixed=True)
+        await server.topology().apply()
+        server.calls.clear()
+        server.dies_at, server.is_lost = call, is_lost
+        with suppress(Died):
+            await server.topology().apply(["conversations"])
+        server.dies_at = 0
+        await server.topology().apply(["conversations"])
+        assert await server.topology().apply(["conversations"]) == Applied()
+        assert server.sought == {}
+        wanted = server.topology().wanted(["conversations"])[1]
+        assert await server.topology().compare(wanted) == []
 
 
 async def test_labels_of_others_stay(server: Server) -> None:

@@ -1,10 +1,9 @@
-"""Publishing, acknowledging, seeking and expiry, over all topics and subscriptions.
+"""Publishing, acknowledging and expiry, over all topics and subscriptions.
 
 Every change is written to the journal first and made in memory after it, in one step of the event
 loop: what is confirmed is kept, and what could not be kept has not happened.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,7 +16,7 @@ from botdel.local.broker.limits import check_publish
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic
-from botdel.local.broker.wire import Proto, PubsubMessage, stored, whole_microseconds
+from botdel.local.broker.wire import Proto, stored, whole_microseconds
 from botdel.local.broker.wire import Subscription as SubscriptionSettings
 from botdel.local.broker.wire import Topic as TopicSettings
 
@@ -45,8 +44,9 @@ class Broker:
         self.subscriptions: dict[str, Subscription] = {}
         self.on_ready: Callable[[Subscription], None] = lambda _: None
         """Called with a subscription that may have something to deliver."""
-        self._max_owed_bytes = max_owed_bytes
-        self._last_message = 0
+        self.max_owed_bytes = max_owed_bytes
+        self.last_message = 0
+        """The highest number that a message has."""
         self._collected = 0
 
     def load(self) -> None:
@@ -64,11 +64,12 @@ class Broker:
         for owed in self.journal.owed():
             by_number[owed.subscription].add([(owed.message, owed.attempts)])
         # Microseconds: a number that a message without a subscription had is not used again.
-        self._last_message = max(self.journal.last_message(), int(self.now() * 1e6))
+        self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
         """Have a subscription, and let it get what its topic publishes."""
         subscription = Subscription(number, settings, filters.parse(settings.filter), epoch)
+        subscription.used = self.now()
         subscription.on_ready = lambda: self.on_ready(subscription)
         self.subscriptions[subscription.name] = subscription
         if not settings.detached and (topic := self.topics.get(settings.topic)):
@@ -81,22 +82,28 @@ class Broker:
             raise not_found(name)
         return self.topics[name]
 
-    def subscription(self, name: str, *, attached: bool = False) -> Subscription:
-        """Raises `Refused` when there is none, and when it is detached but must not be."""
+    def subscription(self, name: str) -> Subscription:
+        """Raises `Refused` when there is none."""
         if name not in self.subscriptions:
             raise not_found(name)
-        subscription = self.subscriptions[name]
-        if attached and subscription.settings.detached:
+        return self.subscriptions[name]
+
+    def used(self, name: str) -> Subscription:
+        """One that is used now, so that it does not expire. Raises `Refused` when there is none, or
+        it is detached.
+        """
+        subscription = self.subscription(name)
+        if subscription.settings.detached:
             raise precondition(f"The subscription {name} is detached from its topic.")
+        subscription.used = self.now()
         return subscription
 
     def publish(self, request: Proto) -> list[str]:
         """The ids of the messages, in their order, once all of them are kept."""
         topic = self.topic(request.topic)
         check_publish(request)
-        for subscription in topic.subscriptions.values():
-            if subscription.bytes > self._max_owed_bytes:
-                raise exhausted(f"{subscription.name} owes {subscription.bytes} bytes already")
+        if (full := self.full(topic)) is not None:
+            raise exhausted(f"{full.name} owes {full.bytes} bytes already")
         kept = [self.numbered(topic, message) for message in request.messages]
         receivers = [
             (subscription, _matching(subscription, kept, request.messages))
@@ -108,12 +115,17 @@ class Broker:
             subscription.add((message, 0) for message in messages)
         return [str(message.id) for message in kept]
 
+    def full(self, topic: Topic) -> Subscription | None:
+        """A subscription of the topic that owes too much to get more."""
+        receivers = topic.subscriptions.values()
+        return next((each for each in receivers if each.bytes > self.max_owed_bytes), None)
+
     def numbered(self, topic: Topic, message: Proto) -> Kept:
         """A message with its number and the time, before anything is kept."""
-        self._last_message += 1
+        self.last_message += 1
         published = whole_microseconds(self.now())
-        body = stored(message, self._last_message, published)
-        return Kept(self._last_message, topic.id, published, body)
+        body = stored(message, self.last_message, published)
+        return Kept(self.last_message, topic.id, published, body)
 
     def keep(
         self,
@@ -148,43 +160,26 @@ class Broker:
     def fail(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
         """Count a failed delivery of each: it is delivered again, or forwarded as a dead letter.
 
-        A message whose dead-letter topic is missing goes on being delivered. Raises `Refused`.
+        A message goes on being delivered while its dead-letter topic is missing, or a subscription
+        there owes too much. Raises `Refused`.
         """
         if not entries:
             return
-        target = letters.target(self, subscription)
+        target, counts = letters.target(self, subscription), _counts(subscription)
         dead: list[Entry] = []
         failed: list[Entry] = []
         for each in entries:
             is_dead = target is not None and letters.is_dead(subscription, each)
             (dead if is_dead else failed).append(each)
         with self.journal.transaction():
-            if _counts(subscription):
+            if counts:
                 counted = ((each.message.id, each.attempts + 1) for each in failed)
                 self.journal.count_attempts(subscription.id, counted)
             deliver = letters.forward(self, subscription, dead, target) if target and dead else None
-        subscription.give_back(failed, self.now(), failed=True)
+        subscription.give_back(failed, self.now(), failed=counts)
         subscription.remove(dead)
         if deliver is not None:
             deliver()
-
-    def seek(self, subscription: Subscription, to: float) -> None:
-        """What was published before `to` counts as acknowledged, and what is kept and was
-        published later, as not. Raises `Refused`.
-        """
-        topic = self.topics.get(subscription.settings.topic)
-        since = self.now() - topic.retention if topic and topic.retention else math.inf
-        entries = subscription.entries
-        past = [n for n, each in entries.items() if each.message.published < to]
-        with self.journal.transaction():
-            again = self.journal.retained(subscription.id, topic.id if topic else 0, to, since)
-            again = [m for m in again if m.id not in entries and _matches(subscription, m)]
-            self.journal.ack(subscription.id, past, retain=self._retains(subscription))
-            left = [each.message for each in entries.values() if each.message.published >= to]
-            owed, epoch = sorted(left + again), subscription.epoch + 1
-            self.journal.owe(subscription.id, [each.id for each in owed])
-            self.journal.change_subscription(subscription.id, subscription.settings, epoch)
-        subscription.reset(owed, epoch)
 
     def expire_leases(self) -> None:
         """Give back what is held beyond its deadline, and make ready what was delayed until now."""
@@ -250,9 +245,3 @@ def _matching(
         return kept
     pairs = zip(kept, messages, strict=True)
     return [each for each, message in pairs if subscription.matches(message.attributes)]
-
-
-def _matches(subscription: Subscription, message: Kept) -> bool:
-    if subscription.matches is filters.everything:
-        return True
-    return subscription.matches(PubsubMessage.FromString(message.body).attributes)

@@ -115,6 +115,7 @@ class Subscriptions:
         if any(path.startswith("dead_letter_policy") for path in paths):
             self._check_dead_letter_topic(new)
         self._change(subscription, new)
+        subscription.used = self._broker.now()
         return self._shown(subscription)
 
     def list(self, request: Proto) -> Proto:
@@ -143,13 +144,15 @@ class Subscriptions:
             self._broker.journal.remove_all_owed(subscription.id)
             self._broker.journal.change_subscription(subscription.id, new, subscription.epoch)
         subscription.settings = new
-        subscription.reset([], subscription.epoch)
+        subscription.clear()
         self._leave_topic(subscription)
         return subscription
 
     def _change(self, subscription: Subscription, new: Proto) -> None:
         with self._broker.journal.transaction():
             self._broker.journal.change_subscription(subscription.id, new, subscription.epoch)
+            if subscription.settings.retain_acked_messages and not new.retain_acked_messages:
+                self._broker.journal.forget_acked(subscription.id)
         subscription.settings = new
 
     def _check_dead_letter_topic(self, subscription: Proto) -> None:

@@ -1,11 +1,14 @@
 """`botdel local pubsub`: the embedded broker as a process."""
 
+import errno
 import ipaddress
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from botdel.local.broker import remedies
 from botdel.local.broker.journal import Journal
 from botdel.local.broker.server import Server
 from botdel.local.lock import locked
@@ -19,43 +22,77 @@ HELD: Final = "another broker keeps its messages in this folder"
 REMEDY: Final = "use that one, or name another folder than {folder}"
 
 
-async def pubsub(host: str, port: int, folder: Path | None) -> None:
+async def pubsub(host: str, port: int, folder: str | None) -> None:
     """Serve until a signal. Raises ConfigurationError and OSError when it cannot start, and
     AlreadyRuns when another broker has the folder.
     """
-    check_host(host)
+    address = loopback(host)
+    kept = _folder(folder)
+    _check_free(address, port)
     with ExitStack() as stack:
-        if folder is not None:
-            stack.enter_context(_held(folder))
+        if kept is not None:
+            stack.enter_context(_held(kept))
         stopping = stack.enter_context(stop_on_signals())
-        server = Server(Journal(folder))
-        chosen = await server.start(_address(host, port))
-        kept = f"keeps everything in {folder}" if folder else "keeps everything in memory"
-        print(f"{NOTICE}; {kept}", flush=True)
-        print(f"listening on {_address(host, chosen)}", flush=True)
+        server = Server(Journal(kept))
+        chosen = await server.start(_joined(address, port))
+        where = f"keeps everything in {kept}" if kept else "keeps everything in memory"
+        print(f"{NOTICE}; {where}", flush=True)
+        print(f"listening on {_joined(address, chosen)}", flush=True)
         try:
             await server.run(stopping)
         finally:
             await server.stop(STOP_WITHIN)
 
 
-def check_host(host: str) -> None:
-    """Raises ConfigurationError unless it is an address of this machine alone: the broker asks
-    nobody who they are, and has no encryption.
+def loopback(host: str) -> str:
+    """The address that `host` names; that of IPv6 may have brackets.
+
+    Raises ConfigurationError unless it is an address of this machine alone: the broker asks nobody
+    who they are, and has no encryption.
     """
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
+        raise ConfigurationError(
+            f"--host {host}: expected an address of this machine alone: 127.0.0.1, ::1 or localhost"
+        ) from None
+    if not address.is_loopback:
         raise ConfigurationError(
             f"--host {host}: the embedded broker lets everybody read and change everything, so it "
             "listens on this machine alone: 127.0.0.1, ::1 or localhost"
         )
+    return str(address)
 
 
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _folder(name: str | None) -> Path | None:
+    """Raises ConfigurationError for an empty name, which would be the working directory."""
+    if name == "":
+        raise ConfigurationError(
+            "--folder: expected the name of a folder, found an empty one",
+            "Leave --folder out to keep everything in memory",
+        )
+    return None if name is None else Path(name)
+
+
+def _check_free(address: str, port: int) -> None:
+    """Raises OSError, which says what to do, if nobody can listen there: gRPC's own error does not
+    say why, and its log is no sentence.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family) as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind((address, port))
+    except OSError as error:
+        of_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "name another with --port" if of_port else "name 127.0.0.1 with --host"
+        where = f"cannot listen on {_joined(address, port)}"
+        raise OSError(error.errno, f"{where}: {error.strerror}: {remedy}") from error
+
+
+def _joined(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 @contextmanager
@@ -67,7 +104,7 @@ def _held(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(folder, HELD, REMEDY))
         except OSError as error:
             raise ConfigurationError(
-                f"the broker cannot keep anything in {folder}: {error.strerror}. Name a folder "
-                "that this user may write to: botdel local pubsub --folder DIR"
+                f"the broker cannot keep anything in {folder}: {error.strerror}",
+                remedies.of_folder(error),
             ) from error
         yield

@@ -10,15 +10,18 @@ Leases are not kept: those of a broker that died are over when the next one star
 without a delivery is kept as long as its topic wants, and `collect` removes it then.
 """
 
+import math
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from botdel.local.broker import remedies
 from botdel.local.broker.refusals import not_kept
 from botdel.local.broker.wire import Proto
-from deletion.errors import ConfigurationError
+from deletion.errors import BotDeletionError, ConfigurationError
 
 FILE: Final = "pubsub.sqlite"
 VERSION: Final = 1
@@ -36,11 +39,14 @@ CREATE TABLE deliveries (message INTEGER, subscription INTEGER, attempts INTEGER
     PRIMARY KEY (message, subscription)) WITHOUT ROWID;
 """
 SETTINGS: Final = f"""
-PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
 """
+OWED: Final = (
+    "SELECT d.subscription, d.attempts, m.id, m.topic, m.published, m.body "
+    "FROM deliveries d JOIN messages m ON m.id = d.message WHERE NOT d.acked"
+)
 
 
 class Kept(NamedTuple):
@@ -52,12 +58,23 @@ class Kept(NamedTuple):
     body: bytes
 
 
+class Range(NamedTuple):
+    """Numbers of messages: those above `after`, up to `last`."""
+
+    after: int
+    last: int
+
+
 class Owed(NamedTuple):
     """A message that a subscription has not acknowledged, and how often it has failed."""
 
     subscription: int
     attempts: int
     message: Kept
+
+
+class JournalGone(BotDeletionError):
+    """The file was removed under the broker, which must end."""
 
 
 class Journal:
@@ -71,15 +88,19 @@ class Journal:
         with self.usable():
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
+        self._file = Path(self._path).stat() if folder else None
 
     def _open(self) -> None:
-        self._db.executescript(SETTINGS)
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         [found] = self._db.execute("PRAGMA user_version").fetchone()
-        if found not in (0, VERSION):
+        [tables] = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if found != (VERSION if tables else 0):
             raise ConfigurationError(
-                f"the broker's file has version {found}, and this program writes {VERSION}: "
-                "name another folder, or remove the file"
+                f"the broker cannot keep anything in {self._path}: "
+                f"expected version {VERSION} of its own file, found version {found}",
+                remedies.NOT_OURS,
             )
+        self._db.executescript(SETTINGS)
         self._db.execute("BEGIN IMMEDIATE")  # a folder that cannot be written to is found here
         if not found:
             for statement in SCHEMA.split(";"):
@@ -94,9 +115,26 @@ class Journal:
             yield
         except sqlite3.Error as error:
             raise ConfigurationError(
-                f"the broker cannot keep anything in {self._path}: {error}. Name a folder that "
-                "this user may write to, on a disk with space: botdel local pubsub --folder DIR"
+                f"the broker cannot keep anything in {self._path}: {error}",
+                remedies.of_file(error),
             ) from error
+
+    def check_place(self) -> None:
+        """Raises JournalGone when the file is not where it was opened, and keeps nothing from then
+        on: what it confirmed would be lost, and another broker may have a new file there.
+        """
+        if self._file is None:
+            return
+        try:
+            is_there = os.path.samestat(Path(self._path).stat(), self._file)
+        except OSError:
+            is_there = False
+        if not is_there:
+            self._db.execute("PRAGMA query_only = 1")
+            raise JournalGone(
+                f"{self._path} was removed or replaced while the broker was keeping its messages "
+                "there: they are lost. Start the broker anew"
+            )
 
     def close(self) -> None:
         self._db.close()
@@ -191,35 +229,52 @@ class Journal:
             ((count, message, subscription) for message, count in attempts),
         )
 
+    def ack_before(
+        self, subscription: int, within: Range, published: float, *, retain: bool
+    ) -> None:
+        """`ack` of those `within` that were published before a time."""
+        self._db.execute(
+            "UPDATE deliveries SET acked = 1 WHERE subscription = ? AND message IN "
+            "(SELECT id FROM messages WHERE id > ? AND id <= ? AND published < ?)"
+            if retain
+            else "DELETE FROM deliveries WHERE subscription = ? AND message IN "
+            "(SELECT id FROM messages WHERE id > ? AND id <= ? AND published < ?)",
+            (subscription, *within, published),
+        )
+
     def remove_all_owed(self, subscription: int) -> None:
         self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
 
     def owed(self) -> Iterator[Owed]:
         """What every subscription has not acknowledged, oldest first."""
-        rows = self._db.execute(
-            "SELECT d.subscription, d.attempts, m.id, m.topic, m.published, m.body "
-            "FROM deliveries d JOIN messages m ON m.id = d.message WHERE NOT d.acked "
-            "ORDER BY d.message"
-        )
-        for subscription, attempts, *message in rows:
-            yield Owed(subscription, attempts, Kept(*message))
+        return map(_owed, self._db.execute(f"{OWED} ORDER BY d.message"))
 
-    def retained(
-        self, subscription: int, topic: int, since: float, of_topic_since: float
-    ) -> list[Kept]:
-        """What the subscription can be given again that was published at `since` or later: what it
-        acknowledged, and what its topic has had since `of_topic_since`, oldest first.
+    def owed_within(self, subscription: int, within: Range) -> Iterator[Owed]:
+        """What one subscription has not acknowledged of some messages, oldest first."""
+        rows = self._db.execute(
+            f"{OWED} AND d.subscription = ? AND d.message > ? AND d.message <= ? "
+            "ORDER BY d.message",
+            (subscription, *within),
+        )
+        return map(_owed, rows)
+
+    def seekable(
+        self, subscription: int, within: Range, since: float, topic: int, of_topic_since: float
+    ) -> list[tuple[Kept, bool]]:
+        """What the subscription can be given again of what was published at `since` or later: what
+        it still has, owed or acknowledged, which is then true of the pair, and what `topic` has had
+        since `of_topic_since`. Oldest first.
         """
         rows = self._db.execute(
-            "SELECT m.id, m.topic, m.published, m.body FROM messages m "
+            "SELECT d.message IS NOT NULL, m.id, m.topic, m.published, m.body FROM messages m "
             "LEFT JOIN deliveries d ON d.message = m.id AND d.subscription = ? "
-            "WHERE m.published >= ? AND (d.acked OR (m.topic = ? AND m.published >= ?)) "
-            "ORDER BY m.id",
-            (subscription, since, topic, of_topic_since),
+            "WHERE m.id > ? AND m.id <= ? AND m.published >= ? "
+            "AND (d.message IS NOT NULL OR (m.topic = ? AND m.published >= ?)) ORDER BY m.id",
+            (subscription, *within, since, topic, of_topic_since),
         )
-        return [Kept(*row) for row in rows]
+        return [(Kept(*message), bool(was_owed)) for was_owed, *message in rows]
 
-    def forget_acked(self, subscription: int, before: float) -> None:
+    def forget_acked(self, subscription: int, before: float = math.inf) -> None:
         """Remove what was acknowledged and published `before`."""
         self._db.execute(
             "DELETE FROM deliveries WHERE subscription = ? AND acked AND message IN "
@@ -233,14 +288,18 @@ class Journal:
         row = found.fetchone()
         return int(row[0]) if row else 0
 
+    def ranges(self, until: int, most: int) -> Iterator[Range]:
+        """All messages up to number `until`, `most` at a time; they may go and come meanwhile."""
+        after = 0
+        while (last := self._last(after, most)) is not None and after < until:
+            yield Range(after, min(last, until))
+            after = last
+
     def collect(self, after: int, most: int, now: float) -> int:
         """Remove those of the next `most` messages after number `after` that nobody is owed and
         whose topic does not want them any more. Returns the last number, 0 at the end.
         """
-        [last] = self._db.execute(
-            "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
-            (after, most),
-        ).fetchone()
+        last = self._last(after, most)
         if last is None:
             return 0
         self._db.execute(
@@ -249,4 +308,17 @@ class Journal:
             "coalesce((SELECT retention FROM topics WHERE topics.id = messages.topic), 0)",
             (after, last, now),
         )
-        return int(last)
+        return last
+
+    def _last(self, after: int, most: int) -> int | None:
+        """The number of the last of the next `most` messages after number `after`."""
+        [last] = self._db.execute(
+            "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
+            (after, most),
+        ).fetchone()
+        return last if last is None else int(last)
+
+
+def _owed(row: tuple[Any, ...]) -> Owed:
+    subscription, attempts, *message = row
+    return Owed(subscription, attempts, Kept(*message))

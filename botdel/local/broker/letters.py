@@ -20,8 +20,11 @@ PREFIX: Final = "CloudPubSubDeadLetterSource"
 
 
 def target(broker: "Broker", subscription: Subscription) -> Topic | None:
-    """The dead-letter topic; None without a policy, or when it does not exist any more."""
-    return broker.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
+    """The dead-letter topic; None without a policy, when it does not exist any more, or while a
+    subscription there owes too much to get more.
+    """
+    topic = broker.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
+    return topic if topic is not None and broker.full(topic) is None else None
 
 
 def is_dead(subscription: Subscription, entry: Entry) -> bool:

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from botdel.local.broker.broker import Broker
 from botdel.local.broker.journal import Journal
-from botdel.local.broker.refusals import Refused
+from botdel.local.broker.limits import check_size
+from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.service import Context, Service
 from botdel.local.broker.wire import METHODS, Method, python_name, written
 
@@ -100,10 +102,12 @@ class Server:
             await asyncio.sleep(TICK)
             now = time.monotonic()
             try:
+                self._journal.check_place()
                 self._broker.expire_leases()
                 if now - checked >= RETENTION_EVERY:
                     checked = now
                     self._broker.expire_messages()
+                    self._service.expire_subscriptions()
                 if now - collected >= COLLECT_EVERY and not self._broker.collect():
                     collected = now
             except Refused as error:  # the disk: what is due is done at the next tick
@@ -111,22 +115,37 @@ class Server:
 
 
 def steady_clock() -> Callable[[], float]:
-    """Seconds since 1970 by the time of the start, unaffected by changes of the system's clock."""
-    began = time.time() - time.monotonic()
-    return lambda: began + time.monotonic()
+    """Seconds since 1970 by the time of the start, unaffected by changes of the system's clock.
+
+    It goes on while the machine sleeps, as `time.monotonic` does not: on Linux only CLOCK_BOOTTIME
+    does, on macOS CLOCK_MONOTONIC.
+    """
+    passed = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    began = time.time() - passed()
+    return lambda: began + passed()
 
 
 def _handler(service: Service, name: str, method: Method) -> Any:
-    make = (
-        grpc.stream_stream_rpc_method_handler
-        if method.streams
-        else grpc.unary_unary_rpc_method_handler
+    call = getattr(service, python_name(name))
+    if method.streams:
+        return grpc.stream_stream_rpc_method_handler(
+            partial(_answered, call), request_deserializer=method.read, response_serializer=written
+        )
+    return grpc.unary_unary_rpc_method_handler(
+        partial(_answered, partial(_read, call, name, method)), response_serializer=written
     )
-    return make(
-        partial(_answered, getattr(service, python_name(name))),
-        request_deserializer=method.read,
-        response_serializer=written,
-    )
+
+
+async def _read(
+    call: Callable[..., Awaitable[Any]], name: str, method: Method, body: bytes, context: Context
+) -> Any:
+    """Call it with the request that `body` is. Raises `Refused` when it is too large, or none."""
+    check_size(name, body)
+    try:
+        request = method.read(body)
+    except DecodeError as error:
+        raise invalid(f"The request cannot be parsed: {error}") from None
+    return await call(request, context)
 
 
 async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: Context) -> Any:

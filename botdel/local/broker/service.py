@@ -1,9 +1,11 @@
 """Every method of both services, as gRPC calls them."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 import grpc
+import structlog
 
 from botdel.local.broker import feed as feeds
 from botdel.local.broker.broker import Broker
@@ -17,6 +19,7 @@ from botdel.local.broker.refusals import (
     precondition,
     stopping,
 )
+from botdel.local.broker.seeking import Seek
 from botdel.local.broker.streams import Stream
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.wire import (
@@ -38,6 +41,8 @@ LONGEST_PULL: Final = 30.0
 ANSWER_BEFORE: Final = 0.3
 """Seconds before its deadline that a pull without messages is answered, or else a quarter of it."""
 
+log = structlog.get_logger(__name__)
+
 
 class Service:
     """One method for each of the protocol, named as in Python."""
@@ -47,6 +52,8 @@ class Service:
         self._topics = Topics(broker)
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
+        self._seeks: dict[int, tuple[float, asyncio.Task[None]]] = {}
+        """The seek that is under way on a subscription, and the time it goes to."""
         self._ending = False
         broker.on_ready = self._wake
 
@@ -60,6 +67,17 @@ class Service:
         self._ending = True
         for feed in self._feeds.values():
             feed.end(stopping())
+
+    def expire_subscriptions(self) -> None:
+        """Delete those that nobody has used for as long as their expiration policy says."""
+        now = self._broker.now()
+        for feed in self._feeds.values():
+            if not feed.is_idle:
+                feed.subscription.used = now
+        for subscription in list(self._broker.subscriptions.values()):
+            if subscription.is_expired(now):
+                log.info("subscription expired", subscription=subscription.name)
+                self._delete(subscription.name)
 
     # --- Publisher
 
@@ -109,24 +127,23 @@ class Service:
         return self._subscriptions.list(request)
 
     async def delete_subscription(self, request: Proto, _: Context) -> Proto:
-        gone = self._subscriptions.delete(request.subscription)
-        self._end_feed(gone, not_found(gone.name))
+        self._delete(request.subscription)
         return NOTHING
 
     async def modify_ack_deadline(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.subscription(request.subscription, attached=True)
+        subscription = self._broker.used(request.subscription)
         _check_ack_ids(request)
         self._broker.modify(subscription, request.ack_ids, request.ack_deadline_seconds)
         return NOTHING
 
     async def acknowledge(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.subscription(request.subscription, attached=True)
+        subscription = self._broker.used(request.subscription)
         _check_ack_ids(request)
         self._broker.acknowledge(subscription, request.ack_ids)
         return NOTHING
 
     async def pull(self, request: Proto, context: Context) -> bytes:
-        subscription = self._broker.subscription(request.subscription, attached=True)
+        subscription = self._broker.used(request.subscription)
         if request.max_messages <= 0:
             raise invalid("max_messages: expected more than 0.")
         seconds = 0.0 if request.return_immediately else _wait_seconds(context.time_remaining())
@@ -141,7 +158,7 @@ class Service:
         first = await context.read()
         if first is grpc.aio.EOF:
             return
-        subscription = self._broker.subscription(first.subscription, attached=True)
+        subscription = self._broker.used(first.subscription)
         feed = self._feed(subscription)
         stream = Stream(self._broker, feed, first)
         stream.settle(first)
@@ -156,13 +173,13 @@ class Service:
             stream.close()
 
     async def seek(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.subscription(request.subscription, attached=True)
+        subscription = self._broker.used(request.subscription)
         if request.WhichOneof("target") == "snapshot":
             raise not_built("seeking to a snapshot")
         if not request.HasField("time"):
             raise invalid("A seek needs a time or a snapshot.")
         to = whole_microseconds(request.time.ToNanoseconds() / 1e9)
-        self._broker.seek(subscription, to)
+        await self._seek(subscription, to)
         return SeekResponse()
 
     async def modify_push_config(self, request: Proto, _: Context) -> Proto:
@@ -186,12 +203,34 @@ class Service:
     async def delete_snapshot(self, request: Proto, _: Context) -> Proto:
         raise not_found(request.snapshot)
 
+    async def _seek(self, subscription: Subscription, to: float) -> None:
+        """Seek, even if the client does not wait for the end; its repeat then waits for that."""
+        while (under_way := self._seeks.get(subscription.id)) and under_way[0] != to:
+            await asyncio.wait({under_way[1]})
+        if under_way is None:
+            steps = Seek(self._broker, subscription, to).steps()
+            seeking = asyncio.create_task(self._in_turns(steps))
+            seeking.add_done_callback(lambda _: self._seeks.pop(subscription.id))
+            under_way = self._seeks[subscription.id] = to, seeking
+        await asyncio.shield(under_way[1])
+
+    async def _in_turns(self, steps: Iterator[None]) -> None:
+        """Take one step at a time, and let others work in between."""
+        for _ in steps:
+            await asyncio.sleep(0)
+            if self._ending:
+                raise stopping()
+
     def _feed(self, subscription: Subscription) -> Feed:
         if self._ending:
             raise stopping()
         if subscription.id not in self._feeds:
             self._feeds[subscription.id] = Feed(subscription, self._broker.now)
         return self._feeds[subscription.id]
+
+    def _delete(self, name: str) -> None:
+        gone = self._subscriptions.delete(name)
+        self._end_feed(gone, not_found(gone.name))
 
     def _end_feed(self, subscription: Subscription, error: Refused) -> None:
         if feed := self._feeds.pop(subscription.id, None):

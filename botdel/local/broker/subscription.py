@@ -6,7 +6,8 @@ broker, before these methods are called.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from time import time_ns
 from typing import Final
@@ -47,6 +48,8 @@ class Subscription:
         self.matches = matches
         self.epoch = epoch
         self.on_ready = on_ready
+        self.used = 0.0
+        """When it was last pulled, changed or otherwise used, in this process."""
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
         """Of all messages that it owes, in memory."""
@@ -56,6 +59,7 @@ class Subscription:
         self._held = 0
         self._stale_bytes = 0
         self._lanes: dict[str, Lane] = {}
+        self._late: list[tuple[Kept, int]] | None = None
 
     @property
     def name(self) -> str:
@@ -72,12 +76,41 @@ class Subscription:
             return 0
         return int(self.settings.dead_letter_policy.max_delivery_attempts)
 
+    def is_expired(self, now: float) -> bool:
+        """Whether it was not used for as long as its policy says; without a ttl it never expires.
+        https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
+        """
+        policy = self.settings.expiration_policy
+        ttl = policy.ttl.seconds + policy.ttl.nanos / 1e9
+        return bool(0 < ttl <= now - self.used)
+
     def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
         """Owe `messages`, each with how often it has failed, in the order of their numbers."""
+        if self._late is None:
+            self.refill(messages)
+        else:
+            self._late += messages
+
+    @contextmanager
+    def refilled(self, epoch: int) -> Iterator[None]:
+        """Owe nothing but what is added by `refill` inside, and what is added meanwhile after it.
+        Ack ids from before name nothing.
+        """
+        self.clear()
+        late: list[tuple[Kept, int]] = []
+        self.epoch, self._late = epoch, late
+        try:
+            yield
+        finally:
+            self._late = None
+            self.refill(late)
+
+    def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:
+        """`add`, before what is held up until the end of `refilled`."""
         for message, attempts in messages:
             entry = Entry(message, attempts)
             self.entries[message.id] = entry
-            self.bytes += len(message.body) + ENTRY_BYTES
+            self.bytes += size(message)
             self._queue(entry)
         self.on_ready()
 
@@ -150,7 +183,7 @@ class Subscription:
                 continue
             self._release(entry)
             entry.state = State.GONE
-            self.bytes -= len(entry.message.body) + ENTRY_BYTES
+            self.bytes -= size(entry.message)
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._settle(entry.lane, entry)
@@ -168,11 +201,13 @@ class Subscription:
 
     def give_back(self, entries: Iterable[Entry], now: float, *, failed: bool) -> None:
         """Deliver them again, after the back-off of the retry policy when they have `failed`."""
-        for entry in entries:
-            if entry.state is not State.LEASED:
+        held = [entry for entry in entries if entry.state is State.LEASED]
+        for entry in held:
+            entry.attempts += failed
+        for entry in held:
+            if entry.state is not State.LEASED:  # put back with one before it in its lane
                 continue
             self._release(entry)
-            entry.attempts += failed
             delay = self._back_off(entry.attempts) if failed else 0.0
             if entry.lane is not None:
                 self._redeliver(entry.lane, entry, now + delay)
@@ -192,15 +227,19 @@ class Subscription:
             found.append(entry)
         return found
 
-    def reset(self, messages: Iterable[Kept], epoch: int) -> None:
-        """Owe exactly `messages`, none of which has failed. Ack ids from before name nothing."""
-        self.remove(list(self.entries.values()))
+    def clear(self) -> None:
+        """Owe nothing, and have nothing held."""
+        for *_, entry in self._leases:
+            self._release(entry)
+            entry.state = State.GONE
+        self.entries.clear()
+        self.bytes = 0
         self._ready.clear()
         self._delayed.clear()
         self._leases.clear()
         self._lanes.clear()
-        self.epoch = epoch
-        self.add((message, 0) for message in messages)
+        if self._late is not None:
+            self._late.clear()
 
     def _named(self, ack_ids: Sequence[str]) -> list[tuple[Entry, int]]:
         """The entries of this epoch that are still owed. Raises `Refused` for any other text."""
@@ -302,6 +341,11 @@ class Subscription:
             self._release(behind)
         if lane.is_free:
             heapq.heappush(self._delayed, (when, next(_serials), lane))
+
+
+def size(message: Kept) -> int:
+    """Bytes that it takes in memory while it is owed."""
+    return len(message.body) + ENTRY_BYTES
 
 
 def _is_held(deadline: float, serial: int, entry: Entry) -> bool:

@@ -34,6 +34,7 @@ DetachSubscriptionResponse: Final = proto(types.DetachSubscriptionResponse)
 SeekResponse: Final = proto(types.SeekResponse)
 StreamingPullResponse: Final = proto(types.StreamingPullResponse)
 NOTHING: Final = Empty()
+TOPIC_TAG, MESSAGE_TAG = 0x0A, 0x12
 LOW_BITS, HIGH_BIT = 0x7F, 0x80
 
 
@@ -119,6 +120,24 @@ def received(ack_id: str, message: bytes, attempt: int) -> bytes:
     if attempt:
         body += b"\x18" + _varint(attempt)
     return b"\x0a" + _varint(len(body)) + body
+
+
+def messages_in(request: bytes, most: int) -> int:
+    """How many messages a PublishRequest has, counted up to `most`, without parsing them.
+
+    Numbers of the fields: topic 1, messages 2. It stops at what is neither.
+    """
+    found = at = 0
+    while at < len(request) and found < most and request[at] in (TOPIC_TAG, MESSAGE_TAG):
+        found += request[at] == MESSAGE_TAG
+        at, length, shift = at + 1, 0, 0
+        while at < len(request):
+            length |= (request[at] & LOW_BITS) << shift
+            at, shift = at + 1, shift + 7
+            if request[at - 1] < HIGH_BIT:
+                break
+        at += length
+    return found
 
 
 def _varint(number: int) -> bytes:

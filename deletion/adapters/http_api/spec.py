@@ -10,9 +10,10 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from deletion.adapters.http_api.client import host_of
-from deletion.adapters.http_api.step import Endpoint, HttpStep, VerifiedHttpStep
-from deletion.adapters.loopback import is_loopback
-from deletion.adapters.spec import Outside, Strict
+from deletion.adapters.http_api.endpoint import Endpoint
+from deletion.adapters.http_api.step import HttpStep
+from deletion.adapters.http_api.verified_step import VerifiedHttpStep
+from deletion.adapters.spec import Outside, Strict, is_loopback
 from deletion.gate import Gates
 from deletion.ids import BOT_ID
 

@@ -4,8 +4,7 @@ Read `HttpStep.delete` first. Its first batch makes no call: it only records the
 that every try of the call, in whichever process, has the same one.
 """
 
-import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -15,12 +14,11 @@ import structlog
 
 from deletion.adapters.http_api.call_state import VERIFY, CallState
 from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
+from deletion.adapters.http_api.endpoint import Endpoint
 from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
-from deletion.gate import Gate
-from deletion.ids import BOT_ID
 from deletion.pace import UNPACED, Pace
-from deletion.plan import Batch, Doubt
+from deletion.plan import Batch
 from deletion.retry import LONGEST_ASKED, doubled
 
 ACCEPTED: Final = 202
@@ -37,35 +35,6 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0
 """Between two polls of a host that does not ask for another time; doubled each time."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A call as a plan names it. `url` has `{bot_id}` in it; it and `headers` may hold secrets.
-
-    `gone` are the statuses that mean that the host has nothing of the bot.
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    gone: frozenset[int]
-    gate: Gate = field(repr=False)
-
-    @property
-    def what(self) -> str:
-        """Method and host, for messages."""
-        return f"{self.method} {self.gate.host}"
-
-    def of(self, bot_id: str) -> str:
-        """The URL for a bot."""
-        return self.url.replace(BOT_ID, bot_id)
-
-    def found(self, answer: Answer) -> bool | None:
-        """Whether the host had something of the bot; None when the answer does not say."""
-        if answer.status in self.gone:
-            return False
-        return True if httpx.codes.is_success(answer.status) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,33 +209,6 @@ class HttpStep:
     def _is_late(self, state: CallState) -> bool:
         since = state.since
         return since is not None and self.clock.now() - since > self.done_within
-
-
-@dataclass(slots=True)
-class VerifiedHttpStep(HttpStep):
-    """A step with `verify`, which can be looked at before it deletes anything."""
-
-    async def count(self, bot_id: str) -> int:
-        """1 if `verify` says that the bot is there, else 0. Raises as `is_empty` does."""
-        return int(not await self.is_empty(bot_id))
-
-    async def faults(self) -> list[str]:
-        """Ask `verify` about a bot that does not exist: it has to be gone."""
-        if await self.is_empty(secrets.token_hex(12)):
-            return []
-        what = self.verify.what if self.verify else self.endpoint.what
-        return [f"{what} finds a bot that does not exist, so no bot would ever be gone"]
-
-    async def doubts(self) -> list[Doubt]:
-        """Whether a path that does not exist would have the same answer."""
-        if self.verify is None:
-            return []
-        async with self.verify.gate.place(reads=True):
-            answer = await self._read_back(self.verify, secrets.token_hex(12))
-        if answer.status != NOT_FOUND or NOT_FOUND not in self.verify.gone:
-            return []
-        said = f"{self.verify.what} answered 404, as a wrong path would"
-        return [Doubt(said, "if the API has another answer for what is gone, say `gone: [410]`")]
 
 
 def _pause(answer: Answer | None, polls: int) -> float:

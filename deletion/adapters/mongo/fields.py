@@ -1,6 +1,7 @@
 """Reading one field of a stored record, checked for its type."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -23,3 +24,8 @@ def field(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
 def optional(document: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     """As `field`, or None where it is absent or null. Raises `TypeError`."""
     return None if document.get(name) is None else field(document, name, kind)
+
+
+def time_or_none(value: object) -> datetime | None:
+    """`value` if it is a time: what can still be told of a record that cannot be read."""
+    return value if isinstance(value, datetime) else None

@@ -7,9 +7,10 @@ from typing import Any, Final
 from bson import ObjectId
 
 from deletion.adapters.mongo.connection import Document
-from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.adapters.mongo.fields import DAMAGED, field, optional, time_or_none
 from deletion.errors import UnreadableJob
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
+from deletion.ports import Read, Unreadable
 
 _STEP: Final = frozenset(
     {
@@ -82,6 +83,16 @@ def from_document(document: Mapping[str, Any]) -> Job:
         return _job(document)
     except DAMAGED as error:
         raise UnreadableJob(str(document.get("_id")), f"{type(error).__name__}: {error}") from error
+
+
+def readable(document: Mapping[str, Any]) -> Read:
+    """As `from_document`, or what can still be told of a job that cannot be read."""
+    try:
+        return from_document(document)
+    except UnreadableJob as error:
+        due = time_or_none(document.get("due"))
+        modified = time_or_none(document.get("lastModifiedAt"))
+        return Unreadable(error.job_id, error.reason, due, modified)
 
 
 def _job(document: Mapping[str, Any]) -> Job:

@@ -5,7 +5,8 @@ from typing import Annotated, Final
 from pydantic import Field, SecretStr, field_validator
 
 from deletion.adapters.mongo import breakers, dead_letters, jobs
-from deletion.adapters.mongo.step import FieldType, MongoStep
+from deletion.adapters.mongo.owner import FieldType
+from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.mongo.uri import checked
 from deletion.adapters.spec import Outside, Strict
 from deletion.errors import PlanError

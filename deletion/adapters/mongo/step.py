@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
-from bson import ObjectId, encode, json_util
+from bson import encode, json_util
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel
@@ -23,12 +23,11 @@ from deletion.adapters.mongo.connection import (
     bounded,
     build_indexes,
 )
+from deletion.adapters.mongo.owner import FieldType, OwnerField
 from deletion.adapters.mongo.rights import forbidden
-from deletion.errors import SharedDocument
 from deletion.ids import is_object_id
 from deletion.plan import Batch
 
-FieldType = Literal["objectid", "string"]
 LINEARIZABLE, MAJORITY = "linearizable", "majority"
 NOT_SUPPORTED = frozenset({9, 72, 115, 123, 238})
 """Error codes of deployments that do not support a read concern: FailedToParse,
@@ -44,8 +43,6 @@ NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
 COUNT_SECONDS: Final = 60.0
 SAMPLE: Final = 100
 """Documents that `faults` reads, in the order that the server returns them."""
-MISSING: Final = object()
-NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +73,10 @@ class MongoStep:
     def index(self) -> list[tuple[str, int]]:
         """The index that serves every query of this step; the one on `_id` is always there."""
         return [(field, ASCENDING) for field in dict.fromkeys((self.field, "_id"))]
+
+    @property
+    def _owner(self) -> OwnerField:
+        return OwnerField(self.field, self.field_type)
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Stream the bot's ids and delete them, `batch_size` at a time, as it is at that time.
@@ -126,7 +127,7 @@ class MongoStep:
         """Read `SAMPLE` documents: is the field there, of the declared type, and one id?"""
         with self._bounded():
             found = self.collection.find({}, {self.field: True}).limit(SAMPLE)
-            kinds = Counter([self._kind(document) async for document in found])
+            kinds = Counter([self._owner.kind(document) async for document in found])
         where, total = f"{self.collection.full_name}: {self.field}", kinds.total()
         del kinds[self.field_type]
         faults = [f"{where} is {kind} in {times} of {total}" for kind, times in kinds.items()]
@@ -140,7 +141,7 @@ class MongoStep:
         ]
         with self._bounded():
             found = [document async for document in self.collection.aggregate(sample)]
-        owners = {str(self._value(document)).lower() for document in found}
+        owners = {str(self._owner.value(document)).lower() for document in found}
         return sorted(owner for owner in owners if is_object_id(owner))
 
     async def forbidden(self) -> list[str] | None:
@@ -201,7 +202,7 @@ class MongoStep:
         return await collection.find_one(query, {"_id": True})
 
     def _behind(self, bot_id: str, last: Any) -> Document:
-        owned = {self.field: self._owner(bot_id)}
+        owned = {self.field: self._owner.of(bot_id)}
         if last is None or self.field == "_id":  # which no other document has
             return owned
         return {**owned, "_id": {"$gt": last}}
@@ -211,51 +212,13 @@ class MongoStep:
 
         With the owner each `_id` is a point of the index.
         """
-        owned, ids = self._owned_alone(bot_id), [document["_id"] for document in page]
+        owned, ids = self._owner.alone(bot_id), [document["_id"] for document in page]
         lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
         return [DeleteMany({**owned, "_id": {"$in": listed}}) for listed in lists]
 
-    def _owned_alone(self, bot_id: str) -> Document:
-        """An equality matches arrays too, of values and of the documents they stand in."""
-        path = self.field.split(".")
-        parents = {".".join(path[:length]): dict(NO_ARRAY) for length in range(1, len(path))}
-        return {self.field: {"$eq": self._owner(bot_id), **NO_ARRAY}, **parents}
-
-    def _owner(self, bot_id: str) -> ObjectId | str:
-        return ObjectId(bot_id) if self.field_type == "objectid" else bot_id
-
-    def _kind(self, document: Document) -> str:
-        """What the field of `document` holds, in the words of a plan."""
-        value = self._value(document)
-        if value is MISSING:
-            return "missing"
-        if isinstance(value, list):
-            return "a list, which may hold others' ids"
-        kinds = {ObjectId: "objectid", str: "string"}
-        return kinds.get(type(value), type(value).__name__)
-
-    def _value(self, document: Document) -> object:
-        """What the field holds: `MISSING`, or the first list on the way to it."""
-        value: object = document
-        for part in self.field.split("."):
-            if isinstance(value, list):
-                break
-            value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
-        return value
-
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
         """Fail the job where the deletes would leave a shared document out."""
-        owner = self._owner(bot_id)
-        for document in page:
-            value: object = document
-            for part in self.field.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-            if value != owner:
-                raise SharedDocument(
-                    f"{self.collection.full_name}: {self.field} of a document holds more than this "
-                    "bot's id, so nothing of this batch was deleted; find such documents by the "
-                    'bot\'s id and {"$type": "array"}'
-                )
+        self._owner.check(page, bot_id, str(self.collection.full_name))
 
 
 def _serves(index: Document, fields: Sequence[str]) -> bool:

@@ -15,8 +15,8 @@ from typing import Final
 from obstore.store import AzureStore
 
 from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.endpoints import endpoint
 from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.provider_endpoint import endpoint
 
 ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 THREADS: Final = 8

@@ -22,9 +22,9 @@ from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
 
 from deletion.adapters.objects.bucket import PER_REQUEST, Way
-from deletion.adapters.objects.endpoints import endpoint
 from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.provider_endpoint import endpoint
 from deletion.clock import Clock, SystemClock
 from deletion.errors import PlanError
 

@@ -29,7 +29,7 @@ from deletion.adapters.objects.bucket import (
     all_at_once,
     one_by_one,
 )
-from deletion.adapters.objects.endpoints import is_plain
+from deletion.adapters.objects.provider_endpoint import is_plain
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 if TYPE_CHECKING:

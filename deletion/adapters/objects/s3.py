@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
 from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.endpoints import endpoint
 from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.provider_endpoint import endpoint
 from deletion.adapters.objects.s3_ways import (
     ERRORS,
     LACKING,

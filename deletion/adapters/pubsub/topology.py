@@ -23,7 +23,6 @@ from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek, seek_back
 from deletion.adapters.pubsub.wanted import (
     DELETED_TOPIC,
-    RETENTION,
     SEEK_LABEL,
     SEEK_PENDING,
     Difference,
@@ -138,7 +137,7 @@ class Topology:
 
     async def compare(self, wanted: Subscription) -> list[Difference]:
         """How the existing subscription differs. Raises `TopologyMissing` without one."""
-        return subscription_differences(wanted, await self._get_subscription(wanted.name))
+        return self._differences(wanted, await self._get_subscription(wanted.name))
 
     async def compare_topic(self, wanted: Topic) -> list[Difference]:
         """How the existing topic differs. Raises `TopologyMissing` without one."""
@@ -193,20 +192,24 @@ class Topology:
 
     async def _apply(self, wanted: Subscription, applied: Applied, *, topic_is_new: bool) -> None:
         made = Subscription(wanted)
-        if not (topic_is_new or self._emulated):
+        if not topic_is_new:
             made.labels[SEEK_LABEL] = SEEK_PENDING
         is_new = await self._create_subscription(made)
         if is_new:
             applied.created.append(wanted.name)
         found = made if is_new else await self._get_subscription(wanted.name)
-        if SEEK_LABEL in found.labels:
-            await seek_back(self._subscriber, wanted.name)
+        if SEEK_LABEL in found.labels and await self._seek_back(wanted.name):
             del found.labels[SEEK_LABEL]
             applied.sought.append(wanted.name)
-        elif self._emulated and is_new:  # without a label: Google's emulator cannot remove one
-            await seek(self._subscriber, wanted.name, datetime.now(UTC) - RETENTION)
-            applied.sought.append(wanted.name)
-        applied.differences += subscription_differences(wanted, found)
+        applied.differences += self._differences(wanted, found)
+
+    async def _seek_back(self, path: str) -> bool:
+        return await seek_back(self._subscriber, path, emulated=self._emulated)
+
+    def _differences(self, wanted: Subscription, found: Subscription) -> list[Difference]:
+        if self._emulated:  # Google's emulator cannot remove the label, which means nothing there
+            found.labels.pop(SEEK_LABEL, None)
+        return subscription_differences(wanted, found)
 
     async def _create_topic(self, wanted: Topic) -> bool:
         """Whether this call created it."""

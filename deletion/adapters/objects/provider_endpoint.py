@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from deletion.adapters.loopback import is_loopback
+from deletion.adapters.spec import is_loopback
 from deletion.errors import PlanError
 
 

@@ -1,0 +1,13 @@
+"""The groups of commands of `botdel`, a module for each, and the options that several take."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+PLAN: Final = "The plan: a YAML file, or package.module:NAME of a Plan in Python."
+PlanFile = Annotated[Path, typer.Option("--plan", help=PLAN)]
+PlanFiles = Annotated[list[Path] | None, typer.Option("--plan", help=f"{PLAN} May be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Service = Annotated[str | None, typer.Option(help="Only this service's.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]

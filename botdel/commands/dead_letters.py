@@ -1,0 +1,84 @@
+"""`botdel dead-letters`: messages that were given up."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from botdel.commands import AsJson, DryRun, Service
+from deletion.process.run import run
+
+app = typer.Typer(no_args_is_help=True, help="Show, replay or discard messages that were given up.")
+LetterId = Annotated[str, typer.Argument(help="The dead letter's id, 24 hex digits.")]
+LetterIds = Annotated[
+    list[str] | None, typer.Argument(help="Ids of dead letters; without any, filters choose.")
+]
+Reason = Annotated[
+    str | None,
+    typer.Option(
+        help="Only those undecodable, invalid, too_large, too_new, too_many, undelivered."
+    ),
+]
+Most = Annotated[int | None, typer.Option(help="At most so many, the newest first.", min=1)]
+Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
+
+
+@app.command("list")
+def dead_letters_list(
+    service: Service = None,
+    reason: Reason = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only those new, replayed or discarded.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest dead letters first."""
+    from botdel.dead_letters.command import listed, show_list
+
+    run(show_list(listed(service, reason, status), limit, as_json=as_json))
+
+
+@app.command("show")
+def dead_letters_show(letter_id: LetterId, as_json: AsJson = False) -> None:
+    """Show one dead letter: its bytes, their meaning, and where the fault is."""
+    from botdel.dead_letters.command import show_one
+
+    run(show_one(letter_id, as_json=as_json))
+
+
+@app.command("replay")
+def dead_letters_replay(
+    letter_ids: LetterIds = None,
+    service: Service = None,
+    reason: Reason = None,
+    everything: Everything = False,
+    limit: Most = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also those that came back dead, or are not new.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish dead letters again, each to the one service it came from."""
+    from botdel.dead_letters.command import chosen, replay
+
+    choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
+    sys.exit(run(replay(choice, force=force, dry_run=dry_run, as_json=as_json)))
+
+
+@app.command("discard")
+def dead_letters_discard(
+    letter_ids: LetterIds = None,
+    service: Service = None,
+    reason: Reason = None,
+    everything: Everything = False,
+    limit: Most = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark new dead letters as dealt with; their records stay."""
+    from botdel.dead_letters.command import chosen, discard
+
+    choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
+    sys.exit(run(discard(choice, dry_run=dry_run, as_json=as_json)))

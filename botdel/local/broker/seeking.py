@@ -1,0 +1,92 @@
+"""Seeking: in steps, so that a subscription with many messages holds up nobody.
+
+Memory is emptied first, and filled again from the disk in the order of the messages' numbers. A
+seek that breaks off, because the broker ends or the disk or the memory is full, was not confirmed:
+some of it has happened, nothing is lost, and a repeat completes it.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from botdel.local.broker import filters
+from botdel.local.broker.journal import Kept, Range
+from botdel.local.broker.refusals import Refused, exhausted, not_found
+from botdel.local.broker.subscription import Subscription
+from botdel.local.broker.wire import PubsubMessage
+
+if TYPE_CHECKING:
+    from botdel.local.broker.broker import Broker
+
+STEP: Final = 500
+"""Messages on disk that one step looks at, which takes a few milliseconds."""
+
+
+class Seek:
+    """What was published before `to`, in seconds since 1970, counts as acknowledged, and what is
+    kept and was published later, as not.
+    """
+
+    def __init__(self, broker: "Broker", subscription: Subscription, to: float) -> None:
+        topic = broker.topics.get(subscription.settings.topic)
+        retention = topic.retention if topic else 0.0
+        self._broker = broker
+        self._journal = broker.journal
+        self._subscription = subscription
+        self._to = to
+        self._topic = topic.id if topic else 0
+        self._since = broker.now() - retention if retention else math.inf
+
+    def steps(self) -> Iterator[None]:
+        """Seek, one step at a time. Raises `Refused` when it broke off: UNAVAILABLE where the disk
+        did not take it, RESOURCE_EXHAUSTED when more would be owed than may be.
+        """
+        subscription, epoch = self._subscription, self._subscription.epoch + 1
+        ranges = self._journal.ranges(self._broker.last_message, STEP)
+        with self._journal.transaction():
+            self._journal.change_subscription(subscription.id, subscription.settings, epoch)
+        refused: Refused | None = None
+        with subscription.refilled(epoch):
+            for each in ranges:
+                yield
+                self._check_there()
+                try:
+                    subscription.refill(self._sought(each))
+                except Refused as error:
+                    refused = error
+                    subscription.refill(self._as_before(each))
+        if refused is not None:
+            raise refused
+
+    def _check_there(self) -> None:
+        name = self._subscription.name
+        if self._broker.used(name) is not self._subscription:
+            raise not_found(name)
+
+    def _sought(self, within: Range) -> list[tuple[Kept, int]]:
+        """Change what is owed of some messages on disk. Returns what is, with its failures."""
+        subscription, most = self._subscription, self._broker.max_owed_bytes
+        if subscription.bytes > most:
+            raise exhausted(f"{subscription.name} would owe more than {most} bytes: seek to later")
+        retain = bool(subscription.settings.retain_acked_messages)
+        with self._journal.transaction():
+            self._journal.ack_before(subscription.id, within, self._to, retain=retain)
+            wanted = self._wanted(within)
+            self._journal.owe(subscription.id, [each.id for each in wanted])
+        return [(each, 0) for each in wanted]
+
+    def _as_before(self, within: Range) -> list[tuple[Kept, int]]:
+        owed = self._journal.owed_within(self._subscription.id, within)
+        return [(each.message, each.attempts) for each in owed]
+
+    def _wanted(self, within: Range) -> list[Kept]:
+        """What it can be given again, of what was published at `to` or later."""
+        found = self._journal.seekable(
+            self._subscription.id, within, self._to, self._topic, self._since
+        )
+        return [message for message, was_owed in found if was_owed or self._matches(message)]
+
+    def _matches(self, message: Kept) -> bool:
+        if self._subscription.matches is filters.everything:
+            return True
+        return self._subscription.matches(PubsubMessage.FromString(message.body).attributes)

@@ -1,0 +1,39 @@
+"""A call that a plan names: where it goes, and what its answers mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from deletion.adapters.http_api.client import Answer
+from deletion.gate import Gate
+from deletion.ids import BOT_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A call as a plan names it. `url` has `{bot_id}` in it; it and `headers` may hold secrets.
+
+    `gone` are the statuses that mean that the host has nothing of the bot.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    gone: frozenset[int]
+    gate: Gate = field(repr=False)
+
+    @property
+    def what(self) -> str:
+        """Method and host, for messages."""
+        return f"{self.method} {self.gate.host}"
+
+    def of(self, bot_id: str) -> str:
+        """The URL for a bot."""
+        return self.url.replace(BOT_ID, bot_id)
+
+    def found(self, answer: Answer) -> bool | None:
+        """Whether the host had something of the bot; None when the answer does not say."""
+        if answer.status in self.gone:
+            return False
+        return True if httpx.codes.is_success(answer.status) else None

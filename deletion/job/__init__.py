@@ -1,0 +1,53 @@
+"""The job: one `DeletionJob` per (service, event), and every transition it may make.
+
+`Job` (transitions) is a `Record` (record) with a method for each transition of `RULES` (rules).
+Beside them stand where a job is (status), the checkpoints of its steps (progress), how its attempts
+ended (attempts), and how long it may be silent and has to rest (policy).
+"""
+
+from deletion.job.attempts import (
+    INTERRUPTED,
+    KEPT_ATTEMPTS,
+    RETRIED,
+    STALE,
+    SUSPECT_ENDS,
+    TURNED_BACK,
+    Failure,
+    PastAttempt,
+)
+from deletion.job.policy import LONGEST_REST, LeasePolicy
+from deletion.job.progress import StepProgress, Throttled, merged
+from deletion.job.record import MAX_EVENTS, suspects
+from deletion.job.rules import HOLDER, OUTSIDER, RULES, UNJOINED, Rule
+from deletion.job.status import ENDED, Direction, Status, StepStatus
+from deletion.job.transitions import Change, Job, later
+
+__all__ = [
+    "ENDED",
+    "HOLDER",
+    "INTERRUPTED",
+    "KEPT_ATTEMPTS",
+    "LONGEST_REST",
+    "MAX_EVENTS",
+    "OUTSIDER",
+    "RETRIED",
+    "RULES",
+    "STALE",
+    "SUSPECT_ENDS",
+    "TURNED_BACK",
+    "UNJOINED",
+    "Change",
+    "Direction",
+    "Failure",
+    "Job",
+    "LeasePolicy",
+    "PastAttempt",
+    "Rule",
+    "Status",
+    "StepProgress",
+    "StepStatus",
+    "Throttled",
+    "later",
+    "merged",
+    "suspects",
+]

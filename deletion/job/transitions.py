@@ -1,0 +1,272 @@
+"""Every transition that a job may make.
+
+A job is a value. Its methods return a `Change`: the job as it was, the job as it should be, and
+the fields that must be unchanged in the store for the write to be made. A store has no rules of its
+own; they are in `RULES`, drawn in docs/state_machine.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from deletion.clock import milliseconds
+from deletion.errors import TransitionError
+from deletion.job.attempts import (
+    INTERRUPTED,
+    KEPT_ATTEMPTS,
+    RETRIED,
+    STALE,
+    SUSPECT_ENDS,
+    TURNED_BACK,
+    Failure,
+)
+from deletion.job.policy import LeasePolicy
+from deletion.job.progress import StepProgress, merged
+from deletion.job.record import Record
+from deletion.job.rules import RULES
+from deletion.job.status import BY_HAND, Status
+
+_TICK: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Write `after` where the stored job still equals `before` in every field of `guard`."""
+
+    before: "Job"
+    after: "Job"
+    guard: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Record):
+    """One `DeletionJob` per (service, event): its record, and the changes it may make to it."""
+
+    @classmethod
+    def placed(
+        cls,
+        *,
+        id: str,
+        service: str,
+        bot_id: str,
+        event_id: str,
+        placed_at: datetime,
+        steps: tuple[StepProgress, ...],
+        now: datetime,
+        point_of_no_return: str | None = None,
+        requested_by: str = "",
+        traceparent: str | None = None,
+    ) -> "Job":
+        """The job of a new event, which any worker of the service may claim at once."""
+        return cls(
+            id=id,
+            service=service,
+            bot_id=bot_id,
+            event_ids=(event_id,),
+            status=Status.PENDING,
+            attempt=0,
+            claimed_by="",
+            placed_at=milliseconds(placed_at),
+            created_at=now,
+            last_modified_at=now,
+            due=now,
+            steps=steps,
+            point_of_no_return=point_of_no_return,
+            requested_by=requested_by,
+            traceparent=traceparent,
+        )
+
+    def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
+        """The job with further requests: `placed_at` moves to theirs, or by a millisecond when
+        theirs is not later.
+        """
+        moved = later(self.placed_at, placed_at)
+        return replace(self, event_ids=(*self.event_ids, *event_ids), placed_at=moved)
+
+    def claim(self, by: str, now: datetime) -> Change:
+        """Claim the job. `by` is unique to this claim; together with `attempt` it is the lease."""
+        self._require(self.is_due(now), "claim", "it is not due")
+        return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
+
+    def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
+        """Record the progress of `steps`; without any, this is only a heartbeat."""
+        noted, parks = self.noted(*steps), 0 if steps else self.parks
+        return self._move(
+            "checkpoint", now, parks=parks, steps=noted.steps, compensations=noted.compensations
+        )
+
+    def noted(self, *steps: StepProgress) -> "Job":
+        """The job with the progress of `steps` on the way it goes."""
+        way = "compensations" if self.turned_back else "steps"
+        return replace(self, **{way: merged(self.way, steps)})  # type: ignore[arg-type]
+
+    def begin(self, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
+        """Record that `step` has begun, before its first call: an answer may be lost. From then on
+        the job owes its compensation, if it has one; at the point of no return it owes none.
+        """
+        owed = merged(self.compensations, (StepProgress(step.name),) if is_compensated else ())
+        if step.name == self.point_of_no_return:
+            owed = ()
+        steps = merged(self.steps, (step,))
+        return self._move("checkpoint", now, steps=steps, compensations=owed)
+
+    def complete(self, now: datetime) -> Change:
+        """End the job: everything is deleted and was read back empty."""
+        self._require(self.turned_back is None, "complete", "it goes backwards")
+        return self._move("complete", now, finished_at=now, failure=None)
+
+    def compensate(self, now: datetime) -> Change:
+        """End the job: everything that it had begun is undone and was read back."""
+        self._require(self.turned_back is not None, "compensate", "it goes forward")
+        return self._move("compensate", now, finished_at=now, failure=None)
+
+    def turn_back(self, failure: Failure) -> Change:
+        """End this run with an error that will not pass, before the point of no return: the job
+        goes backwards from now on, with all attempts restored.
+        """
+        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
+        return self._turned("turn_back", failure.at, failure)
+
+    def fail(self, failure: Failure) -> Change:
+        """End this run with an error: the job rests until a sweep resumes it."""
+        return self._move("fail", failure.at, failure=failure)
+
+    def hand_over(self, failure: Failure, *, has_tried: bool = True) -> Change:
+        """End this run although nothing was wrong: its attempt is handed back, and any replica
+        may claim the job at once, before newer ones.
+
+        At the same batch that happens `SUSPECT_ENDS` times; after that the job may be the reason
+        why its process has to stop, and the run fails instead. One that only waited for its turn,
+        and has not tried the batch (`has_tried`), is no reason.
+        """
+        past = self._past(INTERRUPTED) if has_tried else self.past_attempts
+        times = 1 + self._ends(INTERRUPTED, place=past[-1].place) if has_tried else 0
+        if times > SUSPECT_ENDS:
+            message = f"interrupted {times} times at the same batch: {failure.message}"
+            return self.fail(replace(failure, message=message, interrupted=False))
+        return self._move(
+            "hand_over",
+            failure.at,
+            attempt=self.attempt - 1,
+            failure=replace(failure, interrupted=True),
+            due=self.created_at,
+            past_attempts=past,
+        )
+
+    def park(
+        self,
+        failure: Failure,
+        until: datetime,
+        policy: LeasePolicy,
+        *,
+        spent: bool,
+        is_busy: bool = False,
+    ) -> Change:
+        """Wait until `until`: an external API must not be called now, as `failure` says.
+
+        The attempt is handed back unless this run has called the API (`spent`): then the job rests
+        as after a failure, so that an outage of a day exhausts nothing. With its last attempt spent
+        it cannot park: if its own call is at fault, it would never be exhausted. A wait for an API
+        that is only busy (`is_busy`) is not counted.
+        """
+        left = not (spent and self.is_spent(policy))
+        self._require(left, "park", "its attempts are spent")
+        attempt = self.attempt if spent else self.attempt - 1
+        rested = failure.at + policy.rest_after(self.attempt) if spent else until
+        due = milliseconds(max(until, rested))
+        parks = self.parks + (not is_busy)
+        return self._move(
+            "park", failure.at, failure=failure, attempt=attempt, due=due, parks=parks
+        )
+
+    def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
+        """What a sweep does with a job that `is_resumable`: resume it; if its attempts are spent,
+        turn it back where it may, and otherwise exhaust it.
+        """
+        if not self.is_spent(policy):
+            return self.resume(now, policy)
+        return (self.turn_back_spent if self.may_turn_back else self.exhaust)(now, policy)
+
+    def resume(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Make it pending again, due before newer jobs."""
+        self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
+        self._require(not self.is_spent(policy), "resume", "its attempts are spent")
+        return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
+
+    def turn_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Send the job backwards: its attempts to go forward are spent."""
+        self._require(self.is_resumable(now, policy), "turn_back", "it is neither rested nor stale")
+        self._require(self.is_spent(policy), "turn_back", "it has attempts left")
+        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
+        silent = Failure(STALE, "its last attempt fell silent", now)
+        failed = self.failure if self.status is Status.FAILED else None
+        return self._turned("turn_back_spent", now, failed or silent)
+
+    def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Give the job up: its last attempt has failed or gone silent."""
+        self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
+        self._require(self.is_spent(policy), "exhaust", "it has attempts left")
+        self._require(not self.may_turn_back, "exhaust", "it has to turn back")
+        return self._move("exhaust", now, past_attempts=self._past(self.end))
+
+    def retry(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Make it pending because an operator says so: without a rest, and with all attempts
+        restored if they were spent. A parked one is due at once; a compensated one starts anew,
+        forward.
+        """
+        self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
+        ended = self.status in BY_HAND
+        was_parked = self.status is Status.PENDING
+        past = self.past_attempts if ended or was_parked else self._past(self.end)
+        if not was_parked or self.is_spent(policy):
+            past = (*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:]
+        anew = self._anew() if self.status is Status.COMPENSATED else {}
+        return self._move(
+            "retry",
+            now,
+            due=self.created_at,
+            attempt=0 if ended or self.is_spent(policy) else self.attempt,
+            past_attempts=past,
+            parks=0,
+            **anew,
+        )
+
+    def _anew(self) -> dict[str, object]:
+        """The fields of a job that has never run."""
+        steps = tuple(StepProgress(step.name) for step in self.steps)
+        return {"steps": steps, "compensations": (), "turned_back": None, "finished_at": None}
+
+    def _turned(self, transition: str, now: datetime, why: Failure) -> Change:
+        past = self._past(why.type)
+        return self._move(
+            transition,
+            now,
+            due=self.created_at,
+            attempt=0,
+            parks=0,
+            failure=why,
+            turned_back=why,
+            past_attempts=(*past, self._ended(TURNED_BACK, now))[-KEPT_ATTEMPTS:],
+        )
+
+    def _require(self, holds: bool, transition: str, otherwise: str) -> None:
+        if not holds:
+            raise TransitionError(f"cannot {transition} job {self.id}: {otherwise}")
+
+    def _move(
+        self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
+    ) -> Change:
+        """The change for `transition`. `last_modified_at` grows with every write, so that no two
+        states of a job pass the same guard, even if the writers' clocks disagree.
+        """
+        rule = RULES[transition]
+        self._require(self.status in rule.sources, transition, f"it is {self.status}")
+        modified = max(now, self.last_modified_at + _TICK)
+        after = replace(self, status=rule.target, last_modified_at=modified, due=due, **values)  # type: ignore[arg-type]
+        return Change(self, after, rule.guard)
+
+
+def later(placed_at: datetime, newer: datetime) -> datetime:
+    """`newer`, but at least a millisecond after `placed_at`."""
+    return max(placed_at + _TICK, milliseconds(newer))

@@ -1,0 +1,68 @@
+"""One batch after another: at the pace of the step, fenced, and vouched for by the heartbeat."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from deletion.clock import Clock
+from deletion.job import StepProgress
+from deletion.lease import Lease
+from deletion.plan import Batch, Step
+from deletion.retry import Patience
+from deletion.runner.calls import Calls
+from deletion.turns import Hold, Pacers
+
+
+class Batches:
+    """The batches of one run, each at the pace of its step."""
+
+    def __init__(
+        self, lease: Lease, patience: Patience, calls: Calls, pacers: Pacers, clock: Clock
+    ) -> None:
+        self._lease = lease
+        self._patience = patience
+        self._calls = calls
+        self._pacers = pacers
+        self._clock = clock
+        self.seconds = 0.0
+        """How long the latest batch took."""
+        self.only_waited = False
+        """Whether the run waits for the pace of its step, and has tried no batch since."""
+
+    @asynccontextmanager
+    async def closing(
+        self, batches: AsyncGenerator[Batch, None]
+    ) -> AsyncIterator[AsyncGenerator[Batch, None]]:
+        """As `aclosing`, but a step that hangs while closing makes its job stale, as in a batch."""
+        try:
+            yield batches
+        finally:
+            with self._lease.one_batch():
+                await batches.aclose()
+
+    async def next(self, step: Step, batches: AsyncGenerator[Batch, None]) -> Batch | None:
+        """The next batch, at the pace of the step; None when there is none left."""
+        self._calls.check_stopping()
+        async with self._pacers.turn(step, partial(self._held, step)) as turn:
+            self._calls.check_stopping()
+            self.only_waited = False
+            await self._lease.fence()
+            began = self._clock.monotonic()
+            with self._lease.one_batch():
+                batch = await anext(batches, None)
+            self.seconds = self._clock.monotonic() - began
+            turn.deleted = batch.deleted if batch else 0
+        return batch
+
+    async def _held(self, step: Step, hold: Hold) -> None:
+        """Keep in the record what holds the run back: the next write, a heartbeat too, has it."""
+        self.only_waited = True
+        self._patience.excuse(hold.seconds)
+        progress = self._lease.job.progress(step.name)
+        await self._lease.note(progress.held(hold.why, hold.seconds))
+
+    def with_waits(self, progress: StepProgress) -> StepProgress:
+        """`progress` with what has held the step back meanwhile, which was noted at once."""
+        noted = self._lease.job.progress(progress.name)
+        return replace(progress, throttled=noted.throttled)

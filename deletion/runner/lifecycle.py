@@ -1,0 +1,100 @@
+"""The life of a run: a lease is held while it goes on, and what ended it is recorded.
+
+Whatever happens, a run ends in exactly one of these ways: the job is complete or compensated; it is
+failed with a reason, turned back, handed over or parked; or the run no longer holds it and writes
+nothing more.
+"""
+
+import asyncio
+
+import structlog
+
+from deletion.clock import Clock
+from deletion.errors import BotDeletionError, Interrupted, LeaseLost, Parked
+from deletion.job import Job, LeasePolicy
+from deletion.lease import Lease
+from deletion.plan import Plan
+from deletion.ports import JobStore
+from deletion.retry import Patience, Retry
+from deletion.runner.endings import Endings, to_its_end
+from deletion.runner.run import OnBatch, Run
+from deletion.turns import Pacers
+
+RETRY_SECONDS = 600.0
+"""Seconds since the last progress during which errors that may pass are retried in place."""
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs jobs of one plan. `stopping` asks every run to end between two batches."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: JobStore,
+        clock: Clock,
+        policy: LeasePolicy,
+        *,
+        stopping: asyncio.Event,
+        retry: Retry | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+        on_batch: OnBatch = lambda _step, _deleted: None,
+        pacers: Pacers | None = None,
+    ) -> None:
+        self._plan = plan
+        self._pacers = pacers or Pacers(plan, clock, stopping)
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+        self._stopping = stopping
+        self._retry = retry or Retry(clock)
+        self._retry_seconds = retry_seconds
+        self._on_batch = on_batch
+
+    async def run(self, job: Job) -> Job | None:
+        """Run `job`. Returns it as it ended, or None when the lease was lost.
+
+        Cancelling a run hands its job over, as `stopping` does, without waiting for the batch.
+        Raises only what the store raises when the end of the run cannot be written, and
+        `CancelledError` when it is cancelled again during the hand-over; the job then goes stale.
+        """
+        lease = Lease(job, self._store, self._clock, self._policy, self._retry)
+        patience = Patience(self._retry, self._retry_seconds, self._stopping)
+        run = Run(
+            self._plan, lease, patience, self._clock, self._stopping, self._on_batch, self._pacers
+        )
+        with structlog.contextvars.bound_contextvars(
+            job_id=job.id,
+            event_id=job.event_id,
+            bot_id=job.bot_id,
+            service=job.service,
+            attempt=job.attempt,
+            traceparent=job.traceparent,
+        ):
+            try:
+                await self._end(run, lease)
+            except LeaseLost as lost:
+                log.warning("lease lost", reason=str(lost))
+                return None
+            log.info("run ended", status=lease.job.status)
+            return lease.job
+
+    async def _end(self, run: Run, lease: Lease) -> None:
+        """Run, and record what ended it."""
+        endings = Endings(lease, self._stopping, self._retry.rng)
+        try:
+            async with lease.heartbeat():
+                await run.to_completion()
+        except LeaseLost:
+            raise
+        except Parked as parked:
+            await to_its_end(endings.park(parked))
+        except (Interrupted, asyncio.CancelledError) as error:
+            failure = endings.interruption(error, run.error)
+            await to_its_end(lease.fail(failure, has_tried=not run.only_waited))
+        except Exception as error:  # recorded: it becomes the job's failure
+            unexpected = not isinstance(error, BotDeletionError)
+            reason = f"{type(error).__name__}: {error}"
+            log.error("run failed", reason=reason, exc_info=unexpected)
+            await to_its_end(endings.fail(error))

@@ -1,0 +1,79 @@
+"""Reads back what a run has deleted, and looks for what it must find."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from deletion.errors import NothingFound
+from deletion.job import StepProgress, StepStatus
+from deletion.lease import Lease
+from deletion.plan import Plan, Step, Verified, is_by_answer_only
+from deletion.retry import Patience
+from deletion.runner.calls import Calls
+
+ANSWER_ONLY: Final = "answer only"
+"""The `read_back` of a step that cannot read back."""
+
+
+class ReadBack:
+    """What the steps of one run still find, and have found."""
+
+    def __init__(self, plan: Plan, lease: Lease, patience: Patience, calls: Calls) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._patience = patience
+        self._calls = calls
+
+    async def left(self, steps: Sequence[Step]) -> list[Step]:
+        """Those of `steps` that still find data of the bot; they begin again."""
+        left = []
+        for step in steps:
+            progress, is_empty = self._progress(step), await self._is_empty(step)
+            if is_by_answer_only(step):
+                progress = replace(progress, read_back=ANSWER_ONLY)
+            elif isinstance(step, Verified):
+                progress = replace(progress, read_back=step.read_back)
+            done = replace(progress, status=StepStatus.COMPLETE)
+            await self._lease.note(done if is_empty else progress.again())
+            if not is_empty:
+                left.append(step)
+        return left
+
+    async def _is_empty(self, step: Step) -> bool:
+        """Read back; without a way to do so, whether the step has run for every request."""
+        if is_by_answer_only(step):
+            began, placed_at = self._progress(step).placed_at, self._lease.job.placed_at
+            return began is not None and began >= placed_at
+        self._patience.renew()
+        async for attempt in self._patience:
+            with attempt, self._calls.to(step):
+                self._calls.check_stopping()
+                with self._lease.one_batch():
+                    is_empty = await step.is_empty(self._lease.job.bot_id)
+        self._patience.renew()
+        return is_empty
+
+    async def look_first(self, step: Step) -> None:
+        """Record that a step that must find something is about to delete it, because a crash after
+        its first batch would lose the count of it.
+        """
+        progress = self._progress(step)
+        is_way_back = self._lease.job.turned_back
+        if is_way_back or step.name not in self._plan.expected or progress.has_found:
+            return
+        if not await self._is_empty(step):
+            await self._lease.checkpoint(replace(progress, found=True))
+
+    async def check_found(self, steps: Sequence[Step]) -> None:
+        """Those of `steps` that must find something have, in this job or in one before it."""
+        names = {step.name for step in steps} & self._plan.expected
+        never = {name for name in names if not self._lease.job.progress(name).has_found}
+        if never and (unfound := never - await self._lease.found_before()):
+            raise NothingFound(
+                f"step {', '.join(sorted(unfound))} has never found anything of this bot, which "
+                "its plan expects (`expect: nonzero`): `botdel plan check` and `botdel plan "
+                "preview` show whether the plan is wrong"
+            )
+
+    def _progress(self, step: Step) -> StepProgress:
+        return self._lease.job.progress(step.name)

@@ -1,0 +1,155 @@
+"""One run over a lease. Read `Run.to_completion` first: start → delete → read back → complete."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from deletion.clock import Clock
+from deletion.errors import LeftOvers, TransientError
+from deletion.job import StepProgress, StepStatus
+from deletion.lease import Lease
+from deletion.plan import Batch, Plan, Step
+from deletion.retry import Patience, rest
+from deletion.runner.batches import Batches
+from deletion.runner.calls import Calls
+from deletion.runner.read_back import ReadBack
+from deletion.runner.way import begin, check_steps, is_last_chance, start
+from deletion.turns import Pacers
+
+PASS_PAUSE: Final = 1.0
+"""Seconds before the second pass; twice as many before the third."""
+PASSES: Final = 3
+"""Passes over the plan in one run; if the last read-back still finds data, the job fails."""
+
+OnBatch = Callable[[str, int], None]
+"""Called with a step's name and the number of items that a batch of it deleted."""
+
+log = structlog.get_logger(__name__)
+
+
+class Run:
+    """One run over a lease."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        lease: Lease,
+        patience: Patience,
+        clock: Clock,
+        stopping: asyncio.Event,
+        on_batch: OnBatch,
+        pacers: Pacers,
+    ) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._patience = patience
+        self._clock = clock
+        self._stopping = stopping
+        self._on_batch = on_batch
+        self._calls = Calls(stopping)
+        self._batches = Batches(lease, patience, self._calls, pacers, clock)
+        self._read_back = ReadBack(plan, lease, patience, self._calls)
+        self._steps: tuple[Step, ...] = ()
+
+    @property
+    def error(self) -> TransientError | None:
+        """The error that is being retried, if one is."""
+        return self._patience.error
+
+    @property
+    def only_waited(self) -> bool:
+        """Whether it waits for the pace of its step, and has tried no batch since."""
+        return self._batches.only_waited
+
+    async def to_completion(self) -> None:
+        """Start, delete, read back, complete; again when a newer request has joined meanwhile.
+
+        A job that goes backwards is compensated: the same, over its compensations.
+        """
+        self._steps = await start(self._plan, self._lease)
+        while True:
+            await self._delete_all()
+            check_steps(self._lease.job, self._steps)
+            if self._lease.job.turned_back:
+                return await self._lease.compensate()
+            await self._read_back.check_found(self._steps)
+            if await self._lease.complete():
+                return None
+            log.info("a newer request joined: looking again")
+
+    async def _delete_all(self) -> None:
+        """Run every step that is not complete, until a read-back finds nothing.
+
+        Raises `LeftOvers` after `PASSES` passes.
+        """
+        left: Sequence[Step] = ()
+        for number in range(PASSES):
+            if number:  # what is read back may lag behind what was deleted
+                await rest(self._clock, PASS_PAUSE * number, self._stopping)
+                await self._read_back.left(left)
+            left = await self._pass()
+            if not left:
+                return
+            log.warning("left overs", steps=[step.name for step in left])
+        names = ", ".join(step.name for step in left)
+        raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
+
+    async def _pass(self) -> list[Step]:
+        """Run every step that is not complete. Returns those that still find data of the bot.
+
+        What a saga has done is checked before the step of no return, while it can be undone.
+        """
+        for number, step in enumerate(self._steps):
+            if self._lease.job.progress(step.name).status is StepStatus.COMPLETE:
+                continue
+            if is_last_chance(step, self._lease.job):
+                if left := await self._read_back.left(self._steps[:number]):
+                    return left
+                await self._read_back.check_found(self._steps[:number])
+            await self._delete(step)
+        return await self._read_back.left(self._steps)
+
+    async def _delete(self, step: Step) -> None:
+        """Run one step from its checkpoint; after an error that may pass, from the latest one."""
+        await begin(step, self._plan, self._lease)
+        await self._read_back.look_first(step)
+        self._patience.renew()
+        async for attempt in self._patience:
+            with attempt, self._calls.to(step):
+                is_first = attempt.retry_state.attempt_number == 1
+                progress = await self._delete_batches(step, is_first=is_first)
+        self._patience.renew()
+        progress = self._batches.with_waits(progress)
+        # without the cursor, which nobody reads any more: it may name a file or a person
+        await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
+
+    async def _delete_batches(self, step: Step, *, is_first: bool) -> StepProgress:
+        """Delete batch after batch, and return the progress behind the last one.
+
+        An empty batch is progress in the first try of a step, and behind another batch. The
+        checkpoint of the plan's last batch goes with the job's end, which is the next write.
+        """
+        progress = self._lease.job.progress(step.name)
+        deleting = step.delete(self._lease.job.bot_id, progress.cursor)
+        async with self._batches.closing(deleting) as batches:
+            while batch := await self._batches.next(step, batches):
+                if batch.deleted or batch.cursor != progress.cursor or is_first:
+                    self._patience.renew()
+                is_first = True  # of a try that goes on, each batch counts
+                progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
+                progress = self._batches.with_waits(progress)
+                self._count(step, batch)
+                if batch.last and step is self._steps[-1]:
+                    break
+                await self._lease.checkpoint(progress)
+                if batch.last:  # to ask once more would be paced as a batch
+                    break
+        return progress
+
+    def _count(self, step: Step, batch: Batch) -> None:
+        """What a compensation does is not deleted."""
+        if not self._lease.job.turned_back:
+            self._on_batch(step.name, batch.deleted)

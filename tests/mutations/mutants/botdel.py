@@ -1,0 +1,158 @@
+"""The commands: botdel/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import PLANS, Mutant
+
+JOBS_COMMAND: Final = "botdel/jobs_retry.py"
+LOOKS: Final = "botdel/plan.py"
+TERMINAL: Final = "botdel/terminal.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a retry by hand takes a job that waits",
+        JOBS_COMMAND,
+        "isinstance(job, Unreadable) or job.is_retryable(now, policy)",
+        "True",
+        ("unit",),
+    ),
+    Mutant(
+        "a dry run is none",
+        JOBS_COMMAND,
+        "        if not dry_run:\n",
+        "        if True:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a retry by hand trusts any clock",
+        JOBS_COMMAND,
+        "    await check_clock(store, clock, policy)\n",
+        "",
+        ("unit",),
+    ),
+    Mutant(
+        "a retry by hand ignores a limit beside ids",
+        JOBS_COMMAND,
+        "    if ids and limit:\n",
+        "    if False:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a replay is marked that was not confirmed",
+        "botdel/dead_letters/actions.py",
+        "            if answer is None:\n                await self._mark(letter)",
+        "            if True:\n                await self._mark(letter)",
+    ),
+    Mutant(
+        "a dead letter that cannot be read is passed over without a word",
+        "botdel/dead_letters/actions.py",
+        "        tally.refused.update(\n",
+        "        dict[str, str]().update(\n",
+        ("unit",),
+    ),
+    Mutant(
+        "text of others is read as markup",
+        TERMINAL,
+        'options |= {"markup": False, "emoji": False}',
+        'options |= {"emoji": False}',
+        ("unit",),
+    ),
+    Mutant(
+        "a string's control characters are not escaped",
+        TERMINAL,
+        'escaped(text, keep="\\n\\t")',
+        "text",
+        ("unit",),
+    ),
+    Mutant(
+        "a text's control characters reach the terminal",
+        TERMINAL,
+        "if segment.control or segment.text.isprintable():",
+        "if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "a field of a record may look like two",
+        TERMINAL,
+        "return Text(escaped(text, keep=keep))",
+        'return Text(escaped(text, keep="\\n"))',
+        ("unit",),
+    ),
+    Mutant(
+        "what is waited for is read as markup",
+        TERMINAL,
+        "yield lambda text: status.update(printable(text))",
+        "yield status.update",
+        ("unit",),
+    ),
+    Mutant(
+        "a list is cut off and does not say so",
+        "botdel/jobs.py",
+        "    if len(found) > limit:\n",
+        "    if False:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "the place of an attempt that was undoing reads as if it had gone forward",
+        "botdel/jobs.py",
+        "        if past.reason == TURNED_BACK:\n            backwards = True\n",
+        "        if past.reason == TURNED_BACK:\n            backwards = False\n",
+        ("unit",),
+    ),
+    Mutant(
+        "an operator is told that a retry only saves the wait where it runs over the point instead",
+        "botdel/jobs.py",
+        "    if job.may_turn_back:\n        undoes",
+        "    if False:\n        undoes",
+        ("unit",),
+    ),
+    Mutant(
+        "an error of a count takes the preview down",
+        LOOKS,
+        "except Exception as error:  # noqa: BLE001 - see `guarded`",
+        "except TransientError as error:",
+        ("looks",),
+    ),
+    Mutant(
+        "a count that hangs never ends",
+        LOOKS,
+        "async with within(COUNT_SECONDS):",
+        "async with within(3600):",
+        ("looks",),
+    ),
+    Mutant(
+        "doubts are not shown",
+        LOOKS,
+        "return [warning(check, doubt.what, doubt.remedy) for doubt in doubts]",
+        "return []",
+        ("looks",),
+    ),
+    Mutant(
+        "a rollback is said to have undone what it has not",
+        "botdel/jobs.py",
+        "    if stays := [name for name in begun if name not in undone]:",
+        "    if stays := []:",
+        ("unit",),
+    ),
+    Mutant(
+        "plan check: a missing compensation is nothing to speak of",
+        LOOKS,
+        "if undo is None:",
+        "if False:",
+        PLANS,
+    ),
+    Mutant(
+        "plan check: compensations are not looked at",
+        LOOKS,
+        "for name in _undoable(plan)",
+        "for name in ()",
+        PLANS,
+    ),
+    Mutant(
+        "plan check: an API gets all looks at once",
+        LOOKS,
+        "return [finding for look in looks for finding in await look]",
+        "return await together(*looks)",
+        PLANS,
+    ),
+)

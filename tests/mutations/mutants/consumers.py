@@ -1,0 +1,170 @@
+"""Intake, and what a consumer is made of: consumers/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import Mutant
+
+CONSUMER: Final = "consumers/loop.py"
+INTAKE: Final = "consumers/intake.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "an ack comes before its record",
+        INTAKE,
+        "        foreign = [each for",
+        "        await self._subscription.ack(deliveries)\n        foreign = [each for",
+    ),
+    Mutant(
+        "jobs are acked after the dead letters of their group",
+        INTAKE,
+        "        await self._ack(taken)\n        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n",
+        "        full = await self._take_letters("
+        "[each for each in recorded if isinstance(each, GivenUp)])\n"
+        "        await self._ack(taken)\n",
+    ),
+    Mutant(
+        "a dead letter is tried for ever",
+        INTAKE,
+        "async with asyncio.timeout(RECORD_WITHIN):",
+        "async with asyncio.timeout(None):",
+    ),
+    Mutant(
+        "what the database could not take is acked",
+        INTAKE,
+        "return _all([each.delivery for each in placed], Outcome.RETURNED)",
+        "return _all([each.delivery for each in placed], Outcome.KNOWN)",
+    ),
+    Mutant(
+        "poison is acked and not recorded",
+        INTAKE,
+        "            await self._quarantine.keep(given_up)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "what is addressed to another service is taken",
+        INTAKE,
+        'attributes.get("service", self._service) != self._service',
+        'attributes.get("service", self._service) == ""',
+    ),
+    Mutant(
+        "a request beyond the limit is taken for joined",
+        INTAKE,
+        "if recorded.placing is not Placing.FULL:",
+        "if True:",
+    ),
+    Mutant(
+        "nobody is told that an exhausted job was joined",
+        INTAKE,
+        "if each.placing is Placing.JOINED and each.is_exhausted:",
+        "if each.placing is Placing.JOINED and False:",
+    ),
+    Mutant(
+        "one bad event stops its group",
+        INTAKE,
+        "if len(placed) == 1:",
+        "if len(placed) >= 1:",
+    ),
+    Mutant(
+        "a record is tried for ever",
+        INTAKE,
+        "late = self._clock.monotonic() >= latest",
+        "late = False",
+    ),
+    Mutant(
+        "a record is tried for as long as the clock is set back",
+        INTAKE,
+        "late = self._clock.monotonic() >= latest",
+        "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RECORD_WITHIN",
+    ),
+    Mutant(
+        "a database that takes no writes is pulled for",
+        CONSUMER,
+        "await self._store.check_writes()",
+        "await self._store.ping()",
+    ),
+    Mutant(
+        "what was pulled is taken in although the clock was set meanwhile",
+        CONSUMER,
+        "            await self._check()  #",
+        "            #",
+    ),
+    Mutant(
+        "events are taken in under a wrong clock",
+        CONSUMER,
+        "            await self._check()\n",
+        "",
+    ),
+    Mutant(
+        "a pull that is refused ends the runs",
+        CONSUMER,
+        "except BotDeletionError as error:",
+        "except ZeroDivisionError as error:",
+    ),
+    Mutant(
+        "a database that takes nothing is sent whole groups",
+        CONSUMER,
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored hides that others can",
+        CONSUMER,
+        "pull(PROBE if self._failures else PULL_LIMIT)",
+        "pull(1 if self._failures else PULL_LIMIT)",
+    ),
+    Mutant(
+        "one message that cannot be stored holds up the others of its group",
+        CONSUMER,
+        "if outcomes & STORED:",
+        "if Outcome.RETURNED not in outcomes:",
+    ),
+    Mutant(
+        "a group that was stored does not end the probes",
+        CONSUMER,
+        "            self._failures = 0\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "groups go out beside a probe",
+        CONSUMER,
+        "(1 if self._failures else GROUPS)",
+        "GROUPS",
+    ),
+    Mutant(
+        "groups in memory are not bounded",
+        CONSUMER,
+        "(1 if self._failures else GROUPS)",
+        "1000",
+    ),
+    Mutant(
+        "workers are not woken by what was recorded",
+        CONSUMER,
+        "                worker.wake()\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "a worker that breaks off leaves the intake behind",
+        CONSUMER,
+        "task.add_done_callback(lambda _: stopping.set())",
+        "pass",
+    ),
+    Mutant(
+        "pulling goes on while the database is away",
+        CONSUMER,
+        'self._unproven, self._not_pulling = True, "events',
+        'self._unproven, self._not_pulling = False, "events',
+    ),
+    Mutant(
+        "pulling begins before the database has answered",
+        CONSUMER,
+        "self._unproven = True  # the",
+        "self._unproven = False  # the",
+    ),
+    Mutant(
+        "a database that takes nothing wears out deliveries",
+        CONSUMER,
+        "            self._failures += 1\n",
+        "",
+    ),
+)

@@ -1,0 +1,253 @@
+"""The core beside the job and the runner: the lease, the retries, the plan and others of deletion/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import SAGA, UNIT, Mutant
+
+LETTER: Final = "deletion/dead_letter.py"
+GROUPING: Final = "deletion/grouping.py"
+LEASE: Final = "deletion/lease.py"
+PLAN: Final = "deletion/plan.py"
+RETRY: Final = "deletion/retry.py"
+SILENCE: Final = "deletion/silence.py"
+SKEW: Final = "deletion/skew.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a cursor that no checkpoint can keep is taken",
+        "deletion/plan.py",
+        "if not isinstance(self.cursor, str | None):",
+        "if False:",
+    ),
+    Mutant(
+        "waits for the pace stretch the time of retries without bound",
+        "deletion/retry.py",
+        "            seconds = min(seconds, self._seconds - self._excused)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "waits before the first error use up what is excused",
+        "deletion/retry.py",
+        "        if self._failures:\n            seconds = min(",
+        "        if True:\n            seconds = min(",
+        UNIT,
+    ),
+    Mutant(
+        "what was excused once is not excused after progress",
+        "deletion/retry.py",
+        "        self._failures = 0\n        self._excused = 0.0\n        self.error = None\n\n    def excuse",
+        "        self._failures = 0\n        self.error = None\n\n    def excuse",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job found does not count",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset()",
+        UNIT,
+    ),
+    Mutant(
+        "what an earlier job did not find counts",
+        LEASE,
+        "return frozenset(step.name for job in jobs for step in job.steps if step.has_found)",
+        "return frozenset(step.name for job in jobs for step in job.steps)",
+        UNIT,
+    ),
+    Mutant(
+        "an event may be of the last moment that can be written",
+        "deletion/events/codec.py",
+        "if utc.year > LATEST_YEAR:",
+        "if False:",
+    ),
+    Mutant(
+        "an event of a newer type is undecodable",
+        "deletion/quarantine.py",
+        "reason = Reason.TOO_NEW",
+        "reason = Reason.UNDECODABLE",
+    ),
+    Mutant(
+        "a clock that was set is trusted until the next comparison",
+        SKEW,
+        " or self._was_set():",
+        ":",
+    ),
+    Mutant(
+        "a clock that was put right is not followed",
+        LEASE,
+        "            await self._follow_clock()\n",
+        "",
+    ),
+    Mutant(
+        "a stop sits out a back-off",
+        RETRY,
+        "{asyncio.create_task(event.wait()) for event in events}",
+        "set()",
+    ),
+    Mutant(
+        "one failure alone spends the attempt of an interruption",
+        RETRY,
+        "again = self._failures > 1",
+        "again = True",
+        ("unit",),
+    ),
+    Mutant(
+        "who asks while a sender ends waits for ever",
+        GROUPING,
+        "        if self._waiting:  # it came",
+        "        if False:  # it came",
+    ),
+    Mutant(
+        "a time without a zone breaks a run off",
+        "deletion/errors.py",
+        "if not isinstance(until, datetime) or until.tzinfo is None:",
+        "if not isinstance(until, datetime):",
+    ),
+    Mutant(
+        "patience has no end",
+        RETRY,
+        "return self._retry.clock.monotonic() - self._began >= self._seconds",
+        "return False",
+    ),
+    Mutant(
+        "a completion that was refused counts as one",
+        LEASE,
+        "            return False\n        return True",
+        "            return True\n        return True",
+    ),
+    Mutant(
+        "a run writes the time of a clock that was set",
+        LEASE,
+        "return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))",
+        "return self._clock.now()",
+    ),
+    Mutant(
+        "a run has no heartbeat",
+        LEASE,
+        "await self._write(lambda job: job.checkpoint(self.now()), after=interval)",
+        "await self._clock.sleep(interval)",
+    ),
+    Mutant(
+        "a lost heartbeat does not end the run",
+        LEASE,
+        "            if body and lost():\n                body.cancel()",
+        "            pass",
+    ),
+    Mutant(
+        "a hung batch keeps its slot for ever",
+        LEASE,
+        "elif not self._stale():",
+        "elif True:",
+    ),
+    Mutant(
+        "a run goes on while the database is silent for the whole lease",
+        LEASE,
+        "        if self._idle < self._policy.stale_after.total_seconds():\n            return None\n",
+        "        return None\n",
+    ),
+    Mutant(
+        "a heartbeat goes by a clock that somebody sets",
+        LEASE,
+        "return self._clock.monotonic() - self._written_at",
+        "return self._clock.now().timestamp() - self._written_at",
+    ),
+    Mutant(
+        "two writes of a lease cross",
+        LEASE,
+        "        async with self._writing:\n            if after",
+        "        if True:\n            if after",
+    ),
+    Mutant(
+        "a sweep trusts any clock",
+        SKEW,
+        "if abs(apart) > policy.max_skew:",
+        "if False:",
+    ),
+    Mutant(
+        "a slow answer is taken for a clock that is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = clock.now() - told",
+    ),
+    Mutant(
+        "how slow an answer was hides that a clock is off",
+        SKEW,
+        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
+        "apart = min(asked - told, timedelta(0))",
+    ),
+    Mutant(
+        "a clock is compared with the database's once",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
+        'if self._holds_until == float("-inf"):',
+    ),
+    Mutant(
+        "clocks are compared before each claim",
+        SKEW,
+        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
+        "if True:",
+    ),
+    Mutant(
+        "a clock that is behind is trusted",
+        SKEW,
+        "if abs(apart) > policy.max_skew:",
+        "if apart > policy.max_skew:",
+    ),
+    Mutant(
+        "of a tie of silent jobs one page is seen",
+        SILENCE,
+        "last == since else ties",
+        "last == since else set()",
+    ),
+    Mutant(
+        "what cannot be read is seen again and again",
+        SILENCE,
+        "skip=seen | timeless, limit=size)",
+        "skip=timeless, limit=size)",
+    ),
+    Mutant(
+        "a dead letter that came back is replayed once more",
+        LETTER,
+        "        if self.returns:",
+        "        if self.returns and False:",
+    ),
+    Mutant(
+        "a job whose time cannot be read is seen again and again",
+        SILENCE,
+        "skip=seen | timeless, limit=size)",
+        "skip=seen, limit=size)",
+        ("unit",),
+    ),
+    Mutant(
+        "a service may be called like the ledger",
+        "deletion/ids.py",
+        'frozenset({"dead-letter", "doctor", "ledger"})',
+        'frozenset({"dead-letter", "doctor"})',
+    ),
+    Mutant(
+        "a retry does not wait as long as it is asked to",
+        RETRY,
+        "        return asked(state) + seconds\n",
+        "        return seconds\n",
+    ),
+    Mutant(
+        "the pace that a step says suits it is not asked for",
+        PLAN,
+        "return step.default_pace if isinstance(step, Paced) else DEFAULT_PACE",
+        "return DEFAULT_PACE",
+    ),
+    Mutant(
+        "what was begun is undone in the order of the plan",
+        PLAN,
+        "for step in reversed(self.steps)]",
+        "for step in self.steps]",
+        SAGA,
+    ),
+    Mutant(
+        "a compensation that the plan lacks is passed over",
+        PLAN,
+        "if unknown := [name for name in begun if name not in self.compensations]:\n",
+        "begun = [name for name in begun if name in self.compensations]\n        if unknown := []:\n",
+        SAGA,
+    ),
+)

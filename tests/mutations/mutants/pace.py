@@ -1,0 +1,124 @@
+"""The pace of a step: the pacer, its queue and the pressure, in deletion/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import UNIT, Mutant
+
+FRONT: Final = "deletion/front.py"
+PACER: Final = "deletion/turns.py"
+PRESSURE: Final = "deletion/pressure.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a step takes more than its share of the time",
+        PACER,
+        "return min(self._longest_rest, self._took * (1 / share - 1))",
+        "return min(self._longest_rest, self._took * (1 / share - 2))",
+        UNIT,
+    ),
+    Mutant(
+        "a rest has no end",
+        PACER,
+        "return min(self._longest_rest, self._took * (1 / share - 1))",
+        "return self._took * (1 / share - 1)",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that failed owes as long a rest as any other",
+        PACER,
+        "self._longest_rest = longest",
+        "self._longest_rest = LONGEST_REST",
+        UNIT,
+    ),
+    Mutant(
+        "runs do not wait for each other",
+        PACER,
+        "            await self._come_to_front(ticket, held)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the end of a rest",
+        PACER,
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)",
+        "await rest(self._clock, min(seconds, SAMPLE_SECONDS))",
+        UNIT,
+    ),
+    Mutant(
+        "a stop waits for the runs in front",
+        FRONT,
+        "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
+        "asyncio.wait({taking})",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run keeps its place",
+        PACER,
+        "        finally:\n            ticket.leave()\n",
+        "        except Exception:\n            ticket.leave()\n            raise\n        else:\n            ticket.leave()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a cancelled run may come to the front later",
+        FRONT,
+        "            stopped.cancel()\n            taking.cancel()\n",
+        "            stopped.cancel()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that hangs holds the others up",
+        FRONT,
+        "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
+        "            await clock.sleep(LONGEST_TURN)\n",
+        UNIT,
+    ),
+    Mutant(
+        "a batch that was not full makes the next larger",
+        PACER,
+        "if wanted < turn.size or turn.deleted >= turn.size:",
+        "if True:",
+        UNIT,
+    ),
+    Mutant(
+        "a batch grows without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "max(self._least, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a batch shrinks without bound",
+        PACER,
+        "min(self._most, max(self._least, size))",
+        "min(self._most, size)",
+        UNIT,
+    ),
+    Mutant(
+        "a job waits for ever under pressure",
+        PACER,
+        "slowed = LONGEST_WAIT if way == 1 else",
+        "slowed = LONGEST_REST if way == 1 else",
+        UNIT,
+    ),
+    Mutant(
+        "under pressure batches stay large",
+        PACER,
+        "            if way == 1:\n                self._resize(self._least)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a gauge is read before each batch",
+        PRESSURE,
+        "if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
+        "if self._clock.monotonic() < self._read_at:",
+        UNIT,
+    ),
+    Mutant(
+        "an old value of a gauge is kept when it cannot be read",
+        PRESSURE,
+        "        self._value, problem = await _read(self._gauge)\n",
+        "        value, problem = await _read(self._gauge)\n        self._value = self._value if value is None else value\n",
+        UNIT,
+    ),
+)

@@ -1,0 +1,145 @@
+"""What every process shares: deletion/process/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import EDGE, Mutant
+
+CONNECTIONS: Final = "deletion/process/connections.py"
+TOKENS: Final = "deletion/process/tokens.py"
+BOUNDED_HTTP: Final = "deletion/process/bounded_http.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "an error of a command acts on the terminal",
+        "deletion/process/run.py",
+        'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',
+        'f"botdel: {error}"',
+        ("unit",),
+    ),
+    Mutant(
+        "a head has no bound",
+        BOUNDED_HTTP,
+        "            if room <= 0:",
+        "            if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a head is counted anew with each piece",
+        BOUNDED_HTTP,
+        "0 if self._progress else self._unparsed + len(piece)",
+        "0 if self._progress else len(piece)",
+        EDGE,
+    ),
+    Mutant(
+        "a half-sent request is held for ever",
+        BOUNDED_HTTP,
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "a client loses its time while the application works",
+        BOUNDED_HTTP,
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
+        "if self._in_head and self._timer is None and not self._done_reading:",
+        EDGE,
+    ),
+    Mutant(
+        "a connection that asks nothing is held for ever",
+        BOUNDED_HTTP,
+        "            self._among.waits(self)\n            self._wait(self._bounds.seconds)\n        else:",
+        "            self._among.waits(self)\n        else:",
+        EDGE,
+    ),
+    Mutant(
+        "a body may trickle in for ever after its answer",
+        BOUNDED_HTTP,
+        "if self.transport.is_closing() or not self._in_head:",
+        "if self.transport.is_closing():",
+        EDGE,
+    ),
+    Mutant(
+        "an answer that is not read is held for ever",
+        BOUNDED_HTTP,
+        "        super().pause_writing()\n        self._among.waits(self)\n        self._wait(self._bounds.seconds)",
+        "        super().pause_writing()\n        self._among.waits(self)",
+        EDGE,
+    ),
+    Mutant(
+        "a byte buys a half-sent request more time",
+        BOUNDED_HTTP,
+        "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
+        "if self._in_head and self._unparsed and not self._done_reading and not self._wait_no_longer():",
+        EDGE,
+    ),
+    Mutant(
+        "connections have no bound",
+        CONNECTIONS,
+        "if len(self._open) >= self.bounds.connections:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "whoever holds the connections keeps others out",
+        CONNECTIONS,
+        "if not self._waiting:",
+        "if True:",
+        EDGE,
+    ),
+    Mutant(
+        "a connection with a request under way makes room",
+        CONNECTIONS,
+        '"""It has a request under way."""\n        self._waiting.pop(connection, None)',
+        '"""It has a request under way."""',
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead have no bound",
+        BOUNDED_HTTP,
+        "if len(ahead) > self._bounds.head_bytes:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead are parsed at once",
+        BOUNDED_HTTP,
+        "if self._answering and self._in_head:",
+        "if False:",
+        EDGE,
+    ),
+    Mutant(
+        "requests sent ahead are forgotten",
+        BOUNDED_HTTP,
+        "elif self._ahead:",
+        "elif False:",
+        EDGE,
+    ),
+    Mutant(
+        "headers have no bound",
+        BOUNDED_HTTP,
+        'raise ValueError("too many headers")',
+        "pass",
+        EDGE,
+    ),
+    Mutant(
+        "headers of one request count for the next",
+        BOUNDED_HTTP,
+        "self._progress, self._in_head, self._headers = True, False, 0",
+        "self._progress, self._in_head = True, False",
+        EDGE,
+    ),
+    Mutant(
+        "a body that nobody has read is held",
+        BOUNDED_HTTP,
+        "            self.cycle.body.clear()  # what nobody has read\n",
+        "",
+        EDGE,
+    ),
+    Mutant(
+        "comparing tokens ends with the first that holds",
+        TOKENS,
+        "names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]",
+        "names = [n for n in [next((n for n, t in self._tokens if hmac.compare_digest(offered, t)), '')] if n]",
+        EDGE,
+    ),
+)

@@ -1,0 +1,155 @@
+"""Sweeps, their client and the recorder of dead letters: recovery/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import DATA, DATABASE, EDGE, Mutant
+
+CRON: Final = "recovery/client.py"
+DEAD_LETTERS: Final = "recovery/recorder.py"
+RECOVERY: Final = "recovery/main.py"
+MONGO_SWEEPS: Final = "recovery/mongo_sweeps.py"
+SWEEPER: Final = "recovery/sweeper.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a sweep leaves stale jobs out",
+        SWEEPER,
+        "            stale = await self._visit(\n                Status.IN_PROGRESS, self.policy.stale_after, progress, stopping\n            )\n",
+        "            stale = 0\n",
+    ),
+    Mutant(
+        "a sweep leaves failed jobs out",
+        SWEEPER,
+        "            await self._visit(Status.FAILED, self.policy.rest_after(1), progress, stopping)\n",
+        "",
+    ),
+    Mutant(
+        "a spent job is not exhausted",
+        SWEEPER,
+        "change = job.sweep(now, self.policy)",
+        "change = job.resume(now, self.policy)",
+    ),
+    Mutant(
+        "a job that cannot be read ends a sweep",
+        SWEEPER,
+        '            log.error("job cannot be read", job_id=job.id, reason=job.reason)\n',
+        "            raise StoreUnavailable(job.reason)\n",
+    ),
+    Mutant(
+        "a job that cannot be moved ends a sweep",
+        SWEEPER,
+        '            log.exception("job cannot be moved", job_id=job.id)\n',
+        "            raise\n",
+    ),
+    Mutant(
+        "a job that moved meanwhile ends a sweep",
+        SWEEPER,
+        "        except LeaseLost:\n            return Outcome.SKIPPED\n",
+        "        except LeaseLost:\n            raise\n",
+    ),
+    Mutant(
+        "jobs that wait are not reported",
+        SWEEPER,
+        "        if waiting:\n",
+        "        if waiting and False:\n",
+    ),
+    Mutant(
+        "a dead letter is acked before it is recorded",
+        DEAD_LETTERS,
+        "        await self._quarantine.keep(given_up)\n",
+        "        await self._subscription.ack(deliveries)\n"
+        "        await self._quarantine.keep(given_up)\n",
+    ),
+    Mutant(
+        "a dead letter is acked and not recorded",
+        DEAD_LETTERS,
+        "        await self._quarantine.keep(given_up)\n",
+        "",
+    ),
+    Mutant(
+        "a canary is counted and logged as a dead letter",
+        DEAD_LETTERS,
+        "count = sum(not is_canary(each.service) for each in given_up)",
+        "count = len(given_up)",
+        ("unit",),
+    ),
+    Mutant(
+        "nobody is told of jobs that no sweep can move",
+        SWEEPER,
+        "if found := progress.immovable:",
+        "if found := progress.immovable[:0]:",
+        ("unit",),
+    ),
+    Mutant(
+        "a gauge without a time breaks those behind it",
+        "recovery/gauges.py",
+        "        if group.oldest:\n",
+        "        if True:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "trouble with dead letters stops every sweep",
+        CRON,
+        "if unready.code is not Exit.UNHEALTHY:",
+        "if True:",
+        EDGE,
+    ),
+    Mutant(
+        "a sweep hides from the scheduler that recovery is not ready",
+        CRON,
+        "        if unready:\n            raise unready\n",
+        "",
+        EDGE,
+    ),
+    Mutant(
+        "a clock that is set back freezes the gauges",
+        "recovery/gauges.py",
+        "            if self._clock.monotonic() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.monotonic() + KEPT_SECONDS\n",
+        "            if self._clock.now().timestamp() < self._holds_until:\n"
+        "                return\n"
+        "            self._holds_until = self._clock.now().timestamp() + KEPT_SECONDS\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a sweep that cannot be read stops every other",
+        MONGO_SWEEPS,
+        "    except DAMAGED as error:\n",
+        "    except DAMAGED as error:\n        raise\n",
+        DATABASE,
+    ),
+    Mutant(
+        "a recorder that fails is no problem",
+        DEAD_LETTERS,
+        "self._failing_since or self._clock.now(), reason",
+        "None, reason",
+    ),
+    Mutant(
+        "a recorder says when it failed last, not since when",
+        DEAD_LETTERS,
+        "self._failing_since or self._clock.now(), reason",
+        "self._clock.now(), reason",
+    ),
+    Mutant(
+        "two sweeps may run",
+        MONGO_SWEEPS,
+        "name=ONE_RUNNING, unique=True",
+        "name=ONE_RUNNING, unique=False",
+        DATABASE,
+    ),
+    Mutant(
+        "a call for a sweep may take for ever",
+        MONGO_SWEEPS,
+        "return bounded(self._call_seconds)",
+        "return bounded(86_400)",
+        DATA,
+    ),
+    Mutant(
+        "recovery serves before it has looked for its unique indexes",
+        RECOVERY,
+        "if not pubsub.is_emulated:",
+        "if False:",
+        DATA,
+    ),
+)

@@ -1,0 +1,266 @@
+"""One run: deletion/runner/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import SAGA, UNIT, Mutant
+
+BATCHES: Final = "deletion/runner/batches.py"
+CALLS: Final = "deletion/runner/calls.py"
+ENDING: Final = "deletion/runner/endings.py"
+LIFECYCLE: Final = "deletion/runner/lifecycle.py"
+READ_BACK: Final = "deletion/runner/read_back.py"
+RUN: Final = "deletion/runner/run.py"
+WAY: Final = "deletion/runner/way.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "what can be undone is read back only when it no longer can",
+        WAY,
+        "return step.name == job.point_of_no_return and job.may_turn_back",
+        "return False",
+    ),
+    Mutant(
+        "that nothing was found is noticed only when it can no longer be undone",
+        RUN,
+        "                await self._read_back.check_found(self._steps[:number])\n",
+        "",
+    ),
+    Mutant(
+        "a run that retries is parked for want of a place",
+        CALLS,
+        "if before := self._errors.get(step.name):",
+        "if before := None:",
+    ),
+    Mutant(
+        "a run that finds no place forgets why it retries",
+        CALLS,
+        "raise before.with_traceback(None) from busy",
+        "raise TransientError(str(busy)) from busy",
+    ),
+    Mutant(
+        "what is waited for counts as time without progress",
+        BATCHES,
+        "        self._patience.excuse(hold.seconds)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "the record does not say what holds a run back",
+        BATCHES,
+        "        await self._lease.note(progress.held(hold.why, hold.seconds))\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a checkpoint forgets what held the run back",
+        BATCHES,
+        "return replace(progress, throttled=noted.throttled)",
+        "return progress",
+        UNIT,
+    ),
+    Mutant(
+        "a step is asked once more behind its last batch",
+        RUN,
+        "                if batch.last:  # to ask once more would be paced as a batch\n                    break\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a job completes over nothing ever found",
+        RUN,
+        "            await self._read_back.check_found(self._steps)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "what a lost batch had found is forgotten",
+        READ_BACK,
+        "            await self._lease.checkpoint(replace(progress, found=True))\n",
+        "            pass\n",
+        UNIT,
+    ),
+    Mutant(
+        "a run does not prove its hold after a pause",
+        BATCHES,
+        "            await self._lease.fence()\n",
+        "",
+    ),
+    Mutant(
+        "a job is complete without being read back",
+        RUN,
+        "        return await self._read_back.left(self._steps)\n",
+        "        return []\n",
+    ),
+    Mutant(
+        "a job that was joined is not looked at again",
+        RUN,
+        "            if await self._lease.complete():\n                return",
+        "            await self._lease.complete()\n            return",
+    ),
+    Mutant(
+        "a batch has no checkpoint",
+        RUN,
+        "await self._lease.checkpoint(progress)",
+        "await self._lease.note(progress)",
+    ),
+    Mutant(
+        "a run that is to stop goes on",
+        CALLS,
+        "        if self._stopping.is_set():\n            raise",
+        "        if self._stopping.is_set() and False:\n            raise",
+    ),
+    Mutant(
+        "a lost lease is recorded as a failure",
+        LIFECYCLE,
+        "        except LeaseLost:\n            raise\n        except Parked",
+        "        except Parked",
+    ),
+    Mutant(
+        "parking is a failure",
+        ENDING,
+        "await self._lease.park(failure, until, spent=parked.spent, is_busy=is_busy)",
+        "await self._lease.fail(failure)",
+    ),
+    Mutant(
+        "an interruption while an error is retried is handed back",
+        ENDING,
+        "        if retried:\n",
+        "        if retried and False:\n",
+    ),
+    Mutant(
+        "a step that cancels itself is handed back",
+        ENDING,
+        "return replace(self._failure(error), interrupted=asked)",
+        "return replace(self._failure(error), interrupted=True)",
+    ),
+    Mutant(
+        "a job is complete without a step that this plan lacks",
+        RUN,
+        "            check_steps(self._lease.job, self._steps)\n",
+        "",
+    ),
+    Mutant(
+        "a hand-over is given up by the cancellation that asks for it",
+        ENDING,
+        "task.cancelling() > 1",
+        "task.cancelling() > 0",
+    ),
+    Mutant(
+        "a batch is vouched for without end",
+        BATCHES,
+        "            with self._lease.one_batch():\n                batch = await",
+        "            if True:\n                batch = await",
+    ),
+    Mutant(
+        "a read-back is vouched for without end",
+        READ_BACK,
+        "                with self._lease.one_batch():\n                    is_empty",
+        "                if True:\n                    is_empty",
+    ),
+    Mutant(
+        "progress does not renew patience",
+        RUN,
+        "                    self._patience.renew()\n                is_first = True",
+        "                    pass\n                is_first = True",
+    ),
+    Mutant(
+        "what is read back late is deleted again",
+        RUN,
+        "                await self._read_back.left(left)\n",
+        "",
+    ),
+    Mutant(
+        "an empty batch after an error is progress",
+        RUN,
+        "if batch.deleted or batch.cursor != progress.cursor or is_first:",
+        "if True:",
+    ),
+    Mutant(
+        "the record of what is done keeps where it stood",
+        RUN,
+        "status=StepStatus.COMPLETE, cursor=None)",
+        "status=StepStatus.COMPLETE)",
+    ),
+    Mutant(
+        "a parked job waits for ever",
+        ENDING,
+        "asked = min(parked.until, self._lease.now() + LONGEST_REST)",
+        "asked = parked.until",
+    ),
+    Mutant(
+        "the last batch of any step has no checkpoint",
+        RUN,
+        "if batch.last and step is self._steps[-1]:",
+        "if batch.last:",
+    ),
+    Mutant(
+        "the point of no return is called before it is on record",
+        WAY,
+        "if job.may_turn_back and (is_compensated or step.name == job.point_of_no_return):",
+        "if job.may_turn_back and is_compensated:",
+        SAGA,
+    ),
+    Mutant(
+        "a step of a saga is called before it is on record",
+        WAY,
+        "await lease.begin(begun, is_compensated=is_compensated)",
+        "await lease.note(begun)",
+        SAGA,
+    ),
+    Mutant(
+        "what was undone is not read back",
+        RUN,
+        "        return await self._read_back.left(self._steps)\n",
+        "        return [] if self._lease.job.turned_back else await self._read_back.left(self._steps)\n",
+        SAGA,
+    ),
+    Mutant(
+        "a job under way runs with a moved point of no return",
+        WAY,
+        "elif job.may_turn_back and job.point_of_no_return != point:",
+        "elif False:",
+        SAGA,
+    ),
+    Mutant(
+        "a moved point of no return is not taken over",
+        WAY,
+        "await lease.adopt(point)",
+        "pass",
+        SAGA,
+    ),
+    Mutant(
+        "a step begun without a compensation is not undone",
+        WAY,
+        "owed += [name for name in begun if name in plan.compensations]",
+        "pass",
+        SAGA,
+    ),
+    Mutant(
+        "an error that will not pass does not turn a saga back",
+        ENDING,
+        "if isinstance(error, PermanentError) and self._lease.job.may_turn_back:",
+        "if False:",
+        SAGA,
+    ),
+    Mutant(
+        "every error turns a saga back",
+        ENDING,
+        "if isinstance(error, PermanentError) and self._lease.job.may_turn_back:",
+        "if self._lease.job.may_turn_back:",
+        SAGA,
+    ),
+    Mutant(
+        "a park after an error of the step costs nothing",
+        CALLS,
+        "parked.spent = parked.spent or step.name in self._errors",
+        "pass",
+        SAGA,
+    ),
+    Mutant(
+        "a step confirmed by answer only is not run for a newer request",
+        READ_BACK,
+        "return began is not None and began >= placed_at",
+        "return True",
+        SAGA,
+    ),
+)
