@@ -32,7 +32,7 @@ from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
 from tests.architecture.documents import DOCS, README, table
-from tests.unit.test_gauges import CountedJobs
+from tests.unit.recovery.test_gauges import CountedJobs
 
 PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 READERS: dict[type[Settings], set[str]] = {

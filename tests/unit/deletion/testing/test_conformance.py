@@ -489,13 +489,13 @@ async def test_a_step_without_faults_at_its_calls_is_not_exercised() -> None:
 
 
 DECLINED = """\
-from tests.unit.test_step_conformance_suite import SuiteOfItems
+from tests.unit.deletion.testing.test_conformance import SuiteOfItems
 
 class TestDeclined(SuiteOfItems):
     unexercised = {"test_two_runs_at_once_do_no_harm": "the shop closes at night"}
 """
 ANSWERED = """\
-from tests.unit.test_step_conformance_suite import Sound, SuiteOfItems
+from tests.unit.deletion.testing.test_conformance import Sound, SuiteOfItems
 
 class Answered(Sound):
     by_answer_only = True

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from botdel.local.broker.subscription import ENTRY_BYTES, Subscription
-from tests.unit.test_broker_state import CHAT, DEAD, DEAD_CHAT, World, data
+from tests.unit.botdel.local.broker.test_state import CHAT, DEAD, DEAD_CHAT, World, data
 
 PLAIN = "projects/p/subscriptions/plain"
 NAMES = st.sampled_from([CHAT, PLAIN])

@@ -13,7 +13,7 @@ from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.events import RequestPlaced, decode
 from gateway import body
 from gateway.body import MAX_BODY_BYTES
-from tests.unit.gateway_served import BOT, PATH, TOKEN, Served, problem, serving
+from tests.unit.gateway.served import BOT, PATH, TOKEN, Served, problem, serving
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from botdel.local.broker.feed import Feed, pull
 from botdel.local.broker.refusals import Refused, not_found
 from botdel.local.broker.streams import Stream
 from botdel.local.broker.wire import StreamingPullResponse
-from tests.unit.test_broker_state import CHAT, World, data
+from tests.unit.botdel.local.broker.test_state import CHAT, World, data
 
 
 class Served(World):

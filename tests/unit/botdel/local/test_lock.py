@@ -10,7 +10,7 @@ from botdel.local.lock import FOLDER, AlreadyRuns, locked
 from botdel.local.processes import ChildProcess
 from tests.support.polling import SOON
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 async def asked(folder: Path) -> tuple[int, list[str]]:

@@ -15,7 +15,7 @@ from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
 from recovery.sweeps import Sweeps
 from tests.support.fakes import START
-from tests.unit.sweeping import POLICY, World
+from tests.unit.recovery.sweeping import POLICY, World
 
 
 class Started:

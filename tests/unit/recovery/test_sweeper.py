@@ -16,7 +16,7 @@ from deletion.skew import check_clock
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
 from tests.support.fakes import START
-from tests.unit.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
+from tests.unit.recovery.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
 
 TICK = timedelta(milliseconds=1)
 STALE = START - POLICY.stale_after

@@ -17,7 +17,7 @@ from deletion.errors import ConfigurationError
 from deletion.pacer import Pacers
 from deletion.plan import Sized
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "pytest.ini", "test_my_avatars_step.py"]
 
 
