@@ -45,6 +45,7 @@ def test_the_first_shell_types_what_the_tests_start() -> None:
     assert re.search(r"^up: .*\n\t@\$\(BIN\)/botdel local up ", makefile, re.M)
 
 
+@pytest.mark.proves("further-service")
 @pytest.mark.timeout(FOLLOWED_WITHIN + 3 * WITHIN)
 async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
     tmp_path: Path,

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from deletion.adapters.mongo.retention import FINISHED
@@ -59,6 +60,7 @@ async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pip
     assert any(job["_id"] in line and first in line for line in lines), lines
 
 
+@pytest.mark.proves("exhausted-stays")
 async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipeline) -> None:
     (bot,) = await pipeline.fill(5)
     async with pipeline.consumer() as consumer:
@@ -194,6 +196,7 @@ async def test_a_plan_over_the_pipelines_own_records_is_refused_before_anything_
     assert not any("bot-deletion.typo" in line for line in lines), lines
 
 
+@pytest.mark.proves("credentials")
 async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pipeline) -> None:
     pipeline.settings |= {"GOOGLE_CLOUD_PROJECT": "", "BOTDEL_MONGODB_URI": "secret@nowhere"}
     code, lines = await botdel(pipeline, "consumer", "--plan", str(pipeline.plan))
@@ -204,6 +207,7 @@ async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pi
     assert "secret@nowhere" not in said
 
 
+@pytest.mark.proves("every-query-indexed")
 async def test_a_collection_without_the_index_is_reported_and_deleted_from_all_the_same(
     pipeline: Pipeline,
 ) -> None:

@@ -90,6 +90,7 @@ async def attached(pipeline: Pipeline) -> set[str]:
 # --- all is well
 
 
+@pytest.mark.proves("canary")
 async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
     installed: Pipeline,
 ) -> None:
@@ -137,6 +138,7 @@ async def test_a_service_without_its_plan_is_checked_and_said_to_be(installed: P
 # --- a canary that is lost
 
 
+@pytest.mark.proves("canary")
 async def test_without_recovery_the_canary_says_so_and_nothing_is_left_behind(
     installed: Pipeline,
 ) -> None:
@@ -305,6 +307,7 @@ async def test_a_broker_and_a_database_that_are_away_are_found_in_bounded_time(
     assert "BOTDEL_MONGODB_URI" in found["heartbeat"]["remedy"]
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 async def test_a_plan_that_cannot_be_used_here_is_found_and_everything_else_is_looked_at(
     installed: Pipeline,
 ) -> None:
@@ -321,6 +324,7 @@ async def test_a_plan_that_cannot_be_used_here_is_found_and_everything_else_is_l
     assert LOOKED_AT - {"canary"} <= set(found)
 
 
+@pytest.mark.proves("subscription-kept")
 async def test_a_command_that_deletes_a_subscription_is_for_one_without_jobs_only(
     installed: Pipeline,
 ) -> None:

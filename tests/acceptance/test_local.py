@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
 
+@pytest.mark.proves("no-process-left")
 async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
     broker: LocalBroker, tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ async def typed(script: str, folder: Path) -> list[str]:
     return list(shell.lines)
 
 
+@pytest.mark.proves("nobody-else", "no-process-left")
 @pytest.mark.timeout(2 * DEMO_WITHIN + 60)
 async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "botdel.cli", "demo"]

@@ -236,6 +236,7 @@ def test_every_method_of_the_job_store_is_called_here() -> None:
     assert public(MongoJobStore) - {"ping", "check_writes"} == set(JOB_QUERIES)
 
 
+@pytest.mark.proves("every-query-indexed")
 @pytest.mark.parametrize("method", JOB_QUERIES)
 async def test_every_query_for_jobs_walks_an_index(
     watched: Watched, store: MongoJobStore, method: str
@@ -489,6 +490,7 @@ def test_every_method_of_the_step_is_called_here() -> None:
     assert public(MongoStep) - others == {"count", "delete", "is_empty", "missing", "provide"}
 
 
+@pytest.mark.proves("every-query-indexed")
 async def test_every_query_of_a_step_walks_its_index(step: MongoStep, watched: Watched) -> None:
     await step.provide()
     assert await step.missing() is None

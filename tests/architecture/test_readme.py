@@ -140,6 +140,7 @@ def test_every_metric_is_in_the_table_and_no_other() -> None:
     assert {row["metric"] for row in table(README, "metric")} == real
 
 
+@pytest.mark.proves("cron-exit-codes")
 def test_every_exit_code_of_the_cron_client_is_in_its_runbook() -> None:
     rows = table(DOCS / "runbooks" / "recovery.md", "code", "name")
     assert {row["name"]: int(row["code"]) for row in rows} == {e.name: e.value for e in Exit}

@@ -21,6 +21,7 @@ def test_there_are_services_to_look_for() -> None:
     assert len(services()) == len(PLANS) > 1
 
 
+@pytest.mark.proves("further-service")
 @pytest.mark.parametrize("folder", SHARED)
 def test_no_service_is_named_in_what_all_of_them_share(folder: str) -> None:
     files = [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".proto"}]

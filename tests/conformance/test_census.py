@@ -39,6 +39,7 @@ async def test_unfinished_jobs_are_counted_by_service_and_status(
     }
 
 
+@pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("damaged", ["yesterday", None, 7, datetime(1, 1, 2)], ids=str)  # noqa: DTZ001
 async def test_a_damaged_time_hides_neither_its_group_nor_the_oldest_of_the_others(
     store: MongoJobStore, client: Client, database_name: str, damaged: Any

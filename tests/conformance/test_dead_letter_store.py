@@ -127,6 +127,7 @@ class TestRecording:
         assert await store.record(letters) == letters
         assert [await store.get(letter.id) for letter in letters] == letters
 
+    @pytest.mark.proves("quarantine")
     @pytest.mark.parametrize(
         "attributes",
         [
@@ -148,6 +149,7 @@ class TestRecording:
         assert await stored(store, letter) == letter
         assert await store.find(limit=5) == [letter]
 
+    @pytest.mark.proves("quarantine")
     async def test_the_largest_message_pub_sub_takes_is_kept_whole(
         self, store: DeadLetterStore
     ) -> None:
@@ -224,6 +226,7 @@ class TestRecording:
 
 
 class TestReturning:
+    @pytest.mark.proves("replay")
     @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
     async def test_a_replay_that_comes_back_is_joined_and_new_again(
         self, store: DeadLetterStore, status: DeadLetterStatus
@@ -288,6 +291,7 @@ class TestReturning:
 
 
 class TestRacing:
+    @pytest.mark.proves("one-letter")
     async def test_of_replicas_with_one_message_exactly_one_answers_with_it(
         self, open_store: Open
     ) -> None:
@@ -413,6 +417,7 @@ async def test_a_letter_is_stored_under_the_names_and_types_others_read(
     }
 
 
+@pytest.mark.proves("one-letter")
 async def test_the_database_itself_refuses_a_second_record(
     mongo_store: MongoDeadLetterStore, client: Client, database_name: str
 ) -> None:
@@ -543,6 +548,7 @@ async def damaged(
     return first, second
 
 
+@pytest.mark.proves("unreadable-reported")
 async def test_a_letter_that_cannot_be_read_hides_no_other(
     mongo_store: MongoDeadLetterStore, damaged: tuple[DeadLetter, DeadLetter]
 ) -> None:
@@ -554,6 +560,7 @@ async def test_a_letter_that_cannot_be_read_hides_no_other(
     assert await mongo_store.get(first.id) == unreadable
 
 
+@pytest.mark.proves("unreadable-reported")
 async def test_a_replay_of_a_letter_that_cannot_be_read_is_kept_by_itself(
     mongo_store: MongoDeadLetterStore, damaged: tuple[DeadLetter, DeadLetter]
 ) -> None:

@@ -271,6 +271,7 @@ class TestRecording:
         await store.record([job])
         assert await stored(store, job) == taken
 
+    @pytest.mark.proves("duplicates")
     async def test_of_many_records_of_one_event_exactly_one_is_new(self, open_store: Open) -> None:
         stores = [await open_store() for _ in range(8)]
         first = a_job()
@@ -283,6 +284,7 @@ class TestRecording:
         assert len({outcome.job_id for outcome in outcomes}) == 1
         assert len(await stores[0].find(bot_id=first.bot_id, limit=99)) == 1
 
+    @pytest.mark.proves("duplicates")
     async def test_of_many_requests_for_one_bot_one_becomes_a_job_and_all_are_covered(
         self, open_store: Open
     ) -> None:
@@ -411,6 +413,7 @@ class TestJoining:
         assert placings(outcomes) == [Placing.FULL] * 5
         assert await stored(store, first) == first
 
+    @pytest.mark.proves("join")
     async def test_of_a_completion_and_a_request_at_once_neither_is_lost(
         self, open_store: Open
     ) -> None:
@@ -590,6 +593,7 @@ class TestApplying:
         await store.apply(newer.complete(LATER))
         assert await store.apply(retry) == retry.after
 
+    @pytest.mark.proves("one-holder")
     @pytest.mark.parametrize(
         ("name", "field"),
         [(name, field) for name in CHANGES for field in RULES[name.split()[0]].guard],
@@ -603,6 +607,7 @@ class TestApplying:
             await store.apply(change)
         assert await stored(store, job) == moved
 
+    @pytest.mark.proves("late-checkpoint")
     async def test_a_checkpoint_that_arrives_late_overwrites_nothing(self, store: JobStore) -> None:
         """Its answer was lost, its repetition counted, and the run has begun a step since."""
         job, late = fresh("checkpoint")
@@ -649,6 +654,7 @@ class TestApplying:
             Status.COMPLETE,
         ] * 10
 
+    @pytest.mark.proves("one-holder")
     async def test_of_concurrent_claims_exactly_one_wins(self, open_store: Open) -> None:
         stores = [await open_store() for _ in range(8)]
         for status in (Status.PENDING, Status.FAILED):

@@ -188,6 +188,7 @@ async def damaged(
     return first, second
 
 
+@pytest.mark.proves("unreadable-reported")
 async def test_a_record_that_cannot_be_read_does_not_stop_a_page(
     store: MongoJobStore, damaged: tuple[Job, Job]
 ) -> None:
@@ -251,6 +252,7 @@ async def test_a_change_of_a_record_that_cannot_be_read_says_so_and_the_others_a
     assert isinstance(answers[1], Job)
 
 
+@pytest.mark.proves("unreadable-record")
 async def test_fields_of_later_versions_are_ignored_and_kept_on_every_write(
     store: MongoJobStore, jobs: Collection
 ) -> None:
@@ -404,6 +406,7 @@ async def test_the_indexes_are_those_declared_and_begin_with_the_shard_key_where
     assert indexes["queue_due"][1].get("sparse")
 
 
+@pytest.mark.proves("duplicates")
 async def test_the_database_itself_refuses_a_second_job(
     store: MongoJobStore, jobs: Collection
 ) -> None:

@@ -179,6 +179,7 @@ async def test_separate_processes_clients_start_one_sweep(
     assert [document["status"] for document in found] == ["running"]
 
 
+@pytest.mark.proves("one-sweep")
 async def test_the_index_refuses_a_second_running_sweep_whoever_writes_it(
     client: Client, mongo_store: MongoSweepStore, database_name: str
 ) -> None:
@@ -313,6 +314,7 @@ DAMAGE: dict[str, Document] = {
 }
 
 
+@pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 async def test_a_running_sweep_that_cannot_be_read_is_given_up_and_stops_none(
     client: Client, mongo_store: MongoSweepStore, database_name: str, damage: Document

@@ -114,6 +114,7 @@ async def taken(http: httpx.AsyncClient, url: str) -> Counter[str]:
     )
 
 
+@pytest.mark.proves("duplicates", "one-holder")
 async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline: Pipeline) -> None:
     copies = 10 * PULL_LIMIT  # so many that one replica cannot get them all in one pull
     pipeline.settings |= NEVER_STALE
@@ -140,6 +141,7 @@ async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline:
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("one-holder")
 async def test_jobs_that_several_sweeps_make_pending_at_once_are_run_once_each(
     pipeline: Pipeline,
 ) -> None:
@@ -155,6 +157,7 @@ async def test_jobs_that_several_sweeps_make_pending_at_once_are_run_once_each(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("heartbeat")
 async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     pipeline: Pipeline,
 ) -> None:
@@ -174,6 +177,7 @@ async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("one-holder")
 async def test_jobs_retried_by_an_operator_during_a_sweep_are_run_once_each(
     pipeline: Pipeline,
 ) -> None:
@@ -195,6 +199,7 @@ async def test_jobs_retried_by_an_operator_during_a_sweep_are_run_once_each(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("redelivery-costs-nothing")
 async def test_several_old_events_at_once_use_up_no_attempts_of_a_job_that_rests(
     pipeline: Pipeline,
 ) -> None:
@@ -244,6 +249,7 @@ def _resume_requested(event: BotDeletionSubject) -> bytes:
     return subject.SerializeToString() + field_11
 
 
+@pytest.mark.proves("one-holder")
 @pytest.mark.parametrize("wakes", ["during the next run", "after the next run"])
 @pytest.mark.parametrize(("stopped_at", "batches"), [(BETWEEN_BATCHES, 0), (BEFORE_THIRD_BATCH, 1)])
 async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_its_next_fence(
@@ -280,6 +286,7 @@ async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_i
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("deadly-deletion")
 async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_record_says_where(
     pipeline: Pipeline,
 ) -> None:

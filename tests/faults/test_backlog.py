@@ -41,6 +41,7 @@ FATAL_WITHIN = 300.0
 """Seconds; each attempt of the killer costs a start, the stale threshold and a sweep."""
 
 
+@pytest.mark.proves("recorded-in-seconds")
 @pytest.mark.timeout(600)
 async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     pipeline: Pipeline,
@@ -83,6 +84,7 @@ async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     assert max(in_order.index(job) for job in handed_over) < BACKLOG / 4, "old before new"
 
 
+@pytest.mark.proves("killer-job")
 @pytest.mark.timeout(600)
 async def test_a_job_that_ends_its_process_is_exhausted_alone_among_fifty_on_two_replicas(
     pipeline: Pipeline,

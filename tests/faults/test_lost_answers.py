@@ -49,6 +49,7 @@ def product(pipeline: Pipeline, mongo: EmbeddedMongo, proxy: Proxy) -> Pipeline:
     return replace(pipeline, mongo_uri=uri)
 
 
+@pytest.mark.proves("lost-answer")
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("request_", [INSERT, UPDATE, FIND], ids=["insert", "update", "find"])
 async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
@@ -75,6 +76,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("lost-answer")
 async def test_a_lost_answer_to_a_join_joins_once(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:
@@ -102,6 +104,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
     assert (job["status"], job["placedAt"] > busy) == ("exhausted", True)
 
 
+@pytest.mark.proves("lost-answer")
 async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_run_meanwhile(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:
@@ -124,6 +127,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
     }
 
 
+@pytest.mark.proves("hand-over")
 async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request
 from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
 
@@ -55,6 +56,7 @@ async def letters(pipeline: Pipeline) -> list[dict[str, Any]]:
     return await found.to_list(2 * THOUSAND)
 
 
+@pytest.mark.proves("quarantine")
 async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: Pipeline) -> None:
     (bot,) = await pipeline.fill(5)
     async with pipeline.consumer() as consumer:
@@ -80,6 +82,7 @@ async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: 
     assert letter["count"] == 1
 
 
+@pytest.mark.proves("one-alert")
 async def test_a_thousand_poison_messages_are_one_alert_with_their_number(
     pipeline: Pipeline,
 ) -> None:
@@ -100,6 +103,7 @@ async def test_a_thousand_poison_messages_are_one_alert_with_their_number(
     assert alert["text"].startswith(f"1,000 new dead letters of {SERVICE} (undecodable)")
 
 
+@pytest.mark.proves("given-up-by-pubsub")
 async def test_what_is_delivered_too_often_is_recorded_by_recovery_with_its_service(
     pipeline: Pipeline,
 ) -> None:

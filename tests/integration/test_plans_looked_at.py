@@ -140,6 +140,7 @@ def own_steps(kept: http.Http, tmp_path: Path) -> PlanFile:
     return read_plan(path, {})
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 @pytest.mark.timeout(60)
 async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
     own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

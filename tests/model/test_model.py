@@ -84,6 +84,7 @@ def _uncollected() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.proves("every-order", "saga-ends")
 @pytest.mark.parametrize("scope", SCOPES)
 def test_every_invariant_holds(scope: str) -> None:
     explored = explore(SCOPES[scope])
@@ -141,6 +142,7 @@ def test_each_field_of_each_guard_is_accounted_for() -> None:
     assert not FOUND.keys() & REDUNDANT.keys()
 
 
+@pytest.mark.proves("every-order")
 @pytest.mark.parametrize(("rule", "name"), FOUND, ids="-".join)
 def test_a_guard_that_is_missing_is_found(
     rule: str, name: str, monkeypatch: pytest.MonkeyPatch
@@ -426,6 +428,7 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
 }
 
 
+@pytest.mark.proves("every-order", "hour-without-database")
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_rule_that_is_missing_is_found(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     patch, bounds, starting = MUTANTS[mutant]
@@ -543,6 +546,7 @@ def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_runs_out_of_
     assert reached.live.status is Status.EXHAUSTED
 
 
+@pytest.mark.proves("interrupted-again")
 def test_a_job_whose_process_is_stopped_at_once_each_time_is_exhausted() -> None:
     """It may be why: the third time at the same batch its attempt is spent."""
     bounds = of("stop", faults=9)
@@ -591,6 +595,7 @@ def test_a_job_that_is_parked_after_a_call_each_time_runs_out_of_attempts() -> N
 # Sagas.
 
 
+@pytest.mark.proves("late-checkpoint")
 def test_a_checkpoint_that_arrives_late_takes_nothing_off_the_record() -> None:
     """A heartbeat whose answer was lost, before the run began a step and called it."""
     bounds = of("slow", faults=1, saga=1)
@@ -607,6 +612,7 @@ def test_a_checkpoint_that_arrives_late_takes_nothing_off_the_record() -> None:
     assert not any("arrives" in label for label in labels(bounds, reached))
 
 
+@pytest.mark.proves("saga-ends")
 def test_what_was_called_is_undone_whoever_was_killed() -> None:
     """Also the step whose answer nobody got, and the request that joined has a job that says so."""
     bounds = of("refuse", "kill", "retry", faults=9, requests=3, saga=2)

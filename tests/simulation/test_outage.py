@@ -30,6 +30,7 @@ def test_the_policy_here_is_the_one_of_the_defaults() -> None:
     assert LeaseSettings.model_construct(**defaults).lease == POLICY
 
 
+@pytest.mark.proves("day-without-data")
 @pytest.mark.parametrize(
     ("every", "phase"),
     [(MINUTE, 0.81), (HOUR, 0.0), (DAY, 0.37)],

@@ -47,22 +47,51 @@ def fixed() -> list[Result]:
     return [explore(seed) for seed in SEEDS]
 
 
+@pytest.mark.proves(
+    "crash-between",
+    "record-before-ack",
+    "duplicates",
+    "join",
+    "one-holder",
+    "transitions",
+    "nothing-left",
+    "nobody-else",
+    "resume",
+    "one-sweep",
+    "exhausted-stays",
+    "deadly-deletion",
+    "saga-ends",
+    "quarantine",
+    "given-up-by-pubsub",
+    "one-letter",
+    "whatever-breaks",
+)
 def test_no_schedule_of_the_fixed_seeds_breaks_a_rule(fixed: list[Result]) -> None:
     for result in fixed:
         check(result)
 
 
+@pytest.mark.proves("whatever-breaks")
 def test_no_schedule_of_seeds_never_tried_before_breaks_a_rule() -> None:
     until = time.monotonic() + FRESH_SECONDS
     while time.monotonic() < until:
         check(explore(secrets.randbits(32)))
 
 
+@pytest.mark.proves("late-checkpoint", "whatever-breaks")
 @pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
 def test_a_schedule_that_broke_a_rule_once_breaks_none_any_more(path: Path) -> None:
     check(replay(Schedule.load(path)))
 
 
+@pytest.mark.proves(
+    "crash-between",
+    "record-before-ack",
+    "lost-answer",
+    "hand-over",
+    "servers-away",
+    "whatever-breaks",
+)
 @pytest.mark.parametrize(
     "action",
     [
@@ -85,6 +114,7 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
         check(replay(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
 
 
+@pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize(
     "action",
     [Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE],

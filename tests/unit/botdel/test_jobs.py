@@ -133,6 +133,7 @@ async def test_an_id_that_is_not_there_is_named(world: World) -> None:
         await world.choose(Choice(["a" * 24]))
 
 
+@pytest.mark.proves("sweep-clock")
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("ahead", [1, -1])
 async def test_with_a_clock_that_is_off_the_databases_nothing_is_moved(
@@ -287,6 +288,7 @@ def test_a_job_for_machines_has_the_names_of_the_collection() -> None:
     }
 
 
+@pytest.mark.proves("deadly-deletion")
 def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

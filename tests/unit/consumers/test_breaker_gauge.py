@@ -24,6 +24,7 @@ class Store(LocalBreakerStore):
         return await super().get(host)
 
 
+@pytest.mark.proves("breaker-alert")
 async def test_it_shows_each_host_of_the_plan_and_nothing_old() -> None:
     clock = VirtualClock()
     store, metrics = Store(clock), Metrics(SERVICE, ["account"], [])

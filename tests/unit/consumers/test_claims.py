@@ -133,6 +133,7 @@ async def test_what_was_read_a_while_ago_is_not_claimed_from_any_more(world: Wor
     assert old.id in [job.id for job in await world.claims.take(10)]
 
 
+@pytest.mark.proves("old-before-new")
 async def test_old_ones_come_before_new_ones_to_within_a_window(world: World) -> None:
     """However large the backlog is: what is resumed is not left behind newer ones."""
     ages = [n * 10.0 for n in range(1, 201)]
@@ -179,6 +180,7 @@ async def test_the_window_narrows_to_what_one_read_returns(world: World) -> None
     assert until - oldest <= timedelta(milliseconds=300)
 
 
+@pytest.mark.proves("unreadable-record")
 async def test_records_that_cannot_be_read_in_front_hide_none_behind_them(
     world: World, logs: list[EventDict]
 ) -> None:
@@ -204,6 +206,7 @@ async def test_records_that_cannot_be_read_and_are_due_at_one_moment_end_the_loo
         assert await world.claims.take(8) == []
 
 
+@pytest.mark.proves("unclaimable-job")
 async def test_records_that_cannot_be_read_hide_none_of_their_own_millisecond(
     world: World,
 ) -> None:
@@ -232,6 +235,7 @@ async def test_two_processes_share_the_jobs_and_each_is_claimed_once(world: Worl
     assert sum(won for won, _ in world.counted) == 300
 
 
+@pytest.mark.proves("old-before-new")
 async def test_lost_claims_make_the_next_read_larger_and_won_ones_smaller_again(
     world: World,
 ) -> None:
@@ -257,6 +261,7 @@ async def test_after_lost_claims_the_jobs_are_read_anew(world: World) -> None:
     assert len(world.reads) > reads
 
 
+@pytest.mark.proves("lost-answer")
 async def test_a_claim_whose_answer_was_lost_is_repeated_and_is_this_process_s(
     world: World,
 ) -> None:
@@ -310,6 +315,7 @@ async def test_a_database_away_at_the_read_comes_out(world: World) -> None:
     assert len(await world.claims.take(8)) == 1
 
 
+@pytest.mark.proves("claim-at-a-stop")
 async def test_a_job_that_is_won_is_started_while_a_claim_beside_it_is_repeated(
     world: World,
 ) -> None:
@@ -383,6 +389,7 @@ async def test_a_record_that_is_due_and_may_not_be_claimed_does_not_stop_the_oth
     assert await world.claims.take(8) == []
 
 
+@pytest.mark.proves("unclaimable-job")
 @pytest.mark.parametrize("count", [1, FEWEST, 3 * FEWEST, MOST + FEWEST])
 async def test_jobs_whose_claim_is_refused_do_not_stop_the_queue(
     world: World, logs: list[EventDict], count: int

@@ -137,6 +137,7 @@ async def test_every_request_becomes_a_job_that_is_complete(world: World) -> Non
     assert world.metric("botdel_consumer_messages_total", outcome="recorded") == len(BOTS)
 
 
+@pytest.mark.proves("recorded-in-seconds")
 async def test_events_become_jobs_however_many_runs_are_busy(world: World) -> None:
     """A backlog is pending jobs: visible, ordered, and never expired by a broker."""
     world.step.seconds = 250
@@ -158,6 +159,7 @@ async def test_a_new_job_is_claimed_at_once_and_not_at_the_next_poll(world: Worl
     assert (world.clock.now() - asked).total_seconds() <= 0.1
 
 
+@pytest.mark.proves("recorded-in-seconds")
 async def test_what_is_held_in_memory_is_bounded_by_groups(world: World) -> None:
     world.store.pauses["record"] = 5
     most = 0
@@ -235,6 +237,7 @@ async def test_an_idle_consumer_stops_within_one_pull(world: World) -> None:
     assert await world.stop() <= 3
 
 
+@pytest.mark.proves("hand-back")
 async def test_what_a_pull_brings_after_the_stop_is_recorded_for_the_other_replicas(
     world: World,
 ) -> None:
@@ -283,6 +286,7 @@ async def test_a_claim_that_is_answered_after_the_stop_is_handed_over(world: Wor
     assert world.step.deleted == []
 
 
+@pytest.mark.proves("hand-over")
 async def test_a_run_that_does_not_stop_in_time_is_cut_short_and_handed_over(world: World) -> None:
     world.step.script.append(7200.0)
     await world.publish(placed())
@@ -323,6 +327,7 @@ async def test_nothing_is_pulled_before_the_database_answers(world: World) -> No
     assert world.consumer.problem is None
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_an_outage_of_the_database_pauses_pulling_so_that_no_delivery_is_spent(
     world: World,
 ) -> None:
@@ -359,6 +364,7 @@ async def test_groups_handed_back_during_a_pull_stop_the_next_one(world: World) 
     assert len(world.subscription.pulls) == pulls
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_a_database_that_answers_but_takes_nothing_is_asked_less_and_less(
     world: World,
 ) -> None:
@@ -374,6 +380,7 @@ async def test_a_database_that_answers_but_takes_nothing_is_asked_less_and_less(
     assert world.consumer.problem is None
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_a_database_that_takes_nothing_for_hours_wears_out_few_deliveries(
     world: World,
 ) -> None:
@@ -405,6 +412,7 @@ def refuse(world: World, bot: str) -> None:
     world.store.record = refusing  # type: ignore[method-assign]
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_pulled_with_it(
     world: World,
 ) -> None:
@@ -415,6 +423,7 @@ async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_pulled_
     assert world.store.calls.count("check_writes") == 1, "the database is not at fault"
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_that_come_after_it(
     world: World,
 ) -> None:
@@ -465,6 +474,7 @@ async def test_a_stop_while_nothing_answers_is_prompt(world: World) -> None:
     assert await world.stop() <= 2
 
 
+@pytest.mark.proves("pubsub-trouble")
 @pytest.mark.parametrize(
     ("error", "problem"),
     [
@@ -496,6 +506,7 @@ async def test_a_pull_that_is_refused_ends_no_run_and_is_tried_less_and_less(
     assert world.consumer.problem is None
 
 
+@pytest.mark.proves("clock-set")
 async def test_nothing_is_pulled_under_a_clock_that_is_wrong(world: World) -> None:
     """Its jobs would be due in the future, where no worker, sweep or operator looks."""
     world.store.skew = timedelta(days=-3)
@@ -509,6 +520,7 @@ async def test_nothing_is_pulled_under_a_clock_that_is_wrong(world: World) -> No
     assert world.consumer.problem is None
 
 
+@pytest.mark.proves("clock-set")
 async def test_a_clock_that_is_set_during_a_pull_makes_no_job_of_the_future(world: World) -> None:
     world.start()
     await world.clock.sleep(10)
@@ -521,6 +533,7 @@ async def test_a_clock_that_is_set_during_a_pull_makes_no_job_of_the_future(worl
     assert max(job.created_at for job in world.jobs) <= world.clock.now()
 
 
+@pytest.mark.proves("outage-of-intake")
 async def test_a_database_that_answers_and_takes_no_write_costs_each_message_one_delivery(
     world: World,
 ) -> None:
@@ -570,6 +583,7 @@ def test_a_consumer_that_has_not_started_is_not_ready() -> None:
     assert World().consumer.problem == "not started"
 
 
+@pytest.mark.proves("duplicates")
 async def test_an_event_delivered_many_times_is_run_once(world: World) -> None:
     event = placed()
     for _ in range(10):

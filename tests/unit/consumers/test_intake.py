@@ -99,6 +99,7 @@ async def world() -> World:
     return World()
 
 
+@pytest.mark.proves("record-before-ack")
 async def test_a_new_event_is_recorded_as_pending_and_then_acked(world: World) -> None:
     event = placed()
     message = to_message(event)
@@ -136,6 +137,7 @@ async def test_nothing_comes_of_nothing(world: World) -> None:
     assert world.store.calls == []
 
 
+@pytest.mark.proves("crash-between")
 @pytest.mark.parametrize("crash", ["before the record", "after the record", "at the ack"])
 async def test_a_crash_loses_neither_message_nor_job(world: World, crash: str) -> None:
     event = placed()
@@ -157,6 +159,7 @@ async def test_a_crash_loses_neither_message_nor_job(world: World, crash: str) -
     assert (job.status, job.event_ids) == (Status.PENDING, (event.event_id,))
 
 
+@pytest.mark.proves("hand-back")
 async def test_a_database_that_is_away_hands_everything_back(world: World) -> None:
     world.store.down = True
     taken = await world.take(placed(BOT), placed(OTHER_BOT))
@@ -183,6 +186,7 @@ async def test_a_record_is_not_repeated_beyond_what_the_ack_deadline_allows(worl
     assert world.subscription.nacked == ["1"]
 
 
+@pytest.mark.proves("lost-answer")
 async def test_a_record_nobody_confirmed_is_pending_and_nobody_owns_it(world: World) -> None:
     world.store.lost["record"] = deque([StoreUnavailable("answer lost")] * 999)
     assert outcomes(await world.take(placed())) == {"1": Outcome.RETURNED}
@@ -212,6 +216,7 @@ async def test_duplicates_in_one_group_make_one_job(world: World) -> None:
     assert world.subscription.acked == ["1", "2", "3"]
 
 
+@pytest.mark.proves("redelivery-costs-nothing")
 @pytest.mark.parametrize("status", list(Status))
 async def test_a_redelivery_changes_nothing_whatever_the_state_of_its_job(
     world: World, status: Status
@@ -224,6 +229,7 @@ async def test_a_redelivery_changes_nothing_whatever_the_state_of_its_job(
     assert world.alerts.told == []
 
 
+@pytest.mark.proves("join")
 @pytest.mark.parametrize("status", [s for s in Status if s not in ENDED])
 async def test_another_request_for_a_bot_whose_job_is_live_joins_it(
     world: World, status: Status
@@ -280,6 +286,7 @@ async def test_a_full_job_whose_dead_letter_cannot_be_recorded_hands_the_request
     assert (world.subscription.acked, world.subscription.nacked) == (["2"], ["1"])
 
 
+@pytest.mark.proves("old-and-new-events")
 async def test_an_event_of_a_newer_type_is_a_dead_letter_and_never_run(world: World) -> None:
     """Where an operator sees it, and from where it is replayed after the upgrade."""
     message = unknown_type()
@@ -347,6 +354,7 @@ POISON = {
 }
 
 
+@pytest.mark.proves("quarantine")
 @pytest.mark.parametrize(("data", "reason"), POISON.values(), ids=POISON.keys())
 async def test_poison_is_quarantined_before_its_ack_and_the_rest_of_its_group_is_recorded(
     world: World, data: bytes, reason: Reason
@@ -365,6 +373,7 @@ async def test_poison_is_quarantined_before_its_ack_and_the_rest_of_its_group_is
     assert world.alerts.told == [Alert(AlertKind.DEAD_LETTER, SERVICE, reason, letter.id)]
 
 
+@pytest.mark.proves("one-letter")
 async def test_poison_that_comes_again_is_counted_and_told_once(world: World) -> None:
     world.subscription.ack_faults.extend([BusUnavailable("away")])
     await world.take(Message(b"\xff", {}))
@@ -383,6 +392,7 @@ async def test_poison_that_arrives_together_is_recorded_by_one_call(world: World
     assert world.dead_letters.calls == 1
 
 
+@pytest.mark.proves("quarantine")
 async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_recorded(
     world: World,
 ) -> None:
@@ -393,6 +403,7 @@ async def test_poison_that_cannot_be_recorded_is_handed_back_and_the_rest_is_rec
     assert world.alerts.told == []
 
 
+@pytest.mark.proves("replay")
 @pytest.mark.parametrize(
     "data",
     [b"\xff", to_message(placed()).data, unknown_type().data],
@@ -421,6 +432,7 @@ async def test_the_dead_letters_database_away_does_not_hold_up_the_jobs(world: W
     assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RETURNED}
 
 
+@pytest.mark.proves("letters-hold-no-ack")
 @pytest.mark.parametrize("full", [False, True], ids=["poison", "one request too many"])
 async def test_jobs_are_acked_before_the_dead_letters_of_their_group_are_recorded(
     world: World, monkeypatch: pytest.MonkeyPatch, full: bool
@@ -494,6 +506,7 @@ async def test_the_time_of_an_event_from_the_future_is_kept_as_it_is(world: Worl
     assert job.created_at == world.clock.now()
 
 
+@pytest.mark.proves("ask-again")
 async def test_a_request_of_the_last_moment_that_can_be_written_is_a_dead_letter(
     world: World,
 ) -> None:
@@ -508,6 +521,7 @@ async def test_a_request_of_the_last_moment_that_can_be_written_is_a_dead_letter
     assert outcomes(await world.take(placed(BOT))) == {"2": Outcome.RECORDED}
 
 
+@pytest.mark.proves("ask-again")
 async def test_a_request_of_the_latest_time_that_is_taken_can_be_joined(world: World) -> None:
     latest = datetime(LATEST_YEAR, 12, 31, 23, 59, 59, 999_999, UTC)
     events = [placed(BOT, timestamp=latest) for _ in range(MAX_EVENTS)]

@@ -47,6 +47,7 @@ def test_every_name_of_the_face_is_there_and_its_types_are_the_cores() -> None:
         _ = consumers.Task
 
 
+@pytest.mark.proves("plan-in-python")
 def test_the_face_costs_nothing_before_a_name_is_used() -> None:
     done = python("import sys, consumers; print(*sys.modules)")
     assert done.returncode == 0, done.stderr
@@ -87,6 +88,7 @@ def test_a_plan_made_in_python_is_taken_as_it_is() -> None:
     assert source_of(SOURCE) is SOURCE
 
 
+@pytest.mark.proves("plan-in-python")
 @pytest.mark.parametrize("name", ["PLAN", "SOURCE"])
 def test_a_command_finds_a_plan_in_python(name: str) -> None:
     assert find_plan(Path(f"{__name__}:{name}")).build(OUTSIDE) is PLAN

@@ -184,6 +184,7 @@ async def test_a_full_worker_does_not_look(world: World) -> None:
     assert world.looks == looks
 
 
+@pytest.mark.proves("killer-job")
 async def test_a_suspect_is_run_by_the_worker_of_its_own_queue_only(world: World) -> None:
     past = tuple(PastAttempt(n, "w", "first", 1, START, STALE) for n in (1, 2))
     [suspect] = world.put(past_attempts=past)
@@ -312,6 +313,7 @@ def claims_that(world: World, *, wait_for: asyncio.Event) -> None:
     world.store.apply = answer_late  # type: ignore[method-assign]
 
 
+@pytest.mark.proves("claim-at-a-stop")
 async def test_what_is_won_after_the_stop_is_handed_over_and_not_left_in_progress(
     world: World,
 ) -> None:
@@ -332,6 +334,7 @@ async def test_what_is_won_after_the_stop_is_handed_over_and_not_left_in_progres
     assert world.step.cursors == [], "no step was begun"
 
 
+@pytest.mark.proves("claim-at-a-stop")
 async def test_a_claim_whose_answer_was_lost_is_repeated_after_the_stop_and_handed_over(
     world: World,
 ) -> None:
@@ -344,6 +347,7 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_after_the_stop_and_hand
     assert world.count(Status.IN_PROGRESS) == 0
 
 
+@pytest.mark.proves("claim-at-a-stop")
 async def test_jobs_won_beside_a_claim_that_is_never_answered_are_run_and_handed_over(
     world: World, logs: list[EventDict]
 ) -> None:
@@ -389,6 +393,7 @@ async def test_a_run_that_was_won_after_the_stop_outlives_it_no_more_than_others
     assert asyncio.all_tasks() <= others
 
 
+@pytest.mark.proves("unclaimable-job")
 async def test_one_job_whose_claim_is_refused_makes_nobody_unready(world: World) -> None:
     [bad] = world.put()
 
@@ -421,6 +426,7 @@ async def test_a_wake_ends_a_pause_after_a_problem(world: World) -> None:
     assert world.clock.now() - asked <= timedelta(seconds=0.1)
 
 
+@pytest.mark.proves("claim-clock")
 @pytest.mark.parametrize("skew", [POLICY.max_skew, -POLICY.max_skew])
 async def test_nothing_is_claimed_while_the_clock_is_off_and_again_once_it_is_right(
     world: World, logs: list[EventDict], skew: timedelta
@@ -454,6 +460,7 @@ async def test_the_database_is_asked_for_its_time_once_a_minute_whoever_works(
     await working
 
 
+@pytest.mark.proves("claim-clock")
 async def test_a_clock_that_goes_wrong_later_is_noticed_within_minutes(world: World) -> None:
     world.start()
     await world.clock.sleep(600)

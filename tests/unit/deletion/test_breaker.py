@@ -21,6 +21,7 @@ def opened(now: datetime = START, asked: float = 0) -> Breaker:
     return fail(fail(NEVER_OPEN, ONE, now), TWO, now, asked)
 
 
+@pytest.mark.proves("one-bad-bot")
 def test_one_bot_alone_never_opens_it_however_often_its_calls_fail() -> None:
     breaker = NEVER_OPEN
     for minute in range(600):

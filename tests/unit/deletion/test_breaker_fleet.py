@@ -27,6 +27,7 @@ async def calls_to_a_dead_host(replicas: int, seed: int) -> tuple[int, int]:
     return fleet.calls_between(0, 10), fleet.calls_between(2 * MINUTE, 22 * MINUTE)
 
 
+@pytest.mark.proves("one-probe")
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_eight_replicas_call_a_host_that_is_down_as_seldom_as_one(seed: int) -> None:
     (first_of_one, one), (first_of_eight, eight) = [
@@ -38,6 +39,7 @@ async def test_eight_replicas_call_a_host_that_is_down_as_seldom_as_one(seed: in
     assert 3 <= eight <= 6
 
 
+@pytest.mark.proves("parked-attempt")
 async def test_parked_jobs_keep_their_attempts_however_long_the_host_is_down() -> None:
     fleet = Fleet(2, 100, down)
     async with fleet.running():
@@ -62,6 +64,7 @@ async def test_a_day_without_the_host_exhausts_no_job_however_few_there_are(bots
     assert fleet.statuses() == {Status.COMPLETE: bots}
 
 
+@pytest.mark.proves("one-bad-bot")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("outage", [0.0, 20 * MINUTE], ids=["up", "down-at-first"])
 async def test_of_forty_bots_one_is_bad_and_the_others_end(outage: float, seed: int) -> None:
@@ -102,6 +105,7 @@ async def test_a_backlog_of_a_slow_api_costs_each_job_a_few_claims_however_long_
     assert max(took) < 1.5, "of the time that two places need"
 
 
+@pytest.mark.proves("places")
 async def test_a_slow_api_takes_up_its_places_and_leaves_the_other_slots() -> None:
     fleet = Fleet(1, BOTS, lambda _bot, _seconds: 202)
     most = 0

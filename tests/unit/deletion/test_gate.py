@@ -116,6 +116,7 @@ async def world() -> World:
 # --- closed
 
 
+@pytest.mark.proves("breaker-costs")
 async def test_calls_that_succeed_write_nothing_and_read_once_a_second(world: World) -> None:
     for _ in range(100):
         await world.call(ONE)
@@ -166,6 +167,7 @@ async def test_the_call_that_opens_it_is_parked_with_its_attempt_spent(world: Wo
     assert parked.until == START + 2 * POLICY.first
 
 
+@pytest.mark.proves("parked-attempt")
 async def test_while_it_is_open_no_call_is_made_and_no_attempt_is_spent(world: World) -> None:
     await world.open()
     made = len(world.made)
@@ -197,6 +199,7 @@ async def test_an_answer_that_comes_after_it_has_opened_leaves_it_to_the_probe(
     assert world.stored.is_open
 
 
+@pytest.mark.proves("breaker-alert")
 async def test_of_replicas_that_see_it_fail_at_once_exactly_one_alerts() -> None:
     world = World(replicas=8)
     calls = [
@@ -210,6 +213,7 @@ async def test_of_replicas_that_see_it_fail_at_once_exactly_one_alerts() -> None
     assert world.stored.trips == 1
 
 
+@pytest.mark.proves("one-probe")
 async def test_a_restarted_replica_does_not_call_a_host_that_is_down(world: World) -> None:
     await world.open()
     restarted = Gates(world.store, world.clock).to(HOST, 2)
@@ -246,6 +250,7 @@ async def test_a_replica_whose_clock_is_wrong_waits_as_long_as_the_others(world:
 # --- half open
 
 
+@pytest.mark.proves("one-probe")
 async def test_of_all_replicas_one_probes_at_a_time_and_a_success_closes_it() -> None:
     world = World(replicas=8)
     await world.open()
@@ -264,6 +269,7 @@ async def test_of_all_replicas_one_probes_at_a_time_and_a_success_closes_it() ->
         await world.call(ONE, gate=gate)
 
 
+@pytest.mark.proves("parked-attempt")
 async def test_a_probe_that_fails_spends_an_attempt_and_opens_it_for_longer(world: World) -> None:
     await world.open()
     await world.clock.sleep(FIRST)
@@ -273,6 +279,7 @@ async def test_a_probe_that_fails_spends_an_attempt_and_opens_it_for_longer(worl
     assert len(world.alerts[0].told) == 1, "it was open before"
 
 
+@pytest.mark.proves("one-bad-bot")
 async def test_the_bot_whose_probe_failed_lets_others_go_first(world: World) -> None:
     await world.open()
     await world.clock.sleep(FIRST)
@@ -283,6 +290,7 @@ async def test_the_bot_whose_probe_failed_lets_others_go_first(world: World) -> 
     assert not world.stored.is_open
 
 
+@pytest.mark.proves("late-prober")
 async def test_a_probe_whose_process_was_killed_is_followed_by_another(world: World) -> None:
     await world.open()
     await world.clock.sleep(FIRST)
@@ -296,6 +304,7 @@ async def test_a_probe_whose_process_was_killed_is_followed_by_another(world: Wo
     assert not world.stored.is_open
 
 
+@pytest.mark.proves("late-prober")
 async def test_a_probe_that_ends_after_its_lease_does_not_overrule_the_next(world: World) -> None:
     await world.open()
     await world.clock.sleep(FIRST)
@@ -308,6 +317,7 @@ async def test_a_probe_that_ends_after_its_lease_does_not_overrule_the_next(worl
     assert not world.stored.is_open
 
 
+@pytest.mark.proves("retry-after")
 async def test_retry_after_of_the_host_is_how_long_it_stays_open(world: World) -> None:
     with pytest.raises(HttpUnavailable):
         await world.call(ONE, away(600))
@@ -342,6 +352,7 @@ async def test_a_success_that_cannot_be_recorded_fails_no_run(world: World) -> N
     assert world.stored.failed_bot == "", "the next one tells it"
 
 
+@pytest.mark.proves("breaker-alert")
 async def test_an_opening_whose_answer_was_lost_is_recognised_and_alerted_once(
     world: World,
 ) -> None:
@@ -405,6 +416,7 @@ async def test_one_call_more_than_a_slow_host_has_places_is_parked_and_does_not_
     await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
 
 
+@pytest.mark.proves("places")
 async def test_calls_that_hang_make_nobody_wait_for_longer_than_a_moment(world: World) -> None:
     [gate] = world.gates
     async with gate.place(), gate.place():

@@ -153,6 +153,7 @@ GUARDS = {
 }
 
 
+@pytest.mark.proves("transitions")
 @pytest.mark.parametrize("now", [LATER, SILENT], ids=["at once", "long after"])
 @pytest.mark.parametrize(("transition", "case"), list(product(CALLS, CASES)))
 def test_a_transition_is_made_or_refused_as_the_design_says(
@@ -265,6 +266,7 @@ def test_only_a_job_in_progress_goes_stale(status: Status) -> None:
     assert not a_job(status).is_stale(SILENT, POLICY)
 
 
+@pytest.mark.proves("day-without-data")
 @pytest.mark.parametrize(
     ("attempt", "minutes"), [(0, 20), (1, 20), (2, 80), (3, 320), (4, 1280), (5, 1440), (99, 1440)]
 )
@@ -280,6 +282,7 @@ def test_a_failed_job_rests_four_times_as_long_after_each_attempt_up_to_a_day(
         assert job.is_resumable(rested, patient)
 
 
+@pytest.mark.proves("hour-without-database")
 @pytest.mark.parametrize(
     ("silences", "minutes"), [(0, 1), (1, 20), (2, 80), (3, 320), (4, 1280), (9, 1440)]
 )
@@ -304,6 +307,7 @@ def test_a_job_without_attempts_is_given_up_after_the_shortest_rest(status: Stat
 DEFAULTS = LeasePolicy(timedelta(minutes=10), max_attempts=5)
 
 
+@pytest.mark.proves("hour-without-database")
 def test_an_hour_of_outages_of_the_job_database_exhausts_no_job_with_the_defaults() -> None:
     """Five of them, with a sweep after each."""
     job, now = a_job(Status.PENDING, attempt=0, due=START), START
@@ -315,6 +319,7 @@ def test_an_hour_of_outages_of_the_job_database_exhausts_no_job_with_the_default
     assert job.attempt <= 3
 
 
+@pytest.mark.proves("day-without-data")
 def test_a_day_without_the_data_database_exhausts_no_job_with_the_defaults() -> None:
     """However often it is swept: each attempt takes ten minutes of retries."""
     policy = DEFAULTS
@@ -361,6 +366,7 @@ STEPS = (
 )
 
 
+@pytest.mark.proves("deadly-deletion")
 @pytest.mark.parametrize("transition", ["resume", "retry"])
 def test_what_ends_an_attempt_records_where_it_stood(transition: str) -> None:
     stale = a_job(attempt=1, steps=STEPS, failure=ERROR)
@@ -373,6 +379,7 @@ def test_a_retry_is_among_the_past_attempts() -> None:
     assert after.past_attempts[1:] == (PastAttempt(1, "worker-1/a", "b", 4, SILENT, RETRIED),)
 
 
+@pytest.mark.proves("deadly-deletion")
 def test_a_failure_is_named_and_each_attempt_is_added() -> None:
     failed = a_job(attempt=1, steps=STEPS).fail(ERROR).after
     job = failed.resume(SILENT, POLICY).after.claim("worker/2", SILENT).after
@@ -411,6 +418,7 @@ def past(*reasons: str) -> tuple[PastAttempt, ...]:
     return tuple(PastAttempt(n, "w", "a", 1, START, why) for n, why in enumerate(reasons, 1))
 
 
+@pytest.mark.proves("killer-job")
 @pytest.mark.parametrize(
     ("reasons", "suspect"),
     [
@@ -473,12 +481,14 @@ def interrupted(job: Job, times: int, *, batch: int = 0) -> Job:
 WAITING = a_job(Status.PENDING, attempt=1, due=START, steps=STEPS)
 
 
+@pytest.mark.proves("hand-over")
 def test_interruptions_never_spend_a_job_that_gets_a_batch_further_each_time() -> None:
     job = interrupted(WAITING, 20, batch=1)
     assert (job.attempt, job.queue) == (1, SERVICE)
     assert [(past.reason, past.batch) for past in job.past_attempts] == [(INTERRUPTED, 24)]
 
 
+@pytest.mark.proves("interrupted-again")
 def test_a_job_that_is_interrupted_at_one_batch_again_and_again_becomes_a_suspect_and_fails() -> (
     None
 ):

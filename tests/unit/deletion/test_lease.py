@@ -49,6 +49,7 @@ class World:
         return [change.after.last_modified_at for change in self.store.applied]
 
 
+@pytest.mark.proves("heartbeat")
 @pytest.mark.parametrize("stale_after", [1, 60, 600, 86_400])
 async def test_the_heartbeat_moves_at_least_every_third_of_the_threshold(stale_after: int) -> None:
     world = World(LeasePolicy(timedelta(seconds=stale_after), 3))
@@ -60,6 +61,7 @@ async def test_the_heartbeat_moves_at_least_every_third_of_the_threshold(stale_a
     assert world.stored.last_modified_at == world.lease.job.last_modified_at
 
 
+@pytest.mark.proves("clock-set")
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
 async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: timedelta) -> None:
     """Only what is written tells by it; how long something took is another clock's to say."""
@@ -75,6 +77,7 @@ async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: t
     assert timedelta(0) <= silent < POLICY.stale_after / 3, "no sweep takes it, none is too late"
 
 
+@pytest.mark.proves("clock-set")
 async def test_a_clock_that_is_put_right_after_a_pause_of_the_machine_is_followed() -> None:
     """Neither of its clocks has counted the pause; then one is set to the time of all others."""
     world = World()

@@ -88,6 +88,7 @@ class World:
 # --- the share of the time
 
 
+@pytest.mark.proves("share-of-time")
 @pytest.mark.parametrize(("share", "rest"), [(0.5, 2.0), (0.1, 18.0), (0.01, 198.0)])
 async def test_after_a_batch_the_step_rests_so_that_its_share_is_kept(
     share: float, rest: float
@@ -112,6 +113,7 @@ async def test_what_was_rested_meanwhile_is_not_rested_again() -> None:
     assert world.times[-1] == 130
 
 
+@pytest.mark.proves("share-of-time")
 async def test_runs_share_the_time_first_come_first_served() -> None:
     """Four slots at 10 % each would be 40 %."""
     world = World(Pace(busy_share=0.1))
@@ -134,6 +136,7 @@ async def test_however_long_a_batch_took_the_rest_has_an_end() -> None:
     assert world.times == [0, 30 + LONGEST_REST]
 
 
+@pytest.mark.proves("held-back")
 async def test_a_stop_ends_every_wait_at_once() -> None:
     world = World(Pace(busy_share=0.01), clock=VirtualClock(auto_advance=False))
     running = asyncio.create_task(world.batch(0))
@@ -161,6 +164,7 @@ async def test_a_stop_ends_the_wait_for_a_batch_that_goes_on() -> None:
     running.cancel()
 
 
+@pytest.mark.proves("held-back")
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
     """The one that rests in front, and those behind it."""
@@ -178,6 +182,7 @@ async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
     assert not world.pacer._front.locked()
 
 
+@pytest.mark.proves("held-back")
 async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> None:
     world = World(Pace(busy_share=0.5))
     hanging = asyncio.create_task(world.batch(3600, of="hanging"))
@@ -188,6 +193,7 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
     assert not world.pacer._front.locked()
 
 
+@pytest.mark.proves("share-of-time")
 async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -> None:
     world = World(Pace(busy_share=0.5))
     await cut_off(world)
@@ -196,6 +202,7 @@ async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -
     assert world.times == [20]
 
 
+@pytest.mark.proves("bounded-retries")
 async def test_after_a_batch_that_failed_the_rest_is_a_minute_at_most() -> None:
     """Its run retries within a bounded time, and others wait behind it."""
     world = World(Pace(busy_share=0.01))
@@ -217,6 +224,7 @@ async def cut_off(world: World) -> None:
 # --- the size of a batch
 
 
+@pytest.mark.proves("share-of-time")
 async def test_the_size_follows_the_time_that_batches_take() -> None:
     """An item takes 1 ms here, so 100 of them are on target, and later 4 ms."""
     world = World(Pace(target_ms=100, min_batch=10, busy_share=1), size=1000)
@@ -277,6 +285,7 @@ def pressed(level: Level, **values: float) -> World:
     return World(Pace(busy_share=values.pop("share", 0.5), pressure=Pressure(level, 10, 20)))
 
 
+@pytest.mark.proves("pressure")
 @pytest.mark.parametrize(("value", "rest"), [(0, 1), (10, 1), (15, 11), (19.99, 20.99)])
 async def test_pressure_makes_the_rests_longer(value: float, rest: float) -> None:
     world = pressed(Level(value))
@@ -289,6 +298,7 @@ async def test_pressure_makes_the_rests_longer(value: float, rest: float) -> Non
         }
 
 
+@pytest.mark.proves("pressure")
 async def test_above_the_limit_it_waits_until_the_pressure_is_gone() -> None:
     level = Level(0)
     world = pressed(level, share=1)
@@ -304,6 +314,7 @@ async def test_above_the_limit_it_waits_until_the_pressure_is_gone() -> None:
     assert world.waited == pytest.approx(world.times[1] - 1 - SAMPLE_SECONDS)
 
 
+@pytest.mark.proves("held-back")
 async def test_never_less_than_the_smallest_batch_a_minute() -> None:
     """So a job always ends, whatever a gauge says."""
     world = pressed(Level(1e9), share=1)
@@ -323,6 +334,7 @@ async def test_the_gauge_is_read_every_few_seconds_at_most() -> None:
     assert level.reads == 2, "in ten seconds"
 
 
+@pytest.mark.proves("pressure")
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -349,6 +361,7 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
     assert [log["unread"] for log in logs if log["event"] == "pressure"] == [said, None]
 
 
+@pytest.mark.proves("pressure")
 async def test_a_gauge_that_does_not_answer_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

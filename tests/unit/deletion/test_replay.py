@@ -11,6 +11,7 @@ from tests.schema.samples import SAMPLES
 EVENT = SAMPLES["request_placed"]
 
 
+@pytest.mark.proves("replay")
 def test_bytes_and_attributes_stay_and_the_service_and_the_record_are_named() -> None:
     attributes = {"event_id": EVENT.event_id, "traceparent": "00-1-2-01", "colour": "green"}
     letter = a_letter(data=encode(EVENT), attributes=attributes)

@@ -188,6 +188,7 @@ async def test_slow_attempts_use_up_the_same_patience() -> None:
     assert patient.attempts == 2
 
 
+@pytest.mark.proves("bounded-retries")
 @pytest.mark.parametrize(("waits", "excused"), [([80], 80), ([50, 50], 100), ([80] * 9, 100)])
 async def test_waits_between_retries_are_excused_for_as_long_as_the_patience_itself(
     waits: list[float], excused: float
@@ -211,6 +212,7 @@ async def test_waits_between_retries_are_excused_for_as_long_as_the_patience_its
         assert 100 + excused <= patient.took - before < 100 + excused + longest
 
 
+@pytest.mark.proves("bounded-retries")
 async def test_waits_before_the_first_error_are_all_excused() -> None:
     patient = Patient()
     for _ in range(3):
@@ -304,6 +306,7 @@ class Asking(Flaky):
         super().__init__(times, TransientError("later", retry_after=seconds))
 
 
+@pytest.mark.proves("retry-after")
 @pytest.mark.parametrize(("asked", "wait"), [(30, 30), (0, 0), (3600, LONGEST_ASKED)])
 async def test_a_retry_waits_as_long_as_it_is_asked_to_up_to_a_bound_and_the_jitter_on_top(
     asked: float, wait: float

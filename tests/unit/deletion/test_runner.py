@@ -131,6 +131,7 @@ async def test_every_batch_is_counted(world: World) -> None:
     assert [deleted for _, deleted in world.batches] == [2, 2, 1, 2, 2, 1]
 
 
+@pytest.mark.proves("checkpoint")
 async def test_each_batch_is_followed_by_its_checkpoint_before_the_next_is_deleted(
     world: World,
 ) -> None:
@@ -159,6 +160,7 @@ async def test_only_the_very_last_batch_has_its_checkpoint_with_the_jobs_end(wor
     assert seen[-2:] == [5, 5]
 
 
+@pytest.mark.proves("checkpoint")
 async def test_a_run_goes_on_from_the_cursor_and_counts_on(world: World) -> None:
     begun = StepProgress("first", StepStatus.IN_PROGRESS, 2, "1", batches=1, slowest=7)
     world.given(begun, StepProgress("second"))
@@ -205,12 +207,14 @@ async def test_what_was_written_behind_the_cursor_is_found_by_the_read_back(worl
     assert world.stored.progress("first").deleted == 6
 
 
+@pytest.mark.proves("nothing-left")
 async def test_a_job_is_complete_only_after_every_step_was_read_back_empty(world: World) -> None:
     await world.run()
     assert world.first.read_backs == world.second.read_backs == 1
     assert world.store.applied[-1].after.status is Status.COMPLETE
 
 
+@pytest.mark.proves("join")
 async def test_a_request_that_joins_after_the_read_back_is_looked_for_too(world: World) -> None:
     newer = START + timedelta(seconds=30)
 
@@ -238,6 +242,7 @@ async def test_progress_noted_while_a_heartbeat_is_under_way_is_not_lost(world: 
     assert lease.job.progress("first") == done
 
 
+@pytest.mark.proves("nothing-left")
 async def test_left_overs_fail_the_job_after_the_last_pass(world: World) -> None:
     def write_again() -> None:
         world.first.data[BOT] = [9]
@@ -353,6 +358,7 @@ async def test_a_run_that_hands_over_already_is_given_up_by_the_second_cancellat
     assert world.clock.now() - START <= timedelta(seconds=2 * cancelled + LAST_CAP)
 
 
+@pytest.mark.proves("steps-on-record")
 async def test_a_job_with_a_step_that_the_plan_lacks_is_not_complete(world: World) -> None:
     """A newer version of the plan recorded it: its share would be left, and nobody would know."""
     world.given(*world.job.steps, StepProgress("third"))
@@ -477,6 +483,7 @@ async def test_a_read_back_that_may_pass_is_tried_again(world: World) -> None:
     assert world.second.read_backs == 11
 
 
+@pytest.mark.proves("nothing-left")
 async def test_a_read_back_that_does_not_answer_is_never_taken_for_empty(world: World) -> None:
     world.second.read_script.extend([TransientError("away")] * 9999)
     await world.run()
@@ -508,6 +515,7 @@ async def test_the_progress_of_a_failed_run_is_kept(world: World) -> None:
     )
 
 
+@pytest.mark.proves("one-holder")
 async def test_a_run_whose_job_was_taken_deletes_nothing_more(world: World) -> None:
     world.first.script.extend([None, world.rob])
     assert await world.run() is None
@@ -516,6 +524,7 @@ async def test_a_run_whose_job_was_taken_deletes_nothing_more(world: World) -> N
     assert (world.stored.claimed_by, world.stored.status) == ("worker-2/b", Status.IN_PROGRESS)
 
 
+@pytest.mark.proves("one-holder")
 async def test_the_heartbeat_stops_a_slow_step_whose_job_was_taken(world: World) -> None:
     async def slow_then_taken() -> None:
         world.rob()
@@ -529,6 +538,7 @@ async def test_the_heartbeat_stops_a_slow_step_whose_job_was_taken(world: World)
     assert world.stored.claimed_by == "worker-2/b"
 
 
+@pytest.mark.proves("one-holder")
 async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world: World) -> None:
     def suspended() -> None:
         world.clock.pause(POLICY.stale_after.total_seconds() + 1)
@@ -548,6 +558,7 @@ async def test_a_run_that_was_suspended_proves_its_hold_before_it_deletes(world:
     assert world.first.deleted == [0, 1]
 
 
+@pytest.mark.proves("heartbeat")
 async def test_the_record_moves_at_least_every_third_of_the_threshold_in_a_step_of_hours() -> None:
     world = World()
     world.first.data[BOT] = list(range(100))
@@ -597,6 +608,7 @@ async def test_a_failure_is_written_once_the_database_answers_again(world: World
     assert world.stored.status is Status.FAILED
 
 
+@pytest.mark.proves("hung-step")
 @pytest.mark.parametrize("where", ["script", "read_script"])
 async def test_a_hung_step_is_vouched_for_as_long_as_a_batch_may_take_and_then_goes_stale(
     world: World, where: str
@@ -639,6 +651,7 @@ async def test_an_error_that_has_passed_does_not_spend_the_attempt_of_an_interru
     assert world.stored.attempt == 0
 
 
+@pytest.mark.proves("hand-over")
 async def test_one_call_that_was_cut_off_does_not_spend_the_attempt_of_an_interruption(
     world: World,
 ) -> None:
@@ -655,6 +668,7 @@ async def test_one_call_that_was_cut_off_does_not_spend_the_attempt_of_an_interr
     assert (world.stored.attempt, world.stored.due) == (0, world.stored.created_at)
 
 
+@pytest.mark.proves("repeated-sigterm")
 async def test_interruptions_of_a_step_that_fails_use_up_the_attempts(world: World) -> None:
     for attempt in range(1, POLICY.max_attempts + 1):
         world.first.script.extend([TransientError("no primary")] * 9999)
@@ -670,6 +684,7 @@ async def test_interruptions_of_a_step_that_fails_use_up_the_attempts(world: Wor
     assert world.stored.is_spent(POLICY)
 
 
+@pytest.mark.proves("repeated-sigterm")
 async def test_a_step_that_cancels_itself_fails_and_is_not_handed_back(world: World) -> None:
     """It would be claimed at once, and cancel itself again, for ever."""
 

@@ -105,6 +105,7 @@ async def test_what_held_a_run_back_stands_in_its_record() -> None:
         assert progress.deleted == 5
 
 
+@pytest.mark.proves("held-back")
 async def test_while_a_run_waits_the_heartbeat_goes_on_and_the_record_says_why() -> None:
     """A rest may be longer than the whole lease."""
     world = World(Pace(busy_share=0.01))
@@ -161,6 +162,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_hands_its_job_over() -> No
     assert world.stored.failure.interrupted
 
 
+@pytest.mark.proves("held-back")
 async def test_a_wait_takes_nothing_from_the_time_in_which_errors_are_retried() -> None:
     """300 s here; the rest is 495 s."""
     world = World(Pace(busy_share=0.01))
@@ -170,6 +172,7 @@ async def test_a_wait_takes_nothing_from_the_time_in_which_errors_are_retried() 
     assert world.stored.status is Status.COMPLETE
 
 
+@pytest.mark.proves("bounded-retries")
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
 async def test_a_step_whose_server_is_down_fails_its_runs_in_a_bounded_time(share: float) -> None:
     """Eight runs share its pace, and each of their batches is cut off after 10 s."""
@@ -223,6 +226,7 @@ async def test_a_job_that_found_what_it_must_is_complete() -> None:
     assert world.stored.status is Status.COMPLETE
 
 
+@pytest.mark.proves("expected-data")
 @pytest.mark.parametrize("missing", [NAMES[:1], NAMES[1:], NAMES])
 async def test_a_job_may_not_complete_over_nothing_ever_found(missing: tuple[str, ...]) -> None:
     world = World(expected=BOTH)
@@ -252,6 +256,7 @@ async def test_what_an_earlier_attempt_found_counts() -> None:
     assert world.stored.status is Status.COMPLETE
 
 
+@pytest.mark.proves("expected-data")
 async def test_what_was_deleted_by_a_batch_whose_count_was_lost_counts() -> None:
     """The process dies between the only batch of the step and the checkpoint behind it."""
     world = World(expected=frozenset({"first"}))
@@ -267,6 +272,7 @@ async def test_what_was_deleted_by_a_batch_whose_count_was_lost_counts() -> None
     assert world.stored.status is Status.COMPLETE
 
 
+@pytest.mark.proves("expected-data")
 async def test_a_second_request_for_a_bot_may_find_nothing() -> None:
     """Its job is a new one, and the data went with the first."""
     world = World(expected=BOTH)
@@ -276,6 +282,7 @@ async def test_a_second_request_for_a_bot_may_find_nothing() -> None:
     assert world.stored.status is Status.COMPLETE
 
 
+@pytest.mark.proves("expected-data")
 async def test_an_earlier_job_that_found_nothing_itself_proves_nothing() -> None:
     world = World(expected=BOTH)
     world.first.data[BOT] = world.second.data[BOT] = []

@@ -115,6 +115,7 @@ async def test_without_an_error_everything_is_deleted_and_nothing_undone(world: 
     assert world.calls == list(FORWARD)
 
 
+@pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize(("failing", "undone"), [("pause", 1), ("unpublish", 2)])
 async def test_an_error_that_will_not_pass_turns_it_back_at_once(
     world: World, failing: str, undone: int
@@ -154,6 +155,7 @@ async def test_a_job_that_fell_silent_for_the_last_time_turns_back_too(world: Wo
     assert world.calls == ["undo pause"]
 
 
+@pytest.mark.proves("saga-ends")
 async def test_a_step_is_on_record_as_begun_and_owed_before_its_first_call(world: World) -> None:
     seen: list[tuple[StepStatus, dict[str, StepStatus]]] = []
     world.steps["pause"].script.appendleft(
@@ -163,6 +165,7 @@ async def test_a_step_is_on_record_as_begun_and_owed_before_its_first_call(world
     assert seen == [(StepStatus.IN_PROGRESS, {"pause": StepStatus.PENDING})]
 
 
+@pytest.mark.proves("saga-ends")
 async def test_the_point_of_no_return_is_on_record_before_its_first_call(world: World) -> None:
     seen: list[bool] = []
     world.steps[POINT].script.appendleft(lambda: seen.append(world.stored.may_turn_back))
@@ -214,6 +217,7 @@ async def test_a_way_back_that_fails_is_retried_with_attempts_of_its_own(world: 
     assert world.undo["unpublish"].cursors == [None, "1"]
 
 
+@pytest.mark.proves("saga-ends")
 async def test_a_way_back_that_fails_for_good_is_exhausted_and_says_what_was_undone(
     world: World,
 ) -> None:

@@ -51,6 +51,7 @@ async def test_what_is_published_is_what_was_answered(served: Served) -> None:
     }
 
 
+@pytest.mark.proves("confirmed")
 async def test_nothing_is_answered_before_the_bus_has_confirmed(served: Served) -> None:
     served.bus.confirmation = asyncio.Event()
     answer = asyncio.create_task(served.http.delete(PATH))
@@ -207,6 +208,7 @@ async def test_probes_are_not_counted_as_requests(served: Served) -> None:
     assert served.count("accepted") == served.count("invalid") == 0
 
 
+@pytest.mark.proves("credentials")
 async def test_an_accepted_event_is_logged_once_and_no_secret(served: Served) -> None:
     with capture_logs() as logged:
         content = (await served.http.delete(PATH, headers={"Idempotency-Key": "a-key"})).json()

@@ -59,6 +59,7 @@ async def test_any_of_the_tokens_opens(served: Served, header: str) -> None:
     assert answer.status_code == 202
 
 
+@pytest.mark.proves("requested-by")
 @pytest.mark.parametrize(
     ("token", "name"), [(TOKEN, "client"), (OTHER_TOKEN, "portal"), (NEXT_TOKEN, "portal")]
 )
@@ -73,6 +74,7 @@ async def test_who_asked_is_in_the_event_and_in_the_log(
     assert token not in str(logged)
 
 
+@pytest.mark.proves("requested-by")
 async def test_every_token_is_compared_whichever_holds(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,7 @@ NOT_READY = (
 )
 
 
+@pytest.mark.proves("letters-stop-no-sweep")
 async def test_a_recovery_that_is_not_ready_sweeps_all_the_same_and_the_code_is_3(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -172,6 +173,7 @@ async def test_a_recovery_that_is_not_ready_sweeps_all_the_same_and_the_code_is_
     assert said.err == f"{NOT_READY}; asking for a sweep all the same\n{NOT_READY}\n"
 
 
+@pytest.mark.proves("letters-stop-no-sweep")
 @pytest.mark.parametrize(
     ("start", "polls", "code"),
     [
@@ -211,6 +213,7 @@ async def test_a_recovery_that_cannot_be_reached_is_3(capsys: pytest.CaptureFixt
     assert last == f"recover: POST /v1/recovery/sweeps: {where}"
 
 
+@pytest.mark.proves("letters-stop-no-sweep")
 async def test_a_readiness_that_is_not_told_in_time_costs_no_sweep() -> None:
     """It asks Pub/Sub and MongoDB; a sweep needs MongoDB only."""
     recovery = Recovery()
@@ -270,6 +273,7 @@ async def test_a_sweep_that_does_not_end_in_time_is_6() -> None:
     assert 28 <= (clock.now() - START).total_seconds() <= 30
 
 
+@pytest.mark.proves("clock-set-aside")
 async def test_a_clock_that_is_set_makes_no_call_shorter_or_longer() -> None:
     clock = VirtualClock()
 

@@ -69,6 +69,7 @@ async def world() -> AsyncIterator[World]:
     await consuming
 
 
+@pytest.mark.proves("given-up-by-pubsub")
 async def test_what_pubsub_gave_up_is_recorded_with_its_service_and_then_acked(
     world: World,
 ) -> None:
@@ -116,6 +117,7 @@ async def test_the_canary_of_the_doctor_is_recorded_and_nobody_is_told(world: Wo
     assert world.alerts.told == []
 
 
+@pytest.mark.proves("given-up-by-pubsub")
 async def test_while_the_database_is_away_nothing_is_acked_and_none_is_lost(world: World) -> None:
     world.store.down = True
     for number in range(3):
@@ -136,6 +138,7 @@ async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
     await world.recorded(1)
 
 
+@pytest.mark.proves("letters-recorded")
 async def test_it_says_since_when_and_why_nothing_is_recorded_until_it_is(world: World) -> None:
     await until(lambda: world.metric("recording") == 1, world.clock)
     assert world.consumer.problem is None

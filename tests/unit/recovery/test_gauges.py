@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from deletion.errors import StoreUnavailable
@@ -59,6 +60,7 @@ async def test_many_scrapes_are_one_read_until_it_is_old() -> None:
     assert (jobs.reads, pending(registry)) == (2, None)
 
 
+@pytest.mark.proves("clock-set-aside")
 async def test_a_clock_that_is_set_back_does_not_make_them_old() -> None:
     read, jobs, registry, clock = gauges()
     await read.refresh()

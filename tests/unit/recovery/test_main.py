@@ -15,6 +15,7 @@ from tests.support.fake_mongo import REPLICA_SET, FakeMongo, failure
 NO_INDEXES = {"cursor": {"id": 0, "ns": "d.c", "firstBatch": []}}
 
 
+@pytest.mark.proves("indexes-required")
 async def test_it_refuses_to_start_without_a_unique_index_and_builds_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def counts(sweep: Sweep) -> tuple[int, int, int]:
     return sweep.resumed, sweep.exhausted, sweep.skipped
 
 
+@pytest.mark.proves("resume")
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 100])
 async def test_every_rested_and_every_stale_job_is_made_pending_once_whatever_the_page(
     page_size: int,
@@ -112,6 +113,7 @@ async def test_nothing_to_do_is_a_complete_sweep() -> None:
     assert (sweep.status, counts(sweep), sweep.finished_at) == ("complete", (0, 0, 0), START)
 
 
+@pytest.mark.proves("resume", "exhausted-stays")
 @pytest.mark.parametrize("status", [Status.FAILED, Status.IN_PROGRESS])
 async def test_a_job_with_its_attempts_spent_is_exhausted_and_reported_not_resumed(
     status: Status,
@@ -147,6 +149,7 @@ async def test_a_run_that_beats_between_the_page_and_the_move_is_not_robbed() ->
     assert world.jobs.jobs[job] == beaten
 
 
+@pytest.mark.proves("unreadable-record", "unreadable-reported")
 @pytest.mark.parametrize("page_size", [1, 2, 100])
 async def test_it_goes_on_past_every_job_it_cannot_read_or_move_and_counts_it(
     page_size: int,
@@ -375,6 +378,7 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
     assert stored.error == "given up: its process went silent"
 
 
+@pytest.mark.proves("sweep-clock")
 @pytest.mark.parametrize("ahead", [1, -1])
 async def test_a_clock_that_is_off_the_databases_by_too_much_is_refused(ahead: int) -> None:
     """By a clock that is ahead, runs that beat would look silent."""

@@ -55,6 +55,7 @@ def hang(world: World) -> asyncio.Event:
     return going_on
 
 
+@pytest.mark.proves("recovery-at-once")
 async def test_a_start_answers_before_anything_is_moved_and_the_sweep_goes_on() -> None:
     started = Started(World())
     job = started.world.jobs.add()

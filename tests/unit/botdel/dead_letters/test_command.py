@@ -173,6 +173,7 @@ async def test_all_pages_are_replayed(world: World) -> None:
     assert await world.store.find(status=NEW, limit=1) == []
 
 
+@pytest.mark.proves("replay-crash")
 async def test_nothing_is_marked_that_was_not_confirmed(world: World) -> None:
     letters = await world.put(3)
     world.bus.down = True
@@ -205,6 +206,7 @@ async def test_what_was_confirmed_is_marked_also_when_the_rest_was_not(world: Wo
     assert world.status_of(letters[-2]) is REPLAYED
 
 
+@pytest.mark.proves("replay-crash")
 async def test_a_crash_before_the_mark_replays_twice_and_not_never(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ async def test_a_crash_before_the_mark_replays_twice_and_not_never(
     assert world.status_of(letter) is REPLAYED
 
 
+@pytest.mark.proves("replay")
 async def test_what_came_back_dead_is_refused_without_force(world: World) -> None:
     (letter,) = await world.put()
     await world.act(world.replay(), of(letter))
@@ -424,6 +427,7 @@ def test_a_list_has_a_line_for_each_letter() -> None:
         assert part in line
 
 
+@pytest.mark.proves("explained")
 def test_a_broken_event_is_shown_up_to_the_byte_of_its_fault() -> None:
     data = encode(SAMPLES["request_placed"])
     shown = text_of(described(a_letter(data=data[:-3])))

@@ -311,6 +311,7 @@ def test_numbers_are_told_as_the_parser_reads_them(version: int, seconds: int) -
     assert told(data)["timestamp.seconds"] == str(parsed.timestamp.seconds)
 
 
+@pytest.mark.proves("explained")
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_told_of(data: bytes) -> None:
     agrees(data)
@@ -321,6 +322,7 @@ def test_fields_of_any_kind_are_told_of(data: bytes) -> None:
     agrees(data)
 
 
+@pytest.mark.proves("explained")
 @given(st.sampled_from(RELEASED), st.data())
 def test_damaged_events_of_every_release_are_told_of(released: Path, draw: st.DataObject) -> None:
     data = bytearray(released.read_bytes())

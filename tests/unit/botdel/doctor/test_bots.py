@@ -134,6 +134,7 @@ async def test_a_step_of_few_bots_fits_when_the_others_know_them() -> None:
     assert set(found.values()) == {"ok"}
 
 
+@pytest.mark.proves("wrong-plan")
 @pytest.mark.parametrize("plans", [1, 2])
 async def test_a_step_that_names_others_ids_fails(plans: int) -> None:
     right, wrong = (Table("messages", BOTS), Table("drafts", BOTS)), (Table("files", USERS),)

@@ -120,6 +120,7 @@ async def world() -> AsyncIterator[World]:
     world.stopping.set()
 
 
+@pytest.mark.proves("canary")
 async def test_a_canary_goes_all_the_way_round_and_its_record_is_discarded(world: World) -> None:
     found = await world.fly()
     assert (found.status, found.remedy) == (Status.OK, "")
@@ -189,6 +190,7 @@ async def test_a_message_that_is_never_moved_is_for_want_of_a_grant(world: World
     assert found.remedy == "`gcloud it`"
 
 
+@pytest.mark.proves("canary")
 async def test_without_recovery_it_is_moved_and_not_recorded(world: World) -> None:
     found = await world.fly(recovering=False)
     assert lost(found) == ("recovery", "delivered 5 times, then 60 s were over")

@@ -138,6 +138,7 @@ def test_a_uri_that_cannot_be_read_is_never_quoted() -> None:
     assert "not a MongoDB URI" in found.detail
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 @pytest.mark.parametrize("error", [RuntimeError("boom\n twice"), TimeoutError("boom\n twice")])
 async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
     error: Exception,
@@ -151,6 +152,7 @@ async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
     assert "a class of your own" in found.remedy
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 async def test_a_look_that_does_not_end_is_given_up_and_found() -> None:
     async def looking() -> list[Finding]:
         await asyncio.Event().wait()
@@ -265,6 +267,7 @@ PLAN = "service: {service}\nsteps:\n  - {{name: messages, mongo: {{database: {da
 PLAN += "collection: {collection}, field: bot}}}}\n"
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_there(
     tmp_path: Path,
 ) -> None:
@@ -328,6 +331,7 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
     assert keeper.detail == "as it should be"
 
 
+@pytest.mark.proves("subscription-kept")
 def test_only_a_subscription_without_jobs_comes_with_a_command_that_deletes_it() -> None:
     """The service of another team has jobs, and its requests must not be lost by a paste."""
     unused = subscription_finding(NAMES, PATH, [], {"another"}, unused=True)
@@ -685,6 +689,7 @@ def test_machines_get_the_same(findings: list[Finding], capsys: pytest.CaptureFi
 # --- the breakers of external APIs
 
 
+@pytest.mark.proves("breaker-alert")
 async def test_an_open_breaker_is_named_with_its_reason_and_when_it_is_tried_again() -> None:
     clock = VirtualClock()
     store = LocalBreakerStore(clock)
@@ -706,6 +711,7 @@ async def test_an_open_breaker_is_named_with_its_reason_and_when_it_is_tried_aga
     assert found.status is Status.WARNING, "nothing has called it since"
 
 
+@pytest.mark.proves("damaged-breaker")
 async def test_a_breaker_that_cannot_be_read_is_named() -> None:
     class Damaged(LocalBreakerStore):
         async def damaged(self) -> Sequence[str]:

@@ -47,6 +47,7 @@ def test_every_file_is_written_and_filled_in(folder: Path) -> None:
         assert not re.search(r"\{\{|\}\}", path.read_text()), path
 
 
+@pytest.mark.proves("further-service")
 def test_its_tests_pass_at_once_and_exercise_everything(folder: Path) -> None:
     done = run(folder, "pytest", "-q", "-rs", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -95,6 +96,7 @@ def test_the_image_is_slim_not_root_and_gets_the_signals_of_the_orchestrator(
         assert f"{step}.py" in copied
 
 
+@pytest.mark.proves("no-overwriting")
 @pytest.mark.parametrize("there", FILES)
 def test_nothing_is_written_over_what_is_there(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_text("mine")

@@ -149,6 +149,7 @@ def test_a_url_with_a_secret_is_not_repeated(tmp_path: Path) -> None:
     assert "hunter22" not in repr(plan(tmp_path, right).paces)
 
 
+@pytest.mark.proves("wrong-plan")
 @pytest.mark.parametrize("same", [STEP.format(name="messages", more="")])
 def test_two_steps_over_the_same_documents_are_refused(tmp_path: Path, same: str) -> None:
     """One of them was copied, and names the wrong ones."""

@@ -151,6 +151,7 @@ CLASS = "steps.0.python.class: "
 OPTIONS = "steps.0.python.options"
 
 
+@pytest.mark.proves("wrong-step")
 @pytest.mark.parametrize(
     ("python", "fault"),
     [
@@ -193,6 +194,7 @@ def test_what_is_wrong_is_named_with_the_line_of_the_plan_file(
     assert fault in refused(path, python)
 
 
+@pytest.mark.proves("wrong-step")
 def test_a_module_beside_the_plan_file_replaces_no_other(path: Path) -> None:
     sys.modules.pop("colorsys", None)
     (path.parent / "colorsys.py").write_text("1 / 0")
@@ -200,6 +202,7 @@ def test_a_module_beside_the_plan_file_replaces_no_other(path: Path) -> None:
         read(path, "colorsys:Gone")
 
 
+@pytest.mark.proves("wrong-step")
 def test_the_command_says_it_in_a_sentence_and_exits_as_for_misuse(path: Path) -> None:
     path.write_text("service: avatars\nsteps:\n  - {name: files, python: 'no_python:Step'}\n")
     command = [sys.executable, "-m", "botdel.cli", "plan", "check", str(path)]

@@ -146,6 +146,7 @@ async def test_a_hundred_headers_are_taken_again_and_again() -> None:
             assert await client.ask(crowded(100)) == (200, b"ok")
 
 
+@pytest.mark.proves("bounded-clients")
 @pytest.mark.parametrize(
     "data", [crowded(101), crowded(101) * 2, crowded(4000, b""), crowded(102, b"")]
 )
@@ -167,6 +168,7 @@ HUGE = {
 }
 
 
+@pytest.mark.proves("bounded-clients")
 @pytest.mark.parametrize("what", HUGE)
 async def test_sixty_one_megabytes_of_head_are_refused_early_and_take_no_memory(what: str) -> None:
     start = b"GET /" if what == "a target" else GET
@@ -185,6 +187,7 @@ async def test_sixty_one_megabytes_of_head_are_refused_early_and_take_no_memory(
     assert grown < 16 * MEGABYTE
 
 
+@pytest.mark.proves("bounded-clients")
 async def test_trailers_are_bounded_as_a_head_is() -> None:
     chunked = b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
     async with served(replace(QUICK, seconds=5)) as server:
@@ -216,6 +219,7 @@ async def test_what_is_no_http_is_a_problem() -> None:
 # --- time
 
 
+@pytest.mark.proves("bounded-clients")
 @pytest.mark.parametrize("half", [GET, b"G", GET + b"x: y\r\n"])
 async def test_a_half_sent_request_is_closed_in_time(half: bytes) -> None:
     async with served() as server, server.connected() as client:
@@ -291,6 +295,7 @@ async def test_a_client_that_does_not_read_its_answer_is_not_waited_for(path: by
 # --- number
 
 
+@pytest.mark.proves("bounded-clients")
 async def test_connections_that_dawdle_do_not_stop_a_good_client() -> None:
     async with served(Bounds(connections=20)) as server:
         slow = [await stack(server, half) for half in [GET, b""] * 30]
@@ -336,6 +341,7 @@ def parsed() -> int:
     return sum(type(each) is RequestResponseCycle for each in gc.get_objects())
 
 
+@pytest.mark.proves("bounded-clients")
 @pytest.mark.parametrize("head", [padded(8000), crowded(100), GET + b"\r\n"])
 async def test_a_request_sent_ahead_is_not_parsed_before_its_turn(head: bytes) -> None:
     async with served() as server, server.connected() as client:
@@ -389,6 +395,7 @@ async def test_what_is_wrong_and_sent_ahead_is_refused_behind_the_answer(
     assert not [line for line in caplog.records if line.exc_info]
 
 
+@pytest.mark.proves("bounded-clients")
 async def test_a_body_is_not_held_once_its_request_is_answered() -> None:
     head = b"DELETE / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
     async with served(Bounds()) as server, server.connected() as client:
@@ -397,6 +404,7 @@ async def test_a_body_is_not_held_once_its_request_is_answered() -> None:
         assert max(len(cycle.body) for cycle in cycles) < PIECE
 
 
+@pytest.mark.proves("bounded-clients")
 async def test_requests_sent_without_waiting_are_answered_in_order_up_to_a_bound() -> None:
     async with served() as server:
         async with server.connected() as client:

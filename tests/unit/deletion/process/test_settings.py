@@ -203,6 +203,7 @@ def test_a_file_of_settings_is_read_and_the_environment_comes_before_it(
     assert (settings.consumer_slots, settings.consumer_port) == (3, 9001)
 
 
+@pytest.mark.proves("retention")
 @pytest.mark.parametrize("days", ["30", "0", "-1", "24856", "a month"])
 def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
     days: str, monkeypatch: pytest.MonkeyPatch

@@ -459,6 +459,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.proves("step-suite")
 @pytest.mark.parametrize(
     ("step", "part", "said"), WRONG, ids=[f"{step.__name__}-{part}" for step, part, _ in WRONG]
 )
@@ -477,6 +478,7 @@ async def test_a_step_may_park_its_job_after_an_error() -> None:
     await suite.test_a_fault_at_any_call_of_a_deletion_is_survived()
 
 
+@pytest.mark.proves("step-suite")
 async def test_a_step_without_faults_at_its_calls_is_not_exercised() -> None:
     class Unwired(SuiteOfItems):
         def faulty_step(self, faults: Faults) -> Step:
@@ -529,6 +531,7 @@ def pytest_says(folder: Path, code: str) -> str:
     return f"{done.stdout}exit {done.returncode}"
 
 
+@pytest.mark.proves("step-suite")
 def test_what_is_not_exercised_is_said_and_never_skipped_silently(tmp_path: Path) -> None:
     said = pytest_says(tmp_path, DECLINED)
     assert "1 skipped, 1 warning" in said
@@ -543,6 +546,7 @@ def test_a_step_that_cannot_read_back_says_so_and_is_tested_all_the_same(tmp_pat
     assert "exit 0" in said
 
 
+@pytest.mark.proves("step-suite")
 def test_what_a_team_has_not_supplied_is_named(tmp_path: Path) -> None:
     said = pytest_says(tmp_path, UNFINISHED)
     assert "passed" not in said

@@ -11,6 +11,7 @@ from botdel.local.broker.refusals import Refused
 COM = {"domain": "com", "language": "en"}
 
 
+@pytest.mark.proves("broker-as-documented")
 @pytest.mark.parametrize(
     ("text", "attributes", "matches"),
     [

@@ -6,9 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from botdel.local.broker.subscription import ENTRY_BYTES, Subscription
 from tests.unit.botdel.local.broker.test_state import CHAT, DEAD, DEAD_CHAT, World, data
@@ -124,5 +131,7 @@ class Histories(RuleBasedStateMachine):
         return {each.message.id for each in owed if each.subscription == subscription.id}
 
 
-Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestHistories = Histories.TestCase
+@pytest.mark.proves("broker-keeps")
+def test_memory_and_disk_have_what_the_model_has_after_any_history() -> None:
+    examples = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(Histories, settings=examples)  # type: ignore[no-untyped-call]

@@ -95,6 +95,7 @@ def logs(_never_shows_the_url: list[EventDict]) -> list[EventDict]:
 # --- grouping
 
 
+@pytest.mark.proves("one-alert")
 async def test_a_thousand_poison_messages_are_one_alert_with_their_count(
     clock: VirtualClock, receiver: Receiver, logs: list[EventDict]
 ) -> None:
@@ -143,6 +144,7 @@ async def test_a_steady_drip_is_told_of_after_ten_quiet_times_at_the_latest(
     assert sum(body["count"] for body in receiver.bodies) == 101
 
 
+@pytest.mark.proves("clock-set-aside")
 @pytest.mark.parametrize("by", [timedelta(hours=-6), timedelta(hours=6)], ids=["back", "forward"])
 async def test_a_clock_that_is_set_neither_delays_nor_hastens_an_alert(
     by: timedelta, clock: VirtualClock, receiver: Receiver
@@ -307,6 +309,7 @@ async def test_what_may_pass_is_tried_again_until_it_has(
     assert len(named(logs, "alert")) == 1
 
 
+@pytest.mark.proves("alerts-wait-for-nobody")
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -403,6 +406,7 @@ async def test_a_post_under_way_at_the_end_is_waited_for_not_repeated(
     assert not named(logs, "alert not delivered")
 
 
+@pytest.mark.proves("alerts-wait-for-nobody")
 @pytest.mark.parametrize("hanging", [True, False], ids=["hangs", "refuses"])
 async def test_the_end_is_bounded_and_what_was_not_sent_is_in_the_log(
     hanging: bool, clock: VirtualClock, logs: list[EventDict]

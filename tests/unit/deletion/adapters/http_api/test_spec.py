@@ -172,6 +172,7 @@ def test_a_call_can_be_undone_by_another(path: Path) -> None:
 UNDO = 'http: {method: POST, url: "https://billing.example/resume/{bot_id}"}'
 
 
+@pytest.mark.proves("undo-by-http")
 def test_a_compensation_has_to_say_its_method(path: Path) -> None:
     """By a default it would delete what it should restore."""
     assert SAGA.count(UNDO) == 1
@@ -182,6 +183,7 @@ def test_a_compensation_has_to_say_its_method(path: Path) -> None:
     assert "`method: POST`, PUT, PATCH or DELETE" in fault
 
 
+@pytest.mark.proves("undo-by-http")
 @pytest.mark.parametrize(
     ("said", "gone"),
     [

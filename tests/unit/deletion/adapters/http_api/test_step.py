@@ -103,6 +103,7 @@ async def test_it_calls_for_the_bot_and_counts_what_was_there(
     assert (request.method, str(request.url)) == ("DELETE", URL.replace("{bot_id}", BOT))
 
 
+@pytest.mark.proves("call-key")
 async def test_its_key_is_recorded_before_the_call_and_stays_the_same_when_it_is_resumed(
     world: World,
 ) -> None:
@@ -118,6 +119,7 @@ async def test_its_key_is_recorded_before_the_call_and_stays_the_same_when_it_is
     assert world.keys()[2] != world.keys()[0], "a step that begins again is another call"
 
 
+@pytest.mark.proves("unreadable-cursor")
 @pytest.mark.parametrize(
     "cursor",
     ["", "17", "[]", '{"key": 7}', '{"since": "x", "key": "k"}', '{"key": "k", "forgotten": "1"}'],
@@ -154,6 +156,7 @@ async def test_any_other_answer_is_refused(world: World, status: int) -> None:
         await world.run()
 
 
+@pytest.mark.proves("secrets-of-a-step")
 @pytest.mark.parametrize(
     "error",
     [
@@ -171,6 +174,7 @@ async def test_an_error_of_the_connection_is_unavailable_and_its_text_is_not_quo
     assert str(caught.value) == f"DELETE {HOST}: {type(error).__name__}"
 
 
+@pytest.mark.proves("secrets-of-a-step")
 async def test_nothing_of_a_step_shows_a_secret(world: World) -> None:
     world.answers.append(says(403))
     with pytest.raises(HttpRefused) as caught:
@@ -190,6 +194,7 @@ def in_seconds(seconds: float, *, date: bool = True) -> Mapping[str, str]:
     return {"Retry-After": at, **now}
 
 
+@pytest.mark.proves("retry-after")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -221,6 +226,7 @@ async def test_a_date_without_the_hosts_own_is_compared_with_our_clock(world: Wo
     assert caught.value.retry_after == pytest.approx(30, abs=1)
 
 
+@pytest.mark.proves("retry-after")
 @pytest.mark.parametrize(
     ("asked", "wait"), [("600", 600), ("9" * 400, 86_400), ("99999999999", 86_400)]
 )
@@ -248,6 +254,7 @@ async def test_a_redirect_on_the_same_host_is_followed_with_the_same_method_and_
     assert len(set(world.keys())) == 1
 
 
+@pytest.mark.proves("same-host")
 @pytest.mark.parametrize(
     "location",
     [
@@ -283,6 +290,7 @@ async def test_redirects_end(world: World) -> None:
 # --- 202
 
 
+@pytest.mark.proves("accepted-call")
 async def test_what_is_accepted_is_polled_at_its_location_until_it_is_done(world: World) -> None:
     world.answers.extend(
         [says(202, Location="/jobs/7"), says(202), says(202, Location="/jobs/8"), says(200)]
@@ -323,6 +331,7 @@ async def test_a_resumed_run_goes_on_polling_and_makes_no_second_call(world: Wor
     assert world.methods() == ["DELETE", "GET"]
 
 
+@pytest.mark.proves("same-host")
 async def test_a_location_on_another_host_is_not_followed(world: World) -> None:
     """The plan may have changed since the checkpoint: its headers are for the new host."""
     cursor = CallState("k", "https://old.example/jobs/7", START).cursor
@@ -354,6 +363,7 @@ async def test_a_host_that_forgot_what_it_accepted_is_called_again(
     assert world.methods() == ["DELETE", "GET", "DELETE"]
 
 
+@pytest.mark.proves("accepted-call")
 async def test_a_host_that_forgets_again_and_again_is_refused(world: World) -> None:
     world.answers.extend([says(202, Location="/j"), says(404)] * 9)
     with pytest.raises(HttpRefused, match="Location that answers 404 or 410"):
@@ -361,6 +371,7 @@ async def test_a_host_that_forgets_again_and_again_is_refused(world: World) -> N
     assert world.methods().count("DELETE") == MOST_FORGOTTEN + 1
 
 
+@pytest.mark.proves("accepted-call")
 @pytest.mark.parametrize("wait", ["1", "120"], ids=["in one run", "parked in between"])
 async def test_how_often_it_was_forgotten_is_counted_over_parks_and_attempts(
     world: World, wait: str
@@ -402,6 +413,7 @@ async def test_the_time_of_what_was_forgotten_began_with_the_first_call() -> Non
     assert world.clock.now() - START < timedelta(seconds=140)
 
 
+@pytest.mark.proves("accepted-call")
 async def test_what_is_not_done_within_its_time_is_unavailable_and_asked_about_again() -> None:
     world = World(done_within_seconds=120)
     world.answers.append(says(202, Location="/j"))
@@ -441,6 +453,7 @@ async def test_a_202_without_a_location_is_polled_with_verify() -> None:
 # --- read back
 
 
+@pytest.mark.proves("answer-only")
 async def test_without_verify_the_answer_is_all_there_is(world: World) -> None:
     assert isinstance(world.step, AnswerOnly)
     assert world.step.by_answer_only
@@ -468,6 +481,7 @@ async def test_a_read_back_that_does_not_say_is_no_proof() -> None:
         await world.step.is_empty(BOT)
 
 
+@pytest.mark.proves("same-host")
 async def test_the_steps_headers_go_to_no_other_host() -> None:
     other = {"url": "https://mirror.example/bots/{bot_id}"}
     world = World(verify=other, headers={"Authorization": "hunter22"})
@@ -522,6 +536,7 @@ async def test_a_step_that_cannot_read_back_has_no_preview(world: World) -> None
 # --- the gate
 
 
+@pytest.mark.proves("places")
 async def test_a_deletion_holds_its_place_until_it_is_done() -> None:
     world = World(concurrency=1)
     world.answers.append(says(202, Location="/j"))

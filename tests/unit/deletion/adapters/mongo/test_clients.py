@@ -11,6 +11,7 @@ from tests.architecture.test_imports import python
 JOBS, DATA = "mongodb://jobs.invalid/", "mongodb://data.invalid/?maxPoolSize=500&minPoolSize=9"
 
 
+@pytest.mark.proves("hung-data-server")
 @pytest.mark.parametrize("runs", [1, 9, 1001])
 def test_a_setting_that_leaves_no_thread_for_a_call_is_refused_by_its_name(runs: int) -> None:
     needed = calls_of(runs)

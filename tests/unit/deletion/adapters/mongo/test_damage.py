@@ -84,6 +84,7 @@ def a_document(path: tuple[Any, ...] = ()) -> Document:
     return document
 
 
+@pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("path", PATHS, ids=str)
 async def test_a_date_beyond_the_calendar_stops_no_page_of_jobs(path: tuple[Any, ...]) -> None:
     odd, sound = a_document(path), a_document()
@@ -210,6 +211,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 }
 
 
+@pytest.mark.proves("bounded-stores")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 async def test_a_call_that_is_never_answered_ends_within_its_bound(
     call: Callable[[Client], Awaitable[object]],

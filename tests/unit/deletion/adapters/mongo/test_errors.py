@@ -50,6 +50,7 @@ def errors(code: int) -> list[PyMongoError]:
     return [*plain, *(bulk(code, kind) for kind in ("writeErrors", "writeConcernErrors"))]
 
 
+@pytest.mark.proves("failover")
 @pytest.mark.parametrize("code", TRANSIENT)
 def test_a_code_of_a_failover_may_pass_without_a_label(code: int) -> None:
     for error in errors(code):
@@ -65,6 +66,7 @@ def test_any_other_code_stays_as_it_is(code: int) -> None:
         assert raised.value is error
 
 
+@pytest.mark.proves("failover")
 async def test_a_write_that_mongos_could_not_pass_on_may_pass() -> None:
     """As mongos reports them: inside an answer that is `ok`, and without a label."""
 

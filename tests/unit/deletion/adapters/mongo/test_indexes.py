@@ -53,6 +53,7 @@ async def database(indexed: Indexed) -> AsyncIterator[Database]:
     client.close()
 
 
+@pytest.mark.proves("indexes-required")
 async def test_without_a_unique_index_a_process_refuses_to_start_and_says_what_to_do(
     indexed: Indexed, database: Database
 ) -> None:

@@ -44,6 +44,7 @@ async def looks(
     return server, step
 
 
+@pytest.mark.proves("read-concern")
 @pytest.mark.parametrize(("hello", "level"), LEVELS.values(), ids=LEVELS.keys())
 async def test_a_read_back_is_as_strong_as_the_deployment_allows(
     hello: Mapping[str, Any], level: str
@@ -61,6 +62,7 @@ async def test_the_kind_of_deployment_is_asked_for_once() -> None:
     assert (len(server.sent("hello")), len(server.sent("find"))) == (1, 3)
 
 
+@pytest.mark.proves("read-concern")
 @pytest.mark.parametrize("code", sorted(NOT_SUPPORTED))
 async def test_a_read_concern_that_is_refused_is_replaced_for_good(code: int) -> None:
     def reply(command: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,6 +75,7 @@ async def test_a_read_concern_that_is_refused_is_replaced_for_good(code: int) ->
     assert step.read_back == "majority"
 
 
+@pytest.mark.proves("read-concern")
 @pytest.mark.parametrize("code", [50, 189, 10107])
 async def test_a_primary_that_cannot_confirm_the_look_is_never_taken_for_empty(code: int) -> None:
     with pytest.raises(StoreUnavailable):
@@ -107,6 +110,7 @@ async def test_every_call_of_a_step_is_bounded_by_the_server_too() -> None:
             assert 0 < command["maxTimeMS"] <= 2000
 
 
+@pytest.mark.proves("hung-data-server")
 @pytest.mark.parametrize("hello", [REPLICA_SET, None], ids=["after hello", "from the beginning"])
 @pytest.mark.parametrize("call", ["is_empty", "delete"])
 async def test_a_call_to_a_server_that_never_answers_ends_in_time(

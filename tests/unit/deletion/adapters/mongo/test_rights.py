@@ -56,6 +56,7 @@ async def test_rights_add_up() -> None:
     assert await forbidden(told(reads, removes)) == []
 
 
+@pytest.mark.proves("wrong-plan")
 @pytest.mark.parametrize(
     ("privilege", "missing"),
     [

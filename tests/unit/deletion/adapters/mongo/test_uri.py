@@ -30,6 +30,7 @@ AMBIGUOUS = [
 ]
 
 
+@pytest.mark.proves("credentials")
 @pytest.mark.parametrize("uri", AMBIGUOUS)
 def test_a_setting_that_is_ambiguous_is_named_and_nothing_of_it_is_shown(
     uri: str, monkeypatch: pytest.MonkeyPatch
@@ -41,6 +42,7 @@ def test_a_setting_that_is_ambiguous_is_named_and_nothing_of_it_is_shown(
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.proves("credentials")
 @pytest.mark.parametrize("uri", AMBIGUOUS)
 def test_a_plan_whose_uri_is_ambiguous_is_refused_and_nothing_of_it_is_shown(
     uri: str, tmp_path: Path
@@ -72,6 +74,7 @@ def test_what_the_driver_takes_is_taken(uri: str) -> None:
     assert checked(SecretStr(uri)).get_secret_value() == uri
 
 
+@pytest.mark.proves("credentials")
 @pytest.mark.parametrize(
     "uri",
     [

@@ -32,6 +32,7 @@ def answered(code: str, status: int, operation: str = "ListObjectVersions") -> C
     return ClientError(answer, operation)
 
 
+@pytest.mark.proves("credentials-hiccup")
 @pytest.mark.parametrize(
     "error",
     [
@@ -68,6 +69,7 @@ async def asked(error: GoogleAPICallError | GoogleAuthError) -> None:
     await Api("gs://media", ThreadPoolExecutor(1), 10).call(call)
 
 
+@pytest.mark.proves("credentials-hiccup")
 @pytest.mark.parametrize(
     "error",
     [

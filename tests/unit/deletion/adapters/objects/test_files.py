@@ -59,6 +59,7 @@ async def test_files_of_the_bot_go_with_their_folders(root: Path, batch_size: in
     assert (root / "bots" / f"{BOT}x" / "a").exists()
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_a_later_run_deletes_the_rest(root: Path) -> None:
     fill(root, *(f"bots/{BOT}/{n}" for n in range(9)))
     walk = step_of(root, 2).delete(BOT, None)
@@ -69,6 +70,7 @@ async def test_a_later_run_deletes_the_rest(root: Path) -> None:
     assert await step_of(root).is_empty(BOT)
 
 
+@pytest.mark.proves("refused-object")
 @pytest.mark.parametrize("batch_size", [1000, 2, 1])
 async def test_a_file_that_stays_holds_up_no_other(
     monkeypatch: pytest.MonkeyPatch, root: Path, batch_size: int
@@ -92,6 +94,7 @@ async def test_a_file_that_stays_holds_up_no_other(
     assert await step_of(root).is_empty(BOT)
 
 
+@pytest.mark.proves("given-up-call")
 async def test_a_deletion_that_is_given_up_ends_with_the_file_under_way(
     monkeypatch: pytest.MonkeyPatch, root: Path
 ) -> None:
@@ -123,6 +126,7 @@ async def test_a_mark_that_is_gone_begins_again(root: Path) -> None:
     assert await step_of(root).is_empty(BOT)
 
 
+@pytest.mark.proves("symbolic-link")
 async def test_a_link_is_deleted_and_not_what_it_points_to(root: Path) -> None:
     fill(root, f"bots/{BOT}/a")
     (root / "bots" / BOT / "folder").symlink_to(root / "bots" / OTHER)
@@ -134,6 +138,7 @@ async def test_a_link_is_deleted_and_not_what_it_points_to(root: Path) -> None:
     assert (root / "bots" / OTHER / "a").read_text() == "x"
 
 
+@pytest.mark.proves("symbolic-link")
 async def test_the_folder_of_a_bot_that_is_a_link_is_refused(root: Path) -> None:
     (root / "bots" / BOT).symlink_to(root / "bots" / OTHER)
     for call in (step_of(root).delete(BOT, None).__anext__(), step_of(root).is_empty(BOT)):

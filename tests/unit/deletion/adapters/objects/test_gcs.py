@@ -139,6 +139,7 @@ def generations(keys: int, of_each: int) -> list[Blob]:
     return [Blob(f"{MINE}/{k:03}", g) for k in range(keys) for g in range(of_each)]
 
 
+@pytest.mark.proves("refused-object")
 @pytest.mark.parametrize("batch_size", [1000, 7, 1])
 async def test_a_generation_that_is_held_holds_up_no_other(batch_size: int) -> None:
     held = {(f"{MINE}/{k:03}", g) for k, g in ((0, 0), (0, 2), (3, 1), (29, 2))}
@@ -200,6 +201,7 @@ async def given_up(client: Client, call: Awaitable[object], calls: int) -> None:
     client.goes_on.set()
 
 
+@pytest.mark.proves("given-up-call")
 async def test_a_deletion_that_is_given_up_ends_with_the_calls_under_way() -> None:
     client = Client(generations(100, 1))
     bucket = Bucket(client, VirtualClock())
@@ -211,6 +213,7 @@ async def test_a_deletion_that_is_given_up_ends_with_the_calls_under_way() -> No
     assert len(client.blobs) == 100 - THREADS
 
 
+@pytest.mark.proves("given-up-call")
 async def test_a_listing_of_kept_objects_that_is_given_up_ends_with_its_page() -> None:
     client = Client(kept=[Blob(f"{MINE}/{n}", 1, LATER) for n in range(20_000)])
     bucket = Bucket(client, VirtualClock())

@@ -27,6 +27,7 @@ def test_the_id_is_a_folder_of_the_prefix(prefix: str) -> None:
     assert spec(prefix=prefix).prefix == prefix
 
 
+@pytest.mark.proves("whole-prefix")
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
@@ -53,6 +54,7 @@ def test_a_prefix_that_could_reach_others_is_refused(prefix: str, expected: str)
         spec(prefix=prefix)
 
 
+@pytest.mark.proves("file-url")
 @pytest.mark.parametrize(
     "url",
     [
@@ -86,6 +88,7 @@ def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
         spec(url)
 
 
+@pytest.mark.proves("file-url")
 @pytest.mark.parametrize(
     ("url", "folder"),
     [
@@ -102,6 +105,7 @@ def test_a_file_url_names_one_folder(url: str, folder: str) -> None:
     assert folder_of(url) == Path(folder)
 
 
+@pytest.mark.proves("kept-by-provider")
 def test_azure_is_taken_only_with_what_cannot_be_seen_accepted() -> None:
     with pytest.raises(ValidationError, match="retained: accept"):
         spec("az://avatars")

@@ -100,12 +100,14 @@ async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:
     return [batch async for batch in step.delete(BOT, cursor)]
 
 
+@pytest.mark.proves("whole-prefix")
 async def test_a_key_outside_of_the_prefix_is_never_deleted() -> None:
     way = Wayward([MINE, f"{MINE}/a", "bots/other"], stripped=[MINE, "bots/other"])
     assert [batch.deleted for batch in await batches(step_of(way))] == [1]
     assert way.keys == [MINE, "bots/other"]
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_a_server_that_lists_what_it_has_deleted_is_no_endless_loop() -> None:
     way = Wayward([f"{MINE}/{n}" for n in range(9)], forgets=True)
     with pytest.raises(ObjectsUnavailable, match=r"still lists .*/0' after it was deleted"):
@@ -141,6 +143,7 @@ async def test_a_way_that_ends_leaves_the_rest_to_the_next() -> None:
     assert (await step.is_empty(BOT), fast.asked) == (True, [])
 
 
+@pytest.mark.proves("kept-by-provider")
 async def test_what_the_provider_keeps_stands_in_the_record_or_fails_the_step() -> None:
     strict = step_of(Wayward([]), kept=UNTIL)
     with pytest.raises(ObjectsRefused, match=r"until 2026-12-05.*`retained: accept`"):
@@ -185,6 +188,7 @@ async def collect(step: ObjectsStep, cursor: str | None, done: list[Batch]) -> N
         done.append(batch)
 
 
+@pytest.mark.proves("refused-object")
 async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -> None:
     locked = [f"{MINE}/{n:02}" for n in (0, 4, 5, 6, 7, 19)]
     way, uploads = (
@@ -210,6 +214,7 @@ async def test_a_bucket_that_is_locked_as_a_whole_is_gone_through_once() -> None
     assert "20 objects were" in said
 
 
+@pytest.mark.proves("refused-object")
 async def test_a_run_that_is_resumed_still_names_what_was_refused_before() -> None:
     keys = [f"{MINE}/{n}" for n in range(9)]
     reference, _ = await failing(step_of(Wayward([*keys], locked=keys[1:2])))
@@ -222,6 +227,7 @@ async def test_a_run_that_is_resumed_still_names_what_was_refused_before() -> No
         assert (way.keys, said.count("Locked")) == (keys[1:2], 1)
 
 
+@pytest.mark.proves("refused-object")
 async def test_what_may_pass_is_tried_again_before_what_will_not_is_raised() -> None:
     class Busy(Wayward):
         async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
@@ -255,6 +261,7 @@ FOREIGN = (
 )
 
 
+@pytest.mark.proves("unreadable-cursor")
 @pytest.mark.parametrize("cursor", FOREIGN)
 async def test_a_cursor_of_another_step_or_bucket_begins_again_and_says_so(cursor: str) -> None:
     """The plan has changed under the job: a step of this name was of another kind before."""

@@ -75,6 +75,7 @@ async def test_prometheus_is_asked_an_instant_query(body: bytes, value: float) -
     assert parse_qs(target.query) == {"query": ['rate(slow{job="chat"}[5m])']}
 
 
+@pytest.mark.proves("pressure")
 @pytest.mark.parametrize(
     ("make", "body", "status", "said"),
     [

@@ -78,6 +78,7 @@ async def test_while_requests_are_under_way_the_rest_gathers() -> None:
     assert sorted(map(len, stub.requests)) == [1, 1, 8]
 
 
+@pytest.mark.proves("slow-publishes")
 async def test_slow_requests_do_not_stall_what_comes_behind_them_up_to_a_bound() -> None:
     stub = Stub()
     stub.open.clear()
@@ -106,6 +107,7 @@ async def test_however_much_waits_no_more_requests_are_under_way(
     await asyncio.gather(*publishing)
 
 
+@pytest.mark.proves("slow-publishes")
 async def test_while_requests_begin_quickly_there_are_no_more_of_them() -> None:
     stub, now = Stub(), 0.0
     stub.open.clear()
@@ -140,6 +142,7 @@ async def test_too_much_is_refused_at_once_and_not_sent() -> None:
     assert all(b"3" not in request for request in stub.requests)
 
 
+@pytest.mark.proves("bounded-answer")
 async def test_what_is_not_confirmed_in_time_is_unavailable() -> None:
     stub = Stub()
     stub.open.clear()

@@ -50,6 +50,7 @@ async def connected(handler: Server) -> AsyncIterator[PullSubscription]:
         await server.stop(0)
 
 
+@pytest.mark.proves("recorded-in-seconds")
 async def test_an_answer_that_is_too_large_is_refused_and_the_next_pulls_ask_for_less() -> None:
     server = Server()
     async with connected(server) as subscription:

@@ -39,6 +39,7 @@ def outcome(error: BotDeletionError | None, seconds_ago: float = 1.0) -> Outcome
     return Outcome(100.0 - seconds_ago, error)
 
 
+@pytest.mark.proves("ready-to-publish")
 @pytest.mark.parametrize("answer", [False, DOWN, MISSING])
 async def test_while_publishing_works_nobody_is_asked(answer: bool | Exception) -> None:
     probe = Probed(answer)
@@ -111,6 +112,7 @@ def probe(error: Exception | None, *, emulated: bool = False) -> TopicProbe:
     return TopicProbe(client, TOPIC, emulated=emulated)
 
 
+@pytest.mark.proves("ready-to-publish")
 @pytest.mark.parametrize(
     ("error", "says"),
     [(None, True), (gcp.PermissionDenied(""), False), (gcp.ResourceExhausted(""), False)],  # type: ignore[no-untyped-call]

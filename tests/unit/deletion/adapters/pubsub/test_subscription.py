@@ -58,6 +58,7 @@ async def test_a_server_that_answers_empty_pulls_is_asked_nothing_else() -> None
     assert server.asked == 0
 
 
+@pytest.mark.proves("swallowed-packets")
 async def test_one_that_lets_them_run_out_is_asked_whether_it_is_there_now_and_then() -> None:
     server = Server()
     await server.pull_for(10 * SILENT_SECONDS)
@@ -70,6 +71,7 @@ async def test_a_refusal_is_an_answer() -> None:
     await server.pull_for(2 * SILENT_SECONDS)
 
 
+@pytest.mark.proves("swallowed-packets")
 @pytest.mark.parametrize("kind", [DeadlineExceeded, ServiceUnavailable])
 async def test_a_server_that_answers_nothing_is_away_until_it_does(
     kind: type[GoogleAPICallError],

@@ -106,6 +106,7 @@ async def test_with_its_topic_a_subscription_is_new_and_nothing_is_sought(server
     assert {topic.message_retention_duration for topic in server.topics.values()} == {RETENTION}
 
 
+@pytest.mark.proves("sought-back")
 async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_once(
     server: Server,
 ) -> None:
@@ -122,6 +123,7 @@ async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_
     assert server.sought == {}
 
 
+@pytest.mark.proves("sought-back")
 @pytest.mark.parametrize("call", ["seek", "update_subscription"])
 async def test_an_apply_that_breaks_off_before_it_has_sought_is_completed_by_the_next(
     server: Server, call: str
@@ -152,6 +154,7 @@ async def test_labels_of_others_stay(server: Server) -> None:
 # --- rights
 
 
+@pytest.mark.proves("letters-recorded")
 async def test_who_may_look_at_a_subscription_but_not_pull_does_not_start(server: Server) -> None:
     await server.topology().apply(["conversations"])
     await server.topology().ready_for(["conversations"], keeper=True)
@@ -200,6 +203,7 @@ class Checked:
         return await self.check()
 
 
+@pytest.mark.proves("lost-topic")
 async def test_pubsub_is_asked_once_a_minute_however_many_probes_come(server: Server) -> None:
     await server.topology().apply(["conversations"])
     server.calls.clear()
@@ -210,6 +214,7 @@ async def test_pubsub_is_asked_once_a_minute_however_many_probes_come(server: Se
     assert server.calls == ["get_subscription"] * 2
 
 
+@pytest.mark.proves("lost-topic")
 async def test_a_lost_topic_is_a_problem_until_it_is_seen_to_be_the_right_one(
     server: Server,
 ) -> None:
@@ -225,6 +230,7 @@ async def test_a_lost_topic_is_a_problem_until_it_is_seen_to_be_the_right_one(
     assert await checked() is None
 
 
+@pytest.mark.proves("lost-topic")
 @pytest.mark.parametrize("kind", [Forbidden, ServiceUnavailable, NotFound])
 async def test_a_question_that_is_not_answered_makes_nobody_unready(
     server: Server, kind: type[GoogleAPICallError]
