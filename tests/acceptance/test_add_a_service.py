@@ -12,7 +12,8 @@ import pytest
 
 from botdel.local.installation import PLANS
 from botdel.local.processes import ChildProcess
-from tests.acceptance.test_local import ROOT, local_up, typed
+from tests.support.commands import local_up, typed
+from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 

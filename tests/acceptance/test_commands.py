@@ -1,6 +1,5 @@
 """What an operator types, against the real parts."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ from bson import ObjectId
 
 from deletion.adapters.mongo.retention import FINISHED
 from deletion.job import Failure, Job, Status
-from tests.integration.recovering import HOUR, job, seed
+from tests.support.commands import botdel, output_of
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
@@ -19,22 +18,9 @@ from tests.support.pipeline import (
     request_placed,
     until,
 )
+from tests.support.recovering import HOUR, job, seed
 
 COMPLETE = "complete"
-
-
-async def botdel(pipeline: Pipeline, *arguments: str) -> tuple[int, list[str]]:
-    """Run a command to its end: exit code and output."""
-    async with pipeline.process("botdel", "botdel.cli", *arguments) as process:
-        code = await process.wait(WITHIN)
-    return code, list(process.lines)
-
-
-async def output_of(pipeline: Pipeline, *arguments: str) -> Any:
-    """The JSON that a command prints."""
-    code, lines = await botdel(pipeline, *arguments, "--json")
-    assert code == 0, lines
-    return json.loads(lines[-1])
 
 
 async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pipeline) -> None:

@@ -14,10 +14,18 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
-from tests.acceptance.test_commands import botdel, output_of
-from tests.integration.test_dead_letters import letters, publish_raw
+from tests.support.commands import botdel, output_of
 from tests.support.indexed import indexed
-from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
+from tests.support.pipeline import (
+    SERVICE,
+    Pipeline,
+    letters,
+    listening,
+    publish,
+    publish_raw,
+    request_placed,
+    until,
+)
 
 OTHER_SERVICE = "analytics"
 POISON = b"\x0a\x24not the whole of an id"

@@ -18,19 +18,20 @@ from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import BY_EVENTS, BY_SILENCE
 from deletion.job import Status, StepProgress
-from tests.acceptance.test_commands import botdel
-from tests.integration.recovering import job, pipeline_at, recovering
-from tests.integration.test_dead_letters import letters, webhook
+from tests.support.alerts import webhook
+from tests.support.commands import botdel
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,
+    letters,
     listening,
     publish,
     pubsub,
     request_placed,
     until,
 )
+from tests.support.recovering import job, pipeline_at, recovering
 
 SUBSCRIPTION = f"subscription bot-deletion.{SERVICE}"
 LOOKED_AT = {

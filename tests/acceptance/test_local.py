@@ -12,12 +12,13 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.installation import STARTED, default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
+from tests.support.commands import local_up, typed
+from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 240.0
 """Seconds for the sample data, and for the rest; alone on two cores a demo takes about a minute."""
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
@@ -72,21 +73,6 @@ async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Pa
         await eventually(lambda: not any(runs(child.pid) for child in children))
     said = [line for line in up.lines if line.startswith("botdel: ")]
     assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
-
-
-def local_up(folder: Path) -> ChildProcess:
-    command = [sys.executable, "-m", "botdel.cli", "local", "up"]
-    return ChildProcess("up", command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
-
-
-async def typed(script: str, folder: Path) -> list[str]:
-    """The output of what a newcomer types into another shell."""
-    async with ChildProcess(
-        "shell", ["sh", "-c", script], cwd=folder, env={"PYTHONPATH": str(ROOT)}
-    ) as shell:
-        code = await shell.wait(WITHIN)
-    assert code == 0, list(shell.lines)
-    return list(shell.lines)
 
 
 @pytest.mark.proves("nobody-else", "no-process-left")

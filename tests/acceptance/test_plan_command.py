@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.acceptance.test_commands import botdel, output_of
+from tests.support.commands import botdel, output_of
 from tests.support.pipeline import SERVICE, Pipeline, publish, request_placed, until
 
 DATA, INDEX = f"data of step {SERVICE}/messages", f"step {SERVICE}/messages"

@@ -43,7 +43,7 @@ from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
 from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
-from tests.support.fakes import POLICY
+from tests.support.factories import POLICY
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.pipeline import Pipeline
 from tests.support.wrong_plans import (

@@ -31,8 +31,9 @@ from recovery.client import Exit
 from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
-from tests.architecture.documents import DOCS, README, table
-from tests.unit.recovery.test_gauges import CountedJobs
+from tests.architecture.documents import README, table
+from tests.support.paths import DOCS
+from tests.support.scripted_stores import CountedJobs
 
 PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 READERS: dict[type[Settings], set[str]] = {

@@ -1,11 +1,11 @@
 """A service is known by its plan alone: no code, and no contract, names one."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PLANS = sorted((ROOT / "botdel" / "local" / "plans").glob("*.yaml"))
 SHARED = ("consumers", "deletion", "gateway", "proto", "recovery")
 """What every service uses, and what a further service changes no line of."""

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from deletion.job import RULES, Rule, Status
-from tests.architecture.documents import DOCS, table
+from tests.architecture.documents import table
+from tests.support.paths import DOCS
 
 DOCUMENT = DOCS / "state_machine.md"
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count, product
+from datetime import timedelta
+from itertools import product
 from typing import Any, NoReturn
 
 import pytest
@@ -25,11 +25,12 @@ from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus,
 from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.ports import DeadLetterStore, Unreadable
 from tests.conformance.replicas import replicas
+from tests.support.clock import START
+from tests.support.factories import a_letter, again, replay
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryDeadLetterStore
 
-NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
-LATER = NOW + timedelta(seconds=1)
+LATER = START + timedelta(seconds=1)
 NEW, REPLAYED, DISCARDED = DeadLetterStatus
 
 Open = Callable[[], Awaitable[DeadLetterStore]]
@@ -60,39 +61,6 @@ async def store(open_store: Open) -> DeadLetterStore:
 @pytest.fixture
 async def mongo_store(client: Client, database_name: str) -> MongoDeadLetterStore:
     return await indexed(MongoDeadLetterStore, client, database_name)
-
-
-numbers = count(1)
-
-
-def a_letter(**values: Any) -> DeadLetter:
-    """A letter of a message of its own, unless `values` say otherwise."""
-    fields: dict[str, Any] = {
-        "id": str(ObjectId()),
-        "service": "conversations",
-        "message_id": f"message-{next(numbers)}",
-        "data": b"\xff\x00poison",
-        "attributes": {"event_id": "e"},
-        "published_at": NOW,
-        "delivery_attempt": 1,
-        "reason": Reason.UNDECODABLE,
-        "detail": "not a BotDeletionSubject",
-        "first_seen_at": NOW,
-        "last_seen_at": NOW,
-    }
-    return DeadLetter(**(fields | values))
-
-
-def again(letter: DeadLetter, **values: Any) -> DeadLetter:
-    """The same message, given up once more: as a consumer offers it, knowing no record of it."""
-    return replace(letter, id=str(ObjectId()), last_seen_at=LATER, first_seen_at=LATER, **values)
-
-
-def replay(letter: DeadLetter, **values: Any) -> DeadLetter:
-    """A replay of `letter` that came back dead, under a message id of its own."""
-    attributes = {**letter.attributes, RECORD_ATTRIBUTE: letter.id, "service": letter.service}
-    message_id = f"message-{next(numbers)}"
-    return again(letter, **({"message_id": message_id, "attributes": attributes} | values))
 
 
 async def put(store: DeadLetterStore, letter: DeadLetter) -> DeadLetter:
@@ -194,7 +162,7 @@ class TestRecording:
         self, store: DeadLetterStore
     ) -> None:
         letter = await put(store, a_letter(delivery_attempt=1, last_seen_at=LATER))
-        await store.record([replace(again(letter), last_seen_at=NOW, delivery_attempt=4)])
+        await store.record([replace(again(letter), last_seen_at=START, delivery_attempt=4)])
         found = await stored(store, letter)
         assert (found.last_seen_at, found.delivery_attempt, found.count) == (LATER, 4, 2)
 
@@ -404,12 +372,12 @@ async def test_a_letter_is_stored_under_the_names_and_types_others_read(
         "service": letter.service,
         "data": letter.data,
         "attributes": {"event_id": "e", "%24a%2Eb": "c"},
-        "publishedAt": NOW,
+        "publishedAt": START,
         "deliveryAttempt": 1,
         "reason": "undecodable",
         "detail": letter.detail,
-        "firstSeenAt": NOW,
-        "lastSeenAt": NOW,
+        "firstSeenAt": START,
+        "lastSeenAt": START,
         "count": 1,
         "returns": 0,
         "returnedAs": [],

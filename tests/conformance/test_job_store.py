@@ -1,10 +1,9 @@
 """One suite for every job store: the one in memory, and MongoDB's over the wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -15,14 +14,12 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.errors import LeaseLost, StoreUnavailable, TransitionError
 from deletion.job import (
-    ENDED,
     MAX_EVENTS,
     RULES,
     STALE,
     Change,
     Failure,
     Job,
-    LeasePolicy,
     PastAttempt,
     Status,
     StepProgress,
@@ -32,20 +29,22 @@ from deletion.job import (
 )
 from deletion.ports import JobStore, Placing, Read, Recorded
 from deletion.silence import EPOCH
+from tests.conformance.jobs import (
+    LIVE,
+    POLICY,
+    SERVICE,
+    SILENT,
+    TICK,
+    Open,
+    ids,
+    placings,
+    put,
+    stored,
+)
 from tests.conformance.replicas import replicas
+from tests.support.clock import START
+from tests.support.factories import LATER, new_job, redelivered, request_for
 from tests.support.memory_stores import MemoryJobStore
-
-POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3, rest=timedelta(seconds=60))
-NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
-TICK = timedelta(milliseconds=1)
-LATER = NOW + timedelta(seconds=1)
-SILENT = NOW + timedelta(days=2)
-"""Stale by then, and rested after any attempt."""
-SERVICE = "conversations"
-LIVE = [status for status in Status if status not in ENDED]
-
-Open = Callable[[], Awaitable[JobStore]]
-"""Another store object on the same jobs, with a connection of its own where there is one."""
 
 
 @pytest.fixture(params=["memory", "mongo"])
@@ -69,62 +68,9 @@ async def store(open_store: Open) -> JobStore:
     return await open_store()
 
 
-numbers = count(1)
-
-
-def a_job(**values: Any) -> Job:
-    """A job of its own bot and event, unless `values` say otherwise; pending ones are due."""
-    fields: dict[str, Any] = {
-        "id": str(ObjectId()),
-        "service": SERVICE,
-        "bot_id": str(ObjectId()),
-        "event_ids": (str(uuid4()),),
-        "status": Status.IN_PROGRESS,
-        "attempt": 1,
-        "claimed_by": f"worker/{next(numbers)}",
-        "placed_at": NOW,
-        "created_at": NOW,
-        "last_modified_at": NOW,
-    }
-    if values.get("status") is Status.PENDING:
-        fields["due"] = NOW
-    return Job(**(fields | values))
-
-
-def redelivered(job: Job, event_id: str | None = None) -> Job:
-    """What a redelivery of an event of `job` offers: the same request, as another job."""
-    return a_job(service=job.service, bot_id=job.bot_id, event_ids=(event_id or job.event_id,))
-
-
-def request_for(job: Job, placed_at: datetime = LATER) -> Job:
-    """Another request for the bot of `job`."""
-    return a_job(service=job.service, bot_id=job.bot_id, placed_at=placed_at)
-
-
-async def stored(store: JobStore, job: Job) -> Job:
-    """`job` as the store holds it now."""
-    found = await store.get(job.id)
-    assert found is not None
-    return found
-
-
-async def put(store: JobStore, job: Job) -> Job:
-    """Record `job`, in whatever state."""
-    assert await store.record([job]) == [Recorded(Placing.NEW, job.id)]
-    return job
-
-
-def placings(outcomes: Iterable[Recorded]) -> list[Placing]:
-    return [outcome.placing for outcome in outcomes]
-
-
-def ids(jobs: Iterable[Read]) -> list[str]:
-    return [job.id for job in jobs]
-
-
 class TestRecording:
     async def test_a_new_job_is_stored_as_it_was_offered(self, store: JobStore) -> None:
-        job = a_job(status=Status.PENDING, requested_by="crm", traceparent="00-ab-cd-01")
+        job = new_job(status=Status.PENDING, requested_by="crm", traceparent="00-ab-cd-01")
         await put(store, job)
         assert await store.get(job.id) == job
 
@@ -135,7 +81,7 @@ class TestRecording:
     async def test_an_event_is_known_whatever_the_state_of_its_job(
         self, store: JobStore, status: Status
     ) -> None:
-        first = await put(store, a_job(status=status))
+        first = await put(store, new_job(status=status))
         repeated = redelivered(first)
         [outcome] = await store.record([repeated])
         assert outcome == Recorded(Placing.KNOWN, first.id, status is Status.EXHAUSTED)
@@ -143,7 +89,7 @@ class TestRecording:
         assert await stored(store, first) == first, "and nothing moved"
 
     async def test_a_request_that_joined_is_known_afterwards(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         joined = request_for(first)
         await store.record([joined])
         before = await stored(store, first)
@@ -155,7 +101,7 @@ class TestRecording:
         self, store: JobStore
     ) -> None:
         """Or else a late redelivery would delete what was written since."""
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         joined = request_for(first)
         await store.record([joined])
         await store.apply((await stored(store, first)).complete(LATER))
@@ -164,7 +110,7 @@ class TestRecording:
         assert len(await store.find(bot_id=first.bot_id, limit=9)) == 1
 
     async def test_a_request_after_completion_is_a_new_job(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         done = await store.apply(first.complete(LATER))
         second = request_for(first)
         assert await store.record([second]) == [Recorded(Placing.NEW, second.id)]
@@ -175,7 +121,7 @@ class TestRecording:
     async def test_an_event_counts_for_its_job_even_if_another_one_lives(
         self, store: JobStore
     ) -> None:
-        done = await put(store, a_job())
+        done = await put(store, new_job())
         await store.apply(done.complete(LATER))
         live = await put(store, request_for(done))
         [outcome] = await store.record([redelivered(done)])
@@ -183,18 +129,18 @@ class TestRecording:
         assert await stored(store, live) == live
 
     async def test_services_do_not_know_of_each_other(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         await put(store, replace(first, id=str(ObjectId()), service="billing"))
 
     async def test_a_duplicate_is_told_the_job_of_its_own_service(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         await put(store, replace(first, id=str(ObjectId()), service="billing"))
         outcomes = await store.record([request_for(first), redelivered(first)])
         assert [outcome.job_id for outcome in outcomes] == [first.id, first.id]
 
     async def test_one_event_id_of_two_bots_is_two_requests(self, store: JobStore) -> None:
         """Event ids are unique to a bot only: no request may be taken for another bot's."""
-        first, second = await put(store, a_job()), await put(store, a_job())
+        first, second = await put(store, new_job()), await put(store, new_job())
         event = str(uuid4())
         offered = [redelivered(first, event), redelivered(second, event)]
         outcomes = await store.record(offered)
@@ -210,7 +156,7 @@ class TestRecording:
     async def test_an_event_another_bot_is_known_by_joins_the_job_of_its_own(
         self, store: JobStore
     ) -> None:
-        first, second = await put(store, a_job()), await put(store, a_job())
+        first, second = await put(store, new_job()), await put(store, new_job())
         outcomes = await store.record([redelivered(first), redelivered(second, first.event_id)])
         assert outcomes == [
             Recorded(Placing.KNOWN, first.id),
@@ -219,21 +165,21 @@ class TestRecording:
         assert (await stored(store, second)).event_ids == (second.event_id, first.event_id)
 
     async def test_the_same_event_twice_in_one_call_is_new_once(self, store: JobStore) -> None:
-        first = a_job()
-        outcomes = await store.record([first, redelivered(first), a_job(), redelivered(first)])
+        first = new_job()
+        outcomes = await store.record([first, redelivered(first), new_job(), redelivered(first)])
         assert [each.job_id for each in outcomes].count(first.id) == 3
         assert placings(outcomes).count(Placing.NEW) == 2
         assert placings(outcomes).count(Placing.KNOWN) == 2
 
     async def test_the_same_event_twice_in_one_call_joins_once(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         request = request_for(first)
         outcomes = await store.record([request, redelivered(first, request.event_id)])
         assert placings(outcomes) == [Placing.JOINED, Placing.KNOWN]
         assert (await stored(store, first)).event_ids == (first.event_id, request.event_id)
 
     async def test_two_requests_for_one_bot_in_one_call_make_one_job(self, store: JobStore) -> None:
-        first = a_job()
+        first = new_job()
         second = request_for(first)
         outcomes = await store.record([first, second])
         assert sorted(placings(outcomes)) == [Placing.JOINED, Placing.NEW]
@@ -242,8 +188,8 @@ class TestRecording:
         assert set(job.event_ids) == {first.event_id, second.event_id}
 
     async def test_outcomes_come_in_the_order_of_what_was_offered(self, store: JobStore) -> None:
-        by_event, by_bot = await put(store, a_job()), await put(store, a_job())
-        new, newer = a_job(), a_job()
+        by_event, by_bot = await put(store, new_job()), await put(store, new_job())
+        new, newer = new_job(), new_job()
         outcomes = await store.record([new, redelivered(by_event), newer, request_for(by_bot)])
         assert outcomes == [
             Recorded(Placing.NEW, new.id),
@@ -255,8 +201,8 @@ class TestRecording:
     async def test_a_call_repeated_because_its_answer_was_lost_changes_nothing(
         self, store: JobStore
     ) -> None:
-        standing = await put(store, a_job())
-        group = [a_job(), request_for(standing), a_job()]
+        standing = await put(store, new_job())
+        group = [new_job(), request_for(standing), new_job()]
         assert placings(await store.record(group)) == [Placing.NEW, Placing.JOINED, Placing.NEW]
         before = [await stored(store, job) for job in (group[0], standing, group[2])]
         outcomes = await store.record(group)
@@ -266,7 +212,7 @@ class TestRecording:
     async def test_a_repeated_call_takes_no_job_back_from_who_claimed_it(
         self, store: JobStore
     ) -> None:
-        job = await put(store, a_job(status=Status.PENDING))
+        job = await put(store, new_job(status=Status.PENDING))
         taken = await store.apply(job.claim("worker/other", LATER))
         await store.record([job])
         assert await stored(store, job) == taken
@@ -274,7 +220,7 @@ class TestRecording:
     @pytest.mark.proves("duplicates")
     async def test_of_many_records_of_one_event_exactly_one_is_new(self, open_store: Open) -> None:
         stores = [await open_store() for _ in range(8)]
-        first = a_job()
+        first = new_job()
         offered = [redelivered(first) for _ in range(24)]
         answers = await asyncio.gather(
             *(stores[number % 8].record([job]) for number, job in enumerate(offered))
@@ -289,7 +235,7 @@ class TestRecording:
         self, open_store: Open
     ) -> None:
         stores = [await open_store() for _ in range(3)]
-        first = a_job()
+        first = new_job()
         groups = [[request_for(first) for _ in range(3)] for _ in stores]
         answers = await asyncio.gather(
             *(recorded(store, group) for store, group in zip(stores, groups, strict=True))
@@ -305,7 +251,7 @@ class TestRecording:
         self, open_store: Open
     ) -> None:
         stores = [await open_store() for _ in range(6)]
-        first = await put(stores[0], a_job())
+        first = await put(stores[0], new_job())
         event = str(uuid4())
         answers = await asyncio.gather(
             *(recorded(store, [redelivered(first, event)]) for store in stores)
@@ -332,7 +278,7 @@ class TestJoining:
     async def test_it_moves_the_events_and_the_time_and_nothing_else(
         self, store: JobStore, status: Status
     ) -> None:
-        first = await put(store, a_job(status=status))
+        first = await put(store, new_job(status=status))
         request = request_for(first)
         [outcome] = await store.record([request])
         assert outcome == Recorded(Placing.JOINED, first.id, status is Status.EXHAUSTED)
@@ -343,22 +289,22 @@ class TestJoining:
         self, store: JobStore
     ) -> None:
         """What a request stands for was written before it arrived, whatever time it bears."""
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         for number, behind in enumerate([timedelta(hours=1), timedelta(0)], start=1):
-            await store.record([request_for(first, NOW - behind)])
-            assert (await stored(store, first)).placed_at == NOW + number * TICK
+            await store.record([request_for(first, START - behind)])
+            assert (await stored(store, first)).placed_at == START + number * TICK
 
     async def test_each_of_several_moves_it(self, store: JobStore) -> None:
-        first = await put(store, a_job())
-        await store.record([request_for(first, NOW) for _ in range(3)])
+        first = await put(store, new_job())
+        await store.record([request_for(first, START) for _ in range(3)])
         joined = await stored(store, first)
-        assert joined.placed_at == NOW + 3 * TICK
+        assert joined.placed_at == START + 3 * TICK
         assert len(joined.event_ids) == 4
 
     async def test_a_job_that_was_joined_is_not_complete_before_its_run_knows(
         self, store: JobStore
     ) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         await store.record([request_for(first)])
         with pytest.raises(LeaseLost):
             await store.apply(first.complete(LATER))
@@ -366,7 +312,7 @@ class TestJoining:
         assert (await store.apply(known.complete(LATER))).status is Status.COMPLETE
 
     async def test_no_change_of_a_run_takes_it_back(self, store: JobStore) -> None:
-        first = await put(store, a_job())
+        first = await put(store, new_job())
         await store.record([request_for(first)])
         joined = await stored(store, first)
         beaten = await store.apply(first.checkpoint(LATER))
@@ -377,8 +323,8 @@ class TestJoining:
     async def test_it_touches_the_job_of_its_own_service_and_bot_only(
         self, store: JobStore
     ) -> None:
-        first = await put(store, a_job())
-        others = [a_job(service="billing", bot_id=first.bot_id), a_job()]
+        first = await put(store, new_job())
+        others = [new_job(service="billing", bot_id=first.bot_id), new_job()]
         for other in others:
             await put(store, other)
         await store.record([request_for(first)])
@@ -386,7 +332,7 @@ class TestJoining:
 
     async def test_a_job_takes_as_many_as_it_may_and_no_more(self, store: JobStore) -> None:
         events = tuple(str(uuid4()) for _ in range(MAX_EVENTS - 2))
-        first = await put(store, a_job(event_ids=events))
+        first = await put(store, new_job(event_ids=events))
         requests = [request_for(first) for _ in range(4)]
         outcomes = await store.record(requests)
         assert placings(outcomes) == [Placing.JOINED] * 2 + [Placing.FULL] * 2
@@ -400,14 +346,14 @@ class TestJoining:
     async def test_copies_of_one_request_for_a_full_job_hold_up_nobody(
         self, store: JobStore
     ) -> None:
-        full = await put(store, a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS))))
+        full = await put(store, new_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS))))
         request = request_for(full)
         copies = [redelivered(full, request.event_id) for _ in range(10)]
-        outcomes = await store.record([*copies, a_job()])
+        outcomes = await store.record([*copies, new_job()])
         assert placings(outcomes) == [Placing.FULL] * 10 + [Placing.NEW]
 
     async def test_a_job_that_a_later_version_let_cover_more_is_full(self, store: JobStore) -> None:
-        first = a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS + 3)))
+        first = new_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS + 3)))
         await put(store, first)
         outcomes = await store.record([request_for(first) for _ in range(5)])
         assert placings(outcomes) == [Placing.FULL] * 5
@@ -419,7 +365,7 @@ class TestJoining:
     ) -> None:
         run, intake = await open_store(), await open_store()
         for _ in range(10):
-            job = await put(run, a_job())
+            job = await put(run, new_job())
             request = request_for(job)
             async with asyncio.TaskGroup() as both:
                 recording = both.create_task(intake.record([request]))
@@ -439,64 +385,64 @@ BACKWARDS: dict[str, Any] = {**SAGA, "turned_back": FAILURE, "compensations": (P
 # Each transition from each of its sources: the job before it, and the change.
 CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
     "claim pending": (
-        a_job(status=Status.PENDING, attempt=0),
+        new_job(status=Status.PENDING, attempt=0),
         lambda job: job.claim("worker/new", LATER),
     ),
     "claim failed": (
-        a_job(status=Status.FAILED, failure=INTERRUPTION, due=NOW),
+        new_job(status=Status.FAILED, failure=INTERRUPTION, due=START),
         lambda job: job.claim("worker/new", LATER),
     ),
-    "checkpoint": (a_job(), lambda job: job.checkpoint(LATER, PROGRESS)),
-    "complete": (a_job(), lambda job: job.complete(LATER)),
+    "checkpoint": (new_job(), lambda job: job.checkpoint(LATER, PROGRESS)),
+    "complete": (new_job(), lambda job: job.complete(LATER)),
     "checkpoint of a beginning": (
-        a_job(**SAGA),
-        lambda job: job.begin(LATER, PROGRESS.began(NOW), is_compensated=True),
+        new_job(**SAGA),
+        lambda job: job.begin(LATER, PROGRESS.began(START), is_compensated=True),
     ),
     "checkpoint of the way back": (
-        a_job(**BACKWARDS),
+        new_job(**BACKWARDS),
         lambda job: job.checkpoint(LATER, PROGRESS.advanced(1, "d", 0.5)),
     ),
-    "compensate": (a_job(**BACKWARDS), lambda job: job.compensate(LATER)),
-    "turn_back": (a_job(**SAGA), lambda job: job.turn_back(FAILURE)),
+    "compensate": (new_job(**BACKWARDS), lambda job: job.compensate(LATER)),
+    "turn_back": (new_job(**SAGA), lambda job: job.turn_back(FAILURE)),
     "turn_back_spent failed": (
-        a_job(status=Status.FAILED, attempt=3, failure=FAILURE, **SAGA),
+        new_job(status=Status.FAILED, attempt=3, failure=FAILURE, **SAGA),
         lambda job: job.turn_back_spent(SILENT, POLICY),
     ),
     "turn_back_spent stale": (
-        a_job(attempt=3, **SAGA),
+        new_job(attempt=3, **SAGA),
         lambda job: job.turn_back_spent(SILENT, POLICY),
     ),
-    "fail": (a_job(), lambda job: job.fail(FAILURE)),
-    "hand_over": (a_job(), lambda job: job.hand_over(FAILURE)),
+    "fail": (new_job(), lambda job: job.fail(FAILURE)),
+    "hand_over": (new_job(), lambda job: job.hand_over(FAILURE)),
     "park": (
-        a_job(),
+        new_job(),
         lambda job: job.park(FAILURE, LATER, POLICY, spent=False),
     ),
     "resume failed": (
-        a_job(status=Status.FAILED, failure=FAILURE),
+        new_job(status=Status.FAILED, failure=FAILURE),
         lambda job: job.resume(SILENT, POLICY),
     ),
-    "resume stale": (a_job(), lambda job: job.resume(SILENT, POLICY)),
+    "resume stale": (new_job(), lambda job: job.resume(SILENT, POLICY)),
     "exhaust failed": (
-        a_job(status=Status.FAILED, attempt=3, failure=FAILURE),
+        new_job(status=Status.FAILED, attempt=3, failure=FAILURE),
         lambda job: job.exhaust(SILENT, POLICY),
     ),
-    "exhaust stale": (a_job(attempt=3), lambda job: job.exhaust(SILENT, POLICY)),
+    "exhaust stale": (new_job(attempt=3), lambda job: job.exhaust(SILENT, POLICY)),
     "retry pending": (
-        a_job(status=Status.PENDING, due=SILENT, parks=1),
+        new_job(status=Status.PENDING, due=SILENT, parks=1),
         lambda job: job.retry(LATER, POLICY),
     ),
     "retry failed": (
-        a_job(status=Status.FAILED, failure=FAILURE),
+        new_job(status=Status.FAILED, failure=FAILURE),
         lambda job: job.retry(LATER, POLICY),
     ),
-    "retry stale": (a_job(), lambda job: job.retry(SILENT, POLICY)),
+    "retry stale": (new_job(), lambda job: job.retry(SILENT, POLICY)),
     "retry exhausted": (
-        a_job(status=Status.EXHAUSTED, attempt=3),
+        new_job(status=Status.EXHAUSTED, attempt=3),
         lambda job: job.retry(LATER, POLICY),
     ),
     "retry compensated": (
-        a_job(status=Status.COMPENSATED, **BACKWARDS),
+        new_job(status=Status.COMPENSATED, **BACKWARDS),
         lambda job: job.retry(LATER, POLICY),
     ),
 }
@@ -586,7 +532,7 @@ class TestApplying:
     ) -> None:
         job, retry = fresh("retry compensated")
         await put(store, job)
-        newer = await put(store, a_job(bot_id=job.bot_id))
+        newer = await put(store, new_job(bot_id=job.bot_id))
         with pytest.raises(TransitionError, match="another job of its bot is live"):
             await store.apply(retry)
         assert await stored(store, job) == job
@@ -613,7 +559,7 @@ class TestApplying:
         job, late = fresh("checkpoint")
         await put(store, job)
         beaten = await store.apply(late)
-        begin = beaten.begin(LATER, StepProgress("first").began(NOW), is_compensated=True)
+        begin = beaten.begin(LATER, StepProgress("first").began(START), is_compensated=True)
         begun = await store.apply(begin)
         with pytest.raises(LeaseLost):
             await store.apply(late)
@@ -625,7 +571,7 @@ class TestApplying:
     ) -> None:
         job, change = fresh(name)
         await put(store, job)
-        await store.apply(job.checkpoint(NOW + timedelta(milliseconds=500)))
+        await store.apply(job.checkpoint(START + timedelta(milliseconds=500)))
         assert await store.apply(change) == change.after
 
     @pytest.mark.parametrize("name", CHANGES)
@@ -638,7 +584,7 @@ class TestApplying:
 
     async def test_each_change_of_a_group_has_its_own_outcome(self, store: JobStore) -> None:
         """What a driver reports of a bulk are totals: nobody may be told another's outcome."""
-        jobs = [await put(store, a_job()) for _ in range(30)]
+        jobs = [await put(store, new_job()) for _ in range(30)]
         for job in jobs[::3]:
             await store.apply(job.fail(FAILURE))
         repeated = [await store.apply(job.complete(LATER)) for job in jobs[1::3]]
@@ -658,7 +604,7 @@ class TestApplying:
     async def test_of_concurrent_claims_exactly_one_wins(self, open_store: Open) -> None:
         stores = [await open_store() for _ in range(8)]
         for status in (Status.PENDING, Status.FAILED):
-            job = await put(stores[0], a_job(status=status, due=NOW))
+            job = await put(stores[0], new_job(status=status, due=START))
             claims = [job.claim(f"worker/{n}", LATER) for n in range(len(stores))]
             answers = await asyncio.gather(
                 *(store.apply(claim) for store, claim in zip(stores, claims, strict=True)),
@@ -674,7 +620,7 @@ class TestApplying:
     ) -> None:
         run, sweep = await open_store(), await open_store()
         for _ in range(10):
-            job = await put(run, a_job())
+            job = await put(run, new_job())
             answers = await asyncio.gather(
                 run.apply(job.checkpoint(SILENT)),
                 sweep.apply(job.resume(SILENT, POLICY)),
@@ -687,11 +633,11 @@ class TestApplying:
     ) -> None:
         """Status, attempt and due are as before: only `last_modified_at` tells."""
         job = await put(
-            store, a_job(status=Status.FAILED, attempt=0, failure=INTERRUPTION, due=NOW)
+            store, new_job(status=Status.FAILED, attempt=0, failure=INTERRUPTION, due=START)
         )
-        old = job.claim("worker/slow", NOW)
-        claimed = await store.apply(job.claim(job.claimed_by, NOW))
-        again = await store.apply(claimed.hand_over(replace(INTERRUPTION, at=NOW)))
+        old = job.claim("worker/slow", START)
+        claimed = await store.apply(job.claim(job.claimed_by, START))
+        again = await store.apply(claimed.hand_over(replace(INTERRUPTION, at=START)))
         assert (again.status, again.attempt, again.claimed_by, again.due) == (
             job.status,
             job.attempt,
@@ -703,7 +649,7 @@ class TestApplying:
         assert await stored(store, job) == again
 
     async def test_a_retried_job_still_holds_its_bot(self, store: JobStore) -> None:
-        job = await put(store, a_job(status=Status.EXHAUSTED, attempt=3))
+        job = await put(store, new_job(status=Status.EXHAUSTED, attempt=3))
         await store.apply(job.retry(LATER, POLICY))
         [outcome] = await store.record([request_for(job)])
         assert outcome == Recorded(Placing.JOINED, job.id)
@@ -718,32 +664,32 @@ class TestQueues:
         )
 
     async def test_the_range_is_closed_at_both_ends(self, store: JobStore) -> None:
-        jobs = [a_job(status=Status.PENDING, due=NOW + n * TICK) for n in range(5)]
+        jobs = [new_job(status=Status.PENDING, due=START + n * TICK) for n in range(5)]
         await store.record(jobs)
-        found = await self.due(store, since=NOW + TICK, until=NOW + 3 * TICK)
+        found = await self.due(store, since=START + TICK, until=START + 3 * TICK)
         assert found == jobs[1:4]
 
     async def test_the_earliest_come_first_whenever_they_were_recorded(
         self, store: JobStore
     ) -> None:
         order = [3, 0, 4, 1, 2]
-        jobs = [a_job(status=Status.PENDING, due=NOW + n * TICK) for n in order]
+        jobs = [new_job(status=Status.PENDING, due=START + n * TICK) for n in order]
         await store.record(jobs)
         found = await self.due(store, limit=3)
         assert found == [jobs[1], jobs[3], jobs[4]]
 
     async def test_a_queue_holds_jobs_of_its_own_service(self, store: JobStore) -> None:
-        own = await put(store, a_job(status=Status.PENDING))
-        other = await put(store, a_job(status=Status.PENDING, service="billing"))
+        own = await put(store, new_job(status=Status.PENDING))
+        other = await put(store, new_job(status=Status.PENDING, service="billing"))
         assert await self.due(store) == [own]
         assert await self.due(store, "billing") == [other]
 
     async def test_what_fell_silent_twice_waits_in_a_queue_of_its_own(
         self, store: JobStore
     ) -> None:
-        past = tuple(PastAttempt(n, "worker/a", "a", 1, NOW, STALE) for n in (1, 2))
-        once = await put(store, a_job(status=Status.PENDING, past_attempts=past[:1]))
-        twice = await put(store, a_job(status=Status.PENDING, past_attempts=past))
+        past = tuple(PastAttempt(n, "worker/a", "a", 1, START, STALE) for n in (1, 2))
+        once = await put(store, new_job(status=Status.PENDING, past_attempts=past[:1]))
+        twice = await put(store, new_job(status=Status.PENDING, past_attempts=past))
         assert await self.due(store) == [once]
         assert await self.due(store, suspects(SERVICE)) == [twice]
 
@@ -761,7 +707,7 @@ class TestQueues:
     async def test_a_silent_job_that_is_resumed_a_second_time_changes_its_queue(
         self, store: JobStore
     ) -> None:
-        job = await put(store, a_job())
+        job = await put(store, new_job())
         once = await store.apply(job.resume(SILENT, POLICY))
         assert ids(await self.due(store)) == [job.id]
         claimed = await store.apply(once.claim("worker/2", SILENT))
@@ -772,7 +718,7 @@ class TestQueues:
 
 class TestReading:
     async def test_every_field_is_read_back_as_it_was_written(self, store: JobStore) -> None:
-        job = a_job(
+        job = new_job(
             status=Status.FAILED,
             attempt=7,
             claimed_by="host-1:42:a1b2c3/0f0e0d0c",
@@ -802,27 +748,27 @@ class TestReading:
         assert await stored(store, job) == job
 
     async def test_what_is_not_known_yet_is_read_back_as_none(self, store: JobStore) -> None:
-        found = await stored(store, await put(store, a_job()))
+        found = await stored(store, await put(store, new_job()))
         assert (found.finished_at, found.failure, found.due) == (None, None, None)
         assert (found.steps, found.past_attempts) == ((), ())
 
     async def test_times_are_read_back_with_their_zone(self, store: JobStore) -> None:
-        found = await stored(store, await put(store, a_job()))
+        found = await stored(store, await put(store, new_job()))
         assert found.last_modified_at.utcoffset() == timedelta(0)
 
     async def test_jobs_are_counted_by_their_status(self, store: JobStore) -> None:
         for status in (Status.FAILED, Status.IN_PROGRESS, Status.FAILED):
-            await put(store, a_job(status=status))
+            await put(store, new_job(status=status))
         counted = {status: await store.count(status) for status in Status}
         assert counted == dict.fromkeys(Status, 0) | {Status.FAILED: 2, Status.IN_PROGRESS: 1}
 
     async def test_those_last_modified_by_then_are_counted(self, store: JobStore) -> None:
         for number in range(4):
-            at = NOW + number * TICK
-            await put(store, a_job(status=Status.PENDING, last_modified_at=at))
-        await put(store, a_job(last_modified_at=NOW))
-        assert await store.count(Status.PENDING, until=NOW + TICK) == 2
-        assert await store.count(Status.PENDING, until=NOW - TICK) == 0
+            at = START + number * TICK
+            await put(store, new_job(status=Status.PENDING, last_modified_at=at))
+        await put(store, new_job(last_modified_at=START))
+        assert await store.count(Status.PENDING, until=START + TICK) == 2
+        assert await store.count(Status.PENDING, until=START - TICK) == 0
 
     async def test_an_unknown_id_is_no_job(self, store: JobStore) -> None:
         assert await store.get(str(ObjectId())) is None
@@ -856,8 +802,8 @@ class TestSilence:
         return await store.silent(query.pop("status", Status.FAILED), **query)
 
     async def failed(self, store: JobStore, *after: int) -> list[Job]:
-        """A failed job for each, last modified so many milliseconds after `NOW`."""
-        jobs = [a_job(status=Status.FAILED, last_modified_at=NOW + n * TICK) for n in after]
+        """A failed job for each, last modified so many milliseconds after `START`."""
+        jobs = [new_job(status=Status.FAILED, last_modified_at=START + n * TICK) for n in after]
         await store.record(jobs)
         return jobs
 
@@ -869,18 +815,18 @@ class TestSilence:
 
     async def test_the_range_is_closed_at_both_ends(self, store: JobStore) -> None:
         jobs = await self.failed(store, 0, 1, 2, 3, 4)
-        found = await self.silent(store, since=NOW + TICK, until=NOW + 3 * TICK)
+        found = await self.silent(store, since=START + TICK, until=START + 3 * TICK)
         assert found == jobs[1:4]
 
     async def test_only_jobs_of_the_status_are_found(self, store: JobStore) -> None:
-        by_status = {status: await put(store, a_job(status=status)) for status in Status}
+        by_status = {status: await put(store, new_job(status=status)) for status in Status}
         for status, job in by_status.items():
             assert await self.silent(store, status=status) == [job]
 
     async def test_those_to_skip_do_not_count_towards_the_limit(self, store: JobStore) -> None:
         jobs = await self.failed(store, 0, 0, 0, 0, 1)
         first = await self.silent(store, limit=2)
-        rest = await self.silent(store, since=NOW, skip=set(ids(first)), limit=3)
+        rest = await self.silent(store, since=START, skip=set(ids(first)), limit=3)
         assert {*ids(first), *ids(rest[:2])} == set(ids(jobs[:4])), "of a tie nothing is lost"
         assert rest[2] == jobs[4]
 
@@ -901,12 +847,12 @@ class TestFinding:
             ]
         ]
         jobs = [
-            a_job(
+            new_job(
                 service=service,
                 bot_id=bot,
                 status=status,
-                created_at=NOW + number * TICK,
-                last_modified_at=NOW + number * TICK,
+                created_at=START + number * TICK,
+                last_modified_at=START + number * TICK,
             )
             for number, (service, bot, status) in enumerate(cases)
         ]

@@ -41,7 +41,7 @@ from tests.conformance.job_model import (
     Model,
     Row,
 )
-from tests.support.fakes import START
+from tests.support.clock import START
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryJobStore
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from inspect import getmembers, iscoroutinefunction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,11 +31,11 @@ from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Placing, Recorded, Unreadable
-from tests.conformance.test_job_store import POLICY, a_job, put, redelivered, request_for
+from tests.conformance.jobs import POLICY, put
+from tests.support.clock import START
+from tests.support.factories import new_job, redelivered, request_for
 from tests.support.indexed import indexed
 from tests.support.polling import frozen
-
-NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 
 
 @pytest.fixture
@@ -53,20 +53,20 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
     steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75, "majority"),)
-    past = PastAttempt(1, "worker/a", "messages", 3, NOW, "stale")
-    failure = Failure("ValueError", "broken", NOW, interrupted=True)
-    owed = StepProgress("messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", NOW)
+    past = PastAttempt(1, "worker/a", "messages", 3, START, "stale")
+    failure = Failure("ValueError", "broken", START, interrupted=True)
+    owed = StepProgress("messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", START)
     job = await put(
         store,
-        a_job(
+        new_job(
             status=Status.FAILED,
-            due=NOW,
+            due=START,
             steps=steps,
             failure=failure,
             parks=2,
             point_of_no_return="files",
             compensations=(owed,),
-            turned_back=Failure("PermanentError", "refused", NOW),
+            turned_back=Failure("PermanentError", "refused", START),
             past_attempts=(past,),
             requested_by="crm",
             traceparent="00-ab-cd-01",
@@ -89,7 +89,7 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
         "lastModifiedAt": job.last_modified_at,
         "finishedAt": None,
         "queue": "conversations",
-        "due": NOW,
+        "due": START,
         "steps": [
             {
                 "name": "messages",
@@ -114,23 +114,23 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
                 "batches": 1,
                 "slowest": 0.5,
                 "readBack": "answer only",
-                "placedAt": NOW,
+                "placedAt": START,
             }
         ],
         "turnedBack": {
             "type": "PermanentError",
             "message": "refused",
-            "at": NOW,
+            "at": START,
             "interrupted": False,
         },
-        "failure": {"type": "ValueError", "message": "broken", "at": NOW, "interrupted": True},
+        "failure": {"type": "ValueError", "message": "broken", "at": START, "interrupted": True},
         "pastAttempts": [
             {
                 "attempt": 1,
                 "claimedBy": "worker/a",
                 "step": "messages",
                 "batch": 3,
-                "at": NOW,
+                "at": START,
                 "reason": "stale",
             }
         ],
@@ -142,11 +142,11 @@ async def test_queue_and_due_are_absent_and_not_null_while_no_worker_may_claim(
     store: MongoJobStore, jobs: Collection
 ) -> None:
     """The index that serves claims is sparse: a null would be in it."""
-    job = await put(store, a_job(status=Status.PENDING))
+    job = await put(store, new_job(status=Status.PENDING))
     assert {"queue", "due"} <= set((await jobs.find_one({})) or {})
-    await store.apply(job.claim("worker/a", NOW))
+    await store.apply(job.claim("worker/a", START))
     assert not {"queue", "due"} & set((await jobs.find_one({})) or {})
-    running = await put(store, a_job())
+    running = await put(store, new_job())
     found = await jobs.find_one({"_id": ObjectId(running.id)})
     assert found
     assert not {"queue", "due"} & set(found)
@@ -181,8 +181,8 @@ async def damaged(
     request: pytest.FixtureRequest, store: MongoJobStore, jobs: Collection
 ) -> tuple[Job, Job]:
     """Two pending jobs, of which the first cannot be read any more."""
-    first = a_job(status=Status.PENDING, service="damaged", last_modified_at=NOW)
-    second = a_job(status=Status.PENDING, service="damaged", last_modified_at=NOW)
+    first = new_job(status=Status.PENDING, service="damaged", last_modified_at=START)
+    second = new_job(status=Status.PENDING, service="damaged", last_modified_at=START)
     await store.record([first, second])
     await jobs.update_one({"_id": ObjectId(first.id)}, request.param)
     return first, second
@@ -193,12 +193,12 @@ async def test_a_record_that_cannot_be_read_does_not_stop_a_page(
     store: MongoJobStore, damaged: tuple[Job, Job]
 ) -> None:
     first, second = damaged
-    by_id = {job.id: job for job in await store.due("damaged", NOW, NOW, 9)}
+    by_id = {job.id: job for job in await store.due("damaged", START, START, 9)}
     unreadable = by_id[first.id]
     assert isinstance(unreadable, Unreadable)
-    assert (unreadable.due, unreadable.last_modified_at) == (NOW, NOW)
+    assert (unreadable.due, unreadable.last_modified_at) == (START, START)
     assert by_id[second.id] == second
-    assert second in await store.silent(Status.PENDING, since=NOW, until=NOW, limit=9)
+    assert second in await store.silent(Status.PENDING, since=START, until=START, limit=9)
     assert second in await store.find(service="damaged", limit=9)
     assert second in await store.find(limit=9)
     [found] = await store.find(bot_id=first.bot_id, limit=9)
@@ -212,11 +212,11 @@ async def test_a_time_that_is_none_is_no_time_of_a_record_that_cannot_be_read(
     store: MongoJobStore, jobs: Collection, name: str
 ) -> None:
     """Whoever walks the jobs by it would compare it with times."""
-    job = await put(store, a_job(status=Status.PENDING, last_modified_at=NOW))
+    job = await put(store, new_job(status=Status.PENDING, last_modified_at=START))
     await jobs.update_one({"_id": ObjectId(job.id)}, {"$set": {name: "soon"}})
     [found] = await store.find(bot_id=job.bot_id, limit=1)
     assert isinstance(found, Unreadable)
-    expected = (None, NOW) if name == "due" else (NOW, None)
+    expected = (None, START) if name == "due" else (START, None)
     assert (found.due, found.last_modified_at) == expected
 
 
@@ -228,7 +228,7 @@ async def test_a_record_that_cannot_be_read_is_joined_all_the_same(
     offered = [
         request_for(first),
         redelivered(first),
-        a_job(service="damaged"),
+        new_job(service="damaged"),
         request_for(second),
     ]
     outcomes = await store.record(offered)
@@ -244,8 +244,8 @@ async def test_a_change_of_a_record_that_cannot_be_read_says_so_and_the_others_a
     first, second = damaged
     await jobs.update_one({"_id": ObjectId(first.id)}, {"$set": {"attempt": 77}})
     answers = await asyncio.gather(
-        store.apply(first.claim("worker/a", NOW)),
-        store.apply(second.claim("worker/b", NOW)),
+        store.apply(first.claim("worker/a", START)),
+        store.apply(second.claim("worker/b", START)),
         return_exceptions=True,
     )
     assert isinstance(answers[0], UnreadableJob | LeaseLost)
@@ -258,10 +258,10 @@ async def test_fields_of_later_versions_are_ignored_and_kept_on_every_write(
 ) -> None:
     job = await put(
         store,
-        a_job(
+        new_job(
             steps=(StepProgress("a"), StepProgress("b")),
-            failure=Failure("ValueError", "broken", NOW),
-            past_attempts=(PastAttempt(1, "worker/a", "a", 3, NOW, "stale"),),
+            failure=Failure("ValueError", "broken", START),
+            past_attempts=(PastAttempt(1, "worker/a", "a", 3, START, "stale"),),
         ),
     )
     later = {
@@ -273,8 +273,8 @@ async def test_fields_of_later_versions_are_ignored_and_kept_on_every_write(
     await jobs.update_one({"_id": ObjectId(job.id)}, {"$set": later})
     read = await store.get(job.id)
     assert read
-    beaten = await store.apply(read.checkpoint(NOW, read.progress("a").advanced(5, "c", 0.1)))
-    await store.apply(beaten.resume(NOW + timedelta(days=1), POLICY))
+    beaten = await store.apply(read.checkpoint(START, read.progress("a").advanced(5, "c", 0.1)))
+    await store.apply(beaten.resume(START + timedelta(days=1), POLICY))
     found = await jobs.find_one({"_id": ObjectId(job.id)})
     assert found
     assert found["region"] == "eu"
@@ -295,9 +295,9 @@ NOT_STORABLE: dict[str, StepProgress] = {
 async def test_a_change_that_cannot_be_stored_does_not_fail_its_group(
     store: MongoJobStore, progress: StepProgress
 ) -> None:
-    jobs = [await put(store, a_job()) for _ in range(4)]
-    changes = [job.checkpoint(NOW, StepProgress("a", deleted=3)) for job in jobs]
-    changes[2] = jobs[2].checkpoint(NOW, progress)
+    jobs = [await put(store, new_job()) for _ in range(4)]
+    changes = [job.checkpoint(START, StepProgress("a", deleted=3)) for job in jobs]
+    changes[2] = jobs[2].checkpoint(START, progress)
     answers = await asyncio.gather(*map(store.apply, changes), return_exceptions=True)
     assert isinstance(answers[2], Exception)
     assert not isinstance(answers[2], LeaseLost | StoreUnavailable)
@@ -311,7 +311,7 @@ async def test_a_change_the_server_refuses_does_not_fail_its_group(
     store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A document that breaks a rule of validation, say."""
-    first, second = await put(store, a_job()), await put(store, a_job())
+    first, second = await put(store, new_job()), await put(store, new_job())
     refusal = BulkWriteError(
         {
             "writeErrors": [{"index": 0, "code": 121, "errmsg": "validation"}],
@@ -327,12 +327,12 @@ async def test_a_change_the_server_refuses_does_not_fail_its_group(
 
     monkeypatch.setattr(store, "_jobs", Standing(jobs, bulk_write))
     answers = await asyncio.gather(
-        store.apply(first.checkpoint(NOW)),
-        store.apply(second.checkpoint(NOW)),
+        store.apply(first.checkpoint(START)),
+        store.apply(second.checkpoint(START)),
         return_exceptions=True,
     )
     assert isinstance(answers[0], OperationFailure)
-    assert answers[1] == second.checkpoint(NOW).after
+    assert answers[1] == second.checkpoint(START).after
 
 
 class Standing:
@@ -351,7 +351,7 @@ UNCONFIRMED = pytest.mark.parametrize("code", [64, 11602], ids=["too few", "step
 async def test_a_change_that_may_be_rolled_back_is_not_taken_for_written(
     store: MongoJobStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    job = await put(store, a_job())
+    job = await put(store, new_job())
 
     async def bulk_write(updates: Sequence[UpdateOne], *, ordered: bool) -> NoReturn:
         raise BulkWriteError(
@@ -360,13 +360,13 @@ async def test_a_change_that_may_be_rolled_back_is_not_taken_for_written(
 
     monkeypatch.setattr(store, "_jobs", Standing(store._jobs, bulk_write))
     with pytest.raises(StoreUnavailable):
-        await store.apply(job.checkpoint(NOW))
+        await store.apply(job.checkpoint(START))
 
 
 async def test_changes_of_one_moment_go_out_together(
     store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = [await put(store, a_job()) for _ in range(12)]
+    jobs = [await put(store, new_job()) for _ in range(12)]
     sizes: list[int] = []
     real = store._jobs.bulk_write
 
@@ -376,7 +376,7 @@ async def test_changes_of_one_moment_go_out_together(
         return await real(updates, ordered=ordered)
 
     monkeypatch.setattr(store, "_jobs", Standing(store._jobs, bulk_write))
-    await asyncio.gather(*(store.apply(job.checkpoint(NOW)) for job in jobs))
+    await asyncio.gather(*(store.apply(job.checkpoint(START)) for job in jobs))
     assert sum(sizes) == 12
     assert len(sizes) <= 3
 
@@ -410,8 +410,8 @@ async def test_the_indexes_are_those_declared_and_begin_with_the_shard_key_where
 async def test_the_database_itself_refuses_a_second_job(
     store: MongoJobStore, jobs: Collection
 ) -> None:
-    job = await put(store, a_job())
-    done = await put(store, a_job(status=Status.COMPLETE))
+    job = await put(store, new_job())
+    done = await put(store, new_job(status=Status.COMPLETE))
     for second in (request_for(job), redelivered(done)):
         with pytest.raises(DuplicateKeyError):
             await jobs.insert_one(to_document(second))
@@ -432,17 +432,17 @@ async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(
         await indexed(MongoJobStore, client, database_name)
 
 
-JOB = replace(a_job(), last_modified_at=NOW)
+JOB = replace(new_job(), last_modified_at=START)
 CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
     "ping": lambda store: store.ping(),
     "check_writes": lambda store: store.check_writes(),
     "record": lambda store: store.record([JOB]),
-    "apply": lambda store: store.apply(JOB.complete(NOW)),
+    "apply": lambda store: store.apply(JOB.complete(START)),
     "get": lambda store: store.get(JOB.id),
     "time": lambda store: store.time(),
-    "due": lambda store: store.due("conversations", NOW, NOW, 1),
-    "silent": lambda store: store.silent(Status.FAILED, since=NOW, until=NOW, limit=1),
-    "count": lambda store: store.count(Status.FAILED, until=NOW),
+    "due": lambda store: store.due("conversations", START, START, 1),
+    "silent": lambda store: store.silent(Status.FAILED, since=START, until=START, limit=1),
+    "count": lambda store: store.count(Status.FAILED, until=START),
     "find": lambda store: store.find(limit=1),
 }
 
@@ -510,7 +510,7 @@ async def test_an_insert_that_may_be_rolled_back_is_not_taken_for_recorded(
     """A primary that steps down may have written, and its successor may not have it."""
     refusing(monkeypatch, store, writeConcernErrors=[{"code": code, "errmsg": "unconfirmed"}])
     with pytest.raises(StoreUnavailable):
-        await store.record([a_job()])
+        await store.record([new_job()])
 
 
 async def test_an_insert_refused_for_another_reason_is_no_duplicate(
@@ -518,7 +518,7 @@ async def test_an_insert_refused_for_another_reason_is_no_duplicate(
 ) -> None:
     refusing(monkeypatch, store, writeErrors=[{"index": 0, "code": 121, "errmsg": "validation"}])
     with pytest.raises(BulkWriteError):
-        await store.record([a_job()])
+        await store.record([new_job()])
 
 
 class Racing(MongoJobStore):
@@ -541,8 +541,8 @@ class Racing(MongoJobStore):
 async def test_a_request_whose_live_job_completes_meanwhile_is_a_new_job(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    first = await put(store, a_job())
-    racing = Racing(client, database_name, lambda live: live.complete(NOW))
+    first = await put(store, new_job())
+    racing = Racing(client, database_name, lambda live: live.complete(START))
     second = request_for(first)
     assert await racing.record([second]) == [Recorded(Placing.NEW, second.id)]
 
@@ -550,8 +550,8 @@ async def test_a_request_whose_live_job_completes_meanwhile_is_a_new_job(
 async def test_a_request_whose_live_job_beats_meanwhile_joins_it(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    first = await put(store, a_job())
-    racing = Racing(client, database_name, lambda live: live.checkpoint(NOW))
+    first = await put(store, new_job())
+    racing = Racing(client, database_name, lambda live: live.checkpoint(START))
     [outcome] = await racing.record([request_for(first)])
     assert outcome == Recorded(Placing.JOINED, first.id)
 
@@ -569,7 +569,7 @@ async def test_a_request_that_joins_twice_at_once_is_covered_once(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
     """A unique index does not keep one document from naming an event twice."""
-    first = await put(store, a_job())
+    first = await put(store, new_job())
     request = request_for(first)
     [outcome] = await Doubled(client, database_name).record([request])
     assert outcome == Recorded(Placing.KNOWN, first.id)
@@ -581,7 +581,7 @@ async def test_a_request_that_joins_twice_at_once_is_covered_once(
 async def test_a_request_that_collides_with_nothing_that_can_be_read_is_not_recorded(
     store: MongoJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await put(store, a_job())
+    first = await put(store, new_job())
 
     async def nothing(_: Document) -> list[Document]:
         return []

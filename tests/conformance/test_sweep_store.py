@@ -21,7 +21,7 @@ from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep, SweepStatus
 from tests.support.indexed import indexed
-from tests.support.memory_sweeps import MemorySweepStore
+from tests.support.memory_stores import MemorySweepStore
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
 BOUND = timedelta(seconds=60)

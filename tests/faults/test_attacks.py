@@ -16,7 +16,6 @@ import httpx
 import psutil
 import pytest
 from bson import ObjectId
-from prometheus_client.parser import text_string_to_metric_families
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PULL_LIMIT
@@ -24,30 +23,24 @@ from deletion.events import BotDeletionSubject
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import Status
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
-from tests.faults.faulty_consumer import (
-    BEFORE_THIRD_BATCH,
-    BETWEEN_BATCHES,
-    faulty_consumer,
-    ledger_of,
-)
-from tests.integration.recovering import STALE_AFTER, job, seed
-from tests.integration.test_dead_letters import publish_raw
-from tests.support.ledger import Entry, What, read_ledger, violations
+from tests.faults.faulty_consumer import BEFORE_THIRD_BATCH, BETWEEN_BATCHES, faulty_consumer
+from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
+from tests.support.ledger import Entry, What
 from tests.support.pipeline import (
     WITHIN,
     Pipeline,
     listening,
     publish,
+    publish_raw,
     request_placed,
     sweep,
     until,
 )
+from tests.support.recovering import STALE_AFTER, job, seed
 
 REPLICAS = 3
 MESSAGES, OTHERS = 45, 30
 """Of a bot that is deleted, in batches of 10, and of one that is not."""
-NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
-"""Where a second claim would be one too many, however slow the machine is."""
 
 
 @asynccontextmanager
@@ -62,19 +55,6 @@ async def replicas(pipeline: Pipeline, *options: str) -> AsyncIterator[list[Chil
         yield consumers
         for consumer in consumers:
             consumer.terminate()
-
-
-@asynccontextmanager
-async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]:
-    """So many processes of recovery; their URLs."""
-    async with AsyncExitStack() as stack:
-        started = [
-            await stack.enter_async_context(
-                pipeline.process(f"recovery {n}", "botdel.cli", "recovery", "--port", "0")
-            )
-            for n in range(count)
-        ]
-        yield [await listening(process) for process in started]
 
 
 async def abandoned(pipeline: Pipeline, count: int, *, exhausted: int = 0) -> list[str]:
@@ -93,25 +73,9 @@ async def all_complete(pipeline: Pipeline) -> bool:
     return await pipeline.jobs.find_one({"status": {"$ne": "complete"}}) is None
 
 
-def ledger(pipeline: Pipeline) -> list[Entry]:
-    """What the consumers did, in which they broke no rule."""
-    entries = read_ledger(ledger_of(pipeline))
-    assert violations(entries) == []
-    return entries
-
-
 def claims(entries: Sequence[Entry]) -> Counter[str]:
     """How often each job was claimed."""
     return Counter(entry.job for entry in entries if entry.what is What.CLAIM)
-
-
-async def taken(http: httpx.AsyncClient, url: str) -> Counter[str]:
-    """How many messages a consumer took in, by outcome."""
-    families = text_string_to_metric_families((await http.get(f"{url}/metrics")).text)
-    samples = [sample for family in families for sample in family.samples]
-    return Counter(
-        {s.labels["outcome"]: int(s.value) for s in samples if s.name.endswith("messages_total")}
-    )
 
 
 @pytest.mark.proves("duplicates", "one-holder")

@@ -15,8 +15,8 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.job import SUSPECT_ENDS
 from tests.faults.faulty_consumer import KILLED, faulty_consumer
+from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
 from tests.faults.supervised import OnLine, Supervised
-from tests.faults.test_attacks import NEVER_STALE, ledger, recoveries, taken
 from tests.support.ledger import What
 from tests.support.pipeline import (
     ACK_DEADLINE,

@@ -15,17 +15,10 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from deletion.job import Status
 from tests.faults.proxy import Proxy
-from tests.faults.test_attacks import NEVER_STALE, taken
-from tests.integration.recovering import job, seed
-from tests.support.pipeline import (
-    WITHIN,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.faults.replicas import NEVER_STALE, taken
+from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 from tests.support.polling import eventually
+from tests.support.recovering import job, seed
 
 EVENTS = 20
 GRACE = 4.0

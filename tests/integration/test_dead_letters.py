@@ -1,59 +1,27 @@
 """Poison and undeliverable messages on the real broker and database: recorded, and told once."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
+from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.events import MAX_EVENT_BYTES
-from deletion.process.serving import serving
+from tests.support.alerts import webhook
 from tests.support.pipeline import (
     SERVICE,
+    THOUSAND,
     Pipeline,
+    letters,
     listening,
     publish,
+    publish_raw,
     pubsub,
     request_placed,
     until,
 )
 
 OTHER_SERVICE = "billing"
-THOUSAND = 1000
-
-
-@asynccontextmanager
-async def webhook() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that takes alerts: its URL, and what it was sent."""
-    app, sent = FastAPI(), []
-
-    @app.post("/hook")
-    async def hook(request: Request) -> None:
-        sent.append(await request.json())
-
-    async with serving(app, "127.0.0.1", 0, name="webhook", grace=1) as url:
-        yield f"{url}/hook", sent
-
-
-async def publish_raw(pipeline: Pipeline, *bodies: bytes, **attributes: str) -> None:
-    """Put what is no event on the topic."""
-    async with pubsub(pipeline) as (publisher, _):
-        for first in range(0, len(bodies), THOUSAND):
-            messages = [
-                PubsubMessage(data=body, attributes=attributes)
-                for body in bodies[first : first + THOUSAND]
-            ]
-            await publisher.publish(topic=pipeline.names.topic, messages=messages)
-
-
-async def letters(pipeline: Pipeline) -> list[dict[str, Any]]:
-    found = pipeline.client[pipeline.database]["dead_letters"].find({})
-    return await found.to_list(2 * THOUSAND)
 
 
 @pytest.mark.proves("quarantine")

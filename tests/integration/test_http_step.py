@@ -20,7 +20,6 @@ from deletion.adapters.mongo.breakers import COLLECTION
 from deletion.clock import SystemClock
 from deletion.errors import HttpUnavailable
 from deletion.gate import LEASE_MARGIN
-from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
 from tests.support.pipeline import (
     SERVICE,
@@ -31,6 +30,7 @@ from tests.support.pipeline import (
     request_placed,
     until,
 )
+from tests.support.recovering import recovering, swept_until
 
 SECRET = "hunter22-of-the-api"
 BOT = "65f0a1b2c3d4e5f607182930"

@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.integration.recovering import recovering, swept_until
-from tests.support.pipeline import (
-    SERVICE,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
+from tests.support.recovering import recovering, swept_until
 from tests.support.s3 import S3, Fault, s3_server
 
 OBJECTS = 40

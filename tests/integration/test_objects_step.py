@@ -20,7 +20,8 @@ from deletion.ids import is_object_id
 from deletion.job import Job, Status, StepProgress
 from deletion.plan import Batch, Plan
 from deletion.runner import OnBatch, Runner
-from tests.support.fakes import POLICY, Crash, a_job
+from tests.support.factories import POLICY, a_job
+from tests.support.killed import Killed
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.s3 import S3, Fault, s3_server
 
@@ -473,13 +474,13 @@ async def test_a_job_that_is_ended_again_and_again_deletes_each_object_once(
     def ends(_step: str, _deleted: int) -> None:
         way = left.pop(0) if left else ""
         if way == "crash":
-            raise Crash
+            raise Killed
         if way == "stop":
             stopping.set()
 
     runner, store, job = running(bucket, stopping, ends)
     for _ in range(len(ways)):
-        with suppress(Crash):
+        with suppress(Killed):
             await runner.run(job)
         stopping.clear()
         job = claimed(store, store.jobs[job.id])

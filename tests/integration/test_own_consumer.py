@@ -2,22 +2,14 @@
 
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
-from tests.support.pipeline import (
-    WITHIN,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.paths import ROOT
+from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """\
 import asyncio
 from pathlib import Path

@@ -14,7 +14,7 @@ from deletion.adapters.http_api import http
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.plan import Previewed
 from tests.support.api import Api, Reply
-from tests.support.fakes import BOT
+from tests.support.factories import BOT
 from tests.support.polling import eventually
 
 

@@ -20,7 +20,9 @@ from deletion.job import Status
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.sweep import Sweep
-from tests.integration.recovering import (
+from tests.support.indexed import indexed
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
+from tests.support.recovering import (
     HOUR,
     REST,
     STALE_AFTER,
@@ -31,8 +33,6 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
-from tests.support.indexed import indexed
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 

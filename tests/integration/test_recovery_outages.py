@@ -14,7 +14,9 @@ from botdel.local.pubsub import local_broker
 from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
-from tests.integration.recovering import (
+from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
+from tests.support.polling import frozen
+from tests.support.recovering import (
     GRACE,
     HOUR,
     SWEEPS,
@@ -24,8 +26,6 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
-from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
-from tests.support.polling import frozen
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""

@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from botdel.local.processes import ChildProcess
-from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
-from tests.support.pipeline import (
-    SERVICE,
-    WITHIN,
-    Pipeline,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.pipeline import SERVICE, WITHIN, Pipeline, publish, request_placed, until
+from tests.support.recovering import recovering, swept_until
 
 UNDONE = ["POST publish", "POST resume"]
 

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.mutations.mutants import MUTANTS, Mutant
+from tests.support.paths import ROOT
 
-ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
 WITHIN: Final = 180.0
 """Seconds for one suite; a mutation that makes it hang is noticed by that."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from deletion.errors import Parked, PermanentError
 from tests.simulation.loop import HOST, now
 from tests.simulation.schedule import CLOCK, Action, Decide, Decision
-from tests.support.fakes import Crash
+from tests.support.killed import Killed
 
 T = TypeVar("T")
 LATENCY = 0.02
@@ -90,7 +90,7 @@ class Process:
             if not self._tasks:
                 break
             await asyncio.wait(self._tasks, timeout=1)
-        if task.cancelled() or isinstance(task.exception(), Crash):
+        if task.cancelled() or isinstance(task.exception(), Killed):
             return None
         return task.exception()
 
@@ -192,11 +192,11 @@ class Process:
             raise
 
     async def _held(self) -> None:
-        """Wait while stopped. Raises `Crash` once killed."""
+        """Wait while stopped. Raises `Killed` once killed."""
         if not self._running.is_set():
             await self._running.wait()
         if self.dead:
-            raise Crash(self.name)
+            raise Killed(self.name)
 
 
 def _run_outside(effect: Callable[[], Awaitable[object]], seconds: float) -> None:

@@ -12,7 +12,7 @@ from deletion.job import Job, Status
 from tests.simulation.chaos import drawn
 from tests.simulation.corpus import kept
 from tests.simulation.schedule import GATEWAY, Action, Decision, Scenario, Schedule
-from tests.simulation.shrink import shrunk
+from tests.simulation.shrink import check, shrunk
 from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, replay
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
@@ -33,12 +33,6 @@ TURNS = {
     *("joined back", "started anew"),
 }
 """What `tests.simulation.saga.turns` tells."""
-
-
-def check(result: Result) -> None:
-    if result.broken:
-        smallest = replay(shrunk(result.schedule))
-        pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)
 
 
 @pytest.fixture(scope="module")

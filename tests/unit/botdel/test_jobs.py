@@ -13,26 +13,11 @@ from botdel import jobs
 from botdel.jobs import as_dict, describe, next_move, tabulate
 from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
 from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
-from deletion.job import (
-    Failure,
-    Job,
-    PastAttempt,
-    Status,
-    StepProgress,
-    StepStatus,
-    Throttled,
-)
-from tests.support.fakes import (
-    BOT,
-    OTHER_BOT,
-    POLICY,
-    SERVICE,
-    START,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-)
+from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.scripted_stores import ScriptedStore
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after

@@ -8,7 +8,8 @@ from consumers.metrics import BreakerGauge, Metrics
 from deletion.breaker import Breaker, LocalBreakerStore
 from deletion.errors import HttpUnavailable, Parked, StoreUnavailable
 from deletion.gate import KEEP_SECONDS, Gates
-from tests.support.fakes import BOT, OTHER_BOT, SERVICE, VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, SERVICE
 
 HOST = "billing.example"
 

@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
-from consumers.claims import (
-    FEWEST,
-    FRESH_SECONDS,
-    MOST,
-    MOST_REFUSED,
-    REFUSED_SECONDS,
-    Claims,
-)
+from consumers.claims import FEWEST, FRESH_SECONDS, MOST, MOST_REFUSED, REFUSED_SECONDS, Claims
 from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
-from tests.support.fakes import POLICY, SERVICE, START, ScriptedStore, VirtualClock, a_job
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import POLICY, SERVICE, a_job
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

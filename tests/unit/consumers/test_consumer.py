@@ -21,23 +21,13 @@ from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from deletion.skew import ClockCheck
-from tests.support.fakes import (
-    BOT,
-    POLICY,
-    SERVICE,
-    START,
-    MemoryBus,
-    RecordedAlerts,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    items,
-    placed,
-    settle,
-    until,
-)
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock, settle, until
+from tests.support.factories import BOT, POLICY, SERVICE, a_job, items, placed
+from tests.support.memory_bus import MemoryBus
 from tests.support.memory_stores import MemoryDeadLetterStore
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

@@ -20,21 +20,13 @@ from deletion.job import ENDED, MAX_EVENTS, Job, Status, StepProgress
 from deletion.plan import Plan
 from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
-from tests.support.fakes import (
-    BOT,
-    OTHER_BOT,
-    SERVICE,
-    START,
-    Crash,
-    MemoryBus,
-    RecordedAlerts,
-    ScriptedDeadLetters,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    placed,
-)
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, SERVICE, a_job, placed
+from tests.support.killed import Killed
+from tests.support.memory_bus import MemoryBus
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedDeadLetters, ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 
@@ -142,12 +134,12 @@ async def test_nothing_comes_of_nothing(world: World) -> None:
 async def test_a_crash_loses_neither_message_nor_job(world: World, crash: str) -> None:
     event = placed()
     if crash == "before the record":
-        world.store.faults["record"] = deque([Crash()])
+        world.store.faults["record"] = deque([Killed()])
     elif crash == "after the record":
-        world.store.lost["record"] = deque([Crash()])
+        world.store.lost["record"] = deque([Killed()])
     else:
-        world.subscription.ack_faults.append(Crash())
-    with pytest.raises(Crash):
+        world.subscription.ack_faults.append(Killed())
+    with pytest.raises(Killed):
         await world.take(event)
     assert world.subscription.unacked == ["1"], "the message is still Pub/Sub's"
 

@@ -17,19 +17,11 @@ from deletion.errors import Parked, StoreUnavailable
 from deletion.job import STALE, Change, Failure, Job, PastAttempt, Status, suspects
 from deletion.runner import Runner
 from deletion.skew import KEEP_SECONDS, ClockCheck
-from tests.support.fakes import (
-    POLICY,
-    SERVICE,
-    START,
-    RecordedAlerts,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    settle,
-    unpaced,
-    until,
-)
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock, settle, until
+from tests.support.factories import POLICY, SERVICE, a_job, unpaced
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

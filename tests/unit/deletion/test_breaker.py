@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from deletion.breaker import HEAD_START, LONGEST_WHY, Breaker, BreakerPolicy
-from tests.support.fakes import START
+from tests.support.clock import START
 
 ONE, TWO, THREE = (f"65f0a1b2c3d4e5f60718293{number}" for number in range(3))
 POLICY = BreakerPolicy()

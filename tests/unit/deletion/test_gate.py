@@ -12,7 +12,8 @@ from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
 from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
 from deletion.places import LATEST, WAIT
-from tests.support.fakes import START, RecordedAlerts, VirtualClock, settle
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock, settle
 
 pytestmark = pytest.mark.usefixtures("logs")
 

@@ -31,7 +31,8 @@ from deletion.job import (
     merged,
     suspects,
 )
-from tests.support.fakes import SERVICE, START, a_job
+from tests.support.clock import START
+from tests.support.factories import SERVICE, a_job
 
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3, rest=timedelta(minutes=20))
 TICK = timedelta(milliseconds=1)

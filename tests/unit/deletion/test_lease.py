@@ -13,7 +13,9 @@ from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import Failure, Job, LeasePolicy, Status, StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.retry import Retry
-from tests.support.fakes import POLICY, START, ScriptedStore, VirtualClock, a_job
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import POLICY, a_job
+from tests.support.scripted_stores import ScriptedStore
 
 FAILURE = Failure("ValueError", "broken", START)
 PARKED = Failure("Parked", "billing: its breaker is open", START)

@@ -23,7 +23,9 @@ from deletion.pacer import (
 )
 from deletion.plan import Plan
 from deletion.pressure import SAMPLE_SECONDS
-from tests.support.fakes import SERVICE, ScriptedStep, VirtualClock, settle
+from tests.support.clock import VirtualClock, settle
+from tests.support.factories import SERVICE
+from tests.support.scripted_step import ScriptedStep
 
 pytestmark = pytest.mark.usefixtures("logs")
 

@@ -6,7 +6,8 @@ import pytest
 
 from deletion.errors import PlanError
 from deletion.plan import Batch, Plan, Provisioned, check
-from tests.support.fakes import ScriptedStep, VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.scripted_step import ScriptedStep
 
 
 def step(name: str) -> ScriptedStep:

@@ -5,8 +5,8 @@ import pytest
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus
 from deletion.events import decode, encode
 from deletion.replay import MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, refusal, replay_message
-from tests.conformance.test_dead_letter_store import a_letter, replay
 from tests.schema.samples import SAMPLES
+from tests.support.factories import a_letter, replay
 
 EVENT = SAMPLES["request_placed"]
 

@@ -8,14 +8,9 @@ from datetime import timedelta
 import pytest
 
 from deletion.clock import Clock
-from deletion.errors import (
-    BusUnavailable,
-    LeaseLost,
-    StoreUnavailable,
-    TransientError,
-)
+from deletion.errors import BusUnavailable, LeaseLost, StoreUnavailable, TransientError
 from deletion.retry import LONGEST_ASKED, Patience, Retry, rest
-from tests.support.fakes import START, VirtualClock
+from tests.support.clock import START, VirtualClock
 
 
 class Flaky:

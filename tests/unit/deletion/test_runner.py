@@ -18,19 +18,10 @@ from deletion.lease import LAST_CAP, Lease
 from deletion.plan import Batch, Plan
 from deletion.retry import Retry
 from deletion.runner import PASSES, Runner
-from tests.support.fakes import (
-    BOT,
-    OTHER_BOT,
-    POLICY,
-    SERVICE,
-    START,
-    Action,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    items,
-)
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job, items
+from tests.support.scripted_step import Action, ScriptedStep
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

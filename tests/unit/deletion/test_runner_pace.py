@@ -12,18 +12,10 @@ from deletion.pacer import LONGEST_REST_AFTER_FAILURE
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
-from tests.support.fakes import (
-    BOT,
-    OTHER_BOT,
-    POLICY,
-    SERVICE,
-    START,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    items,
-)
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job, items
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

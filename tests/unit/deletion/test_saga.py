@@ -11,17 +11,10 @@ from deletion.job import Direction, Job, Status, StepProgress, StepStatus
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
-from tests.support.fakes import (
-    BOT,
-    POLICY,
-    SERVICE,
-    START,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-    items,
-)
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, POLICY, SERVICE, a_job, items
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.usefixtures("logs")
 

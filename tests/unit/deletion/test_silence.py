@@ -12,7 +12,9 @@ from deletion.job import Job, Status
 from deletion.ports import Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
-from tests.support.fakes import START, ScriptedStore, VirtualClock, a_job
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import a_job
+from tests.support.scripted_stores import ScriptedStore
 
 TICK = timedelta(milliseconds=1)
 UNTIL = START + timedelta(hours=1)

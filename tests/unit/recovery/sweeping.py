@@ -1,13 +1,20 @@
 """What the tests of recovery share: jobs, and a sweeper over them."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from deletion.alerts import AlertKind
-from deletion.job import Failure, Job, LeasePolicy, Status
+from deletion.job import Change, Failure, Job, LeasePolicy, Status
 from deletion.retry import Retry
+from deletion.skew import check_clock
+from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
-from tests.support.fakes import START, RecordedAlerts, ScriptedStore, VirtualClock
-from tests.support.memory_sweeps import MemorySweepStore
+from recovery.sweeps import Sweeps
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock
+from tests.support.memory_stores import MemorySweepStore
+from tests.support.scripted_stores import ScriptedStore
 
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
 LONG_AGO = START - timedelta(days=2)
@@ -75,3 +82,40 @@ class World:
     def given_up(self) -> list[str]:
         """Ids of the jobs that somebody was told are exhausted, in order."""
         return [a.example for a in self.alerts.told if a.kind is AlertKind.JOB_EXHAUSTED]
+
+
+class Started:
+    """`Sweeps` over a world, and what it says of each sweep's end."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ended: asyncio.Queue[Sweep] = asyncio.Queue()
+        self.prepared = 0
+        self.preparing: Callable[[], Awaitable[None]] = self.check_clock
+        self.sweeps = Sweeps(
+            world.sweeps,
+            world.sweeper,
+            world.clock,
+            Retry(world.clock, attempts=4),
+            silent_after=timedelta(seconds=600),
+            prepare=self.prepare,
+            ended=self.ended.put_nowait,
+        )
+
+    async def prepare(self) -> None:
+        self.prepared += 1
+        await self.preparing()
+
+    async def check_clock(self) -> None:
+        await check_clock(self.world.jobs, self.world.clock, POLICY)
+
+
+def hang(world: World) -> asyncio.Event:
+    """Make every move of a job wait for the event that is returned."""
+    going_on = asyncio.Event()
+
+    async def waiting(change: Change) -> None:
+        await going_on.wait()
+
+    world.jobs.before_apply = waiting
+    return going_on

@@ -16,8 +16,7 @@ from deletion.process.tokens import BearerTokens
 from recovery.app import create_app
 from recovery.metrics import Metrics
 from recovery.sweep import Sweep
-from tests.unit.recovery.sweeping import World
-from tests.unit.recovery.test_sweeps import Started, hang
+from tests.unit.recovery.sweeping import Started, World, hang
 
 TOKEN = "a-token-that-is-long-enough"
 SWEEPS = "/v1/recovery/sweeps"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from recovery.client import Exit, recover
-from tests.support.fakes import START, VirtualClock
+from tests.support.clock import START, VirtualClock
 
 TOKEN = "a-token-nobody-may-ever-see"
 ID = "0123456789abcdef01234567"

@@ -13,7 +13,10 @@ from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import DeadLetterConsumer
 from recovery.metrics import Metrics
-from tests.support.fakes import MemoryBus, RecordedAlerts, ScriptedDeadLetters, VirtualClock, until
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock, until
+from tests.support.memory_bus import MemoryBus
+from tests.support.scripted_stores import ScriptedDeadLetters
 
 pytestmark = pytest.mark.usefixtures("logs")
 

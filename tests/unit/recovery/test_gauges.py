@@ -1,34 +1,18 @@
 """The gauges of unfinished jobs: read at a scrape, kept for a while, absent when they cannot be."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
 from recovery.gauges import KEPT_SECONDS, JobGauges
-from tests.support.fakes import START, VirtualClock
+from tests.support.clock import START, VirtualClock
+from tests.support.scripted_stores import CountedJobs
 
 OLDEST = START - timedelta(hours=3)
-
-
-class CountedJobs:
-    """A census that says what it is told to, or nothing while `down`."""
-
-    def __init__(self) -> None:
-        self.groups: list[Unfinished] = []
-        self.down = False
-        self.reads = 0
-
-    async def unfinished(self) -> Sequence[Unfinished]:
-        self.reads += 1
-        if self.down:
-            raise StoreUnavailable("the database is down")
-        return self.groups
 
 
 def gauges() -> tuple[JobGauges, CountedJobs, CollectorRegistry, VirtualClock]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from deletion.job import LeasePolicy
 from recovery.sweep import Outcome, Sweep, SweepStatus, silence
-from tests.support.fakes import START
+from tests.support.clock import START
 
 ID = "0" * 24
 LATER = START + timedelta(minutes=1)

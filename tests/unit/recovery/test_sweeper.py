@@ -15,7 +15,7 @@ from deletion.job import LONGEST_REST, Change, Status
 from deletion.skew import check_clock
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
-from tests.support.fakes import START
+from tests.support.clock import START
 from tests.unit.recovery.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
 
 TICK = timedelta(milliseconds=1)

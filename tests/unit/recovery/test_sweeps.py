@@ -1,58 +1,16 @@
 """Starting sweeps: at once, one at a time, and ended with the process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
-from deletion.job import Change
-from deletion.retry import Retry
-from deletion.skew import check_clock
 from recovery import sweeps as module
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
-from recovery.sweeps import Sweeps
-from tests.support.fakes import START
-from tests.unit.recovery.sweeping import POLICY, World
-
-
-class Started:
-    """`Sweeps` over a world, and what it says of each sweep's end."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.ended: asyncio.Queue[Sweep] = asyncio.Queue()
-        self.prepared = 0
-        self.preparing: Callable[[], Awaitable[None]] = self.check_clock
-        self.sweeps = Sweeps(
-            world.sweeps,
-            world.sweeper,
-            world.clock,
-            Retry(world.clock, attempts=4),
-            silent_after=timedelta(seconds=600),
-            prepare=self.prepare,
-            ended=self.ended.put_nowait,
-        )
-
-    async def prepare(self) -> None:
-        self.prepared += 1
-        await self.preparing()
-
-    async def check_clock(self) -> None:
-        await check_clock(self.world.jobs, self.world.clock, POLICY)
-
-
-def hang(world: World) -> asyncio.Event:
-    """Make every move of a job wait for the event that is returned."""
-    going_on = asyncio.Event()
-
-    async def waiting(change: Change) -> None:
-        await going_on.wait()
-
-    world.jobs.before_apply = waiting
-    return going_on
+from tests.support.clock import START
+from tests.unit.recovery.sweeping import Started, World, hang
 
 
 @pytest.mark.proves("recovery-at-once")

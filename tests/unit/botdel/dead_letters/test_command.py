@@ -31,11 +31,12 @@ from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus,
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
 from deletion.events import encode
 from deletion.ports import ReadLetter, Unreadable
-from tests.conformance.test_dead_letter_store import a_letter, again
-from tests.conformance.test_dead_letter_store import replay as come_back
 from tests.schema.samples import SAMPLES
-from tests.support.fakes import MemoryBus, VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.factories import a_letter, again
+from tests.support.factories import replay as come_back
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.memory_bus import MemoryBus
 from tests.support.memory_stores import MemoryDeadLetterStore
 
 NEW, REPLAYED, DISCARDED = DeadLetterStatus

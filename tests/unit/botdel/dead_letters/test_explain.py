@@ -16,7 +16,7 @@ from deletion.errors import EventError, UnknownEventType
 from deletion.events import MAX_EVENT_BYTES, decode, encode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from tests.schema.samples import SAMPLES
-from tests.unit.deletion.events.test_codec import BOT_ID, EVENT_ID, PLACED, message
+from tests.support.events import BOT_ID, EVENT_ID, PLACED, message
 
 SCHEMA = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
 RELEASED = sorted(Path("tests/schema/released").glob("*/re*.binpb"))

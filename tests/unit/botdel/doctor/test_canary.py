@@ -15,15 +15,10 @@ from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
 from recovery.dead_letters import SOURCE, DeadLetterConsumer
-from tests.support.fakes import (
-    START,
-    MemoryBus,
-    MemorySubscription,
-    RecordedAlerts,
-    ScriptedDeadLetters,
-    VirtualClock,
-    _Copy,
-)
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import START, VirtualClock
+from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription
+from tests.support.scripted_stores import ScriptedDeadLetters
 
 CANARY = "doctor.0123456789abcdef"
 SECONDS = 60.0
@@ -37,7 +32,7 @@ class PolicedSubscription(MemorySubscription):
         self.dead = dead
         self.is_granted = True
 
-    def _due(self, now: datetime) -> list[_Copy]:
+    def _due(self, now: datetime) -> list[Copy]:
         for copy in super()._due(now):
             if self.is_granted and copy.attempts >= MAX_DELIVERY_ATTEMPTS:
                 self._copies.remove(copy)

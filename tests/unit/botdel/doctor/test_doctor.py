@@ -57,16 +57,10 @@ from deletion.errors import (
 )
 from deletion.job import LeasePolicy, StepProgress
 from deletion.plan import Plan
-from tests.support.fakes import (
-    BOT,
-    OTHER_BOT,
-    SERVICE,
-    START,
-    ScriptedStore,
-    VirtualClock,
-    a_job,
-)
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, SERVICE, a_job
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.scripted_stores import ScriptedStore
 
 NAMES = Names("a-project", "bot-deletion")
 PATH = NAMES.subscription(SERVICE)

@@ -8,9 +8,8 @@ import pytest
 
 from botdel.local.lock import FOLDER, AlreadyRuns, locked
 from botdel.local.processes import ChildProcess
+from tests.support.paths import ROOT
 from tests.support.polling import SOON
-
-ROOT = Path(__file__).parents[4]
 
 
 async def asked(folder: Path) -> tuple[int, list[str]]:

@@ -16,8 +16,8 @@ from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
 from deletion.pacer import Pacers
 from deletion.plan import Sized
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[4]
 FILES = ["Dockerfile", "my_avatars_step.py", "plan.yaml", "pytest.ini", "test_my_avatars_step.py"]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
 from tests.support.sample_steps import Resume
+from tests.unit.deletion.adapters.clients import clients
 
 GOOD = """\
 service: conversations
@@ -54,21 +54,6 @@ def refused(path: Path, text: str, environ: Mapping[str, str] = ENVIRONMENT) -> 
         read(path, text, environ)
     assert str(caught.value).startswith(str(path))
     return str(caught.value).replace(str(path), "")
-
-
-def clients(asked: list[str | None]) -> Any:
-    """Stands for `Clients.get`: notes each URI, answers with something to index."""
-
-    class Named(dict[str, Any]):
-        def __missing__(self, name: str) -> "Named":
-            self[name] = Named()
-            return self[name]  # type: ignore[no-any-return]
-
-    def get(uri: str | None) -> Named:
-        asked.append(uri)
-        return Named()
-
-    return get
 
 
 def test_a_good_file_becomes_a_plan(path: Path) -> None:

@@ -13,7 +13,7 @@ from deletion.adapters.spec import Outside
 from deletion.errors import PlanError
 from deletion.pace import Pace, Pressure
 from deletion.plan import Plan
-from tests.unit.deletion.adapters.test_plan_file import clients
+from tests.unit.deletion.adapters.clients import clients
 
 STEP = "  - name: {name}\n    mongo: {{database: chat, collection: {name}, field: botId{more}}}\n"
 GAUGE = "gauge: {url: https://chat.example/load}"

@@ -19,12 +19,7 @@ from deletion.events import (
 )
 from deletion.events.codec import LATEST_YEAR, MAX_REQUESTED_BY
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
-
-EVENT_ID = "018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f"
-BOT_ID = "65f0a1b2c3d4e5f607182930"
-NOW = datetime(2025, 3, 30, 1, 59, 59, 999999, UTC)
-
-PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW, "a client"))
+from tests.support.events import BOT_ID, EVENT_ID, NOW, PLACED, message
 
 LATEST = datetime(LATEST_YEAR, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - as hypothesis wants it
 
@@ -39,14 +34,6 @@ subjects = st.builds(
     event=placed,
     version=st.integers(1, 2**31 - 1),
 )
-
-
-def message(subject: BotDeletionSubject = PLACED, **fields: Any) -> pb.BotDeletionSubject:
-    """The subject as a message, with fields set that no valid subject has."""
-    found = pb.BotDeletionSubject.FromString(encode(subject))
-    for field, value in fields.items():
-        setattr(found, field, value)
-    return found
 
 
 def refused(found: pb.BotDeletionSubject) -> str:

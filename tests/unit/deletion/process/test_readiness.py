@@ -7,18 +7,7 @@ import pytest
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.process import readiness as module
 from deletion.process.readiness import Readiness
-
-
-class Clock:
-    """Stands still until told otherwise; in seconds."""
-
-    seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def pause(self, seconds: float) -> None:
-        self.seconds += seconds
+from tests.support.clock import VirtualClock
 
 
 class Subject:
@@ -35,8 +24,8 @@ class Subject:
 
 async def test_it_is_ready_when_all_answer_and_says_everything_that_is_missing() -> None:
     store, bus = Subject(), Subject()
-    clock = Clock()
-    ready = Readiness({"MongoDB": store, "Pub/Sub": bus}, clock)
+    clock = VirtualClock()
+    ready = Readiness({"MongoDB": store, "Pub/Sub": bus}, clock.monotonic)
     assert await ready() is None
     store.error, bus.error = StoreUnavailable("no primary"), BusUnavailable("no Pub/Sub")
     clock.pause(1)
@@ -44,8 +33,8 @@ async def test_it_is_ready_when_all_answer_and_says_everything_that_is_missing()
 
 
 async def test_an_answer_holds_for_a_second_and_is_shared_by_all_who_ask() -> None:
-    subject, clock = Subject(), Clock()
-    ready = Readiness({"MongoDB": subject}, clock)
+    subject, clock = Subject(), VirtualClock()
+    ready = Readiness({"MongoDB": subject}, clock.monotonic)
     await asyncio.gather(*(ready() for _ in range(10)))
     clock.pause(0.999)
     await ready()
@@ -57,7 +46,7 @@ async def test_an_answer_holds_for_a_second_and_is_shared_by_all_who_ask() -> No
 
 async def test_a_probe_that_gives_up_does_not_stop_the_others() -> None:
     answering = asyncio.Event()
-    ready = Readiness({"MongoDB": answering.wait}, Clock())
+    ready = Readiness({"MongoDB": answering.wait}, VirtualClock().monotonic)
     impatient, patient = asyncio.create_task(ready()), asyncio.create_task(ready())
     await asyncio.sleep(0)
     impatient.cancel()
@@ -68,7 +57,7 @@ async def test_a_probe_that_gives_up_does_not_stop_the_others() -> None:
 async def test_a_subject_that_hangs_is_named_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
 
-    clock, answering = Clock(), asyncio.Event()
+    clock, answering = VirtualClock(), asyncio.Event()
     asked = 0
 
     async def hang() -> None:
@@ -76,7 +65,7 @@ async def test_a_subject_that_hangs_is_named_in_time(monkeypatch: pytest.MonkeyP
         asked += 1
         await answering.wait()
 
-    ready = Readiness({"MongoDB": hang, "Pub/Sub": Subject()}, clock)
+    ready = Readiness({"MongoDB": hang, "Pub/Sub": Subject()}, clock.monotonic)
     for _ in range(3):
         assert await ready() == "MongoDB does not answer within 0.01 s"
         clock.pause(1)

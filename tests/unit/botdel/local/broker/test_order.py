@@ -8,7 +8,7 @@ import pytest
 
 from botdel.local.broker.entry import Entry
 from botdel.local.broker.subscription import Subscription
-from tests.unit.botdel.local.broker.test_subscription import ALL, message, subscription
+from tests.unit.botdel.local.broker.subscriptions import ALL, message, subscription
 
 KEYS = ("a", "b", "")
 POLICY = {"minimum_backoff": timedelta(seconds=1), "maximum_backoff": timedelta(seconds=4)}

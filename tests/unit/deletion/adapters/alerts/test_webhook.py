@@ -22,7 +22,7 @@ from deletion.errors import ConfigurationError
 from deletion.process.alert_settings import AlertSettings
 from deletion.process.settings import load
 from deletion.retry import Retry
-from tests.support.fakes import START, VirtualClock
+from tests.support.clock import START, VirtualClock
 
 SECRET = "T0123-hunter22"
 URL = SecretStr(f"https://hooks.invalid/services/{SECRET}?key={SECRET}")

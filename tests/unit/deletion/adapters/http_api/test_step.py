@@ -20,7 +20,8 @@ from deletion.breaker import LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
 from deletion.plan import AnswerOnly, Batch, Doubted, Previewed
-from tests.support.fakes import BOT, START, VirtualClock
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT
 
 HOST = "billing.example"
 URL = f"https://{HOST}/bots/{{bot_id}}?key=hunter22"

@@ -6,7 +6,7 @@ from motor.frameworks import asyncio as framework
 from deletion.adapters.mongo.connection import Client, Clients
 from deletion.adapters.mongo.driver import calls_of, reserve_threads
 from deletion.errors import ConfigurationError
-from tests.architecture.test_imports import python
+from tests.support.commands import python
 
 JOBS, DATA = "mongodb://jobs.invalid/", "mongodb://data.invalid/?maxPoolSize=500&minPoolSize=9"
 

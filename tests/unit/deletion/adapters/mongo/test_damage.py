@@ -6,7 +6,7 @@ The embedded server stores no such date, and answers every call: a fake one does
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -24,11 +24,10 @@ from deletion.job import Failure, PastAttempt, Status
 from deletion.ports import Unreadable
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.sweep import Sweep
-from tests.conformance.test_dead_letter_store import a_letter
-from tests.conformance.test_job_store import a_job, request_for
+from tests.support.clock import START
+from tests.support.factories import a_letter, new_job, request_for
 from tests.support.fake_mongo import NO_DOCUMENTS, REPLICA_SET, FakeMongo, Reply
 
-NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 BEYOND = DatetimeMS(300_000_000_000_000)
 """In the year 11476."""
 BOT = ObjectId()
@@ -67,12 +66,12 @@ def finding(*documents: Document) -> Reply:
 def a_document(path: tuple[Any, ...] = ()) -> Document:
     """A job, with a date beyond every calendar at `path`."""
     document = to_document(
-        a_job(
+        new_job(
             status=Status.FAILED,
-            due=NOW,
-            last_modified_at=NOW,
-            failure=Failure("ValueError", "broken", NOW),
-            past_attempts=(PastAttempt(1, "worker/a", "a", 3, NOW, "stale"),),
+            due=START,
+            last_modified_at=START,
+            failure=Failure("ValueError", "broken", START),
+            past_attempts=(PastAttempt(1, "worker/a", "a", 3, START, "stale"),),
         )
     )
     if path:
@@ -91,21 +90,21 @@ async def test_a_date_beyond_the_calendar_stops_no_page_of_jobs(path: tuple[Any,
     async with connected(finding(odd, sound)) as (client, _):
         store = MongoJobStore(client, "d")
         for found in (
-            await store.due("conversations", NOW, NOW, 9),
-            await store.silent(Status.FAILED, since=NOW, until=NOW, limit=9),
+            await store.due("conversations", START, START, 9),
+            await store.silent(Status.FAILED, since=START, until=START, limit=9),
             await store.find(limit=9),
         ):
             unreadable, job = found
             assert isinstance(unreadable, Unreadable)
-            assert unreadable.due == (None if path == ("due",) else NOW)
-            modified = None if path == ("lastModifiedAt",) else NOW
+            assert unreadable.due == (None if path == ("due",) else START)
+            modified = None if path == ("lastModifiedAt",) else START
             assert unreadable.last_modified_at == modified
             assert job.id == str(sound["_id"])
 
 
 async def test_a_request_joins_a_job_that_was_placed_beyond_the_calendar() -> None:
     odd, inserts = a_document(("placedAt",)), iter([1, 0, 0])
-    request = request_for(a_job(bot_id=str(odd["botId"])))
+    request = request_for(new_job(bot_id=str(odd["botId"])))
 
     def reply(command: Document) -> Mapping[str, Any]:
         if "insert" in command and next(inserts):
@@ -129,12 +128,12 @@ async def test_a_date_beyond_the_calendar_stops_no_list_of_dead_letters() -> Non
         "messageId": "1",
         "data": b"x",
         "attributes": {},
-        "publishedAt": NOW,
+        "publishedAt": START,
         "deliveryAttempt": 1,
         "reason": "invalid",
         "detail": "",
-        "firstSeenAt": NOW,
-        "lastSeenAt": NOW,
+        "firstSeenAt": START,
+        "lastSeenAt": START,
         "count": 1,
         "returns": 0,
         "status": "new",
@@ -159,8 +158,8 @@ async def test_a_sweep_that_runs_beyond_the_calendar_is_given_up() -> None:
 
     async with connected(reply) as (client, server):
         store = MongoSweepStore(client, "d")
-        sweep = Sweep.started(store.new_id(), NOW)
-        assert await store.start(sweep, silent_since=NOW) == sweep
+        sweep = Sweep.started(store.new_id(), START)
+        assert await store.start(sweep, silent_since=START) == sweep
     [update] = server.sent("update")[0]["updates"]
     assert update["u"]["$set"]["status"] == "failed"
 
@@ -199,12 +198,12 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
         (
             MongoSweepStore,
             "start",
-            lambda store: store.start(Sweep.started(store.new_id(), NOW), silent_since=NOW),
+            lambda store: store.start(Sweep.started(store.new_id(), START), silent_since=START),
         ),
         (
             MongoSweepStore,
             "save",
-            lambda store: store.save(Sweep.started(store.new_id(), NOW)),
+            lambda store: store.save(Sweep.started(store.new_id(), START)),
         ),
         (MongoSweepStore, "get", lambda store: store.get(store.new_id())),
     )

@@ -18,7 +18,7 @@ from deletion.adapters.objects.gcs import KEPT_PAGES, OpenGcs
 from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
-from tests.support.fakes import VirtualClock
+from tests.support.clock import VirtualClock
 from tests.support.polling import eventually
 
 BOT = str(ObjectId())

@@ -29,7 +29,8 @@ from deletion.pacer import Hold, Pacers
 from deletion.plan import Batch, Plan, default_pace
 from deletion.retry import Retry
 from deletion.runner import RETRY_SECONDS, Runner
-from tests.support.fakes import POLICY, SERVICE, VirtualClock, a_job
+from tests.support.clock import VirtualClock
+from tests.support.factories import POLICY, SERVICE, a_job
 from tests.support.memory_stores import MemoryJobStore
 
 BOT = str(ObjectId())
