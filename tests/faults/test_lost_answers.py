@@ -52,7 +52,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer, httpx.AsyncClient() as http:
         url = await listening(consumer)
-        proxy.swallow(request_, times)
+        proxy.lose_answer_to(request_, times)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
         await until(lambda: _all_complete(pipeline, EVENTS))
 
@@ -61,7 +61,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
             return outcomes["recorded"] + outcomes["known"] >= EVENTS
 
         await until(acked)
-        assert proxy.swallowed == times
+        assert proxy.lost == times
         assert (await taken(http, url))["returned"] == 0
     assert Counter(job["attempt"] for job in await pipeline.jobs.find().to_list(None)) == {
         1: EVENTS
@@ -79,7 +79,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
     async with product.consumer() as consumer:
         await listening(consumer)
         busy = await _keep_live(pipeline, bot, first.event_id)
-        proxy.swallow(UPDATE)
+        proxy.lose_answer_to(UPDATE)
         await publish(pipeline, *later)
 
         async def joined() -> bool:
@@ -87,7 +87,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
             return bool(job and len(job["eventIds"]) == 1 + len(later))
 
         await until(joined)
-        assert proxy.swallowed == 1
+        assert proxy.lost == 1
         marker = request_placed("65f0a1b2c3d4e5f607182930")
         await publish(pipeline, *later, marker)
         await until(lambda: _is(pipeline, marker.bot_id, "complete"))
@@ -105,7 +105,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer, httpx.AsyncClient() as http:
         url = await listening(consumer)
-        proxy.swallow(INSERT, times=1_000)
+        proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
         await until(lambda: _all_complete(pipeline, EVENTS))
         await consumer.wait_for_line(lambda line: '"events handed back"' in line, WITHIN)
@@ -128,9 +128,9 @@ async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer:
         await listening(consumer)
-        proxy.swallow(INSERT, times=1_000)
+        proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
-        await eventually(lambda: proxy.swallowed > 0, WITHIN)
+        await eventually(lambda: proxy.lost > 0, WITHIN)
         began = time.monotonic()
         consumer.terminate()
         assert await consumer.wait(WITHIN) == 0

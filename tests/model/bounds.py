@@ -20,35 +20,35 @@ SCOPES = {
     "one fault of any kind": Bounds(1),
     "killed, retried, old reads": of("kill", "retry", "old read", faults=2),
     "failed, retried, old reads": of("fail", "retry", "old read", faults=2),
-    "stopped, failing, parked": of("stop", "failing", "park", faults=3),
-    "slow and stopped": of("slow", "stop", faults=2, policy=ONCE),
-    "slow and failed": of("slow", "fail", faults=2, policy=ONCE),
+    "terminated, failing, parked": of("terminate", "failing", "park", faults=3),
+    "late and terminated": of("late", "terminate", faults=2, policy=ONCE),
+    "late and failed": of("late", "fail", faults=2, policy=ONCE),
     "joined": Bounds(0, requests=2, writer=True),
     "joined, old reads": of("old read", faults=1, requests=2, writer=True, policy=ONCE),
     "joined three times": Bounds(0, requests=3, writer=True, policy=ONCE),
-    "joined while stopped": of(
-        "stop", "redelivery", faults=1, requests=2, writer=True, policy=ONCE
+    "joined while terminated": of(
+        "terminate", "duplicate", faults=1, requests=2, writer=True, policy=ONCE
     ),
-    "a job that is full": of("redelivery", faults=1, requests=2, writer=True, room=1),
+    "a job that is full": of("duplicate", faults=1, requests=2, writer=True, room=1),
     "a sweep ahead": of("kill", faults=1, policy=FINE, ahead=FINE.max_skew),
     "a saga of two steps": of("refuse", "kill", faults=2, policy=ONCE, saga=2),
     "a saga retried": of("refuse", "kill", "retry", faults=2, policy=ONCE, saga=1),
-    "a saga stopped": of("refuse", "stop", "park", faults=2, policy=ONCE, saga=1),
+    "a saga terminated": of("refuse", "terminate", "park", faults=2, policy=ONCE, saga=1),
     "a saga, old reads": of("refuse", "kill", "old read", faults=2, policy=ONCE, saga=1),
     "a saga joined": of("refuse", faults=1, requests=2, policy=ONCE, saga=1),
-    "a saga whose answers are late": of("slow", faults=1, policy=ONCE, saga=1),
+    "a saga whose answers are late": of("late", faults=1, policy=ONCE, saga=1),
 }
 """Within these every world is visited."""
 DEEPER = {
     "killed, retried, old reads": of("kill", "retry", "old read", faults=3),
     "failed, retried, old reads": of("fail", "retry", "old read", faults=3),
-    "slow and stopped": of("slow", "stop", "fail", faults=3),
-    "joined while slow": of("slow", "stop", "kill", faults=1, requests=2, writer=True),
+    "late and terminated": of("late", "terminate", "fail", faults=3),
+    "joined while late": of("late", "terminate", "kill", faults=1, requests=2, writer=True),
     "a sweep ahead": of("kill", "fail", "old read", faults=1, policy=FINE, ahead=FINE.max_skew),
     "a saga": Bounds(1, saga=2),
     "a saga retried": of("refuse", "kill", "retry", faults=3, policy=ONCE, saga=2),
-    "a saga stopped": of("refuse", "stop", "park", "fail", faults=2, saga=1),
+    "a saga terminated": of("refuse", "terminate", "park", "fail", faults=2, saga=1),
     "a saga joined": of("refuse", "retry", faults=2, requests=2, policy=ONCE, saga=1),
-    "a saga whose answers are late": of("slow", "refuse", "stop", faults=2, saga=1),
+    "a saga whose answers are late": of("late", "refuse", "terminate", faults=2, saga=1),
 }
 """The same for minutes: `python -m tests.model`."""

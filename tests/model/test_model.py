@@ -39,27 +39,27 @@ def test_every_invariant_holds(scope: str) -> None:
 # Each guard taken away.
 
 BEATS = of("old read", faults=1)
-STRAYS = of("slow", "stop", "fail", faults=2)
-RETRIED = of("slow", "retry", "fail", "stop", "park", faults=3, policy=ONCE)
+STRAYS = of("late", "terminate", "fail", faults=2)
+RETRIED = of("late", "retry", "fail", "terminate", "park", faults=3, policy=ONCE)
 """A run that is paused as it ends, while an operator gives all attempts anew: of the fewest."""
 JOINING = Bounds(0, requests=2, writer=True)
-SAGA = of("slow", "refuse", "retry", faults=3, policy=ONCE, saga=1)
+SAGA = of("late", "refuse", "retry", faults=3, policy=ONCE, saga=1)
 
 UNIQUE = "claimedBy is unique to each claim, and so tells an attempt from every other one"
 VERSION = "lastModifiedAt grows with every write: it alone tells one state of a job from another"
 LEFT_ONCE = "a claim leaves each status that can be claimed at most once before the next claim"
 
-TURNING = of("slow", "refuse", faults=2, saga=1)
+TURNING = of("late", "refuse", faults=2, saga=1)
 OUTSIDERS = ("claim", "resume", "turn_back_spent", "exhaust", "retry")
 
 FOUND = {
     **{(rule, "status"): STRAYS for rule in ("complete", "fail", "hand_over")},
-    ("park", "status"): of("slow", "park", faults=2),
+    ("park", "status"): of("late", "park", faults=2),
     **{(rule, "status"): TURNING for rule in ("turn_back", "compensate")},
     ("complete", "claimed_by"): STRAYS,
     **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS - {"turn_back"})},
     **{(rule, "claimed_by"): SAGA for rule in ("turn_back", "compensate")},
-    ("checkpoint", "last_modified_at"): of("slow", faults=1, policy=ONCE, saga=1),
+    ("checkpoint", "last_modified_at"): of("late", faults=1, policy=ONCE, saga=1),
     ("turn_back_spent", "last_modified_at"): of("old read", "kill", faults=2, policy=ONCE, saga=1),
     ("complete", "placed_at"): JOINING,
     ("resume", "last_modified_at"): BEATS,
@@ -100,8 +100,8 @@ def test_a_guard_that_is_missing_is_found(
     "scope",
     [
         "killed, retried, old reads",
-        "stopped, failing, parked",
-        "slow and stopped",
+        "terminated, failing, parked",
+        "late and terminated",
         "a saga whose answers are late",
     ],
 )
@@ -118,7 +118,7 @@ def test_redundant_guards_can_all_be_missed_at_once(
 
 def test_last_modified_at_is_redundant_in_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     without_guard(monkeypatch, "claim", "last_modified_at")
-    explored = explore(of("stop", "park", "old read", faults=2, policy=ONCE))
+    explored = explore(of("terminate", "park", "old read", faults=2, policy=ONCE))
     assert not explored.broken, str(explored)
 
 
@@ -282,32 +282,32 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
     ),
     "a request that joined is forgotten": (
         forgets_that_it_joined,
-        of("redelivery", faults=1, requests=2),
+        of("duplicate", faults=1, requests=2),
         "covered twice",
     ),
     "lastModifiedAt does not grow in a millisecond": (
         modified_in_the_same_millisecond,
-        of("slow", "old read", faults=2),
+        of("late", "old read", faults=2),
         "lost update",
     ),
     "neither does it, nor tells claimedBy": (
         modified_by_the_clock_alone,
-        of("stop", "old read", faults=3),
+        of("terminate", "old read", faults=3),
         "lost update",
     ),
     "an interrupted error spends nothing": (
         hands_an_error_over,
-        of("failing", "stop", faults=2),
+        of("failing", "terminate", faults=2),
         "attempts",
     ),
     "an interruption spends an attempt": (
         keeps_the_attempt("hand_over"),
-        of("stop", faults=1),
+        of("terminate", faults=1),
         "attempts",
     ),
     "handed over without end": (
         forgets_interruptions,
-        of("stop", faults=3, policy=ONCE),
+        of("terminate", faults=3, policy=ONCE),
         "immortal",
     ),
     "a silent job does not rest": (
@@ -315,7 +315,7 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
         of("kill", faults=2, policy=SLEEPY),
         "too early",
     ),
-    "handed over to nobody": (waits_for_nobody("hand_over"), of("stop", faults=1), "queue"),
+    "handed over to nobody": (waits_for_nobody("hand_over"), of("terminate", faults=1), "queue"),
     "parked for ever": (waits_for_nobody("park"), of("park", faults=1), "queue"),
     "resumed for nobody": (waits_for_nobody("resume"), of("kill", faults=1), "for ever"),
     "a call before its record": (
@@ -396,7 +396,7 @@ def test_a_sweep_whose_clock_is_too_far_ahead_robs_a_run_that_beats() -> None:
 
 # Known traces.
 
-STOPS = of("stop", "failing", "old read", "redelivery", faults=9, requests=2, writer=True)
+STOPS = of("terminate", "failing", "old read", "duplicate", faults=9, requests=2, writer=True)
 
 
 def labels(bounds: Bounds, reached: World) -> list[str]:
@@ -410,10 +410,10 @@ def handed_over_twice() -> World:
         STOPS,
         "request 0 is received",
         "worker/01 claims",
-        "worker/01 is stopped",
+        "worker/01 is terminated",
         "somebody reads the job",
         "worker/02 claims",
-        "worker/02 is stopped",
+        "worker/02 is terminated",
     )
 
 
@@ -430,7 +430,7 @@ def test_a_claim_by_an_old_read_is_refused_after_a_hand_over_in_the_same_millise
     assert claim not in labels(STOPS, reached)
     without_guard(monkeypatch, "claim", "last_modified_at", "claimed_by")
     assert claim in labels(STOPS, reached)
-    assert_found(explore(of("stop", "old read", faults=3)), starting="lost update")
+    assert_found(explore(of("terminate", "old read", faults=3)), starting="lost update")
 
 
 def test_a_job_is_not_completed_under_the_placed_at_of_a_gateway_that_is_ahead() -> None:
@@ -465,7 +465,7 @@ def test_a_redelivered_request_that_had_joined_is_known_whatever_the_state_of_it
         "request 0 is received",
         "request 1 is received",
         "worker/01 claims",
-        "worker/01 is stopped",
+        "worker/01 is terminated",
         "worker/02 claims",
         "worker/02 deletes",
         "worker/02 completes",
@@ -476,7 +476,7 @@ def test_a_redelivered_request_that_had_joined_is_known_whatever_the_state_of_it
 
 
 def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_runs_out_of_attempts() -> None:
-    once = ("claims", "has an error", "is stopped")
+    once = ("claims", "has an error", "is terminated")
     reached = follow(
         STOPS,
         "request 0 is received",
@@ -494,10 +494,10 @@ def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_runs_out_of_
 @pytest.mark.proves("interrupted-again")
 def test_a_job_whose_process_is_stopped_at_once_each_time_is_exhausted() -> None:
     """It may be why: the third time at the same batch its attempt is spent."""
-    bounds = of("stop", faults=9)
+    bounds = of("terminate", faults=9)
     steps = ["request 0 is received"]
     for claim in range(1, 5):
-        steps += [f"worker/{claim:02} claims", f"worker/{claim:02} is stopped"]
+        steps += [f"worker/{claim:02} claims", f"worker/{claim:02} is terminated"]
         if claim > 2:
             steps += ["a tick passes", f"a sweep {'resumes' if claim == 3 else 'exhausts'}"]
     reached = follow(bounds, *steps)
@@ -543,7 +543,7 @@ def test_a_job_that_is_parked_after_a_call_each_time_runs_out_of_attempts() -> N
 @pytest.mark.proves("late-checkpoint")
 def test_a_checkpoint_that_arrives_late_takes_nothing_off_the_record() -> None:
     """A heartbeat whose answer was lost, before the run began a step and called it."""
-    bounds = of("slow", faults=1, saga=1)
+    bounds = of("late", faults=1, saga=1)
     reached = follow(
         bounds,
         "request 0 is received",

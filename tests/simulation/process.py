@@ -145,13 +145,13 @@ class Process:
         match decision.action:
             case Action.DELAY:
                 await asyncio.sleep(decision.seconds)
-            case Action.LOSE:
+            case Action.OUTAGE:
                 raise error("lost on the way")
             case Action.BREAK:
                 raise Unexpected("nobody expects this")
             case Action.PARK:
                 raise Parked(now() + timedelta(seconds=decision.seconds), "the circuit is open")
-            case Action.CRASH:
+            case Action.KILL:
                 self.kill()
             case Action.TERMINATE:
                 self.terminate()
@@ -161,7 +161,7 @@ class Process:
                 self.skew += decision.seconds
                 self.was_skewed = True
             case (
-                Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER | Action.REFUSE | Action.STRAY
+                Action.LATE | Action.LOSE_ANSWER | Action.KILL_AFTER | Action.REFUSE | Action.STRAY
             ):
                 return
             case outside:
@@ -176,7 +176,7 @@ class Process:
                 raise error("the answer was lost")
             case Action.REFUSE:
                 raise PermanentError("refused for good")
-            case Action.CRASH_AFTER:
+            case Action.KILL_AFTER:
                 self.kill()
         await self._held()
 

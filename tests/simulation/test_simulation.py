@@ -89,18 +89,18 @@ def test_a_schedule_that_broke_a_rule_once_breaks_none_any_more(path: Path) -> N
 @pytest.mark.parametrize(
     "action",
     [
-        Action.CRASH,
-        Action.CRASH_AFTER,
+        Action.KILL,
+        Action.KILL_AFTER,
         Action.TERMINATE,
         Action.PAUSE,
         Action.DELAY,
         Action.LATE,
-        Action.LOSE,
+        Action.OUTAGE,
         Action.LOSE_ANSWER,
     ],
 )
 def test_it_may_happen_at_any_await(action: Action) -> None:
-    """Crashes, SIGTERM, lost calls, and silence for longer than the stale threshold."""
+    """Kills, SIGTERM, outages, and silence for longer than the stale threshold."""
     everywhere = [at for at in awaits(SMALL) if at[0] != GATEWAY]
     assert len(everywhere) > 40
     for process, call, nth in everywhere:
@@ -111,7 +111,7 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
 @pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize(
     "action",
-    [Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE],
+    [Action.KILL_AFTER, Action.TERMINATE, Action.PAUSE],
 )
 def test_it_may_happen_at_any_await_of_a_saga_that_turns_back(action: Action) -> None:
     assert replay(TURNING).jobs == {"compensated": 1}
