@@ -134,4 +134,4 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.proves("broker-keeps")
 def test_memory_and_disk_have_what_the_model_has_after_any_history() -> None:
     examples = settings(max_examples=60, stateful_step_count=40, deadline=None)
-    run_state_machine_as_test(Histories, settings=examples)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Histories, settings=examples)
