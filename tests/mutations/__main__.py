@@ -27,7 +27,7 @@ ADAPTERS: Final = "tests/unit/deletion/adapters/"
 SUITES: Final = {
     "unit": [f"{UNIT}**/test_*.py", "tests/architecture/test_state_machine_doc.py"],
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
-    "saga": [f"{CORE}test_{name}.py" for name in ("saga", "job", "lease", "runner")],
+    "saga": [f"{CORE}test_{name}*.py" for name in ("saga", "job", "lease", "runner")],
     "model": ["tests/model/test_model.py"],
     "conformance": ["tests/conformance/test_*_store*.py"],
     "data": [
