@@ -38,7 +38,7 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
 from deletion.silence import EPOCH
-from tests.conformance.jobs import POLICY, SILENT
+from tests.conformance.job_store.jobs import POLICY, SILENT
 from tests.support.clock import START
 from tests.support.factories import a_letter, again, new_job, redelivered, replay, request_for
 from tests.support.indexed import indexed

@@ -31,7 +31,7 @@ from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from deletion.ports import Placing, Recorded, Unreadable
-from tests.conformance.jobs import POLICY, put
+from tests.conformance.job_store.jobs import POLICY, put
 from tests.support.clock import START
 from tests.support.factories import new_job, redelivered, request_for
 from tests.support.indexed import indexed

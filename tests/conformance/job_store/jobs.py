@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
+from deletion.errors import LeaseLost
 from deletion.job import ENDED, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Placing, Read, Recorded
 from tests.support.clock import START
+from tests.support.factories import LATER
 
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3, rest=timedelta(seconds=60))
 TICK = timedelta(milliseconds=1)
@@ -36,3 +38,12 @@ def placings(outcomes: Iterable[Recorded]) -> list[Placing]:
 
 def ids(jobs: Iterable[Read]) -> list[str]:
     return [job.id for job in jobs]
+
+
+async def completed(store: JobStore, job: Job) -> bool:
+    """Whether `job` could be completed as it was read."""
+    try:
+        await store.apply(job.complete(LATER))
+    except LeaseLost:
+        return False
+    return True
