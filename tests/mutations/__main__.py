@@ -28,7 +28,7 @@ SUITES: Final = {
     "unit": [f"{UNIT}**/test_*.py", "tests/architecture/test_state_machine_doc.py"],
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
     "saga": [f"{CORE}test_{name}*.py" for name in ("saga", "job", "lease", "runner")],
-    "model": ["tests/model/test_model.py"],
+    "model": ["tests/model/test_*.py"],
     "conformance": ["tests/conformance/test_*_store*.py", "tests/conformance/job_store/test_*.py"],
     "data": [
         f"{ADAPTERS}mongo/test_*.py",
