@@ -16,7 +16,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help demo up test test-unit test-faults simulate model mutations lint format proto bench constraints clean FORCE
+.PHONY: help demo up test test-unit test-faults simulate model mutations proofs lint format proto bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ model: $(STAMP) ## Explore the life of a job exhaustively within wider bounds, f
 
 mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (ONLY=... for some)
 	@$(BIN)/python -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
+
+proofs: $(STAMP) ## Write the tables of docs/PROOFS.md from the marks of the tests
+	@$(BIN)/python -m tests.proofs
 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
 	@failed=; \

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 README = ROOT / "README.md"
-DOCS = ROOT / "docs"
 
 
 def table(document: Path, *columns: str) -> list[dict[str, str]]:

@@ -31,8 +31,9 @@ from recovery.client import Exit
 from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
-from tests.architecture.documents import DOCS, README, table
-from tests.unit.test_gauges import CountedJobs
+from tests.architecture.documents import README, table
+from tests.support.paths import DOCS
+from tests.support.scripted_stores import CountedJobs
 
 PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 READERS: dict[type[Settings], set[str]] = {
@@ -140,6 +141,7 @@ def test_every_metric_is_in_the_table_and_no_other() -> None:
     assert {row["metric"] for row in table(README, "metric")} == real
 
 
+@pytest.mark.proves("cron-exit-codes")
 def test_every_exit_code_of_the_cron_client_is_in_its_runbook() -> None:
     rows = table(DOCS / "runbooks" / "recovery.md", "code", "name")
     assert {row["name"]: int(row["code"]) for row in rows} == {e.name: e.value for e in Exit}
