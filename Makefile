@@ -17,7 +17,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help demo up test-unit watch test lint format check reference proto simulate model mutations test-faults bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto simulate model mutations test-faults bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ check: $(STAMP) ## Run all that continuous integration runs: lint and test
 
 reference: $(STAMP) ## Write what docs/reference/ takes from the code
 	@$(BIN)/python -m tests.reference
+
+proofs: $(STAMP) ## Write the tables of docs/PROOFS.md from the marks of the tests
+	@$(BIN)/python -m tests.proofs
 
 proto: $(STAMP) ## Generate the Python code of the event contract
 	@$(BIN)/python -m tests.schema.generate

@@ -1,7 +1,7 @@
 """Reads Protobuf's wire format up to the fault; a parser only says that the bytes are broken.
 
 https://protobuf.dev/programming-guides/encoding. It accepts and refuses what the parser accepts and
-refuses; tests/unit/test_explain.py compares the two.
+refuses; tests/unit/botdel/dead_letters/test_explain.py compares the two.
 """
 
 from collections.abc import Mapping

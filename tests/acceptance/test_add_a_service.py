@@ -12,7 +12,8 @@ import pytest
 
 from botdel.local.installation import PLANS
 from botdel.local.processes import ChildProcess
-from tests.acceptance.test_local import ROOT, local_up, typed
+from tests.support.commands import local_up, typed
+from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
@@ -45,6 +46,7 @@ def test_the_first_shell_types_what_the_tests_start() -> None:
     assert re.search(r"^up: .*\n\t@\$\(BIN\)/botdel local up ", makefile, re.M)
 
 
+@pytest.mark.proves("further-service")
 @pytest.mark.timeout(FOLLOWED_WITHIN + 3 * WITHIN)
 async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
     tmp_path: Path,

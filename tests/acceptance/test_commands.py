@@ -1,14 +1,14 @@
 """What an operator types, against the real parts."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from deletion.adapters.mongo.retention import FINISHED
 from deletion.job import Failure, Job, Status
-from tests.integration.recovering import HOUR, job, seed
+from tests.support.commands import botdel, output_of
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
@@ -18,22 +18,9 @@ from tests.support.pipeline import (
     request_placed,
     until,
 )
+from tests.support.recovering import HOUR, job, seed
 
 COMPLETE = "complete"
-
-
-async def botdel(pipeline: Pipeline, *arguments: str) -> tuple[int, list[str]]:
-    """Run a command to its end: exit code and output."""
-    async with pipeline.process("botdel", "botdel.cli", *arguments) as process:
-        code = await process.wait(WITHIN)
-    return code, list(process.lines)
-
-
-async def output_of(pipeline: Pipeline, *arguments: str) -> Any:
-    """The JSON that a command prints."""
-    code, lines = await botdel(pipeline, *arguments, "--json")
-    assert code == 0, lines
-    return json.loads(lines[-1])
 
 
 async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pipeline) -> None:
@@ -59,6 +46,7 @@ async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pip
     assert any(job["_id"] in line and first in line for line in lines), lines
 
 
+@pytest.mark.proves("exhausted-stays")
 async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipeline) -> None:
     (bot,) = await pipeline.fill(5)
     async with pipeline.consumer() as consumer:
@@ -194,6 +182,7 @@ async def test_a_plan_over_the_pipelines_own_records_is_refused_before_anything_
     assert not any("bot-deletion.typo" in line for line in lines), lines
 
 
+@pytest.mark.proves("credentials")
 async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pipeline) -> None:
     pipeline.settings |= {"GOOGLE_CLOUD_PROJECT": "", "BOTDEL_MONGODB_URI": "secret@nowhere"}
     code, lines = await botdel(pipeline, "consumer", "--plan", str(pipeline.plan))
@@ -204,6 +193,7 @@ async def test_a_missing_setting_is_named_and_its_value_never_shown(pipeline: Pi
     assert "secret@nowhere" not in said
 
 
+@pytest.mark.proves("every-query-indexed")
 async def test_a_collection_without_the_index_is_reported_and_deleted_from_all_the_same(
     pipeline: Pipeline,
 ) -> None:

@@ -14,10 +14,18 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.clock import milliseconds
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
-from tests.acceptance.test_commands import botdel, output_of
-from tests.integration.test_dead_letters import letters, publish_raw
+from tests.support.commands import botdel, output_of
 from tests.support.indexed import indexed
-from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
+from tests.support.pipeline import (
+    SERVICE,
+    Pipeline,
+    letters,
+    listening,
+    publish,
+    publish_raw,
+    request_placed,
+    until,
+)
 
 OTHER_SERVICE = "analytics"
 POISON = b"\x0a\x24not the whole of an id"
@@ -55,6 +63,7 @@ async def refused(pipeline: Pipeline, *arguments: str) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.proves("explained")
 async def test_poison_is_listed_shown_and_discarded(pipeline: Pipeline) -> None:
     async with pipeline.consumer():
         await publish_raw(pipeline, POISON, b"\x18\x01", colour="green")
@@ -93,6 +102,7 @@ async def test_poison_is_listed_shown_and_discarded(pipeline: Pipeline) -> None:
     )
 
 
+@pytest.mark.proves("replay")
 async def test_a_replay_that_comes_back_dead_is_joined_and_not_replayed_again_without_force(
     pipeline: Pipeline,
 ) -> None:
@@ -125,6 +135,7 @@ async def test_a_replay_that_comes_back_dead_is_joined_and_not_replayed_again_wi
         await letter_is(count=3, returns=2, status="new")
 
 
+@pytest.mark.proves("replay")
 async def test_a_sound_event_is_replayed_to_its_own_service_under_its_own_id(
     pipeline: Pipeline, store: MongoDeadLetterStore
 ) -> None:
@@ -219,6 +230,7 @@ async def test_misuse_is_told_apart_from_what_did_not_work(
     assert code == 2, lines
 
 
+@pytest.mark.proves("replay-crash")
 async def test_without_a_topic_nothing_is_marked(
     pipeline: Pipeline, store: MongoDeadLetterStore
 ) -> None:

@@ -37,6 +37,7 @@ async def gateway(pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+@pytest.mark.proves("nobody-else")
 async def test_one_delete_empties_every_service_of_the_bot_and_of_no_other(
     pipeline: Pipeline, gateway: httpx.AsyncClient
 ) -> None:
@@ -61,6 +62,7 @@ async def test_one_delete_empties_every_service_of_the_bot_and_of_no_other(
     assert {job["eventId"] for job in jobs} == {answer.json()["event_id"]}
 
 
+@pytest.mark.proves("idempotency-key")
 async def test_a_repeated_request_with_its_key_is_the_same_event_and_one_job(
     pipeline: Pipeline, gateway: httpx.AsyncClient
 ) -> None:

@@ -18,19 +18,20 @@ from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import BY_EVENTS, BY_SILENCE
 from deletion.job import Status, StepProgress
-from tests.acceptance.test_commands import botdel
-from tests.integration.recovering import job, pipeline_at, recovering
-from tests.integration.test_dead_letters import letters, webhook
+from tests.support.alerts import webhook
+from tests.support.commands import botdel
 from tests.support.pipeline import (
     SERVICE,
     WITHIN,
     Pipeline,
+    letters,
     listening,
     publish,
     pubsub,
     request_placed,
     until,
 )
+from tests.support.recovering import job, pipeline_at, recovering
 
 SUBSCRIPTION = f"subscription bot-deletion.{SERVICE}"
 LOOKED_AT = {
@@ -90,6 +91,7 @@ async def attached(pipeline: Pipeline) -> set[str]:
 # --- all is well
 
 
+@pytest.mark.proves("canary")
 async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
     installed: Pipeline,
 ) -> None:
@@ -137,6 +139,7 @@ async def test_a_service_without_its_plan_is_checked_and_said_to_be(installed: P
 # --- a canary that is lost
 
 
+@pytest.mark.proves("canary")
 async def test_without_recovery_the_canary_says_so_and_nothing_is_left_behind(
     installed: Pipeline,
 ) -> None:
@@ -305,6 +308,7 @@ async def test_a_broker_and_a_database_that_are_away_are_found_in_bounded_time(
     assert "BOTDEL_MONGODB_URI" in found["heartbeat"]["remedy"]
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 async def test_a_plan_that_cannot_be_used_here_is_found_and_everything_else_is_looked_at(
     installed: Pipeline,
 ) -> None:
@@ -321,6 +325,7 @@ async def test_a_plan_that_cannot_be_used_here_is_found_and_everything_else_is_l
     assert LOOKED_AT - {"canary"} <= set(found)
 
 
+@pytest.mark.proves("subscription-kept")
 async def test_a_command_that_deletes_a_subscription_is_for_one_without_jobs_only(
     installed: Pipeline,
 ) -> None:

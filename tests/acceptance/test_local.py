@@ -12,16 +12,18 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.installation import STARTED, default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
+from tests.support.commands import local_up, typed
+from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 240.0
 """Seconds for the sample data, and for the rest; alone on two cores a demo takes about a minute."""
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
 
+@pytest.mark.proves("no-process-left")
 async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
     broker: LocalBroker, tmp_path: Path
 ) -> None:
@@ -73,21 +75,7 @@ async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Pa
     assert said == ["botdel: consumer analytics ended (SIGKILL); its last output:"]
 
 
-def local_up(folder: Path) -> ChildProcess:
-    command = [sys.executable, "-m", "botdel.cli", "local", "up"]
-    return ChildProcess("up", command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
-
-
-async def typed(script: str, folder: Path) -> list[str]:
-    """The output of what a newcomer types into another shell."""
-    async with ChildProcess(
-        "shell", ["sh", "-c", script], cwd=folder, env={"PYTHONPATH": str(ROOT)}
-    ) as shell:
-        code = await shell.wait(WITHIN)
-    assert code == 0, list(shell.lines)
-    return list(shell.lines)
-
-
+@pytest.mark.proves("nobody-else", "no-process-left")
 @pytest.mark.timeout(2 * DEMO_WITHIN + 60)
 async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "botdel.cli", "demo"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.acceptance.test_commands import botdel, output_of
+from tests.support.commands import botdel, output_of
 from tests.support.pipeline import SERVICE, Pipeline, publish, request_placed, until
 
 DATA, INDEX = f"data of step {SERVICE}/messages", f"step {SERVICE}/messages"
@@ -34,6 +34,7 @@ async def has_deleted(pipeline: Pipeline, bot: str, count: int) -> bool:
     return await pipeline.jobs.find_one(query) is not None
 
 
+@pytest.mark.proves("preview")
 async def test_a_preview_counts_what_is_deleted_later_and_deletes_nothing(
     pipeline: Pipeline,
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_plan_that_fits_its_data_passes_and_changes_nothing(pipeline: Pi
     assert await pipeline.client[pipeline.database].list_collection_names() == ["messages"]
 
 
+@pytest.mark.proves("preview")
 @pytest.mark.parametrize(
     ("old", "new", "detail"),
     [

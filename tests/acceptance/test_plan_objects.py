@@ -11,7 +11,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from botdel.local.processes import free_port
-from tests.acceptance.test_commands import botdel, output_of
+from tests.support.commands import botdel, output_of
 from tests.support.pipeline import SERVICE, Pipeline
 from tests.support.s3 import S3, s3_server
 

@@ -43,7 +43,7 @@ from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
 from deletion.retry import Retry
 from deletion.runner import ANSWER_ONLY, Runner
-from tests.support.fakes import POLICY
+from tests.support.factories import POLICY
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.pipeline import Pipeline
 from tests.support.wrong_plans import (
@@ -262,12 +262,14 @@ def look(platform: Platform, capsys: pytest.CaptureFixture[str]) -> Look:
     return Look(platform, capsys)
 
 
+@pytest.mark.proves("wrong-plan")
 async def test_the_sample_plans_themselves_are_right(look: Look) -> None:
     for path in PLANS.values():
         assert await look.noticed(path) is None, path
     assert look.harmful == []
 
 
+@pytest.mark.proves("wrong-plan")
 @pytest.mark.timeout(300)
 async def test_every_wrong_value_of_the_sample_plans_is_noticed(look: Look, tmp_path: Path) -> None:
     """But for the exceptions, and of these the harmless ones leave the data as it must be."""
@@ -316,6 +318,7 @@ async def test_a_folder_of_others_with_ids_of_their_own_is_noticed_by_doctor(
     assert await _is_found_by_doctor(wrong)
 
 
+@pytest.mark.proves("wrong-plan")
 async def test_a_slow_api_that_several_steps_call_is_looked_at_all_the_same(look: Look) -> None:
     """It takes two calls at a time, and a look must not be parked."""
     plan, mood = read_plan(PLANS["billing"]), "/control/mood"

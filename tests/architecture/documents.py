@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import DOCS, ROOT
+
 README = ROOT / "README.md"
-DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 
 

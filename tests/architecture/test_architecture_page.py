@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.documents import DOCS, ROOT, table
+from tests.architecture.documents import table
 from tests.architecture.ways import WAYS, driven
+from tests.support.paths import DOCS, ROOT
 
 PAGE = DOCS / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")

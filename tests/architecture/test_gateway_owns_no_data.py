@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 FORBIDDEN = {
     "bson",
     "motor",
@@ -66,6 +68,7 @@ def is_forbidden(module: str) -> bool:
     return bool(names & FORBIDDEN) or module.startswith(PREFIXES)
 
 
+@pytest.mark.proves("gateway-without-data")
 def test_a_gateway_that_has_run_has_loaded_nothing_that_reaches_data() -> None:
     loaded = loaded_by(RUN)
     assert {"gateway.app", "gateway.main", "deletion.adapters.pubsub.publisher"} <= loaded

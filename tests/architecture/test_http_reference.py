@@ -5,7 +5,8 @@ from pathlib import Path
 
 from deletion.adapters.http_api.spec import HttpSpec, UndoSpec
 from deletion.adapters.plan_file import read_plan
-from tests.architecture.documents import DOCS, table
+from tests.architecture.documents import table
+from tests.support.paths import DOCS
 
 URL = "https://billing.example/bots/{bot_id}"
 REFERENCE = DOCS / "reference" / "http_step.md"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.commands import python
+from tests.support.paths import ROOT
+
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 INNERMOST = ("breaker", "bus", "clock", "errors", "ids", "job", "plan", "ports")
 CORE = (*INNERMOST, "events", "gate", "lease", "places", "retry", "runner", "testing")
@@ -22,18 +24,7 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a fresh interpreter that finds this repository."""
-    found = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
-    return subprocess.run(
-        [sys.executable, *options, "-c", found],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
+@pytest.mark.proves("gateway-without-data")
 def test_every_import_contract_is_kept() -> None:
     done = lint(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

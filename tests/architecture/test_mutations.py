@@ -2,16 +2,15 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.mutations.__main__ import SUITES, main, mutated, near
 from tests.mutations.mutants import MUTANTS, Mutant
+from tests.support.paths import ROOT
 
 PLACE = re.compile(r"\{\{\w+\}\}")
 """In a template, where the name of the service goes."""
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -5,7 +5,8 @@ from itertools import takewhile
 
 import pytest
 
-from tests.architecture.documents import DOCS, REFERENCE, ROOT, table
+from tests.architecture.documents import REFERENCE, table
+from tests.support.paths import DOCS, ROOT
 
 DOCUMENT = (DOCS / "patterns.md").read_text(encoding="utf-8")
 SECTIONS = {

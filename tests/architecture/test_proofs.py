@@ -1,46 +1,44 @@
-"""docs/PROOFS.md names decisions that exist, and tests that exist, each in its tier."""
+"""docs/PROOFS.md is what the marks of the tests say, and each guarantee has a test."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.documents import DOCS, ROOT, table
+from tests.proofs.guarantees import Guarantee, guarantees
+from tests.proofs.marks import TIERS, Proof, proofs
+from tests.proofs.page import PAGE, tables, written
 
-PROOFS = DOCS / "PROOFS.md"
-TIERS = {
-    "unit and conformance": ("unit", "conformance", "schema", "architecture"),
-    "simulation": ("simulation", "model", "stateful"),
-    "real parts": ("integration", "faults", "acceptance"),
-}
-ROWS = table(PROOFS, "guarantee", "decided in", *TIERS)
+ONE = {"Jobs": [Guarantee("one-holder", "decisions/0002-a.md", "At most one run owns a job")]}
 
 
-def existing(tier: str) -> set[str]:
-    """The tests of a tier: of its folders, or of a file that is named so."""
-    files = [path for path in (ROOT / "tests").rglob("test_*.py") if _tier(path) == tier]
-    return {
-        name for path in files for name in re.findall(r"(test_\w+)(?:\(| = )", path.read_text())
-    }
+def of_unit(name: str, *keys: str) -> Proof:
+    return Proof(name, Path("unit/deletion/test_lease.py"), keys)
 
 
-def _tier(path: Path) -> str:
-    if "stateful" in path.name:
-        return "simulation"
-    folder = path.relative_to(ROOT / "tests").parts[0]
-    return next(tier for tier, folders in TIERS.items() if folder in folders)
+def test_the_page_is_what_the_marks_say() -> None:
+    assert PAGE.read_text() == written(), "run 'make proofs'"
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_test_that_proves_a_guarantee_is_in_its_tier(tier: str) -> None:
-    named = {name for row in ROWS for name in re.findall(r"test_\w+", row[tier])}
-    assert named
-    assert not named - existing(tier)
+def test_every_tier_proves_guarantees() -> None:
+    assert sum(map(len, guarantees().values())) > 100
+    assert {proof.tier for proof in proofs()} == set(TIERS)
 
 
-def test_every_guarantee_has_a_decision_and_a_proof() -> None:
-    assert len(ROWS) > 30
-    for row in ROWS:
-        [link] = re.findall(r"\]\(([^)]+)\)", row["decided in"])
-        assert (DOCS / link).is_file(), row["guarantee"]
-        assert "test_" in "".join(row[tier] for tier in TIERS), row["guarantee"]
+def test_the_nearest_test_is_named_and_the_others_are_counted() -> None:
+    one, other = of_unit("test_a_lease", "one-holder"), of_unit("test_all", "one-holder", "two")
+    two = Guarantee("two", "state_machine.md", "Two")
+    text = tables({"Jobs": [*ONE["Jobs"], two]}, [other, one])
+    lease = "[a lease](../tests/unit/deletion/test_lease.py) +1"
+    assert f"| At most one run owns a job ([0002](decisions/0002-a.md)) | {lease} |  |  |" in text
+    assert "| Two ([state machine](state_machine.md)) | [all](" in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [(("nothing",), "no guarantee: nothing"), ((), "without a test: one-holder")],
+)
+def test_a_guarantee_without_a_test_and_a_mark_without_a_guarantee_are_refused(
+    keys: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        tables(ONE, [of_unit("test_a", *keys)])

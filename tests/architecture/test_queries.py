@@ -11,7 +11,6 @@ import copy
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -39,11 +38,11 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
 from deletion.silence import EPOCH
-from tests.conformance.test_dead_letter_store import a_letter, again, replay
-from tests.conformance.test_job_store import POLICY, SILENT, a_job, redelivered, request_for
+from tests.conformance.job_store.jobs import POLICY, SILENT
+from tests.support.clock import START
+from tests.support.factories import a_letter, again, new_job, redelivered, replay, request_for
 from tests.support.indexed import indexed
 
-NOW = datetime(2025, 3, 30, 1, 59, 59, 987_000, UTC)
 CROWD = 3000
 """Documents that a query should not look at."""
 TRIES = 3
@@ -137,28 +136,28 @@ async def watched(mongo: EmbeddedMongo) -> AsyncIterator[Watched]:
 async def store(watched: Watched) -> MongoJobStore:
     """A store with a crowd of complete jobs and a few of each other status."""
     store = await indexed(MongoJobStore, watched.client, watched.database.name)
-    crowd = [to_document(a_job(status=Status.COMPLETE)) for _ in range(CROWD)]
+    crowd = [to_document(new_job(status=Status.COMPLETE)) for _ in range(CROWD)]
     await watched.database[COLLECTION].insert_many(crowd)
-    await store.record([a_job(status=status) for status in Status for _ in range(10)])
+    await store.record([new_job(status=status) for status in Status for _ in range(10)])
     return store
 
 
 async def record(store: MongoJobStore) -> None:
     """One that is new, and each way not to be."""
-    job, full = a_job(), a_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS)))
+    job, full = new_job(), new_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS)))
     await store.record([job, full])
-    await store.record([redelivered(job), request_for(job), request_for(full), a_job(), job])
+    await store.record([redelivered(job), request_for(job), request_for(full), new_job(), job])
 
 
 async def apply(store: MongoJobStore) -> None:
     """Changes that are written, by either guard, and ones that are refused."""
-    job = a_job(status=Status.PENDING)
+    job = new_job(status=Status.PENDING)
     await store.record([job])
-    claimed = await store.apply(job.claim("worker/a", NOW))
-    beaten = await store.apply(claimed.checkpoint(NOW))
-    failed = await store.apply(beaten.fail(Failure("ValueError", "broken", NOW)))
+    claimed = await store.apply(job.claim("worker/a", START))
+    beaten = await store.apply(claimed.checkpoint(START))
+    failed = await store.apply(beaten.fail(Failure("ValueError", "broken", START)))
     await store.apply(failed.resume(SILENT, POLICY))
-    for change in (claimed.complete(NOW), claimed.resume(SILENT, POLICY)):
+    for change in (claimed.complete(START), claimed.resume(SILENT, POLICY)):
         with pytest.raises(LeaseLost):
             await store.apply(change)
 
@@ -173,7 +172,7 @@ async def get(store: MongoJobStore) -> None:
 async def due(store: MongoJobStore) -> None:
     """Both queues, a window that holds some and one that holds none."""
     for queue in ("conversations", "conversations/suspect"):
-        for since, until in ((EPOCH, NOW), (NOW, SILENT), (EPOCH, EPOCH)):
+        for since, until in ((EPOCH, START), (START, SILENT), (EPOCH, EPOCH)):
             await store.due(queue, since, until, 100)
 
 
@@ -181,7 +180,7 @@ async def silent(store: MongoJobStore) -> None:
     """As a sweep does, from the beginning and behind a page."""
     for status in (Status.FAILED, Status.IN_PROGRESS):
         for skip in ((), [str(ObjectId()) for _ in range(100)]):
-            await store.silent(status, since=EPOCH, until=NOW, skip=skip, limit=100)
+            await store.silent(status, since=EPOCH, until=START, skip=skip, limit=100)
 
 
 async def count(store: MongoJobStore) -> None:
@@ -236,6 +235,7 @@ def test_every_method_of_the_job_store_is_called_here() -> None:
     assert public(MongoJobStore) - {"ping", "check_writes"} == set(JOB_QUERIES)
 
 
+@pytest.mark.proves("every-query-indexed")
 @pytest.mark.parametrize("method", JOB_QUERIES)
 async def test_every_query_for_jobs_walks_an_index(
     watched: Watched, store: MongoJobStore, method: str
@@ -278,10 +278,10 @@ async def test_every_update_of_a_job_names_the_shard_key(
 @pytest.fixture
 async def bare_store(watched: Watched, database_name: str) -> AsyncIterator[MongoJobStore]:
     """The same crowd where nobody has created an index."""
-    crowd = [to_document(a_job(status=Status.COMPLETE)) for _ in range(CROWD)]
+    crowd = [to_document(new_job(status=Status.COMPLETE)) for _ in range(CROWD)]
     database = watched.client[database_name]
     await database[COLLECTION].insert_many(crowd)
-    await database[COLLECTION].insert_one(to_document(a_job(status=Status.FAILED)))
+    await database[COLLECTION].insert_one(to_document(new_job(status=Status.FAILED)))
     before, watched.database = watched.database, database
     yield MongoJobStore(watched.client, database_name)
     watched.database = before
@@ -301,7 +301,7 @@ async def test_it_is_seen_when_the_look_for_what_collides_has_no_index(
     watched: Watched, bare_store: MongoJobStore
 ) -> None:
     """Only a job offered under an id that is taken collides where no index is unique."""
-    job = a_job()
+    job = new_job()
     watched.watch()
     await bare_store.record([job])
     await bare_store.record([job])
@@ -444,7 +444,7 @@ async def test_every_query_for_a_breaker_walks_an_index(
     reads_all = {"opened", "damaged"}  # of the few there are, for an operator
     assert public(MongoBreakerStore) - reads_all == {"apply", "get", "time"}
     closed = Breaker("billing.example")
-    failed = closed.failed("a", str(ObjectId()), "503", NOW, BreakerPolicy())
+    failed = closed.failed("a", str(ObjectId()), "503", START, BreakerPolicy())
     watched.watch()
     assert await breakers.get(closed.host) == closed
     assert await breakers.apply(closed, failed)
@@ -489,6 +489,7 @@ def test_every_method_of_the_step_is_called_here() -> None:
     assert public(MongoStep) - others == {"count", "delete", "is_empty", "missing", "provide"}
 
 
+@pytest.mark.proves("every-query-indexed")
 async def test_every_query_of_a_step_walks_its_index(step: MongoStep, watched: Watched) -> None:
     await step.provide()
     assert await step.missing() is None

@@ -5,8 +5,9 @@ import re
 import typer.main
 
 from botdel.cli import app
-from tests.architecture.documents import DOCS, README, ROOT, table
+from tests.architecture.documents import README, table
 from tests.reference import commands
+from tests.support.paths import DOCS, ROOT
 
 TEXT = README.read_text(encoding="utf-8")
 MOST_LINES = 150

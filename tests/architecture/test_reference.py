@@ -28,8 +28,9 @@ from deletion.process.settings import Settings
 from gateway.answers import ANSWERS
 from recovery.app import PROBLEMS, SHOWN, STARTED, SweepView
 from recovery.client import Exit
-from tests.architecture.documents import DOCS, README, REFERENCE, table
+from tests.architecture.documents import README, REFERENCE, table
 from tests.reference import READERS, commands, default, written
+from tests.support.paths import DOCS
 
 PLAN = REFERENCE / "plan.md"
 PACKAGES = (botdel, consumers, deletion, gateway, recovery)
@@ -90,6 +91,7 @@ def test_what_a_page_takes_from_the_code_is_up_to_date(page: Path) -> None:
     assert text == written(text), "out of date: python -m tests.reference"
 
 
+@pytest.mark.proves("cron-exit-codes")
 def test_every_exit_code_of_the_cron_client_is_in_its_runbook() -> None:
     rows = table(DOCS / "runbooks" / "recovery.md", "code", "name")
     assert {row["name"]: int(row["code"]) for row in rows} == {e.name: e.value for e in Exit}

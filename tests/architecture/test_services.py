@@ -1,11 +1,11 @@
 """A service is known by its plan alone: no code, and no contract, names one."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PLANS = sorted((ROOT / "botdel" / "local" / "plans").glob("*.yaml"))
 SHARED = ("consumers", "deletion", "gateway", "proto", "recovery")
 """What every service uses, and what a further service changes no line of."""
@@ -21,6 +21,7 @@ def test_there_are_services_to_look_for() -> None:
     assert len(services()) == len(PLANS) > 1
 
 
+@pytest.mark.proves("further-service")
 @pytest.mark.parametrize("folder", SHARED)
 def test_no_service_is_named_in_what_all_of_them_share(folder: str) -> None:
     files = [path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".proto"}]

@@ -2,12 +2,16 @@
 
 import re
 
+import pytest
+
 from deletion.job import RULES, Rule, Status
-from tests.architecture.documents import DOCS, table
+from tests.architecture.documents import table
+from tests.support.paths import DOCS
 
 DOCUMENT = DOCS / "state_machine.md"
 
 
+@pytest.mark.proves("transitions")
 def test_the_table_of_transitions_is_that_of_the_rules() -> None:
     rows = table(DOCUMENT, "transition", "from", "to", "guard")
     documented = {

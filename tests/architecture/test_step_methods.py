@@ -4,7 +4,8 @@ import inspect
 from typing import Protocol
 
 from deletion import plan
-from tests.architecture.documents import DOCS, table
+from tests.architecture.documents import table
+from tests.support.paths import DOCS
 
 REFERENCE = DOCS / "reference" / "step_methods.md"
 

@@ -2,11 +2,11 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 TERMINAL = ROOT / "botdel" / "terminal.py"
 ALLOWED = {

@@ -30,21 +30,15 @@ from recovery import app as recovery
 from recovery.client import recover
 from recovery.starting import Sweeps
 from recovery.sweeper import Sweeper
-from tests.architecture.documents import ROOT
-from tests.support.fakes import (
-    BOT,
-    SERVICE,
-    MemoryBus,
-    RecordedAlerts,
-    ScriptedDeadLetters,
-    ScriptedStep,
-    ScriptedStore,
-    VirtualClock,
-    items,
-    until,
-)
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock, until
+from tests.support.factories import BOT, SERVICE, items
 from tests.support.fleet import Fleet
-from tests.support.memory_sweeps import MemorySweepStore
+from tests.support.memory_bus import MemoryBus
+from tests.support.memory_stores import MemorySweepStore
+from tests.support.paths import ROOT
+from tests.support.scripted_step import ScriptedStep
+from tests.support.scripted_stores import ScriptedDeadLetters, ScriptedStore
 
 TOKEN: Final = SecretStr("a-token-that-is-long-enough")
 STAND_INS: Final = {

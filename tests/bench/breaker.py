@@ -34,8 +34,8 @@ from deletion.gate import Gates
 from deletion.job import Job, LeasePolicy, StepProgress
 from deletion.plan import Plan, Step
 from deletion.runner import Runner
+from tests.support.alerts import RecordedAlerts
 from tests.support.api import Api, Call, Reply
-from tests.support.fakes import RecordedAlerts
 from tests.support.indexed import indexed
 
 SERVICE: Final = "billing"

@@ -44,7 +44,8 @@ from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
 from tests.bench.endless import SLOTS, EndlessStep
-from tests.support.fakes import RecordedAlerts, unpaced
+from tests.support.alerts import RecordedAlerts
+from tests.support.factories import unpaced
 from tests.support.indexed import indexed
 
 EVENTS: Final = 5_000

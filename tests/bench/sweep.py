@@ -23,7 +23,7 @@ from deletion.retry import Retry
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
-from tests.support.fakes import RecordedAlerts
+from tests.support.alerts import RecordedAlerts
 from tests.support.indexed import indexed
 
 RESUMABLE = 100

@@ -80,6 +80,7 @@ async def test_a_record_that_has_vanished_takes_no_change_but_its_first(
     assert await store.get(HOST) == Breaker(HOST)
 
 
+@pytest.mark.proves("one-probe")
 @pytest.mark.parametrize("exists", [False, True], ids=["absent", "recorded"])
 async def test_of_many_changes_at_once_exactly_one_is_made(
     store: BreakerStore, exists: bool
@@ -127,6 +128,7 @@ DAMAGES: list[Document] = [
 ]
 
 
+@pytest.mark.proves("damaged-breaker")
 @pytest.mark.parametrize("damage", DAMAGES, ids=str)
 async def test_a_damaged_record_is_replaced_by_the_next_change_whatever_is_damaged(
     client: Client, database_name: str, damage: Document

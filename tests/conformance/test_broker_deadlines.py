@@ -133,6 +133,7 @@ async def test_an_ack_of_nothing_is_refused(calls: Calls) -> None:
 # --- retry policy and dead letters
 
 
+@pytest.mark.proves("broker-as-documented")
 async def test_a_retry_policy_delays_what_failed(calls: Calls, is_google: bool) -> None:
     """`minimum_backoff`: "the minimum delay between consecutive deliveries of a given message".
     https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions#RetryPolicy
@@ -149,6 +150,7 @@ async def test_a_retry_policy_delays_what_failed(calls: Calls, is_google: bool) 
         assert time.monotonic() - failed > wait - 0.5
 
 
+@pytest.mark.proves("broker-as-documented")
 async def test_what_failed_too_often_is_a_dead_letter(calls: Calls) -> None:
     """https://cloud.google.com/pubsub/docs/handling-failures#dead_letter_topic"""
     await with_dead_letters(calls)

@@ -41,6 +41,7 @@ class Mortal:
         return dying
 
 
+@pytest.mark.proves("sought-back")
 @pytest.mark.parametrize("at", CHANGES)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_an_apply_that_dies_is_completed_by_the_next_and_then_nothing_is_left_to_do(

@@ -19,7 +19,8 @@ from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import BusUnavailable, TopologyMissing
-from tests.support.fakes import MemoryBus, VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.memory_bus import MemoryBus
 
 ACK_DEADLINE = 10
 """Seconds; the shortest that Pub/Sub allows."""

@@ -11,10 +11,11 @@ from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.job import Status
 from deletion.ports import Unfinished
-from tests.conformance.test_job_store import NOW, a_job
+from tests.support.clock import START
+from tests.support.factories import new_job
 from tests.support.indexed import indexed
 
-LATER = NOW + timedelta(hours=1)
+LATER = START + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -30,21 +31,22 @@ async def census(client: Client, database: str) -> dict[tuple[str, str], Unfinis
 async def test_unfinished_jobs_are_counted_by_service_and_status(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    times = {Status.PENDING: (LATER, NOW), Status.FAILED: (NOW,), Status.COMPLETE: (NOW,)}
+    times = {Status.PENDING: (LATER, START), Status.FAILED: (START,), Status.COMPLETE: (START,)}
     for status, created in times.items():
-        await store.record([a_job(status=status, created_at=at) for at in created])
+        await store.record([new_job(status=status, created_at=at) for at in created])
     assert await census(client, database_name) == {
-        ("conversations", "pending"): Unfinished("conversations", Status.PENDING, 2, NOW),
-        ("conversations", "failed"): Unfinished("conversations", Status.FAILED, 1, NOW),
+        ("conversations", "pending"): Unfinished("conversations", Status.PENDING, 2, START),
+        ("conversations", "failed"): Unfinished("conversations", Status.FAILED, 1, START),
     }
 
 
+@pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("damaged", ["yesterday", None, 7, datetime(1, 1, 2)], ids=str)  # noqa: DTZ001
 async def test_a_damaged_time_hides_neither_its_group_nor_the_oldest_of_the_others(
     store: MongoJobStore, client: Client, database_name: str, damaged: Any
 ) -> None:
-    jobs = [a_job(status=Status.PENDING, created_at=at) for at in (NOW, LATER)]
-    alone = a_job(status=Status.FAILED)
+    jobs = [new_job(status=Status.PENDING, created_at=at) for at in (START, LATER)]
+    alone = new_job(status=Status.FAILED)
     await store.record([*jobs, alone])
     for job in (jobs[0], alone):
         query, change = {"_id": ObjectId(job.id)}, {"$set": {"createdAt": damaged}}
@@ -58,8 +60,8 @@ async def test_a_damaged_time_hides_neither_its_group_nor_the_oldest_of_the_othe
 async def test_a_job_without_a_service_is_counted_by_itself(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
-    damaged = a_job(status=Status.PENDING)
-    await store.record([damaged, a_job(status=Status.PENDING)])
+    damaged = new_job(status=Status.PENDING)
+    await store.record([damaged, new_job(status=Status.PENDING)])
     query = {"_id": ObjectId(damaged.id)}
     await client[database_name][COLLECTION].update_one(query, {"$unset": {"service": ""}})
     services = {service for service, _ in await census(client, database_name)}

@@ -11,8 +11,9 @@ from deletion.clock import SystemClock
 from deletion.errors import TransientError
 from deletion.plan import Step
 from deletion.testing import Faults, StepConformance
-from tests.support.fakes import Action, ScriptedStep, VirtualClock
+from tests.support.clock import VirtualClock
 from tests.support.ledger import Entry, Ledger, LedgerStep
+from tests.support.scripted_step import Action, ScriptedStep
 
 CLOCK = cast("VirtualClock", SystemClock())
 

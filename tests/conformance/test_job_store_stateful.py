@@ -41,7 +41,7 @@ from tests.conformance.job_model import (
     Model,
     Row,
 )
-from tests.support.fakes import START
+from tests.support.clock import START
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryJobStore
 
@@ -213,6 +213,7 @@ class JobStoreMachine(RuleBasedStateMachine):
         return answer
 
 
+@pytest.mark.proves("one-holder", "transitions")
 def test_a_store_in_memory_accepts_what_the_rules_accept_and_nothing_else() -> None:
     with asyncio.Runner() as runner:
 
@@ -225,6 +226,7 @@ def test_a_store_in_memory_accepts_what_the_rules_accept_and_nothing_else() -> N
         )
 
 
+@pytest.mark.proves("one-holder", "transitions")
 def test_mongodb_accepts_what_the_rules_accept_and_nothing_else(
     mongo: EmbeddedMongo, database_name: str
 ) -> None:

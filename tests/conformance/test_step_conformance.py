@@ -197,6 +197,7 @@ def _no_database(_: str | None) -> Client:
     raise AssertionError("no step has a database")
 
 
+@pytest.mark.proves("step-suite")
 def test_our_own_steps_pass_the_suite() -> None:
     """All of it: no part is declined, and every one that is inherited is a test."""
     for suite in (TestMongoStep, TestMongoStepOfTexts, TestHttpStep, TestHttpStepByAnswerOnly):

@@ -21,7 +21,7 @@ from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep, SweepStatus
 from tests.support.indexed import indexed
-from tests.support.memory_sweeps import MemorySweepStore
+from tests.support.memory_stores import MemorySweepStore
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
 BOUND = timedelta(seconds=60)
@@ -179,6 +179,7 @@ async def test_separate_processes_clients_start_one_sweep(
     assert [document["status"] for document in found] == ["running"]
 
 
+@pytest.mark.proves("one-sweep")
 async def test_the_index_refuses_a_second_running_sweep_whoever_writes_it(
     client: Client, mongo_store: MongoSweepStore, database_name: str
 ) -> None:
@@ -313,6 +314,7 @@ DAMAGE: dict[str, Document] = {
 }
 
 
+@pytest.mark.proves("unreadable-reported")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 async def test_a_running_sweep_that_cannot_be_read_is_given_up_and_stops_none(
     client: Client, mongo_store: MongoSweepStore, database_name: str, damage: Document

@@ -30,7 +30,7 @@ from deletion.process.run import serve
 from deletion.process.settings import load
 from deletion.process.signals import stop_on_signals, unless_stopped
 from tests.faults.supervised import OnLine
-from tests.support.fakes import unpaced
+from tests.support.factories import unpaced
 from tests.support.ledger import LedgerStore, entered, file_ledger
 from tests.support.pipeline import Pipeline
 

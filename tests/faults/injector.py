@@ -14,7 +14,7 @@ from tests.faults.schedule import BROKER, DATABASE, Fault, Kind, Schedule
 from tests.faults.stage import Stage, create_topology
 from tests.faults.verdict import recorded, unrecorded
 
-SLOW_BY: Final = 0.2
+DELAY_BY: Final = 0.2
 """Seconds."""
 QUIET_WITHIN: Final = 180.0
 """Seconds until nothing is outstanding; ack deadlines and back-off take tens of them."""
@@ -59,8 +59,8 @@ class Injector:
         how = {
             Kind.KILL: self._end,
             Kind.TERMINATE: self._end,
-            Kind.STOP: self._stop,
-            Kind.REPEAT: self._publish,
+            Kind.PAUSE: self._pause,
+            Kind.DUPLICATE: self._publish,
             Kind.POISON: self._publish,
         }
         async with self._turn[fault.target]:
@@ -90,7 +90,7 @@ class Injector:
             known = await recorded(self._stage, self._callers)
             await self._callers.repeat(known, rng)  # a copy of a lost one would hide the loss
 
-    async def _stop(self, fault: Fault) -> None:
+    async def _pause(self, fault: Fault) -> None:
         self._signal(fault.target, signal.SIGSTOP)
         try:
             await asyncio.sleep(fault.seconds)
@@ -134,7 +134,7 @@ class Injector:
         proxy = self._stage.proxies[BROKER]
         async with self._callers.paused():
             await self._quiet()
-            proxy.refuse()
+            proxy.outage()
             await self._stage.broker.kill()
             await asyncio.sleep(max(fault.seconds, ACKS_WITHIN))
             await self._stage.broker.start()
@@ -157,11 +157,11 @@ class Injector:
         match fault.kind:
             case Kind.CUT:
                 proxy.cut()
-            case Kind.SLOW:
-                proxy.slow(SLOW_BY)
-            case Kind.MUTE:
-                proxy.mute()
-            case Kind.REFUSE:
-                proxy.refuse()
+            case Kind.DELAY:
+                proxy.delay(DELAY_BY)
+            case Kind.LOSE_ANSWER:
+                proxy.lose_answers()
+            case Kind.OUTAGE:
+                proxy.outage()
         await asyncio.sleep(fault.seconds)
         proxy.heal()

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: tests cut, slow down, refuse and black-hole connections."""
+"""A TCP proxy in front of a server: tests cut, delay and black-hole connections."""
 
 import asyncio
 from contextlib import suppress
@@ -18,12 +18,12 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._delay = 0.0
-        self._mute = False
-        self._refusing = False
-        self._swallowing = False
+        self._losing_answers = False
+        self._out = False
+        self._black_holes_new = False
         self._doomed: bytes | None = None
         self._dooms_left = 0
-        self.swallowed = 0
+        self.lost = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._black_holed: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
@@ -44,25 +44,25 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
 
-    def slow(self, seconds: float) -> None:
+    def delay(self, seconds: float) -> None:
         """Hold up whatever is sent, in both directions, for so long."""
         self._delay = seconds
 
-    def mute(self) -> None:
+    def lose_answers(self) -> None:
         """Pass requests on and drop what the server says: what it did, it did unheard."""
-        self._mute = True
+        self._losing_answers = True
 
-    def swallow(self, request: bytes, times: int = 1) -> None:
+    def lose_answer_to(self, request: bytes, times: int = 1) -> None:
         """Reset the connection in place of the answer to a request that holds these bytes.
 
         The server has done by then what it was asked for. So for `times` requests, which must each
-        be in one chunk; `swallowed` counts them.
+        be in one chunk; `lost` counts them.
         """
         self._doomed, self._dooms_left = request, times
 
-    def refuse(self) -> None:
+    def outage(self) -> None:
         """Reset every connection, and each new one at once."""
-        self._refusing = True
+        self._out = True
         self.cut()
 
     def black_hole(self, *, new: bool = False) -> None:
@@ -71,16 +71,16 @@ class Proxy:
         That is what a NAT gateway does to a flow it has forgotten, and a firewall to all.
         """
         self._black_holed |= self._open
-        self._swallowing = new
+        self._black_holes_new = new
 
     def heal(self) -> None:
         """As at the beginning. A stream with a hole in it is of no use any more, and is reset."""
-        if self._mute:
+        if self._losing_answers:
             self.cut()
         for writer in self._black_holed:
             writer.transport.abort()
         self._delay = 0.0
-        self._mute = self._refusing = self._swallowing = False
+        self._losing_answers = self._out = self._black_holes_new = False
         self._doomed = None
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,11 +92,11 @@ class Proxy:
         ends = {writer}
         self._open |= ends
         try:
-            if not self._refusing:
+            if not self._out:
                 answers, requests = await asyncio.open_connection("127.0.0.1", self._target)
                 ends.add(requests)
                 self._open |= ends
-                if self._swallowing:
+                if self._black_holes_new:
                     self._black_holed |= ends
                 lost = asyncio.Event()
                 async with asyncio.TaskGroup() as both:
@@ -124,18 +124,18 @@ class Proxy:
                 await asyncio.sleep(self._delay)
             if answering and lost.is_set():
                 raise ConnectionResetError
-            if not answering and self._is_to_be_swallowed(data):
+            if not answering and self._is_doomed(data):
                 lost.set()
-            if not (answering and self._mute) and writer not in self._black_holed:
+            if not (answering and self._losing_answers) and writer not in self._black_holed:
                 writer.write(data)
                 await writer.drain()
         with suppress(OSError):
             writer.write_eof()
 
-    def _is_to_be_swallowed(self, data: bytes) -> bool:
+    def _is_doomed(self, data: bytes) -> bool:
         if self._doomed is None or self._doomed not in data:
             return False
-        self.swallowed += 1
+        self.lost += 1
         self._dooms_left -= 1
         if not self._dooms_left:
             self._doomed = None

@@ -26,12 +26,12 @@ class Kind(StrEnum):
 
     KILL = "kill"  # SIGKILL; it is started again after a while
     TERMINATE = "terminate"  # SIGTERM; likewise
-    STOP = "stop"  # SIGSTOP, and SIGCONT after a while
+    PAUSE = "pause"  # SIGSTOP, and SIGCONT after a while
     CUT = "cut"  # every connection to a server is reset
-    SLOW = "slow"  # whatever is said to a server or by it takes longer
-    MUTE = "mute"  # a server is heard no more, but it hears
-    REFUSE = "refuse"  # no connection to a server comes about
-    REPEAT = "repeat"  # events are delivered again, in another order
+    DELAY = "delay"  # whatever is said to a server or by it takes longer
+    LOSE_ANSWER = "lose_answer"  # a server hears, and what it answers never arrives
+    OUTAGE = "outage"  # no connection to a server comes about
+    DUPLICATE = "duplicate"  # events are delivered again, in another order
     POISON = "poison"  # messages that can never be handled
 
 
@@ -79,16 +79,16 @@ _ROWS: Final = (
     _Row(Kind.KILL, (BROKER,), (0, 3), 0.5),  # it has to wait until nothing is outstanding
     _Row(Kind.KILL, (DATABASE,), (0, 5), 2),
     _Row(Kind.TERMINATE, PROCESSES, (0, 3), 5),
-    _Row(Kind.STOP, CONSUMERS, (1.5 * STALE_AFTER, 2.5 * STALE_AFTER), 4),  # it loses its jobs
-    _Row(Kind.STOP, (*PROCESSES, *SERVERS), (0.2, 3), 4),
+    _Row(Kind.PAUSE, CONSUMERS, (1.5 * STALE_AFTER, 2.5 * STALE_AFTER), 4),  # it loses its jobs
+    _Row(Kind.PAUSE, (*PROCESSES, *SERVERS), (0.2, 3), 4),
     _Row(Kind.CUT, SERVERS, (0, 0), 4),
-    _Row(Kind.SLOW, SERVERS, (2, 6), 2),
-    _Row(Kind.MUTE, SERVERS, (0.5, 3), 3),
-    _Row(Kind.REFUSE, SERVERS, (0.5, 4), 2),
-    _Row(Kind.REPEAT, (TOPIC,), (0, 0), 3),
+    _Row(Kind.DELAY, SERVERS, (2, 6), 2),
+    _Row(Kind.LOSE_ANSWER, SERVERS, (0.5, 3), 3),
+    _Row(Kind.OUTAGE, SERVERS, (0.5, 4), 2),
+    _Row(Kind.DUPLICATE, (TOPIC,), (0, 0), 3),
     _Row(Kind.POISON, (TOPIC,), (0, 0), 2),
 )
-_LONG_OUTAGE: Final = _Row(Kind.REFUSE, (DATABASE,), (16, 20), 1)
+_LONG_OUTAGE: Final = _Row(Kind.OUTAGE, (DATABASE,), (16, 20), 1)
 """Longer than an event is kept waiting to be recorded, and not in every schedule."""
 
 

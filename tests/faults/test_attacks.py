@@ -16,7 +16,6 @@ import httpx
 import psutil
 import pytest
 from bson import ObjectId
-from prometheus_client.parser import text_string_to_metric_families
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PULL_LIMIT
@@ -24,30 +23,24 @@ from deletion.events import BotDeletionSubject
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import Status
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
-from tests.faults.faulty_consumer import (
-    BEFORE_THIRD_BATCH,
-    BETWEEN_BATCHES,
-    faulty_consumer,
-    ledger_of,
-)
-from tests.integration.recovering import STALE_AFTER, job, seed
-from tests.integration.test_dead_letters import publish_raw
-from tests.support.ledger import Entry, What, read_ledger, violations
+from tests.faults.faulty_consumer import BEFORE_THIRD_BATCH, BETWEEN_BATCHES, faulty_consumer
+from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
+from tests.support.ledger import Entry, What
 from tests.support.pipeline import (
     WITHIN,
     Pipeline,
     listening,
     publish,
+    publish_raw,
     request_placed,
     sweep,
     until,
 )
+from tests.support.recovering import STALE_AFTER, job, seed
 
 REPLICAS = 3
 MESSAGES, OTHERS = 45, 30
 """Of a bot that is deleted, in batches of 10, and of one that is not."""
-NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
-"""Where a second claim would be one too many, however slow the machine is."""
 
 
 @asynccontextmanager
@@ -62,19 +55,6 @@ async def replicas(pipeline: Pipeline, *options: str) -> AsyncIterator[list[Chil
         yield consumers
         for consumer in consumers:
             consumer.terminate()
-
-
-@asynccontextmanager
-async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]:
-    """So many processes of recovery; their URLs."""
-    async with AsyncExitStack() as stack:
-        started = [
-            await stack.enter_async_context(
-                pipeline.process(f"recovery {n}", "botdel.cli", "recovery", "--port", "0")
-            )
-            for n in range(count)
-        ]
-        yield [await listening(process) for process in started]
 
 
 async def abandoned(pipeline: Pipeline, count: int, *, exhausted: int = 0) -> list[str]:
@@ -93,27 +73,12 @@ async def all_complete(pipeline: Pipeline) -> bool:
     return await pipeline.jobs.find_one({"status": {"$ne": "complete"}}) is None
 
 
-def ledger(pipeline: Pipeline) -> list[Entry]:
-    """What the consumers did, in which they broke no rule."""
-    entries = read_ledger(ledger_of(pipeline))
-    assert violations(entries) == []
-    return entries
-
-
 def claims(entries: Sequence[Entry]) -> Counter[str]:
     """How often each job was claimed."""
     return Counter(entry.job for entry in entries if entry.what is What.CLAIM)
 
 
-async def taken(http: httpx.AsyncClient, url: str) -> Counter[str]:
-    """How many messages a consumer took in, by outcome."""
-    families = text_string_to_metric_families((await http.get(f"{url}/metrics")).text)
-    samples = [sample for family in families for sample in family.samples]
-    return Counter(
-        {s.labels["outcome"]: int(s.value) for s in samples if s.name.endswith("messages_total")}
-    )
-
-
+@pytest.mark.proves("duplicates", "one-holder")
 async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline: Pipeline) -> None:
     copies = 10 * PULL_LIMIT  # so many that one replica cannot get them all in one pull
     pipeline.settings |= NEVER_STALE
@@ -140,6 +105,7 @@ async def test_an_event_delivered_to_many_replicas_at_once_is_run_once(pipeline:
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("one-holder")
 async def test_jobs_that_several_sweeps_make_pending_at_once_are_run_once_each(
     pipeline: Pipeline,
 ) -> None:
@@ -155,6 +121,7 @@ async def test_jobs_that_several_sweeps_make_pending_at_once_are_run_once_each(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("heartbeat")
 async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     pipeline: Pipeline,
 ) -> None:
@@ -174,6 +141,7 @@ async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("one-holder")
 async def test_jobs_retried_by_an_operator_during_a_sweep_are_run_once_each(
     pipeline: Pipeline,
 ) -> None:
@@ -195,6 +163,7 @@ async def test_jobs_retried_by_an_operator_during_a_sweep_are_run_once_each(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("redelivery-costs-nothing")
 async def test_several_old_events_at_once_use_up_no_attempts_of_a_job_that_rests(
     pipeline: Pipeline,
 ) -> None:
@@ -244,6 +213,7 @@ def _resume_requested(event: BotDeletionSubject) -> bytes:
     return subject.SerializeToString() + field_11
 
 
+@pytest.mark.proves("one-holder")
 @pytest.mark.parametrize("wakes", ["during the next run", "after the next run"])
 @pytest.mark.parametrize(("stopped_at", "batches"), [(BETWEEN_BATCHES, 0), (BEFORE_THIRD_BATCH, 1)])
 async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_its_next_fence(
@@ -280,6 +250,7 @@ async def test_a_stopped_consumer_that_wakes_when_another_has_its_job_stops_at_i
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
 
 
+@pytest.mark.proves("deadly-deletion")
 async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_record_says_where(
     pipeline: Pipeline,
 ) -> None:

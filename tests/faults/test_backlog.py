@@ -15,8 +15,8 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.job import SUSPECT_ENDS
 from tests.faults.faulty_consumer import KILLED, faulty_consumer
+from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
 from tests.faults.supervised import OnLine, Supervised
-from tests.faults.test_attacks import NEVER_STALE, ledger, recoveries, taken
 from tests.support.ledger import What
 from tests.support.pipeline import (
     ACK_DEADLINE,
@@ -41,6 +41,7 @@ FATAL_WITHIN = 300.0
 """Seconds; each attempt of the killer costs a start, the stale threshold and a sweep."""
 
 
+@pytest.mark.proves("recorded-in-seconds")
 @pytest.mark.timeout(600)
 async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     pipeline: Pipeline,
@@ -83,6 +84,7 @@ async def test_a_backlog_is_recorded_within_seconds_while_every_slot_is_busy(
     assert max(in_order.index(job) for job in handed_over) < BACKLOG / 4, "old before new"
 
 
+@pytest.mark.proves("killer-job")
 @pytest.mark.timeout(600)
 async def test_a_job_that_ends_its_process_is_exhausted_alone_among_fifty_on_two_replicas(
     pipeline: Pipeline,

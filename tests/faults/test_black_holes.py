@@ -64,6 +64,7 @@ async def persisting(call: Callable[[], Awaitable[object]]) -> object:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.proves("swallowed-packets")
 @pytest.mark.parametrize("idle", [False, True], ids=["while messages come", "while none come"])
 async def test_a_pull_loop_leaves_a_flow_that_is_swallowed(line: Line, idle: bool) -> None:
     await line.beside.publish(Message(b"before", {}))
@@ -77,6 +78,7 @@ async def test_a_pull_loop_leaves_a_flow_that_is_swallowed(line: Line, idle: boo
     assert b"after" in [delivery.message.data for delivery in pulled]
 
 
+@pytest.mark.proves("swallowed-packets")
 async def test_publishing_leaves_a_flow_that_is_swallowed(line: Line) -> None:
     await line.publisher.publish(Message(b"before", {}))
     await asyncio.sleep(2 * PUBLISHING.every)
@@ -84,6 +86,7 @@ async def test_publishing_leaves_a_flow_that_is_swallowed(line: Line) -> None:
     await persisting(lambda: line.publisher.publish(Message(b"after", {})))
 
 
+@pytest.mark.proves("swallowed-packets")
 async def test_a_bus_that_swallows_everything_is_no_empty_subscription(line: Line) -> None:
     line.proxy.black_hole(new=True)
     began = time.monotonic()

@@ -20,6 +20,19 @@ SECONDS = 25.0
 FAULTS = 16
 
 
+@pytest.mark.proves(
+    "crash-between",
+    "record-before-ack",
+    "duplicates",
+    "join",
+    "one-holder",
+    "nothing-left",
+    "nobody-else",
+    "servers-away",
+    "resume",
+    "quarantine",
+    "whatever-breaks",
+)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", brokers())
 async def test_whatever_breaks_every_accepted_deletion_is_done_or_an_operator_can_see_it(

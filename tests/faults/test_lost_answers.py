@@ -15,17 +15,10 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from deletion.job import Status
 from tests.faults.proxy import Proxy
-from tests.faults.test_attacks import NEVER_STALE, taken
-from tests.integration.recovering import job, seed
-from tests.support.pipeline import (
-    WITHIN,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.faults.replicas import NEVER_STALE, taken
+from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 from tests.support.polling import eventually
+from tests.support.recovering import job, seed
 
 EVENTS = 20
 GRACE = 4.0
@@ -49,6 +42,7 @@ def product(pipeline: Pipeline, mongo: EmbeddedMongo, proxy: Proxy) -> Pipeline:
     return replace(pipeline, mongo_uri=uri)
 
 
+@pytest.mark.proves("lost-answer")
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("request_", [INSERT, UPDATE, FIND], ids=["insert", "update", "find"])
 async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
@@ -58,7 +52,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer, httpx.AsyncClient() as http:
         url = await listening(consumer)
-        proxy.swallow(request_, times)
+        proxy.lose_answer_to(request_, times)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
         await until(lambda: _all_complete(pipeline, EVENTS))
 
@@ -67,7 +61,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
             return outcomes["recorded"] + outcomes["known"] >= EVENTS
 
         await until(acked)
-        assert proxy.swallowed == times
+        assert proxy.lost == times
         assert (await taken(http, url))["returned"] == 0
     assert Counter(job["attempt"] for job in await pipeline.jobs.find().to_list(None)) == {
         1: EVENTS
@@ -75,6 +69,7 @@ async def test_a_lost_answer_leaves_no_job_that_nobody_runs(
     assert await pipeline.messages.count_documents({}) == 0
 
 
+@pytest.mark.proves("lost-answer")
 async def test_a_lost_answer_to_a_join_joins_once(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:
@@ -84,7 +79,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
     async with product.consumer() as consumer:
         await listening(consumer)
         busy = await _keep_live(pipeline, bot, first.event_id)
-        proxy.swallow(UPDATE)
+        proxy.lose_answer_to(UPDATE)
         await publish(pipeline, *later)
 
         async def joined() -> bool:
@@ -92,7 +87,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
             return bool(job and len(job["eventIds"]) == 1 + len(later))
 
         await until(joined)
-        assert proxy.swallowed == 1
+        assert proxy.lost == 1
         marker = request_placed("65f0a1b2c3d4e5f607182930")
         await publish(pipeline, *later, marker)
         await until(lambda: _is(pipeline, marker.bot_id, "complete"))
@@ -102,6 +97,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
     assert (job["status"], job["placedAt"] > busy) == ("exhausted", True)
 
 
+@pytest.mark.proves("lost-answer")
 async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_run_meanwhile(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:
@@ -109,7 +105,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer, httpx.AsyncClient() as http:
         url = await listening(consumer)
-        proxy.swallow(INSERT, times=1_000)
+        proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
         await until(lambda: _all_complete(pipeline, EVENTS))
         await consumer.wait_for_line(lambda line: '"events handed back"' in line, WITHIN)
@@ -124,6 +120,7 @@ async def test_events_whose_recording_is_never_answered_go_back_and_their_jobs_r
     }
 
 
+@pytest.mark.proves("hand-over")
 async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
     pipeline: Pipeline, product: Pipeline, proxy: Proxy
 ) -> None:
@@ -131,9 +128,9 @@ async def test_a_terminated_consumer_that_records_in_vain_ends_within_its_grace(
     bots = await pipeline.fill(*[5] * EVENTS)
     async with product.consumer() as consumer:
         await listening(consumer)
-        proxy.swallow(INSERT, times=1_000)
+        proxy.lose_answer_to(INSERT, times=1_000)
         await publish(pipeline, *(request_placed(bot) for bot in bots))
-        await eventually(lambda: proxy.swallowed > 0, WITHIN)
+        await eventually(lambda: proxy.lost > 0, WITHIN)
         began = time.monotonic()
         consumer.terminate()
         assert await consumer.wait(WITHIN) == 0

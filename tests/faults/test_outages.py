@@ -53,6 +53,7 @@ async def fragile(
         yield pipeline
 
 
+@pytest.mark.proves("servers-away")
 async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_used(
     fragile: Pipeline, own_broker: LocalBroker
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
     assert await fragile.left(second) == 0
 
 
+@pytest.mark.proves("servers-away")
 async def test_a_deletion_goes_on_after_the_database_was_killed_in_the_middle_of_it(
     fragile: Pipeline, own_mongo: EmbeddedMongo
 ) -> None:
@@ -108,6 +110,7 @@ async def test_a_deletion_goes_on_after_the_database_was_killed_in_the_middle_of
     assert await fragile.left(other) == 50
 
 
+@pytest.mark.proves("servers-away")
 async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it_is_back(
     fragile: Pipeline, own_mongo: EmbeddedMongo
 ) -> None:
@@ -123,6 +126,7 @@ async def test_events_that_arrive_while_the_database_is_away_are_handled_when_it
         assert consumer.running
 
 
+@pytest.mark.proves("hand-over")
 async def test_a_database_that_hangs_does_not_hold_a_terminated_consumer_beyond_its_grace(
     fragile: Pipeline, own_mongo: EmbeddedMongo
 ) -> None:

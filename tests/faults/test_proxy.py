@@ -9,7 +9,7 @@ from botdel.local.processes import free_port
 from tests.faults.proxy import Proxy
 from tests.support.polling import SOON, eventually
 
-SLOW_BY = 0.3
+DELAY_BY = 0.3
 """Seconds."""
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -78,15 +78,15 @@ async def test_a_cut_ends_what_is_open_and_a_new_connection_works(proxy: Proxy) 
 
 async def test_slowed_down_an_answer_takes_the_way_there_and_back(proxy: Proxy) -> None:
     connection = await connected(proxy)
-    proxy.slow(SLOW_BY)
+    proxy.delay(DELAY_BY)
     began = asyncio.get_running_loop().time()
     assert await asked(connection) == b"hello\n"
-    assert asyncio.get_running_loop().time() - began >= 2 * SLOW_BY
+    assert asyncio.get_running_loop().time() - began >= 2 * DELAY_BY
 
 
 async def test_muted_the_server_hears_what_it_cannot_answer(proxy: Proxy, echo: Echo) -> None:
     connection = await connected(proxy)
-    proxy.mute()
+    proxy.lose_answers()
     waiting = asyncio.create_task(asked(connection))
     await eventually(lambda: bool(echo.heard))
     assert not waiting.done()
@@ -106,7 +106,7 @@ async def test_a_black_hole_swallows_both_directions_of_what_is_open_and_closes_
     assert not waiting.done()
     proxy.black_hole(new=True)
     later = asyncio.create_task(asked(await connected(proxy), b"lost\n"))
-    await asyncio.sleep(SLOW_BY)
+    await asyncio.sleep(DELAY_BY)
     assert not later.done()
     proxy.heal()
     assert [await waiting, await later] == [b"", b""]
@@ -118,19 +118,19 @@ async def test_a_swallowed_request_is_heard_and_its_connection_reset_in_place_of
     proxy: Proxy, echo: Echo
 ) -> None:
     doomed, other = await connected(proxy), await connected(proxy)
-    proxy.swallow(b"write", times=2)
+    proxy.lose_answer_to(b"write", times=2)
     assert await asked(doomed, b"read\n") == b"read\n"
     assert await asked(doomed, b"write 1\n") == b""
     assert await asked(other) == b"hello\n"
     assert await asked(other, b"write 2\n") == b""
     assert echo.heard == [b"read\n", b"write 1\n", b"hello\n", b"write 2\n"]
     assert await asked(await connected(proxy), b"write 3\n") == b"write 3\n"
-    assert proxy.swallowed == 2
+    assert proxy.lost == 2
 
 
 async def test_refusing_it_lets_nobody_through_until_it_is_healed(proxy: Proxy) -> None:
     earlier = await connected(proxy)
-    proxy.refuse()
+    proxy.outage()
     assert await asked(earlier) == b""
     assert await asked(await connected(proxy)) == b""
     proxy.heal()

@@ -48,6 +48,7 @@ async def stored(pipeline: Pipeline, bot: str) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.proves("crash-between")
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_killed_consumer_leaves_the_message_or_the_job_and_both_are_enough(
     pipeline: Pipeline, point: str
@@ -78,6 +79,7 @@ async def test_a_killed_consumer_leaves_the_message_or_the_job_and_both_are_enou
     assert [past["reason"] for past in job["pastAttempts"]] == ["stale"] * (job["attempt"] - 1)
 
 
+@pytest.mark.proves("hand-over")
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_sweep(
     pipeline: Pipeline, point: str
@@ -115,6 +117,7 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
     assert [past["reason"] for past in job["pastAttempts"]] == interrupted
 
 
+@pytest.mark.proves("hand-over")
 async def test_a_consumer_terminated_in_a_batch_that_takes_long_hands_over_within_its_grace(
     pipeline: Pipeline,
 ) -> None:

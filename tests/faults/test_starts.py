@@ -54,6 +54,7 @@ async def ends_at_once(process: ChildProcess, number: signal.Signals = signal.SI
     assert time.monotonic() - began < AT_ONCE
 
 
+@pytest.mark.proves("signal-at-start")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("mute", ["database", "Pub/Sub"])
 @pytest.mark.parametrize("command", ["consumer", "recovery"])
@@ -69,6 +70,7 @@ async def test_a_signal_ends_a_start_at_once(
         await ends_at_once(process, number)
 
 
+@pytest.mark.proves("signal-at-start")
 async def test_a_signal_ends_a_start_that_looks_for_an_index_in_a_database_that_hangs(
     pipeline: Pipeline, silence: Silence
 ) -> None:

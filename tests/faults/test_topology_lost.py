@@ -1,10 +1,12 @@
 """A consumer whose topic was deleted and made again: it runs, and says that it gets nothing."""
 
 import httpx
+import pytest
 
 from tests.support.pipeline import Pipeline, listening, pubsub, until
 
 
+@pytest.mark.proves("lost-topic")
 async def test_a_consumer_whose_subscription_lost_its_topic_is_not_ready_and_says_what_to_do(
     pipeline: Pipeline,
 ) -> None:

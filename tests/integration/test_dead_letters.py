@@ -1,60 +1,30 @@
 """Poison and undeliverable messages on the real broker and database: recorded, and told once."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import httpx
-from fastapi import FastAPI, Request
-from google.pubsub_v1.types import DeadLetterPolicy, PubsubMessage, Subscription
+import pytest
+from google.pubsub_v1.types import DeadLetterPolicy, Subscription
 
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.events import MAX_EVENT_BYTES
-from deletion.process.serving import serving
+from tests.support.alerts import webhook
 from tests.support.pipeline import (
     SERVICE,
+    THOUSAND,
     Pipeline,
+    letters,
     listening,
     publish,
+    publish_raw,
     pubsub,
     request_placed,
     until,
 )
 
 OTHER_SERVICE = "billing"
-THOUSAND = 1000
 
 
-@asynccontextmanager
-async def webhook() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that takes alerts: its URL, and what it was sent."""
-    app, sent = FastAPI(), []
-
-    @app.post("/hook")
-    async def hook(request: Request) -> None:
-        sent.append(await request.json())
-
-    async with serving(app, "127.0.0.1", 0, name="webhook", grace=1) as url:
-        yield f"{url}/hook", sent
-
-
-async def publish_raw(pipeline: Pipeline, *bodies: bytes, **attributes: str) -> None:
-    """Put what is no event on the topic."""
-    async with pubsub(pipeline) as (publisher, _):
-        for first in range(0, len(bodies), THOUSAND):
-            messages = [
-                PubsubMessage(data=body, attributes=attributes)
-                for body in bodies[first : first + THOUSAND]
-            ]
-            await publisher.publish(topic=pipeline.names.topic, messages=messages)
-
-
-async def letters(pipeline: Pipeline) -> list[dict[str, Any]]:
-    found = pipeline.client[pipeline.database]["dead_letters"].find({})
-    return await found.to_list(2 * THOUSAND)
-
-
+@pytest.mark.proves("quarantine")
 async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: Pipeline) -> None:
     (bot,) = await pipeline.fill(5)
     async with pipeline.consumer() as consumer:
@@ -80,6 +50,7 @@ async def test_poison_is_recorded_and_what_comes_behind_it_is_deleted(pipeline: 
     assert letter["count"] == 1
 
 
+@pytest.mark.proves("one-alert")
 async def test_a_thousand_poison_messages_are_one_alert_with_their_number(
     pipeline: Pipeline,
 ) -> None:
@@ -100,6 +71,7 @@ async def test_a_thousand_poison_messages_are_one_alert_with_their_number(
     assert alert["text"].startswith(f"1,000 new dead letters of {SERVICE} (undecodable)")
 
 
+@pytest.mark.proves("given-up-by-pubsub")
 async def test_what_is_delivered_too_often_is_recorded_by_recovery_with_its_service(
     pipeline: Pipeline,
 ) -> None:

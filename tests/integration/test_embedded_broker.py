@@ -91,6 +91,7 @@ class Load:
             self.errors += 1
 
 
+@pytest.mark.proves("broker-keeps")
 async def test_a_kill_under_load_loses_nothing_confirmed_and_repeats_no_confirmed_ack(
     broker: EmbeddedBroker, calls: Calls
 ) -> None:
@@ -111,6 +112,7 @@ async def test_a_kill_under_load_loses_nothing_confirmed_and_repeats_no_confirme
     assert not load.acked_and_came_again
 
 
+@pytest.mark.proves("broker-keeps")
 async def test_a_disk_that_is_full_confirms_nothing_and_loses_nothing(
     broker: EmbeddedBroker, calls: Calls
 ) -> None:
@@ -150,6 +152,7 @@ async def test_leases_of_a_broker_that_died_are_over(broker: EmbeddedBroker, cal
     await calls.nothing_comes(1)
 
 
+@pytest.mark.proves("broker-keeps")
 async def test_a_folder_that_is_removed_ends_it(
     broker: EmbeddedBroker, calls: Calls, tmp_path: Path
 ) -> None:
@@ -189,6 +192,7 @@ async def test_others_are_answered_while_a_subscription_is_sought_back(calls: Ca
     assert len(await calls.receive(1_000, "other")) == 1_000
 
 
+@pytest.mark.proves("broker-keeps")
 async def test_two_brokers_never_open_one_folder(broker: EmbeddedBroker, tmp_path: Path) -> None:
     async with ChildProcess("second", _command("--folder", tmp_path / "kept")) as second:
         assert await second.wait(30) == 1
@@ -384,6 +388,7 @@ async def test_without_a_folder_everything_is_forgotten(project: str) -> None:
             await calls.publisher.get_topic(topic=calls.topic, timeout=CALL)
 
 
+@pytest.mark.proves("broker-as-documented")
 async def test_a_filter_is_obeyed(calls: Calls) -> None:
     """Google's emulator stores filters and ignores them."""
     await calls.subscribe("kinds", filter='attributes.kind = "chat"')

@@ -71,6 +71,7 @@ def subscribed(
             streaming.result(WITHIN)
 
 
+@pytest.mark.proves("broker-as-documented")
 async def test_python_publishes_and_subscribes(calls: Calls) -> None:
     await calls.subscribe()
     received = Received()
@@ -207,6 +208,7 @@ const {PubSub} = require('@google-cloud/pubsub');
 """
 
 
+@pytest.mark.proves("broker-as-documented")
 @pytest.mark.timeout(300)
 async def test_node_publishes_and_subscribes(
     calls: Calls, broker: EmbeddedBroker, node_folder: Path

@@ -115,6 +115,7 @@ class Received:
                     return received.message
 
 
+@pytest.mark.proves("confirmed", "requested-by")
 async def test_the_event_arrives_as_it_was_answered(
     broker: LocalBroker, project: str, gateway: Gateway
 ) -> None:
@@ -166,6 +167,7 @@ async def test_it_starts_without_pubsub_and_recovers_when_it_comes(project: str)
             assert (await gateway.delete()).status_code == 202
 
 
+@pytest.mark.proves("bounded-answer")
 async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) -> None:
     async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
@@ -186,6 +188,7 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
                 continue
 
 
+@pytest.mark.proves("ready-to-publish")
 async def test_a_probe_creates_nothing(project: str) -> None:
     async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         await broker.kill()
@@ -203,6 +206,7 @@ async def test_a_probe_creates_nothing(project: str) -> None:
         assert (await gateway.delete()).status_code == 202, "the publish puts it back"
 
 
+@pytest.mark.proves("bounded-answer")
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
     async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
@@ -214,6 +218,7 @@ async def test_it_answers_while_pubsub_hangs(project: str) -> None:
         assert (await gateway.delete()).status_code == 202
 
 
+@pytest.mark.proves("bounded-answer")
 async def test_no_more_wait_than_are_allowed_to(project: str) -> None:
     environment = settings(f"127.0.0.1:{free_port()}", project, BOTDEL_GATEWAY_MAX_PENDING="3")
     async with running(environment) as gateway:
@@ -290,6 +295,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: LocalBroker, project: st
     assert any("in use: set BOTDEL_GATEWAY_PORT or --port" in line for line in process.lines)
 
 
+@pytest.mark.proves("bounded-clients")
 async def test_a_head_without_end_is_refused_and_other_clients_are_not(gateway: Gateway) -> None:
     port = gateway.http.base_url.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

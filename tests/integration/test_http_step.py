@@ -20,7 +20,6 @@ from deletion.adapters.mongo.breakers import COLLECTION
 from deletion.clock import SystemClock
 from deletion.errors import HttpUnavailable
 from deletion.gate import LEASE_MARGIN
-from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
 from tests.support.pipeline import (
     SERVICE,
@@ -31,6 +30,7 @@ from tests.support.pipeline import (
     request_placed,
     until,
 )
+from tests.support.recovering import recovering, swept_until
 
 SECRET = "hunter22-of-the-api"
 BOT = "65f0a1b2c3d4e5f607182930"
@@ -88,6 +88,7 @@ async def test_a_host_that_is_not_there_is_unavailable(client: HttpClient) -> No
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.proves("same-host")
 async def test_a_body_without_end_is_read_to_its_bound_and_the_answer_counts(
     client: HttpClient,
 ) -> None:
@@ -149,6 +150,7 @@ def step_of(job: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return step
 
 
+@pytest.mark.proves("secrets-of-a-step")
 async def test_a_bots_account_goes_with_its_messages_and_no_secret_is_seen(
     pipeline: Pipeline, secret: str
 ) -> None:
@@ -166,6 +168,7 @@ async def test_a_bots_account_goes_with_its_messages_and_no_secret_is_seen(
     assert secret not in "".join(process.lines)
 
 
+@pytest.mark.proves("answer-only")
 async def test_without_a_way_to_read_back_the_record_says_so(
     pipeline: Pipeline, secret: str
 ) -> None:
@@ -177,6 +180,7 @@ async def test_without_a_way_to_read_back_the_record_says_so(
     assert "answer only" in repr(step_of(job, "account"))
 
 
+@pytest.mark.proves("call-key")
 @pytest.mark.usefixtures("secret")
 async def test_a_process_killed_in_its_call_repeats_it_with_the_same_key(
     pipeline: Pipeline,
@@ -204,6 +208,7 @@ async def test_a_process_killed_in_its_call_repeats_it_with_the_same_key(
     assert first.key == second.key != ""
 
 
+@pytest.mark.proves("accepted-call")
 @pytest.mark.usefixtures("secret")
 async def test_a_process_killed_between_two_polls_goes_on_polling(pipeline: Pipeline) -> None:
     [bot] = await pipeline.fill(1)
@@ -243,6 +248,7 @@ async def gauge(url: str, host: str) -> float:
     return float(line.split()[-1])
 
 
+@pytest.mark.proves("one-probe", "parked-attempt", "breaker-alert")
 @pytest.mark.usefixtures("secret")
 async def test_while_the_api_is_down_jobs_are_parked_and_when_it_is_back_all_complete(
     pipeline: Pipeline,
@@ -334,6 +340,7 @@ async def test_a_process_killed_in_its_probe_leaves_the_host_to_another_after_it
     assert second - killed_at[0] >= LEASE_MARGIN, "not before the lease has expired"
 
 
+@pytest.mark.proves("places")
 @pytest.mark.usefixtures("secret")
 async def test_a_slow_api_has_no_more_calls_under_way_than_it_may(pipeline: Pipeline) -> None:
     bots = [str(ObjectId()) for _ in range(8)]

@@ -41,6 +41,7 @@ async def data(request: pytest.FixtureRequest) -> AsyncIterator[FakeMongo]:
         yield server
 
 
+@pytest.mark.proves("hung-data-server")
 @pytest.mark.usefixtures("few_threads")
 async def test_heartbeats_go_on_while_every_run_hangs_in_its_data(
     mongo: EmbeddedMongo, data: FakeMongo, database_name: str

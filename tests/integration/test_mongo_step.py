@@ -29,6 +29,7 @@ async def batches(step: MongoStep, cursor: str | None = None) -> list[Batch]:
     return [batch async for batch in step.delete(str(BOT), cursor)]
 
 
+@pytest.mark.proves("nobody-else")
 async def test_batches_are_bounded_and_take_the_bots_documents_alone(step: MongoStep) -> None:
     await fill(step.collection, 25, botId=BOT)
     await fill(step.collection, 5, botId=OTHER)
@@ -38,6 +39,7 @@ async def test_batches_are_bounded_and_take_the_bots_documents_alone(step: Mongo
     assert await step.collection.count_documents({"botId": OTHER}) == 5
 
 
+@pytest.mark.proves("checkpoint")
 async def test_a_later_run_goes_on_behind_the_cursor(step: MongoStep) -> None:
     await fill(step.collection, 30, botId=BOT)
     walk = step.delete(str(BOT), None)
@@ -68,6 +70,7 @@ async def test_the_id_may_be_text_and_lie_inside(step: MongoStep, field: str) ->
     assert await step.collection.count_documents({}) == 3
 
 
+@pytest.mark.proves("nobody-else")
 @pytest.mark.parametrize("field", ["botId", "owners.botId"])
 async def test_a_document_that_is_others_too_is_never_deleted(step: MongoStep, field: str) -> None:
     step = replace(step, field=field)
@@ -118,6 +121,7 @@ class Joined(MongoStep):
         self.collection.delegate.insert_one(self.written)
 
 
+@pytest.mark.proves("nobody-else")
 @pytest.mark.parametrize("owner", [[BOT, OTHER], [BOT]], ids=["others too", "its alone"])
 async def test_a_shared_document_that_comes_behind_the_read_is_not_deleted(
     step: MongoStep, owner: list[ObjectId]
@@ -132,6 +136,7 @@ async def test_a_shared_document_that_comes_behind_the_read_is_not_deleted(
         await batches(step)
 
 
+@pytest.mark.proves("nobody-else")
 @pytest.mark.parametrize(
     ("field", "shared"),
     [("botId", {"botId": [BOT, OTHER]}), ("of.botId", {"of": [{"botId": BOT}, {"botId": OTHER}]})],
@@ -152,6 +157,7 @@ async def test_a_document_that_becomes_shared_behind_the_read_is_not_deleted(
     assert not await late.is_empty(str(BOT))
 
 
+@pytest.mark.proves("unreadable-cursor")
 @pytest.mark.parametrize(
     "cursor",
     [

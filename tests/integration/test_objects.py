@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 from bson import ObjectId
 
-from tests.integration.recovering import recovering, swept_until
-from tests.support.pipeline import (
-    SERVICE,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.pipeline import SERVICE, Pipeline, listening, publish, request_placed, until
+from tests.support.recovering import recovering, swept_until
 from tests.support.s3 import S3, Fault, s3_server
 
 OBJECTS = 40
@@ -55,6 +48,7 @@ async def is_now(pipeline: Pipeline, bot: str, status: str) -> bool:
     return await pipeline.status_of(bot) == status
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_a_run_that_is_killed_goes_on_where_it_stopped(
     pipeline: Pipeline, s3: S3, bucket: str
 ) -> None:
@@ -84,6 +78,7 @@ async def test_a_run_that_is_killed_goes_on_where_it_stopped(
     assert (step["name"], step["status"], step["readBack"]) == ("avatars", "complete", "strong")
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_a_provider_that_refuses_fails_the_job_and_the_daily_run_deletes_it(
     pipeline: Pipeline, s3: S3, bucket: str
 ) -> None:

@@ -64,6 +64,7 @@ async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:
     return [batch async for batch in step.delete(BOT, cursor)]
 
 
+@pytest.mark.proves("whole-prefix")
 @pytest.mark.parametrize("batch_size", [1000, 4])
 async def test_all_of_the_bot_goes_and_nothing_of_a_neighbour(bucket: Any, batch_size: int) -> None:
     put(bucket, *MINE, *NEIGHBOURS)
@@ -76,6 +77,7 @@ async def test_all_of_the_bot_goes_and_nothing_of_a_neighbour(bucket: Any, batch
     assert keys(bucket) == sorted(NEIGHBOURS)
 
 
+@pytest.mark.proves("kept-by-provider")
 async def test_what_the_bucket_keeps_fails_the_step_unless_the_plan_accepts_it(bucket: Any) -> None:
     put(bucket, *MINE)
     strict, accepting = step_of(bucket), step_of(bucket, retained="accept")

@@ -20,7 +20,8 @@ from deletion.ids import is_object_id
 from deletion.job import Job, Status, StepProgress
 from deletion.plan import Batch, Plan
 from deletion.runner import OnBatch, Runner
-from tests.support.fakes import POLICY, Crash, a_job
+from tests.support.factories import POLICY, a_job
+from tests.support.killed import Killed
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.s3 import S3, Fault, s3_server
 
@@ -95,6 +96,7 @@ async def all_deleted(step: ObjectsStep, times: int = 20) -> list[Batch]:
     raise AssertionError(f"still failing after {times} times")
 
 
+@pytest.mark.proves("whole-prefix")
 @pytest.mark.parametrize("batch_size", [1000, 3, 1])
 async def test_all_of_the_bot_goes_and_nothing_of_a_neighbour(
     s3: S3, bucket: str, batch_size: int
@@ -110,6 +112,7 @@ async def test_all_of_the_bot_goes_and_nothing_of_a_neighbour(
     assert await s3.keys(bucket) == sorted(NEIGHBOURS)
 
 
+@pytest.mark.proves("whole-prefix")
 async def test_the_marker_of_a_folder_goes_and_the_object_of_its_name_stays(
     s3: S3, plain: str
 ) -> None:
@@ -136,6 +139,7 @@ async def test_markers_inside_are_deleted_whatever_they_hold(
         assert sum(batch.deleted for batch in done) == 10
 
 
+@pytest.mark.proves("every-version")
 async def test_every_version_and_delete_marker_goes(s3: S3) -> None:
     bucket = await new_bucket(s3, versioned=True)
     for _ in range(3):
@@ -152,6 +156,7 @@ async def test_every_version_and_delete_marker_goes(s3: S3) -> None:
     assert [key for key, _ in await s3.versions(bucket)] == [MINE] * 3
 
 
+@pytest.mark.proves("every-version")
 async def test_versions_from_before_a_suspension_go_too(s3: S3) -> None:
     bucket = await new_bucket(s3, versioned=True)
     s3.fill(bucket, [f"{MINE}/a"])
@@ -164,6 +169,7 @@ async def test_versions_from_before_a_suspension_go_too(s3: S3) -> None:
     assert await s3.versions(bucket) == []
 
 
+@pytest.mark.proves("every-version")
 async def test_uploads_that_were_not_finished_are_data_too(s3: S3, plain: str) -> None:
     async with s3.client() as client:
         for key in (f"{MINE}/a", f"{MINE}/a", MINE):
@@ -176,6 +182,7 @@ async def test_uploads_that_were_not_finished_are_data_too(s3: S3, plain: str) -
         assert [upload["Key"] for upload in left["Uploads"]] == [MINE]
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_from_every_cursor_a_later_run_deletes_the_rest(s3: S3, bucket: str) -> None:
     keys, step = PLAIN[:4] + ODD[:3], step_of(bucket, 2)
     s3.fill(bucket, keys)
@@ -222,6 +229,7 @@ async def test_a_bot_with_nothing_costs_seven_requests(s3: S3, plain: str) -> No
     assert s3.seen()["any"] == 7
 
 
+@pytest.mark.proves("objects-resumed")
 @pytest.mark.parametrize(
     "faults",
     [
@@ -249,6 +257,7 @@ async def test_faults_that_pass_delay_and_lose_nothing(
     assert await s3.keys(bucket) == sorted(NEIGHBOURS)
 
 
+@pytest.mark.proves("objects-resumed")
 async def test_a_server_that_hangs_ends_each_call_in_time(s3: S3, bucket: str) -> None:
     s3.fill(bucket, PLAIN)
     step = step_of(bucket, call_seconds=1)
@@ -275,6 +284,7 @@ async def test_what_is_denied_is_named_and_the_rest_is_gone(s3: S3, bucket: str)
     assert not await step.is_empty(BOT)
 
 
+@pytest.mark.proves("refused-object")
 @pytest.mark.parametrize("lacks_versions", [False, True], ids=["", "no versions"])
 @pytest.mark.parametrize("batch_size", [1000, 6, 1])
 async def test_locked_objects_hold_up_no_other(
@@ -298,6 +308,7 @@ async def test_locked_objects_hold_up_no_other(
     assert await step.is_empty(BOT)
 
 
+@pytest.mark.proves("refused-object")
 async def test_a_job_deletes_all_that_it_may_before_it_fails_and_completes_later(
     s3: S3, bucket: str
 ) -> None:
@@ -375,6 +386,7 @@ async def test_a_bucket_is_looked_at_before_it_deletes_anything(s3: S3, plain: s
     assert "does not exist" in missing
 
 
+@pytest.mark.proves("every-version")
 async def test_a_bucket_that_locks_new_objects_is_a_fault(s3: S3) -> None:
     name = f"locked-{uuid4().hex[:12]}"
     rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 30}}
@@ -462,13 +474,13 @@ async def test_a_job_that_is_ended_again_and_again_deletes_each_object_once(
     def ends(_step: str, _deleted: int) -> None:
         way = left.pop(0) if left else ""
         if way == "crash":
-            raise Crash
+            raise Killed
         if way == "stop":
             stopping.set()
 
     runner, store, job = running(bucket, stopping, ends)
     for _ in range(len(ways)):
-        with suppress(Crash):
+        with suppress(Killed):
             await runner.run(job)
         stopping.clear()
         job = claimed(store, store.jobs[job.id])

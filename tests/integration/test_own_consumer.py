@@ -2,21 +2,14 @@
 
 import sys
 from functools import partial
-from pathlib import Path
 
+import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
-from tests.support.pipeline import (
-    WITHIN,
-    Pipeline,
-    listening,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.paths import ROOT
+from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """\
 import asyncio
 from pathlib import Path
@@ -67,6 +60,7 @@ async def is_complete(pipeline: Pipeline, bot: str) -> bool:
     return await pipeline.status_of(bot) == "complete"
 
 
+@pytest.mark.proves("plan-in-python")
 async def test_a_plan_made_in_python_needs_no_plan_file(pipeline: Pipeline) -> None:
     bot = str(ObjectId())
     folder = pipeline.folder / "data" / bot

@@ -51,6 +51,7 @@ async def throttled_seconds(url: str, by: str) -> float:
     )
 
 
+@pytest.mark.proves("share-of-time")
 async def test_what_held_a_run_back_is_in_its_record_and_in_the_metrics(pipeline: Pipeline) -> None:
     pipeline.pace = "{busy_share: 0.2}"
     [bot] = await pipeline.fill(60)
@@ -68,6 +69,7 @@ async def test_what_held_a_run_back_is_in_its_record_and_in_the_metrics(pipeline
     assert await pipeline.left(bot) == 0
 
 
+@pytest.mark.proves("held-back")
 async def test_a_run_that_waits_for_its_turn_hands_its_job_over_at_once(pipeline: Pipeline) -> None:
     """At 0.1 %, a batch of milliseconds is followed by seconds of rest."""
     pipeline.pace = "{busy_share: 0.001}"
@@ -88,6 +90,7 @@ async def test_a_run_that_waits_for_its_turn_hands_its_job_over_at_once(pipeline
         assert await pipeline.left(bot) > 0
 
 
+@pytest.mark.proves("pressure")
 async def test_under_pressure_a_run_waits_until_the_gauge_falls(pipeline: Pipeline) -> None:
     level = [b"30"]
 
@@ -117,6 +120,7 @@ async def is_held_by(pipeline: Pipeline, bot: str, why: str) -> bool:
     return throttled.get("by") == why
 
 
+@pytest.mark.proves("expected-data")
 async def test_a_job_whose_plan_expects_something_fails_when_it_never_found_any(
     pipeline: Pipeline,
 ) -> None:
@@ -137,6 +141,7 @@ async def test_a_job_whose_plan_expects_something_fails_when_it_never_found_any(
     assert await pipeline.left(bot) == 5
 
 
+@pytest.mark.proves("expected-data")
 async def test_a_second_request_for_a_bot_that_was_deleted_completes(pipeline: Pipeline) -> None:
     plan = pipeline.folder / "strict.yaml"
     plan.write_text(pipeline.plan.read_text() + "    expect: nonzero\n")

@@ -14,7 +14,7 @@ from deletion.adapters.http_api import shared as http
 from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.plan import Previewed
 from tests.support.api import Api, Reply
-from tests.support.fakes import BOT
+from tests.support.factories import BOT
 from tests.support.polling import eventually
 
 
@@ -140,6 +140,7 @@ def own_steps(kept: http.Http, tmp_path: Path) -> PlanFile:
     return read_plan(path, {})
 
 
+@pytest.mark.proves("broken-step-hides-nothing")
 @pytest.mark.timeout(60)
 async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
     own_steps: PlanFile, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

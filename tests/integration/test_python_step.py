@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
@@ -80,6 +81,7 @@ async def has_deleted(pipeline: Pipeline, bot: str, number: int) -> bool:
     return job is not None and [step["deleted"] for step in job["steps"]] == [number]
 
 
+@pytest.mark.proves("step-suite")
 async def test_another_process_goes_on_from_the_cursor_of_one_that_was_killed(
     pipeline: Pipeline,
 ) -> None:

@@ -20,7 +20,9 @@ from deletion.job import Status
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.sweep import Sweep
-from tests.integration.recovering import (
+from tests.support.indexed import indexed
+from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
+from tests.support.recovering import (
     HOUR,
     REST,
     STALE_AFTER,
@@ -31,8 +33,6 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
-from tests.support.indexed import indexed
-from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
@@ -50,6 +50,7 @@ async def pipeline(
         yield pipeline
 
 
+@pytest.mark.proves("resume")
 async def test_it_makes_pending_what_has_rested_or_fell_silent_and_nothing_else(
     pipeline: Pipeline,
 ) -> None:
@@ -91,6 +92,7 @@ async def test_it_makes_pending_what_has_rested_or_fell_silent_and_nothing_else(
     assert 'botdel_recovery_jobs_total{outcome="resumed"} 9.0' in metrics
 
 
+@pytest.mark.proves("credentials")
 async def test_only_the_credential_opens_it(pipeline: Pipeline) -> None:
     async with recovering(pipeline) as recovery:
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x"):
@@ -102,6 +104,7 @@ async def test_only_the_credential_opens_it(pipeline: Pipeline) -> None:
     assert await pipeline.client[pipeline.database][COLLECTION].count_documents({}) == 0
 
 
+@pytest.mark.proves("one-sweep")
 async def test_of_two_processes_one_sweeps_and_both_answer_with_its_sweep(
     pipeline: Pipeline,
 ) -> None:
@@ -140,6 +143,7 @@ async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_w
     assert given_up["error"] == "given up: its process went silent"
 
 
+@pytest.mark.proves("cron-exit-codes")
 async def test_the_cron_job_succeeds_and_its_failures_each_have_their_exit_code(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,9 @@ from botdel.local.pubsub import local_broker
 from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
-from tests.integration.recovering import (
+from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
+from tests.support.polling import frozen
+from tests.support.recovering import (
     GRACE,
     HOUR,
     SWEEPS,
@@ -24,8 +26,6 @@ from tests.integration.recovering import (
     recovering,
     seed,
 )
-from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
-from tests.support.polling import frozen
 
 AT_ONCE = 3.0
 """Seconds; on an idle machine an answer takes milliseconds."""
@@ -79,6 +79,7 @@ async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
         assert sweep["status"] == "complete"
 
 
+@pytest.mark.proves("recovery-at-once")
 async def test_a_sweep_needs_no_pubsub_and_readiness_says_that_dead_letters_do(
     world: World,
 ) -> None:
@@ -108,6 +109,7 @@ async def until_unready(recovery: Recovery) -> bool:
     return await recovery.is_ready()
 
 
+@pytest.mark.proves("servers-away")
 async def test_it_outlives_a_killed_database(world: World) -> None:
     await world.broker.start()
     await world.mongo.start()
@@ -179,6 +181,7 @@ async def test_a_terminated_process_exits_in_time_without_its_database(world: Wo
         assert time.monotonic() - begun < GRACE
 
 
+@pytest.mark.proves("lost-topic")
 async def test_a_dead_letter_subscription_that_lost_its_topic_is_said_by_readiness(
     world: World,
 ) -> None:
@@ -194,6 +197,7 @@ async def test_a_dead_letter_subscription_that_lost_its_topic_is_said_by_readine
         assert "botdel topology apply" in answer.text
 
 
+@pytest.mark.proves("letters-recorded")
 async def test_without_pubsub_the_recorder_of_dead_letters_says_since_when(world: World) -> None:
     await world.mongo.start()
     async with recovering(world.pipeline) as recovery:

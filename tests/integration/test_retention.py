@@ -18,11 +18,13 @@ def database(client: Client, database_name: str) -> Database:
     return client[database_name]
 
 
+@pytest.mark.proves("retention")
 async def test_without_the_setting_no_job_is_ever_deleted(database: Database) -> None:
     assert await apply_retention(database, None) is None
     assert FINISHED not in await database[COLLECTION].index_information()
 
 
+@pytest.mark.proves("retention")
 async def test_it_is_created_once_and_for_complete_jobs_alone(database: Database) -> None:
     for _ in range(2):
         assert await apply_retention(database, 31) is None

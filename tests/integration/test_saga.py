@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from botdel.local.processes import ChildProcess
-from tests.integration.recovering import recovering, swept_until
 from tests.support.api import Api, Call, Reply
-from tests.support.pipeline import (
-    SERVICE,
-    WITHIN,
-    Pipeline,
-    publish,
-    request_placed,
-    until,
-)
+from tests.support.pipeline import SERVICE, WITHIN, Pipeline, publish, request_placed, until
+from tests.support.recovering import recovering, swept_until
 
 UNDONE = ["POST publish", "POST resume"]
 
@@ -49,6 +42,7 @@ def refusing(verb: str) -> Callable[[Call], Reply | None]:
     return lambda call: Reply(409) if call.bot == verb else Reply(204)
 
 
+@pytest.mark.proves("saga-ends")
 async def test_what_was_begun_is_undone_in_reverse_and_nothing_is_deleted(
     pipeline: Pipeline,
 ) -> None:
@@ -72,6 +66,7 @@ async def test_what_was_begun_is_undone_in_reverse_and_nothing_is_deleted(
     ]
 
 
+@pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize("verb", ["pause", "unpublish", "publish", "resume"])
 async def test_a_process_killed_in_any_call_leaves_nothing_half_done(
     pipeline: Pipeline, verb: str
@@ -102,6 +97,7 @@ async def test_a_process_killed_in_any_call_leaves_nothing_half_done(
     assert len(set(repeated)) == 1, "one key, so that the API can tell a repetition"
 
 
+@pytest.mark.proves("saga-ends")
 async def test_a_new_request_for_a_bot_that_was_rolled_back_gets_a_job_of_its_own(
     pipeline: Pipeline,
 ) -> None:

@@ -68,6 +68,7 @@ async def test_what_exists_is_not_changed_and_each_difference_is_told(
     assert found.filter == ""
 
 
+@pytest.mark.proves("sought-back")
 async def test_topics_keep_messages_for_31_days_and_one_that_does_not_is_told_of(
     clients: Clients, topology: Topology
 ) -> None:
@@ -82,6 +83,7 @@ async def test_topics_keep_messages_for_31_days_and_one_that_does_not_is_told_of
     assert found.message_retention_duration == timedelta(days=7), "the emulator takes no more"
 
 
+@pytest.mark.proves("sought-back")
 async def test_a_service_that_comes_later_gets_what_was_published_before(
     clients: Clients, topology: Topology
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_canary_gets_nothing_that_was_published_before(
         assert await PullSubscription(clients[1], path).pull(10) == []
 
 
+@pytest.mark.proves("lost-topic")
 async def test_a_subscription_whose_topic_was_made_again_is_told_of_with_what_to_do(
     clients: Clients, topology: Topology
 ) -> None:
@@ -124,6 +127,7 @@ async def test_a_subscription_whose_topic_was_made_again_is_told_of_with_what_to
     assert await topology.attachment("conversations")() is None
 
 
+@pytest.mark.proves("letters-recorded")
 async def test_recovery_does_not_start_without_a_sound_subscription_of_dead_letters(
     clients: Clients, topology: Topology
 ) -> None:

@@ -74,6 +74,7 @@ def tell_a_thousand(alerts: WebhookAlerts) -> None:
     assert time.monotonic() - started < TELLING
 
 
+@pytest.mark.proves("one-alert")
 async def test_a_thousand_alerts_arrive_as_one_past_any_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -100,6 +101,7 @@ async def test_it_is_retried_over_answers_that_may_pass() -> None:
     assert channel.got[0] == channel.got[2]
 
 
+@pytest.mark.proves("alerts-wait-for-nobody")
 async def test_a_server_that_hangs_holds_nobody_up_and_is_tried_again() -> None:
     connections = 0
 
@@ -175,6 +177,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.proves("credentials")
 @pytest.mark.parametrize(
     ("statuses", "why"),
     [([], None), ([404], "answered 404"), ([500] * 99, ENDED), (None, ENDED)],

@@ -3,8 +3,8 @@
 import sys
 import time
 
+from tests.model.bounds import DEEPER
 from tests.model.explore import explore
-from tests.model.test_model import DEEPER
 
 broken = False
 for name, bounds in DEEPER.items():

@@ -37,8 +37,8 @@ WORKERS: Final = 2
 DONE: Final = StepProgress(STEP, StepStatus.COMPLETE)
 FAULTS: Final = frozenset(
     {
-        *("fail", "failing", "refuse", "stop", "park", "kill"),
-        *("retry", "slow", "old read", "redelivery"),
+        *("fail", "failing", "refuse", "terminate", "park", "kill"),
+        *("retry", "late", "old read", "duplicate"),
     }
 )
 
@@ -95,7 +95,7 @@ class Moves:
         for request in range(self.bounds.requests):
             if request not in world.received:
                 yield from self._received(world, request)
-        if spent := self._fault(world, "redelivery"):
+        if spent := self._fault(world, "duplicate"):
             for request in world.received:
                 yield from self._redelivered(spent, request)
         if world.old is None and (spent := self._fault(world, "old read")) and world.live:
@@ -219,7 +219,7 @@ class Moves:
         name, holds = run.view.claimed_by, run.view.claimed_by == world.holder
         if holds and (spent := self._fault(world, "kill")):
             yield Move(f"{name} is killed", spent)
-        if spent := self._fault(world, "stop"):
+        if spent := self._fault(world, "terminate"):
             yield from self._stopped(spent, run)
         if run.waiting:
             yield from self._repeated(world, run)
@@ -327,7 +327,7 @@ class Moves:
         """SIGTERM. What it has sent already stays under way."""
         name, now = run.view.claimed_by, failure(world.tick)
         if run.waiting and waits_for(world, run).rule in ENDINGS:
-            yield Move(f"{name} is stopped while it ends", world)
+            yield Move(f"{name} is terminated while it ends", world)
             return
         run = run._replace(waiting=False)
         if run.failing and SPENDS_INTERRUPTED_ERRORS:
@@ -336,7 +336,7 @@ class Moves:
             write = self._write("hand_over", run.view, lambda job: job.hand_over(now), world.tick)
             fails = write and write.change.after.due is None
             write = write and write._replace(spent="error" if run.failing or fails else "")
-        yield from self._sent(world, run, write, f"{name} is stopped")
+        yield from self._sent(world, run, write, f"{name} is terminated")
 
     def _failed(self, world: World, run: Run) -> Write | None:
         tick = world.tick
@@ -350,9 +350,9 @@ class Moves:
             return
         yield self._answered(world, run, write, label)
         holds = run.view.claimed_by == world.holder
-        if holds and (spent := self._fault(world, "slow")):
-            slow = spent._replace(flights=(*world.flights, write))
-            yield Move(f"{label}, not answered yet", with_run(slow, run, waiting=True))
+        if holds and (spent := self._fault(world, "late")):
+            late = spent._replace(flights=(*world.flights, write))
+            yield Move(f"{label}, not answered yet", with_run(late, run, waiting=True))
 
     def _repeated(self, world: World, run: Run) -> Iterator[Move]:
         """The run repeats what was not answered; the first call may still arrive."""

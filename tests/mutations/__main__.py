@@ -16,63 +16,72 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.mutations.mutants import MUTANTS, Mutant
+from tests.support.paths import ROOT
 
-ROOT: Final = Path(__file__).parents[2]
 LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
 WITHIN: Final = 180.0
 """Seconds for one suite; a mutation that makes it hang is noticed by that."""
+UNIT: Final = "tests/unit/"
+CORE: Final = "tests/unit/deletion/"
+ADAPTERS: Final = "tests/unit/deletion/adapters/"
 SUITES: Final = {
-    "unit": ["tests/unit/test_*.py", "tests/architecture/test_state_machine_doc.py"],
+    "unit": [f"{UNIT}**/test_*.py", "tests/architecture/test_state_machine_doc.py"],
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
-    "saga": [f"tests/unit/test_{name}.py" for name in ("saga", "job", "lease", "runner")],
-    "model": ["tests/model/test_model.py"],
-    "conformance": ["tests/conformance/test_*_store*.py"],
+    "saga": [f"{CORE}test_{name}*.py" for name in ("saga", "job", "lease", "runner")],
+    "model": ["tests/model/test_*.py"],
+    "conformance": ["tests/conformance/test_*_store*.py", "tests/conformance/job_store/test_*.py"],
     "data": [
-        "tests/unit/test_mongo_*.py",
-        "tests/unit/test_recovery_start.py",
+        f"{ADAPTERS}mongo/test_*.py",
+        f"{UNIT}recovery/test_main.py",
         "tests/integration/test_hung_data_server.py",
         "tests/integration/test_mongo_step.py",
         "tests/integration/test_retention.py",
     ],
     "teams": [
-        f"tests/unit/test_{name}.py"
-        for name in ("python_step", "own_consumer", "new_service", "step_conformance_suite")
+        f"{ADAPTERS}test_python_step.py",
+        f"{CORE}testing/test_*.py",
+        f"{UNIT}botdel/new_service/test_*.py",
+        f"{UNIT}consumers/test_own.py",
     ],
     "objects": [
-        "tests/unit/test_objects_*.py",
+        f"{ADAPTERS}objects/test_*.py",
         "tests/integration/test_objects_gcs.py",
         "tests/integration/test_objects_step.py",
     ],
-    "broker": ["tests/unit/test_broker_*.py"],
+    "broker": [f"{UNIT}botdel/local/broker/test_*.py"],
     "broker process": ["tests/integration/test_embedded_broker.py"],
     "plans": ["tests/acceptance/test_wrong_plans.py"],
     "looks": ["tests/integration/test_plans_looked_at.py"],
-    "http": ["tests/unit/test_breaker.py", "tests/unit/test_gate.py", "tests/unit/test_http_*.py"],
+    "http": [f"{CORE}test_breaker.py", f"{CORE}test_gate.py", f"{ADAPTERS}http_api/test_*.py"],
     "edge": [
-        f"tests/unit/test_{name}.py"
-        for name in (
-            *("connections", "gateway_app", "gateway_headers", "gateway_publisher"),
-            *("publishing_readiness", "recovery_client", "settings", "webhook"),
-        )
+        f"{ADAPTERS}alerts/test_*.py",
+        f"{ADAPTERS}pubsub/test_publisher.py",
+        f"{ADAPTERS}pubsub/test_readiness.py",
+        f"{CORE}process/test_connections.py",
+        f"{CORE}process/test_settings.py",
+        f"{UNIT}gateway/test_app.py",
+        f"{UNIT}gateway/test_headers.py",
+        f"{UNIT}recovery/test_client.py",
     ],
 }
 PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
 SLOW: Final = (
-    "test_broker_",
+    "adapters/alerts/",
+    "adapters/http_api/",
+    "adapters/objects/",
+    "adapters/pubsub/test_publisher.py",
     "breaker",
-    "test_gate.py",
-    "http",
-    "gateway",
-    "processes",
-    "find_emulator",
-    "recovery_client",
-    "webhook",
-    "settings",
-    "connections",
-    "new_service",
-    "own_consumer",
-    "step_conformance_suite",
-    "objects",
+    "consumers/test_own.py",
+    "deletion/process/test_connections.py",
+    "deletion/process/test_settings.py",
+    "deletion/test_gate.py",
+    "deletion/testing/",
+    "local/broker/",
+    "local/test_emulator.py",
+    "local/test_processes.py",
+    "new_service/",
+    "recovery/test_client.py",
+    "unit/gateway/",
 )
 """What has nothing to do with the life cycle is left out of the unit tests."""
 
@@ -157,7 +166,11 @@ def mutated(mutant: Mutant, source: str) -> str:
 def _tests(suite: str, root: Path) -> list[str]:
     paths = sorted(path for pattern in SUITES[suite] for path in root.glob(pattern))
     left_out = SLOW if suite == "unit" else ()
-    return [str(path) for path in paths if not any(name in path.name for name in left_out)]
+    return [
+        str(path)
+        for path in paths
+        if not any(part in path.relative_to(root).as_posix() for part in left_out)
+    ]
 
 
 async def _run(suite: str, root: Path, file: str = "") -> Verdict:

@@ -12,7 +12,8 @@ from typing import Final
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 SOURCES: Final = ROOT / "proto"
 GENERATED: Final = ROOT / "deletion/events/generated"
 

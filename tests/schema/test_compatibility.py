@@ -26,6 +26,7 @@ def test_the_schema_is_the_one_released_under_its_version() -> None:
     assert facts(releases()[-1].schema) == facts(describe()), "not released: raise SCHEMA_VERSION"
 
 
+@pytest.mark.proves("old-and-new-events")
 @every_release
 def test_todays_code_reads_what_a_released_version_wrote(release: Release) -> None:
     assert release.golden()
@@ -33,6 +34,7 @@ def test_todays_code_reads_what_a_released_version_wrote(release: Release) -> No
         assert as_json(decode(data)) == meaning
 
 
+@pytest.mark.proves("old-and-new-events")
 @every_release
 def test_a_released_version_reads_its_own_events_when_today_writes_them(release: Release) -> None:
     assert release.golden()
@@ -74,6 +76,7 @@ def written_tomorrow(name: str = "request_placed", **fields: Any) -> Message:
     return message
 
 
+@pytest.mark.proves("old-and-new-events")
 @pytest.mark.parametrize("name", SAMPLES)
 def test_fields_of_a_later_schema_are_survived(name: str) -> None:
     message = written_tomorrow(name, reason="moved away")

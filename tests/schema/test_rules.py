@@ -27,6 +27,7 @@ def test_the_contract_keeps_the_conventions(today: FileDescriptorSet) -> None:
     assert lint(today) == []
 
 
+@pytest.mark.proves("breaking-change")
 @pytest.mark.parametrize("release", releases(), ids=lambda release: release.folder.name)
 def test_the_contract_breaks_no_released_version(
     today: FileDescriptorSet, release: Release
@@ -143,6 +144,7 @@ BREAKING: dict[str, tuple[Change, str]] = {
 }
 
 
+@pytest.mark.proves("breaking-change")
 @pytest.mark.parametrize("how", BREAKING)
 def test_the_check_reports_a_schema_in_which(today: FileDescriptorSet, how: str) -> None:
     change, finding = BREAKING[how]

@@ -16,7 +16,7 @@ from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_
 from deletion.bus import Delivery, Message
 from deletion.clock import Clock
 from recovery.recorder import SOURCE
-from tests.support.fakes import MemoryBus, MemorySubscription, _Copy
+from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription
 
 FIRST_WAIT = cast("timedelta", BACK_OFF.minimum_backoff)
 LONGEST_WAIT = cast("timedelta", BACK_OFF.maximum_backoff)
@@ -57,7 +57,7 @@ class Subscription(MemorySubscription):
             copy.due = self._clock.now()
         self._arrived.set()
 
-    def _due(self, now: datetime) -> list[_Copy]:
+    def _due(self, now: datetime) -> list[Copy]:
         due = super()._due(now)
         if self._dead_letters:
             for copy in [copy for copy in due if copy.attempts >= self._rules.most]:
@@ -66,14 +66,14 @@ class Subscription(MemorySubscription):
         self._rules.rng.shuffle(due)
         return due
 
-    def _deliver(self, copy: _Copy) -> Delivery:
+    def _deliver(self, copy: Copy) -> Delivery:
         delivery = super()._deliver(copy)
         if self._rules.rng.random() < self._rules.twice:  # a duplicate is no attempt of its own
             copy.attempts -= 1
             copy.due = self._clock.now()
         return delivery
 
-    def _give_up(self, copy: _Copy, dead_letters: MemoryBus) -> None:
+    def _give_up(self, copy: Copy, dead_letters: MemoryBus) -> None:
         self._copies.remove(copy)
         self.given_up += 1
         source = {
@@ -90,7 +90,7 @@ class Subscription(MemorySubscription):
             async with asyncio.timeout(wait.total_seconds()):
                 await self._arrived.wait()
 
-    def _wait(self, copy: _Copy) -> timedelta:
+    def _wait(self, copy: Copy) -> timedelta:
         if copy.attempts <= 1:  # as measured: the first redelivery is at once
             return timedelta(0)
         return min(FIRST_WAIT * (1 << copy.attempts - 2), LONGEST_WAIT)

@@ -18,8 +18,8 @@ from tests.simulation.schedule import (
 )
 
 ANYWHERE = {
-    Action.CRASH: 6,
-    Action.CRASH_AFTER: 6,
+    Action.KILL: 6,
+    Action.KILL_AFTER: 6,
     Action.TERMINATE: 3,
     Action.PAUSE: 4,
     Action.LATE: 3,
@@ -31,11 +31,11 @@ ANYWHERE = {
     Action.REQUEST: 2,
 }
 """How often each is drawn, in relation to the others."""
-OVER_A_WIRE = {Action.DELAY: 4, Action.LOSE: 4, Action.LOSE_ANSWER: 4}
+OVER_A_WIRE = {Action.DELAY: 4, Action.OUTAGE: 4, Action.LOSE_ANSWER: 4}
 DURATIONS = (0.05, 1.0, 5.0, 20.0, 65.0, 130.0)
 """Seconds: from next to nothing to far beyond the stale threshold and the ack deadline."""
 SKEWS = (-90.0, -5.0, -0.5, 0.5, 5.0, 90.0)
-LASTING = (Action.LOSE, Action.LOSE_ANSWER, Action.BREAK, Action.REFUSE)
+LASTING = (Action.OUTAGE, Action.LOSE_ANSWER, Action.BREAK, Action.REFUSE)
 TIMES = (1, 1, 1, 3, 10)
 """How often what is lost is lost again: an outage."""
 DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
@@ -43,7 +43,7 @@ DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
 HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
 """Whose write that counted is repeated after somebody else has claimed the job."""
 WAY_BACK = {
-    *(Action.REFUSE, Action.PARK, Action.CRASH, Action.CRASH_AFTER, Action.TERMINATE),
+    *(Action.REFUSE, Action.PARK, Action.KILL, Action.KILL_AFTER, Action.TERMINATE),
     *(Action.PAUSE, Action.REQUEST, Action.RETRY),
 }
 """What a saga turns back for, and what then happens to it."""

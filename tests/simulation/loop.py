@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Coroutine, Generator
 from contextvars import Context, ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from deletion.clock import milliseconds
+from tests.support.clock import START
 
 T = TypeVar("T")
-START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
 
 
 class NothingLeft(AssertionError):
@@ -94,3 +94,19 @@ def now(skew: float = 0) -> datetime:
     """The time of the running loop as a clock shows it that is `skew` seconds ahead."""
     seconds = asyncio.get_running_loop().time() + skew
     return milliseconds(START + timedelta(seconds=seconds))
+
+
+class LoopClock:
+    """`deletion.clock.Clock` over the running loop, which is never wrong."""
+
+    def now(self) -> datetime:
+        """See the port."""
+        return now()
+
+    def monotonic(self) -> float:
+        """See the port."""
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        """See the port."""
+        await asyncio.sleep(seconds)

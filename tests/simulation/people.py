@@ -18,7 +18,7 @@ from tests.simulation.process import Process
 from tests.simulation.reached import reached
 from tests.simulation.schedule import GATEWAY, Action, Decide
 from tests.simulation.world import World
-from tests.support.fakes import Crash
+from tests.support.killed import Killed
 
 ARRIVE_WITHIN = 20.0
 """Seconds over which the requests of a scenario come in."""
@@ -139,7 +139,7 @@ class People:
     async def _command(self, act: Callable[[Process], Awaitable[None]]) -> None:
         """An operator's command is a process too."""
         command = self.fleet.process("operator")
-        with suppress(Crash):
+        with suppress(Killed):
             await command.spawn(self.fleet.expecting(act(command)))
 
     async def _retry(self, command: Process) -> None:

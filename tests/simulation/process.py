@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from deletion.errors import Parked, PermanentError
 from tests.simulation.loop import HOST, now
 from tests.simulation.schedule import CLOCK, Action, Decide, Decision
-from tests.support.fakes import Crash
+from tests.support.killed import Killed
 
 T = TypeVar("T")
 LATENCY = 0.02
@@ -90,7 +90,7 @@ class Process:
             if not self._tasks:
                 break
             await asyncio.wait(self._tasks, timeout=1)
-        if task.cancelled() or isinstance(task.exception(), Crash):
+        if task.cancelled() or isinstance(task.exception(), Killed):
             return None
         return task.exception()
 
@@ -145,13 +145,13 @@ class Process:
         match decision.action:
             case Action.DELAY:
                 await asyncio.sleep(decision.seconds)
-            case Action.LOSE:
+            case Action.OUTAGE:
                 raise error("lost on the way")
             case Action.BREAK:
                 raise Unexpected("nobody expects this")
             case Action.PARK:
                 raise Parked(now() + timedelta(seconds=decision.seconds), "the circuit is open")
-            case Action.CRASH:
+            case Action.KILL:
                 self.kill()
             case Action.TERMINATE:
                 self.terminate()
@@ -161,7 +161,7 @@ class Process:
                 self.skew += decision.seconds
                 self.was_skewed = True
             case (
-                Action.LATE | Action.LOSE_ANSWER | Action.CRASH_AFTER | Action.REFUSE | Action.STRAY
+                Action.LATE | Action.LOSE_ANSWER | Action.KILL_AFTER | Action.REFUSE | Action.STRAY
             ):
                 return
             case outside:
@@ -176,7 +176,7 @@ class Process:
                 raise error("the answer was lost")
             case Action.REFUSE:
                 raise PermanentError("refused for good")
-            case Action.CRASH_AFTER:
+            case Action.KILL_AFTER:
                 self.kill()
         await self._held()
 
@@ -192,11 +192,11 @@ class Process:
             raise
 
     async def _held(self) -> None:
-        """Wait while stopped. Raises `Crash` once killed."""
+        """Wait while stopped. Raises `Killed` once killed."""
         if not self._running.is_set():
             await self._running.wait()
         if self.dead:
-            raise Crash(self.name)
+            raise Killed(self.name)
 
 
 def _run_outside(effect: Callable[[], Awaitable[object]], seconds: float) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from deletion.errors import TransientError
 from deletion.plan import Batch, Plan, Step
 from tests.simulation.holds import Holds
-from tests.simulation.loop import now
+from tests.simulation.loop import LoopClock, now
 from tests.simulation.process import Process
 from tests.simulation.schedule import CLOCK
 
@@ -46,23 +46,19 @@ def reached(process: Process, name: str, port: T, error: type[Exception]) -> T:
     return cast("T", _Reached(process, name, port, error))
 
 
-@dataclass
-class ProcessClock:
-    """`deletion.clock.Clock` of one process."""
+class ProcessClock(LoopClock):
+    """The clock of one process: it may be wrong, and a sleep is an await of the schedule."""
 
-    process: Process
+    def __init__(self, process: Process) -> None:
+        self._process = process
 
     def now(self) -> datetime:
         """See the port."""
-        return now(self.process.skew)
-
-    def monotonic(self) -> float:
-        """See the port."""
-        return asyncio.get_running_loop().time()
+        return now(self._process.skew)
 
     async def sleep(self, seconds: float) -> None:
         """See the port."""
-        await self.process.reach(CLOCK, partial(asyncio.sleep, seconds), TransientError)
+        await self._process.reach(CLOCK, partial(asyncio.sleep, seconds), TransientError)
 
 
 @dataclass

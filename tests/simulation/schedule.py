@@ -15,12 +15,12 @@ class Action(StrEnum):
 
     DELAY = "delay"  # the call takes effect `seconds` later
     LATE = "late"  # it takes effect, and its answer comes `seconds` later
-    LOSE = "lose"  # it fails without any effect
+    OUTAGE = "outage"  # it fails without any effect
     LOSE_ANSWER = "lose_answer"  # it takes effect and fails
     STRAY = "stray"  # it fails, and takes effect `seconds` later
     BREAK = "break"  # it raises what nobody expects
-    CRASH = "crash"  # SIGKILL before the call
-    CRASH_AFTER = "crash_after"  # SIGKILL between its effect and its answer
+    KILL = "kill"  # SIGKILL before the call
+    KILL_AFTER = "kill_after"  # SIGKILL between its effect and its answer
     TERMINATE = "terminate"  # SIGTERM
     PAUSE = "pause"  # SIGSTOP, and SIGCONT `seconds` later
     REFUSE = "refuse"  # a step's call takes effect, and is refused for good all the same

@@ -4,8 +4,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
+
 from tests.simulation.schedule import Scenario, Schedule
-from tests.simulation.simulation import replay
+from tests.simulation.simulation import Result, replay
 
 
 def shrunk(schedule: Schedule, within: float = 30.0) -> Schedule:
@@ -38,3 +40,9 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
     for name in ("services", "consumers", "recoveries", "bots"):
         if getattr(scenario, name) > 1:
             yield replace(scenario, **{name: getattr(scenario, name) - 1})
+
+
+def check(result: Result) -> None:
+    if result.broken:
+        smallest = replay(shrunk(result.schedule))
+        pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)

@@ -12,9 +12,9 @@ from deletion.bus import Delivery, Message
 from recovery.recorder import SOURCE
 from tests.simulation import loop
 from tests.simulation.broker import Broker, Rules
+from tests.simulation.loop import LoopClock
 from tests.simulation.schedule import rng
-from tests.simulation.world import Clock
-from tests.support.fakes import MemorySubscription
+from tests.support.memory_bus import MemorySubscription
 
 EVENT = Message(b"an event", {"event_id": "1"})
 SERVICE = "conversations"
@@ -25,7 +25,7 @@ def in_virtual_time(work: Coroutine[Any, Any, None]) -> None:
 
 
 def broker(twice: float = 0.0) -> Broker:
-    return Broker(Clock(), Rules(rng("broker"), twice), [SERVICE])
+    return Broker(LoopClock(), Rules(rng("broker"), twice), [SERVICE])
 
 
 async def receive(subscription: MemorySubscription) -> Delivery:

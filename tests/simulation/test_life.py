@@ -53,6 +53,7 @@ def _backlog(world: World) -> bool:
     return statuses(world)[Status.PENDING] > len(world.bots) / 2
 
 
+@pytest.mark.proves("recorded-in-seconds")
 def test_a_burst_far_above_the_slots_is_recorded_at_once_and_worked_off_old_before_new() -> None:
     """Sixty slots' worth of requests come in three bursts; every slot is busy all the time."""
     world = World(1, Scenario(bots=180, consumers=2, slots=3, seconds=10, sweep_every=EVERY_MINUTE))
@@ -122,6 +123,7 @@ def test_another_replica_takes_over_from_a_terminated_one_without_a_sweep() -> N
     assert world.sweeps.sweeps == {}
 
 
+@pytest.mark.proves("killer-job")
 @pytest.mark.parametrize("sweep_every", [20.0, 60.0, 300.0])
 @pytest.mark.parametrize("max_attempts", [3, 5])
 def test_a_job_that_kills_its_process_exhausts_nobody_beside_it(
@@ -153,6 +155,7 @@ def test_a_job_that_kills_its_process_exhausts_nobody_beside_it(
     assert max(len(job.past_attempts) for job in world.jobs.jobs.values() if job != killer) <= 2
 
 
+@pytest.mark.proves("interrupted-again")
 def test_a_job_whose_process_is_terminated_each_time_exhausts_itself_alone() -> None:
     """Memory that grows, and a container that is evicted for it: SIGTERM instead of SIGKILL."""
     world = World(8, Scenario(bots=21, consumers=2, slots=4, seconds=5, sweep_every=EVERY_MINUTE))
@@ -177,6 +180,7 @@ def test_a_job_whose_process_is_terminated_each_time_exhausts_itself_alone() -> 
     assert reasons == [INTERRUPTED] * 2 + ["CancelledError"] * 3
 
 
+@pytest.mark.proves("hung-step")
 def test_a_step_that_hangs_makes_its_job_stale_and_frees_its_slot() -> None:
     """The process lives on: its one slot must not be lost to a batch that never ends."""
     world = World(5, Scenario(bots=4, consumers=1, slots=1, sweep_every=EVERY_MINUTE))
@@ -200,6 +204,7 @@ def test_a_step_that_hangs_makes_its_job_stale_and_frees_its_slot() -> None:
     assert [past.reason for past in stuck.past_attempts] == [STALE] * 3
 
 
+@pytest.mark.proves("repeated-sigterm")
 def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_spends_the_attempts() -> None:
     world = World(6, Scenario(bots=2, consumers=1, sweep_every=10, max_attempts=3))
 
@@ -224,6 +229,7 @@ def test_sigterm_again_and_again_in_the_middle_of_a_step_that_fails_spends_the_a
     assert job_of(world, world.bots[0]).attempt == 3
 
 
+@pytest.mark.proves("redelivery-costs-nothing")
 def test_old_events_that_come_again_all_at_once_use_up_no_attempt() -> None:
     """Of a failed job, of its joined requests, and of one that is complete."""
     world = World(7, Scenario(bots=2, consumers=3, cursed=RAISES, sweep_every=NEVER))

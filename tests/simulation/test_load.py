@@ -11,6 +11,7 @@ from tests.simulation.simulation import silence
 REPLICAS, SLOTS = 200, 4
 
 
+@pytest.mark.proves("old-before-new")
 @pytest.mark.parametrize("seconds", [0.2, 2.0])
 def test_two_hundred_replicas_drain_a_backlog_and_win_most_of_their_claims(seconds: float) -> None:
     """Two thousand short jobs; every replica starts within the same second."""

@@ -12,11 +12,11 @@ from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.simulation import loop
 from tests.simulation.load import POLICY, Replicas
+from tests.simulation.loop import LoopClock
 from tests.simulation.schedule import rng
 from tests.simulation.simulation import polling_seldom, silence
-from tests.simulation.world import Clock
-from tests.support.fakes import RecordedAlerts
-from tests.support.memory_sweeps import MemorySweepStore
+from tests.support.alerts import RecordedAlerts
+from tests.support.memory_stores import MemorySweepStore
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 BEFORE = 8
@@ -30,6 +30,7 @@ def test_the_policy_here_is_the_one_of_the_defaults() -> None:
     assert LeaseSettings.model_construct(**defaults).lease == POLICY
 
 
+@pytest.mark.proves("day-without-data")
 @pytest.mark.parametrize(
     ("every", "phase"),
     [(MINUTE, 0.81), (HOUR, 0.0), (DAY, 0.37)],
@@ -70,7 +71,7 @@ def test_a_day_without_the_data_exhausts_no_job(every: float, phase: float) -> N
 
 
 async def _sweeping(replicas: Replicas, every: float) -> None:
-    clock, sweeps = Clock(), MemorySweepStore()
+    clock, sweeps = LoopClock(), MemorySweepStore()
     sweeper = Sweeper(
         jobs=replicas.store,
         sweeps=sweeps,

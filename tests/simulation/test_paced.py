@@ -4,8 +4,8 @@ import pytest
 
 from deletion.pace import Pace
 from deletion.plan import Plan, Step
+from tests.simulation.shrink import check
 from tests.simulation.simulation import NEVER_AWAITED, explore
-from tests.simulation.test_simulation import check
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
 

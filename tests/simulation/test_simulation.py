@@ -12,7 +12,7 @@ from deletion.job import Job, Status
 from tests.simulation.chaos import drawn
 from tests.simulation.corpus import kept
 from tests.simulation.schedule import GATEWAY, Action, Decision, Scenario, Schedule
-from tests.simulation.shrink import shrunk
+from tests.simulation.shrink import check, shrunk
 from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, replay
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
@@ -35,49 +35,72 @@ TURNS = {
 """What `tests.simulation.saga.turns` tells."""
 
 
-def check(result: Result) -> None:
-    if result.broken:
-        smallest = replay(shrunk(result.schedule))
-        pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)
-
-
 @pytest.fixture(scope="module")
 def fixed() -> list[Result]:
     """What became of the fixed seeds."""
     return [explore(seed) for seed in SEEDS]
 
 
+@pytest.mark.proves(
+    "crash-between",
+    "record-before-ack",
+    "duplicates",
+    "join",
+    "one-holder",
+    "transitions",
+    "nothing-left",
+    "nobody-else",
+    "resume",
+    "one-sweep",
+    "exhausted-stays",
+    "deadly-deletion",
+    "saga-ends",
+    "quarantine",
+    "given-up-by-pubsub",
+    "one-letter",
+    "whatever-breaks",
+)
 def test_no_schedule_of_the_fixed_seeds_breaks_a_rule(fixed: list[Result]) -> None:
     for result in fixed:
         check(result)
 
 
+@pytest.mark.proves("whatever-breaks")
 def test_no_schedule_of_seeds_never_tried_before_breaks_a_rule() -> None:
     until = time.monotonic() + FRESH_SECONDS
     while time.monotonic() < until:
         check(explore(secrets.randbits(32)))
 
 
+@pytest.mark.proves("late-checkpoint", "whatever-breaks")
 @pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
 def test_a_schedule_that_broke_a_rule_once_breaks_none_any_more(path: Path) -> None:
     check(replay(Schedule.load(path)))
 
 
+@pytest.mark.proves(
+    "crash-between",
+    "record-before-ack",
+    "lost-answer",
+    "hand-over",
+    "servers-away",
+    "whatever-breaks",
+)
 @pytest.mark.parametrize(
     "action",
     [
-        Action.CRASH,
-        Action.CRASH_AFTER,
+        Action.KILL,
+        Action.KILL_AFTER,
         Action.TERMINATE,
         Action.PAUSE,
         Action.DELAY,
         Action.LATE,
-        Action.LOSE,
+        Action.OUTAGE,
         Action.LOSE_ANSWER,
     ],
 )
 def test_it_may_happen_at_any_await(action: Action) -> None:
-    """Crashes, SIGTERM, lost calls, and silence for longer than the stale threshold."""
+    """Kills, SIGTERM, outages, and silence for longer than the stale threshold."""
     everywhere = [at for at in awaits(SMALL) if at[0] != GATEWAY]
     assert len(everywhere) > 40
     for process, call, nth in everywhere:
@@ -85,9 +108,10 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
         check(replay(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
 
 
+@pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize(
     "action",
-    [Action.CRASH_AFTER, Action.TERMINATE, Action.PAUSE],
+    [Action.KILL_AFTER, Action.TERMINATE, Action.PAUSE],
 )
 def test_it_may_happen_at_any_await_of_a_saga_that_turns_back(action: Action) -> None:
     assert replay(TURNING).jobs == {"compensated": 1}

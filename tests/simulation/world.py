@@ -17,13 +17,13 @@ from deletion.plan import Batch, Plan
 from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
-from tests.simulation.loop import HOST, Host, now
+from tests.simulation.loop import HOST, Host, LoopClock, now
 from tests.simulation.saga import BEFORE, POINT, Calls, Switch, turns
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
-from tests.support.fakes import RecordedAlerts, unpaced
+from tests.support.alerts import RecordedAlerts
+from tests.support.factories import unpaced
 from tests.support.ledger import Entry, Ledger, LedgerStore, entered
-from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
-from tests.support.memory_sweeps import MemorySweepStore
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 SERVICES = ("conversations", "billing")
 STALE_AFTER = timedelta(seconds=60)
@@ -60,23 +60,6 @@ LEGAL = {
 ENDED = (Status.COMPLETE, Status.COMPENSATED)
 WITHOUT_WORKERS = (Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED, *ENDED)
 """Where no worker may claim a job, unless it is failed because it was handed over."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """`deletion.clock.Clock` of the world itself, which is never wrong."""
-
-    def now(self) -> datetime:
-        """See the port."""
-        return now()
-
-    def monotonic(self) -> float:
-        """See the port."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """See the port."""
-        await asyncio.sleep(seconds)
 
 
 @dataclass
@@ -300,7 +283,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = rng("world", self.seed)
-        self.clock = Clock()
+        self.clock = LoopClock()
         self.services = list(SERVICES[: self.scenario.services])
         self.bots = [f"{number:024x}" for number in range(1, self.scenario.bots + 1)]
         self.cursed = self.bots[0] if self.scenario.cursed else None

@@ -23,7 +23,9 @@ from deletion.job import Change, Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
-from tests.support.fakes import SERVICE, RecordedAlerts, VirtualClock, a_job
+from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock
+from tests.support.factories import SERVICE, a_job
 from tests.support.memory_stores import MemoryJobStore
 
 SLOTS = 8

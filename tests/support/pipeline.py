@@ -189,3 +189,22 @@ async def sweep(pipeline: Pipeline, url: str) -> int:
     """Run the cron client against recovery at `url`; its exit code."""
     async with pipeline.process("cron", "botdel.cli", "recover", "--url", url, "--wait") as cron:
         return await cron.wait(WITHIN)
+
+
+THOUSAND = 1000
+
+
+async def publish_raw(pipeline: Pipeline, *bodies: bytes, **attributes: str) -> None:
+    """Put what is no event on the topic."""
+    async with pubsub(pipeline) as (publisher, _):
+        for first in range(0, len(bodies), THOUSAND):
+            messages = [
+                PubsubMessage(data=body, attributes=attributes)
+                for body in bodies[first : first + THOUSAND]
+            ]
+            await publisher.publish(topic=pipeline.names.topic, messages=messages)
+
+
+async def letters(pipeline: Pipeline) -> list[dict[str, Any]]:
+    found = pipeline.client[pipeline.database]["dead_letters"].find({})
+    return await found.to_list(2 * THOUSAND)

@@ -1,0 +1,33 @@
+"""The stores that the suite runs over: the one in memory, and MongoDB's over the wire."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.ports import JobStore
+from tests.conformance.job_store.jobs import Open
+from tests.conformance.replicas import replicas
+from tests.support.memory_stores import MemoryJobStore
+
+
+@pytest.fixture(params=["memory", "mongo"])
+async def open_store(
+    request: pytest.FixtureRequest, mongo: EmbeddedMongo, database_name: str
+) -> AsyncIterator[Open]:
+    if request.param == "memory":
+        memory = MemoryJobStore()
+
+        async def same() -> JobStore:
+            return memory
+
+        yield same
+        return
+    with replicas(MongoJobStore, mongo.uri, database_name) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def store(open_store: Open) -> JobStore:
+    return await open_store()

@@ -1,0 +1,45 @@
+"""Processes that nobody may disturb, and what they did."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults.faulty_consumer import ledger_of
+from tests.support.ledger import Entry, read_ledger, violations
+from tests.support.pipeline import Pipeline, listening
+from tests.support.recovering import STALE_AFTER
+
+NEVER_STALE = {"BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER.total_seconds())}
+"""Where a second claim would be one too many, however slow the machine is."""
+
+
+@asynccontextmanager
+async def recoveries(pipeline: Pipeline, count: int) -> AsyncIterator[list[str]]:
+    """So many processes of recovery; their URLs."""
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(
+                pipeline.process(f"recovery {n}", "botdel.cli", "recovery", "--port", "0")
+            )
+            for n in range(count)
+        ]
+        yield [await listening(process) for process in started]
+
+
+def ledger(pipeline: Pipeline) -> list[Entry]:
+    """What the consumers did, in which they broke no rule."""
+    entries = read_ledger(ledger_of(pipeline))
+    assert violations(entries) == []
+    return entries
+
+
+async def taken(http: httpx.AsyncClient, url: str) -> Counter[str]:
+    """How many messages a consumer took in, by outcome."""
+    families = text_string_to_metric_families((await http.get(f"{url}/metrics")).text)
+    samples = [sample for family in families for sample in family.samples]
+    return Counter(
+        {s.labels["outcome"]: int(s.value) for s in samples if s.name.endswith("messages_total")}
+    )

@@ -1,0 +1,1 @@
+"""docs/PROOFS.md, made of the guarantees in guarantees.txt and the `proves` marks of the tests."""

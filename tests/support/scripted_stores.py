@@ -1,0 +1,152 @@
+"""Stores in memory with faults: they enter here, through the ports, and nowhere else."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime, timedelta
+
+from deletion.dead_letter import DeadLetter
+from deletion.errors import StoreUnavailable
+from deletion.job import Change, Job, Status
+from deletion.ports import Read, Recorded, Unfinished, Unreadable
+from tests.support.clock import VirtualClock
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
+
+
+class ScriptedStore(MemoryJobStore):
+    """A job store with faults: `faults[method]` are raised by its next calls, one each.
+
+    A fault in `lost` is raised after the work was done: only the answer was lost. While
+    `down`, every call raises `StoreUnavailable`. `pauses[method]` are seconds a call takes.
+    Its own clock is ahead of everybody's by `skew`.
+    """
+
+    def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
+        super().__init__(clock.now)
+        self._clock = clock
+        self.journal = journal if journal is not None else []
+        self.down = False
+        self.skew = timedelta(0)
+        self.unreadable: dict[str, Unreadable] = {}
+        self.faults: dict[str, deque[BaseException | None]] = {}
+        self.lost: dict[str, deque[BaseException | None]] = {}
+        self.pauses: dict[str, float] = {}
+        self.applied: list[Change] = []
+        self.before_apply: Callable[[Change], Awaitable[None]] | None = None
+        self.calls: list[str] = []
+
+    async def ping(self) -> None:
+        await self._enter("ping")
+
+    async def check_writes(self) -> None:
+        await self._enter("check_writes")
+
+    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
+        await self._enter("record")
+        recorded = await super().record(jobs)
+        self._leave("record", *(job.event_id for job in jobs))
+        return recorded
+
+    async def apply(self, change: Change) -> Job:
+        await self._enter("apply")
+        if self.before_apply:
+            await self.before_apply(change)
+        job = await super().apply(change)
+        self.applied.append(change)
+        self._leave("apply", change.after.status)
+        return job
+
+    async def get(self, job_id: str) -> Job | None:
+        await self._enter("get")
+        return await super().get(job_id)
+
+    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
+        await self._enter("due")
+        found = await super().due(queue, since, until, limit)
+        return [self.unreadable.get(job.id, job) for job in found]
+
+    async def silent(
+        self,
+        status: Status,
+        *,
+        since: datetime,
+        until: datetime,
+        skip: Collection[str] = (),
+        limit: int,
+    ) -> Sequence[Read]:
+        await self._enter("silent")
+        found = await super().silent(status, since=since, until=until, skip=skip, limit=limit)
+        return [self.unreadable.get(job.id, job) for job in found]
+
+    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+        await self._enter("count")
+        return await super().count(status, until=until)
+
+    async def time(self) -> datetime:
+        await self._enter("time")
+        return await super().time() + self.skew
+
+    def damage(self, job: Job) -> Job:
+        """From now on pages hold what this code cannot read in place of `job`."""
+        reason = "ValueError: 'archived' is not a valid Status"
+        self.unreadable[job.id] = Unreadable(job.id, reason, job.due, job.last_modified_at)
+        return job
+
+    def put(self, job: Job) -> Job:
+        """Store `job` as somebody else would have."""
+        self.jobs[job.id] = job
+        return job
+
+    async def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        await self._clock.sleep(self.pauses.get(method, 0))
+        if self.down:
+            raise StoreUnavailable("the database is down")
+        _raise_next(self.faults.get(method))
+
+    def _leave(self, method: str, *what: str) -> None:
+        self.journal.append(" ".join([method, *what]))
+        _raise_next(self.lost.get(method))
+
+
+def _raise_next(faults: "deque[BaseException | None] | None") -> None:
+    if faults and (fault := faults.popleft()):
+        raise fault
+
+
+class ScriptedDeadLetters(MemoryDeadLetterStore):
+    """A dead-letter store that can be `down`: then it raises `StoreUnavailable`. While it `hangs`
+    a call never returns.
+    """
+
+    def __init__(self, journal: list[str] | None = None) -> None:
+        super().__init__()
+        self.journal = journal if journal is not None else []
+        self.down = self.hangs = False
+        self.calls = 0
+
+    async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """See the port."""
+        self.calls += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.down:
+            raise StoreUnavailable("the database is down")
+        told = await super().record(letters)
+        self.journal.extend(f"quarantine {letter.message_id}" for letter in letters)
+        return told
+
+
+class CountedJobs:
+    """A census that says what it is told to, or nothing while `down`."""
+
+    def __init__(self) -> None:
+        self.groups: list[Unfinished] = []
+        self.down = False
+        self.reads = 0
+
+    async def unfinished(self) -> Sequence[Unfinished]:
+        self.reads += 1
+        if self.down:
+            raise StoreUnavailable("the database is down")
+        return self.groups

@@ -1,0 +1,72 @@
+"""Settings and credentials: each that is missing or wrong is named, and its value never shown."""
+
+import json
+
+import pytest
+
+from botdel.doctor.command import doctor, examine
+from botdel.doctor.environment import environment_findings
+from botdel.doctor.findings import Status
+from botdel.doctor.report import line
+from tests.unit.botdel.doctor.installation import NEEDED, by_check
+
+
+def test_settings_and_credentials_that_are_there_are_fine_and_alerts_worth_a_warning() -> None:
+    found = by_check(environment_findings())
+    for process in ("gateway", "consumer", "recovery"):
+        assert found[f"settings of {process}"].status is Status.OK
+    assert found["alerts"].status is Status.WARNING
+    assert "BOTDEL_ALERT_WEBHOOK_URL" in found["alerts"].remedy
+
+
+def test_where_alerts_go_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTDEL_ALERT_WEBHOOK_URL", "https://hooks.example/hunter22")
+    found = by_check(environment_findings())["alerts"]
+    assert found.status is Status.OK
+    assert "hunter22" not in line(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "process"),
+    [
+        ("BOTDEL_GATEWAY_TOKENS", "", "gateway"),
+        ("BOTDEL_GATEWAY_TOKENS", "hunter22", "gateway"),
+        ("BOTDEL_RECOVERY_TOKEN", "", "recovery"),
+        ("BOTDEL_RECOVERY_TOKEN", "hunter22", "recovery"),
+        ("BOTDEL_MONGODB_URI", "hunter22", "consumer"),
+        ("BOTDEL_ALERT_WEBHOOK_URL", "hunter22", "alerts"),
+    ],
+)
+def test_a_missing_or_wrong_setting_is_named_and_not_shown(
+    name: str, value: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = by_check(environment_findings())
+    finding = found[process if process == "alerts" else f"settings of {process}"]
+    assert finding.status is Status.FAILED
+    assert f"{name}: " in finding.detail
+    assert "openssl rand -hex 32" in finding.remedy
+    assert "hunter22" not in "".join(map(line, found.values()))
+
+
+async def test_without_any_setting_everything_that_can_be_said_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name)
+    assert await doctor([], 60, as_json=True) == 1
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+    assert "GOOGLE_CLOUD_PROJECT: Field required" in found["Pub/Sub"]["detail"]
+    assert "BOTDEL_MONGODB_URI: Field required" in found["MongoDB"]["detail"]
+    assert {found[each]["status"] for each in ("Pub/Sub", "MongoDB")} == {"failed"}
+    assert "canary" not in found
+
+
+async def test_a_database_whose_uri_is_wrong_is_one_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://user:hunt@er22@host:port:port/")
+    found = by_check(await examine([], 60, lambda _: None))
+    assert found["MongoDB"].status is Status.FAILED
+    assert "er22" not in "".join(map(line, found.values()))

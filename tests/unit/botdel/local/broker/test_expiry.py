@@ -1,0 +1,120 @@
+"""What ends without a call: subscriptions that nobody uses, and the broker whose file is gone."""
+
+import asyncio
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.pubsub_v1 import types
+
+from botdel.local.broker.journal import Journal, JournalGone
+from botdel.local.broker.refusals import Refused
+from botdel.local.broker.service import Service
+from tests.unit.botdel.local.broker.world import CHAT, DAY, MINUTE, World
+
+CONTEXT: Any = None
+
+
+class Served(World):
+    """A world with the service over it, and a topic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.service = Service(self.broker)
+        self.create_topic()
+
+    def exists_after(self, seconds: float) -> bool:
+        self.time += seconds
+        self.service.expire_subscriptions()
+        return CHAT in self.broker.subscriptions
+
+    def pull(self, **fields: Any) -> Any:
+        request = types.PullRequest({"subscription": CHAT, "max_messages": 1, **fields})
+        return self.service.pull(types.PullRequest.pb(request), CONTEXT)
+
+
+# --- expiry
+
+
+def test_a_subscription_that_nobody_uses_expires() -> None:
+    """https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period"""
+    served = Served()
+    served.subscribe(expiration_policy={"ttl": timedelta(days=1)})
+    assert served.exists_after(DAY - MINUTE)
+    assert not served.exists_after(2 * MINUTE)
+
+
+def test_a_subscription_expires_after_31_days_unless_it_says_otherwise() -> None:
+    served = Served()
+    served.subscribe()
+    assert served.exists_after(31 * DAY - MINUTE)
+    assert not served.exists_after(2 * MINUTE)
+
+
+def test_a_subscription_whose_policy_has_no_time_never_expires() -> None:
+    served = Served()
+    served.subscribe(expiration_policy={})
+    assert served.exists_after(1000 * DAY)
+
+
+async def test_a_pull_and_an_update_keep_a_subscription() -> None:
+    served = Served()
+    served.subscribe(expiration_policy={"ttl": timedelta(days=1)})
+    served.time += DAY - MINUTE
+    await served.pull(return_immediately=True)
+    assert served.exists_after(DAY - MINUTE)
+    changed = types.UpdateSubscriptionRequest(
+        subscription=types.Subscription(name=CHAT, ack_deadline_seconds=20),
+        update_mask=FieldMask(paths=["ack_deadline_seconds"]),
+    )
+    served.subscriptions.update(types.UpdateSubscriptionRequest.pb(changed))
+    assert served.exists_after(DAY - MINUTE)
+    assert not served.exists_after(DAY)
+
+
+async def test_who_waits_for_messages_keeps_a_subscription_and_whoever_left_does_not() -> None:
+    served = Served()
+    served.subscribe(expiration_policy={"ttl": timedelta(days=1)})
+
+    class Patient:
+        def time_remaining(self) -> float:
+            return 60.0
+
+    request = types.PullRequest.pb(types.PullRequest(subscription=CHAT, max_messages=1))
+    waiting = asyncio.create_task(served.service.pull(request, Patient()))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert served.exists_after(2 * DAY)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert served.exists_after(DAY - MINUTE)
+    assert not served.exists_after(2 * MINUTE)
+
+
+# --- a file that is gone
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_gone_is_noticed_and_nothing_more_is_kept(
+    tmp_path: Path, again: bool
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    world = World(folder)
+    world.create_topic()
+    world.subscribe()
+    world.journal.check_place()
+    shutil.rmtree(folder)
+    if again:
+        folder.mkdir()
+        Journal(folder).close()
+    with pytest.raises(JournalGone, match=r"pubsub\.sqlite was removed or replaced"):
+        world.journal.check_place()
+    with pytest.raises(Refused, match="could not be kept"):
+        world.publish(b"x")
+
+
+def test_a_journal_in_memory_has_no_place() -> None:
+    Journal().check_place()

@@ -1,0 +1,130 @@
+"""A seek in steps: what happens between them, and where it breaks off."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+
+from botdel.local.broker import seeking
+from botdel.local.broker.refusals import Refused
+from botdel.local.broker.seeking import Seek
+from botdel.local.broker.subscription import size
+from tests.unit.botdel.local.broker.world import CHAT, World, data
+
+ALL_ACKED = [b"%d" % number for number in range(7)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A topic that keeps seven messages, which its subscription has acknowledged."""
+    monkeypatch.setattr(seeking, "STEP", 2)
+    world = World(tmp_path)
+    world.create_topic(message_retention_duration=timedelta(days=1))
+    world.subscribe(ack_deadline_seconds=600, enable_message_ordering=True)
+    world.publish(*ALL_ACKED, key="bot")
+    world.ack(world.take())
+    return world
+
+
+def begun(world: World) -> Iterator[None]:
+    """A seek back that has refilled some of the messages."""
+    steps = Seek(world.broker, world.chat, 0).steps()
+    while not world.chat.entries:
+        next(steps)
+    assert len(world.chat.entries) < len(ALL_ACKED)
+    return steps
+
+
+def ended(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
+
+
+def test_no_step_reads_more_than_it_may(world: World) -> None:
+    owed = 0
+    for _ in Seek(world.broker, world.chat, 0).steps():
+        assert len(world.chat.entries) <= owed + 2
+        owed = len(world.chat.entries)
+
+
+def test_what_is_published_in_between_comes_last(world: World) -> None:
+    steps = begun(world)
+    world.publish(b"new", key="bot")
+    ended(steps)
+    assert data(world.take()) == [*ALL_ACKED, b"new"]
+    world.restart()
+    assert data(world.take()) == [*ALL_ACKED, b"new"]
+
+
+def test_what_is_published_during_a_seek_into_the_future_stays(world: World) -> None:
+    world.publish(b"old")
+    steps = Seek(world.broker, world.chat, world.time + 5).steps()
+    next(steps)
+    world.publish(b"during")
+    ended(steps)
+    assert data(world.take()) == [b"during"]
+
+
+def test_what_is_delivered_and_acknowledged_in_between_stays_so(world: World) -> None:
+    steps = begun(world)
+    taken = world.take()
+    world.ack(taken)
+    ended(steps)
+    assert data(taken + world.take()) == ALL_ACKED
+    world.restart()
+    assert len(world.take()) == len(ALL_ACKED) - len(taken)
+
+
+@pytest.mark.proves("broker-keeps")
+def test_a_kill_in_between_loses_nothing_and_a_repeat_completes_it(world: World) -> None:
+    world.publish(b"owed", key="bot")
+    begun(world)
+    world.restart()
+    assert b"owed" in data(world.take())
+    world.seek(0)
+    assert data(world.take()) == [*ALL_ACKED, b"owed"]
+
+
+def test_a_disk_that_fills_up_in_between_loses_nothing_and_a_repeat_completes_it(
+    world: World,
+) -> None:
+    world.publish(b"owed", key="bot")
+    steps = begun(world)
+    world.journal._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(Refused) as error:
+        ended(steps)
+    assert error.value.code is grpc.StatusCode.UNAVAILABLE
+    world.journal._db.execute("PRAGMA query_only = 0")
+    assert data(world.take())[-1] == b"owed"
+    world.seek(0)
+    assert data(world.take()) == [*ALL_ACKED, b"owed"]
+
+
+def test_a_seek_that_would_owe_too_much_brings_what_there_is_room_for(world: World) -> None:
+    world.publish(b"owed", key="bot")
+    world.broker.max_owed_bytes = 2 * size(next(iter(world.chat.entries.values())).message)
+    with pytest.raises(Refused, match="would owe more") as error:
+        world.seek(0)
+    assert error.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert data(world.take()) == [*ALL_ACKED[:4], b"owed"]
+
+
+def test_a_subscription_that_goes_in_between_stays_gone(world: World) -> None:
+    steps = begun(world)
+    world.subscriptions.delete(CHAT)
+    with pytest.raises(Refused, match="not found"):
+        ended(steps)
+    world.restart()
+    assert world.broker.subscriptions == {}
+
+
+def test_a_subscription_that_is_detached_in_between_stays_empty(world: World) -> None:
+    steps = begun(world)
+    world.subscriptions.detach(CHAT)
+    with pytest.raises(Refused, match="is detached"):
+        ended(steps)
+    assert world.chat.entries == {}
+    world.restart()
+    assert world.chat.entries == {}

@@ -1,0 +1,226 @@
+"""`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim does the rest."""
+
+from collections import deque
+from datetime import datetime, timedelta
+
+import pytest
+
+from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
+from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
+from deletion.job import Job, Status
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
+from tests.support.scripted_stores import ScriptedStore
+
+SPENT = POLICY.max_attempts
+SILENT = START - POLICY.stale_after
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.store = ScriptedStore(self.clock)
+
+    def put(self, status: Status, **values: object) -> Job:
+        identity = f"{len(self.store.jobs) + 1:024x}"
+        return self.store.put(a_job(status, **({"id": identity, "bot_id": identity} | values)))
+
+    async def send_on(self, *jobs: Job, dry_run: bool = False) -> Tally:
+        """Those, named by their ids."""
+        return await self.choose(Choice([job.id for job in jobs]), dry_run=dry_run)
+
+    async def choose(self, choice: Choice, *, dry_run: bool = False) -> Tally:
+        return await send_on(choice, self.store, self.clock, POLICY, dry_run=dry_run)
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize("attempt", [1, SPENT])
+@pytest.mark.parametrize(
+    ("status", "silent_since"),
+    [(Status.FAILED, START), (Status.IN_PROGRESS, SILENT), (Status.EXHAUSTED, START)],
+)
+async def test_a_failed_stale_or_exhausted_job_is_pending_again_with_attempts_left(
+    world: World, status: Status, silent_since: datetime, attempt: int
+) -> None:
+    job = world.put(status, attempt=attempt, last_modified_at=silent_since)
+    tally = await world.send_on(job)
+    assert (tally.retried, tally.refused) == ([job.id], {})
+    sent = world.store.jobs[job.id]
+    assert sent == job.retry(world.clock.now(), POLICY).after
+    assert sent.is_due(world.clock.now())
+    assert not sent.is_spent(POLICY)
+
+
+async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World) -> None:
+    jobs = [world.put(Status.FAILED), world.put(Status.COMPLETE), world.put(Status.EXHAUSTED)]
+    before = dict(world.store.jobs)
+    tally = await world.send_on(*jobs, dry_run=True)
+    assert tally.retried == [jobs[0].id, jobs[2].id]
+    assert list(tally.refused) == [jobs[1].id]
+    assert world.store.jobs == before
+    assert "apply" not in world.store.calls
+    assert await world.send_on(*jobs) == tally, "what was said is what is done"
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.IN_PROGRESS, Status.COMPLETE])
+async def test_a_job_named_that_waits_runs_or_is_complete_is_refused_with_why(
+    world: World, status: Status
+) -> None:
+    job = world.put(status)
+    tally = await world.send_on(job)
+    assert tally.retried == []
+    assert "nothing to retry" in tally.refused[job.id]
+    assert world.store.jobs == {job.id: job}
+
+
+async def test_a_job_that_moved_meanwhile_is_left_alone_and_the_others_go_on(
+    world: World,
+) -> None:
+    jobs = [world.put(Status.FAILED) for _ in range(3)]
+    world.store.faults["apply"] = deque([None, LeaseLost("moved"), None])
+    tally = await world.send_on(*jobs)
+    assert tally.retried == [jobs[0].id, jobs[2].id]
+    assert "moved" in tally.refused[jobs[1].id]
+
+
+async def test_nothing_is_retried_when_the_database_refuses(world: World) -> None:
+    job = world.put(Status.EXHAUSTED, attempt=SPENT)
+    world.store.faults["apply"] = deque([PermissionError("not authorised")])
+    with pytest.raises(PermissionError):
+        await world.send_on(job)
+    assert world.store.jobs == {job.id: job}
+
+
+async def test_an_id_that_is_not_there_is_named(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="a" * 24):
+        await world.choose(Choice(["a" * 24]))
+
+
+@pytest.mark.proves("sweep-clock")
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("ahead", [1, -1])
+async def test_with_a_clock_that_is_off_the_databases_nothing_is_moved(
+    world: World, ahead: int, dry_run: bool
+) -> None:
+    """To one that is ahead, jobs whose heartbeats are on time look stale."""
+    running = world.put(Status.IN_PROGRESS, last_modified_at=SILENT)
+    world.store.skew = -ahead * (POLICY.max_skew + timedelta(seconds=1))
+    for choice in (Choice(), Choice([running.id])):
+        with pytest.raises(ClockSkew, match="synchronise them"):
+            await world.choose(choice, dry_run=dry_run)
+    assert world.store.jobs == {running.id: running}
+
+
+@pytest.fixture
+def crowd(world: World) -> dict[str, Job]:
+    """Jobs of two services, by what they are."""
+    return {
+        "exhausted": world.put(Status.EXHAUSTED, attempt=SPENT),
+        "failed": world.put(Status.FAILED, bot_id=BOT),
+        "handed over": world.put(Status.FAILED, due=START),
+        "stale": world.put(Status.IN_PROGRESS, last_modified_at=SILENT, bot_id=OTHER_BOT),
+        "running": world.put(Status.IN_PROGRESS),
+        "waiting": world.put(Status.PENDING),
+        "complete": world.put(Status.COMPLETE),
+        "billing": world.put(Status.FAILED, service="billing"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (Choice(), {"exhausted", "failed", "stale", "billing"}),
+        (Choice(service=SERVICE), {"exhausted", "failed", "stale"}),
+        (Choice(service="billing"), {"billing"}),
+        (Choice(bot_id=BOT), {"failed"}),
+        (Choice(status=Status.FAILED), {"failed", "billing"}),
+        (Choice(service=SERVICE, status=Status.FAILED), {"failed"}),
+        (Choice(bot_id=OTHER_BOT, status=Status.FAILED), set()),
+        (Choice(status=Status.IN_PROGRESS), {"stale"}),
+    ],
+)
+async def test_filters_choose_all_that_fit_and_pass_over_what_runs_or_waits(
+    world: World, crowd: dict[str, Job], choice: Choice, expected: set[str]
+) -> None:
+    tally = await world.choose(choice)
+    assert set(tally.retried) == {crowd[name].id for name in expected}
+    assert tally.refused == {}
+    for name, job in crowd.items():
+        moved = world.store.jobs[job.id] != job
+        assert moved is (name in expected), name
+
+
+async def test_a_limit_counts_what_is_retried_the_longest_silent_first(world: World) -> None:
+    """Jobs that are passed over must not use it up."""
+    handed_over = [
+        world.put(Status.FAILED, due=START, last_modified_at=START - timedelta(days=9))
+        for _ in range(4)
+    ]
+    failed = [
+        world.put(Status.FAILED, last_modified_at=START - timedelta(days=n)) for n in (1, 3, 2)
+    ]
+    tally = await world.choose(Choice(status=Status.FAILED, limit=2))
+    assert tally.retried == [failed[1].id, failed[2].id]
+    assert len(handed_over) == 4
+
+
+async def test_more_than_a_page_is_retried(world: World) -> None:
+    jobs = [world.put(Status.EXHAUSTED, attempt=SPENT) for _ in range(250)]
+    tally = await world.choose(Choice(status=Status.EXHAUSTED))
+    assert sorted(tally.retried) == sorted(job.id for job in jobs)
+
+
+async def test_what_cannot_be_read_is_refused_and_does_not_stop_the_others(
+    world: World,
+) -> None:
+    broken, good = world.put(Status.FAILED), world.put(Status.FAILED)
+    world.store.damage(broken)
+    tally = await world.choose(Choice(status=Status.FAILED))
+    assert tally.retried == [good.id]
+    assert "cannot be read" in tally.refused[broken.id]
+
+
+def test_the_options_choose_ids_or_filters_or_everything_and_never_two_of_them() -> None:
+    job = "A" * 24
+    assert chosen([job], None, None, None, None, everything=False) == Choice(["a" * 24])
+    everything = chosen([], None, None, None, 5, everything=True)
+    assert everything == Choice([], limit=5)
+    filtered = chosen([], SERVICE, BOT.upper(), "failed", None, everything=False)
+    assert filtered == Choice([], SERVICE, BOT, Status.FAILED)
+    assert set(RETRYABLE) == {Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS}
+
+
+@pytest.mark.parametrize(
+    ("ids", "service", "bot", "status", "everything"),
+    [
+        ([], None, None, None, False),
+        (["a" * 24], SERVICE, None, None, False),
+        (["a" * 24], None, None, None, True),
+        (["no id"], None, None, None, False),
+        ([], None, None, "complete", False),
+        ([], None, None, "broken", False),
+        ([], None, "no id", None, False),
+    ],
+)
+def test_options_that_choose_nothing_or_twice_are_refused(
+    ids: list[str], service: str | None, bot: str | None, status: str | None, everything: bool
+) -> None:
+    with pytest.raises(ConfigurationError):
+        chosen(ids, service, bot, status, None, everything=everything)
+
+
+@pytest.mark.parametrize("status", ["complete", "parked", ""])
+def test_a_status_that_cannot_be_retried_is_quoted_with_those_that_can(status: str) -> None:
+    retryable = "pending, in_progress, failed, compensated, exhausted"
+    expected = f"--status: expected one of {retryable}, found '{status}'"
+    with pytest.raises(ConfigurationError, match=expected):
+        chosen([], SERVICE, None, status, None, everything=False)
+
+
+def test_a_limit_beside_ids_is_refused_and_not_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="--limit"):
+        chosen(["a" * 24], None, None, None, 1, everything=False)

@@ -1,0 +1,128 @@
+"""A process requires its unique indexes, and builds none where that could take a day."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from pymongo import IndexModel
+from structlog.testing import capture_logs
+
+from deletion.adapters.mongo.connection import Database, connect
+from deletion.adapters.mongo.indexes import gap, missing_indexes, prepare, require_indexes
+from deletion.errors import ConfigurationError, StoreUnavailable
+from tests.support.fake_mongo import REPLICA_SET, FakeMongo, failure
+
+UNIQUE = IndexModel([("botId", 1), ("service", 1)], name="live_unique", unique=True)
+PLAIN = IndexModel([("status", 1), ("_id", 1)], name="status_id")
+WANTED = (UNIQUE, PLAIN)
+PRIMARY_KEY = {"v": 2, "name": "_id_", "key": {"_id": 1}}
+
+
+class Indexed:
+    """A server whose collections have the indexes of `there`; None for none that answers."""
+
+    def __init__(self) -> None:
+        self.there: Sequence[dict[str, Any]] | None = ()
+        self.server = FakeMongo(REPLICA_SET, self._reply)
+
+    def has(self, *indexes: IndexModel) -> None:
+        self.there = [{"v": 2, **index.document} for index in indexes]
+
+    @property
+    def created(self) -> list[str]:
+        return [command["createIndexes"] for command in self.server.sent("createIndexes")]
+
+    def _reply(self, command: dict[str, Any]) -> dict[str, Any]:
+        if "listIndexes" in command and self.there is not None:
+            found = [PRIMARY_KEY, *self.there]
+            return {"cursor": {"id": 0, "ns": "d.$cmd.listIndexes", "firstBatch": found}}
+        return {} if self.there is not None else failure(189)
+
+
+@pytest.fixture
+async def indexed() -> AsyncIterator[Indexed]:
+    indexed = Indexed()
+    async with indexed.server:
+        yield indexed
+
+
+@pytest.fixture
+async def database(indexed: Indexed) -> AsyncIterator[Database]:
+    client = connect(indexed.server.uri)
+    yield client["d"]
+    client.close()
+
+
+@pytest.mark.proves("indexes-required")
+async def test_without_a_unique_index_a_process_refuses_to_start_and_says_what_to_do(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(PLAIN)
+    with pytest.raises(ConfigurationError, match=r"d\.jobs .* live_unique; run `botdel topology"):
+        await prepare(database, {"jobs": WANTED}, build=False)
+    assert indexed.created == [], "it only looks"
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        IndexModel([("botId", 1), ("service", 1)], name="live_unique"),
+        IndexModel([("botId", 1)], name="live_unique", unique=True),
+        IndexModel(
+            [("botId", 1), ("service", 1)],
+            name="live_unique",
+            unique=True,
+            partialFilterExpression={"live": True},
+        ),
+    ],
+    ids=["not unique", "other keys", "for fewer documents"],
+)
+async def test_an_index_that_only_has_the_name_is_none(
+    indexed: Indexed, database: Database, instead: IndexModel
+) -> None:
+    indexed.has(PLAIN, instead)
+    with pytest.raises(ConfigurationError, match="live_unique"):
+        await require_indexes(database["jobs"], WANTED)
+
+
+async def test_any_other_index_that_is_missing_is_a_warning(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(UNIQUE)
+    with capture_logs() as logs:
+        await prepare(database, {"jobs": WANTED, "letters": [UNIQUE]}, build=False)
+    [warning] = logs
+    assert warning["log_level"] == "warning"
+    assert (warning["collection"], warning["indexes"]) == ("d.jobs", ["status_id"])
+    assert indexed.created == []
+
+
+async def test_with_every_index_in_place_nothing_is_said(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(*WANTED, IndexModel([("of", 1)], name="somebody_elses"))
+    with capture_logs() as logs:
+        await prepare(database, {"jobs": WANTED}, build=False)
+    assert logs == []
+    assert not await missing_indexes(database["jobs"], WANTED)
+
+
+async def test_the_local_set_up_builds_what_is_missing(
+    indexed: Indexed, database: Database
+) -> None:
+    await prepare(database, {"jobs": WANTED, "letters": [UNIQUE]}, build=True)
+    assert indexed.created == ["jobs", "letters"]
+
+
+async def test_a_database_that_does_not_answer_is_no_missing_index(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.there = None
+    with pytest.raises(StoreUnavailable):
+        await prepare(database, {"jobs": WANTED}, build=False)
+
+
+def test_a_gap_names_what_is_missing_apart_from_what_differs() -> None:
+    found = {"status_id": {"key": [("status", 1)]}}
+    assert gap(WANTED, found).missing == ("live_unique",)
+    assert gap(WANTED, found).differing == ("status_id",)

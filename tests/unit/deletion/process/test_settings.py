@@ -1,0 +1,215 @@
+"""A process refuses to start on a wrong or missing setting, and names it, never its value."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from consumers.settings import ConsumerSettings
+from deletion.errors import ConfigurationError
+from deletion.process.settings import load
+from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
+from gateway.settings import GatewaySettings
+from recovery.settings import RecoverySettings
+
+TOKEN = "0123456789abcdef"
+NEEDED = {
+    "GOOGLE_CLOUD_PROJECT": "a-project",
+    "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1/",
+    "BOTDEL_RECOVERY_TOKEN": TOKEN,
+    "BOTDEL_GATEWAY_TOKENS": f"{TOKEN},{TOKEN[::-1]}",
+}
+NEEDS: dict[type[BaseSettings], list[str]] = {
+    GatewaySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_GATEWAY_TOKENS"],
+    ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
+    RecoverySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_RECOVERY_TOKEN"],
+    JobsSettings: ["BOTDEL_MONGODB_URI"],
+    OperatorSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
+    TopologySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only what is needed is set, and no `.env` is found."""
+    for name in list(os.environ):
+        if name.startswith("BOTDEL_"):
+            monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(settings: type[BaseSettings]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(settings)
+    assert caught.value.__cause__ is None, "the cause would print the value"
+    assert caught.value.__suppress_context__
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("settings", NEEDS)
+def test_what_is_needed_is_enough(settings: type[BaseSettings]) -> None:
+    load(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [(settings, name) for settings, names in NEEDS.items() for name in names]
+)
+def test_a_missing_setting_is_named(
+    settings: type[BaseSettings], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(name)
+    said = refused(settings)
+    assert f"  {name}: " in said
+    assert said.count("\n") == 1, "and no other"
+
+
+def test_a_file_of_settings_that_is_not_text_is_named_and_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"BOTDEL_TOPIC=\xffsecret")
+    said = refused(RecoverySettings)
+    assert said.endswith("\n  .env: expected UTF-8 text, found byte 0xff at offset 13")
+
+
+def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NEEDED:
+        monkeypatch.delenv(name)
+    said = refused(RecoverySettings)
+    assert all(name in said for name in NEEDS[RecoverySettings])
+
+
+WRONG: list[tuple[type[BaseSettings], str, str]] = [
+    (ConsumerSettings, "GOOGLE_CLOUD_PROJECT", ""),
+    (ConsumerSettings, "BOTDEL_MONGODB_URI", "http://user:hunter22@host"),
+    *(
+        (settings, "PUBSUB_EMULATOR_HOST", address)
+        for settings in (GatewaySettings, ConsumerSettings, RecoverySettings, TopologySettings)
+        for address in ("hunter22", "hunter22:", "http://hunter22:80", "hunter22:65536", "h:22:80")
+    ),
+    (ConsumerSettings, "BOTDEL_MONGODB_DATABASE", "hunter22/x"),
+    (ConsumerSettings, "BOTDEL_TOPIC", "hunter22 x"),
+    (ConsumerSettings, "BOTDEL_LOG_FORMAT", "hunter22"),
+    (ConsumerSettings, "BOTDEL_STALE_AFTER_SECONDS", "0"),
+    (ConsumerSettings, "BOTDEL_STALE_AFTER_SECONDS", "hunter22"),
+    (ConsumerSettings, "BOTDEL_STALE_AFTER_SECONDS", "nan"),
+    (ConsumerSettings, "BOTDEL_MAX_ATTEMPTS", "0"),
+    (ConsumerSettings, "BOTDEL_CONSUMER_SLOTS", "0"),
+    (ConsumerSettings, "BOTDEL_BATCH_SECONDS", "0"),
+    (ConsumerSettings, "BOTDEL_REST_SECONDS", "-1"),
+    (ConsumerSettings, "BOTDEL_RETRY_SECONDS", "hunter22"),
+    (RecoverySettings, "BOTDEL_ALERT_WAITING_SECONDS", "0"),
+    (ConsumerSettings, "BOTDEL_CONSUMER_PORT", "65536"),
+    (ConsumerSettings, "BOTDEL_SHUTDOWN_GRACE_SECONDS", "0"),
+    (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", "hunter22"),
+    (RecoverySettings, "BOTDEL_SWEEP_PAGE_SIZE", "0"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", "hunter22"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{TOKEN},hunter22"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", " , "),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", "portal:hunter22"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"hunter22 portal:{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f":hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{'n' * 101}:hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"a:hunter22{TOKEN},b:hunter22{TOKEN}"),
+    (GatewaySettings, "BOTDEL_GATEWAY_PUBLISH_REQUESTS", "0"),
+    (GatewaySettings, "BOTDEL_GATEWAY_MAX_CONNECTIONS", "0"),
+]
+
+
+@pytest.mark.parametrize(("settings", "name", "value"), WRONG)
+def test_a_wrong_setting_is_named_without_its_value(
+    settings: type[BaseSettings], name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    said = refused(settings)
+    assert f"  {name}: " in said
+    assert "hunter22" not in said
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8085", "pubsub-emulator:1", "[::1]:65535"])
+def test_an_emulator_has_a_host_and_a_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
+    assert load(ConsumerSettings).emulator == address
+
+
+def test_a_token_of_sixteen_characters_is_long_enough_and_one_less_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load(RecoverySettings)
+    monkeypatch.setenv("BOTDEL_RECOVERY_TOKEN", TOKEN[:-1])
+    assert "at least 16 characters" in refused(RecoverySettings)
+
+
+def test_tokens_have_names_and_a_client_may_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = f"portal:{TOKEN}0, {TOKEN}1 ,portal:{TOKEN}2,{'n' * 100}:{TOKEN}:3"
+    monkeypatch.setenv("BOTDEL_GATEWAY_TOKENS", value)
+    tokens = load(GatewaySettings).gateway_tokens
+    assert [(each.name, each.token.get_secret_value()) for each in tokens] == [
+        ("portal", f"{TOKEN}0"),
+        ("client", f"{TOKEN}1"),
+        ("portal", f"{TOKEN}2"),
+        ("n" * 100, f"{TOKEN}:3"),
+    ]
+
+
+def test_secrets_are_not_printed() -> None:
+    for settings in NEEDS:
+        assert TOKEN not in repr(load(settings))
+    assert "127.0.0.1/" not in repr(load(ConsumerSettings).mongodb_uri)
+
+
+def test_the_lease_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTDEL_STALE_AFTER_SECONDS", "90")
+    monkeypatch.setenv("BOTDEL_MAX_ATTEMPTS", "7")
+    monkeypatch.setenv("BOTDEL_REST_SECONDS", "33")
+    monkeypatch.setenv("BOTDEL_BATCH_SECONDS", "44")
+    for lease in (load(ConsumerSettings).lease, load(RecoverySettings).lease):
+        assert (lease.stale_after, lease.max_attempts) == (timedelta(seconds=90), 7)
+        assert (lease.rest, lease.batch) == (timedelta(seconds=33), timedelta(seconds=44))
+        assert lease == load(JobsSettings).lease
+
+
+def test_errors_are_retried_for_ten_minutes_unless_it_is_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(ConsumerSettings).retry_seconds == 600
+    monkeypatch.setenv("BOTDEL_RETRY_SECONDS", "5")
+    assert load(ConsumerSettings).retry_seconds == 5
+
+
+def test_names_derive_from_project_and_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTDEL_TOPIC", "erasure")
+    names = load(ConsumerSettings).names
+    assert names.topic == "projects/a-project/topics/erasure"
+    assert names.dead_letter_topic == "projects/a-project/topics/erasure.dead-letter"
+    assert names.subscription("chat") == "projects/a-project/subscriptions/erasure.chat"
+
+
+def test_an_option_of_the_command_line_comes_first_and_one_not_given_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BOTDEL_CONSUMER_PORT", "9001")
+    assert load(ConsumerSettings, consumer_port=9002).consumer_port == 9002
+    assert load(ConsumerSettings, consumer_port=None).consumer_port == 9001
+
+
+def test_a_file_of_settings_is_read_and_the_environment_comes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("BOTDEL_CONSUMER_SLOTS=3\nBOTDEL_CONSUMER_PORT=9003\n")
+    monkeypatch.setenv("BOTDEL_CONSUMER_PORT", "9001")
+    settings = load(ConsumerSettings)
+    assert (settings.consumer_slots, settings.consumer_port) == (3, 9001)
+
+
+@pytest.mark.proves("retention")
+@pytest.mark.parametrize("days", ["30", "0", "-1", "24856", "a month"])
+def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
+    days: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(TopologySettings).keep_complete_days is None
+    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", days)
+    assert "BOTDEL_KEEP_COMPLETE_DAYS" in refused(TopologySettings)
+    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", "31")
+    assert load(TopologySettings).keep_complete_days == 31

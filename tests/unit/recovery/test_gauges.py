@@ -1,0 +1,84 @@
+"""The gauges of unfinished jobs: read at a scrape, kept for a while, absent when they cannot be."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from deletion.job import Status
+from deletion.ports import Unfinished
+from recovery.gauges import KEPT_SECONDS, JobGauges
+from tests.support.clock import START, VirtualClock
+from tests.support.scripted_stores import CountedJobs
+
+OLDEST = START - timedelta(hours=3)
+
+
+def gauges() -> tuple[JobGauges, CountedJobs, CollectorRegistry, VirtualClock]:
+    registry, jobs, clock = CollectorRegistry(), CountedJobs(), VirtualClock()
+    jobs.groups = [Unfinished("billing", Status.PENDING, 7, OLDEST)]
+    return JobGauges(registry, jobs, clock), jobs, registry, clock
+
+
+def pending(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("botdel_jobs", {"service": "billing", "status": "pending"})
+
+
+async def test_they_say_how_many_jobs_wait_and_since_when() -> None:
+    read, _, registry, _ = gauges()
+    await read.refresh()
+    labels = {"service": "billing", "status": "pending"}
+    oldest = registry.get_sample_value("botdel_jobs_oldest_created_timestamp_seconds", labels)
+    assert (pending(registry), oldest) == (7, OLDEST.timestamp())
+
+
+async def test_many_scrapes_are_one_read_until_it_is_old() -> None:
+    read, jobs, registry, clock = gauges()
+    await read.refresh()
+    jobs.groups = []
+    await read.refresh()
+    assert (jobs.reads, pending(registry)) == (1, 7)
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (jobs.reads, pending(registry)) == (2, None)
+
+
+@pytest.mark.proves("clock-set-aside")
+async def test_a_clock_that_is_set_back_does_not_make_them_old() -> None:
+    read, jobs, registry, clock = gauges()
+    await read.refresh()
+    clock.set(timedelta(hours=-6))
+    jobs.groups = []
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert (jobs.reads, pending(registry)) == (2, None)
+
+
+async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -> None:
+    read, jobs, registry, clock = gauges()
+    await read.refresh()
+    jobs.down = True
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert pending(registry) is None
+    assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1
+
+
+async def test_a_group_without_a_time_is_counted_and_hides_no_other() -> None:
+    read, jobs, registry, _ = gauges()
+    jobs.groups.insert(0, Unfinished("damaged", Status.FAILED, 2, None))
+    await read.refresh()
+    labels = {"service": "damaged", "status": "failed"}
+    assert registry.get_sample_value("botdel_jobs", labels) == 2
+    oldest = "botdel_jobs_oldest_created_timestamp_seconds"
+    assert registry.get_sample_value(oldest, labels) is None
+    assert pending(registry) == 7
+
+
+async def test_what_a_gauge_does_not_take_is_counted_and_breaks_no_scrape() -> None:
+    read, jobs, registry, _ = gauges()
+    odd: Any = "yesterday"
+    jobs.groups = [Unfinished("odd", Status.FAILED, 2, odd)]
+    await read.refresh()
+    assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1
