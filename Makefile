@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+CODE   := botdel consumers deletion gateway recovery tests
 FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/test_queries.py
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another
@@ -16,7 +17,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
-.PHONY: help demo up test test-unit test-faults simulate model mutations proofs lint format proto bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto simulate model mutations test-faults bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,26 +28,14 @@ demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 up: $(STAMP) ## Start everything on this machine, until Ctrl-C (VERBOSE=1 shows the broker's log)
 	@$(BIN)/botdel local up $(if $(VERBOSE),--verbose)
 
-test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
-
 test-unit: $(STAMP) ## Run the fast tests, which need neither of them
 	@$(BIN)/python -m pytest $(FAST)
 
-test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=... repeats a schedule)
-	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-C (TESTS=... for some)
+	@$(BIN)/watchfiles --filter python '$(BIN)/python -m pytest -q $(or $(TESTS),$(FAST))' $(CODE)
 
-simulate: $(STAMP) ## Run the life cycle in virtual time under faults for a minute (SEED=... repeats one)
-	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED))
-
-model: $(STAMP) ## Explore the life of a job exhaustively within wider bounds, for some minutes
-	@$(BIN)/python -m tests.model
-
-mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (ONLY=... for some)
-	@$(BIN)/python -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
-
-proofs: $(STAMP) ## Write the tables of docs/PROOFS.md from the marks of the tests
-	@$(BIN)/python -m tests.proofs
+test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... for some)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(TESTS)
 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
 	@failed=; \
@@ -65,8 +54,29 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
+check: $(STAMP) ## Run all that continuous integration runs: lint and test
+	@.ci/run
+
+reference: $(STAMP) ## Write what docs/reference/ takes from the code
+	@$(BIN)/python -m tests.reference
+
+proofs: $(STAMP) ## Write the tables of docs/PROOFS.md from the marks of the tests
+	@$(BIN)/python -m tests.proofs
+
 proto: $(STAMP) ## Generate the Python code of the event contract
 	@$(BIN)/python -m tests.schema.generate
+
+simulate: $(STAMP) ## Run the life cycle in virtual time under faults for a minute (SEED=... repeats one)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED))
+
+model: $(STAMP) ## Explore the life of a job exhaustively within wider bounds, for some minutes
+	@$(BIN)/python -m tests.model
+
+mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (ONLY=... for some)
+	@$(BIN)/python -m tests.mutations $(if $(ONLY),--only '$(ONLY)')
+
+test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=... repeats a schedule)
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench

@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Deletes a bot's data reliably across services.",
-    epilog="Settings come from BOTDEL_* variables and .env; the table is in README.md.",
+    epilog="Settings come from BOTDEL_* variables and .env: see docs/reference/configuration.md.",
 )
 app.add_typer(topology.app, name="topology")
 app.add_typer(plan.app, name="plan")

@@ -33,11 +33,21 @@ class Metrics:
     def __init__(self, service: str, steps: Collection[str], outcomes: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
         self._service = service
-        self._messages = self._counter("messages", "Deliveries by outcome", "outcome", outcomes)
-        self._runs = self._counter("runs", "Runs by how they ended", "outcome", RUNS)
+        self._messages = self._counter(
+            "messages",
+            "Deliveries; quarantined ones are dead letters now, returned ones were nacked",
+            "outcome",
+            outcomes,
+        )
+        self._runs = self._counter(
+            "runs",
+            "Runs by how they ended; pending ones were parked or turned back",
+            "outcome",
+            RUNS,
+        )
         self._claims = self._counter(
             "claims",
-            "Claims won, lost to other replicas, and refused by the database",
+            "Claims won, lost to other replicas, and refused by the database; the log says why",
             "outcome",
             ("won", LOST, REFUSED),
         )
@@ -64,7 +74,7 @@ class Metrics:
         self.running = running.labels(service)
         self.breakers = Gauge(
             "botdel_consumer_breaker_open",
-            "Whether calls to a host are suspended, because they failed",
+            "1 while calls to a host of the plan are suspended, else 0; absent while not readable",
             ["host"],
             registry=self.registry,
         )

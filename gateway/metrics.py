@@ -27,11 +27,11 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         requests = Counter(
-            "botdel_gateway_requests", "Requests by outcome", ["outcome"], registry=registry
+            "botdel_gateway_requests", "Answers by outcome", ["outcome"], registry=registry
         )
         seconds = Histogram(
             "botdel_gateway_request_seconds",
-            "Time to answer by outcome",
+            "Seconds until the answer, by outcome",
             ["outcome"],
             buckets=SECONDS,
             registry=registry,

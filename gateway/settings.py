@@ -16,12 +16,26 @@ class GatewaySettings(PubSubSettings):
     """`botdel gateway`."""
 
     gateway_tokens: Annotated[tuple[NamedToken, ...], NoDecode]
+    """Accepted bearer tokens as `name:token`, separated by commas, each token of at least 16
+    characters. The name (1 to 100 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`) goes into the log and
+    the event as who asked; a token alone is named `client`. Two tokens may share a name, to
+    change over from one to the other.
+    """
     gateway_host: str = "127.0.0.1"
+    """Address to listen on; in a container `0.0.0.0`."""
     gateway_port: int = Field(8080, ge=0, le=65_535)
+    """Port; 0 takes a free one."""
     gateway_max_connections: int = Field(2500, ge=1, le=100_000)
+    """Open connections; one more takes the place of the one that has waited longest for its
+    client, and is answered `503` when all have a request under way. Keep it above
+    `BOTDEL_GATEWAY_MAX_PENDING`, and the limit on open files above both.
+    """
     gateway_max_pending: int = Field(2000, ge=1)
+    """Events that may wait for Pub/Sub; beyond, the answer is `429`."""
     gateway_publish_requests: int = Field(16, ge=1, le=1000)
+    """Requests to Pub/Sub under way at once, each of at most 500 events; further events wait."""
     gateway_confirm_seconds: float = Field(8.0, gt=0, le=60)
+    """Seconds Pub/Sub has to confirm an event; then the answer is `503`. At most 60."""
 
     @field_validator("gateway_tokens", mode="before")
     @classmethod

@@ -25,7 +25,12 @@ class JobGauges:
 
     def __init__(self, registry: CollectorRegistry, census: Census, clock: Clock) -> None:
         labels = ["service", "status"]
-        self._jobs = Gauge("botdel_jobs", "Unfinished jobs", labels, registry=registry)
+        self._jobs = Gauge(
+            "botdel_jobs",
+            "Unfinished jobs, counted when they are scraped, at most every 30 s",
+            labels,
+            registry=registry,
+        )
         self._oldest = Gauge(
             "botdel_jobs_oldest_created_timestamp_seconds",
             "When the oldest unfinished job was created, in seconds since 1970",
@@ -33,7 +38,9 @@ class JobGauges:
             registry=registry,
         )
         self._failures = Counter(
-            "botdel_jobs_read_failures", "Scrapes that could not count the jobs", registry=registry
+            "botdel_jobs_read_failures",
+            "Scrapes that could not count the jobs; their gauges are absent then",
+            registry=registry,
         )
         self._census = census
         self._clock = clock

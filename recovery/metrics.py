@@ -11,11 +11,14 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._sweeps = Counter(
-            "botdel_recovery_sweeps", "Sweeps by how they ended", ["status"], registry=self.registry
+            "botdel_recovery_sweeps",
+            "Sweeps of this process by how they ended",
+            ["status"],
+            registry=self.registry,
         )
         self._jobs = Counter(
             "botdel_recovery_jobs",
-            "Jobs by what a sweep did about them",
+            "Jobs by what a sweep did about them; one that it turned back counts as resumed",
             ["outcome"],
             registry=self.registry,
         )

@@ -11,14 +11,25 @@ class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     """`botdel recovery`."""
 
     recovery_token: Token
+    """Bearer token of the recovery endpoint, at least 16 characters."""
     recovery_host: str = "127.0.0.1"
+    """Address to listen on; in a container `0.0.0.0`."""
     recovery_port: int = Field(8082, ge=0, le=65_535)
+    """Port; 0 takes a free one. Private: never expose it."""
     sweep_page_size: int = Field(500, ge=1, le=10_000)
+    """Jobs a sweep reads, moves and keeps in memory at a time; 1 to 10000."""
     alert_stale_share: float = Field(0.5, gt=0, lt=1)
+    """A sweep that finds more than this share of the jobs in progress stale alerts; between 0
+    and 1.
+    """
     alert_waiting_seconds: float = Field(86_400.0, gt=0)
+    """A sweep alerts when it finds jobs that have been pending for more than so many seconds,
+    or handed over for longer than that and than a day.
+    """
 
 
 class RecoverSettings(Settings):
     """`botdel recover`, the cron client."""
 
     recovery_token: Token
+    """Bearer token of the recovery endpoint, at least 16 characters."""

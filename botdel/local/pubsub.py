@@ -29,6 +29,11 @@ class LocalSettings(Settings):
     """Which servers run on this machine."""
 
     local_broker: Literal["google", "embedded"] | None = None
+    """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
+    `embedded`. When it is not set: the emulator where it and Java are found, else the embedded
+    broker; the suites over both brokers (conformance, acceptance, faults) run over each that is
+    found.
+    """
 
 
 def brokers() -> list[str]:

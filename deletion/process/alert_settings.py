@@ -23,4 +23,10 @@ class AlertSettings(Settings):
     """Where alerts are sent, and how long they are grouped. The URL is a credential."""
 
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    """Where alerts are posted as JSON (`text`, as Slack wants it, and fields); `http://` or
+    `https://`. A credential: it is never printed. Without it alerts are in the log only.
+    """
     alert_group_seconds: float = Field(5.0, gt=0, le=600)
+    """Alerts of one kind, service and reason are sent as one, with a count, once no further one
+    has come for so many seconds, and after ten times that at the latest; at most 600.
+    """

@@ -47,7 +47,11 @@ class Settings(BaseSettings):
     """How every class of settings is read."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BOTDEL_", env_file=".env", extra="ignore", env_ignore_empty=True
+        env_prefix="BOTDEL_",
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,  # docs/reference/configuration.md is made of them
     )
 
 
@@ -55,10 +59,17 @@ class PubSubSettings(Settings):
     """Where events are published, and what else every long-running process reads."""
 
     project: str = Field(validation_alias="GOOGLE_CLOUD_PROJECT", min_length=1)
+    """Project of the topic."""
     topic: str = Field("bot-deletion", pattern=r"^[A-Za-z][A-Za-z0-9._~+%-]{2,180}$")
+    """Id of the topic; the names of dead letters and subscriptions derive from it."""
     emulator: HostAndPort | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST")
+    """`host:port` of an emulator to use instead of real Pub/Sub."""
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
+    """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere. An operator's
+    commands check it but do not use it.
+    """
     shutdown_grace_seconds: float = Field(20.0, gt=0, le=600)
+    """Seconds that a long-running process has to finish after SIGTERM; at most 600."""
 
     @property
     def names(self) -> Names:

@@ -14,16 +14,32 @@ class StoreSettings(Settings):
     """Where the jobs are."""
 
     mongodb_uri: Annotated[SecretStr, AfterValidator(checked)]
+    """Where the jobs are, and the data of steps without a `uri`; `mongodb://` or
+    `mongodb+srv://`, user name and password percent-encoded (RFC 3986, section 2.1). Reads go
+    to the primary, writes are `w=majority` and connections are bounded, whatever it says.
+    """
     mongodb_database: str = Field("bot_deletion", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    """Database of jobs, sweeps, dead letters and breakers."""
 
 
 class LeaseSettings(Settings):
     """When a job is stale, when it is spent, and how long it rests."""
 
     stale_after_seconds: float = Field(600.0, ge=1, le=86_400)
+    """A job in progress that has been silent for so many seconds is stale; 1 to 86400. A
+    heartbeat is due after a quarter of it.
+    """
     max_attempts: int = Field(5, ge=1, le=1000)
+    """Claims a job may spend before it is exhausted; 1 to 1000."""
     rest_seconds: float = Field(1200.0, ge=0, le=86_400)
+    """Seconds that a failed job rests after its first attempt before a sweep resumes it; four
+    times as long after each further attempt, a day at most. A stale job rests too, from its
+    second silence on. 0 to 86400.
+    """
     batch_seconds: float = Field(300.0, gt=0, le=86_400)
+    """Seconds for which the heartbeat keeps the lease alive during one batch of a step; a batch
+    that hangs for longer makes its job stale. At most 86400.
+    """
 
     @property
     def lease(self) -> LeasePolicy:
@@ -52,6 +68,10 @@ class RetentionSettings(Settings):
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)
+    """Days after which MongoDB deletes the record of a complete job, and with it the memory of
+    its `Idempotency-Key`; 31 to 24855. Without it they are kept for ever. `botdel topology
+    apply` creates the TTL index; to remove it, run the command that `topology apply` prints.
+    """
 
 
 class TopologySettings(PubSubSettings, StoreSettings, RetentionSettings):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from tests.support.paths import ROOT
+from tests.support.paths import DOCS, ROOT
 
 README = ROOT / "README.md"
+REFERENCE = DOCS / "reference"
 
 
 def table(document: Path, *columns: str) -> list[dict[str, str]]:

@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from deletion.adapters.http_api.spec import HttpSpec, UndoSpec
 from deletion.adapters.plan_file import read_plan
 from tests.architecture.documents import table
@@ -50,12 +48,3 @@ def test_the_example_is_a_plan(tmp_path: Path) -> None:
     path.write_text(example)
     plan = read_plan(path, {"BILLING_TOKEN": "t"})
     assert [step.name for step in plan.steps] == ["account"]
-
-
-@pytest.mark.parametrize(
-    "page", ["decisions/0031-one-breaker-for-a-fleet.md", "reference/http_step.md"]
-)
-def test_its_links_lead_somewhere(page: str) -> None:
-    path = DOCS / page
-    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
-        assert (path.parent / link).is_file(), link

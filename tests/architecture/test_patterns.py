@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import pytest
 
-from tests.architecture.documents import README, table
+from tests.architecture.documents import REFERENCE, table
 from tests.support.paths import DOCS, ROOT
 
 DOCUMENT = (DOCS / "patterns.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ PATTERNS = {
     "Task queue that retries until delivered",
 }
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-COMMANDS = [row["command"] for row in table(README, "command", "what it does")]
+COMMANDS = [row["command"] for row in table(REFERENCE / "commands.md", "command", "what it does")]
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
@@ -47,7 +47,7 @@ def test_what_a_section_names_exists(pattern: str) -> None:
 
 
 def _is_of(command: str, row: str) -> bool:
-    """Whether `command` is what the row of the README describes, with some of its options."""
+    """Whether `command` is what the row of the reference describes, with some of its options."""
     words = list(takewhile(re.compile(r"[a-z][a-z-]*").fullmatch, row.split()))
     options = set(re.findall(r"--\w+", command))
     return command.split()[: len(words)] == words and all(option in row for option in options)

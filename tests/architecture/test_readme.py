@@ -1,155 +1,54 @@
-"""What the README says of settings, commands, answers, metrics and exit codes is what there is."""
+"""The README is short, says what is needed before anything else, and names what exists."""
 
-import importlib
-import pkgutil
 import re
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
 
-import pytest
 import typer.main
-from prometheus_client import CollectorRegistry
-from pydantic.fields import FieldInfo
 
-import botdel
-import consumers
-import deletion
-import gateway
-import recovery
 from botdel.cli import app
-from botdel.local.pubsub import LocalSettings
-from consumers.metrics import Metrics as ConsumerMetrics
-from consumers.settings import ConsumerSettings
-from deletion.clock import SystemClock
-from deletion.process.settings import Settings
-from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
-from gateway.answers import ANSWERS
-from gateway.metrics import Metrics as GatewayMetrics
-from gateway.settings import GatewaySettings
-from recovery.client import Exit
-from recovery.gauges import JobGauges
-from recovery.metrics import Metrics as RecoveryMetrics
-from recovery.settings import RecoverSettings, RecoverySettings
 from tests.architecture.documents import README, table
-from tests.support.paths import DOCS
-from tests.support.scripted_stores import CountedJobs
+from tests.reference import commands
+from tests.support.paths import DOCS, ROOT
 
-PACKAGES = (botdel, consumers, deletion, gateway, recovery)
-READERS: dict[type[Settings], set[str]] = {
-    GatewaySettings: {"gateway"},
-    ConsumerSettings: {"consumer"},
-    RecoverySettings: {"recovery"},
-    RecoverSettings: {"recover"},
-    JobsSettings: {"jobs", "dead-letters"},
-    OperatorSettings: {"dead-letters"},
-    TopologySettings: {"topology"},
-    LocalSettings: {"local", "demo"},
-}
-"""Which command reads which class."""
+TEXT = README.read_text(encoding="utf-8")
+MOST_LINES = 150
+FIRST_PAGE = 40
 
 
-# --- settings
+def test_it_is_read_in_one_sitting() -> None:
+    assert len(TEXT.splitlines()) <= MOST_LINES
 
 
-def modules_of(package: ModuleType) -> Iterator[str]:
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if "settings" in module.name:
-            yield module.name
+def test_what_is_needed_stands_on_the_first_page() -> None:
+    first = "\n".join(TEXT.splitlines()[:FIRST_PAGE])
+    [row] = table(README, "needed")
+    assert row["needed"] in first.replace("`", "")
+    versions = re.findall(r"3\.\d+", row["needed"])
+    assert f">={versions[0]}" in (ROOT / "pyproject.toml").read_text()
 
 
-def read_by_nobody_else(settings: type[Settings]) -> Iterator[type[Settings]]:
-    """The classes at the ends of the tree: what a process reads, not what it is put together of."""
-    below = settings.__subclasses__()
-    if not below:
-        yield settings
-    for each in below:
-        yield from read_by_nobody_else(each)
+def test_every_command_that_it_shows_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    known = {path for path, _ in commands(typer.main.get_command(app), "botdel")}
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE)) <= targets
+    shown = re.findall(r"(?:^|`)(botdel(?: [a-z-]+)+)", TEXT, re.MULTILINE)
+    assert shown
+    for command in shown:
+        assert any(f"{command} ".startswith(f"{path} ") for path in known), command
 
 
-def variable(name: str, field: FieldInfo) -> str:
-    return str(field.validation_alias or f"BOTDEL_{name.upper()}")
+def test_what_the_demo_shows_is_what_it_checks() -> None:
+    sources = [(ROOT / "botdel/local" / name).read_text() for name in ("demo.py", "faults.py")]
+    claims = re.findall(r'proof\.(?:equal|between)\(\s*f?"([^"]+)"', "".join(sources))
+    patterns = [re.sub(r"\\{.*?\\}", ".+", re.escape(claim)) for claim in claims]
+    shown = re.findall(r"^│ (.*?) +│", TEXT, re.MULTILINE)
+    assert shown
+    for check in shown:
+        assert any(re.fullmatch(pattern, check) for pattern in patterns), check
 
 
-def default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    value = field.default
-    if value is None:
-        return "not set"
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
-def test_every_class_of_settings_belongs_to_a_command() -> None:
-    for package in PACKAGES:
-        for module in modules_of(package):
-            importlib.import_module(module)
-    assert set(read_by_nobody_else(Settings)) == set(READERS)
-
-
-def test_the_table_of_settings_is_that_of_the_classes() -> None:
-    defaults: dict[str, str] = {}
-    readers: dict[str, set[str]] = {}
-    for settings, commands in READERS.items():
-        for name, field in settings.model_fields.items():
-            defaults[variable(name, field)] = default(field)
-            readers.setdefault(variable(name, field), set()).update(commands)
-
-    rows = table(README, "variable", "default", "read by")
-
-    assert {row["variable"]: row["default"] for row in rows} == defaults
-    assert {row["variable"]: set(row["read by"].split(", ")) for row in rows} == readers
-    assert len(rows) == len(defaults), "each variable has one row"
-
-
-# --- commands
-
-
-def commands(command: Any, path: str) -> Iterator[str]:
-    """Every command that does something, with what one types."""
-    below = getattr(command, "commands", {})
-    if not below:
-        yield path
-    for name, each in below.items():
-        yield from commands(each, f"{path} {name}")
-
-
-def test_every_command_is_in_the_table_and_no_other() -> None:
-    real = set(commands(typer.main.get_command(app), "botdel"))
-    said = [row["command"] for row in table(README, "command")]
-    assert {re.split(r" --| \[| [A-Z]", line)[0] for line in said} == real
-
-
-# --- answers, metrics, exit codes
-
-
-def test_every_answer_of_the_gateway_is_in_the_table_and_no_other() -> None:
-    assert {int(row["answer"]) for row in table(README, "answer")} == set(ANSWERS)
-
-
-def test_every_metric_is_in_the_table_and_no_other() -> None:
-    registry = CollectorRegistry()
-    GatewayMetrics(registry)
-    recovering = RecoveryMetrics().registry
-    JobGauges(recovering, CountedJobs(), SystemClock())
-    registries = (registry, ConsumerMetrics("any", ["any"], ["any"]).registry, recovering)
-    real = {
-        metric.name + ("_total" if metric.type == "counter" else "")
-        for each in registries
-        for metric in each.collect()
-    }
-    assert {row["metric"] for row in table(README, "metric")} == real
-
-
-@pytest.mark.proves("cron-exit-codes")
-def test_every_exit_code_of_the_cron_client_is_in_its_runbook() -> None:
-    rows = table(DOCS / "runbooks" / "recovery.md", "code", "name")
-    assert {row["name"]: int(row["code"]) for row in rows} == {e.name: e.value for e in Exit}
-
-
-# --- the example
-
-
-@pytest.mark.parametrize("example", re.findall(r"```python\n(.*?)```", README.read_text(), re.S))
-def test_an_example_loads(example: str) -> None:
-    exec(compile(example, "README.md", "exec"), {"__name__": "example"})  # noqa: S102
+def test_every_page_of_the_documentation_is_on_its_map() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)", TEXT))
+    folders = ("", "reference", "runbooks")
+    pages = [page for folder in folders for page in (DOCS / folder).glob("*.md")]
+    assert linked >= {str(page.relative_to(ROOT)) for page in pages}

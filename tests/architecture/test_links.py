@@ -1,0 +1,36 @@
+"""Links of a page lead to a file, their anchors to a heading; every file that is named exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import DOCS, ROOT
+
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?![a-z+]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
+FILE = re.compile(
+    r"(?<![\w./-])(?:botdel|consumers|deletion|docs|gateway|proto|recovery|tests)/[\w/.-]+\.[a-z]+\b"
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = CODE.sub("", page.read_text(encoding="utf-8"))
+    for path, anchor in LINK.findall(text):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    for path in FILE.findall(page.read_text(encoding="utf-8")):
+        assert (ROOT / path).is_file(), path
