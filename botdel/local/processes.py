@@ -94,8 +94,11 @@ class ChildProcess:
         """Start the program, which is not ready yet. Once only: a second run is a second object."""
         if self._output is not None:
             raise RuntimeError(f"{self.name} has been started before")
+        self._output = await self._launch()
+
+    async def _launch(self) -> Output:
         shim = [sys.executable, "-I", "-S", run_with_parent.__file__, str(os.getpid())]
-        _, self._output = await asyncio.get_running_loop().subprocess_exec(
+        _, output = await asyncio.get_running_loop().subprocess_exec(
             lambda: Output(self._heard),
             *shim,
             *self._argv,
@@ -105,6 +108,7 @@ class ChildProcess:
             cwd=self._cwd,
             start_new_session=True,
         )
+        return output
 
     async def wait_for_line(self, wanted: Callable[[str], bool], within: float) -> str:
         """The first `wanted` line, among those kept and those to come.

@@ -19,10 +19,15 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, argv: list[str]) -> None:
-    """Request the signal, then become `argv`; exits with 127 when there is no such program."""
+def end_with_parent() -> None:
+    """Request the signal, where the system can send it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(parent: int, argv: list[str]) -> None:
+    """Request the signal, then become `argv`; exits with 127 when there is no such program."""
+    end_with_parent()
     if os.getppid() != parent:
         sys.exit("the parent has died before this process was ready")
     try:

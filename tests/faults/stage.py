@@ -1,7 +1,6 @@
 """Where the fault suite plays: servers behind proxies, two services, every process there is."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from tests.faults.data import OWNED, SERVICES, Data
 from tests.faults.proxy import Proxy
 from tests.faults.schedule import BROKER, DATABASE, GATEWAY, RECOVERY, STALE_AFTER, Schedule
 from tests.faults.supervised import GRACE, OnLine, Supervised
+from tests.support.forked import ForkedProcess
 from tests.support.pipeline import ACK_DEADLINE, Pipeline, pubsub
 
 PACE: Final = 0.4
@@ -154,5 +154,4 @@ def _consumer(stage: Stage, name: str, skew: float) -> Supervised:
 
 
 def _process(stage: Stage, name: str, on_line: OnLine, *arguments: str) -> ChildProcess:
-    argv = [sys.executable, "-m", *arguments]
-    return ChildProcess(name, argv, env=stage.product.env, on_line=on_line)
+    return ForkedProcess(name, arguments, env=stage.product.env, on_line=on_line)

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek
 from deletion.events import RequestPlaced, attributes, decode
 from deletion.process.problems import PROBLEM
+from tests.support.forked import ForkedProcess
 from tests.support.polling import frozen
 
 TOKEN = "a-token-that-is-long-enough"
@@ -65,7 +65,7 @@ def settings(broker: str, project: str, **more: str) -> dict[str, str]:
 
 
 def gateway_process(environment: dict[str, str]) -> ChildProcess:
-    return ChildProcess("gateway", [sys.executable, "-m", "botdel.cli", "gateway"], env=environment)
+    return ForkedProcess("gateway", ["botdel.cli", "gateway"], env=environment)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
+from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN, Pipeline, listening, publish, request_placed, until
 
@@ -50,9 +51,8 @@ def own_consumer(pipeline: Pipeline) -> ChildProcess:
 
 async def run_command(pipeline: Pipeline, *arguments: str) -> None:
     """Run a command of `botdel` where the program is."""
-    argv = [sys.executable, "-m", "botdel.cli", *arguments]
-    env = pipeline.env | {"PYTHONPATH": str(ROOT)}
-    async with ChildProcess("botdel", argv, env=env, cwd=pipeline.folder) as command:
+    argv = ["botdel.cli", *arguments]
+    async with ForkedProcess("botdel", argv, env=pipeline.env, cwd=pipeline.folder) as command:
         assert await command.wait(WITHIN) == 0, list(command.lines)
 
 

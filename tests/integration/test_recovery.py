@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,13 +12,14 @@ from bson import ObjectId
 from pydantic import SecretStr
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.processes import ChildProcess, free_port
+from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import connect
 from deletion.job import Status
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.sweep import Sweep
+from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology
 from tests.support.recovering import (
@@ -187,8 +187,7 @@ async def test_it_does_not_start_without_a_setting_and_names_it(
     pipeline: Pipeline, missing: str
 ) -> None:
     env = pipeline.env | {missing: ""}
-    command = [sys.executable, "-m", "botdel.cli", "recovery"]
-    async with ChildProcess("recovery", command, env=env) as process:
+    async with ForkedProcess("recovery", ["botdel.cli", "recovery"], env=env) as process:
         assert await process.wait(WITHIN) == 2
     assert missing in "\n".join(process.lines)
 

@@ -1,7 +1,6 @@
 """A service with data on the real broker and database, and the product's processes around it."""
 
 import asyncio
-import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
+from tests.support.forked import ForkedProcess
 
 SERVICE = "conversations"
 STALE_AFTER = 2
@@ -110,8 +110,7 @@ class Pipeline:
         self, name: str, *module_and_arguments: str, on_line: Callable[[str], None] | None = None
     ) -> ChildProcess:
         """A Python process of this pipeline, not started yet."""
-        argv = [sys.executable, "-m", *module_and_arguments]
-        return ChildProcess(name, argv, env=self.env, on_line=on_line)
+        return ForkedProcess(name, module_and_arguments, env=self.env, on_line=on_line)
 
     def consumer(self, name: str = "consumer", plan: Path | None = None) -> ChildProcess:
         """`botdel consumer`, over the plan of the service unless there is another one."""

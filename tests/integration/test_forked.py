@@ -1,0 +1,101 @@
+"""A forked program is as one that was executed: what is heard of it, its surroundings, its end."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.forked import ForkedProcess
+from tests.support.polling import SOON, eventually, runs
+
+LASTS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """`program.py` in a folder of its own; its text is the test's."""
+    return tmp_path / "program.py"
+
+
+def forked(program: Path, text: str, *arguments: str, **env: str) -> ForkedProcess:
+    program.write_text(text)
+    return ForkedProcess("program", [program.stem, *arguments], env=env, cwd=program.parent)
+
+
+async def test_both_outputs_are_heard_in_order_and_it_ends_with_its_code(program: Path) -> None:
+    text = "import sys; print('out'); print('err', file=sys.stderr); sys.stdout.write('last')"
+    async with forked(program, f"{text}; sys.exit(3)") as process:
+        assert await process.wait(SOON) == 3
+    assert list(process.lines) == ["out", "err", "last"]
+
+
+async def test_its_arguments_environment_and_folder_are_its_own(program: Path) -> None:
+    text = "import os, sys; print(sys.argv[1:], os.environ['OWN'], os.getcwd(), __name__)"
+    async with forked(program, text, "a", "b c", OWN="x") as process:
+        assert await process.wait(SOON) == 0
+    assert list(process.lines) == [f"['a', 'b c'] x {program.parent} __main__"]
+
+
+async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:
+    async with forked(program, "raise ValueError('odd')") as process:
+        assert await process.wait(SOON) == 1
+    assert process.lines[-1] == "ValueError: odd"
+
+
+async def test_its_imports_are_made_and_what_they_were_made_in_has_not_seen_it(
+    program: Path,
+) -> None:
+    text = "import sys; print('tests.support.preloaded' in sys.modules); sys.modules['odd'] = sys"
+    for _ in range(2):
+        async with forked(program, f"{text[: text.index(';', 14)]}; print('odd' in sys.modules)"):
+            pass
+        async with forked(program, text) as process:
+            assert await process.wait(SOON) == 0
+        assert list(process.lines) == ["True"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+async def test_it_gets_real_signals(program: Path, number: signal.Signals) -> None:
+    async with forked(program, LASTS) as process:
+        said = await process.wait_for_line(str.isdigit, SOON)
+        assert int(said) == process.pid
+        process.signal(number)
+        code = await process.wait(SOON)
+    assert code == (1 if number is signal.SIGINT else -number)
+    await eventually(lambda: not runs(process.pid))
+
+
+async def test_what_it_leaves_in_its_group_ends_with_it(program: Path) -> None:
+    text = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid)"
+    async with forked(program, text) as process:
+        left = int(await process.wait_for_line(str.isdigit, SOON))
+        assert await process.wait(SOON) == 0
+    await eventually(lambda: not runs(left))
+
+
+async def test_a_kill_at_its_beginning_ends_it(program: Path) -> None:
+    async with forked(program, LASTS) as process:
+        process.kill()
+        assert await process.wait(SOON) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")
+async def test_it_dies_with_the_process_that_runs_the_tests(program: Path) -> None:
+    forked(program, LASTS)  # written, and not started here
+    text = f"""
+import asyncio
+from tests.support.forked import ForkedProcess
+
+async def main():
+    async with ForkedProcess("child", ["program"], cwd={str(program.parent)!r}, on_line=print):
+        await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    async with forked(program.with_name("parent.py"), text) as parent:
+        child = int(await parent.wait_for_line(str.isdigit, SOON))
+        parent.signal(signal.SIGKILL)
+        assert await parent.wait(SOON) == -signal.SIGKILL
+    await eventually(lambda: not runs(child))

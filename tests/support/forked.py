@@ -1,0 +1,134 @@
+"""Python programs that start in milliseconds: forked from a process that has the imports behind it.
+
+Most of what a short command costs is its imports, half a second or more of a core. The standard
+library's fork server makes them once; each program is then a process of its own, with a session, an
+environment and an end of its own, and gets real signals.
+"""
+
+import asyncio
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+from botdel.local.output import Output
+from botdel.local.processes import ChildProcess
+from botdel.local.run_with_parent import end_with_parent
+
+FORKING: Final = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["tests.support.preloaded"])
+
+
+def start_server() -> None:
+    """Start the server now, for who counts processes; the first program starts it otherwise."""
+    multiprocessing.forkserver.ensure_running()
+
+
+class ForkedProcess(ChildProcess):
+    """`python -m MODULE ARGUMENT…`, with everything that a `ChildProcess` promises."""
+
+    def __init__(
+        self,
+        name: str,
+        module_and_arguments: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(name, module_and_arguments, env=env, cwd=cwd, on_line=on_line)
+
+    async def _launch(self) -> Output:
+        reader, writer = FORKING.Pipe(duplex=False)
+        begun, beginning = FORKING.Pipe(duplex=False)
+        process = FORKING.Process(
+            target=_become,
+            args=(self._argv, {**os.environ, **self._env}, self._cwd, writer, beginning),
+        )
+        with begun, beginning, writer:
+            await asyncio.to_thread(process.start)
+            writer.close()
+            beginning.close()
+            begun.poll(None)  # until it leads its group, or has died
+        output = Output(self._heard)
+        await _Forked(process, output).read(reader)
+        return output
+
+
+class _Forked(asyncio.SubprocessTransport, asyncio.Protocol):
+    """Tells an `Output` what comes from a forked process, as asyncio does of its own."""
+
+    def __init__(self, process: ForkServerProcess, output: Output) -> None:
+        super().__init__()
+        self._process = process
+        self._output = output
+        self._open = {"process", "pipe"}
+        output.connection_made(self)
+        asyncio.get_running_loop().add_reader(process.sentinel, self._exited)
+
+    async def read(self, reader: Connection) -> None:
+        pipe = os.fdopen(os.dup(reader.fileno()), "rb", buffering=0)
+        reader.close()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: self, pipe)
+
+    def get_pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def get_returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def close(self) -> None:
+        self._process.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of the pipe."""
+
+    def data_received(self, data: bytes) -> None:
+        self._output.pipe_data_received(1, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._output.pipe_connection_lost(1, exc)
+        self._ended("pipe")
+
+    def _exited(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._process.sentinel)
+        self._process.join()
+        self._output.process_exited()
+        self._ended("process")
+
+    def _ended(self, part: str) -> None:
+        self._open.discard(part)
+        if not self._open:
+            self._output.connection_lost(None)
+
+
+def _become(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    output: Connection,
+    beginning: Connection,
+) -> None:
+    """In the new process: lead a session, and run the module as `python -m` does."""
+    os.setsid()
+    end_with_parent()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for given, number in ((nothing, 0), (output.fileno(), 1), (output.fileno(), 2)):
+        os.dup2(given, number)
+    output.close()
+    os.environ.clear()
+    os.environ.update(env)
+    if cwd is not None:
+        os.chdir(cwd)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.path.insert(0, str(Path.cwd()))
+    sys.argv = list(argv)
+    beginning.close()
+    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)

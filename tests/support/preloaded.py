@@ -1,0 +1,11 @@
+"""What a process of the product imports, for `tests.support.forked`: imported once, then forked."""
+
+import gc
+import threading
+
+import recovery.client
+import recovery.main  # noqa: F401
+
+if threading.active_count() > 1:
+    raise RuntimeError("an import has started a thread, which a fork would lose")
+gc.freeze()
