@@ -8,7 +8,7 @@ from botdel.doctor.indexes import COLLECTIONS
 from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Clients, Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
-from deletion.adapters.mongo.retention import apply_retention
+from deletion.adapters.mongo.retention import Differs, apply_retention
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
@@ -59,7 +59,7 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
         out.print(f"subscription {path}: {_state(path in applied.created)}")
 
 
-def _show_differences(out: Terminal, applied: Applied, retention: str | None) -> None:
+def _show_differences(out: Terminal, applied: Applied, retention: Differs | None) -> None:
     for path in applied.sought:
         sought = f"subscription {path} gets what its topic has kept, for 31 days at most"
         out.print(printable(sought))

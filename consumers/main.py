@@ -58,6 +58,8 @@ INDEXES: Indexes = {
     letters.COLLECTION: letters.INDEXES,
 }
 
+NOT_PROVIDED = "step is not provided for: run `botdel topology apply --plan FILE`"
+
 log = structlog.get_logger(__name__)
 
 
@@ -228,4 +230,4 @@ async def _report_missing(plan: Plan) -> None:
             except StoreUnavailable as error:
                 missing = f"could not be checked: {error}"
             if missing:
-                log.warning("step is not provided for", step=step.name, missing=missing)
+                log.warning(NOT_PROVIDED, step=step.name, missing=missing)

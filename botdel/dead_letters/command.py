@@ -63,7 +63,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
         letter = await store.get(object_id(letter_id))
     if letter is None:
         raise ConfigurationError(
-            f"there is no dead letter {letter_id}: `botdel dead-letters list` shows them"
+            f"there is no dead letter {letter_id}", "`botdel dead-letters list` shows them"
         )
     if isinstance(letter, Unreadable):
         raise ConfigurationError(f"dead letter {letter_id}: {unreadable(letter)}")

@@ -132,7 +132,8 @@ class HttpStep:
             if location is None:
                 raise HttpRefused(
                     f"{call.what}: answered 202 without a Location, so nobody can know when it is "
-                    "done; give the step a `verify`"
+                    "done",
+                    "give the step a `verify`",
                 )
             accepted = state.accepted(self.clock.now(), location)
             return Outcome(accepted, wait=_pause(answer, 0))
