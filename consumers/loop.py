@@ -13,6 +13,7 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
+from deletion.process.grace import RUNS
 from deletion.retry import doubled, rest
 from deletion.skew import Check, unchecked
 
@@ -75,7 +76,7 @@ class Consumer:
             task.add_done_callback(lambda _: stopping.set())
         ending = asyncio.create_task(self._end(stopping, grace))
         try:
-            await self._receive(stopping, grace / 2)
+            await self._receive(stopping, grace * RUNS)
         finally:
             stopping.set()
             await ending

@@ -11,6 +11,7 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
+from deletion.process.grace import HAND_OVER, RUNS
 from deletion.retry import doubled, rest
 from deletion.runner import Runner
 from deletion.skew import Check, unchecked
@@ -84,10 +85,10 @@ class Worker:
         the same, and nobody would run its job. What they win is handed over at once.
         """
         runs = set(self._running)
-        await self._ended(grace / 2)
+        await self._ended(grace * RUNS)
         for run in runs:
             run.cancel()
-        await self._ended(grace / 4)
+        await self._ended(grace * HAND_OVER)
         left = self._under_way()
         for task in left:
             task.cancel()

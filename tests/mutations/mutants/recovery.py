@@ -148,7 +148,7 @@ MUTANTS: Final = (
     Mutant(
         "recovery serves before it has looked for its unique indexes",
         RECOVERY,
-        "if not pubsub.is_emulated:",
+        "if not bus.is_emulated:",
         "if False:",
         DATA,
     ),
