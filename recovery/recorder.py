@@ -16,6 +16,7 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
+from deletion.pulling import Proven
 from deletion.quarantine import GivenUp, Quarantine
 from deletion.retry import doubled, rest
 
@@ -77,9 +78,8 @@ class DeadLetterConsumer:
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
-        self._prepare = prepare
+        self._database = Proven(prepare)
         self._observer = observer or Unobserved()
-        self._unproven = True
         self._failures = 0
         self._failing_since: datetime | None = None
         self._reason = ""
@@ -109,9 +109,7 @@ class DeadLetterConsumer:
 
     async def _pull(self) -> None:
         """Pull once and record; after a failure, only once the database answers."""
-        if self._unproven:
-            await self._prepare()
-            self._unproven = False
+        await self._database.renew()
         if deliveries := await self._subscription.pull(PULL_LIMIT):
             await self._take(deliveries)
 
@@ -139,7 +137,7 @@ class DeadLetterConsumer:
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
         self._observer.failed()
-        self._unproven = True
+        self._database.doubt()
         seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
         self._failures += 1
         await rest(self._clock, seconds, stopping)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
+from deletion.adapters.pubsub.subscription import PULL_LIMIT
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
@@ -20,7 +21,6 @@ from deletion.ports import DeadLetterStore
 
 CHECK = "canary"
 DATA = b"a canary of `botdel doctor`: it is no event, and nothing is to be done about it"
-PULL_LIMIT = 100
 LOOK_EVERY = 0.25
 """Seconds between two looks at the dead letters."""
 SILENCE = timedelta(seconds=1)
