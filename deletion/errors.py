@@ -29,7 +29,7 @@ BotDeletionError
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
-│   └── Busy                every place for a call to it is taken: nothing is wrong
+│   └── Busy                every slot for a call to it is taken: nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 
