@@ -62,19 +62,19 @@ class Retry:
         self,
         function: Callable[[], Awaitable[T]],
         *,
-        give_up: Callable[[], Exception | None] | None = None,
+        unless: Callable[[], Exception | None] | None = None,
     ) -> T:
-        """Call until it succeeds, at most `attempts` times, or until `give_up` ends it.
+        """Call until it succeeds, at most `attempts` times, or until `unless` ends it.
 
-        `give_up` replaces the bound of `attempts`. It is called after each `TransientError`, and
+        `unless` replaces the bound of `attempts`. It is called after each `TransientError`, and
         returns the error to raise, or None to go on.
         """
-        async for attempt in self._attempts(bounded=give_up is None):
+        async for attempt in self._attempts(bounded=unless is None):
             with attempt:
                 return await function()
             outcome = attempt.retry_state.outcome
             error = outcome.exception() if outcome else None
-            if give_up and isinstance(error, TransientError) and (reason := give_up()):
+            if unless and isinstance(error, TransientError) and (reason := unless()):
                 raise reason from error  # here and not above: a transient one would be retried
         raise AssertionError("unreachable: the loop returns or raises")
 

@@ -17,7 +17,7 @@ from deletion.clock import Clock
 from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
 from deletion.pulling import Proven
-from deletion.quarantine import GivenUp, Quarantine
+from deletion.quarantine import Quarantine, Rejected
 from deletion.retry import doubled, rest
 
 log = structlog.get_logger(__name__)
@@ -114,17 +114,17 @@ class DeadLetterConsumer:
             await self._take(deliveries)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        given_up = [self._given_up(delivery) for delivery in deliveries]
-        await self._quarantine.keep(given_up)
+        rejected = [self._rejected(delivery) for delivery in deliveries]
+        await self._quarantine.keep(rejected)
         await self._subscription.ack(deliveries)
-        count = sum(not is_canary(each.service) for each in given_up)
-        if count < len(given_up):
-            log.info("canaries recorded", count=len(given_up) - count)
+        count = sum(not is_canary(each.service) for each in rejected)
+        if count < len(rejected):
+            log.info("canaries recorded", count=len(rejected) - count)
         if count:
             self._observer.recorded(count)
             log.error("dead letters recorded", count=count)
 
-    def _given_up(self, delivery: Delivery) -> GivenUp:
+    def _rejected(self, delivery: Delivery) -> Rejected:
         attributes = delivery.message.attributes
         source = attributes.get(f"{SOURCE}Subscription", "").rpartition("/")[2]
         service = source.removeprefix(self._prefix) if source.startswith(self._prefix) else ""
@@ -132,7 +132,7 @@ class DeadLetterConsumer:
         attempt = int(times) if re.fullmatch("[0-9]{1,9}", times) else 0
         detail = f"delivered {attempt or 'too many'} times to {source or 'an unnamed subscription'}"
         delivery = replace(delivery, attempt=attempt)
-        return GivenUp(delivery, service, Reason.UNDELIVERED, detail)
+        return Rejected(delivery, service, Reason.UNDELIVERED, detail)
 
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason

@@ -17,7 +17,7 @@ MUTANTS: Final = (
     Mutant(
         "a claim whose answer was lost is dropped",
         CLAIMS,
-        "return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)",
+        "return await self._retry.call(lambda: self._store.apply(claim), unless=stale)",
         "return await self._store.apply(claim)",
     ),
     Mutant(

@@ -18,9 +18,9 @@ MUTANTS: Final = (
         "jobs are acked after the dead letters of their group",
         INTAKE,
         "        await self._ack(taken)\n        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, GivenUp)])\n",
+        "[each for each in recorded if isinstance(each, Rejected)])\n",
         "        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, GivenUp)])\n"
+        "[each for each in recorded if isinstance(each, Rejected)])\n"
         "        await self._ack(taken)\n",
     ),
     Mutant(
@@ -38,7 +38,7 @@ MUTANTS: Final = (
     Mutant(
         "poison is acked and not recorded",
         INTAKE,
-        "            await self._quarantine.keep(given_up)\n",
+        "            await self._quarantine.keep(rejected)\n",
         "            pass\n",
     ),
     Mutant(
