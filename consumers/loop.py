@@ -15,7 +15,7 @@ from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS
 from deletion.pulling import Proven
-from deletion.retry import doubled, rest
+from deletion.retry import BackOff, doubled, rest
 from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
@@ -59,7 +59,7 @@ class Consumer:
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
         self._database = Proven(store.check_writes)
-        self._refused = 0  # pulls in a row that failed for a reason that does not pass by itself
+        self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failures = 0  # groups in a row of which the database stored nothing
         self._not_pulling: str | None = "not started"
 
@@ -130,16 +130,14 @@ class Consumer:
             log.exception("not pulling")
             await self._pause_refused(f"unexpected {type(error).__name__}", stopping)
             return []
-        self._refused = 0
+        self._refused.reset()
         if self._database.holds:  # a group may have been handed back during this pull
             self._not_pulling = None
         return deliveries
 
     async def _pause_refused(self, problem: str, stopping: asyncio.Event) -> None:
         self._not_pulling = problem
-        seconds = doubled(PAUSE_SECONDS, self._refused, MAX_PAUSE_SECONDS)
-        self._refused += 1
-        await rest(self._clock, seconds, stopping)
+        await self._refused.rest(stopping)
 
     def _pause(self) -> float:
         """Seconds before the next pull: a database that answers but takes nothing must not use up

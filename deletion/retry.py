@@ -39,6 +39,26 @@ async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
             task.cancel()
 
 
+class BackOff:
+    """Rests after failures in a row: `first` seconds, doubled each time, at most `longest`."""
+
+    def __init__(self, clock: Clock, first: float, longest: float) -> None:
+        self._clock = clock
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    async def rest(self, *events: asyncio.Event) -> None:
+        """Rest after one more failure; one of `events` ends it early."""
+        seconds = doubled(self._first, self._failures, self._longest)
+        self._failures += 1
+        await rest(self._clock, seconds, *events)
+
+    def reset(self) -> None:
+        """Something succeeded: the next failure is the first again."""
+        self._failures = 0
+
+
 def asked(state: RetryCallState) -> float:
     """Seconds that the last error asks to wait for, at most `LONGEST_ASKED`. The jitter comes on
     top, so that those who were asked at the same time do not come back at the same time.

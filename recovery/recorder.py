@@ -18,7 +18,7 @@ from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
 from deletion.pulling import Proven
 from deletion.quarantine import Quarantine, Rejected
-from deletion.retry import doubled, rest
+from deletion.retry import BackOff
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class DeadLetterConsumer:
         self._prefix = prefix
         self._database = Proven(prepare)
         self._observer = observer or Unobserved()
-        self._failures = 0
+        self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None
         self._reason = ""
 
@@ -104,7 +104,8 @@ class DeadLetterConsumer:
                 log.exception("dead letters stay where they are")
                 await self._pause(stopping, f"{type(error).__name__}, which the log has")
             else:
-                self._failures, self._failing_since = 0, None
+                self._back_off.reset()
+                self._failing_since = None
                 self._observer.pulled()
 
     async def _pull(self) -> None:
@@ -138,6 +139,4 @@ class DeadLetterConsumer:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
         self._observer.failed()
         self._database.doubt()
-        seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
-        self._failures += 1
-        await rest(self._clock, seconds, stopping)
+        await self._back_off.rest(stopping)
