@@ -62,16 +62,17 @@ async def run(settings: RecoverySettings) -> None:
     emulator indexes and topology are never missing: this process creates them.
     """
     with stop_on_signals() as stopping:
-        async with (
-            connected_clients(settings) as clients,
-            connected_bus(settings) as bus,
-            alerting(settings, SystemClock(), settings.shutdown_grace_seconds) as alerts,
-        ):
+        async with connected_clients(settings) as clients:
             with suppress(Interrupted):
-                if not bus.is_emulated:
+                if settings.emulator is None:
                     database = clients.get()[settings.mongodb_database]
                     await unless_stopped(_require(database), stopping)
-                await _serve(settings, clients.get(), bus, alerts, stopping)
+                grace = settings.shutdown_grace_seconds
+                async with (
+                    connected_bus(settings) as bus,
+                    alerting(settings, SystemClock(), grace) as alerts,
+                ):
+                    await _serve(settings, clients.get(), bus, alerts, stopping)
 
 
 async def _require(database: Database) -> None:

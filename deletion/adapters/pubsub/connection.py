@@ -131,7 +131,7 @@ class PubSub:
                 channel = transport.create_channel(options=options)
             except GoogleAuthError as error:
                 raise ConfigurationError(
-                    f"no credentials for Pub/Sub: {error}",
+                    f"no credentials for Pub/Sub: {str(error).rstrip('.')}",
                     "set GOOGLE_APPLICATION_CREDENTIALS, or PUBSUB_EMULATOR_HOST for an emulator",
                 ) from error
         self._channels.append(channel)

@@ -148,7 +148,7 @@ MUTANTS: Final = (
     Mutant(
         "recovery serves before it has looked for its unique indexes",
         RECOVERY,
-        "if not bus.is_emulated:",
+        "if settings.emulator is None:",
         "if False:",
         DATA,
     ),
