@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.types import Subscription
 
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Applied, Topology
@@ -65,6 +66,33 @@ async def test_an_apply_that_dies_is_completed_by_the_next_and_then_nothing_is_l
     await on_broker.ack(received, name=name)
     assert await topology.apply([SERVICE]) == Applied()
     await on_broker.nothing_comes(1, name)
+
+
+class Overtaken:
+    """A client: a gateway publishes on the topic just before the service's subscription is made."""
+
+    def __init__(self, calls: Calls, names: Names) -> None:
+        self._calls = calls
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._calls.subscriber, name)
+
+    async def create_subscription(self, wanted: Subscription, **options: Any) -> None:
+        if wanted.name == self._names.subscription(SERVICE):
+            await self._calls.publish(b"accepted", topic=self._names.topic)
+        await self._calls.subscriber.create_subscription(wanted, **options)
+
+
+@pytest.mark.proves("sought-back")
+async def test_what_is_published_while_apply_is_at_work_on_a_new_topic_is_delivered(
+    on_broker: Calls,
+) -> None:
+    names = Names(on_broker.project, "bot-deletion")
+    client = cast("SubscriberAsyncClient", Overtaken(on_broker, names))
+    await _topology(on_broker.publisher, client, on_broker).apply([SERVICE])
+    name = names.subscription(SERVICE).rpartition("/")[2]
+    assert data(await on_broker.receive(1, name)) == [b"accepted"]
 
 
 def _topology(

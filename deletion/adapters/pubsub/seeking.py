@@ -11,12 +11,15 @@ from google.pubsub_v1.types import SeekRequest, Subscription, UpdateSubscription
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.adapters.pubsub.wanted import RETENTION, SEEK_LABEL
 
+SEEK_SECONDS = 60.0
+"""For one seek: the embedded broker looks at every message that it keeps."""
+
 
 async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None:
     """Seek to `time`. Raises `BusUnavailable` or `TopologyMissing`."""
     with translated(path):
         await client.seek(
-            SeekRequest(subscription=path, time=time), retry=BOUNDED_RETRY, timeout=CALL_SECONDS
+            SeekRequest(subscription=path, time=time), retry=BOUNDED_RETRY, timeout=SEEK_SECONDS
         )
 
 

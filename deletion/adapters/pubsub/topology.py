@@ -88,19 +88,17 @@ class Topology:
     async def apply(self, services: Iterable[str] = ()) -> Applied:
         """Create what is missing. Returns how what exists differs.
 
-        A subscription that this call creates on an older topic gets the messages that the topic
-        still keeps (docs/decisions/0023). Safe to repeat and to race. Raises
-        `BusUnavailable`.
+        A subscription that this call creates gets the messages that the topic still keeps
+        (docs/decisions/0023). Safe to repeat and to race. Raises `BusUnavailable`.
         """
-        applied, new = Applied(), set()
+        applied = Applied()
         for topic in wanted_topics(self.names):
             if await self._create_topic(topic):
-                new.add(topic.name)
                 applied.created.append(topic.name)
             else:
                 applied.differences += await self.compare_topic(topic)
         for wanted in self.wanted(services):
-            await self._apply(wanted, applied, topic_is_new=wanted.topic in new)
+            await self._apply(wanted, applied)
         return applied
 
     async def require(self, services: Iterable[str] = (), *, keeper: bool = False) -> None:
@@ -190,10 +188,9 @@ class Topology:
         if lost:
             await self.apply(services)
 
-    async def _apply(self, wanted: Subscription, applied: Applied, *, topic_is_new: bool) -> None:
+    async def _apply(self, wanted: Subscription, applied: Applied) -> None:
         made = Subscription(wanted)
-        if not topic_is_new:
-            made.labels[SEEK_LABEL] = SEEK_PENDING
+        made.labels[SEEK_LABEL] = SEEK_PENDING
         is_new = await self._create_subscription(made)
         if is_new:
             applied.created.append(wanted.name)

@@ -26,14 +26,14 @@ MUTANTS: Final = (
     Mutant(
         "a new subscription does not say that it is to be sought back",
         TOPOLOGY,
-        "            made.labels[SEEK_LABEL] = SEEK_PENDING",
-        "            pass",
+        "        made.labels[SEEK_LABEL] = SEEK_PENDING",
+        "        pass",
     ),
     Mutant(
-        "a subscription that came with its topic is sought back too",
+        "what is published between a topic and its subscription is lost",
         TOPOLOGY,
-        "        if not topic_is_new:\n",
-        "        if True:\n",
+        "        made.labels[SEEK_LABEL] = SEEK_PENDING\n",
+        "        made.labels |= {SEEK_LABEL: SEEK_PENDING} if applied.created == [] else {}\n",
     ),
     Mutant(
         "a start does not ask whether the subscription may be pulled",

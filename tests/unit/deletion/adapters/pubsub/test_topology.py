@@ -126,11 +126,14 @@ def server() -> Server:
 # --- seeking back
 
 
-async def test_with_its_topic_a_subscription_is_new_and_nothing_is_sought(server: Server) -> None:
+@pytest.mark.proves("sought-back")
+async def test_on_a_topic_of_the_same_apply_it_is_sought_back_too(server: Server) -> None:
+    """Gateways publish as soon as there is a topic."""
     applied = await server.topology().apply(["conversations"])
     keeper = NAMES.dead_letter_subscription
-    assert applied == Applied(created=[NAMES.topic, NAMES.dead_letter_topic, keeper, PATH])
-    assert server.sought == {}
+    created = [NAMES.topic, NAMES.dead_letter_topic, keeper, PATH]
+    assert applied == Applied(created=created, sought=[keeper, PATH])
+    assert set(server.sought) == {keeper, PATH}
     assert SEEK_LABEL not in server.subscriptions[PATH].labels
     assert server.subscriptions[PATH].message_retention_duration == RETENTION
     assert {topic.message_retention_duration for topic in server.topics.values()} == {RETENTION}
@@ -142,6 +145,7 @@ async def test_on_a_topic_from_before_it_is_sought_back_to_what_the_topic_keeps_
 ) -> None:
     await server.topology().apply(["conversations"])
     del server.subscriptions[PATH]
+    server.sought.clear()
     applied = await server.topology().apply(["conversations"])
     assert applied == Applied(sought=[PATH], created=[PATH])
     assert list(server.sought) == [PATH], "and nothing that existed"
@@ -181,6 +185,7 @@ async def test_an_apply_that_dies_at_any_call_is_completed_by_the_next(
         server = Server(emulated=emulated)
         await server.topology().apply()
         server.calls.clear()
+        server.sought.clear()
         server.dies_at, server.is_lost = call, is_lost
         with suppress(Died):
             await server.topology().apply(["conversations"])
@@ -207,6 +212,7 @@ async def test_where_labels_are_fixed_nothing_is_sought_however_often_it_is_appl
         server = Server(emulated=True, fixed=True)
         await server.topology().apply()
         server.calls.clear()
+        server.sought.clear()
         server.dies_at, server.is_lost = call, is_lost
         with suppress(Died):
             await server.topology().apply(["conversations"])
