@@ -1,9 +1,8 @@
-"""The real parts that tests share, started once, and what keeps tests on them apart.
+"""The broker and the database that tests share, and the names that keep tests apart.
 
-They run for the whole session, once for each worker that runs tests; a test that stops or kills one
-starts one of its own instead.
-Pub/Sub is the broker that the header of the run names; a database that is not installed fails the
-tests that need it, with what to install.
+Both are started once for each pytest worker and run for the whole session; a test that stops or
+kills one starts its own instead. The header of a run names the broker. If the database is not
+installed, the tests that need it fail, and say what to install.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from tests.support.pipeline import Pipeline, create_topology
 
 
 def pytest_report_header() -> str:
-    """Which broker the tests start, and why. Raises UsageError if there is none as it is wanted."""
+    """Which broker the tests start, and why. Raises `UsageError` if the chosen one is missing."""
     try:
         return f"broker: {choose_broker()}; suites over both run over: {', '.join(brokers())}"
     except ConfigurationError as error:
@@ -47,33 +46,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 async def broker() -> AsyncIterator[LocalBroker]:
-    """The broker of this machine; `broker.host` is what PUBSUB_EMULATOR_HOST wants."""
+    """The broker on this machine; `broker.host` is a value for PUBSUB_EMULATOR_HOST."""
     async with local_broker() as broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
 async def mongo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedMongo]:
-    """The embedded MongoDB; `mongo.uri` is what BOTDEL_MONGODB_URI wants."""
+    """The embedded MongoDB; `mongo.uri` is a value for BOTDEL_MONGODB_URI."""
     async with EmbeddedMongo(tmp_path_factory.mktemp("mongodb")) as mongo:
         yield mongo
 
 
 @pytest.fixture
 def project() -> str:
-    """A project id of this test's own, so that it sees no other test's topics."""
+    """A project id for one test only, so that it sees no other test's topics."""
     return f"test-{uuid4().hex[:16]}"
 
 
 @pytest.fixture
 def database_name() -> str:
-    """The name of an empty database of this test's own; it goes with the server's folder."""
+    """The name of an empty database for one test only; it is removed with the server's folder."""
     return f"test_{uuid4().hex[:16]}"
 
 
 @pytest.fixture
 async def client(mongo: EmbeddedMongo) -> AsyncIterator[Client]:
-    """The product's own client of it."""
+    """The product's client, connected to `mongo`."""
     client = connect(mongo.uri)
     yield client
     client.close()

@@ -1,1 +1,1 @@
-"""What tests of several folders share."""
+"""Parts that tests in several folders share."""

@@ -1,4 +1,4 @@
-"""Alerts as tests take them."""
+"""Receivers of alerts, for tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from deletion.process.serving import serving
 
 
 class RecordedAlerts:
-    """`deletion.alerts.Alerts` that keeps what it is told, in order."""
+    """`deletion.alerts.Alerts` that keeps the alerts raised, in order."""
 
     def __init__(self) -> None:
         self.told: list[Alert] = []
@@ -23,7 +23,7 @@ class RecordedAlerts:
 
 @asynccontextmanager
 async def webhook() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that takes alerts: its URL, and what it was sent."""
+    """A server that accepts alerts: its URL, and the alerts it got."""
     app, sent = FastAPI(), []
 
     @app.post("/hook")

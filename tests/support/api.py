@@ -1,6 +1,7 @@
-"""An external HTTP API on a loopback port, real sockets and all, that does what a test wants.
+"""An external HTTP API on a loopback port, with real sockets, whose answers a test may choose.
 
-By default it holds `bots`: DELETE removes one (204) or finds none (404), GET looks (200 or 404).
+By default it holds `bots`: DELETE removes one (204, or 404 if there is none), and GET looks it up
+(200 or 404).
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from tests.support.tcp import TcpServer
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as it came in; header names are in lower case."""
+    """One request as received; header names are in lower case."""
 
     method: str
     target: str
@@ -47,11 +48,11 @@ class Reply:
 
 
 Behave = Callable[[Call], Reply | None]
-"""What to do about a call; None for what the API does by default."""
+"""The answer to a call; None for the API's default."""
 
 
 class Api(TcpServer):
-    """Listens while entered. `calls` are all that came, in their order."""
+    """Listens while entered. `calls` are all calls received, in order."""
 
     def __init__(self, *bots: str, behave: Behave = lambda _call: None, port: int = 0) -> None:
         super().__init__(port)
@@ -63,16 +64,16 @@ class Api(TcpServer):
 
     @property
     def host(self) -> str:
-        """As messages, metrics and breakers name it."""
+        """The name of the host in messages, metrics and breakers."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """For a plan."""
+        """The URL for a plan."""
         return f"http://{self.host}/bots/{{bot_id}}"
 
     def sent(self, method: str) -> list[Call]:
-        """The calls of one method."""
+        """The calls with this method."""
         return [call for call in self.calls if call.method == method]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Time under a test's control."""
+"""Virtual time that a test controls."""
 
 import asyncio
 import heapq
@@ -14,9 +14,9 @@ START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
 class VirtualClock:
     """`deletion.clock.Clock` whose time passes only when nothing else can happen.
 
-    With `auto_advance` the earliest sleeper wakes once every task of the loop waits; without,
-    sleepers wake in `advance` only. It sees tasks, not sockets or threads: it is for fakes.
-    A sleeper past `horizon` gets an `AssertionError`, so that what never ends is found at once.
+    With `auto_advance` the earliest sleeper wakes once every task of the loop waits; without it,
+    sleepers wake only in `advance`. It sees tasks but not sockets or threads, so use it with fakes.
+    A sleep past `horizon` raises an `AssertionError`, so that endless waiting is found at once.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class VirtualClock:
         return milliseconds(self._now + self._off)
 
     def set(self, by: timedelta) -> None:
-        """Somebody sets the clock: no time has passed."""
+        """Set the clock, without letting time pass."""
         self._off += by
 
     def monotonic(self) -> float:
@@ -59,7 +59,7 @@ class VirtualClock:
         await woken
 
     async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, waking each sleeper at its time; returns when all wait again."""
+        """Let `seconds` pass, and wake each sleeper at its time; return when all wait again."""
         target = self._now + timedelta(seconds=seconds)
         await settle()
         while self._sleepers and self._sleepers[0][0] <= target:
@@ -68,7 +68,7 @@ class VirtualClock:
         self._now = max(self._now, target)
 
     def pause(self, seconds: float) -> None:
-        """Time passes and nobody is woken: what a suspended process sees when it goes on."""
+        """Let time pass without waking anybody, as when a suspended process continues."""
         self._now += timedelta(seconds=seconds)
 
     def _watch(self) -> None:
@@ -97,20 +97,20 @@ class VirtualClock:
 
 
 def _all_wait() -> bool:
-    """Whether nothing is left to do in this loop but to let time pass."""
+    """Whether this loop can only wait for time to pass."""
     ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
     return all(getattr(handle._callback, "__name__", "") == "_tick" for handle in ready)
 
 
 async def settle() -> None:
-    """Return once every other task waits."""
+    """Return once every other task is waiting."""
     await asyncio.sleep(0)
     while not _all_wait():  # noqa: ASYNC110 - no event tells that all wait
         await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool], clock: VirtualClock, within: float = 3600) -> None:
-    """Let virtual time pass until `condition` holds; fails after `within` virtual seconds."""
+    """Let virtual time pass until `condition` holds; fail after `within` virtual seconds."""
     deadline = clock.now() + timedelta(seconds=within)
     while not condition():
         assert clock.now() < deadline, f"not within {within:g} virtual seconds"

@@ -1,4 +1,4 @@
-"""What a person types, run to its end."""
+"""Run the commands that a person types."""
 
 import json
 import subprocess
@@ -12,14 +12,14 @@ from tests.support.pipeline import WITHIN, Pipeline
 
 
 async def botdel(pipeline: Pipeline, *arguments: str) -> tuple[int, list[str]]:
-    """Run a command to its end: exit code and output."""
+    """Run a command to its end; return its exit code and output."""
     async with pipeline.process("botdel", "botdel.cli", *arguments) as process:
         code = await process.wait(WITHIN)
     return code, list(process.lines)
 
 
 async def output_of(pipeline: Pipeline, *arguments: str) -> Any:
-    """The JSON that a command prints."""
+    """Run a command and return the JSON that it prints."""
     code, lines = await botdel(pipeline, *arguments, "--json")
     assert code == 0, lines
     return json.loads(lines[-1])
@@ -31,7 +31,7 @@ def local_up(folder: Path) -> ChildProcess:
 
 
 async def typed(script: str, folder: Path) -> list[str]:
-    """The output of what a newcomer types into another shell."""
+    """The output of commands typed into another shell."""
     async with ChildProcess(
         "shell", ["sh", "-c", script], cwd=folder, env={"PYTHONPATH": str(ROOT)}
     ) as shell:

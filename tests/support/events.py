@@ -1,4 +1,4 @@
-"""An event, and messages that no valid event makes."""
+"""An event, and messages that no valid event produces."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ PLACED = BotDeletionSubject(EVENT_ID, NOW, BOT_ID, RequestPlaced(NOW, "a client"
 
 
 def message(subject: BotDeletionSubject = PLACED, **fields: Any) -> pb.BotDeletionSubject:
-    """The subject as a message, with fields set that no valid subject has."""
+    """The subject as a message, with fields that no valid subject has."""
     found = pb.BotDeletionSubject.FromString(encode(subject))
     for field, value in fields.items():
         setattr(found, field, value)

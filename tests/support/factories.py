@@ -1,6 +1,6 @@
 """Values that many tests begin with: jobs, events, dead letters, plans.
 
-They are of the time `START`, and valid; `values` are fields that differ.
+They are valid and have the time `START`; `values` override fields.
 """
 
 import uuid
@@ -28,7 +28,7 @@ numbers = count(1)
 
 
 def a_job(status: Status = Status.IN_PROGRESS, **values: Any) -> Job:
-    """A job of `BOT`, always of the same id, and of an event of its own; pending ones are due."""
+    """A job of `BOT`, always with the same id, and with a new event; a pending one is due."""
     fields: dict[str, Any] = {
         "id": "65f0a1b2c3d4e5f607180001",
         "service": SERVICE,
@@ -46,7 +46,7 @@ def a_job(status: Status = Status.IN_PROGRESS, **values: Any) -> Job:
 
 
 def new_job(status: Status = Status.IN_PROGRESS, **values: Any) -> Job:
-    """A job with an id, a bot and an event of its own, where several meet in one store."""
+    """A job with a new id, bot and event, for stores that hold several."""
     fields: dict[str, Any] = {
         "id": str(ObjectId()),
         "bot_id": str(ObjectId()),
@@ -57,7 +57,7 @@ def new_job(status: Status = Status.IN_PROGRESS, **values: Any) -> Job:
 
 
 def redelivered(job: Job, event_id: str | None = None) -> Job:
-    """What a redelivery of an event of `job` offers: the same request, as another job."""
+    """The job that intake makes of a redelivery: the same request, with another id."""
     return new_job(service=job.service, bot_id=job.bot_id, event_ids=(event_id or job.event_id,))
 
 
@@ -67,7 +67,7 @@ def request_for(job: Job, placed_at: datetime = LATER) -> Job:
 
 
 def statuses(jobs: Mapping[str, Job]) -> dict[str, Status]:
-    """Where each job stands."""
+    """The status of each job."""
     return {job_id: job.status for job_id, job in jobs.items()}
 
 
@@ -80,7 +80,7 @@ def placed(
 
 
 def a_letter(**values: Any) -> DeadLetter:
-    """A letter of a message of its own."""
+    """A dead letter of a new message."""
     fields: dict[str, Any] = {
         "id": str(ObjectId()),
         "service": SERVICE,
@@ -98,22 +98,22 @@ def a_letter(**values: Any) -> DeadLetter:
 
 
 def again(letter: DeadLetter, **values: Any) -> DeadLetter:
-    """The same message, given up once more: as a consumer offers it, knowing no record of it."""
+    """The same message, refused again: a consumer records it without knowing the first record."""
     return replace(letter, id=str(ObjectId()), last_seen_at=LATER, first_seen_at=LATER, **values)
 
 
 def replay(letter: DeadLetter, **values: Any) -> DeadLetter:
-    """A replay of `letter` that came back dead, under a message id of its own."""
+    """A replay of `letter` that came back dead, with a new message id."""
     attributes = {**letter.attributes, RECORD_ATTRIBUTE: letter.id, "service": letter.service}
     message_id = f"message-{next(numbers)}"
     return again(letter, **({"message_id": message_id, "attributes": attributes} | values))
 
 
 def unpaced(service: str, *steps: Step) -> Plan:
-    """A plan whose steps go as fast as they can, and never rest."""
+    """A plan whose steps run at full speed, without pauses."""
     return Plan(service, steps, paces={step.name: UNPACED for step in steps})
 
 
 def items(bots: Iterable[str], each: int) -> dict[str, list[int]]:
-    """Data of several bots, `each` items of each."""
+    """Data of several bots, `each` items for each bot."""
     return {bot: list(range(each)) for bot in bots}

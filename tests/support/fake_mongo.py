@@ -1,7 +1,8 @@
-"""A MongoDB server that says what a test wants: OP_MSG on TCP, and nothing behind it.
+"""A scripted MongoDB server: it speaks OP_MSG over TCP and stores nothing.
 
-For replies that no server on this machine gives: another kind of deployment, an error code of a
-failover, no answer at all. https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
+It gives replies that no server on this machine gives: another kind of deployment, a failover's
+error code, no answer at all.
+https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
 """
 
 import asyncio
@@ -40,9 +41,9 @@ def failure(code: int, message: str = "as the test wants it") -> Document:
 
 
 class FakeMongo(TcpServer):
-    """Listens on a port of its own; `commands` has all that came but those of the driver itself.
+    """Listens on a free port; `commands` are all it received, without the driver's own.
 
-    `hello` describes the deployment, None for a server that accepts and never answers anything.
+    `hello` describes the deployment; with None the server accepts connections and never answers.
     """
 
     def __init__(self, hello: Mapping[str, Any] | None, reply: Reply) -> None:
@@ -54,11 +55,11 @@ class FakeMongo(TcpServer):
 
     @property
     def uri(self) -> str:
-        """As BOTDEL_MONGODB_URI wants it."""
+        """A value for BOTDEL_MONGODB_URI."""
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true&retryReads=false"
 
     def sent(self, name: str) -> list[Document]:
-        """The commands of that name, in their order."""
+        """The commands with this name, in order."""
         return [command for command in self.commands if name in command]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""A fleet of consumers' workers in virtual time, whose one step calls an API of its own."""
+"""A fleet of consumers' workers in virtual time, with one step, which calls a fake API."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ SLOTS = 8
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
 URL = "https://billing.example/bots/{bot_id}"
 Answers = Callable[[str, float], int]
-"""The status for a bot, so many seconds after the beginning."""
+"""The status for a bot, a number of seconds after the start."""
 
 
 class CountedClaims(MemoryJobStore):
@@ -47,7 +47,7 @@ class CountedClaims(MemoryJobStore):
 
 
 class Fleet:
-    """`replicas` consumers of `SLOTS` slots each, and a job for each of `bots` bots."""
+    """`replicas` consumers with `SLOTS` slots each, and a job for each of `bots` bots."""
 
     def __init__(self, replicas: int, bots: int, answers: Answers, *, seed: int = 1) -> None:
         self.clock = VirtualClock()
@@ -67,7 +67,7 @@ class Fleet:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """All of them work while the block runs."""
+        """All replicas work while the block runs."""
         working = [asyncio.create_task(worker.work(self._stopping)) for worker in self.workers]
         try:
             yield
@@ -79,7 +79,7 @@ class Fleet:
             await asyncio.gather(*(worker.end(4) for worker in self.workers))
 
     def statuses(self) -> Counter[Status]:
-        """How many jobs there are of each status."""
+        """The number of jobs by status."""
         return Counter(job.status for job in self.store.jobs.values())
 
     def sweep(self) -> None:
@@ -90,11 +90,11 @@ class Fleet:
                 self.store.jobs[job.id] = job.sweep(now, POLICY).after
 
     def job_of(self, bot: str) -> Job:
-        """The job of a bot."""
+        """The bot's job."""
         return next(job for job in self.store.jobs.values() if job.bot_id == bot)
 
     def calls_between(self, since: float, until: float) -> int:
-        """Calls that the API got in these seconds."""
+        """The number of calls that the API got between these seconds."""
         return sum(since <= at < until for at, _ in self.calls)
 
     def _worker(self, number: int) -> Worker:

@@ -1,8 +1,8 @@
-"""Python programs that start in milliseconds: forked from a process that has the imports behind it.
+"""Python programs that start in milliseconds, forked from a process that has done the imports.
 
-Most of what a short command costs is its imports, half a second or more of a core. The standard
-library's fork server makes them once; each program is then a process of its own, with a session, an
-environment and an end of its own, and gets real signals.
+Imports are most of the cost of a short command: half a second or more of a core. The standard
+library's fork server does them once. Each program is still a separate process, with its own
+session, environment and exit code, and gets real signals.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ FORKING.set_forkserver_preload(["tests.support.preloaded"])
 
 
 def start_server() -> None:
-    """Start the server now, for who counts processes; the first program starts it otherwise."""
+    """Start the server now, for tests that count processes; else the first program starts it."""
     multiprocessing.forkserver.ensure_running()
 
 
 class ForkedProcess(ChildProcess):
-    """`python -m MODULE ARGUMENT…`, with everything that a `ChildProcess` promises."""
+    """`python -m MODULE ARGUMENT…` as a `ChildProcess`."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ForkedProcess(ChildProcess):
 
 
 class _Forked(asyncio.SubprocessTransport, asyncio.Protocol):
-    """Tells an `Output` what comes from a forked process, as asyncio does of its own."""
+    """Passes a forked process's output to an `Output`, as asyncio does for its subprocesses."""
 
     def __init__(self, process: ForkServerProcess, output: Output) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def _become(
     output: Connection,
     beginning: Connection,
 ) -> None:
-    """In the new process: lead a session, and run the module as `python -m` does."""
+    """In the new process: start a session, and run the module as `python -m` does."""
     os.setsid()
     end_with_parent()
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, and how it must look on a terminal."""
+"""Text that attacks a terminal, and a check that printing it does no harm."""
 
 from typing import Final
 
@@ -7,5 +7,5 @@ SHOWN: Final = r"[/v1/files] [bold]b[/] :bomb: \x1b[2J\x1b]0;title\x07\u202e"
 
 
 def harmless(output: str) -> bool:
-    """Whether `output` does nothing on a terminal but print and break lines."""
+    """Whether `output` only prints text and line breaks on a terminal."""
     return output.replace("\n", "").isprintable()

@@ -1,4 +1,4 @@
-"""Stores on MongoDB with the indexes they need, as a process finds them."""
+"""Stores on MongoDB, with the indexes they need."""
 
 from collections.abc import Mapping
 from typing import Final, TypeVar

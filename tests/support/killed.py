@@ -1,5 +1,5 @@
-"""What a kill is to code under test."""
+"""A simulated kill of the process under test."""
 
 
 class Killed(BaseException):
-    """The process dies here: nothing that could be caught, and nothing is cleaned up."""
+    """The process dies here: no code can catch it, and nothing is cleaned up."""

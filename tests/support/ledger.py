@@ -1,8 +1,8 @@
-"""The ledger: an append-only log of who owned which job and what he did with it, and its rules.
+"""The ledger: an append-only log of which run owned which job and what it did, and its rules.
 
-Ports are wrapped, so that every claim, every write and every batch leaves an entry: in real
-processes a line of a file they share, in the simulation an element of a list. An entry carries the
-times between which the thing happened, so that no order is claimed that was not seen.
+Ports are wrapped, so that every claim, write and batch leaves an entry: in real processes a line
+in a shared file, in the simulation an element of a list. An entry has the times between which it
+happened, so that the rules rely only on an order that was observed.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from deletion.ports import JobStore, Read, Recorded
 
 
 class What(StrEnum):
-    """What an entry is about."""
+    """The kind of an entry."""
 
-    CLAIM = "claim"  # the owner took the job from `before`, "" for the first one
+    CLAIM = "claim"  # the owner took the job from the owner `before`, "" if there was none
     WRITE = "write"  # the owner's update was accepted
-    REFUSED = "refused"  # the owner's update was not
+    REFUSED = "refused"  # the owner's update was refused
     DELETE = "delete"  # the owner deleted one batch
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that happened after `began` and before `ended`, in ticks of one common clock."""
+    """An event between `began` and `ended`, in ticks of one common clock."""
 
     began: int
     ended: int
@@ -45,7 +45,7 @@ class Entry:
 
 
 class Ledger:
-    """Where entries go. `now` is the common clock."""
+    """Collects entries. `now` is the common clock."""
 
     def __init__(
         self, append: Callable[[Entry], None], now: Callable[[], int] = time.monotonic_ns
@@ -55,20 +55,20 @@ class Ledger:
         self._owners: WeakKeyDictionary[asyncio.Task[object], list[Entry]] = WeakKeyDictionary()
 
     def deleted(self, began: int) -> None:
-        """A batch went; whose it was is known from the checkpoint that this task writes next."""
+        """Note a batch; the checkpoint that this task writes next says for which job."""
         if task := asyncio.current_task():
             batch = Entry(began, self.now(), What.DELETE, job="", owner="")
             self._owners.setdefault(task, []).append(batch)
 
     def settle(self, job: Job) -> None:
-        """What this task deleted was for `job`."""
+        """Assign the batch that this task noted to `job`."""
         if task := asyncio.current_task():
             for batch in self._owners.pop(task, []):
                 self.append(replace(batch, job=job.id, owner=job.claimed_by))
 
 
 def file_ledger(path: Path) -> Ledger:
-    """A ledger that many processes append to: a line is one write, which the system keeps whole."""
+    """A ledger that many processes append to; each line is one write, so lines do not mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     return Ledger(lambda entry: _write(descriptor, entry))
 
@@ -78,7 +78,7 @@ def _write(descriptor: int, entry: Entry) -> None:
 
 
 def read_ledger(path: Path) -> list[Entry]:
-    """All entries of a file; a last line that a kill cut off is left out."""
+    """All entries of a file, without a last line that a kill cut off."""
     if not path.exists():
         return []
     lines = path.read_text().split("\n")[:-1]
@@ -88,7 +88,7 @@ def read_ledger(path: Path) -> list[Entry]:
 
 @dataclass
 class LedgerStore:
-    """A job store whose accepted and refused writes are entered."""
+    """A job store that logs accepted and refused writes."""
 
     store: JobStore
     ledger: Ledger
@@ -160,7 +160,7 @@ class LedgerStore:
 
 @dataclass
 class LedgerStep:
-    """A step whose batches are entered."""
+    """A step that logs its batches."""
 
     step: Step
     ledger: Ledger
@@ -185,19 +185,18 @@ class LedgerStep:
 
 
 def entered(plan: Plan, ledger: Ledger) -> Plan:
-    """The plan, each batch of which is entered."""
+    """The plan, with steps that log their batches."""
     undo = {name: LedgerStep(step, ledger) for name, step in plan.compensations.items()}
     steps = tuple(LedgerStep(step, ledger) for step in plan.steps)
     return replace(plan, steps=steps, compensations=undo)
 
 
 def violations(entries: Iterable[Entry]) -> list[str]:
-    """Every rule of ownership that the entries break, a line each.
+    """The rules of ownership that the entries break, one line each.
 
-    A job is taken from an owner by one other. Who it was taken from writes nothing from then on,
-    and deletes one batch at the most: the one after which its checkpoint is refused. Nothing is
-    written to a job that is complete, but for the end itself when its answer was lost, and its
-    owner deletes nothing more.
+    Only one other owner takes a job from an owner. The previous owner writes nothing from then on,
+    and deletes at most one batch: the one whose checkpoint is refused. Nothing is written to a
+    complete job, except its end again when the answer was lost, and its owner deletes nothing more.
     """
     by_job: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -228,7 +227,7 @@ def _is_end(entry: Entry) -> bool:
 
 
 def _may_follow(entry: Entry, end: Entry) -> bool:
-    """What was refused changed nothing; an end may be repeated, and who lost a job lags behind."""
+    """Whether this may follow: a refused write, the end repeated, a batch of a previous owner."""
     if entry.owner == end.owner:
         return entry.what is What.REFUSED or _is_end(entry)
     return entry.what in (What.REFUSED, What.DELETE)

@@ -1,4 +1,4 @@
-"""A topic and its subscriptions in memory, for tests: at least once, as Pub/Sub delivers."""
+"""A topic and its subscriptions in memory, for tests, with at-least-once delivery as in Pub/Sub."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ from deletion.errors import BusUnavailable
 
 @dataclass
 class Copy:
-    """One message as one subscription holds it."""
+    """One message on one subscription."""
 
     message: Message
     message_id: str
@@ -25,7 +25,7 @@ class Copy:
 
 
 class MemorySubscription:
-    """`deletion.bus.Subscription` in memory: at least once, with deadlines and back-off.
+    """`deletion.bus.Subscription` in memory: at-least-once delivery, ack deadlines and back-off.
 
     `ack_deadline`, `back_off` and `pull_wait` are seconds. While `down`, every call raises
     `BusUnavailable`; `ack_faults` are raised by the next acks, one each.
@@ -56,11 +56,11 @@ class MemorySubscription:
 
     @property
     def unacked(self) -> list[str]:
-        """The ids of the messages that will come (again)."""
+        """The ids of the messages that will be delivered, or delivered again."""
         return [copy.message_id for copy in self._copies]
 
     def put(self, message: Message, message_id: str) -> None:
-        """A message was published."""
+        """Add a message that was published."""
         now = self._clock.now()
         self._copies.append(Copy(message, message_id, published_at=now, due=now))
         self._arrived.set()
@@ -78,7 +78,7 @@ class MemorySubscription:
             await self._arrival(min([deadline, *(copy.due for copy in self._copies)]) - now)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """See the port. Late ones still count when nobody got the message since."""
+        """See the port. A late ack counts if the message was not delivered again since."""
         self._answer()
         if self.ack_faults:
             raise self.ack_faults.popleft()
@@ -88,7 +88,7 @@ class MemorySubscription:
             self.journal.append(f"ack {copy.message_id}")
 
     async def nack(self, deliveries: Sequence[Delivery]) -> None:
-        """See the port: the first redelivery is at once, as measured of Pub/Sub."""
+        """See the port. The first redelivery is immediate, as measured on the emulator."""
         self._answer()
         for copy in self._held(deliveries):
             copy.due = self._clock.now() + self._wait(copy)
@@ -97,11 +97,11 @@ class MemorySubscription:
         self._arrived.set()
 
     def _due(self, now: datetime) -> list[Copy]:
-        """What may be delivered, in the order in which it is."""
+        """The messages that may be delivered, in order."""
         return [copy for copy in self._copies if copy.due <= now]
 
     def _wait(self, copy: Copy) -> timedelta:
-        """Between a nack and the next delivery."""
+        """Seconds between a nack and the next delivery."""
         return self._back_off * min(1, copy.attempts - 1)
 
     def _answer(self) -> None:
@@ -136,7 +136,7 @@ class MemorySubscription:
 
 
 class MemoryBus:
-    """`deletion.bus.Publisher` of one topic, and its subscriptions. While `down` it refuses."""
+    """`deletion.bus.Publisher` of one topic, and its subscriptions. While `down` it raises."""
 
     def __init__(self, clock: Clock, journal: list[str] | None = None) -> None:
         self._clock = clock
@@ -149,7 +149,7 @@ class MemoryBus:
     def subscribe(
         self, *, ack_deadline: float = 60, back_off: float = 10, pull_wait: float = 3
     ) -> MemorySubscription:
-        """A new subscription: it gets what is published from now on. All in seconds."""
+        """A new subscription, which gets what is published from now on. All times are seconds."""
         subscription = MemorySubscription(
             self._clock,
             ack_deadline=ack_deadline,
@@ -161,7 +161,7 @@ class MemoryBus:
         return subscription
 
     def attach(self, subscription: MemorySubscription) -> None:
-        """It gets what is published from now on."""
+        """Add a subscription, which gets what is published from now on."""
         self._subscriptions.append(subscription)
 
     async def publish(self, message: Message) -> None:
@@ -171,7 +171,7 @@ class MemoryBus:
         self.put(message)
 
     def put(self, message: Message) -> None:
-        """Hand a message to every subscription, under an id of its own."""
+        """Deliver a message with a new id to every subscription."""
         message_id = str(next(self._ids))
         self.published.append(message)
         for subscription in self._subscriptions:

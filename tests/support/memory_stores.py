@@ -1,4 +1,4 @@
-"""Stores in memory, for tests: they pass the conformance suites of the real ones."""
+"""Stores in memory, for tests. They pass the same conformance suites as the real ones."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -22,10 +22,10 @@ class MemoryJobStore:
         self._ids = count(1)
 
     async def check_writes(self) -> None:
-        """It always takes one."""
+        """It always accepts writes."""
 
     async def ping(self) -> None:
-        """It is always there."""
+        """It is always available."""
 
     async def time(self) -> datetime:
         """See the port."""
@@ -178,7 +178,7 @@ class MemoryDeadLetterStore:
         return True
 
     def _record(self, letter: DeadLetter) -> str | None:
-        """The id of the record somebody has to be told of."""
+        """The id of the record for which an alert has to be raised."""
         origin = self.letters.get(letter.replay_of or "")
         if origin and letter.is_replay_of(origin):
             return self._return(origin, letter)

@@ -1,4 +1,4 @@
-"""Where things stand in this repository."""
+"""Folders of this repository."""
 
 from pathlib import Path
 from typing import Final

@@ -26,13 +26,13 @@ from tests.support.forked import ForkedProcess
 
 SERVICE = "conversations"
 STALE_AFTER = 2
-"""Seconds, so that a test need not wait for long."""
+"""Seconds; short, so that a test need not wait long."""
 REST = 0.1
 """Seconds a job rests after its first failure; four times as long after each further one."""
 ACK_DEADLINE = 10
-"""Seconds, the least Pub/Sub allows: how long what a killed process had pulled is missing."""
+"""Seconds; Pub/Sub's minimum. Messages that a killed process had pulled come back after it."""
 WITHIN = 90.0
-"""Seconds; far more than anything waited for takes."""
+"""Seconds; far longer than anything takes that a test waits for."""
 TOKEN = "a-token-for-tests-alone"
 
 
@@ -49,11 +49,11 @@ class Pipeline:
     settings: dict[str, str] = field(default_factory=dict)
     batch_size: int = 10
     pace: str = ""
-    """Of its step, as YAML in one line; the default when it is empty."""
+    """The step's pace as one line of YAML; the default if empty."""
 
     @property
     def env(self) -> dict[str, str]:
-        """What every process of this pipeline reads."""
+        """The settings of every process of this pipeline."""
         return {
             "PUBSUB_EMULATOR_HOST": self.broker,
             "GOOGLE_CLOUD_PROJECT": self.project,
@@ -95,7 +95,7 @@ class Pipeline:
         return path
 
     async def fill(self, *counts: int) -> list[str]:
-        """A bot for each count, with so many messages; their ids."""
+        """Create a bot for each count, with that many messages; return their ids."""
         bots = [ObjectId() for _ in counts]
         await self.messages.create_index([("botId", 1), ("_id", 1)])
         for bot, count in zip(bots, counts, strict=True):
@@ -103,34 +103,34 @@ class Pipeline:
         return [str(bot) for bot in bots]
 
     async def left(self, bot: str) -> int:
-        """How many messages the bot still has."""
+        """The number of messages that the bot still has."""
         return int(await self.messages.count_documents({"botId": ObjectId(bot)}))
 
     def process(
         self, name: str, *module_and_arguments: str, on_line: Callable[[str], None] | None = None
     ) -> ChildProcess:
-        """A Python process of this pipeline, not started yet."""
+        """A Python process of this pipeline, not yet started."""
         return ForkedProcess(name, module_and_arguments, env=self.env, on_line=on_line)
 
     def consumer(self, name: str = "consumer", plan: Path | None = None) -> ChildProcess:
-        """`botdel consumer`, over the plan of the service unless there is another one."""
+        """`botdel consumer` with the service's plan, or with another one."""
         path = str(plan or self.plan)
         return self.process(name, "botdel.cli", "consumer", "--plan", path, "--port", "0")
 
     async def job_of(self, bot: str) -> dict[str, Any] | None:
-        """The only job of the bot, as it is stored."""
+        """The bot's only job, as stored."""
         found = await self.jobs.find({"botId": ObjectId(bot)}).to_list(2)
         assert len(found) <= 1, found
         return found[0] if found else None
 
     async def status_of(self, bot: str) -> str | None:
-        """Where the bot's only job stands."""
+        """The status of the bot's only job."""
         job = await self.job_of(bot)
         return str(job["status"]) if job else None
 
 
 async def listening(process: ChildProcess) -> str:
-    """Wait until a process of the product listens; its URL."""
+    """Wait until a process of the product listens; return its URL."""
     line = await process.wait_for_line(lambda line: '"listening"' in line, WITHIN)
     return line.split('"url": "')[1].split('"')[0]
 
@@ -149,7 +149,7 @@ def request_placed(bot: str) -> BotDeletionSubject:
 
 
 async def create_topology(pipeline: Pipeline) -> None:
-    """As the product would, but with the shortest ack deadline there is."""
+    """Create the topology as the product would, but with the shortest ack deadline."""
     async with pubsub(pipeline) as (publisher, subscriber):
         topology = Topology(publisher, subscriber, pipeline.names, emulated=True)
         await topology.apply()
@@ -163,7 +163,7 @@ async def create_topology(pipeline: Pipeline) -> None:
 
 
 async def publish(pipeline: Pipeline, *subjects: BotDeletionSubject) -> None:
-    """Put events on the topic and wait for the broker's word."""
+    """Publish events and wait until the broker has confirmed them."""
     async with pubsub(pipeline) as (publisher, _):
         messages = [to_message(subject) for subject in subjects]
         await publisher.publish(
@@ -176,7 +176,7 @@ async def publish(pipeline: Pipeline, *subjects: BotDeletionSubject) -> None:
 async def pubsub(
     pipeline: Pipeline,
 ) -> AsyncIterator[tuple[PublisherAsyncClient, SubscriberAsyncClient]]:
-    """Clients of this pipeline's broker, whatever this process's environment says."""
+    """Clients of this pipeline's broker, independent of this process's environment."""
     async with grpc.aio.insecure_channel(pipeline.broker) as channel:
         yield (
             PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel)),
@@ -185,7 +185,7 @@ async def pubsub(
 
 
 async def sweep(pipeline: Pipeline, url: str) -> int:
-    """Run the cron client against recovery at `url`; its exit code."""
+    """Run the cron client against recovery at `url`; return its exit code."""
     async with pipeline.process("cron", "botdel.cli", "recover", "--url", url, "--wait") as cron:
         return await cron.wait(WITHIN)
 
@@ -194,7 +194,7 @@ THOUSAND = 1000
 
 
 async def publish_raw(pipeline: Pipeline, *bodies: bytes, **attributes: str) -> None:
-    """Put what is no event on the topic."""
+    """Publish bytes that are not an event."""
     async with pubsub(pipeline) as (publisher, _):
         for first in range(0, len(bodies), THOUSAND):
             messages = [

@@ -1,4 +1,4 @@
-"""Waiting for what no event reports: looked at again and again, up to a deadline."""
+"""Waiting for a condition by polling, up to a deadline."""
 
 import asyncio
 import os
@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager
 import psutil
 
 SOON = 30.0
-"""Seconds; far more than anything waited for takes."""
+"""Seconds; far longer than anything takes that a test waits for."""
 LOOK_EVERY = 0.01
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 async def eventually(condition: Callable[[], bool], within: float = SOON) -> None:
-    """Return once the condition holds; raises TimeoutError after `within` seconds."""
+    """Return once the condition holds. Raises `TimeoutError` after `within` seconds."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)
 
 
 def runs(pid: int) -> bool:
-    """Whether the process is there, and not as a zombie that only waits for its parent."""
+    """Whether the process exists and is not a zombie."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -33,8 +33,8 @@ def runs(pid: int) -> bool:
 async def frozen(child: int | None) -> AsyncIterator[None]:
     """Stop every thread of a child process inside the block.
 
-    SIGSTOP takes effect in one thread, which then stops the others: on a busy machine they may
-    answer for a while yet. The kernel reports the stop to the parent once all of them stand.
+    SIGSTOP takes effect in one thread, which then stops the others; on a busy machine they may run
+    for a while. The kernel reports the stop to the parent once all threads have stopped.
     """
     assert child is not None, "it does not run"
     os.kill(child, signal.SIGSTOP)

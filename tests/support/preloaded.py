@@ -1,4 +1,4 @@
-"""What a process of the product imports, for `tests.support.forked`: imported once, then forked."""
+"""The imports of the product's processes, done once for `tests.support.forked`."""
 
 import gc
 import threading

@@ -1,4 +1,4 @@
-"""What the tests of recovery's process share: the process, and jobs in every state."""
+"""For tests of recovery's process: the process, and jobs in every state."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ SWEEPS = "/v1/recovery/sweeps"
 STALE_AFTER = timedelta(seconds=600)
 REST = timedelta(seconds=60)
 HOUR = timedelta(hours=1)
-"""Long enough for a failed job to have rested, and for a silent one to be stale."""
+"""Long enough for a failed job to have rested and for a silent job to be stale."""
 GRACE = 8.0
 """Seconds."""
 SETTINGS = {
@@ -38,7 +38,7 @@ SETTINGS = {
 async def pipeline_at(
     broker: str, mongo_uri: str, project: str, database: str, folder: Path
 ) -> AsyncIterator[Pipeline]:
-    """A pipeline with recovery's settings; nothing has to answer yet."""
+    """A pipeline with recovery's settings; no server needs to answer yet."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_uri, timeoutMS=30_000, tz_aware=True) as client:
         yield Pipeline(broker, mongo_uri, project, database, folder, client, dict(SETTINGS))
@@ -46,14 +46,14 @@ async def pipeline_at(
 
 @dataclass
 class Recovery:
-    """A recovery process and a client with its credential."""
+    """A recovery process, and a client with its token."""
 
     process: ChildProcess
     url: str
     http: httpx.AsyncClient
 
     async def started(self) -> str:
-        """Start a sweep, or join one; its id. Called again while the database is too slow."""
+        """Start or join a sweep; return its id. Repeats the call while the database is too slow."""
         answer = await self.http.post(SWEEPS)
 
         async def accepted() -> bool:
@@ -73,7 +73,7 @@ class Recovery:
         return shown
 
     async def ended(self, sweep_id: str) -> dict[str, Any]:
-        """The sweep, once it has ended."""
+        """Wait until the sweep has ended, and return it."""
 
         async def has_ended() -> bool:
             return bool((await self.shown(sweep_id))["status"] != "running")
@@ -88,7 +88,7 @@ class Recovery:
 
 @asynccontextmanager
 async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
-    """A recovery process that listens; whether it is ready is another question."""
+    """A recovery process that listens, and may not be ready."""
     async with pipeline.process("recovery", "botdel.cli", "recovery") as process:
         url = await listening(process)
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -99,7 +99,7 @@ async def recovering(pipeline: Pipeline) -> AsyncIterator[Recovery]:
 
 
 async def swept_until(pipeline: Pipeline, bot: str, status: str, url: str) -> None:
-    """Sweep, through recovery at `url`, until the bot's only job stands so."""
+    """Start sweeps, through recovery at `url`, until the bot's only job has this status."""
 
     async def stands() -> bool:
         await sweep(pipeline, url)
@@ -109,7 +109,7 @@ async def swept_until(pipeline: Pipeline, bot: str, status: str, url: str) -> No
 
 
 def job(status: Status, *, attempt: int = 1, silent: timedelta = timedelta()) -> Job:
-    """A job of a bot of its own that was last modified `silent` ago."""
+    """A job of a new bot that was last modified `silent` ago."""
     now = milliseconds(datetime.now(UTC))
     claimable = status is Status.PENDING
     return Job(
@@ -128,14 +128,14 @@ def job(status: Status, *, attempt: int = 1, silent: timedelta = timedelta()) ->
 
 
 async def seed(pipeline: Pipeline, jobs: Iterable[Job]) -> list[str]:
-    """Store jobs as consumers would have; their ids."""
+    """Store jobs as consumers would have; return their ids."""
     documents = [to_document(job) for job in jobs]
     await pipeline.jobs.insert_many(documents)
     return [str(document["_id"]) for document in documents]
 
 
 async def claimable(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """The jobs that a worker of the service may claim at this moment."""
+    """The jobs that a worker of the service may claim now."""
     now = datetime.now(UTC)
     found = pipeline.jobs.find({"queue": SERVICE, "due": {"$lte": now}})
     documents: list[dict[str, Any]] = await found.to_list(None)

@@ -1,7 +1,7 @@
-"""moto's S3 server in a process of its own, over HTTP, with faults that a test may order.
+"""moto's S3 server in a separate process, over HTTP, with faults that a test may inject.
 
-`python -m tests.support.s3` serves on a free port and prints it. moto is not made for threads, so
-one request is served at a time; a request that is made to hang holds up no other.
+`python -m tests.support.s3` serves on a free port and prints it. moto is not thread-safe, so one
+request is served at a time; a request that is made to hang does not block the others.
 """
 
 import io
@@ -27,21 +27,21 @@ from botdel.local.processes import ChildProcess
 from botdel.local.s3 import KEY, REGION, SECRET, App, Environ, Start, credentials, moto_app, serve
 
 WITHIN = 120.0
-"""Seconds; far more than the server takes to start, or to be filled."""
+"""Seconds; far longer than the server takes to start or to be filled."""
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 CONTROL = "/_control"
 
 Request = Literal["list", "versions", "versioning", "delete", "any"]
-"""`list` includes `versions`, the listing of them; `versioning` is whether a bucket keeps them."""
+"""Kinds of requests. `list` includes `versions`; `versioning` asks whether a bucket keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What becomes of the next `times` requests of a kind, after the first `skip` of them.
+    """The fault of the next `times` requests of a kind, after the first `skip` of them.
 
-    `status` and `code` are answered without doing anything; with `after`, after it was done.
-    `hang` is how many seconds to wait before the answer. `refuse` lists the keys of a bulk delete
-    that are left out, each answered with `code`; `"odd"` leaves out every second one.
+    The answer is `status` and `code`, without the request's effect, or, with `after`, after it.
+    `hang` is a wait before the answer, in seconds. `refuse` lists keys that a bulk delete does not
+    delete but answers with `code`; `"odd"` means every second key.
     """
 
     on: Request
@@ -80,9 +80,9 @@ class Faults:
         return [] if fault["after"] else self._served(environ, start)
 
     def _controlled(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """PUT sets the faults and forgets what was seen; GET tells it; POST puts objects.
+        """PUT sets the faults and resets the counts; GET returns the counts; POST puts objects.
 
-        With a query GET tells how many versions and markers there are.
+        With a query GET returns the number of versions and delete markers.
         """
         if environ["REQUEST_METHOD"] == "POST":
             with self.lock:
@@ -118,7 +118,7 @@ class Faults:
             return list(self.app(environ, start))
 
     def _partly(self, environ: Environ, start: Start, fault: dict[str, Any]) -> Iterable[bytes]:
-        """A bulk delete that leaves some of its keys out."""
+        """A bulk delete that refuses some of its keys."""
         root = ElementTree.fromstring(_body(environ))  # noqa: S314
         space = root.tag.partition("}")[0] + "}" if "}" in root.tag else ""
         refused = []
@@ -165,7 +165,7 @@ def _kinds(environ: Environ) -> Sequence[str]:
 
 
 def _body(environ: Environ) -> bytes:
-    """The body, which some clients send without its length."""
+    """The body, even if a client sends it without its length."""
     if length := environ.get("CONTENT_LENGTH"):
         return bytes(environ["wsgi.input"].read(int(length)))
     return bytes(environ["wsgi.input"].read())
@@ -178,7 +178,7 @@ def _answered(start: Start, status: int, code: str) -> Iterable[bytes]:
 
 @dataclass
 class S3:
-    """The server, seen from a test."""
+    """The server, as a test uses it."""
 
     url: str
     session: Any = field(default_factory=get_session)
@@ -186,15 +186,15 @@ class S3:
 
     @property
     def env(self) -> dict[str, str]:
-        """What a client of it reads."""
+        """The environment variables for its clients."""
         return credentials(self.url)
 
     def fails(self, *faults: Fault) -> None:
-        """Order faults, instead of those that were ordered before."""
+        """Set the faults, in place of the previous ones."""
         self.http.put(self.url + CONTROL, json=[asdict(each) for each in faults]).raise_for_status()
 
     def seen(self) -> Counter[str]:
-        """How many requests of each kind it has got since the last `fails`."""
+        """The number of requests by kind since the last `fails`."""
         return Counter(self.http.get(self.url + CONTROL).raise_for_status().json())
 
     def fill(self, bucket: str, keys: Iterable[str], body: str = "x") -> None:
@@ -203,13 +203,13 @@ class S3:
         self.http.post(self.url + CONTROL, json=order, timeout=WITHIN).raise_for_status()
 
     def number(self, bucket: str, prefix: str) -> int:
-        """How many versions and delete markers there are, as fast as `fill`."""
+        """The number of versions and delete markers, as fast as `fill`."""
         query = {"bucket": bucket, "prefix": prefix}
         return int(self.http.get(self.url + CONTROL, params=query).raise_for_status().text)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Any]:
-        """aiobotocore's client of it."""
+        """An aiobotocore client of the server."""
         async with self.session.create_client(
             "s3",
             endpoint_url=self.url,
@@ -220,14 +220,14 @@ class S3:
             yield client
 
     async def new_bucket(self) -> str:
-        """Create a bucket of its own for a test; its name."""
+        """Create a bucket for one test; return its name."""
         name = f"avatars-{uuid4().hex[:12]}"
         async with self.client() as client:
             await client.create_bucket(Bucket=name)
         return name
 
     async def keys(self, bucket: str, prefix: str = "") -> list[str]:
-        """The keys of all objects there, in their order."""
+        """The keys of all objects, in order."""
         found: list[str] = []
         async with self.client() as client:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -236,7 +236,7 @@ class S3:
         return found
 
     async def versions(self, bucket: str, prefix: str = "") -> list[tuple[str, str]]:
-        """The key and version of all versions and delete markers there."""
+        """The key and version of all versions and delete markers."""
         found: list[tuple[str, str]] = []
         async with self.client() as client:
             pages = client.get_paginator("list_object_versions").paginate(

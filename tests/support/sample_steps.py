@@ -1,4 +1,4 @@
-"""Steps of a team's own, for plan files in tests."""
+"""Steps as a team would write them, for plan files in tests."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ class Pause:
     name: str
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """One batch."""
+        """Yield one batch."""
         yield Batch(0, "paused", last=True)
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
 

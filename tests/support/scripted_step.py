@@ -1,4 +1,4 @@
-"""A step that does what its script says."""
+"""A step that follows a script."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -15,10 +15,10 @@ Action = Exception | Callable[[], object] | float | None
 class ScriptedStep:
     """A step that deletes numbered items from `data` by bot, `batch_size` at a time.
 
-    Before each batch it takes one action of `script`, before each read-back one of
-    `read_script`; when they are used up it just works, `seconds` for each batch. `cursors`
-    are what it was started from, `deleted` the items in the order they went. With `tells_last` the
-    batch behind which nothing is left says so.
+    Before each batch it takes one action from `script`, before each read-back one from
+    `read_script`; after the last action it simply works, with `seconds` for each batch.
+    `cursors` are those it was started from, `deleted` the items in order. With `tells_last` the
+    last batch is marked as the last one.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ScriptedStep:
     tells_last: bool = False
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Delete behind `cursor`: what lies before it is the read-back's to find."""
+        """Delete the items after `cursor`; the read-back finds those before it."""
         self.cursors.append(cursor)
         last = -1 if cursor is None else int(cursor)
         while True:
@@ -52,7 +52,7 @@ class ScriptedStep:
                 return
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Whether `data` holds nothing of the bot."""
+        """Whether `data` has no items of the bot."""
         self.read_backs += 1
         await self._act(self.read_script)
         return not self.data.get(bot_id)

@@ -1,4 +1,4 @@
-"""Stores in memory with faults: they enter here, through the ports, and nowhere else."""
+"""Stores in memory with faults. Tests inject faults here, through the ports, and nowhere else."""
 
 import asyncio
 from collections import deque
@@ -14,11 +14,11 @@ from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 
 
 class ScriptedStore(MemoryJobStore):
-    """A job store with faults: `faults[method]` are raised by its next calls, one each.
+    """A job store with faults: each of `faults[method]` is raised by one of the next calls.
 
-    A fault in `lost` is raised after the work was done: only the answer was lost. While
-    `down`, every call raises `StoreUnavailable`. `pauses[method]` are seconds a call takes.
-    Its own clock is ahead of everybody's by `skew`.
+    A fault in `lost` is raised after the work was done, as if the answer was lost. While `down`,
+    every call raises `StoreUnavailable`. `pauses[method]` are the seconds that a call takes. The
+    store's clock is ahead of the others by `skew`.
     """
 
     def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
@@ -87,13 +87,13 @@ class ScriptedStore(MemoryJobStore):
         return await super().time() + self.skew
 
     def damage(self, job: Job) -> Job:
-        """From now on pages hold what this code cannot read in place of `job`."""
+        """From now on pages contain an unreadable record in place of `job`."""
         reason = "ValueError: 'archived' is not a valid Status"
         self.unreadable[job.id] = Unreadable(job.id, reason, job.due, job.last_modified_at)
         return job
 
     def put(self, job: Job) -> Job:
-        """Store `job` as somebody else would have."""
+        """Store `job` as another process would."""
         self.jobs[job.id] = job
         return job
 
@@ -115,8 +115,8 @@ def _raise_next(faults: "deque[BaseException | None] | None") -> None:
 
 
 class ScriptedDeadLetters(MemoryDeadLetterStore):
-    """A dead-letter store that can be `down`: then it raises `StoreUnavailable`. While it `hangs`
-    a call never returns.
+    """A dead-letter store that raises `StoreUnavailable` while it is `down`; while it `hangs`, its
+    calls never return.
     """
 
     def __init__(self, journal: list[str] | None = None) -> None:
@@ -138,7 +138,7 @@ class ScriptedDeadLetters(MemoryDeadLetterStore):
 
 
 class CountedJobs:
-    """A census that says what it is told to, or nothing while `down`."""
+    """A census with scripted numbers; it raises while `down`."""
 
     def __init__(self) -> None:
         self.groups: list[Unfinished] = []

@@ -1,4 +1,4 @@
-"""A TCP server on a loopback port, in the process of a test, with a task for each connection."""
+"""A TCP server on a loopback port, in the test's process, with a task for each connection."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -6,10 +6,10 @@ from typing import Self
 
 
 class TcpServer(ABC):
-    """Listens while entered, on `port` (0: a free one), and cuts its connections off at the end."""
+    """Listens on `port` (0: a free one) while entered, and closes its connections at the end."""
 
     limit: int = 65_536
-    """Bytes of a connection that are read ahead."""
+    """Bytes of a connection that are buffered."""
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
@@ -34,7 +34,7 @@ class TcpServer(ABC):
 
     @property
     def connected(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._serving)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

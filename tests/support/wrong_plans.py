@@ -1,7 +1,7 @@
-"""The sample plans, made wrong: every field of each, in each likely way.
+"""The sample plans with every field made wrong in each likely way.
 
-The values that are tried stand in `WRONG` by field, so that a new field of a plan needs some as
-well. What no command can notice stands in `HARMLESS` and `UNSEEN`, each with the reason.
+`WRONG` has the values to try for each field, so a new field of a plan needs an entry.
+`HARMLESS` and `UNSEEN` list what no command can notice, each with the reason.
 """
 
 import copy
@@ -45,7 +45,7 @@ WRONG: Final[Mapping[str, tuple[object, ...]]] = {
     "gone": (404, 409, 401, 399, "410"),
     "point_of_no_return": (False, "true", 7),
 }
-"""By field. The value that it has already is left out, and `REMOVED` is tried too."""
+"""Wrong values by field. The current value is left out, and `REMOVED` is tried too."""
 BUCKETS: Final = (
     *("s3://botdel-sample", f"s3://{EMPTY_BUCKET}", f"s3://{BUCKET}/bots", f"gs://{BUCKET}"),
     *(f"file:///{BUCKET}", f"http://{BUCKET}", BUCKET, "", 7),
@@ -55,7 +55,7 @@ URLS: Final = (
     *("${BILLING_URL}/bots", "${BILLING_URL}/bots/{bot}", "${NO_SUCH_URL}/bots/{bot_id}"),
     *("http://127.0.0.1:1/bots/{bot_id}", "http://billing.example/bots/{bot_id}", "", 7),
 )
-"""Beside them, each call gets the URL of every other one of its plan."""
+"""In addition, each call gets the URL of every other call in its plan."""
 
 HARMLESS: Final = {
     "*.name='another'": "a name is free",
@@ -71,19 +71,19 @@ HARMLESS: Final = {
     ),
     "billing.yaml:steps.1.compensation.http.verify.url=pause": "the same, the other way round",
 }
-"""Patterns of `str(Mutant)` and why: jobs end rightly, as the test shows by running them."""
+"""Patterns of `str(Mutant)` with the reason: jobs still end correctly, as a test shows."""
 UNSEEN: Final = {
     "media.yaml:*.prefix='bots/{bot_id}/transcripts/'": (
         "a folder of the bot's inside the right one: what else belongs to the bot is known to "
         "nobody, so only a count that is too small in `plan preview` can tell"
     ),
 }
-"""Patterns of what is wrong and cannot be noticed."""
+"""Patterns of faults that cannot be noticed, with the reason."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """The plan `file` with each value at its path."""
+    """The plan `file`, with these values at their paths."""
 
     file: str
     changes: tuple[tuple[Place, object], ...]
@@ -93,7 +93,7 @@ class Mutant:
         return f"{self.file}:{' '.join(told)}"
 
     def written(self, folder: Path) -> Path:
-        """The file with the fault, in a folder that is made."""
+        """Write the wrong file into a new folder and return its path."""
         plan = copy.deepcopy(_load(FOLDER / self.file))
         for path, value in self.changes:
             node = _at(plan, path[:-1])
@@ -108,7 +108,7 @@ class Mutant:
         return out
 
     def is_one_of(self, patterns: Mapping[str, str]) -> bool:
-        """Whether a pattern fits it."""
+        """Whether a pattern matches the mutant."""
         return any(fnmatchcase(str(self), _escaped(pattern)) for pattern in patterns)
 
     def _told(self, path: Place, value: object) -> str:
@@ -125,7 +125,7 @@ class Mutant:
 
 
 def mutants() -> Iterator[Mutant]:
-    """Every one, of each sample plan."""
+    """All mutants of all sample plans."""
     for file in sorted(path.name for path in PLANS.values()):
         plan = _load(FOLDER / file)
         for path, right in _nodes(plan):
@@ -136,7 +136,7 @@ def mutants() -> Iterator[Mutant]:
 
 
 def _values(file: str, path: Place, right: object) -> tuple[object, ...]:
-    """What is tried at `path`: nothing but the removal where it holds others."""
+    """The values to try at `path`: none if it holds other fields, which can only be removed."""
     if isinstance(right, Mapping | list):
         return ()
     field = next(str(part) for part in reversed(path) if isinstance(part, str))
@@ -148,7 +148,7 @@ def _values(file: str, path: Place, right: object) -> tuple[object, ...]:
 
 
 def _moved_points(file: str, plan: Any) -> Iterator[Mutant]:
-    """The point of no return on each other step, and on it as well."""
+    """The point of no return moved to each other step, and added to each other step."""
     marked = [n for n, step in enumerate(plan["steps"]) if "point_of_no_return" in step]
     for now in marked:
         for other in set(range(len(plan["steps"]))) - {now}:
@@ -158,7 +158,7 @@ def _moved_points(file: str, plan: Any) -> Iterator[Mutant]:
 
 
 def _nodes(node: object, *path: int | str) -> Iterator[tuple[Place, object]]:
-    """Every field, and every value of a list that holds no fields."""
+    """The path of every field, and of every value in a list of plain values."""
     if path and not (isinstance(path[-1], int) and isinstance(node, Mapping)):
         yield path, node
     inside = node.items() if isinstance(node, Mapping) else ()
@@ -167,7 +167,7 @@ def _nodes(node: object, *path: int | str) -> Iterator[tuple[Place, object]]:
 
 
 def _calls(file: str) -> list[str]:
-    """The URLs of the calls of a plan."""
+    """The URLs of a plan's calls."""
     nodes = _nodes(_load(FOLDER / file))
     return list(
         dict.fromkeys(
