@@ -124,7 +124,7 @@ MUTANTS: Final = (
     Mutant(
         "a run that is cancelled as it gets its place keeps it",
         PLACES,
-        "                if place.is_set():  # in the very same moment\n                    self._free(place)\n",
+        "                if place.is_set():  # it was given a slot at the same moment\n                    self._free(place)\n",
         "",
         HTTP,
     ),

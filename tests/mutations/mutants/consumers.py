@@ -152,8 +152,8 @@ MUTANTS: Final = (
     Mutant(
         "pulling goes on while the database is away",
         CONSUMER,
-        'self._unproven, self._not_pulling = True, "events',
-        'self._unproven, self._not_pulling = False, "events',
+        'self._unproven, self._not_pulling = True, "the database',
+        'self._unproven, self._not_pulling = False, "the database',
     ),
     Mutant(
         "pulling begins before the database has answered",
