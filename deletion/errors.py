@@ -2,6 +2,7 @@
 
 BotDeletionError
 ├── ConfigurationError      a setting or a file is wrong: correct it and start again
+│   ├── SettingsError       environment variables are missing or wrong: set them
 │   └── PlanError           the plan file is wrong: the message says where and what was expected
 ├── EventError              a message does not carry an event this code can handle
 │   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
@@ -36,22 +37,38 @@ from datetime import datetime
 
 
 class BotDeletionError(Exception):
-    """Root of the tree: catch it at the edge of a process only."""
+    """Root of the tree: catch it at the edge of a process only.
 
-
-class ConfigurationError(BotDeletionError):
-    """A setting or a file is wrong. `what` names it and says what was expected; `remedy` says what
-    to do, where that is not obvious. The message is both.
+    `what` says what is wrong; `remedy` says what to do, where that is not obvious. The message
+    consists of both.
     """
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(f"{what}. {remedy}" if remedy else what)
+    def __init__(self, what: str = "", remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy
 
 
+class ConfigurationError(BotDeletionError):
+    """A setting or a file is wrong. `what` names it and says what was expected."""
+
+
+class SettingsError(ConfigurationError):
+    """Environment variables are missing or wrong. `problems` has a line for each."""
+
+    def __init__(self, *problems: str) -> None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"settings are missing or wrong:{lines}")
+        self.problems = problems
+
+
 class PlanError(ConfigurationError):
-    """A plan is wrong; the message names the line and field, and says what was expected."""
+    """A plan is wrong. `field` names the field, if one is wrong; `expected` is what it must be."""
+
+    def __init__(self, expected: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {expected}" if field else expected)
+        self.field = field
+        self.expected = expected
 
 
 class EventError(BotDeletionError):
@@ -85,8 +102,10 @@ class UnknownEventType(EventError):
 class TransientError(BotDeletionError):
     """It may pass by itself: try again with back-off, but not before `retry_after` seconds."""
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, what: str = "", remedy: str = "", *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(what, remedy)
         self.retry_after = retry_after
 
 

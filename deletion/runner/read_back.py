@@ -73,8 +73,8 @@ class ReadBack:
         if never and (unfound := never - await self._lease.found_before()):
             raise NothingFound(
                 f"step {', '.join(sorted(unfound))} has never found anything of this bot, but its "
-                "plan says `expect: nonzero`: run `botdel plan check` and `botdel plan preview` "
-                "to see whether the plan is wrong"
+                "plan says `expect: nonzero`",
+                "run `botdel plan check` and `botdel plan preview` to see whether it is wrong",
             )
 
     def _progress(self, step: Step) -> StepProgress:

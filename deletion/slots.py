@@ -23,7 +23,7 @@ STEP: Final = 1.5
 """The factor by which the window shrinks or grows."""
 
 
-class Places:
+class Slots:
     """`number` slots, first come, first served."""
 
     def __init__(self, number: int, clock: Clock) -> None:
@@ -57,51 +57,51 @@ class Places:
 
         Where slots are held for moments only, it waits up to `WAIT` seconds for one.
         """
-        place = await self._given()
-        if place is None:
+        slot = await self._given()
+        if slot is None:
             self._turn_away()
             yield False
             return
-        began = self._taken[place]
+        began = self._taken[slot]
         try:
             yield True
         finally:
             self._held = (self._held + self._clock.monotonic() - began) / 2
-            self._free(place)
+            self._free(slot)
 
     async def _given(self) -> asyncio.Event | None:
-        place = asyncio.Event()
+        slot = asyncio.Event()
         if len(self._taken) < self.number:
-            self._give(place)
+            self._give(slot)
         elif self._is_quick():
-            self._waiting.append(place)
+            self._waiting.append(slot)
             try:
-                await rest(self._clock, WAIT, place)
+                await rest(self._clock, WAIT, slot)
             except asyncio.CancelledError:
-                if place.is_set():  # it was given a slot at the same moment
-                    self._free(place)
+                if slot.is_set():  # it was given a slot at the same moment
+                    self._free(slot)
                 raise
             finally:
-                if place in self._waiting:
-                    self._waiting.remove(place)
-        return place if place.is_set() else None
+                if slot in self._waiting:
+                    self._waiting.remove(slot)
+        return slot if slot.is_set() else None
 
-    def _give(self, place: asyncio.Event) -> None:
+    def _give(self, slot: asyncio.Event) -> None:
         self._average = (3 * self._average + self._turned_away) / 4
         self._turned_away = 0
         if self._average < FEW:
             self._window = self.window / STEP
-        self._taken[place] = self._clock.monotonic()
-        place.set()
+        self._taken[slot] = self._clock.monotonic()
+        slot.set()
 
     def _turn_away(self) -> None:
         self._turned_away += 1
         if self._turned_away % MANY == 0:
             self._window = min(self.window * STEP, LONGEST_WINDOW)
 
-    def _free(self, place: asyncio.Event) -> None:
+    def _free(self, slot: asyncio.Event) -> None:
         """Free a slot, and give it to the run that has waited longest."""
-        del self._taken[place]
+        del self._taken[slot]
         if self._waiting:
             self._give(self._waiting.popleft())
 
