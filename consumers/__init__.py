@@ -1,10 +1,10 @@
-"""Events in, jobs recorded and run. This is also the public face for teams that write steps.
+"""The consumer: takes in events, records their jobs and runs them. Also the public API for steps.
 
-`from consumers import Batch, Plan, run` is all that a consumer of one's own needs: a step is a
-class with a `name`, `delete` and `is_empty` (see `Step`), a plan has a service and steps, and
-`run(plan)` is the process. A step's tests inherit from `deletion.testing.StepConformance`.
+A team's own consumer needs only `from consumers import Batch, Plan, run`. A step is a class with a
+`name`, `delete` and `is_empty` (see `Step`), a plan has a service and steps, and `run(plan)` runs
+the process. Test a step with `deletion.testing.StepConformance`.
 
-Nothing is imported before it is asked for, so that `import consumers` costs nothing.
+Names are imported when they are first used, so that `import consumers` costs nothing.
 """
 
 from importlib import import_module

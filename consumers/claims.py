@@ -1,8 +1,8 @@
-"""Claims: which due jobs this process takes, old before new, without colliding with replicas.
+"""Claims: takes due jobs, old before new, without colliding with other replicas.
 
-Due jobs are read in a window of `due` that is closed at both ends, and claimed in random order. The
-window widens while it holds few jobs, and shrinks to what one read returns. Reads return more jobs
-while claims are lost to other replicas: docs/decisions/0020.
+Due jobs are read in a window of `due` with two bounds, and claimed in random order. The window
+widens while it holds few jobs, and shrinks to what one read returns. Reads return more jobs while
+claims are lost to other replicas: docs/decisions/0020.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from deletion.retry import Retry
 from deletion.silence import EPOCH
 
 FEWEST, MOST = 32, 2048
-"""Bounds of how many jobs one read returns."""
+"""Bounds of the number of jobs that one read returns."""
 FRESH_SECONDS: Final = 1.0
-"""How long jobs that were read are claimed before reading again: others claim them too."""
+"""How long jobs are claimed after a read, in seconds: other replicas claim them too."""
 REFUSED_SECONDS: Final = 300.0
-"""How long this process leaves a job alone after the database has refused its claim."""
+"""How long this process does not claim a job again after the database refused, in seconds."""
 MOST_REFUSED: Final = 10_000
-"""How many such jobs are remembered; then the earliest is forgotten, and tried again."""
+"""How many such jobs are remembered; beyond that, the earliest is forgotten."""
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 TICK: Final = timedelta(milliseconds=1)
 CLOSER: Final = 0.9
-"""After an empty read the window grows by this share of the time that is left until now."""
+"""After an empty read, the window grows by this share of the time left until now."""
 
 log = structlog.get_logger(__name__)
 
 
 class Claims:
-    """The claims of one process on one queue. Each claim carries `worker`, the process's name.
+    """Claims jobs of one queue for one process. Each claim contains `worker`, the process's name.
 
-    After each round `counted` is called with the numbers of claims won and of claims lost to other
-    processes, and `refused` with the number that the database refused.
+    After each round, `counted` is called with the numbers of claims won and lost to other
+    processes, and `refused` with the number of claims that the database refused.
     """
 
     def __init__(
@@ -67,16 +67,17 @@ class Claims:
         self._count_refused = refused
         self._window: list[Job] = []
         self._fresh_until = 0.0
-        self._refused: dict[str, float] = {}  # until when each is left alone, the earliest first
+        self._refused: dict[str, float] = {}  # job id → when to try it again, the earliest first
         self._edge = EPOCH
         self._width = NARROWEST
         self._limit = FEWEST
 
     async def take(self, most: int, start: Callable[[Job], None] = lambda _job: None) -> list[Job]:
-        """Claim at most `most` jobs; returns none when nothing is due or others were faster.
+        """Claim at most `most` jobs, and return those won: none if nothing is due or other
+        processes were faster.
 
-        `start` is called with each job as soon as it is won: another claim of the round may be
-        repeated for long, and meanwhile nobody else could run the job.
+        `start` is called with each job as soon as it is won, because other claims of the round may
+        take long, and meanwhile nobody would run the job.
         """
         if not self._window or self._clock.monotonic() >= self._fresh_until:
             self._window = await self._read_due()
@@ -91,7 +92,7 @@ class Claims:
         return won
 
     async def _read_due(self) -> list[Job]:
-        """The earliest due jobs; the window moves on until it holds one, or reaches now."""
+        """Read the earliest due jobs. The window moves on until it holds one or reaches now."""
         now = self._clock.now()
         since, step = EPOCH, self._width
         self._forget_refused()
@@ -108,16 +109,16 @@ class Claims:
             jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
             if jobs or (self._edge >= now and not is_full):
                 return jobs
-            if is_full:  # of jobs that cannot be read or claimed: look behind them
+            if is_full:  # of jobs that cannot be read or claimed: look after them
                 log.warning("due jobs cannot be claimed", queue=self._queue, count=len(page))
                 since = last + TICK if first == last and limit >= MOST else last
-                limit = min(MOST, limit * 2)  # others may be due in that very millisecond
+                limit = min(MOST, limit * 2)  # others may be due in the same millisecond
             gap = (now - self._edge) * CLOSER  # nobody knows where the first job is
             step = self._width if page else max(self._width, gap)
 
     async def _claim(self, job: Job, start: Callable[[Job], None]) -> Job | Exception | None:
-        """Claim `job` and start it. Returns None when another process has it, and the error when
-        the database refuses the claim, which must not keep other jobs from being claimed.
+        """Claim `job` and start it. Returns None when another process has it or it cannot be read,
+        and the error when the database refuses the claim: other jobs must still be claimed.
         """
         if not job.is_due(self._clock.now()):  # the clock was set back since it was read
             return None
@@ -138,8 +139,8 @@ class Claims:
     async def _write_claim(self, job: Job) -> Job:
         """Return the claimed job. Raises `LeaseLost` when another process has it.
 
-        A claim whose answer was lost is repeated until it is answered or would be stale;
-        `claimedBy` says whose the claim is.
+        A claim whose answer was lost is repeated until it is answered or would be stale.
+        `claimedBy` shows whether the stored claim is this one.
         """
         claim = job.claim(f"{self._worker}/{secrets.token_hex(4)}", self._clock.now())
         stale_at = self._clock.monotonic() + self._policy.stale_after.total_seconds()
@@ -159,7 +160,7 @@ class Claims:
             del self._refused[next(iter(self._refused))]
 
     def _forget_refused(self) -> None:
-        """Forget those that were left alone for long enough: the cause may be gone."""
+        """Forget refused jobs after `REFUSED_SECONDS`: the cause may be gone."""
         now = self._clock.monotonic()
         self._refused = {job_id: until for job_id, until in self._refused.items() if until > now}
 
@@ -172,6 +173,6 @@ class Claims:
 
 
 def _span(page: Sequence[Read], otherwise: datetime) -> tuple[datetime, datetime]:
-    """The first and the last `due` of a page; `otherwise` for both when it has none."""
+    """The first and the last `due` of a page, or `otherwise` for both if it has none."""
     due = [job.due for job in page if job.due]
     return (due[0], due[-1]) if due else (otherwise, otherwise)

@@ -1,7 +1,7 @@
 """Intake: decode → record → ack. It never waits for a deletion, and needs no slot.
 
 The order is the guarantee: a message is acked after its job is recorded, never before. After a
-crash between any two steps the message, the job, or both are there.
+crash between any two of these, there is the message, the job, or both.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from deletion.quarantine import Quarantine, Rejected, refused
 from deletion.retry import Retry
 
 RECORD_WITHIN: Final = 15.0
-"""Seconds for which recording a group's jobs is tried, and then its dead letters. Together with one
-more call to the database and the acks that is less than the ack deadline: docs/decisions/0019."""
+"""How long recording a group's jobs is tried, and then its dead letters, in seconds. With one more
+database call and the acks, that is less than the ack deadline: docs/decisions/0019."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +34,12 @@ log = structlog.get_logger(__name__)
 class Outcome(StrEnum):
     """What became of one delivery."""
 
-    RECORDED = "recorded"  # acked; a job of its own is pending
+    RECORDED = "recorded"  # acked; a new job is pending for it
     JOINED = "joined"  # acked; a live job of its bot covers it
     KNOWN = "known"  # acked; a duplicate
-    FOREIGN = "foreign"  # acked; it is addressed to another service
-    QUARANTINED = "quarantined"  # acked; it can never be handled, and is a dead letter now
-    RETURNED = "returned"  # nacked; the database could not take it now
+    FOREIGN = "foreign"  # acked; addressed to another service
+    QUARANTINED = "quarantined"  # acked; it cannot be handled, and is now a dead letter
+    RETURNED = "returned"  # nacked; the database could not record it now
 
 
 _PLACED: Final = {
@@ -59,7 +59,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A delivery that asks for a deletion, and the job to record for it."""
+    """A delivery that requests a deletion, and the job to record for it."""
 
     delivery: Delivery
     job: Job
@@ -89,9 +89,10 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery]) -> list[Taken]:
         """Take in a group of deliveries: decode → record → ack. Jobs and dead letters do not wait
-        for each other: each are acked as soon as they are recorded.
+        for each other: both are acked as soon as they are recorded.
 
-        Raises nothing: what cannot be recorded now is handed back to Pub/Sub.
+        Returns every delivery with its outcome. Raises nothing: deliveries that cannot be recorded
+        now are nacked.
         """
         decoded = [self._decode(delivery) for delivery in deliveries]
         foreign = [each for each in decoded if isinstance(each, Taken)]
@@ -103,7 +104,7 @@ class Intake:
         return [*jobs, *letters, *foreign]
 
     def _decode(self, delivery: Delivery) -> Placed | Rejected | Taken:
-        """The job or dead letter to record for a delivery; neither if it is another service's."""
+        """The job or dead letter to record; `Taken` if the delivery is for another service."""
         attributes = delivery.message.attributes
         if attributes.get("service", self._service) != self._service:
             return Taken(delivery, Outcome.FOREIGN)
@@ -126,7 +127,7 @@ class Intake:
         return Placed(delivery, job)
 
     async def _take_jobs(self, placed: Sequence[Placed]) -> list[Taken]:
-        """Record and ack; then quarantine those for which their bot's live job has no room."""
+        """Record and ack. Then quarantine the requests that their bot's full job cannot cover."""
         latest = self._clock.monotonic() + RECORD_WITHIN
         recorded = await self._place(placed, latest) if placed else []
         taken = [each for each in recorded if isinstance(each, Taken)]
@@ -141,7 +142,7 @@ class Intake:
         return taken
 
     async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | Rejected]:
-        """Record in one bulk write; one by one when it fails because of one of them."""
+        """Record in one bulk write, or one by one when an unexpected error makes that fail."""
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
         except StoreUnavailable as error:
@@ -166,8 +167,8 @@ class Intake:
         return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
 
     async def _keep(self, rejected: Sequence[Rejected]) -> list[Taken]:
-        """Quarantine; hand back to Pub/Sub what the store does not take in time. If it was written
-        all the same, the record is counted up when the message comes again.
+        """Quarantine. Return deliveries to Pub/Sub if the store does not answer in time. If they
+        were recorded nevertheless, their redeliveries are counted in the same records.
         """
         deliveries = [each.delivery for each in rejected]
         try:
@@ -188,11 +189,11 @@ class Intake:
     def _placed(self, placed: Placed, recorded: Recorded) -> Taken | Rejected:
         if recorded.placing is not Placing.FULL:
             return Taken(placed.delivery, _PLACED[recorded.placing])
-        detail = f"job {recorded.job_id} covers {MAX_EVENTS} requests already"
+        detail = f"job {recorded.job_id} already covers {MAX_EVENTS} requests"
         return Rejected(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
-        """Alert again for a request that joined an exhausted job: it waits for an operator too."""
+        """Alert again when a request joined an exhausted job: it waits for an operator too."""
         for each in recorded:
             if each.placing is Placing.JOINED and each.is_exhausted:
                 reason = "a request joined it"

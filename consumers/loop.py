@@ -19,25 +19,26 @@ from deletion.retry import BackOff, doubled, rest
 from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
-"""Messages in one group, which shares a pull, a bulk insert and an ack."""
+"""Most messages in a group, which shares one pull, one bulk insert and one ack."""
 PROBE: Final = 2
-"""Messages in one pull while the database takes nothing. With only one, a message that can never be
-stored and comes first each time would hide that the database takes the others."""
+"""Most messages in a pull while the database takes nothing. With only one, a message that can never
+be stored and is always delivered first would hide that the database takes the others."""
 GROUPS: Final = 2
-"""Groups in memory: one is recorded while the next is pulled."""
+"""Most groups in memory: one is recorded while the next is pulled."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""Between two tries while Pub/Sub or the database does not answer, or takes nothing."""
+"""Seconds between tries while Pub/Sub or the database does not answer or refuses calls."""
 STORED: Final = {Outcome.RECORDED, Outcome.JOINED, Outcome.KNOWN}
-"""Outcomes that show that the database takes jobs."""
+"""The outcomes that show that the database takes jobs."""
 
 log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Intake never waits for a worker, so a backlog is pending jobs, not waiting messages.
+    """Runs intake and workers. Intake never waits for a worker, so a backlog consists of pending
+    jobs, not of waiting messages.
 
-    `check` is awaited before and after each pull. While it raises, the consumer takes nothing in: a
-    job that is recorded under a wrong clock would be due at the wrong time.
+    It awaits `check` before and after each pull, and takes nothing in while `check` raises: a job
+    recorded under a wrong clock would be due at the wrong time.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Consumer:
         self._handling: set[asyncio.Task[None]] = set()
         self._database = Proven(store.check_writes)
         self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
-        self._failures = 0  # groups in a row of which the database stored nothing
+        self._failures = 0  # groups in a row from which the database stored nothing
         self._not_pulling: str | None = "not started"
 
     @property
@@ -72,7 +73,7 @@ class Consumer:
     async def consume(self, stopping: asyncio.Event, grace: float) -> None:
         """Work until `stopping`, then end every run within `grace` seconds."""
         working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
-        for task in working:  # one that breaks off must not leave an intake without a worker
+        for task in working:  # intake must not go on when a worker has failed
             task.add_done_callback(lambda _: stopping.set())
         ending = asyncio.create_task(self._end(stopping, grace))
         try:
@@ -86,9 +87,9 @@ class Consumer:
                 task.result()
 
     async def _receive(self, stopping: asyncio.Event, patience: float) -> None:
-        """Pull and record until `stopping`. Then the groups in memory get `patience` seconds: a
-        database that takes nothing must not hold up the stop. What is not acked by then is
-        delivered again.
+        """Pull and record until `stopping`. Then the groups in memory get `patience` seconds, so
+        that a database that takes nothing does not delay the stop. Messages that are not acked by
+        then are redelivered.
         """
         asked = asyncio.create_task(stopping.wait())
         while not stopping.is_set():
@@ -106,9 +107,12 @@ class Consumer:
                 task.cancel()
 
     async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
-        """Pull one group. After a problem, pull only once the database takes a write again, and
-        then only a few messages until it stores one: each message has few deliveries, and handing
-        it back spends one. A pull that is refused ends no run, because runs need no Pub/Sub.
+        """Pull one group; return none after an error.
+
+        After a group of which nothing was stored, pull only once the database confirms a write, and
+        then only a few messages until it stores one: each nack spends one of the few deliveries
+        that a message has before it is a dead letter. A failing pull ends no run, because runs do
+        not need Pub/Sub.
         """
         try:
             if not self._database.holds:
@@ -116,7 +120,7 @@ class Consumer:
                 await self._database.renew()
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
-            await self._check()  # it may have been set meanwhile; what was pulled comes again
+            await self._check()  # the clock may have been set; what was pulled is redelivered
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)
@@ -131,7 +135,7 @@ class Consumer:
             await self._pause_refused(f"unexpected {type(error).__name__}", stopping)
             return []
         self._refused.reset()
-        if self._database.holds:  # a group may have been handed back during this pull
+        if self._database.holds:  # a group may have been nacked during this pull
             self._not_pulling = None
         return deliveries
 
@@ -140,8 +144,8 @@ class Consumer:
         await self._refused.rest(stopping)
 
     def _pause(self) -> float:
-        """Seconds before the next pull: a database that answers but takes nothing must not use up
-        the deliveries of messages.
+        """Seconds to wait before the next pull, so that a database that takes nothing does not use
+        up the deliveries of messages.
         """
         if not self._failures:
             return 0
@@ -153,8 +157,8 @@ class Consumer:
         task.add_done_callback(self._handling.discard)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        """Take a group in, and wake the workers. When some of its events were stored, those handed
-        back are at fault themselves, not the database, and pulling goes on.
+        """Take a group in, and wake the workers. If some of its events were stored, the database
+        works, whatever happened to the others, and pulling goes on.
         """
         taken = await self._intake.take(deliveries)
         for each in taken:
@@ -167,10 +171,10 @@ class Consumer:
             self._failures = 0
         elif Outcome.RETURNED in outcomes:
             self._database.doubt()
-            self._not_pulling = "events had to be handed back"
+            self._not_pulling = "the database recorded no event of a group"
             self._failures += 1
 
     async def _end(self, stopping: asyncio.Event, grace: float) -> None:
-        """End the runs while the last pull, which must not be cancelled, takes its few seconds."""
+        """End the runs on a stop. The last pull must not be cancelled, and ends meanwhile."""
         await stopping.wait()
         await asyncio.gather(*(worker.end(grace) for worker in self._workers))

@@ -1,4 +1,4 @@
-"""A consumer's process: all its parts, composed in one place."""
+"""The consumer's process, composed in one place."""
 
 import os
 import secrets
@@ -50,21 +50,21 @@ from deletion.skew import ClockCheck
 from deletion.turns import Pacers
 
 SUSPECT_SLOTS = 1
-"""Suspects, which may kill their process, that run at a time beside the other jobs."""
+"""How many suspects, jobs that may kill their process, run at a time beside the other jobs."""
 
 INDEXES: Indexes = {
     jobs.COLLECTION: jobs.INDEXES,
     letters.COLLECTION: letters.INDEXES,
 }
 
-NOT_PROVIDED = "step is not provided for: run `botdel topology apply --plan FILE`"
+NOT_PROVIDED = "step lacks what it needs: run `botdel topology apply --plan FILE`"
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything outside of one consumer, behind its ports."""
+    """Everything outside a consumer that it needs, behind ports."""
 
     plan: Plan
     store: JobStore
@@ -73,13 +73,13 @@ class Parts:
     alerts: Alerts
     clock: Clock
     attached: Check
-    """Whether the subscription still belongs to its topic."""
+    """Checks that the subscription still belongs to its topic."""
     gates: Gates
     """The hosts that the plan's steps call."""
 
 
 async def run(settings: ConsumerSettings, source: PlanSource) -> None:
-    """Consume until a signal, which ends the process at once while it is still starting.
+    """Consume until a signal. A signal during the start ends the process at once.
 
     Raises `PlanError` when the plan cannot be built, `StoreUnavailable` when the database does not
     answer at the start, and `TopologyMissing` when real Pub/Sub has no subscription for the
@@ -94,7 +94,7 @@ async def run(settings: ConsumerSettings, source: PlanSource) -> None:
 
 @asynccontextmanager
 async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIterator[Parts]:
-    """The real parts, with indexes and topology in place; closed at the end."""
+    """The real parts, with indexes and topology in place. They are closed at the end."""
     clock = SystemClock()
     runs = settings.consumer_slots + SUSPECT_SLOTS
     grace, seconds = settings.shutdown_grace_seconds, settings.lease.call_seconds
@@ -129,9 +129,9 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
 
 
 async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> None:
-    """Consume over `parts` until `stopping`, then hand over within the grace period.
+    """Consume with `parts` until `stopping`, then hand jobs over within the grace period.
 
-    Raises `Interrupted` when it is stopped while still starting.
+    Raises `Interrupted` when it is stopped during the start.
     """
     steps = [step.name for step in parts.plan.steps]
     metrics = Metrics(parts.plan.service, steps, [outcome.value for outcome in Outcome])
@@ -155,7 +155,7 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
 def compose(
     settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: Event
 ) -> Consumer:
-    """The consumer over `parts`: its intake, and a worker for each of the service's queues."""
+    """The consumer: its intake, and a worker for each of the service's queues."""
     service = parts.plan.service
     check = ClockCheck(parts.store, parts.clock, settings.lease)
     runner = _runner(settings, parts, metrics, stopping)
@@ -215,7 +215,7 @@ def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping
 
 
 async def _report_missing(plan: Plan) -> None:
-    """Log which indexes are missing; the work goes on without them, slowly."""
+    """Log what steps lack, such as indexes. They work without, but slowly."""
     for step in plan.steps:
         if isinstance(step, Provisioned):
             try:

@@ -1,4 +1,4 @@
-"""What a consumer counts. Labels name its service, steps and outcomes, never a bot."""
+"""The metrics of a consumer. Labels name its service, steps and outcomes, never a bot."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -15,19 +15,19 @@ INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
 REFUSED: Final = "refused"
 RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", "compensated", LOST)
-"""How a run ends: with the status of its job, handed over (interrupted), or its lease lost."""
+"""The outcomes of a run: the status of its job, handed over (interrupted), or the lease lost."""
 
 
 READ_SECONDS: Final = 5.0
-"""How long a scrape waits for the database."""
+"""How long a scrape waits for the database, in seconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class Metrics:
-    """One process's metrics, in a registry of its own.
+    """The metrics of one process, in their own registry.
 
-    Every child exists from the start, so that a first event already shows in `increase()`.
+    Every child exists from the start, so that `increase()` shows the first event too.
     """
 
     def __init__(self, service: str, steps: Collection[str], outcomes: Iterable[str]) -> None:
@@ -60,7 +60,7 @@ class Metrics:
         )
         self._unread = Counter(
             "botdel_consumer_pressure_unread",
-            "Readings of a step's pressure that failed: it kept its normal pace",
+            "Readings of a step's pressure that failed; the step kept its normal pace",
             ["service", "step"],
             registry=self.registry,
         )
@@ -80,32 +80,32 @@ class Metrics:
         )
 
     def took(self, outcome: str) -> None:
-        """One delivery was taken in, with that `consumers.intake.Outcome`."""
+        """Count a delivery by its `consumers.intake.Outcome`."""
         self._messages.labels(self._service, outcome).inc()
 
     def claimed(self, won: int, lost: int) -> None:
-        """This process won `won` claims, and lost `lost` to faster ones."""
+        """Count the claims that this process won, and those it lost to faster ones."""
         self._claims.labels(self._service, "won").inc(won)
         self._claims.labels(self._service, LOST).inc(lost)
 
     def refused(self, claims: int) -> None:
-        """The database refused so many claims."""
+        """Count the claims that the database refused."""
         self._claims.labels(self._service, REFUSED).inc(claims)
 
     def ended(self, outcome: str) -> None:
-        """One run ended, as one of `RUNS`."""
+        """Count a run by its outcome, one of `RUNS`."""
         self._runs.labels(self._service, outcome).inc()
 
     def deleted(self, step: str, items: int) -> None:
-        """A batch of `step` deleted `items`."""
+        """Count the items that a batch of `step` deleted."""
         self._deleted.labels(self._service, step).inc(items)
 
     def held(self, step: str, hold: Hold) -> None:
-        """A wait of a run of `step` began, or has ended after `hold.seconds`."""
+        """Count a wait of a run of `step`, when it begins (0 seconds) and when it has ended."""
         self._throttled.labels(self._service, step, hold.by).inc(hold.seconds)
 
     def unread(self, step: str) -> None:
-        """The pressure of `step` could not be read."""
+        """Count a failed reading of the pressure of `step`."""
         self._unread.labels(self._service, step).inc()
 
     def _counter(self, name: str, meaning: str, label: str, children: Iterable[str]) -> Counter:
@@ -118,9 +118,9 @@ class Metrics:
 
 
 class BreakerGauge:
-    """`botdel_consumer_breaker_open` by host, read when it is scraped: a host that nobody may call
-    has no other occasion. The hosts are those of the plan. While they cannot be read, they are
-    absent.
+    """`botdel_consumer_breaker_open` for each host of the plan. It reads the breakers when it is
+    scraped, because no call reads the breaker of a host whose jobs are all parked. Hosts are absent
+    while their breakers cannot be read.
     """
 
     def __init__(self, gauge: Gauge, gates: Gates) -> None:
@@ -128,7 +128,7 @@ class BreakerGauge:
         self._gates = gates
 
     async def refresh(self) -> None:
-        """Read them again. Raises nothing that passes by itself."""
+        """Read the breakers again. A database that does not answer is logged, not raised."""
         self._gauge.clear()
         try:
             async with asyncio.timeout(READ_SECONDS):

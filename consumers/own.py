@@ -1,4 +1,4 @@
-"""A consumer of a team's own, over a plan made in Python: what `botdel consumer` is to a file."""
+"""Runs a team's own consumer with a plan in Python, as `botdel consumer` does with a plan file."""
 
 from typing import NoReturn
 
@@ -12,12 +12,12 @@ from deletion.process.settings import load
 
 
 def run(plan: Plan | PlanSource) -> NoReturn:
-    """Run a consumer until a signal, and exit: the last statement of a program.
+    """Run a consumer until a signal, and exit. Call this as the last statement of a program.
 
-    Settings come from the environment and `.env`, as those of `botdel consumer` do, and errors and
-    exit codes are the same: 0 after SIGTERM or SIGINT, 1 for a failure, 2 for a wrong setting or
-    plan. Steps must not block the event loop: the heartbeat runs on it. A plan whose steps have to
-    be made inside the running process is given as a `PlanSource`.
+    Settings, error messages and exit codes are those of `botdel consumer`: settings come from the
+    environment and `.env`, and the process exits with 0 after SIGTERM or SIGINT, 1 after a failure,
+    and 2 for a wrong setting or plan. Steps must not block the event loop, because the heartbeat
+    runs on it. If steps can only be made inside the running process, pass a `PlanSource`.
     """
     with reported():
         settings = load(ConsumerSettings)

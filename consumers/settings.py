@@ -18,16 +18,16 @@ class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     consumer_port: int = Field(8081, ge=0, le=65_535)
     """Port; 0 takes a free one."""
     consumer_slots: int = Field(8, ge=1, le=10_000)
-    """Jobs that run at once in one process; one more may run that is suspected of killing its
+    """Jobs that run at once in one process; one more may run if it is suspected of killing its
     process.
     """
     retry_seconds: float = Field(600.0, ge=0, le=86_400)
     """Seconds since the last progress during which an error that may pass is retried in place;
-    waits for the `pace` of the step prolong it, to twice as long at most; 0 to 86400.
+    waits because of the `pace` of the step prolong that to twice as long at most; 0 to 86400.
     """
     breaker_seconds: float = Field(10.0, ge=0.1, le=3600)
     """Seconds for which the circuit breaker of an external API is open at first; twice as long
-    after each failed probe, up to 5 minutes or this value, if it is more; 0.1 to 3600.
+    after each failed probe, up to 5 minutes, or to this value if it is more; 0.1 to 3600.
     """
 
     @property

@@ -17,18 +17,18 @@ from deletion.runner import Runner
 from deletion.skew import Check, unchecked
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
-"""Between two tries while the database does not answer; doubled each time."""
+"""Seconds between tries while the database does not answer, doubled each time."""
 POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 5.0
-"""Between two reads while nothing is due, or others are faster; doubled each time."""
+"""Seconds between reads while nothing is due, or other replicas are faster, doubled each time."""
 
 log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """Runs `slots` jobs at a time. `problem` says why it cannot claim now; None when it can.
+    """Runs `slots` jobs at a time. `problem` says why it cannot claim now, None when it can.
 
-    It alerts for each job that was rolled back. `check` is awaited before each round of claims.
-    While it raises `ClockSkew` or `TransientError`, the worker claims nothing.
+    It sends an alert for each compensated job. It awaits `check` before each round of claims, and
+    claims nothing while `check` raises `ClockSkew` or `TransientError`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Worker:
         self._woken.set()
 
     async def work(self, stopping: asyncio.Event) -> None:
-        """Claim and run until `stopping`; `end` then ends what is under way."""
+        """Claim and run until `stopping`. After that, `end` ends what is under way."""
         fruitless = 0
         while not stopping.is_set():
             self._woken.clear()
@@ -78,11 +78,12 @@ class Worker:
                 await self._idle(fruitless, stopping)
 
     async def end(self, grace: float) -> None:
-        """End what is under way. Runs get half of `grace` seconds to end between two batches, and
-        are then cut short, with a quarter to hand over. The jobs of what is left go stale.
+        """End what is under way. Runs get half of `grace` seconds to end between two batches. They
+        are then cancelled, and get another quarter to hand over. Jobs of runs that are still not
+        done go stale.
 
-        Claims under way get all of that time, because a claim that is given up may be written all
-        the same, and nobody would run its job. What they win is handed over at once.
+        Claims under way get all of this time, because a claim that is cancelled may be written
+        nevertheless, and nobody would run its job. The jobs they win are handed over at once.
         """
         runs = set(self._running)
         await self._ended(grace * RUNS)
@@ -92,17 +93,17 @@ class Worker:
         left = self._under_way()
         for task in left:
             task.cancel()
-            task.cancel()  # the first one asks a run to hand over: see `Runner.run`
+            task.cancel()  # the first cancellation asks a run to hand over: see `Runner.run`
         if left:
             log.error("not handed over in time: their jobs will be stale", tasks=len(left))
 
     def _under_way(self) -> set[asyncio.Task[None] | asyncio.Task[list[Job]]]:
-        """The runs, and the round of claims if there is one."""
+        """The runs under way, and the round of claims if there is one."""
         claiming = self._claiming
         return {*self._running, *([claiming] if claiming and not claiming.done() else [])}
 
     async def _ended(self, within: float) -> None:
-        """Return when nothing is under way any more, or after `within` seconds."""
+        """Return when nothing is under way, or after `within` seconds."""
         over = asyncio.create_task(self._clock.sleep(within))
         while (under_way := self._under_way()) and not over.done():
             await asyncio.wait({over, *under_way}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +131,7 @@ class Worker:
         await self._back_off.rest(stopping, self._woken)
 
     async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
-        """Wait for a while, jittered, so that replicas do not read at the same moments."""
+        """Wait, with jitter, so that replicas do not read at the same time."""
         seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS)
         await rest(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
 
@@ -152,7 +153,7 @@ class Worker:
         self._running.discard(task)
         self._woken.set()
         if not task.cancelled() and (error := task.exception()):
-            log.error("a run broke off: its job will be stale", exc_info=error)
+            log.error("a run raised an error: its job will be stale", exc_info=error)
 
 
 def _outcome(ended: Job | None) -> str:

@@ -1,4 +1,4 @@
-"""The port of alerts: what a person has to know."""
+"""The port for alerts: what the person on call has to know."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,24 +6,25 @@ from typing import Protocol
 
 
 class AlertKind(StrEnum):
-    """What has happened."""
+    """What happened."""
 
-    DEAD_LETTER = "dead_letter"  # a message was given up
+    DEAD_LETTER = "dead_letter"  # a message was quarantined
     JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
     JOB_COMPENSATED = "job_compensated"  # a saga was rolled back: the bot is not deleted
     JOBS_WAITING = "jobs_waiting"  # jobs have been pending, or handed over, for too long
-    JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs silent
+    JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs stale
     BREAKER_OPEN = "breaker_open"  # calls to an external API are suspended, because it fails
-    JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read jobs, or not move them
+    JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read or move some jobs
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing that happened, or `count` of them at once.
+    """Something that happened, `count` times.
 
-    Alerts of equal kind, service and reason are sent as one, so a reason names a category, not a
-    single case. `service` is empty when it is not known, or when several are concerned. `example`
-    is the id of the dead letter, the job or the sweep, or a host, never the id of a bot.
+    Alerts with the same kind, service and reason are sent as one, so `reason` names a category, not
+    a single case. `service` is empty when it is unknown or when several services are concerned.
+    `example` is the id of a dead letter, a job or a sweep, or the name of a host; never the id of a
+    bot.
     """
 
     kind: AlertKind
@@ -34,7 +35,7 @@ class Alert:
 
 
 class Alerts(Protocol):
-    """The way to whoever is on call."""
+    """Sends alerts to whoever is on call."""
 
     def tell(self, alert: Alert) -> None:
-        """Accept the alert: never waits and never raises. Call it on the event loop only."""
+        """Accept the alert. Never blocks and never raises. Call it on the event loop only."""

@@ -5,10 +5,10 @@
        │                                   └──── it fails: twice as long ────┘          │
        └───────────────────────────────────────────────────────── it succeeds ──────────┘
 
-Half open is not stored: it is an open breaker whose time has come. All replicas share one record,
-and each transition is one update of it, guarded by `stamp`. A probe is a lease: if its process
-dies, another process may probe once the lease has expired. Every time in it is the database's, so
-that the clocks of the replicas do not matter (docs/decisions/0031).
+Half open is not stored: it is an open breaker whose `retry_at` has passed. All replicas share one
+record, and each transition is one update guarded by `stamp`. A probe holds a lease: if its process
+dies, another process may probe once the lease has expired. All times come from the database's
+clock, so the clocks of the replicas do not matter (docs/decisions/0031).
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from typing import Final, Protocol
 from deletion.clock import Clock
 
 LONGEST_WHY: Final = 200
-"""Characters that the record keeps of why a call failed."""
+"""Longest reason for a failed call that the record keeps, in characters."""
 HEAD_START: Final = timedelta(minutes=5)
-"""By how much other bots come before the one whose call failed last, at most."""
+"""Longest extra wait for the bot whose call failed last, so that another bot probes first."""
 _MAX_DOUBLINGS: Final = 32
 
 
@@ -29,11 +29,11 @@ _MAX_DOUBLINGS: Final = 32
 class BreakerPolicy:
     """When a breaker opens, and for how long.
 
-    It opens when calls fail for two different bots within `window` and none succeeds in between: a
-    bot alone may be the reason itself. The window is longer than a run retries in place, because a
-    consumer with one slot gets to the second bot only after that. It is open for `first`, twice as
-    long after each failed probe, at most `longest`; or as long as the host asks for with
-    `Retry-After`, at most `longest_asked`.
+    It opens when calls fail for two different bots within `window` with no success in between: if
+    they fail for one bot only, that bot may be the cause. The window is longer than a run retries
+    in place, because a consumer with one slot reaches the second bot only after that. The breaker
+    stays open for `first`, then twice as long after each failed probe, up to `longest`. If the host
+    asks for a longer wait with `Retry-After`, it stays open for that long, up to `longest_asked`.
     """
 
     window: timedelta = timedelta(minutes=15)
@@ -42,7 +42,7 @@ class BreakerPolicy:
     longest_asked: timedelta = timedelta(days=1)
 
     def open_for(self, trips: int, asked: timedelta) -> timedelta:
-        """How long it stays open after it has opened `trips` times in a row."""
+        """How long it stays open, having opened `trips` times in a row and been `asked` to wait."""
         doubled = self.first * int(2 ** min(trips - 1, _MAX_DOUBLINGS))
         own = min(max(self.longest, self.first), doubled)
         return max(own, min(asked, self.longest_asked))
@@ -52,10 +52,10 @@ class BreakerPolicy:
 class Breaker:
     """The state of one host.
 
-    `stamp` is unique to each write. `failed_bot` is the bot whose call failed last, at `failed_at`.
-    `trips` counts how often it has opened in a row, 0 while it is closed. While it is open,
-    `opened_at` is since when, `retry_at` is when the host may be tried again, and `probe_until` is
-    when the lease of the probe under way expires.
+    `stamp` is unique to each write. `failed_bot` is the bot whose call failed last, at `failed_at`
+    and for the reason `why`. `trips` counts how many times in a row the breaker has opened, 0 while
+    it is closed. An open breaker has been open since `opened_at`, and the host may be tried again
+    at `retry_at`. During a probe, `probe_until` is when the probe's lease expires.
     """
 
     host: str
@@ -70,12 +70,12 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls wait; half open counts as open."""
+        """Whether calls are suspended; half open counts as open."""
         return self.trips > 0
 
     @property
     def tried_again_at(self) -> datetime | None:
-        """When the next probe is due, once the one under way has had its time; None while closed.
+        """When the next probe is due: after the lease of the current one. None while closed.
 
         The bot whose call failed last waits longer: see `waits_until`.
         """
@@ -83,10 +83,10 @@ class Breaker:
         return max(times, default=None)
 
     def waits_until(self, bot_id: str, now: datetime) -> datetime | None:
-        """Until when `bot_id` must not be called for; None when a call may be made.
+        """When a call for `bot_id` may be made; None when it may be made now.
 
-        In an open breaker that call is the probe. The bot whose call failed last waits twice as
-        long: if it is the reason itself, the probe of another bot closes the breaker before.
+        If the breaker is open, that call is the probe. The bot whose call failed last waits up to
+        twice as long: if that bot is the cause, a probe for another bot closes the breaker first.
         """
         if self.retry_at is None or self.failed_at is None:
             return None
@@ -97,7 +97,7 @@ class Breaker:
         return until if now < until else None
 
     def probing(self, stamp: str, now: datetime, lease: timedelta) -> "Breaker":
-        """With a probe under way, which has `lease` to succeed or fail."""
+        """The breaker with a probe under way, which must end within `lease`."""
         return replace(self, stamp=stamp, probe_until=now + lease)
 
     def failed(
@@ -109,8 +109,10 @@ class Breaker:
         policy: BreakerPolicy,
         asked: timedelta = timedelta(0),
     ) -> "Breaker":
-        """After a call for `bot_id` has failed: the probe, if it is open. `asked` is what the host
-        asked for with `Retry-After`. Returns `self` when there is nothing to record.
+        """The breaker after a failed call for `bot_id`; if it was open, that call was the probe.
+
+        `asked` is how long the host asked to wait with `Retry-After`. Returns `self` when there is
+        nothing to record.
         """
         if not self.is_open and not self._is_second(bot_id, now, policy):
             known = bot_id == self.failed_bot and self._failed_within(policy.window / 2, now)
@@ -129,7 +131,7 @@ class Breaker:
         )
 
     def closed(self, stamp: str) -> "Breaker":
-        """After a call that the host has answered."""
+        """The breaker after a call that the host answered."""
         return Breaker(self.host, stamp)
 
     def _is_second(self, bot_id: str, now: datetime, policy: BreakerPolicy) -> bool:
@@ -145,27 +147,27 @@ class BreakerStore(Protocol):
     """
 
     async def get(self, host: str) -> Breaker:
-        """The breaker of `host`; a closed one when there is none, or none that can be read."""
+        """The breaker of `host`; a closed one if it has no record, or one that cannot be read."""
 
     async def apply(self, before: Breaker, after: Breaker) -> bool:
         """Write `after` if the record still has the stamp of `before`, or is still absent.
 
-        Returns whether `after` is what is stored now, so that a call whose answer was lost can be
-        repeated. Of concurrent calls with one `before` exactly one returns True.
+        Returns whether `after` is stored now, so that a call whose answer was lost can be repeated.
+        Of concurrent calls with the same `before`, exactly one returns True.
         """
 
     async def time(self) -> datetime:
         """The database's clock, UTC."""
 
     async def opened(self) -> Sequence[Breaker]:
-        """The open ones, in the order of their hosts."""
+        """The open breakers, sorted by host."""
 
     async def damaged(self) -> Sequence[str]:
-        """The hosts whose record cannot be read, in their order; the next failure replaces it."""
+        """The hosts whose record cannot be read, sorted; the next failure replaces the record."""
 
 
 class LocalBreakerStore:
-    """A `BreakerStore` of one process alone. No await inside a method: each is atomic."""
+    """A `BreakerStore` for a single process. No method awaits anything, so each is atomic."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -192,5 +194,5 @@ class LocalBreakerStore:
         return [breaker for _, breaker in sorted(self.breakers.items()) if breaker.is_open]
 
     async def damaged(self) -> Sequence[str]:
-        """See the port. None: the records are objects."""
+        """See the port. Always empty: these records are objects."""
         return []

@@ -1,4 +1,4 @@
-"""The ports of messages: onto the topic, and off it again.
+"""The ports for messages: publish to the topic, pull from a subscription.
 
 They are not in `deletion.ports`, because the gateway needs them and must not know about jobs.
 """
@@ -19,7 +19,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery of a message. `attempt` counts deliveries, 0 when it is not known."""
+    """One delivery of a message. `attempt` counts deliveries, 0 when unknown."""
 
     message: Message
     message_id: str
@@ -29,23 +29,23 @@ class Delivery:
 
 
 class Publisher(Protocol):
-    """The way onto the topic."""
+    """Publishes to the topic."""
 
     async def publish(self, message: Message) -> None:
-        """Return once the message is confirmed, in bounded time.
+        """Publish the message, and return once it is confirmed, within bounded time.
 
-        Raises `BusUnavailable` when it is not (it may have been published all the same), and
-        `TopologyMissing` when there is no such topic.
+        Raises `BusUnavailable` when it is not confirmed (it may have been published nevertheless),
+        and `TopologyMissing` when the topic does not exist.
         """
 
 
 class Subscription(Protocol):
-    """The way off the topic: at least once, in no order."""
+    """Delivers messages at least once, in no particular order."""
 
     async def pull(self, limit: int) -> list[Delivery]:
         """Return at most `limit` deliveries, possibly none, within a few seconds.
 
-        Raises `BusUnavailable`, or `TopologyMissing` when there is no such subscription.
+        Raises `BusUnavailable`, or `TopologyMissing` when the subscription does not exist.
         """
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:

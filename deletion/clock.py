@@ -31,7 +31,7 @@ class SystemClock:
         return milliseconds(datetime.now(UTC))
 
     def monotonic(self) -> float:
-        """Includes time during which the machine was suspended, where the system offers that."""
+        """Counts the time while the machine was suspended too, where the system supports it."""
         return time.clock_gettime(_ELAPSED) if _ELAPSED else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
@@ -40,10 +40,10 @@ class SystemClock:
 
 
 def milliseconds(moment: datetime) -> datetime:
-    """`moment` cut to what the database can store, so that a job reads back as it was written."""
+    """`moment` truncated to what a database stores, so that a job reads back as it was written."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def rfc3339(utc: datetime) -> str:
-    """`utc` as RFC 3339 writes it, in milliseconds and with a `Z`."""
+    """`utc` in the format of RFC 3339, with milliseconds and a `Z`."""
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
-"""The dead letter: a message that was given up, kept with its bytes until somebody decides.
+"""The dead letter: a message that was quarantined, kept with its bytes until an operator decides.
 
-new → replayed or discarded by an operator. When a replayed message comes back dead, it joins its
+An operator replays or discards a new one. If a replayed message is quarantined again, it joins its
 record, which becomes new again: docs/decisions/0016.
 """
 
@@ -12,16 +12,16 @@ from enum import StrEnum
 RECORD_ATTRIBUTE = "dead_letter"
 """The attribute of a replayed message that names the record it came from."""
 CANARY_PREFIX = "doctor."
-"""Begins the service names of `botdel doctor`'s canaries. No real service's name has a dot."""
+"""Prefix of the services of `botdel doctor`'s canaries. No real service's name has a dot."""
 
 
 class Reason(StrEnum):
-    """Why a message was given up."""
+    """Why a message was quarantined."""
 
-    UNDECODABLE = "undecodable"  # its bytes are no event
+    UNDECODABLE = "undecodable"  # its bytes are not an event
     INVALID = "invalid"  # an event that breaks a rule of the contract
-    TOO_LARGE = "too_large"  # refused unread
-    TOO_NEW = "too_new"  # of a type that a later version knows: replay it after the upgrade
+    TOO_LARGE = "too_large"  # more bytes than an event may have; it was not parsed
+    TOO_NEW = "too_new"  # its type is newer than this code: replay it after the upgrade
     TOO_MANY = "too_many"  # its bot's job already covers as many requests as a job may
     UNDELIVERED = "undelivered"  # delivered too often: Pub/Sub's dead-letter policy moved it
 
@@ -39,8 +39,8 @@ class DeadLetter:
     """One message of one service, unique by its `identity`. Its id is 24 hex digits.
 
     `service` is empty when the message does not say where it came from. `delivery_attempt` is
-    the highest seen, 0 when it is not known; `count` is how often the message was given up, and
-    `returns` how often it came back dead after a replay. Times are UTC in milliseconds.
+    the highest seen, 0 when unknown; `count` is how often the message was quarantined, and
+    `returns` how often that happened after a replay. Times are UTC in milliseconds.
     """
 
     id: str
@@ -60,28 +60,28 @@ class DeadLetter:
 
     @property
     def identity(self) -> tuple[str, str, datetime]:
-        """Equal in every delivery. A message id alone is unique only within its topic."""
+        """The same in every delivery. A message id alone is unique only within its topic."""
         return self.service, self.message_id, self.published_at
 
     @property
     def replay_of(self) -> str | None:
-        """The record this message was replayed from, if it was."""
+        """The id of the record that this message was replayed from, if any."""
         return self.attributes.get(RECORD_ATTRIBUTE)
 
     def is_replay_of(self, origin: "DeadLetter") -> bool:
-        """Whether this letter joins `origin`. Another service's letter, or other bytes, would be
-        lost by that.
+        """Whether this letter joins the record `origin`. A letter of another service or with other
+        bytes does not, because joining would lose it.
         """
         return (self.replay_of, self.service, self.data) == (origin.id, origin.service, origin.data)
 
     @property
     def is_canary(self) -> bool:
-        """Whether `botdel doctor` made it, to see the dead-letter path work."""
+        """Whether `botdel doctor` sent it to test the dead-letter path."""
         return is_canary(self.service)
 
     @property
     def obstacle(self) -> str | None:
-        """Why it is replayed only with force; None when it may be replayed."""
+        """Why it may be replayed only with force; None when force is not needed."""
         if self.returns:
             return f"it came back dead after a replay ({self.returns} so far)"
         if self.status is not DeadLetterStatus.NEW:
@@ -89,7 +89,7 @@ class DeadLetter:
         return None
 
     def seen_again(self, later: "DeadLetter") -> "DeadLetter":
-        """The same message, given up once more in a redelivery; its status stays as it is."""
+        """The letter after its message was redelivered and quarantined again; keeps its status."""
         return replace(
             self,
             count=self.count + 1,
@@ -98,7 +98,7 @@ class DeadLetter:
         )
 
     def returned(self, later: "DeadLetter") -> "DeadLetter":
-        """New again, because its replay was given up too, for the reason of `later`."""
+        """The letter after its replay was quarantined: new again, with the reason of `later`."""
         return replace(
             self.seen_again(later),
             returns=self.returns + 1,
@@ -109,5 +109,5 @@ class DeadLetter:
 
 
 def is_canary(service: str) -> bool:
-    """Whether `service` is that of a canary of `botdel doctor`."""
+    """Whether `service` is the name of a canary of `botdel doctor`."""
     return service.startswith(CANARY_PREFIX)

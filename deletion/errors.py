@@ -6,30 +6,30 @@ BotDeletionError
 │   └── PlanError           the plan file is wrong: the message says where and what was expected
 ├── EventError              a message does not carry an event this code can handle
 │   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
-│   │   └── OversizedEvent  there are too many of them to parse
+│   │   └── OversizedEvent  there are more of them than an event may have
 │   ├── InvalidEvent        it decodes, but breaks a rule of the contract
 │   └── UnknownEventType    valid, but newer than this code: keep it, never run it
 ├── TransientError          may pass by itself: try again with back-off
 │   ├── StoreUnavailable    the database does not answer
 │   ├── BusUnavailable      Pub/Sub does not answer, or not in time
-│   │   └── BusOverloaded   too much is unconfirmed already: try again later
+│   │   └── BusOverloaded   too many events are waiting for it already: try again later
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
-│   ├── HttpUnavailable     an external API does not answer, or not yet
+│   ├── HttpUnavailable     an external API does not answer, or cannot work now
 │   └── PressureUnknown     a gauge gives no value: the step keeps its normal pace
 ├── PermanentError          will not pass by itself; turns a saga back before its point of no return
-│   ├── NothingFound        a step that must find something found nothing: look at its plan
-│   ├── SharedDocument      data would be deleted that is not the bot's alone
+│   ├── NothingFound        a step that must find something found nothing: check its plan
+│   ├── SharedDocument      a document belongs to other bots too: split it
 │   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
 │   └── HttpRefused         an external API refuses the call, or gives an unexpected answer
 ├── TopologyMissing         a topic or subscription is missing, or this identity may not use it
 ├── TransitionError         the job's state does not allow it: read the job again
-├── UnreadableJob           its record is damaged, or of a later version: skip it
+├── UnreadableJob           the job's record is damaged, or of a later version: skip it
 ├── ClockSkew               clocks differ too much to judge silence: synchronise them
 ├── LeaseLost               this run no longer holds the job: stop at once
 ├── LeftOvers               every step ran, yet data of the bot is still there
-├── StepUnknown             its record names a step that this plan lacks: update, or put it back
+├── StepUnknown             the plan lacks a step of the job: finish the update, or put it back
 ├── Parked                  an external API must not be called now: try again later
-│   └── Busy                every slot for a call to it is taken: nothing is wrong
+│   └── Busy                every slot for calls to it is taken; nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 
@@ -39,8 +39,8 @@ from datetime import datetime
 class BotDeletionError(Exception):
     """Root of the tree: catch it at the edge of a process only.
 
-    `what` says what is wrong, and `remedy` what to do about it where that is not plain. The
-    message is both.
+    `what` says what is wrong; `remedy` says what to do, where that is not obvious. The message
+    consists of both.
     """
 
     def __init__(self, what: str = "", remedy: str = "") -> None:
@@ -50,11 +50,11 @@ class BotDeletionError(Exception):
 
 
 class ConfigurationError(BotDeletionError):
-    """A setting or a file is wrong: `what` names it and what was expected."""
+    """A setting or a file is wrong. `what` names it and says what was expected."""
 
 
 class SettingsError(ConfigurationError):
-    """Environment variables are missing or wrong; `problems` has a line about each."""
+    """Environment variables are missing or wrong. `problems` has a line for each."""
 
     def __init__(self, *problems: str) -> None:
         lines = "".join(f"\n  {problem}" for problem in problems)
@@ -63,7 +63,7 @@ class SettingsError(ConfigurationError):
 
 
 class PlanError(ConfigurationError):
-    """A plan is refused: `field`, where one is to blame, and what was `expected` of it."""
+    """A plan is wrong. `field` names the field, if one is wrong; `expected` is what it must be."""
 
     def __init__(self, expected: str, *, field: str = "") -> None:
         super().__init__(f"{field}: {expected}" if field else expected)
@@ -134,7 +134,7 @@ class PressureUnknown(TransientError):
 
 
 class PermanentError(BotDeletionError):
-    """It will not pass by itself: before the point of no return it turns a saga back."""
+    """It will not pass by itself. Before the point of no return it turns a saga back."""
 
 
 class ObjectsRefused(PermanentError):
@@ -184,14 +184,14 @@ class LeftOvers(BotDeletionError):
 
 
 class StepUnknown(BotDeletionError):
-    """The record names unfinished steps that this process's plan does not have: it is of another
-    version of the plan, and only a process whose plan has them can complete the job.
+    """The job has unfinished steps that this process's plan does not have. Its record was written
+    with another version of the plan, and only a process whose plan has them can complete the job.
     """
 
 
 class Parked(BotDeletionError):
-    """A step must not go on before `until`, a time with a zone, for a day at most; `spent` says
-    whether this run has called the API. Raises `TypeError` for any other time.
+    """A step must not go on before `until`; the job waits for a day at most. `spent` says whether
+    this run has called the API. Raises `TypeError` unless `until` is a datetime with a time zone.
     """
 
     def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:
@@ -203,8 +203,8 @@ class Parked(BotDeletionError):
 
 
 class Busy(Parked):
-    """As many calls to the API are under way as may be; nothing is wrong with it. Runs that it
-    turns away come back within `window` seconds, at random.
+    """Every slot for calls to the API is taken; nothing is wrong with it. The jobs parked for this
+    are due again at random times within `window` seconds.
     """
 
     def __init__(self, until: datetime, why: str, window: float) -> None:

@@ -12,7 +12,7 @@ LONGEST_TURN: Final = 60.0
 
 
 class Ticket:
-    """A run's ticket for the front; `leave` may be called at any time, and again."""
+    """A run's ticket for the front. `leave` may be called at any time, and more than once."""
 
     def __init__(self, front: asyncio.Lock) -> None:
         self._front = front
@@ -24,12 +24,12 @@ class Ticket:
         return not self._front.locked()
 
     async def take(self) -> None:
-        """Wait for the front; a run that is cancelled meanwhile was never there."""
+        """Wait for the front. A run that is cancelled meanwhile leaves the queue."""
         await self._front.acquire()
         self._is_in_front = True
 
     async def take_unless(self, stopping: asyncio.Event) -> None:
-        """As `take`, but return without it once `stopping` is set."""
+        """Like `take`, but return without the front once `stopping` is set."""
         taking = asyncio.create_task(self.take())
         stopped = asyncio.create_task(stopping.wait())
         try:
@@ -40,7 +40,7 @@ class Ticket:
 
     @asynccontextmanager
     async def passed_on(self, clock: Clock) -> AsyncIterator[None]:
-        """Leave after `LONGEST_TURN`, though the block goes on."""
+        """Leave the front after `LONGEST_TURN`, even if the block is still running."""
 
         async def pass_on() -> None:
             await clock.sleep(LONGEST_TURN)

@@ -1,8 +1,8 @@
 """The gate of a remote host: every call of this process to the host goes through it.
 
-It bounds how many calls are under way, asks the breaker that all replicas share before each call,
-and tells it how the call ended. A run that cannot call now is parked: it does not wait in its slot,
-except for a moment where calls are quick.
+It limits how many calls are under way, checks the breaker that all replicas share before each call,
+and records there how the call ended. The job of a run that cannot call now is parked, so that it
+does not occupy a worker's slot; only where calls are quick does the run wait for a moment.
 """
 
 import secrets
@@ -21,15 +21,15 @@ from deletion.retry import Retry
 from deletion.slots import Slots
 
 KEEP_SECONDS: Final = 1.0
-"""How long a process calls by what it last read of a breaker."""
+"""How long a process relies on what it last read of a breaker, in seconds."""
 TIME_SECONDS: Final = 60.0
-"""How long the difference to the database's clock is kept."""
+"""How long the measured difference to the database's clock is used, in seconds."""
 LEASE_MARGIN: Final = 10.0
-"""Seconds that a probe has beyond its call, to record how it ended."""
+"""Seconds of a probe's lease beyond its call, to record how the call ended."""
 TRIES: Final = 5
-"""Tries of a change that other processes get ahead of."""
+"""How often a change is tried when other processes change the breaker first."""
 AGAIN: Final = 0.1
-"""Seconds until another try where a breaker changes faster than it can be followed."""
+"""Seconds for which a job is parked when all these tries have failed."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +50,18 @@ class Gates:
         self._gates: dict[str, Gate] = {}
 
     def to(self, host: str, slots: int) -> "Gate":
-        """The gate to `host`; the steps that share it get the fewest slots any of them names."""
+        """The gate to `host`. Steps that share it get the smallest `slots` of them all."""
         gate = self._gates.setdefault(host, Gate(host, slots, self._shared))
         gate.narrow(slots)
         return gate
 
     async def are_open(self) -> Mapping[str, bool]:
-        """Each host and whether its breaker is open, half open too. Raises `StoreUnavailable`."""
+        """For each host, whether its breaker is open or half open. Raises `StoreUnavailable`."""
         return {host: (await gate.look()).is_open for host, gate in self._gates.items()}
 
 
 class _Shared:
-    """What the gates of one process have in common."""
+    """What the gates of one process share."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _Shared:
         self._read_at = 0.0
 
     async def time(self) -> datetime:
-        """The database's clock, read once a minute and followed in between."""
+        """The time of the database's clock, which is read once a minute."""
         if self._time is None or self.clock.monotonic() - self._read_at >= TIME_SECONDS:
             self._time = await self.store.time()
             self._read_at = self.clock.monotonic()
@@ -102,23 +102,23 @@ class Gate:
 
     @property
     def slots(self) -> int:
-        """Deletions that may be under way; as many read-backs may be."""
+        """How many deletions may be under way, and how many read-backs beside them."""
         return self._deletions.number
 
     def narrow(self, slots: int) -> None:
-        """Let no more than `slots` be under way of either."""
+        """Allow no more than `slots` deletions and as many read-backs."""
         for each in (self._deletions, self._reads):
             each.number = min(each.number, slots)
 
     @asynccontextmanager
     async def slot(self, *, reads: bool = False) -> AsyncIterator[None]:
-        """Hold one of the slots inside the block; read-backs have their own, because a deletion
-        may hold one for hours. Raises `Busy` when none is free.
+        """Hold a slot inside the block. Read-backs have slots of their own, because a deletion may
+        hold one for hours. Raises `Busy` when none is free.
         """
         slots = self._reads if reads else self._deletions
         async with slots.one() as is_given:
             if not is_given:
-                why = f"{self.host}: {slots.number} calls are under way, and no more may be"
+                why = f"{self.host}: all {slots.number} slots for calls are taken"
                 raise Busy(self._clock.now() + timedelta(seconds=slots.soon), why, slots.window)
             yield
 
@@ -126,12 +126,13 @@ class Gate:
     async def call(
         self, bot_id: str, seconds: float, *, reads: bool = False
     ) -> AsyncIterator[None]:
-        """Around one call, which takes at most `seconds`.
+        """Make one call, which takes at most `seconds`, inside the block.
 
-        Raises `Parked` before the call while the host must not be called. A `TransientError` out of
-        the block is a failure of the host, and becomes `Parked` if the breaker is open then. A
-        block that raises nothing, or a `PermanentError`, was answered by the host. An answer to a
-        call that only `reads` closes an open breaker, but does not outweigh a failed deletion.
+        Raises `Parked` before the block while the host must not be called. A `TransientError` from
+        the block counts as a failure of the host, and `Parked` is raised from it if the breaker is
+        open after that. No error, or a `PermanentError`, means that the host answered. An answer
+        to a call that only `reads` closes an open breaker, but does not clear the failure of a
+        deletion from a closed one.
         """
         probe = await self._admitted(bot_id, seconds)
         try:
@@ -146,14 +147,15 @@ class Gate:
         await self._answered(probe, reads)
 
     async def look(self, *, again: bool = False) -> Breaker:
-        """The breaker, read at most `KEEP_SECONDS` ago; `again` always reads it."""
+        """The breaker, read at most `KEEP_SECONDS` ago; with `again`, read now."""
         if again or self._clock.monotonic() >= self._fresh_until:
             self._keep(await self._shared.store.get(self.host))
         return self._known
 
     async def _admitted(self, bot_id: str, seconds: float) -> Breaker | None:
-        """None when the breaker is closed; the breaker with this call as its probe when it was due
-        for one. Raises `Parked`.
+        """Return None when the breaker is closed, or the breaker with this call as its probe.
+
+        Raises `Parked` when the call must not be made.
         """
         for attempt in range(TRIES):
             breaker = await self.look(again=attempt > 0)
@@ -172,11 +174,11 @@ class Gate:
     async def _failed(
         self, bot_id: str, error: TransientError, probe: Breaker | None
     ) -> Parked | None:
-        """Record the failure. Returns what to raise when the breaker is open then."""
+        """Record the failure. Returns the `Parked` to raise if the breaker is open after that."""
         try:
             breaker = await self._recorded(bot_id, error, probe)
             now = await self._shared.time()
-        except TransientError as trouble:  # the call has failed all the same
+        except TransientError as trouble:  # the call has failed nevertheless
             log.warning("breaker: a failure is not recorded", host=self.host, reason=str(trouble))
             return None
         if not breaker.is_open:
@@ -185,8 +187,8 @@ class Gate:
         return self._suspended(until, now, breaker, spent=True)
 
     async def _recorded(self, bot_id: str, error: TransientError, probe: Breaker | None) -> Breaker:
-        """The breaker after the failure. A call that began before it opened changes nothing, and
-        neither does a probe whose lease has expired, if another process has moved on since.
+        """Record the failure, and return the breaker after it. A call that began before it opened
+        changes nothing. Neither does a probe whose lease expired before another process wrote.
         """
         asked = timedelta(seconds=error.retry_after or 0)
         before = probe or await self.look(again=True)
@@ -204,8 +206,8 @@ class Gate:
         return before
 
     async def _answered(self, probe: Breaker | None, reads: bool) -> None:
-        """Close an open breaker, or forget a failure. It is repeated by the next answer if it
-        cannot be written, and no run fails because of that.
+        """Close an open breaker, or forget a failure. If that cannot be written, the run goes on,
+        and the next answer tries again.
         """
         before = probe or self._known
         if not probe and (before.is_open or not before.failed_bot or reads):
@@ -219,7 +221,7 @@ class Gate:
             log.info("breaker: closed", host=self.host)
 
     async def _apply(self, before: Breaker, after: Breaker) -> bool:
-        """Write it, repeated while the database does not answer. Raises `StoreUnavailable`."""
+        """Write `after`, with a few retries. Raises `StoreUnavailable` when all of them fail."""
         store = self._shared.store
         done = await self._shared.retry.call(lambda: store.apply(before, after))
         if done:
@@ -233,8 +235,8 @@ class Gate:
         self._fresh_until = self._clock.monotonic() + KEEP_SECONDS
 
     def _tell(self, before: Breaker, after: Breaker) -> None:
-        """Log an open breaker, and alert if this update opened it: of all processes exactly one
-        gets here with `before` closed.
+        """Log that the breaker is open, and alert if this update opened it: only one process writes
+        the update that opens it, so there is one alert.
         """
         if not after.is_open:
             return
@@ -250,7 +252,7 @@ class Gate:
         return self._parked((until - now).total_seconds(), why, spent=spent)
 
     def _parked(self, seconds: float, why: str, *, spent: bool = False) -> Parked:
-        """Durations cross from the database's clock to this process's, times do not."""
+        """Built from a duration, because the database's clock and this process's may differ."""
         return Parked(self._clock.now() + timedelta(seconds=seconds), why, spent=spent)
 
 

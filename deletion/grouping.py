@@ -10,10 +10,10 @@ R = TypeVar("R")
 
 
 class Grouping(Generic[T, R]):
-    """Calls `answer` with all items that wait, at most `limit` of them, `senders` calls at a time.
+    """Calls `answer` with the waiting items, up to `limit` in a call and `senders` calls at a time.
 
-    `answer` returns a result or an exception for each item, in order; when it raises, that is the
-    outcome of each. While it is slow, groups grow instead of calls.
+    `answer` returns a result or an exception for each item, in order. If it raises, every item of
+    the call gets that exception. While `answer` is slow, the groups grow, not the number of calls.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Grouping(Generic[T, R]):
         self._senders: set[asyncio.Task[None]] = set()
 
     async def ask(self, item: T) -> R:
-        """Return the result for `item`. Cancelling a caller does not withdraw its item."""
+        """Return the result for `item`, or raise its exception. Cancelling does not withdraw it."""
         outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, outcome))
         self._wake()
@@ -44,7 +44,7 @@ class Grouping(Generic[T, R]):
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
-        if self._waiting:  # it came after the sender's last look
+        if self._waiting:  # it arrived after the sender last checked
             self._wake()
 
     async def _send(self) -> None:

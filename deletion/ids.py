@@ -18,8 +18,8 @@ SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{2,62}$"
 characters) and of its filter (at most 256 bytes)."""
 
 RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
-"""Names that the pipeline needs for subscriptions (`<topic>.<name>`) of its own: for dead letters,
-for canaries (`doctor.<hex>`), and for the request ledger."""
+"""Names that the pipeline itself uses for subscriptions (`<topic>.<name>`): for dead letters, for
+canaries (`doctor.<hex>`), and for the request ledger."""
 
 BOT_ID: Final = "{bot_id}"
 """Stands for the id of the bot in a plan."""
@@ -40,5 +40,5 @@ def is_uuid(text: str) -> bool:
 
 
 def is_service_name(text: str) -> bool:
-    """Whether `text` can name a service: the pattern holds and the name is not reserved."""
+    """Whether `text` can name a service: it matches the pattern and is not reserved."""
     return _service(text) is not None and text not in RESERVED_SERVICES

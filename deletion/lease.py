@@ -15,20 +15,21 @@ from deletion.retry import Retry
 from deletion.skew import check_clock
 
 MILLISECOND: Final = 0.001
-"""In seconds: the shortest wait, so that a remainder of rounding cannot loop for ever."""
+"""The shortest wait, in seconds, so that a rounding error cannot make the heartbeat spin."""
 
 EARLIER_JOBS: Final = 100
-"""Jobs of a bot that are looked at for what they found, the newest."""
+"""How many jobs of a bot `found_before` reads, the newest first."""
 
 LAST_CAP: Final = 2.0
-"""Seconds between two tries of the write that ends a run: a process that stops has few of them."""
+"""Longest wait between two tries of the write that ends a run, in seconds: a process that stops has
+little time."""
 
 
 class Lease:
     """Serialises the writes of a run. Each raises `LeaseLost` once the run no longer holds the job.
 
-    A write that the database does not answer is repeated until the lease would be stale. From
-    then on another run may own the job, so this one must not go on.
+    A write that the database does not answer is repeated until the lease would be stale. From then
+    on another run may hold the job, so this one must stop.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Lease:
         self._vouched_until: float | None = None
 
     def now(self) -> datetime:
-        """The time of this run's writes: when it began, and what has passed since, until the
-        database agrees with a clock that was set. So a wrong clock makes no job stale or immortal,
-        and one that is put right, as after a pause of the machine, is followed.
+        """The time for this run's writes: when the run began, plus the time that has passed since.
+
+        When the process's clock is set, this follows it only if the database's clock agrees. So a
+        wrong clock makes no job stale or immortal, and a correction, as after the machine was
+        suspended, takes effect.
         """
         wall, monotonic = self._began
         return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
@@ -82,8 +85,8 @@ class Lease:
 
     @contextmanager
     def one_batch(self) -> Iterator[None]:
-        """Let the heartbeat go on inside the block for `LeasePolicy.batch` at most: a batch that
-        hangs for longer makes its job stale.
+        """Limit the heartbeat to `LeasePolicy.batch` inside the block, so that a batch that hangs
+        makes its job stale.
         """
         self._vouched_until = self._clock.monotonic() + self._policy.batch.total_seconds()
         try:
@@ -96,7 +99,7 @@ class Lease:
         await self._write(lambda job: job.checkpoint(self.now(), *steps))
 
     async def begin(self, step: StepProgress, *, is_compensated: bool) -> None:
-        """Record that `step` has begun; to be called before its first call."""
+        """Record that `step` has begun. Call this before the first call of the step."""
         await self._write(lambda job: job.begin(self.now(), step, is_compensated=is_compensated))
 
     async def note(self, *steps: StepProgress) -> None:
@@ -110,7 +113,7 @@ class Lease:
             self.job = replace(self.job, point_of_no_return=point_of_no_return)
 
     async def found_before(self) -> frozenset[str]:
-        """The steps that found something of the bot in jobs of the service before this one."""
+        """The steps that found data of the bot in earlier jobs of this service."""
         earlier = await self._retry.call(
             lambda: self._store.find(
                 service=self.job.service, bot_id=self.job.bot_id, limit=EARLIER_JOBS
@@ -121,8 +124,8 @@ class Lease:
         return frozenset(step.name for job in jobs for step in job.steps if step.has_found)
 
     async def complete(self) -> bool:
-        """End the job: everything is deleted. Returns False when a newer request has joined it
-        meanwhile; then read back once more before trying again.
+        """End the job: everything is deleted. Returns False when a newer request has joined it;
+        then read back once more before trying again.
         """
         try:
             await self._write(lambda job: job.complete(self.now()))
@@ -133,16 +136,16 @@ class Lease:
         return True
 
     async def compensate(self) -> None:
-        """End the job: everything that it had begun is undone."""
+        """End the job: every step that had begun is compensated."""
         await self._write(lambda job: job.compensate(self.now()))
 
     async def turn_back(self, failure: Failure) -> None:
-        """End the run: the job goes backwards from now on."""
+        """End the run: from now on the job goes backwards."""
         await self._write(lambda job: job.turn_back(failure), retry=self._last)
 
     async def fail(self, failure: Failure, *, has_tried: bool = True) -> None:
-        """End the run with `failure`; the job is handed over if it was interrupted, which counts
-        against its batch if the run `has_tried` it.
+        """End the run with `failure`. An interrupted job is handed over; if the run `has_tried` a
+        batch, the interruption counts against that batch.
         """
         if failure.interrupted:
             await self._write(
@@ -154,7 +157,7 @@ class Lease:
     async def park(
         self, failure: Failure, until: datetime, *, spent: bool, is_busy: bool = False
     ) -> None:
-        """End the run: the job is pending, and due again at `until`.
+        """End the run: the job is pending and due again at `until`.
 
         Raises `TransitionError` when `spent` and this was the last attempt.
         """
@@ -164,16 +167,17 @@ class Lease:
         )
 
     async def fence(self) -> None:
-        """To be called before each destructive call: when the run has not written for the stale
-        threshold (a paused process), write first, which fails if another run has the job.
+        """Call this before each destructive call. If the run has not written for the stale
+        threshold, because its process was paused, this writes first, and raises `LeaseLost` if
+        another run holds the job.
         """
         if self._stale():
             await self.checkpoint()
 
     async def _beat(self) -> None:
-        """Write a heartbeat whenever nothing else was written for an interval, until the run ends.
+        """Write a heartbeat whenever nothing was written for an interval, until the run ends.
 
-        When a batch takes too long it stops, waits for the lease to be stale, and then gives it up.
+        When a batch takes too long, write no more, and raise `LeaseLost` once the lease is stale.
         """
         interval = self._policy.heartbeat_interval
         while self.job.status is Status.IN_PROGRESS:
@@ -184,7 +188,7 @@ class Lease:
             elif not self._stale():
                 await self._clock.sleep(interval)
             else:
-                raise LeaseLost(f"job {self.job.id}: one batch took longer than the whole lease")
+                raise LeaseLost(f"job {self.job.id}: one batch took until the lease was stale")
 
     @property
     def _idle(self) -> float:
@@ -205,10 +209,10 @@ class Lease:
     async def _write(
         self, change: Callable[[Job], Change], *, after: float = 0, retry: Retry | None = None
     ) -> None:
-        """Write what `change` makes of the job.
+        """Apply `change` to the job and write the result.
 
-        With `after`, only if the run has not ended and has written nothing for so many seconds: a
-        heartbeat is skipped when another write came first.
+        With `after`, do so only if the run goes on and has written nothing for that many seconds:
+        a heartbeat is skipped when another write came first.
         """
         async with self._writing:
             if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
@@ -230,4 +234,4 @@ class Lease:
     def _stale(self) -> LeaseLost | None:
         if self._idle < self._policy.stale_after.total_seconds():
             return None
-        return LeaseLost(f"job {self.job.id}: the database was silent for the whole lease")
+        return LeaseLost(f"job {self.job.id}: no write was answered until the lease was stale")

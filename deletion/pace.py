@@ -1,6 +1,6 @@
-"""The pace of a step: how large its batches are, how long it rests, and what holds it back.
+"""The pace of a step: how large its batches are, how long it rests, and what slows it down.
 
-`deletion.turns` keeps to it. Decision: docs/decisions/0033.
+`deletion.turns` enforces it. Decision: docs/decisions/0033.
 """
 
 from dataclasses import dataclass
@@ -18,26 +18,28 @@ class Gauge(Protocol):
 
     @property
     def what(self) -> str:
-        """What it measures, for people: `replication lag`."""
+        """What it measures, in words: `replication lag`."""
 
     @property
     def unit(self) -> str:
-        """Of what it measures; empty when it has none, or nobody knows it."""
+        """The unit of the value; empty when there is none, or it is unknown."""
 
     async def read(self) -> float:
         """The value now. Raises `PressureUnknown` when there is none."""
 
 
 def check_limits(slow_above: float, wait_above: float) -> None:
-    """Check those of a pressure. Raises `PlanError`, which names the field."""
+    """Check the limits of a `Pressure`. Raises `PlanError`, which names the field."""
     if not slow_above < wait_above:
         raise PlanError("expected less than wait_above", field="slow_above")
 
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """Above `slow_above` the rests grow with the value of `gauge`; from `wait_above` on, the step
-    waits. Raises `PlanError` unless `slow_above` is less than `wait_above`.
+    """The limits between which a step slows down.
+
+    Above `slow_above`, rests grow with the value of `gauge`; from `wait_above` on, the step waits.
+    Raises `PlanError` unless `slow_above` is less than `wait_above`.
     """
 
     gauge: Gauge
@@ -48,25 +50,28 @@ class Pressure:
         check_limits(self.slow_above, self.wait_above)
 
     def share(self, value: float) -> float:
-        """How much of the way from `slow_above` to `wait_above` it has gone, from 0 to 1."""
+        """How far `value` is on the way from `slow_above` (0) to `wait_above` (1)."""
         way = (value - self.slow_above) / (self.wait_above - self.slow_above)
         return min(1.0, max(0.0, way))
 
     def described(self, value: float) -> str:
-        """The value for people: `replication lag 12 s`."""
+        """The value in words: `replication lag 12 s`."""
         unit = f" {self.gauge.unit}" if self.gauge.unit else ""
         return f"{self.gauge.what} {value:g}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How one step is deleted by one process.
+    """How fast one process runs one step.
 
-    `target_ms` is what a batch should take, in milliseconds: its size follows the time that the
-    latest one took, from `min_batch` to `max_batch` items (None: what the step begins with), and
-    stays as it is without a target. At most `busy_share` of the time is spent deleting, by all
-    runs of the process together; 1 means without a rest, and as many batches at once as there are
-    runs. Raises `PlanError`, which names the field.
+    `target_ms` is how long a batch should take, in milliseconds. The size of the next batch, from
+    `min_batch` to `max_batch` items, follows from how long the latest took; with `max_batch` None,
+    the step's own batch size is the maximum. With `target_ms` None, batches keep their size.
+
+    `busy_share` is the share of the time that all runs of the process together may spend on
+    batches, one at a time. With 1 there are no rests, and each run may delete a batch at once.
+
+    Raises `PlanError`, which names the field.
     """
 
     target_ms: float | None = TARGET_MS
@@ -87,9 +92,9 @@ class Pace:
 
     @property
     def rests(self) -> bool:
-        """Whether there is a reason to hold a batch back."""
+        """Whether a batch may have to wait."""
         return self.busy_share < 1 or self.pressure is not None
 
 
 UNPACED: Final = Pace(target_ms=None, busy_share=1)
-"""As fast as it goes, in batches of the size that the step has."""
+"""No rests, and batches of the step's own size."""

@@ -14,10 +14,10 @@ DEFAULT_PACE = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one bounded call deleted: the number of items, and where to go on from.
+    """One batch: how many items were `deleted`, and the `cursor` to go on from.
 
     `last` says that the step has found nothing more to delete. Raises `TypeError` for values that
-    a checkpoint cannot keep: nobody could read the job any more.
+    a checkpoint cannot keep, because they would make the job unreadable.
     """
 
     deleted: int
@@ -46,12 +46,12 @@ class Step(Protocol):
     def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         """Delete in bounded batches from `cursor` on, and yield after each batch.
 
-        The caller writes a checkpoint between two batches and may stop there for good, so the
-        next batch must not be deleted before it is asked for. `None` starts at the beginning.
+        With `None` for `cursor`, start at the beginning. The caller writes a checkpoint between two
+        batches and may stop there, so do not delete the next batch before it is asked for.
         """
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Read back: return whether nothing of the bot is left. Changes nothing."""
+        """Read back: return whether no data of the bot is left. Changes nothing."""
 
 
 @runtime_checkable
@@ -59,7 +59,7 @@ class Provisioned(Protocol):
     """A step that needs something to exist, such as an index, and can create it."""
 
     async def missing(self) -> str | None:
-        """What is missing and what that costs; None when nothing is."""
+        """What is missing, and the consequence; None when nothing is."""
 
     async def provide(self) -> None:
         """Create it; safe to repeat."""
@@ -67,18 +67,18 @@ class Provisioned(Protocol):
 
 @runtime_checkable
 class Previewed(Protocol):
-    """A step that can be looked at before it deletes anything. Neither call changes anything."""
+    """A step that can show what it would delete. Neither method changes anything."""
 
     async def count(self, bot_id: str) -> int:
-        """How many items `delete` would find now, by the query of `delete` itself."""
+        """How many items `delete` would find now, using the same query."""
 
     async def faults(self) -> Sequence[str] | None:
-        """What a sample of the data says against the step; None when there is no data."""
+        """What is wrong with the step, judged by a sample; None when there is no data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What a sample leaves open, and what would settle it."""
+    """What a sample cannot show, and how to find out."""
 
     what: str
     remedy: str
@@ -86,22 +86,22 @@ class Doubt:
 
 @runtime_checkable
 class Doubted(Protocol):
-    """A step whose sample may look right although the step is wrong."""
+    """A step that may be wrong although a sample of its data looks right."""
 
     async def doubts(self) -> Sequence[Doubt]:
-        """Asked when there are no `faults`; changes nothing."""
+        """The doubts that remain when there are no `faults`. Changes nothing."""
 
 
 @runtime_checkable
 class Verified(Protocol):
-    """A step that reports how it last read back, for the record of the job."""
+    """A step that reports how it read back, for the record of the job."""
 
     @property
     def read_back(self) -> str | None:
-        """How the last `is_empty` that returned has read back (a read concern, `retained until …`),
-        for the record; None before the first.
+        """How the last `is_empty` to return has read back, e.g. `retained until …`; None before the
+        first.
 
-        Concurrent runs share a step: read it before anything else is awaited.
+        Concurrent runs share the step, so read this before awaiting anything else.
         """
 
 
@@ -111,15 +111,15 @@ class AnswerOnly(Protocol):
 
     @property
     def by_answer_only(self) -> bool:
-        """Whether the answer to `delete` is all there is. `is_empty` then returns True, and the
-        step runs again for each request that has joined since it began.
+        """Whether only the answers to `delete` show that the data is gone. `is_empty` then returns
+        True, and the step runs again when a request has joined since it began.
         """
 
 
 @runtime_checkable
 class Sized(Protocol):
-    """A step whose next batch has at most `batch_size` items: it reads the number before each
-    batch, and the pace of the step changes it.
+    """A step whose batches have at most `batch_size` items. The pace of the step changes this
+    number, so the step reads it before each batch.
     """
 
     batch_size: int
@@ -127,39 +127,39 @@ class Sized(Protocol):
 
 @runtime_checkable
 class Paced(Protocol):
-    """A step with a default pace of its own, used where its plan gives none."""
+    """A step with its own default pace, used when the plan gives none."""
 
     @property
     def default_pace(self) -> Pace:
-        """What suits the calls that it makes."""
+        """The pace that suits the calls of this step."""
 
 
 @runtime_checkable
 class Sampled(Protocol):
-    """A step whose data names the bots it belongs to."""
+    """A step that can list bots whose data it holds."""
 
     async def bots(self) -> Collection[str]:
-        """The ids of some bots that have data now, 24 hex digits each; changes nothing."""
+        """The ids of some bots that have data now, 24 hex digits each. Changes nothing."""
 
 
 @runtime_checkable
 class Permitted(Protocol):
-    """A step that can report whether it may do what it has to."""
+    """A step that can report whether it has the permissions it needs."""
 
     async def forbidden(self) -> Sequence[str] | None:
-        """The actions that this identity may not do; None when the server does not say."""
+        """The actions that this identity may not take; None when the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered steps of one service. Raises `PlanError` for what breaks a rule of `check`.
+    """The ordered steps of one service. Raises `PlanError` when it breaks a rule of `check`.
 
-    With a `point_of_no_return`, the name of a step, the plan is a saga: when a step before the
-    point has failed for good, the `compensations` of the steps that were begun run in reverse. Each
-    is a step of its own, with the name of the one that it undoes.
+    With a `point_of_no_return`, the name of a step, the plan is a saga: when a step before that
+    point has failed for good, the `compensations` of the steps that have begun run in reverse. A
+    compensation is a step, kept under the name of the step that it undoes.
 
-    `paces` are those of steps by name; see `pace` for a step without one. A job may not complete
-    before each step of `expected` has found something: see `NothingFound`.
+    `paces` maps the names of steps to their paces; see `pace` for a step without one. A job
+    completes only once every step in `expected` has found something: see `NothingFound`.
     """
 
     service: str
@@ -186,13 +186,13 @@ class Plan:
                 )
 
     def pace(self, step: Step) -> Pace:
-        """The pace of one of its steps: that of `default_pace`, unless the plan gives one."""
+        """The pace of one of its steps: as the plan says, or else `default_pace`."""
         return self.paces.get(step.name) or default_pace(step)
 
     def way_back(self, begun: Collection[str]) -> tuple[Step, ...]:
-        """The compensations of the steps in `begun`, the last of the plan first.
+        """The compensations of the steps in `begun`, in reverse order of the plan.
 
-        Raises `StepUnknown` when this plan does not have one of them.
+        Raises `StepUnknown` when this plan lacks one of them.
         """
         if unknown := [name for name in begun if name not in self.compensations]:
             raise StepUnknown(
@@ -205,7 +205,7 @@ class Plan:
 
 
 def default_pace(step: Step) -> Pace:
-    """The step's own, or the one that suits a database."""
+    """The default pace of the step, or one that suits a database."""
     return step.default_pace if isinstance(step, Paced) else DEFAULT_PACE
 
 
@@ -220,7 +220,7 @@ def check(
     point_of_no_return: str | None = None,
     compensated: Sequence[str] = (),
 ) -> None:
-    """Check the rules of a plan: names, and that only steps before the point are `compensated`.
+    """Check the names of a plan, and that only steps before the point are `compensated`.
 
     Raises `PlanError` naming the field, `service` or `steps`.
     """

@@ -1,4 +1,4 @@
-"""Reads the pressure of a step: a gauge that fails or hangs never holds a deletion up."""
+"""Reads the pressure of a step. A gauge that fails or hangs never delays a deletion for long."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from deletion.errors import PressureUnknown
 from deletion.pace import Gauge
 
 SAMPLE_SECONDS: Final = 5.0
-"""Seconds for which a value is used."""
+"""How long a value is used, in seconds."""
 READ_SECONDS: Final = 2.0
-"""Seconds that one reading may take."""
+"""How long one reading may take, in seconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class PressureReader:
-    """The gauge of one step, for all runs of a process. `on_unread` is called with the step's name
-    whenever it could not be read.
+    """Reads the gauge of one step for all runs of a process. `on_unread` is called with the step's
+    name after each reading that failed.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class PressureReader:
         self._read_at = clock.monotonic() - SAMPLE_SECONDS
 
     async def value(self) -> float | None:
-        """The value, at most `SAMPLE_SECONDS` old; None when it cannot be read."""
+        """The value, at most `SAMPLE_SECONDS` old; None when the gauge cannot be read."""
         if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:
             return self._value
         self._value, problem = await _read(self._gauge)
@@ -49,7 +49,7 @@ class PressureReader:
 
 
 async def _read(gauge: Gauge) -> tuple[float | None, str | None]:
-    """The value, or why there is none. No error of a gauge ends a deletion."""
+    """The value, or why there is none. An error of a gauge never ends a deletion."""
     try:
         async with asyncio.timeout(READ_SECONDS):
             return await gauge.read(), None

@@ -1,12 +1,12 @@
-"""What pulling waits for: each delivery of a message is counted, so none is to be wasted."""
+"""What pulling waits for: messages have few deliveries, so none is pulled that cannot be stored."""
 
 from collections.abc import Awaitable, Callable
 
 
 class Proven:
-    """Whether the database can be relied on: `prove` returns once it can, and raises until then.
+    """Whether the database is known to take writes: `prove` returns if it does, and raises if not.
 
-    It has to be proven before the first pull, and again after each `doubt`.
+    It must be proven before the first pull, and again after each `doubt`.
     """
 
     def __init__(self, prove: Callable[[], Awaitable[None]]) -> None:
@@ -14,11 +14,11 @@ class Proven:
         self.holds = False
 
     async def renew(self) -> None:
-        """Return at once while it holds; otherwise prove it. Raises what `prove` raises."""
+        """Prove it, unless it holds. Raises what `prove` raises."""
         if not self.holds:
             await self._prove()
             self.holds = True
 
     def doubt(self) -> None:
-        """Something could not be recorded."""
+        """Require a new proof, because something could not be recorded."""
         self.holds = False

@@ -1,6 +1,7 @@
-"""Quarantine: a message that is given up is recorded with its bytes, and an alert is sent.
+"""Quarantine: record a message that cannot be handled, with its bytes, and send an alert.
 
-The record comes before the ack, as with a job: after a crash in between, the message comes again.
+As with a job, the message is acked after it is recorded: after a crash in between, it is
+redelivered.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ DETAIL_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A delivery that nobody will handle, the service it belongs to, and why it was given up."""
+    """A delivery to quarantine, the service it belongs to, and the reason."""
 
     delivery: Delivery
     service: str
@@ -27,7 +28,7 @@ class Rejected:
 
 
 def refused(delivery: Delivery, service: str, error: EventError) -> Rejected:
-    """The `Rejected` for a delivery that `decode` refused with `error`."""
+    """What to quarantine for a delivery that `decode` refused with `error`."""
     match error:
         case InvalidEvent():
             reason = Reason.INVALID
@@ -41,7 +42,7 @@ def refused(delivery: Delivery, service: str, error: EventError) -> Rejected:
 
 
 class Quarantine:
-    """The way into the dead-letter store."""
+    """Puts dead letters into their store."""
 
     def __init__(self, store: DeadLetterStore, alerts: Alerts, clock: Clock) -> None:
         self._store = store
@@ -51,8 +52,8 @@ class Quarantine:
     async def keep(self, rejected: Sequence[Rejected]) -> None:
         """Record all of them together, then alert for those that are new.
 
-        A message that is seen again is counted and causes no second alert. Raises
-        `StoreUnavailable`; the deliveries must not be acked then.
+        A redelivered message is counted, and causes no second alert. Raises `StoreUnavailable`; the
+        deliveries must not be acked then.
         """
         for letter in await self._store.record([self._letter(each) for each in rejected]):
             if not letter.is_canary:

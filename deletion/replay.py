@@ -1,7 +1,7 @@
-"""Replaying a dead letter: the same message again, to the one service it came from.
+"""Replaying a dead letter: publish its message again, to the one service it came from.
 
-A replay keeps the event's id, so that it is a duplicate if its request was recorded meanwhile. It
-names its record, so that it joins that record if it comes back dead: docs/decisions/0016.
+A replay keeps the event's id, so it is a duplicate if its request was recorded meanwhile. It names
+its record, so that it joins that record if it is quarantined again: docs/decisions/0016.
 """
 
 from typing import Final
@@ -12,16 +12,16 @@ from deletion.ids import is_service_name
 
 MAX_MESSAGE_BYTES: Final = 10_000_000
 MAX_ATTRIBUTES: Final = 100
-"""What Pub/Sub takes in one message: https://cloud.google.com/pubsub/quotas#resource_limits"""
+"""What Pub/Sub accepts in one message: https://cloud.google.com/pubsub/quotas#resource_limits"""
 
 PUBSUBS_OWN: Final = ("CloudPubSubDeadLetterSource", "goog")
-"""Prefixes of attributes that Pub/Sub adds itself; it refuses messages that carry `goog…`."""
+"""Prefixes of attributes that Pub/Sub adds itself; it refuses to publish `goog…`."""
 
 _INSTEAD: Final = "ask for the deletion of its bot again, then discard it"
 
 
 def replay_message(letter: DeadLetter) -> Message:
-    """The message with its bytes and attributes, for its service alone; safe to publish twice."""
+    """The message with its bytes and attributes, for its service only. Safe to publish twice."""
     kept = {
         name: text for name, text in letter.attributes.items() if not name.startswith(PUBSUBS_OWN)
     }
@@ -29,15 +29,15 @@ def replay_message(letter: DeadLetter) -> Message:
 
 
 def refusal(letter: DeadLetter, *, force: bool) -> str | None:
-    """Why it may not be replayed, and what to do instead; None when it may."""
+    """Why `letter` may not be replayed, and what to do instead; None when it may."""
     if letter.is_canary:
         return "it is a canary of `botdel doctor`: discard it"
     if not is_service_name(letter.service):
         return f"nothing says which service it came from: {_INSTEAD}"
     if not _fits(replay_message(letter)):
-        return f"with what a replay adds it is larger than Pub/Sub allows: {_INSTEAD}"
+        return f"with the attributes of a replay it is larger than Pub/Sub allows: {_INSTEAD}"
     if letter.obstacle and not force:
-        return f"{letter.obstacle}; --force replays it all the same"
+        return f"{letter.obstacle}; use --force to replay it anyway"
     return None
 
 

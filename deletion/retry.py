@@ -16,18 +16,18 @@ from deletion.errors import TransientError
 
 T = TypeVar("T")
 LONGEST_ASKED = 60.0
-"""Seconds that a retry in place waits at most because the other side has asked for them. A step
-that is asked to wait for longer raises `Parked`, so that its job does not take up a slot."""
-_MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would not fit into a float
+"""Longest wait, in seconds, that a retry in place grants when the other side asks for one. A step
+that is asked to wait for longer raises `Parked`, so that its job does not occupy a slot."""
+_MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would overflow a float
 
 
 def doubled(base: float, times: int, cap: float) -> float:
-    """`base` doubled `times` times, at most `cap`, in seconds."""
+    """`base` doubled `times` times, at most `cap` (seconds)."""
     return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
 
 
 async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
-    """Return after `seconds`, or once one of `events` is set, so that a stop ends a back-off."""
+    """Return after `seconds`, or as soon as one of `events` is set: a stop ends a back-off."""
     if any(event.is_set() for event in events):
         return
     first: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
@@ -49,19 +49,19 @@ class BackOff:
         self._failures = 0
 
     async def rest(self, *events: asyncio.Event) -> None:
-        """Rest after one more failure; one of `events` ends it early."""
+        """Rest after a failure. The rest ends early when one of `events` is set."""
         seconds = doubled(self._first, self._failures, self._longest)
         self._failures += 1
         await rest(self._clock, seconds, *events)
 
     def reset(self) -> None:
-        """Something succeeded: the next failure is the first again."""
+        """Start anew after a success: the next failure counts as the first."""
         self._failures = 0
 
 
 def asked(state: RetryCallState) -> float:
-    """Seconds that the last error asks to wait for, at most `LONGEST_ASKED`. The jitter comes on
-    top, so that those who were asked at the same time do not come back at the same time.
+    """Seconds to wait because the last error asks for it, at most `LONGEST_ASKED`. Jitter is added
+    to it, so that callers that were asked at the same time do not come back at the same time.
     """
     error = state.outcome.exception() if state.outcome else None
     seconds = error.retry_after if isinstance(error, TransientError) else None
@@ -70,7 +70,7 @@ def asked(state: RetryCallState) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """At most `attempts` calls; waits up to `base` seconds, doubled each time, at most `cap`."""
+    """Up to `attempts` calls, with waits of up to `base` seconds, doubled each time up to `cap`."""
 
     clock: Clock
     attempts: int = 6
@@ -108,16 +108,16 @@ class Retry:
         )
 
     def jitter(self, failures: int) -> float:
-        """Seconds to wait before the next try, when `failures` tries had failed before the last."""
+        """Seconds to wait before the next try, when `failures` tries failed before the last."""
         return self.rng.uniform(0, doubled(self.base, failures, self.cap))
 
 
 class Patience:
-    """Attempts to loop over until `seconds` have passed without progress; a stop ends every wait.
+    """Attempts to loop over, until `seconds` have passed without progress. A stop ends every wait.
 
-    When the time is up, the last `TransientError` is raised unchanged. `error` is the error that
-    is being retried, once a retry has failed too: one failure alone is routine where the database
-    cuts long walks off (docs/decisions/0026), and nothing is wrong.
+    When the time is up, the last `TransientError` is raised unchanged. `error` is the error being
+    retried, from the second failure in a row on: a single one is routine, because the database cuts
+    long walks off (docs/decisions/0026).
     """
 
     def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:
@@ -130,16 +130,18 @@ class Patience:
         self.error: TransientError | None = None
 
     def renew(self) -> None:
-        """There was progress: start the time and the back-off anew."""
+        """Start the time and the back-off anew, because there was progress."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
         self._excused = 0.0
         self.error = None
 
     def excuse(self, seconds: float) -> None:
-        """Do not count `seconds` of waiting for a turn: before the first error all of them,
-        between retries no more than the patience itself in total. So it ends within twice its time
-        and one wait after the first try, however long the waits are.
+        """Do not count `seconds` spent waiting for a turn.
+
+        Before the first error, nothing of such waits is counted; between retries, no more than
+        the patience's own `seconds` in total is excused. So it ends within twice its time and one
+        wait after the first try, however long the waits are.
         """
         if self._failures:
             seconds = min(seconds, self._seconds - self._excused)

@@ -1,4 +1,4 @@
-"""Walking the jobs of a status in the order of their silence, one page in memory at a time."""
+"""Walks the jobs of a status, the longest silent first, with one page in memory at a time."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -16,9 +16,9 @@ async def silent_pages(
 ) -> AsyncIterator[Sequence[Read]]:
     """Pages of at most `size` jobs of `status` last modified by `until`, the longest silent first.
 
-    No job is read twice: one that was moved is no longer silent, and one that was not is either
-    older than the next page or skipped by its id, as are jobs whose time cannot be read. Raises
-    `StoreUnavailable` when `retry` is used up.
+    No job is read twice. A job that was moved is no longer silent; one that was not moved is older
+    than the next page, or skipped by its id. Jobs whose time cannot be read are skipped by their
+    ids too. Raises `StoreUnavailable` when all tries of `retry` have failed.
     """
     since, seen, timeless = EPOCH, set[str](), set[str]()
 

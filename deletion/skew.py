@@ -1,4 +1,4 @@
-"""Skew: with a wrong clock a process takes live runs for silent ones, or its own look silent."""
+"""Clock skew: a process with a wrong clock takes live runs for stale, or its own look stale."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,10 +11,10 @@ from deletion.job import LeasePolicy
 from deletion.ports import JobStore
 
 KEEP_SECONDS: Final = 60.0
-"""How long the result of a comparison is kept."""
+"""How long the result of a comparison is used, in seconds."""
 
 Check = Callable[[], Awaitable[None]]
-"""Raises what keeps a process from going on: a `ClockSkew`, or a `TransientError`."""
+"""Raises `ClockSkew` or `TransientError` when the process must not go on."""
 
 
 async def unchecked() -> None:
@@ -22,10 +22,10 @@ async def unchecked() -> None:
 
 
 async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
-    """Raise `ClockSkew` when this process's clock differs from the database's by more than
-    `LeasePolicy.max_skew`. Raises `StoreUnavailable` too.
+    """Compare this process's clock with the database's.
 
-    The database read its clock at some moment during the call, so a slow call is not skew.
+    Raises `ClockSkew` when they differ by more than `LeasePolicy.max_skew`, and `StoreUnavailable`.
+    The database may read its clock at any moment during the call, so a slow call is not skew.
     """
     asked = clock.now()
     told = await jobs.time()
@@ -34,12 +34,12 @@ async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None
         raise ClockSkew(
             f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "
             f"{policy.max_skew.total_seconds():g} s",
-            "synchronise them (NTP), then try again",
+            "synchronise them with NTP, then try again",
         )
 
 
 class ClockCheck:
-    """`check_clock` for a whole process, once in `KEEP_SECONDS` and whenever its clock was set."""
+    """`check_clock` for a whole process: every `KEEP_SECONDS`, and when its clock was set."""
 
     def __init__(self, jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
         self._jobs = jobs
@@ -51,7 +51,7 @@ class ClockCheck:
         self._offset = 0.0
 
     async def __call__(self) -> None:
-        """Raise `ClockSkew` while the clock is wrong. Raises `StoreUnavailable` too."""
+        """Raise `ClockSkew` while the clock is wrong, or `StoreUnavailable`."""
         async with self._one_at_a_time:
             if self._clock.monotonic() >= self._holds_until or self._was_set():
                 self._skew = await self._compare()
@@ -61,7 +61,7 @@ class ClockCheck:
             raise self._skew
 
     def _was_set(self) -> bool:
-        """Whether the clock has moved otherwise than time since the last comparison."""
+        """Whether the clock was set since the last comparison: it moved more or less than time."""
         moved = abs(self._apart() - self._offset)
         return moved > self._policy.max_skew.total_seconds() / 2
 

@@ -1,4 +1,4 @@
-"""Slots: how many of one thing a process does at once. A run that finds none is parked."""
+"""Slots for calls: how many a process makes at once. A run that finds none free parks its job."""
 
 import asyncio
 from collections import deque
@@ -10,51 +10,52 @@ from deletion.clock import Clock
 from deletion.retry import rest
 
 QUICK: Final = 0.1
-"""Seconds. Where slots are held for no longer than this, a short wait costs less than parking the
-job."""
+"""In seconds: while slots are held for no longer, a short wait costs less than parking the job."""
 WAIT: Final = 0.25
-"""Seconds that a run waits there at most."""
+"""Longest such wait, in seconds."""
 SOONEST, LATEST = 0.1, 10.0
-"""Seconds after which to come back."""
+"""Bounds of `soon`, in seconds."""
 LONGEST_WINDOW: Final = 3600.0
 FEW, MANY = 3.0, 12
-"""Runs turned away for one that gets a slot: fewer on average, or more in a row."""
+"""Runs turned away for each one that gets a slot: below `FEW` on average, the window shrinks; after
+`MANY` in a row, it grows."""
 STEP: Final = 1.5
-"""By how much the window then shrinks or grows."""
+"""The factor by which the window shrinks or grows."""
 
 
 class Slots:
-    """`number` slots, taken first come, first served."""
+    """`number` slots, first come, first served."""
 
     def __init__(self, number: int, clock: Clock) -> None:
         self.number = number
         self._clock = clock
         self._taken: dict[asyncio.Event, float] = {}  # since when each is held
         self._waiting: deque[asyncio.Event] = deque()
-        self._held = 0.0  # seconds for which one was held lately
+        self._held = 0.0  # seconds for which a slot was held lately
         self._window = 0.0
-        self._turned_away = 0  # since a slot was last given
-        self._average = FEW  # of runs turned away for one that got a slot, lately
+        self._turned_away = 0  # since a slot was last taken
+        self._average = FEW  # of runs turned away for each one that got a slot, lately
 
     @property
     def soon(self) -> float:
-        """Seconds after which to come back: about as long as a slot is held."""
+        """Seconds after which to try again: about as long as a slot is held."""
         return min(max(self._held, SOONEST), LATEST)
 
     @property
     def window(self) -> float:
-        """Seconds over which runs that found none come back, at random.
+        """Seconds over which jobs whose runs found no slot are spread, at random.
 
-        It grows with every `MANY` that are turned away before one gets a slot, and shrinks while
-        fewer than `FEW` are on average: so a long backlog costs each of its jobs a few claims, not
-        as many as there are others, and no slot stays free for long.
+        It grows with every `MANY` runs turned away before one gets a slot, and shrinks while the
+        average is below `FEW`. So a job in a long backlog is claimed a few times, however many
+        others there are, and no slot stays free for long.
         """
         return max(self._window, self.soon)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[bool]:
-        """Hold a slot inside the block. Yields False when none is free, at once or, where they
-        are held for moments only, within `WAIT`.
+        """Hold a slot inside the block, and yield True; yield False when none is free.
+
+        Where slots are held for moments only, it waits up to `WAIT` seconds for one.
         """
         slot = await self._given()
         if slot is None:
@@ -77,7 +78,7 @@ class Slots:
             try:
                 await rest(self._clock, WAIT, slot)
             except asyncio.CancelledError:
-                if slot.is_set():  # in the very same moment
+                if slot.is_set():  # it was given a slot at the same moment
                     self._free(slot)
                 raise
             finally:
@@ -99,14 +100,14 @@ class Slots:
             self._window = min(self.window * STEP, LONGEST_WINDOW)
 
     def _free(self, slot: asyncio.Event) -> None:
-        """Free a slot, and give it to who has waited longest."""
+        """Free a slot, and give it to the run that has waited longest."""
         del self._taken[slot]
         if self._waiting:
             self._give(self._waiting.popleft())
 
     def _is_quick(self) -> bool:
-        """Whether slots are held for moments only; one that is still held counts with its time so
-        far.
+        """Whether slots are held for `QUICK` seconds at most; those held now count with their time
+        so far.
         """
         oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))
         return max(self._held, oldest) <= QUICK

@@ -1,6 +1,6 @@
-"""Keeps a step to its pace, over all runs of a process.
+"""Keeps each step to its pace, over all runs of a process.
 
-Read `Pacer.turn` first: come to the front → rest → the batch → what it took.
+Read `Pacer.turn` first: come to the front → rest → run the batch → measure it.
 """
 
 import asyncio
@@ -18,26 +18,25 @@ from deletion.retry import rest
 
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
 LONGEST_WAIT: Final = 60.0
-"""Seconds after a batch from which the next may begin whatever the pressure is, so that a job
-always ends."""
+"""Longest wait after a batch because of pressure, in seconds, so that every job ends."""
 LONGEST_REST_AFTER_FAILURE: Final = 60.0
-"""Seconds of rest after a batch that failed at most: runs that retry share the turns, and a longer
+"""Longest rest after a batch that failed, in seconds: runs that retry share the turns, and a longer
 rest would leave them few tries."""
 LONGEST_REST: Final = 600.0
-"""Seconds of rest after one batch at most, however long it took."""
+"""Longest rest after a batch, in seconds, however long the batch took."""
 MICROSECOND: Final = 0.000_001
-"""In seconds: less is no wait, so that a remainder of rounding cannot loop for ever."""
+"""The shortest wait, in seconds, so that a rounding error cannot loop for ever."""
 SLOWEST: Final = 10
-"""Just below the limit of its pressure a step is busy `1 + SLOWEST` times less than its share."""
+"""Just below `wait_above`, a step's busy share is divided by `1 + SLOWEST`."""
 SHRINK, GROW = 0.25, 2.0
-"""How much a batch may differ from the one before."""
+"""Bounds of the factor by which the size of a batch may change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A wait before a batch: `by` is its kind, `why` its reason for people, e.g. `busy share 50 %`.
+    """A wait before a batch: `by` is its kind, `why` the reason in words, e.g. `busy share 50 %`.
 
-    `seconds` is how long it was; 0 when it begins.
+    `seconds` is how long it took, 0 when it begins.
     """
 
     by: str
@@ -46,12 +45,12 @@ class Hold:
 
 
 Held = Callable[[Hold], Awaitable[None]]
-"""Called when a wait begins, and when it has ended."""
+"""Called when a wait begins, and again when it has ended."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """One batch: the number of items it was to delete at most, and those that it `deleted`."""
+    """One batch: `size` is the number of items it may delete, `deleted` the number it did."""
 
     size: int
     deleted: int = 0
@@ -60,8 +59,8 @@ class Turn:
 class Pacers:
     """The pacer of each step of a plan, shared by all runs of a process.
 
-    `on_held` is called with the step's name and each wait, `on_unread` with the name of a step
-    whose pressure could not be read.
+    `on_held` is called with the step's name and each wait, `on_unread` with the step's name when
+    its pressure could not be read.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Pacers:
 
     @asynccontextmanager
     async def turn(self, step: Step, held: Held) -> AsyncIterator[Turn]:
-        """See `Pacer.turn`. `step` is one of the plan, or a compensation."""
+        """See `Pacer.turn`. `step` is a step of the plan, or a compensation."""
 
         async def both(hold: Hold) -> None:
             self._on_held(step.name, hold)
@@ -124,10 +123,10 @@ class Pacer:
 
     @asynccontextmanager
     async def turn(self, held: Held) -> AsyncIterator[Turn]:
-        """Wait until the step's next batch may begin, and measure it inside the block.
+        """Wait until the step's next batch may begin, then measure the block as that batch.
 
-        Goes on at once when the process is asked to stop, so look then whether it is. A run that
-        is cancelled loses its place, and holds nobody up.
+        When the process is asked to stop, the wait ends at once, so check for a stop first inside
+        the block. A run that is cancelled leaves the queue.
         """
         if not self._pace.rests:
             async with self._measured() as turn:
@@ -150,7 +149,7 @@ class Pacer:
             await ticket.take_unless(self._stopping)
 
     async def _rest(self, held: Held) -> None:
-        """Rest after the latest batch. The pressure is read again and again meanwhile."""
+        """Rest after the latest batch, reading the pressure again every few seconds."""
         while not self._stopping.is_set():
             hold, seconds = self._owed(await self._reader.value() if self._reader else None)
             if seconds < MICROSECOND:
@@ -174,7 +173,7 @@ class Pacer:
         return hold, owed - since
 
     def _rest_at(self, share: float) -> float:
-        """Seconds of rest after the latest batch, when `share` of the time may be busy."""
+        """Seconds of rest after the latest batch that make its share of the time `share`."""
         return min(self._longest_rest, self._took * (1 / share - 1))
 
     @asynccontextmanager
@@ -192,16 +191,17 @@ class Pacer:
         try:
             yield turn
             longest = LONGEST_REST
-        finally:  # after an error as well: a batch that was cut off was too large
+        finally:  # after an error too: a batch that was cut off was too large
             self._longest_rest = longest
             self._ended = self._clock.monotonic()
             self._took = self._ended - began
             self._follow(turn)
 
     def _follow(self, turn: Turn) -> None:
-        """Set the size of the next batch by what this one took.
+        """Set the size of the next batch from the time that this one took.
 
-        One that was not full, as the last of a bot, does not show how long a larger one takes.
+        A batch that was not full, such as the last one of a bot, does not show how long a larger
+        one takes.
         """
         if self._pace.target_ms is None:
             return

@@ -1,9 +1,9 @@
 """The event as a value, and as the bytes of `proto/bot_deletion/v1/bot_deletion_subject.proto`.
 
-A value that breaks a rule of the contract cannot be constructed, so none can be encoded. Ids are
+A value that breaks a rule of the contract cannot be constructed, so it cannot be encoded. Ids are
 normalised to lower case and timestamps to UTC, so that equal events compare equal. Decoding is
-forward compatible: unknown fields are ignored, newer versions accepted, and an event of a type that
-this code does not know raises another error than a broken event.
+forward compatible: unknown fields are ignored, newer versions are accepted, and an event whose type
+this code does not know raises `UnknownEventType`, not the error of a broken event.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ SCHEMA_VERSION: Final = 1
 """Version of the schema this code writes; `python -m tests.schema.release` records it."""
 
 MAX_EVENT_BYTES: Final = 64 * 1024
-"""In bytes; longer messages are refused unparsed. Today's events take 100 to 200."""
+"""In bytes. Longer messages are refused without parsing; today's events have 100 to 200."""
 
 MAX_REQUESTED_BY: Final = 200
-"""Longest name of a requester, in characters."""
+"""Longest `requested_by`, in characters."""
 
 LATEST_YEAR: Final = 9998
-"""The last year of a timestamp. In the next one, requests that join could not move `placed_at`
-forward: no later time can be stored."""
+"""The last year that a timestamp may be in. In 9999, the last year that can be stored, requests
+that join might be unable to move `placed_at` forward."""
 
 _YEARS: Final = f"a time in the years 1 to {LATEST_YEAR}"
 _MAX_INT32: Final = 2**31 - 1
@@ -38,7 +38,7 @@ _MAX_INT32: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class RequestPlaced:
-    """A client asked for the bot to be deleted; `requested_by` names it, or is empty.
+    """A client asked for the bot to be deleted. `requested_by` names the client, or is empty.
 
     Raises:
         InvalidEvent: `placed_at` has no time zone, is before the year 1 in UTC or after
@@ -78,7 +78,7 @@ class BotDeletionSubject:
 
 
 def encode(subject: BotDeletionSubject) -> bytes:
-    """The bytes to publish; `decode` reads the equal value back from them."""
+    """The bytes to publish. `decode` returns an equal value for them."""
     message = pb.BotDeletionSubject(
         event_id=subject.event_id,
         timestamp=subject.timestamp,
@@ -92,13 +92,13 @@ def encode(subject: BotDeletionSubject) -> bytes:
 
 
 def decode(data: bytes) -> BotDeletionSubject:
-    """The event in `data`; fractions of a microsecond are cut off.
+    """The event in `data`. Timestamps are truncated to microseconds.
 
     Raises:
-        UndecodableEvent: not a `BotDeletionSubject`.
-        OversizedEvent: a kind of it, for data longer than `MAX_EVENT_BYTES`.
-        InvalidEvent: it breaks a rule of the contract.
-        UnknownEventType: its ids are valid, its type is newer than this code.
+        UndecodableEvent: `data` is not a `BotDeletionSubject`.
+        OversizedEvent: `data` is longer than `MAX_EVENT_BYTES`; an `UndecodableEvent`.
+        InvalidEvent: the event breaks a rule of the contract.
+        UnknownEventType: the event's ids are valid, but its type is newer than this code.
     """
     message = _parse(data)
     event = _event(message)
@@ -112,10 +112,10 @@ def decode(data: bytes) -> BotDeletionSubject:
 
 
 def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> dict[str, str]:
-    """The attributes of the event's Pub/Sub message. `service`, by which subscriptions filter, is
-    not among them, because the event is for every service.
+    """The attributes of the event's Pub/Sub message. They do not include `service`, by which
+    subscriptions filter, because the event is for every service.
 
-    `traceparent` is that of the publishing span (W3C Trace Context).
+    `traceparent` identifies the publishing span (W3C Trace Context).
     """
     named = {
         "event_type": pb.EventType.Name(pb.EVENT_TYPE_REQUEST_PLACED),
@@ -129,7 +129,7 @@ def attributes(subject: BotDeletionSubject, traceparent: str | None = None) -> d
 
 
 def to_message(subject: BotDeletionSubject, traceparent: str | None = None) -> Message:
-    """The event's message: its bytes, and what filters can see of it."""
+    """The event's message: its bytes and attributes."""
     return Message(encode(subject), attributes(subject, traceparent))
 
 

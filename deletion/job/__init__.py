@@ -1,8 +1,8 @@
 """The job: one `DeletionJob` per (service, event), and every transition it may make.
 
 `Job` (transitions) is a `Record` (record) with a method for each transition of `RULES` (rules).
-Beside them stand where a job is (status), the checkpoints of its steps (progress), how its attempts
-ended (attempts), and how long it may be silent and has to rest (policy).
+The other modules hold its `Status` (status), the checkpoints of its steps (progress), how its
+attempts ended (attempts), and how long it may be silent and has to rest (policy).
 """
 
 from deletion.job.attempts import (

@@ -1,4 +1,4 @@
-"""How attempts end, and what a job keeps of them."""
+"""How attempts end, and what a job records about them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,25 +6,26 @@ from datetime import datetime
 from typing import Final
 
 STALE: Final = "stale"
-"""How an attempt ended that fell silent: mostly because its process was killed."""
+"""The end of an attempt that fell silent, mostly because its process was killed."""
 INTERRUPTED: Final = "interrupted"
-"""How an attempt ended that was handed over, because its process was asked to stop."""
+"""The end of an attempt that was handed over because its process was asked to stop."""
 RETRIED: Final = "retried"
-"""Marks an operator's retry: attempts that ended with their process before it no longer count."""
+"""Marks an operator's retry: earlier attempts that ended with their process no longer count."""
 TURNED_BACK: Final = "turned back"
-"""Marks where a job turned back: from there it makes other calls, so earlier ends do not count."""
+"""Marks where a job turned back: it makes other calls from there on, so earlier attempts no longer
+count against the job."""
 ANEW: Final = frozenset({RETRIED, TURNED_BACK})
-"""The marks behind which a job has had all its attempts again."""
+"""The marks behind which the ends of earlier attempts are no longer counted."""
 KEPT_ATTEMPTS: Final = 20
-"""How many of its past attempts a job keeps, the latest ones."""
+"""How many past attempts a job keeps: the latest ones."""
 SUSPECT_ENDS: Final = 2
-"""Attempts that ended with their process before a job goes to the queue of suspects: it may be what
-kills the process."""
+"""After this many attempts that ended with their process, a job goes to the queue of suspects: it
+may be what kills the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run ended without completing; `interrupted` means that nothing was wrong."""
+    """Why a run ended without completing. `interrupted` means that nothing was wrong."""
 
     type: str
     message: str
@@ -35,11 +36,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """Where an attempt stood when it was last heard of: at batch `batch`, from 1, of `step`.
+    """The last known position of an attempt: batch number `batch`, counted from 1, of `step`.
 
     `step` is None when every step was done. `reason` is the type of its failure, `STALE`,
-    `INTERRUPTED`, `RETRIED` or `TURNED_BACK`. Interruptions are dropped once the job has got a
-    batch further.
+    `INTERRUPTED`, `RETRIED` or `TURNED_BACK`. Interruptions are dropped once the job has moved on
+    to another batch.
     """
 
     attempt: int
@@ -52,5 +53,5 @@ class PastAttempt:
 
     @property
     def place(self) -> tuple[str | None, int]:
-        """The step and its batch."""
+        """The step and the number of its batch."""
         return self.step, self.batch

@@ -11,7 +11,8 @@ LONGEST_REST: Final = timedelta(days=1)
 class LeasePolicy:
     """How long a silent job keeps its lease, how many claims it may spend, and how long it rests.
 
-    `rest` is the rest after the first failed attempt; each further rest is four times as long, up
+    A job is stale after being silent for `stale_after`, and exhausted after `max_attempts`. `rest`
+    is how long it rests after its first failed attempt; each further rest is four times as long, up
     to a day. `batch` is how long the heartbeat goes on during one batch of a step.
     """
 
@@ -27,15 +28,15 @@ class LeasePolicy:
 
     @property
     def call_seconds(self) -> float:
-        """Seconds that one database call may take: it ends well before the lease is stale."""
+        """Timeout of one database call, in seconds: it ends well before the lease is stale."""
         return min(10.0, self.stale_after.total_seconds() / 3)
 
     @property
     def max_skew(self) -> timedelta:
-        """How far a process's clock may be from the database's for it to claim, sweep or retry."""
+        """How far a process's clock may be off the database's when it claims, sweeps or retries."""
         return self.stale_after / 3
 
     def rest_after(self, attempt: int) -> timedelta:
-        """How long a job waits after its failed `attempt`, counted from 1."""
+        """How long a job rests after its `attempt`, counted from 1, has failed."""
         longer: int = 4 ** min(max(0, attempt - 1), 16)
         return min(LONGEST_REST, self.rest * longer)

@@ -1,4 +1,4 @@
-"""The checkpoint of one step: how far a job has come with it."""
+"""The checkpoint of one step: how far the job has come with it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from deletion.job.status import StepStatus
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """For how many seconds the pace of a step has held its runs back, and why the last time."""
+    """How many seconds a step has waited because of its pace, and the latest reason."""
 
     by: str
     seconds: float
@@ -22,12 +22,13 @@ class Throttled:
 class StepProgress:
     """The checkpoint of one step.
 
-    `deleted` counts items, `cursor` is the step's own, `batches` counts the batches deleted, and
-    `slowest` is how long the slowest of them took, in seconds. `read_back` says how the step was
-    last read back. `placed_at` is that of the job when the step last began, None before its first
-    call. `throttled` is how its pace has held it back. `found` says that a step which must find
-    something has seen data of the bot: recorded before it deletes any, because a crash may lose
-    the count of a batch. `extra` holds fields of later versions, which are kept on a write.
+    `deleted` counts items, `cursor` is what the step returned last, `batches` counts its batches,
+    and `slowest` is how long the slowest of them took, in seconds. `read_back` says how the step
+    was last read back. `placed_at` is the job's `placed_at` when the step last began, None before
+    its first call. `throttled` is how long its pace has made it wait. `found` says that a step with
+    `expect: nonzero` has seen data of the bot; it is recorded before any is deleted, because a
+    crash may lose the count of a batch. `extra` holds fields of later versions, which every write
+    keeps.
     """
 
     name: str
@@ -44,12 +45,12 @@ class StepProgress:
 
     @property
     def is_begun(self) -> bool:
-        """Whether it may have made a call. Versions before sagas kept no `placed_at`."""
+        """Whether it may have made a call. Records from before sagas have no `placed_at`."""
         is_pending = self.status is StepStatus.PENDING
         return not is_pending or self.batches > 0 or self.placed_at is not None
 
     def began(self, placed_at: datetime) -> "StepProgress":
-        """The step once it has begun for requests until `placed_at`."""
+        """The progress of a step that begins now, for requests up to `placed_at`."""
         return replace(self, status=StepStatus.IN_PROGRESS, placed_at=placed_at)
 
     def advanced(self, deleted: int, cursor: str | None, seconds: float) -> "StepProgress":
@@ -69,12 +70,12 @@ class StepProgress:
         return self.found or self.deleted > 0
 
     def held(self, by: str, seconds: float) -> "StepProgress":
-        """The progress after a wait of `seconds` more, because of `by`."""
+        """The progress after another wait of `seconds`, because of `by`."""
         before = self.throttled.seconds if self.throttled else 0.0
         return replace(self, throttled=Throttled(by, before + seconds))
 
     def again(self) -> "StepProgress":
-        """The step from its beginning; its counts are kept."""
+        """The progress of a step that begins again; its counts are kept."""
         return replace(self, status=StepStatus.PENDING, cursor=None)
 
 

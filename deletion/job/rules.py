@@ -1,14 +1,14 @@
-"""Which transitions there are, and what each expects of the stored job.
+"""The transitions of a job, and what each expects of the stored job.
 
-`RULES` is what runs. The rules are written down again in other places, on purpose: a rule that is
-changed here by mistake then contradicts one of them.
+The code runs by `RULES`. The rules are written down again elsewhere on purpose: a rule that is
+changed here by mistake then contradicts one of these.
 
 - docs/state_machine.md is for people. A test compares its table and its drawing with `RULES`.
-- tests/conformance/job_model.py and tests/simulation/world.py state the rules in words of their own
-  and hold stores and whole fleets to them. A test that took them from here would follow any change.
+- tests/conformance/job_model.py and tests/simulation/world.py state the rules independently, and
+  check stores and whole fleets against them. If they used `RULES`, they would accept any change.
 
-tests/model takes the rules from here and explores every order of moves within its bounds, to show
-that they suffice.
+tests/model imports `RULES` and explores every order of moves within its bounds, to show that the
+rules suffice.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from deletion.job.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One transition: from which statuses, to which, and which fields must still be as read."""
+    """One transition: from which statuses, to which, and which fields must be unchanged."""
 
     sources: frozenset[Status]
     target: Status
@@ -28,14 +28,14 @@ class Rule:
 
 
 HOLDER: Final = ("status", "attempt", "claimed_by")
-"""Guard of a run: the fields it expects unchanged in the job it holds."""
+"""Guard for a run that holds the job."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""Guard of everybody else, and of a checkpoint. It includes the heartbeat, so that a run that is
-alive keeps its job, and so that a checkpoint that arrives late, after its repetition, does not
-overwrite what the run has recorded since.
+"""Guard for everybody else, and for a checkpoint. It includes the time of the last write, so that a
+run that is alive keeps its job, and so that a checkpoint that arrives late, after its repetition,
+does not overwrite what the run has recorded since.
 """
 UNJOINED: Final = (*HOLDER, "placed_at")
-"""Guard of a completion: a newer request joins by moving `placed_at`, and must be looked for."""
+"""Guard for a completion: a request that joins moves `placed_at`, and needs another look."""
 
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
 _RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})

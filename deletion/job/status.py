@@ -5,41 +5,40 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """Where a job stands: what it means, who moves it onwards, what an operator does about it.
-
-    docs/state_machine.md draws the way from each to the next.
+    """Where a job stands. Each status says what it means, who moves the job on, and what an
+    operator should do. docs/state_machine.md draws the transitions.
     """
 
     PENDING = "pending"
-    """Recorded, and waiting for a worker from `due` on. A worker that claims it moves it onwards.
+    """Recorded, and claimable by a worker from `due` on. The worker that claims it moves it on.
 
-    Nothing to do; if many wait for long, start consumers or give them more slots.
+    Nothing to do. If many wait for long, start more consumers or give them more slots.
     """
     IN_PROGRESS = "in_progress"
-    """Held by a run, which moves it onwards. If the run goes silent, a sweep does.
+    """Held by a run, which moves it on. If the run goes silent, a sweep returns it to pending.
 
-    Nothing to do; if it is stale, wait for the next sweep.
+    Nothing to do. If it is stale, wait for the next sweep.
     """
     FAILED = "failed"
-    """Its last run ended with an error, or was interrupted. If interrupted, a worker claims it at
-    once; else a sweep moves it onwards, once it has rested.
+    """Its last run ended with an error, or was interrupted. An interrupted job is claimed by a
+    worker at once; any other is moved on by a sweep, once it has rested.
 
-    Look at `failure` and remove the cause; `botdel jobs retry` if it must not rest.
+    Look at `failure` and remove the cause. To skip the rest, use `botdel jobs retry`.
     """
     COMPLETE = "complete"
-    """Everything was deleted and read back empty. It has ended: nobody moves it onwards.
+    """Everything was deleted and read back empty. This is final.
 
     Nothing to do.
     """
     COMPENSATED = "compensated"
-    """A saga was rolled back: what had been begun is undone, except for steps without a
-    compensation, and the bot is not deleted. It has ended: nobody moves it onwards by itself.
+    """A saga was rolled back: what it had begun is undone, except for steps without a compensation,
+    and the bot is not deleted. Only an operator moves it on.
 
-    Remove the cause, then `botdel jobs retry` starts it anew.
+    Remove the cause, then start it anew with `botdel jobs retry`.
     """
     EXHAUSTED = "exhausted"
-    """Its attempts are spent. Only an operator moves it onwards; until then it stays live, so that
-    new requests for the bot join it.
+    """Its attempts are spent. Only an operator moves it on; until then it stays live, so that new
+    requests for the bot join it.
 
     Follow docs/runbooks/exhausted_jobs.md, then `botdel jobs retry`.
     """
@@ -63,4 +62,4 @@ class StepStatus(StrEnum):
 ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
 """The statuses of jobs that are no longer live."""
 BY_HAND: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
-"""The statuses that only an operator moves onwards."""
+"""The statuses from which only an operator moves a job on."""

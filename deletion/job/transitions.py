@@ -1,8 +1,8 @@
 """Every transition that a job may make.
 
 A job is a value. Its methods return a `Change`: the job as it was, the job as it should be, and
-the fields that must be unchanged in the store for the write to be made. A store has no rules of its
-own; they are in `RULES`, drawn in docs/state_machine.md.
+the fields that must be unchanged in the store for the write to be made. Stores have no rules of
+their own: all rules are in `RULES`, drawn in docs/state_machine.md.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _TICK: Final = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Write `after` where the stored job still equals `before` in every field of `guard`."""
+    """Write `after` if the stored job still equals `before` in every field of `guard`."""
 
     before: "Job"
     after: "Job"
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Job(Record):
-    """One `DeletionJob` per (service, event): its record, and the changes it may make to it."""
+    """One `DeletionJob` per (service, event): its record, and a method for each transition."""
 
     @classmethod
     def placed(
@@ -78,7 +78,7 @@ class Job(Record):
         )
 
     def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
-        """The job with further requests: `placed_at` moves to theirs, or by a millisecond when
+        """The job with further requests. `placed_at` becomes theirs, or moves by a millisecond if
         theirs is not later.
         """
         moved = later(self.placed_at, placed_at)
@@ -90,20 +90,21 @@ class Job(Record):
         return self._move("claim", now, attempt=self.attempt + 1, claimed_by=by)
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
-        """Record the progress of `steps`; without any, this is only a heartbeat."""
+        """Record the progress of `steps`; without steps, this is a heartbeat."""
         noted, parks = self.noted(*steps), 0 if steps else self.parks
         return self._move(
             "checkpoint", now, parks=parks, steps=noted.steps, compensations=noted.compensations
         )
 
     def noted(self, *steps: StepProgress) -> "Job":
-        """The job with the progress of `steps` on the way it goes."""
+        """The job with the progress of `steps` in its current direction."""
         way = "compensations" if self.turned_back else "steps"
         return replace(self, **{way: merged(self.way, steps)})  # type: ignore[arg-type]
 
     def begin(self, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
-        """Record that `step` has begun, before its first call: an answer may be lost. From then on
-        the job owes its compensation, if it has one; at the point of no return it owes none.
+        """Record that `step` has begun, before its first call, because the answer may be lost. From
+        then on the job owes the step's compensation, if there is one. Beginning the point of no
+        return clears all compensations owed.
         """
         owed = merged(self.compensations, (StepProgress(step.name),) if is_compensated else ())
         if step.name == self.point_of_no_return:
@@ -117,13 +118,13 @@ class Job(Record):
         return self._move("complete", now, finished_at=now, failure=None)
 
     def compensate(self, now: datetime) -> Change:
-        """End the job: everything that it had begun is undone and was read back."""
+        """End the job: everything it had begun is undone and was read back."""
         self._require(self.turned_back is not None, "compensate", "it goes forward")
         return self._move("compensate", now, finished_at=now, failure=None)
 
     def turn_back(self, failure: Failure) -> Change:
-        """End this run with an error that will not pass, before the point of no return: the job
-        goes backwards from now on, with all attempts restored.
+        """End this run with a permanent error before the point of no return: from now on the job
+        goes backwards, with all attempts restored.
         """
         self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
         return self._turned("turn_back", failure.at, failure)
@@ -134,11 +135,11 @@ class Job(Record):
 
     def hand_over(self, failure: Failure, *, has_tried: bool = True) -> Change:
         """End this run although nothing was wrong: its attempt is handed back, and any replica
-        may claim the job at once, before newer ones.
+        may claim the job at once, before newer jobs.
 
-        At the same batch that happens `SUSPECT_ENDS` times; after that the job may be the reason
-        why its process has to stop, and the run fails instead. One that only waited for its turn,
-        and has not tried the batch (`has_tried`), is no reason.
+        This happens at most `SUSPECT_ENDS` times at the same batch. After that, the run fails
+        instead, because the job may be the reason why its processes stop. A run that only waited
+        for its turn and has not tried the batch (`has_tried` is False) does not count.
         """
         past = self._past(INTERRUPTED) if has_tried else self.past_attempts
         times = 1 + self._ends(INTERRUPTED, place=past[-1].place) if has_tried else 0
@@ -163,12 +164,13 @@ class Job(Record):
         spent: bool,
         is_busy: bool = False,
     ) -> Change:
-        """Wait until `until`: an external API must not be called now, as `failure` says.
+        """End this run, with the job due again at `until`: an external API must not be called now,
+        as `failure` says.
 
-        The attempt is handed back unless this run has called the API (`spent`): then the job rests
-        as after a failure, so that an outage of a day exhausts nothing. With its last attempt spent
-        it cannot park: if its own call is at fault, it would never be exhausted. A wait for an API
-        that is only busy (`is_busy`) is not counted.
+        The attempt is handed back unless this run has called the API (`spent`). If it has, the job
+        rests as after a failure, so that an outage of a day exhausts nothing. A job whose last
+        attempt is spent cannot park: if its own call is the cause, it would never be exhausted.
+        `parks` does not count a wait for an API that is only busy (`is_busy`).
         """
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
@@ -181,8 +183,8 @@ class Job(Record):
         )
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
-        """What a sweep does with a job that `is_resumable`: resume it; if its attempts are spent,
-        turn it back where it may, and otherwise exhaust it.
+        """What a sweep does with a job that `is_resumable`: resume it, or, if its attempts are
+        spent, turn it back if it may turn back, and otherwise exhaust it.
         """
         if not self.is_spent(policy):
             return self.resume(now, policy)
@@ -195,7 +197,7 @@ class Job(Record):
         return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
 
     def turn_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Send the job backwards: its attempts to go forward are spent."""
+        """Send the job backwards, because its attempts to go forward are spent."""
         self._require(self.is_resumable(now, policy), "turn_back", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "turn_back", "it has attempts left")
         self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
@@ -204,16 +206,15 @@ class Job(Record):
         return self._turned("turn_back_spent", now, failed or silent)
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Give the job up: its last attempt has failed or gone silent."""
+        """Exhaust the job: its last attempt has failed or gone silent."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         self._require(not self.may_turn_back, "exhaust", "it has to turn back")
         return self._move("exhaust", now, past_attempts=self._past(self.end))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Make it pending because an operator says so: without a rest, and with all attempts
-        restored if they were spent. A parked one is due at once; a compensated one starts anew,
-        forward.
+        """Make it pending for an operator, without a rest, and with all attempts restored if they
+        were spent. A parked job is due at once; a compensated job starts anew, forward.
         """
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         ended = self.status in BY_HAND
@@ -258,7 +259,7 @@ class Job(Record):
         self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
     ) -> Change:
         """The change for `transition`. `last_modified_at` grows with every write, so that no two
-        states of a job pass the same guard, even if the writers' clocks disagree.
+        states of a job match the same guard, even if the writers' clocks disagree.
         """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")

@@ -1,7 +1,7 @@
 """The runner: one claimed job from its checkpoint to its end.
 
 Read `Run.to_completion` (run) first: start → delete → read back → complete. `Runner` (lifecycle)
-holds the lease meanwhile, and records how the run ended.
+holds the lease meanwhile and records how the run ended.
 """
 
 from deletion.runner.lifecycle import RETRY_SECONDS, Runner

@@ -1,4 +1,4 @@
-"""One batch after another: at the pace of the step, fenced, and vouched for by the heartbeat."""
+"""Runs one batch after another: at the pace of the step, fenced, and covered by the heartbeat."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,15 +26,15 @@ class Batches:
         self._pacers = pacers
         self._clock = clock
         self.seconds = 0.0
-        """How long the latest batch took."""
+        """How long the latest batch took, in seconds."""
         self.only_waited = False
-        """Whether the run waits for the pace of its step, and has tried no batch since."""
+        """Whether the run is waiting because of its step's pace and has tried no batch since."""
 
     @asynccontextmanager
     async def closing(
         self, batches: AsyncGenerator[Batch, None]
     ) -> AsyncIterator[AsyncGenerator[Batch, None]]:
-        """As `aclosing`, but a step that hangs while closing makes its job stale, as in a batch."""
+        """Like `aclosing`, but a step that hangs while it is closed makes its job stale."""
         try:
             yield batches
         finally:
@@ -42,7 +42,7 @@ class Batches:
                 await batches.aclose()
 
     async def next(self, step: Step, batches: AsyncGenerator[Batch, None]) -> Batch | None:
-        """The next batch, at the pace of the step; None when there is none left."""
+        """Return the next batch, at the pace of the step; None when there is none left."""
         self._calls.check_stopping()
         async with self._pacers.turn(step, partial(self._held, step)) as turn:
             self._calls.check_stopping()
@@ -56,13 +56,13 @@ class Batches:
         return batch
 
     async def _held(self, step: Step, hold: Hold) -> None:
-        """Keep in the record what holds the run back: the next write, a heartbeat too, has it."""
+        """Note why the run waits; the next write, which may be a heartbeat, records it."""
         self.only_waited = True
         self._patience.excuse(hold.seconds)
         progress = self._lease.job.progress(step.name)
         await self._lease.note(progress.held(hold.why, hold.seconds))
 
     def with_waits(self, progress: StepProgress) -> StepProgress:
-        """`progress` with what has held the step back meanwhile, which was noted at once."""
+        """`progress` with the waits that `_held` has noted meanwhile."""
         noted = self._lease.job.progress(progress.name)
         return replace(progress, throttled=noted.throttled)

@@ -9,21 +9,23 @@ from deletion.plan import Step
 
 
 class Calls:
-    """The calls of one run to its steps."""
+    """The calls that one run makes to its steps."""
 
     def __init__(self, stopping: asyncio.Event) -> None:
         self._stopping = stopping
-        self._errors: dict[str, TransientError] = {}  # the last one of each step
+        self._errors: dict[str, TransientError] = {}  # the latest one of each step
 
     def check_stopping(self) -> None:
-        """Raises `Interrupted` once the process was asked to stop."""
+        """Raise `Interrupted` once the process was asked to stop."""
         if self._stopping.is_set():
             raise Interrupted("the process was asked to stop")
 
     @contextmanager
     def to(self, step: Step) -> Iterator[None]:
-        """A step that parks after an error in this run has spent its attempt. If it only finds no
-        free place, that error goes on being retried.
+        """Call `step` inside the block.
+
+        A step that parks after an error in this run has spent its attempt. If it parks only because
+        no slot is free, the earlier error is raised instead, and its retries go on.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""How a run ends before its job does: failed, turned back, interrupted or parked."""
+"""How a run ends before its job has ended: failed, turned back, interrupted or parked."""
 
 import asyncio
 import random
@@ -16,15 +16,15 @@ from deletion.lease import Lease
 from deletion.retry import doubled
 
 LONGEST_PARK: Final = 3600.0
-"""Seconds over which parked jobs are spread at most."""
+"""Longest window over which parked jobs are spread, in seconds."""
 MESSAGE_CHARACTERS: Final = 1000
-"""Characters of an error's text that the job keeps."""
+"""How many characters of an error's text the job keeps."""
 
 log = structlog.get_logger(__name__)
 
 
 class Endings:
-    """What an error of a run makes of the job that `lease` holds."""
+    """Ends a run after an error, by writing to the job that `lease` holds."""
 
     def __init__(self, lease: Lease, stopping: asyncio.Event, rng: random.Random) -> None:
         self._lease = lease
@@ -32,7 +32,7 @@ class Endings:
         self._rng = rng
 
     async def fail(self, error: Exception) -> None:
-        """Fail the job; turn it back where it may when the error will not pass."""
+        """Fail the job, or turn it back if the error is permanent and the job may turn back."""
         failure = self._failure(error)
         if isinstance(error, PermanentError) and self._lease.job.may_turn_back:
             log.warning("turned back", reason=failure.message)
@@ -41,10 +41,10 @@ class Endings:
             await self._lease.fail(failure)
 
     async def park(self, parked: Parked) -> None:
-        """Park the job; fail it when this was its last attempt and has called the API.
+        """Park the job, or fail it if this was its last attempt and has called the API.
 
-        Jobs that wait for one host are due at times of their own, over a window that doubles while
-        the host must not be called. A host that is only busy says how long its window is.
+        Jobs that wait for the same host become due at random times within a window, which doubles
+        each time a job is parked because the host must not be called. `Busy` brings its own window.
         """
         asked = min(parked.until, self._lease.now() + LONGEST_REST)
         wait = max(1.0, (asked - self._lease.now()).total_seconds())
@@ -65,8 +65,8 @@ class Endings:
             log.info("parked", until=rfc3339(until), reason=str(parked))
 
     def interruption(self, error: BaseException, retried: TransientError | None) -> Failure:
-        """The failure of a run that was stopped: interrupted, unless an error was being `retried`
-        or the step cancelled itself.
+        """The failure of a run that was stopped: an interruption, unless an error was being
+        `retried` or the step cancelled itself.
         """
         if retried:
             return self._failure(retried)
@@ -82,8 +82,10 @@ class Endings:
 
 
 async def to_its_end(last_write: Coroutine[None, None, None]) -> None:
-    """The write that ends a run. The first cancellation asks for just that, so it is no reason to
-    give it up: a run that was cancelled before it began is given up by the second.
+    """Await the write that ends a run, despite one cancellation.
+
+    The first cancellation asks the run to end, whether it comes before this write or during it, so
+    it must not cancel the write. The second one does.
     """
     task, writing = asyncio.current_task(), asyncio.create_task(last_write)
     while True:

@@ -1,8 +1,8 @@
-"""The life of a run: a lease is held while it goes on, and what ended it is recorded.
+"""The life of a run: it holds a lease while it works, and records what ended it.
 
-Whatever happens, a run ends in exactly one of these ways: the job is complete or compensated; it is
-failed with a reason, turned back, handed over or parked; or the run no longer holds it and writes
-nothing more.
+Whatever happens, a run ends in exactly one of these ways: the job is complete or compensated; the
+job is failed with a reason, turned back, handed over or parked; or the run no longer holds the job
+and writes nothing more.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from deletion.runner.run import OnBatch, Run
 from deletion.turns import Pacers
 
 RETRY_SECONDS = 600.0
-"""Seconds since the last progress during which errors that may pass are retried in place."""
+"""How long transient errors are retried in place, in seconds since the last progress."""
 
 log = structlog.get_logger(__name__)
 
 
 class Runner:
-    """Runs jobs of one plan. `stopping` asks every run to end between two batches."""
+    """Runs the jobs of one plan. Once `stopping` is set, every run ends between two batches."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class Runner:
         self._on_batch = on_batch
 
     async def run(self, job: Job) -> Job | None:
-        """Run `job`. Returns it as it ended, or None when the lease was lost.
+        """Run `job`. Returns the job as the run left it, or None when the lease was lost.
 
-        Cancelling a run hands its job over, as `stopping` does, without waiting for the batch.
-        Raises only what the store raises when the end of the run cannot be written, and
-        `CancelledError` when it is cancelled again during the hand-over; the job then goes stale.
+        Cancelling a run hands its job over, as `stopping` does, but without waiting for the batch.
+        Raises what the store raises when the end of the run cannot be written, and `CancelledError`
+        when it is cancelled again during the hand-over; in both cases the job goes stale.
         """
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
         patience = Patience(self._retry, self._retry_seconds, self._stopping)

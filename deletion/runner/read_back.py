@@ -1,4 +1,4 @@
-"""Reads back what a run has deleted, and looks for what it must find."""
+"""Reads back whether data is left after a run, and checks that steps found what they must."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ ANSWER_ONLY: Final = "answer only"
 
 
 class ReadBack:
-    """What the steps of one run still find, and have found."""
+    """What the steps of one run still find, and whether they have found anything."""
 
     def __init__(self, plan: Plan, lease: Lease, patience: Patience, calls: Calls) -> None:
         self._plan = plan
@@ -25,7 +25,7 @@ class ReadBack:
         self._calls = calls
 
     async def left(self, steps: Sequence[Step]) -> list[Step]:
-        """Those of `steps` that still find data of the bot; they begin again."""
+        """Read back `steps`. Returns those that still find data of the bot; they begin again."""
         left = []
         for step in steps:
             progress, is_empty = self._progress(step), await self._is_empty(step)
@@ -40,7 +40,7 @@ class ReadBack:
         return left
 
     async def _is_empty(self, step: Step) -> bool:
-        """Read back; without a way to do so, whether the step has run for every request."""
+        """Read back. A step that cannot counts as empty if it began after the newest request."""
         if is_by_answer_only(step):
             began, placed_at = self._progress(step).placed_at, self._lease.job.placed_at
             return began is not None and began >= placed_at
@@ -54,8 +54,8 @@ class ReadBack:
         return is_empty
 
     async def look_first(self, step: Step) -> None:
-        """Record that a step that must find something is about to delete it, because a crash after
-        its first batch would lose the count of it.
+        """Look for data before `step` deletes any, if it must find something, and record whether
+        there is any: a crash after the first batch would lose its count.
         """
         progress = self._progress(step)
         is_way_back = self._lease.job.turned_back
@@ -65,14 +65,16 @@ class ReadBack:
             await self._lease.checkpoint(replace(progress, found=True))
 
     async def check_found(self, steps: Sequence[Step]) -> None:
-        """Those of `steps` that must find something have, in this job or in one before it."""
+        """Raise `NothingFound` if one of `steps` must find something and never has, in this job or
+        an earlier one.
+        """
         names = {step.name for step in steps} & self._plan.expected
         never = {name for name in names if not self._lease.job.progress(name).has_found}
         if never and (unfound := never - await self._lease.found_before()):
             raise NothingFound(
-                f"step {', '.join(sorted(unfound))} has never found anything of this bot, which "
-                "its plan expects (`expect: nonzero`)",
-                "`botdel plan check` and `botdel plan preview` show whether the plan is wrong",
+                f"step {', '.join(sorted(unfound))} has never found anything of this bot, but its "
+                "plan says `expect: nonzero`",
+                "run `botdel plan check` and `botdel plan preview` to see whether it is wrong",
             )
 
     def _progress(self, step: Step) -> StepProgress:

@@ -22,10 +22,10 @@ from deletion.turns import Pacers
 PASS_PAUSE: Final = 1.0
 """Seconds before the second pass; twice as many before the third."""
 PASSES: Final = 3
-"""Passes over the plan in one run; if the last read-back still finds data, the job fails."""
+"""Passes over the plan in one run. If the last read-back still finds data, the job fails."""
 
 OnBatch = Callable[[str, int], None]
-"""Called with a step's name and the number of items that a batch of it deleted."""
+"""Called after each batch with the step's name and the number of items deleted."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,18 +56,18 @@ class Run:
 
     @property
     def error(self) -> TransientError | None:
-        """The error that is being retried, if one is."""
+        """The error being retried, if any."""
         return self._patience.error
 
     @property
     def only_waited(self) -> bool:
-        """Whether it waits for the pace of its step, and has tried no batch since."""
+        """See `Batches.only_waited`."""
         return self._batches.only_waited
 
     async def to_completion(self) -> None:
-        """Start, delete, read back, complete; again when a newer request has joined meanwhile.
+        """Start, delete, read back, complete; look again if a newer request has joined meanwhile.
 
-        A job that goes backwards is compensated: the same, over its compensations.
+        For a job that goes backwards, do the same with its compensations, and end as compensated.
         """
         self._steps = await start(self._plan, self._lease)
         while True:
@@ -87,20 +87,20 @@ class Run:
         """
         left: Sequence[Step] = ()
         for number in range(PASSES):
-            if number:  # what is read back may lag behind what was deleted
+            if number:  # a read-back may lag behind the deletion
                 await rest(self._clock, PASS_PAUSE * number, self._stopping)
                 await self._read_back.left(left)
             left = await self._pass()
             if not left:
                 return
-            log.warning("left overs", steps=[step.name for step in left])
+            log.warning("data left after a pass", steps=[step.name for step in left])
         names = ", ".join(step.name for step in left)
         raise LeftOvers(f"data is still there after {PASSES} passes: {names}")
 
     async def _pass(self) -> list[Step]:
         """Run every step that is not complete. Returns those that still find data of the bot.
 
-        What a saga has done is checked before the step of no return, while it can be undone.
+        Before the point of no return, read back the steps so far, while they can still be undone.
         """
         for number, step in enumerate(self._steps):
             if self._lease.job.progress(step.name).status is StepStatus.COMPLETE:
@@ -113,7 +113,7 @@ class Run:
         return await self._read_back.left(self._steps)
 
     async def _delete(self, step: Step) -> None:
-        """Run one step from its checkpoint; after an error that may pass, from the latest one."""
+        """Run one step from its checkpoint; after a transient error, from the latest checkpoint."""
         await begin(step, self._plan, self._lease)
         await self._read_back.look_first(step)
         self._patience.renew()
@@ -123,14 +123,15 @@ class Run:
                 progress = await self._delete_batches(step, is_first=is_first)
         self._patience.renew()
         progress = self._batches.with_waits(progress)
-        # without the cursor, which nobody reads any more: it may name a file or a person
+        # drop the cursor, which is no longer needed: it may name a file or a person
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
     async def _delete_batches(self, step: Step, *, is_first: bool) -> StepProgress:
-        """Delete batch after batch, and return the progress behind the last one.
+        """Delete batch after batch, and return the progress after the last one.
 
-        An empty batch is progress in the first try of a step, and behind another batch. The
-        checkpoint of the plan's last batch goes with the job's end, which is the next write.
+        An empty batch that moves no cursor counts as progress on the first try of a step, and after
+        another batch of the same try. The last batch of the plan needs no checkpoint of its own:
+        its progress is part of the next write, which ends the job.
         """
         progress = self._lease.job.progress(step.name)
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
@@ -138,18 +139,18 @@ class Run:
             while batch := await self._batches.next(step, batches):
                 if batch.deleted or batch.cursor != progress.cursor or is_first:
                     self._patience.renew()
-                is_first = True  # of a try that goes on, each batch counts
+                is_first = True  # later batches of any try count
                 progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
                 progress = self._batches.with_waits(progress)
                 self._count(step, batch)
                 if batch.last and step is self._steps[-1]:
                     break
                 await self._lease.checkpoint(progress)
-                if batch.last:  # to ask once more would be paced as a batch
+                if batch.last:  # asking once more would be paced like a batch
                     break
         return progress
 
     def _count(self, step: Step, batch: Batch) -> None:
-        """What a compensation does is not deleted."""
+        """Report the batch, unless it is one of a compensation, which deletes nothing."""
         if not self._lease.job.turned_back:
             self._on_batch(step.name, batch.deleted)

@@ -1,6 +1,6 @@
-"""The way a job goes: through the steps of the plan, or back through what a saga owes.
+"""The steps that a job goes through: those of the plan, or the compensations that a saga owes.
 
-What a saga owes is on record before the call that it is owed for.
+A compensation is recorded as owed before the first call of the step that it undoes.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from deletion.plan import Plan, Step
 
 
 async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
-    """The steps of the plan, or the compensations that the job owes: also of a step that a
-    process began whose plan had no compensation for it.
+    """The steps of the plan, or the compensations that the job owes.
 
-    Raises `StepUnknown` when the plan has changed so that the job cannot be turned back.
+    A compensation is owed too when the process that began its step had a plan without it. Raises
+    `StepUnknown` when the plan has changed so that the job cannot be turned back.
     """
     job, point = lease.job, plan.point_of_no_return
     begun = [step.name for step in job.steps if step.is_begun]
@@ -27,7 +27,7 @@ async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
         await lease.adopt(point)
     elif job.may_turn_back and job.point_of_no_return != point:
         raise StepUnknown(
-            f"the point of no return of this process's plan is {point}, and the job was begun "
+            f"the point of no return of this process's plan is {point}, but the job was begun "
             f"with {job.point_of_no_return}",
             "finish the update, or put it back",
         )
@@ -35,7 +35,9 @@ async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
 
 
 async def begin(step: Step, plan: Plan, lease: Lease) -> None:
-    """Where the job may turn back, what it owes must be on record before the first call."""
+    """Record that `step` begins, before its first call. If the job may turn back, write at once
+    what it owes from then on.
+    """
     job, progress = lease.job, lease.job.progress(step.name)
     if progress.status is not StepStatus.PENDING:
         return
@@ -47,12 +49,14 @@ async def begin(step: Step, plan: Plan, lease: Lease) -> None:
 
 
 def is_last_chance(step: Step, job: Job) -> bool:
-    """Whether `step` is the point of no return: before it, what was done can still be undone."""
+    """Whether `step` is the point of no return: until it begins, the job can be turned back."""
     return step.name == job.point_of_no_return and job.may_turn_back
 
 
 def check_steps(job: Job, steps: Sequence[Step]) -> None:
-    """A job that a newer version of the plan recorded is not complete without its steps."""
+    """Raise `StepUnknown` if the job has unfinished steps that are not in `steps`, because another
+    version of the plan recorded it.
+    """
     known = {step.name for step in steps}
     unfinished = (p for p in job.way if p.status is not StepStatus.COMPLETE)
     if unknown := [progress.name for progress in unfinished if progress.name not in known]:

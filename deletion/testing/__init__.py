@@ -1,9 +1,9 @@
-"""What a team tests its own step with. Needs the extra `testing`: pytest and pytest-asyncio.
+"""A test suite for a team's own step. Needs the extra `testing`: pytest and pytest-asyncio.
 
-Inherit from `StepConformance`, say how to make the step, and how to plant and count data without
-it. A step that passes may be trusted to delete: its batches are bounded, it can be resumed from
-every cursor and repeated, it never touches another bot, counts and reads back honestly, obeys
-cancellation, and survives a fault at every call::
+Inherit from `StepConformance`, and supply how to make the step, and how to plant and count data
+without it. A step that passes can be trusted to delete: its batches are bounded, it can be repeated
+and resumed from every cursor, it never touches another bot, it counts and reads back correctly, it
+ends when it is cancelled, and it survives a fault at every call::
 
     from deletion.testing import Faults, StepConformance
 
@@ -21,12 +21,12 @@ cancellation, and survives a fault at every call::
             return step
 
         async def plant(self, bot_id: str, number: int) -> None:
-            ...  # write `number` items of the bot, beside those that it has
+            ...  # write `number` items of the bot, in addition to those it has
 
         async def count(self, bot_id: str) -> int:
-            ...  # how many items of the bot there are, by other means than the step's
+            ...  # how many items the bot has, found without the step
 
-See `StepConformance` for what else can be said about a step.
+See `StepConformance` and `StepRig` for what else can be set.
 """
 
 from deletion.testing.conformance import NotExercised, StepConformance

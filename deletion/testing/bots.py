@@ -7,14 +7,15 @@ DIGITS: Final = 24
 
 
 def new_bot() -> str:
-    """An id that no other bot has. It begins and ends with digits that leave room on both sides."""
+    """A new id. Its first and last digits leave room for neighbours on both sides."""
     return f"7{uuid4().hex[: DIGITS - 4]}7a5"
 
 
 def neighbours(bot_id: str) -> list[str]:
-    """Other bots' ids, as near to `bot_id` as ids can be: one digit, or the order of two, differs.
+    """The ids of other bots that are as similar to `bot_id` as possible.
 
-    They come before and behind it in every order, and share its beginning, its middle or its end.
+    Each differs in one digit, or in the order of two. They sort before and after it, and share its
+    beginning, its middle or its end.
     """
     middle = DIGITS // 2
     number = int(bot_id, 16)
@@ -28,6 +29,6 @@ def neighbours(bot_id: str) -> list[str]:
 
 
 def _changed(bot_id: str, at: int) -> str:
-    """`bot_id` with another digit at one place."""
+    """`bot_id` with another digit at index `at`."""
     digit = (int(bot_id[at], 16) + 1) % 16
     return f"{bot_id[:at]}{digit:x}{bot_id[at + 1 :]}"

@@ -1,4 +1,4 @@
-"""The suite that a step passes to be trusted. `deletion.testing` shows how it is used."""
+"""The test suite for steps. `deletion.testing` shows how to use it."""
 
 import asyncio
 import time
@@ -21,25 +21,25 @@ from deletion.testing.rig import (
 )
 
 PAUSE: Final = 0.05
-"""Seconds in which a step that works ahead of what it is asked for would show it."""
+"""Seconds to wait for a step to delete more than it was asked for."""
 
 
 class NotExercised(UserWarning):
-    """A part of the suite that a test has declined, with its reason."""
+    """A part of the suite that a test class does not exercise, with the reason."""
 
 
 class StepConformance(StepRig):
-    """What holds for every step; a class named `Test…` that inherits from it is collected.
+    """What every step must do. A class that inherits from it is collected if named `Test…`.
 
-    To supply: `step`, `plant`, `count` and `faulty_step`. A part that cannot be exercised is named
-    in `unexercised`, with a reason; it is then skipped, with a warning, and never silently.
+    Supply `step`, `plant`, `count` and `faulty_step`. Name a test that cannot be exercised in
+    `unexercised`, with a reason: it is then skipped with a warning.
     """
 
     pytestmark = pytest.mark.asyncio
 
     def __init_subclass__(cls) -> None:
         if unknown := [name for name in cls.unexercised if not hasattr(cls, name)]:
-            raise TypeError(f"{cls.__name__}.unexercised: there is no {unknown[0]}")
+            raise TypeError(f"{cls.__name__}.unexercised: there is no test {unknown[0]}")
 
     @pytest.fixture(autouse=True)
     def _says_what_is_not_exercised(self, request: pytest.FixtureRequest) -> None:
@@ -58,14 +58,14 @@ class StepConformance(StepRig):
     async def test_everything_of_the_bot_is_deleted_and_counted(self) -> None:
         async with self._bot() as bot:
             batches = await self._walk(self.step(), bot)
-            expect(await self.count(bot) == 0, "expected a run to its end to leave nothing")
+            expect(await self.count(bot) == 0, "expected a complete run to leave nothing")
             deleted = sum(batch.deleted for batch in batches)
             expect(
                 deleted == self.items,
                 f"expected the batches to count the {self.items} items there were, found {deleted}",
             )
             early = [batch for batch in batches[:-1] if batch.last]
-            expect(not early, "expected `last` of the last batch only")
+            expect(not early, "expected `last` to be set on the last batch only")
 
     async def test_a_batch_is_bounded_and_the_next_is_not_begun_before_it_is_asked_for(
         self,
@@ -77,7 +77,8 @@ class StepConformance(StepRig):
                     now = await self.count(bot)
                     expect(
                         left - now <= self.batch_size,
-                        f"expected at most {self.batch_size} in one batch, found {left - now} gone",
+                        f"expected at most {self.batch_size} items in one batch, "
+                        f"{left - now} are gone",
                     )
                     expect(
                         batch.deleted == left - now,
@@ -85,7 +86,7 @@ class StepConformance(StepRig):
                     )
                     left = now
                     await asyncio.sleep(PAUSE)
-                    expect(await self.count(bot) == left, "deletes more than it was asked for")
+                    expect(await self.count(bot) == left, "deleted more than it was asked for")
 
     async def test_a_run_that_is_closed_deletes_nothing_more(self) -> None:
         async with self._bot() as bot:
@@ -94,23 +95,23 @@ class StepConformance(StepRig):
             left = await self.count(bot)
             await self._within(walk.aclose())
             await asyncio.sleep(PAUSE)
-            expect(await self.count(bot) == left, "deletes after it was closed")
+            expect(await self.count(bot) == left, "deleted more after it was closed")
 
     async def test_a_run_is_resumed_from_every_cursor(self) -> None:
-        """By another process, which knows nothing but the cursor."""
+        """Another process resumes it, and knows only the cursor."""
         for done in range(await self._number_of_batches() + 1):
             async with self._bot() as bot:
                 before = await self._walk(self.step(), bot, batches=done)
                 rest = await self._walk(self.step(), bot, before[-1].cursor if before else None)
-                await self._check_gone(bot, f"resumed behind batch {done}")
+                await self._check_gone(bot, f"resumed after batch {done}")
                 deleted = sum(batch.deleted for batch in (*before, *rest))
                 expect(
                     deleted == self.items,
-                    f"resumed behind batch {done}: expected {self.items} counted, found {deleted}",
+                    f"resumed after batch {done}: expected {self.items} counted, found {deleted}",
                 )
 
     async def test_a_run_is_resumed_where_the_last_checkpoint_was_lost(self) -> None:
-        """The process was killed between a batch and its checkpoint: the batch comes again."""
+        """The process was killed between a batch and its checkpoint, so the batch is repeated."""
         for lost in range(1, await self._number_of_batches() + 1):
             async with self._bot() as bot:
                 before = await self._walk(self.step(), bot, batches=lost)
@@ -124,18 +125,18 @@ class StepConformance(StepRig):
             for cursor in {None, *(batch.cursor for batch in batches)}:
                 again = await self._walk(self.step(), bot, cursor)
                 deleted = sum(batch.deleted for batch in again)
-                expect(deleted == 0, f"repeated from {cursor}: nothing is left, counts {deleted}")
+                expect(deleted == 0, f"repeated from {cursor}: nothing was left, counts {deleted}")
                 await self._check_gone(bot, f"repeated from {cursor}")
 
     async def test_a_bot_without_data_is_no_error(self) -> None:
         async with self._bot(items=0) as bot:
             batches = await self._walk(self.step(), bot)
             deleted = sum(batch.deleted for batch in batches)
-            expect(deleted == 0, f"expected nothing to be counted, found {deleted}")
+            expect(deleted == 0, f"the bot had no data, but the step counts {deleted}")
             await self._check_gone(bot, "nothing was there")
 
     async def test_two_runs_at_once_do_no_harm(self) -> None:
-        """A process that was paused may wake while another has its job."""
+        """A paused process may wake up while another one runs its job."""
         async with self._bot() as bot:
             await asyncio.gather(self._walk(self.step(), bot), self._walk(self.step(), bot))
             await self._walk(self.step(), bot)
@@ -152,19 +153,19 @@ class StepConformance(StepRig):
                     pass
             left = await self.count(bot)
             empty = await self._within(step.is_empty(bot))
-            expect(empty == (left == 0), f"{left} left, and the read-back says empty: {empty}")
+            expect(empty == (left == 0), f"items left: {left}, but `is_empty` returns {empty}")
             await self._walk(step, bot)
             await self._check_gone(bot, "after another pass")
 
     async def test_no_other_bot_is_touched(self) -> None:
-        """Neither by the deletion of a bot that has data, nor by that of one that has none."""
+        """Neither when the bot has data, nor when it has none."""
         for items in (self.items, 0):
-            async with self._bot(items) as bot:  # its neighbours are looked at in the end
+            async with self._bot(items) as bot:  # its neighbours are checked at the end
                 for _ in range(PASSES):
                     await self._walk(self.step(), bot)
 
     async def test_the_read_back_is_honest_and_changes_nothing(self) -> None:
-        """The step is asked that deleted, and one that knows nothing of it."""
+        """The step that deleted is asked, and a new one that knows nothing about that."""
         self._needs_a_read_back()
         async with self._bot() as bot:
             step = self.step()
@@ -182,13 +183,13 @@ class StepConformance(StepRig):
         if not isinstance(step, Previewed):
             pytest.skip("not exercised: the step has no `count` and `faults`, which are optional")
         async with self._bot() as bot:
-            for left in (self.items, self.items):  # the second shows what the first has changed
+            for left in (self.items, self.items):  # did the first change anything?
                 counted = await self._within(step.count(bot))
-                expect(counted == left, f"expected a preview of {left}, found {counted}")
+                expect(counted == left, f"expected a preview of {left} items, found {counted}")
             await self._within(step.faults())
             await self._walk(step, bot)
             counted = await self._within(step.count(bot))
-            expect(counted == 0, f"nothing is left, and the preview counts {counted}")
+            expect(counted == 0, f"nothing is left, but the preview counts {counted}")
 
     async def test_a_cancelled_deletion_ends_at_once_and_can_be_resumed(self) -> None:
         began = time.monotonic()
@@ -202,7 +203,7 @@ class StepConformance(StepRig):
                 left = await self.count(bot)
                 await asyncio.sleep(PAUSE)
                 gone = left - await self.count(bot)
-                expect(gone <= self.batch_size, f"deleted {gone} more after it was cancelled")
+                expect(gone <= self.batch_size, f"deleted {gone} more items after it was cancelled")
                 await self._walk(self.step(), bot, cursors[-1])
                 await self._check_gone(bot, "resumed after it was cancelled")
 
@@ -215,14 +216,14 @@ class StepConformance(StepRig):
                 await self._cancel(moment, self.step().is_empty(bot))
 
     async def test_a_fault_at_any_call_of_a_deletion_is_survived(self) -> None:
-        """A call that is not made, and one whose answer is lost; then on from the checkpoint."""
+        """A call is not made, or its answer is lost; the run goes on from its checkpoint."""
         async with self._bot() as bot:
             faults = Faults()
             await self._walk(self.faulty_step(faults), bot)
         for at, answer_lost in self._each_call(faults.calls):
             async with self._bot() as bot:
                 faults = Faults(at, answer_lost=answer_lost, error=self.fault)
-                where = f"call {at} {'was made, its answer lost' if answer_lost else 'failed'}"
+                where = f"call {at} {'was made, but its answer lost' if answer_lost else 'failed'}"
                 await self._survive(self.faulty_step(faults), faults, bot, where)
                 await self._check_gone(bot, where)
 
@@ -241,6 +242,7 @@ class StepConformance(StepRig):
                     except Exception as error:
                         if not faults.raised:
                             raise
-                        pytest.fail(f"read-back, call {at}: {no_transient(error)}")
+                        pytest.fail(f"call {at} of the read-back: {no_transient(error)}")
                     right = found == (bot == empty)
-                    expect(right, f"read-back, call {at} failed: says empty: {found}")
+                    where = f"call {at} of the read-back failed"
+                    expect(right, f"{where}, but `is_empty` returns {found}")

@@ -1,14 +1,14 @@
-"""Faults at the calls of a step's client, one at a time."""
+"""Faults in the calls that a step's client makes, one at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Faults:
-    """Makes one call of a client fail, the `at`th; none when `at` is 0.
+    """Makes one call of a client fail: number `at`, counted from 1; none when `at` is 0.
 
-    The call is not made, or, when its answer is lost, is made and fails nevertheless. `calls`
-    says how many calls there were, and `raised` whether one failed.
+    With `answer_lost`, the call is made before it fails; otherwise it is not made. `calls` counts
+    the calls, and `raised` says whether one has failed.
     """
 
     def __init__(

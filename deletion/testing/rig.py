@@ -1,4 +1,4 @@
-"""What a test of a step supplies, and how the suite drives the step."""
+"""What the test of a step supplies, and how the suite drives the step."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -14,62 +14,63 @@ from deletion.testing.faults import Faults
 
 T = TypeVar("T")
 Moment = Callable[[], Awaitable[None]]
-"""Waits for the moment at which work is cancelled."""
+"""Returns at the moment when work is to be cancelled."""
 CURSOR_CHARACTERS: Final = 4096
-"""A cursor is written with every checkpoint: it says where to go on, and lists nothing."""
+"""Longest cursor, in characters. Every checkpoint writes it, so it must say where to go on, not
+list what is done."""
 MOST_BATCHES: Final = 1000
 MOST_CALLS: Final = 200
-"""Calls of a client in one deletion; with more of them the suite would take for ever."""
+"""How many calls one deletion may make; with more, the suite would take too long."""
 PASSING: Final = (TransientError, Parked)
-"""After which a run goes on from its checkpoint, at once or later."""
+"""Errors after which a run goes on from its checkpoint, at once or later."""
 PASSES: Final = 3
-"""As the runner makes at most, see `deletion.runner.PASSES`."""
+"""As many as the runner makes: see `deletion.runner.PASSES`."""
 TURNS: Final = (1, 2, 3, 5, 8)
-"""Turns of the event loop after which work is cancelled, for steps that wait for nothing."""
+"""Turns of the event loop after which work is cancelled, for steps that never really wait."""
 SHARES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Shares of the time that work takes at which it is cancelled, for steps that wait."""
+"""When work is cancelled, as a share of the time that it takes, for steps that wait."""
 
 
 def expect(kept: bool, rule: str) -> None:
-    """Fail the test when a rule is not kept."""
+    """Fail the test with `rule` unless it is `kept`."""
     __tracebackhide__ = True
     if not kept:
         pytest.fail(rule)
 
 
 class StepRig:
-    """A step to be tested, and the data around it."""
+    """A step to test, and the data around it."""
 
     items: ClassVar[int] = 7
-    """Items that a bot has in most tests; 1 where a bot can have no more. Keep it small."""
+    """Items that a bot has in most tests; 1 if a bot can have no more. Keep it small."""
     batch_size: ClassVar[int] = 2
-    """Items that one batch of `step()` deletes at most; fewer than `items`, if those are many."""
+    """Most items that one batch of `step()` deletes; fewer than `items`, unless that is 1."""
     call_seconds: ClassVar[float] = 30.0
-    """Seconds in which a batch, or a read-back, has to end."""
+    """Timeout of a batch and of a read-back, in seconds."""
     cancel_seconds: ClassVar[float] = 5.0
-    """Seconds in which work that is cancelled has to end."""
+    """Timeout for work to end after it is cancelled, in seconds."""
     unexercised: ClassVar[Mapping[str, str]] = {}
-    """Names of tests that do not fit the step, each with the reason."""
+    """The names of tests that do not fit the step, each with the reason."""
 
     # --- what the team supplies
 
     def step(self) -> Step:
-        """The step, made anew as another process would make it, over the same data."""
+        """A new instance of the step, as another process would make it, over the same data."""
         raise NotImplementedError(f"{type(self).__name__}.step: return the step to be tested")
 
     def faulty_step(self, faults: Faults) -> Step:
-        """As `step`, but each call of its client stands inside `with faults.call():`."""
+        """Like `step`, but each call of its client is inside `with faults.call():`."""
         raise NotImplementedError(
             f"{type(self).__name__}.faulty_step: return the step with each call of its client "
-            "inside `with faults.call():`; or give a reason in `unexercised` for each test of it"
+            "inside `with faults.call():`, or give a reason in `unexercised` for each test of it"
         )
 
     async def plant(self, bot_id: str, number: int) -> None:
-        """Write `number` items of the bot, beside those that it has, by other means than a step."""
+        """Write `number` items of the bot, in addition to those it has, without the step."""
         raise NotImplementedError(f"{type(self).__name__}.plant: write items of a bot")
 
     async def count(self, bot_id: str) -> int:
-        """How many items of the bot there are, by other means than the step's."""
+        """How many items the bot has, found without the step."""
         raise NotImplementedError(f"{type(self).__name__}.count: count the items of a bot")
 
     def fault(self) -> Exception:
@@ -80,7 +81,7 @@ class StepRig:
 
     @asynccontextmanager
     async def _bot(self, items: int | None = None, *, between: bool = True) -> AsyncIterator[str]:
-        """A bot with data, between neighbours whose data must be there at the end."""
+        """A bot with data, and neighbours whose data must still be there at the end."""
         bot, wanted = new_bot(), self.items if items is None else items
         near = neighbours(bot) if between else []
         for other in near:
@@ -88,16 +89,16 @@ class StepRig:
         if wanted:
             await self.plant(bot, wanted)
         found = await self.count(bot)
-        expect(found == wanted, f"planted {wanted}, and `count` of the test finds {found}")
+        expect(found == wanted, f"`plant` wrote {wanted} items, but `count` finds {found}")
         yield bot
         for other in near:
             left = await self.count(other)
-            expect(left == 1, f"deleted {bot}, and {other} has {left} of 1 item left")
+            expect(left == 1, f"after deleting {bot}, {other} has {left} items, expected 1")
 
     async def _walk(
         self, step: Step, bot: str, cursor: str | None = None, *, batches: int = MOST_BATCHES
     ) -> list[Batch]:
-        """Run from `cursor` on, to the end or for so many batches, and stop there for good."""
+        """Run from `cursor` to the end, or for that many `batches`, and close the generator."""
         taken: list[Batch] = []
         async with aclosing(step.delete(bot, cursor)) as walk:
             while len(taken) < batches and (batch := await self._within(anext(walk, None))):
@@ -111,7 +112,7 @@ class StepRig:
         return taken
 
     async def _run(self, step: Step, bot: str, cursors: list[str | None]) -> None:
-        """Run from the last of `cursors` on, and add those that come."""
+        """Run from the last of `cursors`, and append the cursor of each batch."""
         async with aclosing(step.delete(bot, cursors[-1])) as walk:
             async for batch in walk:
                 cursors.append(batch.cursor)
@@ -135,31 +136,31 @@ class StepRig:
             empty = await self._within(asked.is_empty(bot))
             expect(
                 empty is (left == 0),
-                f"{left} left, and the read-back returns {empty!r}",
+                f"items left: {left}, but `is_empty` returns {empty!r}",
             )
-        expect(await self.count(bot) == left, "the read-back changes something")
+        expect(await self.count(bot) == left, "`is_empty` changed something")
 
     async def _check_gone(self, bot: str, when: str) -> None:
         left = await self.count(bot)
         expect(left == 0, f"{when}: {left} items are left")
         empty = await self._within(self.step().is_empty(bot))
-        expect(empty is True, f"{when}: nothing is left, and the read-back returns {empty!r}")
+        expect(empty is True, f"{when}: nothing is left, but `is_empty` returns {empty!r}")
 
     async def _cancel(self, moment: Moment, work: Coroutine[None, None, object]) -> None:
-        """Cancel `work` at `moment`, and check that it ends so; it may have ended before."""
+        """Cancel `work` at `moment`, and check that it ends so, unless it ended before."""
         task = asyncio.create_task(work)
         await moment()
         if not task.cancel():
             await task
             return
         await asyncio.wait({task}, timeout=self.cancel_seconds)
-        expect(task.done(), f"still runs {self.cancel_seconds:g} s after it was cancelled")
+        expect(task.done(), f"still running {self.cancel_seconds:g} s after it was cancelled")
         if not task.cancelled():
             ended = task.exception() or "no error"
-            pytest.fail(f"was cancelled and ended with {ended!r}: let CancelledError pass")
+            pytest.fail(f"was cancelled but ended with {ended!r}: let CancelledError pass")
 
     async def _survive(self, step: Step, faults: Faults, bot: str, where: str) -> None:
-        """Run as the runner does: after an error that may pass, on from the latest checkpoint."""
+        """Run as the runner does: after a transient error, go on from the latest checkpoint."""
         cursors: list[str | None] = [None]
         for _ in range(PASSES):
             try:
@@ -173,8 +174,8 @@ class StepRig:
             return
 
     def _each_call(self, calls: int) -> list[tuple[int, bool]]:
-        """Which call fails, and whether it is made nevertheless."""
-        expect(calls > 0, "not exercised: no call went through `faults.call()` of `faulty_step`")
+        """For each call: its number, and whether it is made and its answer lost."""
+        expect(calls > 0, "no call went through `faults.call()`: see `StepRig.faulty_step`")
         expect(calls <= MOST_CALLS, f"{calls} calls: give a bot fewer `items`")
         return [(at, lost) for at in range(1, calls + 1) for lost in (False, True)]
 
@@ -184,7 +185,7 @@ def no_transient(error: Exception) -> str:
 
 
 def moments(seconds: float) -> list[Moment]:
-    """When to cancel work that takes so many seconds."""
+    """When to cancel work that takes `seconds`."""
 
     def after_turns(turns: int) -> Moment:
         async def wait() -> None:

@@ -124,7 +124,7 @@ MUTANTS: Final = (
     Mutant(
         "a run that is cancelled as it gets its slot keeps it",
         SLOTS,
-        "                if slot.is_set():  # in the very same moment\n                    self._free(slot)\n",
+        "                if slot.is_set():  # it was given a slot at the same moment\n                    self._free(slot)\n",
         "",
         HTTP,
     ),

@@ -94,8 +94,8 @@ MUTANTS: Final = (
     Mutant(
         "who asks while a sender ends waits for ever",
         GROUPING,
-        "        if self._waiting:  # it came",
-        "        if False:  # it came",
+        "        if self._waiting:  # it arrived",
+        "        if False:  # it arrived",
     ),
     Mutant(
         "a time without a zone breaks a run off",

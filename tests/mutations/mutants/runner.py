@@ -61,7 +61,7 @@ MUTANTS: Final = (
     Mutant(
         "a step is asked once more behind its last batch",
         RUN,
-        "                if batch.last:  # to ask once more would be paced as a batch\n                    break\n",
+        "                if batch.last:  # asking once more would be paced like a batch\n                    break\n",
         "",
         UNIT,
     ),

@@ -33,15 +33,15 @@ MUTANTS: Final = (
     Mutant(
         "a step may delete ahead of what it is asked for",
         SUITE,
-        'await self.count(bot) == left, "deletes more than',
-        'True, "deletes more than',
+        'await self.count(bot) == left, "deleted more than',
+        'True, "deleted more than',
         TEAMS,
     ),
     Mutant(
         "a step may go on after it was closed",
         SUITE,
-        'await self.count(bot) == left, "deletes after',
-        'True, "deletes after',
+        'await self.count(bot) == left, "deleted more after',
+        'True, "deleted more after',
         TEAMS,
     ),
     Mutant(
@@ -75,15 +75,15 @@ MUTANTS: Final = (
     Mutant(
         "a bot without data may be counted",
         SUITE,
-        'expect(deleted == 0, f"expected nothing',
-        'expect(True, f"expected nothing',
+        'expect(deleted == 0, f"the bot had no data',
+        'expect(True, f"the bot had no data',
         TEAMS,
     ),
     Mutant(
         "what is written during a run need not be found",
         SUITE,
-        'expect(empty == (left == 0), f"{left} left, and',
-        'expect(True, f"{left} left, and',
+        'expect(empty == (left == 0), f"items left',
+        'expect(True, f"items left',
         TEAMS,
     ),
     Mutant(
@@ -117,8 +117,8 @@ MUTANTS: Final = (
     Mutant(
         "another bot may be touched",
         RIG,
-        'expect(left == 1, f"deleted {bot}',
-        'expect(True, f"deleted {bot}',
+        'expect(left == 1, f"after deleting {bot}',
+        'expect(True, f"after deleting {bot}',
         TEAMS,
     ),
     Mutant(
@@ -152,8 +152,8 @@ MUTANTS: Final = (
     Mutant(
         "a read-back may delete",
         RIG,
-        'expect(await self.count(bot) == left, "the read-back',
-        'expect(True, "the read-back',
+        'expect(await self.count(bot) == left, "`is_empty`',
+        'expect(True, "`is_empty`',
         TEAMS,
     ),
     Mutant(

@@ -218,7 +218,7 @@ async def test_a_run_that_breaks_off_frees_its_slot(world: World, logs: list[Eve
     world.start()
     await until(lambda: world.count(Status.PENDING) == world.running == 0, world.clock)
     said = [line["event"] for line in logs]
-    assert said.count("a run broke off: its job will be stale") == 4
+    assert said.count("a run raised an error: its job will be stale") == 4
     assert world.count(Status.COMPLETE) == 4
 
 

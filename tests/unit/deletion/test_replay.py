@@ -63,7 +63,7 @@ def test_a_new_letter_may_be_replayed() -> None:
 @pytest.mark.parametrize("status", [DeadLetterStatus.REPLAYED, DeadLetterStatus.DISCARDED], ids=str)
 def test_what_is_dealt_with_is_replayed_by_force_only(status: DeadLetterStatus) -> None:
     letter = a_letter(status=status)
-    assert refused(letter) == f"it is {status} already; --force replays it all the same"
+    assert refused(letter) == f"it is {status} already; use --force to replay it anyway"
     assert refusal(letter, force=True) is None
 
 

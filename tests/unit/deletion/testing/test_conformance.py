@@ -57,9 +57,9 @@ class TestSound(SuiteOfItems):
 
 
 WRONG = [
-    (Unbounded, "a_batch_is_bounded", "at most 2 in one batch, found 7"),
+    (Unbounded, "a_batch_is_bounded", "at most 2 items in one batch, 7 are gone"),
     (Ahead, "a_batch_is_bounded", "more than it was asked for"),
-    (ByPrefix, "no_other_bot_is_touched", "has 0 of 1 item left"),
+    (ByPrefix, "no_other_bot_is_touched", "has 0 items, expected 1"),
     (ByOffset, "resumed_from_every_cursor", "items are left"),
     (CursorOfItsOwn, "resumed_from_every_cursor", "'7"),
     (CheckpointFirst, "a_batch_is_bounded", "to count 0, found 2"),
@@ -70,30 +70,30 @@ WRONG = [
     (Alone, "two_runs_at_once", "not in list"),
     (Miscounting, "everything_of_the_bot", "the 7 items there were, found 8"),
     (Miscounting, "a_batch_is_bounded", "to count 1, found 2"),
-    (AddingUp, "may_be_repeated", "nothing is left, counts 1"),
-    (AddingUp, "without_data_is_no_error", "expected nothing to be counted"),
-    (LastTooEarly, "everything_of_the_bot", "`last` of the last batch only"),
+    (AddingUp, "may_be_repeated", "nothing was left, counts 1"),
+    (AddingUp, "without_data_is_no_error", "had no data, but the step counts 1"),
+    (LastTooEarly, "everything_of_the_bot", "`last` to be set on the last batch only"),
     (Endless, "everything_of_the_bot", "an end before 1000 batches"),
     (Hanging, "everything_of_the_bot", "an answer within 0.5 s"),
     (LongCursor, "everything_of_the_bot", "at most 4096 characters"),
     (AfterTheClose, "closed_deletes_nothing_more", "after it was closed"),
-    (AlwaysEmpty, "read_back_is_honest", "7 left, and the read-back returns True"),
-    (NeverEmpty, "read_back_is_honest", "0 left, and the read-back returns False"),
-    (Remembering, "read_back_is_honest", "1 left, and the read-back returns True"),
-    (Tidying, "read_back_is_honest", "the read-back changes something"),
-    (WithoutTheLast, "read_back_is_honest", "1 left, and the read-back returns True"),
-    (Snapshot, "during_a_run_is_found", "1 left, and the read-back says empty: True"),
-    (WrongPreview, "a_preview_counts", "a preview of 7, found 2"),
-    (DeletingPreview, "a_preview_counts", "a preview of 7, found 0"),
+    (AlwaysEmpty, "read_back_is_honest", "items left: 7, but `is_empty` returns True"),
+    (NeverEmpty, "read_back_is_honest", "items left: 0, but `is_empty` returns False"),
+    (Remembering, "read_back_is_honest", "items left: 1, but `is_empty` returns True"),
+    (Tidying, "read_back_is_honest", "`is_empty` changed something"),
+    (WithoutTheLast, "read_back_is_honest", "items left: 1, but `is_empty` returns True"),
+    (Snapshot, "during_a_run_is_found", "items left: 1, but `is_empty` returns True"),
+    (WrongPreview, "a_preview_counts", "a preview of 7 items, found 2"),
+    (DeletingPreview, "a_preview_counts", "a preview of 7 items, found 0"),
     (SwallowsCancellation, "a_cancelled_deletion", "let CancelledError pass"),
     (TurnsCancellation, "a_cancelled_read_back", "let CancelledError pass"),
-    (WillNotEnd, "a_cancelled_read_back", "still runs 0.2 s after it was cancelled"),
+    (WillNotEnd, "a_cancelled_read_back", "still running 0.2 s after it was cancelled"),
     (SwallowsErrors, "a_fault_at_any_call_of_a_deletion", "call 1 failed: 7 items are left"),
     (SkipsWhatFailed, "a_fault_at_any_call_of_a_deletion", "call 2 failed: 2 items are left"),
     (NextPage, "where_the_last_checkpoint_was_lost", "gone already"),
-    (NextPage, "a_fault_at_any_call_of_a_deletion", "was made, its answer lost: .*gone already"),
+    (NextPage, "a_fault_at_any_call_of_a_deletion", "made, but its answer lost: .*gone already"),
     (UnknownErrors, "a_fault_at_any_call_of_a_deletion", "expected a TransientError"),
-    (EmptyOnError, "a_fault_at_any_call_of_the_read_back", "says empty: True"),
+    (EmptyOnError, "a_fault_at_any_call_of_the_read_back", "`is_empty` returns True"),
     (UnknownErrorOnReadBack, "a_fault_at_any_call_of_the_read_back", "expected a TransientError"),
 ]
 
@@ -194,7 +194,7 @@ def test_what_a_team_has_not_supplied_is_named(tmp_path: Path) -> None:
 
 
 def test_declining_a_test_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(TypeError, match="there is no test_of_nothing"):
+    with pytest.raises(TypeError, match="there is no test test_of_nothing"):
         type("Misspelt", (SuiteOfItems,), {"unexercised": {"test_of_nothing": "no"}})
 
 
