@@ -1,7 +1,7 @@
 """Retention: an optional TTL index deletes complete jobs after some time.
 
-Not before 31 days: a message may come back for so long, and only its job's record makes it a
-duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
+At least 31 days: a message may be redelivered for that long, and only the job's record shows that
+it is a duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ FINISHED = "complete_finished_ttl"
 
 
 def ttl_index(days: int) -> IndexModel:
-    """The TTL index over complete jobs; any other job still has to be dealt with, however old."""
+    """The TTL index over complete jobs only: any other job still needs somebody, however old."""
     return IndexModel(
         [("finishedAt", ASCENDING)],
         name=FINISHED,
@@ -28,8 +28,8 @@ def ttl_index(days: int) -> IndexModel:
 async def apply_retention(database: Database, days: int | None) -> str | None:
     """Create the index when `days` is set and there is none.
 
-    Returns how what exists differs from `days`, with what to do about it; it is never changed or
-    dropped here. Raises `StoreUnavailable`.
+    Returns how an existing index differs from `days`, and what to do about it; the index is never
+    changed or dropped here. Raises `StoreUnavailable`.
     """
     difference = await retention_difference(database, days)
     if difference is None and days is not None:
