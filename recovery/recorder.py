@@ -1,4 +1,4 @@
-"""The consumer of the dead-letter topic: what Pub/Sub gave up is recorded, and then acked.
+"""The consumer of the dead-letter topic: it records each message as a dead letter, then acks it.
 
 It runs in recovery, because it has to be alive when consumers are not.
 """
@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 PULL_LIMIT = 20
 """Messages in memory at a time; each may have the 10 MB that Pub/Sub allows."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""Between two tries while Pub/Sub or the database does not answer; doubled each time."""
+"""Seconds between two tries while Pub/Sub or the database does not answer: the first, doubled
+each time, and the longest."""
 SOURCE = "CloudPubSubDeadLetterSource"
 """The prefix of Pub/Sub's own attributes, which say where a message came from:
 https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
@@ -37,7 +38,7 @@ class Observer(Protocol):
         """A pull succeeded, and what it brought is recorded and acked."""
 
     def failed(self) -> None:
-        """A pull, a record or an ack failed; its messages will be delivered again."""
+        """A pull, a record or an ack failed; the messages will be delivered again."""
 
     def recorded(self, count: int) -> None:
         """`count` dead letters are recorded and acked, canaries not counted."""
@@ -86,7 +87,7 @@ class DeadLetterConsumer:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is recorded, and since when; None while the last pull worked."""
+        """Why no dead letters are recorded, and since when; None while the last pull worked."""
         if self._failing_since is None:
             return None
         since = self._failing_since.isoformat(timespec="seconds")
