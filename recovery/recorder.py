@@ -91,7 +91,7 @@ class DeadLetterConsumer:
         if self._failing_since is None:
             return None
         since = self._failing_since.isoformat(timespec="seconds")
-        return f"no dead letter is recorded since {since}: {self._reason}"
+        return f"no dead letters recorded since {since}: {self._reason}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Record and ack until `stopping`; ends after the pull under way. Survives every outage."""
@@ -99,11 +99,11 @@ class DeadLetterConsumer:
             try:
                 await self._pull()
             except BotDeletionError as error:
-                log.warning("dead letters stay where they are", reason=str(error))
+                log.warning("dead letters not recorded yet", reason=str(error))
                 await self._pause(stopping, str(error))
             except Exception as error:
-                log.exception("dead letters stay where they are")
-                await self._pause(stopping, f"{type(error).__name__}, which the log has")
+                log.exception("dead letters not recorded yet")
+                await self._pause(stopping, f"{type(error).__name__}; see the log")
             else:
                 self._failures, self._failing_since = 0, None
                 self._observer.pulled()

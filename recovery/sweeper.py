@@ -132,7 +132,7 @@ class Sweeper:
             return f"{type(error).__name__}: {error}"
         except Exception as error:
             log.exception("unexpected error in a sweep", sweep_id=progress.sweep.id)
-            return f"unexpected {type(error).__name__}; the log of the process has it"
+            return f"unexpected {type(error).__name__}: see the log of the process"
         return None
 
     async def _visit(

@@ -27,8 +27,8 @@ from deletion.plan import Plan, Step, check, default_pace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _EXPECTED: Mapping[int | str, str] = {
-    "service": "expected 3 to 63 of a-z, 0-9 and -, a letter first",
-    "name": "expected at most 120 letters, digits, dots, - and _, a letter or a digit first",
+    "service": "expected 3 to 63 characters of a-z, 0-9 and -, beginning with a letter",
+    "name": "expected at most 120 letters, digits, ., - and _, beginning with a letter or digit",
 }
 _MISSING: Mapping[int | str, str] = {
     # A method has a default everywhere except in a compensation.
@@ -104,8 +104,8 @@ class PlanFile(Strict):
             for earlier in self.steps[:index]:
                 if step.mongo and earlier.mongo and step.mongo.is_over(earlier.mongo):
                     raise ValueError(
-                        f"expected steps over different documents, found {earlier.name} and "
-                        f"{step.name} over the same"
+                        f"expected each step to delete other documents, but {earlier.name} and "
+                        f"{step.name} delete the same"
                     )
         return self
 
@@ -222,9 +222,9 @@ def _known(location: Sequence[int | str]) -> str:
     match location:
         case ("steps", int(), _):
             others = [name for name in StepSpec.model_fields if name not in StepSpec.KINDS]
-            return f": a step is one of {', '.join(StepSpec.KINDS)}, and has {', '.join(others)}"
+            return f": a step has one of {', '.join(StepSpec.KINDS)}, and {', '.join(others)}"
         case ("steps", int(), "compensation", _):
-            return f": a compensation is one of {', '.join(CompensationSpec.KINDS)}"
+            return f": a compensation has one of {', '.join(CompensationSpec.KINDS)}"
     return ""
 
 

@@ -47,8 +47,8 @@ class Recorder:
                 if job.id not in outcomes and job.id not in refused
             }
             outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
-            standing = [job for job in jobs if job.id not in outcomes]
-            outcomes |= await self._joined(standing, offered)
+            left = [job for job in jobs if job.id not in outcomes]
+            outcomes |= await self._joined(left, offered)
             if len(outcomes) == len(jobs):
                 return [outcomes[job.id] for job in jobs]
         raise StoreUnavailable(f"{len(jobs) - len(outcomes)} requests lost every race for a job")
