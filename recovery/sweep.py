@@ -16,7 +16,7 @@ SHORTEST_SILENCE = timedelta(seconds=60)
 may be slow."""
 
 
-GIVEN_UP = "its process went silent"
+WENT_SILENT = "its process went silent"
 
 
 class SweepStatus(StrEnum):
@@ -74,9 +74,9 @@ class Sweep:
             self, status=SweepStatus.FAILED, last_modified_at=now, finished_at=now, error=error
         )
 
-    def given_up(self, now: datetime) -> "Sweep":
+    def silenced(self, now: datetime) -> "Sweep":
         """Its process went silent, and the one that starts the next sweep takes it for dead."""
-        return self.failed(now, GIVEN_UP)
+        return self.failed(now, WENT_SILENT)
 
 
 def silence(policy: LeasePolicy) -> timedelta:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import AsJson, DryRun, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
 from deletion.process.run import run
 
 app = typer.Typer(no_args_is_help=True, help="Show, replay or discard messages that were given up.")
@@ -30,7 +30,7 @@ def dead_letters_list(
     status: Annotated[
         str | None, typer.Option(help="Only those new, replayed or discarded.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1)] = 50,
+    limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List the newest dead letters first."""

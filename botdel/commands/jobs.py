@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import AsJson, DryRun, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
 from deletion.process.run import run
 
 app = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
@@ -26,7 +26,7 @@ def jobs_list(
             help="Only those pending, in_progress, failed, complete, compensated or exhausted."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
+    limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs first; with --status alone, the most recently modified first.

@@ -26,10 +26,17 @@ def alone() -> Http:
 
 
 @asynccontextmanager
+async def closing(client: HttpClient) -> AsyncIterator[HttpClient]:
+    """Yield `client`, and close it at the end."""
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
 async def opened_alone() -> AsyncIterator[Http]:
     """As `alone`, with its connections closed at the end of the block."""
     http = alone()
-    try:
+    async with closing(http.client):
         yield http
-    finally:
-        await http.client.close()
