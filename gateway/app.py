@@ -104,16 +104,16 @@ def _delete_bot(tokens: BearerTokens, requests: DeletionRequests) -> Endpoint:
 
 
 async def _placed(placing: Awaitable[Placed]) -> Placed:
-    """The outcome of `placing`; an error of the bus becomes a problem."""
+    """The outcome of `placing`; an error of publishing becomes a problem."""
     try:
         return await placing
     except BusOverloaded as error:
         log.warning("refused", reason=str(error))
-        detail = "too many requests are waiting; this one was not placed"
+        detail = "too many events are waiting for Pub/Sub; the request was not placed"
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, OVERLOADED_RETRY) from error
     except (BusUnavailable, TopologyMissing) as error:
         log.warning("not confirmed", reason=str(error))
-        detail = "not confirmed in time; it may have been placed all the same: try again"
+        detail = "Pub/Sub did not confirm in time; the request may have been placed: try again"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, UNAVAILABLE_RETRY) from error
 
 

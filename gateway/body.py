@@ -1,4 +1,4 @@
-"""A request to delete needs no body. One that comes is read within limits and dropped."""
+"""A request for deletion needs no body. One that comes is read within limits and dropped."""
 
 import asyncio
 from http import HTTPStatus

@@ -25,8 +25,8 @@ async def run(settings: GatewaySettings) -> None:
     """Serve until a signal, then answer the requests under way.
 
     It also starts when Pub/Sub does not answer; `/readyz` then says so. Raises
-    `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never with an
-    emulator, where it creates the topic, and creates it again when it was forgotten).
+    `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing`. On an emulator
+    the gateway creates a missing topic instead.
     """
     async with connected_bus(settings) as bus:
         with stop_on_signals() as stopping:
@@ -63,12 +63,12 @@ async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -
 
 
 async def _look_for_topic(topology: Topology, probe: Probe, *, emulated: bool) -> None:
-    """Create the topic on an emulator; elsewhere raise `TopologyMissing` when there is none."""
+    """Create the topic on an emulator; elsewhere raise `TopologyMissing` if it does not exist."""
     if emulated:
         await topology.ready_for()
         return
     try:
         if not await probe():
-            log.warning("topic not checked", reason="this identity may not see it, or not now")
+            log.warning("topic not checked", reason="no right to look it up, or no quota left")
     except BusUnavailable as error:
         log.warning("topic not checked", reason=str(error))

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the parameters and answers of a request for deletion."""
+"""The parameters and answers of a request for deletion, for the OpenAPI document."""
 
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ _RETRY = "Seconds after which to try again; with an Idempotency-Key that is alwa
 
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "Pub/Sub has confirmed the event: every service will see it"},
-    400: documented(f"The {IDEMPOTENCY_KEY} header is not right"),
+    400: documented(f"The {IDEMPOTENCY_KEY} header is not valid"),
     401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
     408: documented(
         f"Request line and headers were not complete within {BOUNDS.seconds:g} s, or the body, "
@@ -48,14 +48,16 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     ),
     413: documented(f"The request body exceeds {MAX_BODY_BYTES} bytes; none is needed"),
     422: documented("The bot's id is not 24 hex digits"),
-    429: documented("Too many events are waiting for Pub/Sub; not placed", Retry_After=_RETRY),
+    429: documented(
+        "Too many events are waiting for Pub/Sub; the request was not placed", Retry_After=_RETRY
+    ),
     431: documented(
         f"Request line and headers exceed {BOUNDS.head_bytes} bytes, or {BOUNDS.headers} headers"
     ),
     500: documented("An unexpected error; the request may have been placed"),
     503: documented(
-        "Pub/Sub did not confirm in time, but the request may have been placed; or too many "
-        "connections, and it was not placed",
+        "Pub/Sub did not confirm in time, but the request may have been placed; or there are too "
+        "many connections, and it was not placed",
         Retry_After=_RETRY,
     ),
 }

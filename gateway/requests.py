@@ -1,4 +1,4 @@
-"""A request for deletion becomes an event on the topic; the gateway keeps nothing else of it."""
+"""A request for deletion becomes an event on the topic; the gateway keeps nothing of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ class DeletionRequests:
     async def place(
         self, bot_id: str, key: str | None, traceparent: str | None, requested_by: str
     ) -> Placed:
-        """Publish the event, which names who asked; returns once Pub/Sub has confirmed it.
+        """Publish the event, which names who asked. Returns once Pub/Sub has confirmed it.
 
-        With a `key` the event id is the same each time the key is used for this bot, on whichever
+        With a `key` the event id is the same each time the key is used for this bot, on any
         replica. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
         """
         bot_id = bot_id.lower()

@@ -26,14 +26,14 @@ class GatewaySettings(PubSubSettings):
     gateway_port: int = Field(8080, ge=0, le=65_535)
     """Port; 0 takes a free one."""
     gateway_max_connections: int = Field(2500, ge=1, le=100_000)
-    """Open connections; one more takes the place of the one that has waited longest for its
-    client, and is answered `503` when all have a request under way. Keep it above
-    `BOTDEL_GATEWAY_MAX_PENDING`, and the limit on open files above both.
+    """Open connections. A further one replaces the one that has waited longest for its client, or
+    is answered `503` when all have a request under way. Keep it above `BOTDEL_GATEWAY_MAX_PENDING`,
+    and the limit on open files above both.
     """
     gateway_max_pending: int = Field(2000, ge=1)
-    """Events that may wait for Pub/Sub; beyond, the answer is `429`."""
+    """Events that may wait for Pub/Sub; a further one is answered `429`."""
     gateway_publish_requests: int = Field(16, ge=1, le=1000)
-    """Requests to Pub/Sub under way at once, each of at most 500 events; further events wait."""
+    """Requests to Pub/Sub under way at once, each with at most 500 events; further events wait."""
     gateway_confirm_seconds: float = Field(8.0, gt=0, le=60)
     """Seconds Pub/Sub has to confirm an event; then the answer is `503`. At most 60."""
 
@@ -57,7 +57,7 @@ class GatewaySettings(PubSubSettings):
 
 
 def _named(text: str) -> NamedToken:
-    """Of `name:token`, or of a token alone."""
+    """Parse `name:token`, or a token without a name."""
     name, colon, token = text.partition(":")
     if not colon:
         name, token = CLIENT, text

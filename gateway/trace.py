@@ -22,7 +22,7 @@ _parse = re.compile(
 
 
 def continued(traceparent: str | None, random_bytes: RandomBytes) -> str:
-    """A `traceparent` for a new span: of the caller's trace, or of a fresh one.
+    """A `traceparent` for a new span, in the caller's trace or in a new one.
 
     A header with a wrong format is ignored. A version above 00 may have more fields at its end,
     which are left out.

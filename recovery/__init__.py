@@ -1,1 +1,1 @@
-"""Makes failed and stale jobs pending again, and records what Pub/Sub gave up."""
+"""Makes failed and stale jobs pending again, and records dead letters from Pub/Sub."""

@@ -30,7 +30,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
         "description": "A sweep is running, or has just ended if there was little to do",
-        "headers": {"Location": {"description": "Shows it", "schema": {"type": "string"}}},
+        "headers": {"Location": {"description": "Path of the sweep", "schema": {"type": "string"}}},
     },
 }
 SHOWN: Final[dict[int | str, dict[str, Any]]] = {
@@ -104,7 +104,7 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
 
     @router.get(PATH + "/{sweep_id}", responses=SHOWN)
     async def show_sweep(sweep_id: SweepId) -> SweepView:
-        """How far a sweep is, or how it ended."""
+        """Show how far a sweep is, or how it ended."""
         sweep = await _answered(lambda: sweeps.get(sweep_id))
         if sweep is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no sweep {sweep_id}")

@@ -1,7 +1,7 @@
-"""The cron client: check that recovery is ready, start a sweep and, on request, see it end.
+"""The cron client: check that recovery is ready, start a sweep and, on request, wait for its end.
 
-A sweep needs the database only, so the client also asks for one when recovery is not ready for
-another reason; the exit code then says that.
+A sweep needs the database only, so the client asks for one even when recovery is not ready; the
+exit code then says so.
 
 Prints a line for each step on standard output, and one for a problem on standard error. The exit
 codes are the interface to the scheduler, which alerts on all but 0.
@@ -23,7 +23,7 @@ from deletion.ids import OBJECT_ID_PATTERN
 CALL_SECONDS: Final = 10.0
 """How long one request may take, but never longer than the whole call has left."""
 POLL_SECONDS: Final = 1.0
-"""Between two requests for a sweep that it waits for."""
+"""Seconds between two polls of a sweep."""
 SWEEPS: Final = "/v1/recovery/sweeps"
 
 _AWAY = {
@@ -47,7 +47,7 @@ class Exit(IntEnum):
 
 
 class Sweep(BaseModel):
-    """The fields that are read of an answer; those of a later recovery are ignored."""
+    """The fields of an answer that are read; those that a later recovery adds are ignored."""
 
     sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
     status: Literal["running", "complete", "failed"]
@@ -58,7 +58,7 @@ class Sweep(BaseModel):
 
 
 class Stopped(Exception):
-    """The call ends here, with its exit code and the line that says why."""
+    """Ends the call, with its exit code and the line that says why."""
 
     def __init__(self, code: Exit, why: str) -> None:
         super().__init__(why)
@@ -74,9 +74,9 @@ async def recover(
     clock: Clock | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> int:
-    """One call of the cron job against recovery at `url`; returns a code of `Exit`.
+    """Make one call of the cron job to recovery at `url`. Returns a code of `Exit`.
 
-    All of it takes at most about `timeout_seconds`. A sweep that runs already is joined.
+    All of it takes at most about `timeout_seconds`. A sweep that is already running is joined.
     Neither output nor errors show the token.
     """
     try:
@@ -96,7 +96,7 @@ async def recover(
 
 
 class Call:
-    """One call over `http`, which knows where recovery is and carries the credential."""
+    """One call over `http`, which has the address of recovery and the credential."""
 
     def __init__(self, http: httpx.AsyncClient, clock: Clock, timeout_seconds: float) -> None:
         self._http = http
@@ -105,8 +105,9 @@ class Call:
         self._started_at = clock.monotonic()
 
     async def run(self, *, wait: bool) -> None:
-        """Check health, start a sweep and, with `wait`, see it end. Raises `Stopped` on a problem;
-        if recovery is not ready, only after the sweep.
+        """Check health, start a sweep and, with `wait`, wait for its end.
+
+        Raises `Stopped` on a problem; if recovery is not ready, only after the sweep.
         """
         unready = await self._unready()
         sweep = await self._start()
@@ -123,14 +124,14 @@ class Call:
         return self._started_at + self._timeout_seconds - self._clock.monotonic()
 
     async def _unready(self) -> Stopped | None:
-        """What recovery lacks. Raises `Stopped` when it is not recovery that answers."""
+        """Why recovery is not ready, or None. Raises `Stopped` when something else answers."""
         try:
             answer = await self._request("GET", "/readyz")
             if answer.status_code == httpx.codes.OK:
                 print(f"healthy: {self._http.base_url}")
                 return None
             unready = _unexpected(answer)
-        except Stopped as silent:  # a readiness that is slow to tell must not cost the sweep
+        except Stopped as silent:  # a slow readiness check must not prevent the sweep
             unready = silent
         if unready.code is not Exit.UNHEALTHY:
             raise unready
@@ -144,7 +145,7 @@ class Call:
         return _shown(answer)
 
     async def _end_of(self, sweep: Sweep) -> Sweep:
-        """Ask until it has ended, also while recovery is unreachable for a moment."""
+        """Poll until the sweep has ended, even if recovery is unreachable for a moment."""
         while sweep.status == "running":
             if self._left <= POLL_SECONDS:
                 late = f"the sweep has not ended within {self._timeout_seconds:g} s"
@@ -167,7 +168,7 @@ class Call:
     async def _request(self, method: str, path: str) -> httpx.Response:
         try:
             seconds = max(0.1, min(CALL_SECONDS, self._left))
-            async with asyncio.timeout(seconds):  # httpx' own is for each read
+            async with asyncio.timeout(seconds):  # httpx's own is for each read
                 return await self._http.request(method, path, timeout=seconds)
         except (httpx.RequestError, TimeoutError) as error:  # its text may quote what was sent
             why = f"{method} {path}: {type(error).__name__}, is recovery at {self._http.base_url}?"
@@ -175,7 +176,7 @@ class Call:
 
 
 def _check(url: str, token: SecretStr) -> None:
-    """Refuse what cannot become a request, before an error of it could quote the token."""
+    """Refuse what cannot be requested: the error of such a request could quote the token."""
     try:
         asked = httpx.URL(url)
     except httpx.InvalidURL:
@@ -207,7 +208,7 @@ def _detail(answer: httpx.Response) -> str:
 
 
 def _shown(answer: httpx.Response) -> Sweep:
-    """The sweep in an answer, which is also printed."""
+    """Return the sweep in an answer, and print it."""
     try:
         sweep = Sweep.model_validate_json(answer.content)
     except ValidationError:

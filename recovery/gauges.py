@@ -1,4 +1,4 @@
-"""Gauges of the unfinished jobs, read when they are scraped and kept for a while."""
+"""Gauges of the unfinished jobs, counted when they are scraped and kept for a while."""
 
 import asyncio
 from typing import Final
@@ -10,7 +10,7 @@ from deletion.clock import Clock
 from deletion.ports import Census, Unfinished
 
 KEPT_SECONDS: Final = 30.0
-"""However many scrapes there are, the database is read no more often."""
+"""Seconds between two reads of the database, however many scrapes there are."""
 READ_SECONDS: Final = 5.0
 """How long a scrape waits for the database."""
 
@@ -20,7 +20,8 @@ log = structlog.get_logger(__name__)
 class JobGauges:
     """`botdel_jobs` and `botdel_jobs_oldest_created_timestamp_seconds`, by service and status.
 
-    While they cannot be read they are absent rather than old, and the failures are counted.
+    While the jobs cannot be counted, the gauges are absent rather than old, and the failures are
+    counted.
     """
 
     def __init__(self, registry: CollectorRegistry, census: Census, clock: Clock) -> None:
@@ -48,7 +49,7 @@ class JobGauges:
         self._one_at_a_time = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read them again if they are old. Raises nothing."""
+        """Count again if the gauges are older than `KEPT_SECONDS`. Never raises."""
         async with self._one_at_a_time:
             if self._clock.monotonic() < self._holds_until:
                 return

@@ -58,8 +58,8 @@ async def run(settings: RecoverySettings) -> None:
 
     A signal ends the process at once while it is still starting. It also starts when the database
     or Pub/Sub does not answer; `/readyz` then says so. Raises `ConfigurationError`, also for a
-    missing unique index, `OSError` for a port that is taken, and `TopologyMissing`. Beside an
-    emulator indexes and topology are never missing: this process creates them.
+    missing unique index, `OSError` for a port that is taken, and `TopologyMissing`. With an
+    emulator this process creates missing indexes and topology instead.
     """
     with stop_on_signals() as stopping:
         async with connected_clients(settings) as clients:
@@ -104,7 +104,7 @@ async def _serve(
     database, attached = Readiness({"MongoDB": jobs.ping}), bus.topology.keeper_attachment()
 
     async def ready() -> str | None:
-        """What is missing. Pub/Sub is judged by the pulls of dead letters; nothing is changed."""
+        """What is missing, or None. The pulls of dead letters show whether Pub/Sub works."""
         missing = (await database(), dead_letters.problem, await attached())
         return "; ".join(each for each in missing if each) or None
 
@@ -184,6 +184,6 @@ def _sweeps(
 
 
 async def _prepared(settings: RecoverySettings, client: Client, indexes: Indexes) -> None:
-    """Build them beside an emulator, require them elsewhere."""
+    """Build the indexes with an emulator; require them elsewhere."""
     database = client[settings.mongodb_database]
     await prepare(database, indexes, build=settings.emulator is not None)

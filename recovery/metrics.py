@@ -6,7 +6,7 @@ from recovery.sweep import Outcome, Sweep, SweepStatus
 
 
 class Metrics:
-    """One process's metrics, in a registry of its own."""
+    """One process's metrics, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -62,7 +62,7 @@ class Metrics:
         self._recorded.inc(count)
 
     def ended(self, sweep: Sweep) -> None:
-        """One sweep of this process ended, with what it has counted."""
+        """One sweep of this process has ended; count what it did."""
         self._sweeps.labels(sweep.status).inc()
         self._jobs.labels(Outcome.RESUMED).inc(sweep.resumed)
         self._jobs.labels(Outcome.EXHAUSTED).inc(sweep.exhausted)

@@ -1,7 +1,7 @@
-"""The sweep store on MongoDB. A partial unique index lets one sweep run, and no more.
+"""The sweep store on MongoDB. A partial unique index lets at most one sweep run.
 
-Sweeps are kept: they are small, there is one for each call of the cron job that found none
-running, and together they are the record of what recovery did.
+Sweeps are kept: they are small, there is one for each call of the cron job that found none running,
+and together they are the record of what recovery did.
 """
 
 from contextlib import AbstractContextManager
@@ -46,8 +46,8 @@ class MongoSweepStore:
     async def start(self, sweep: Sweep, *, silent_since: datetime) -> Sweep:
         """Insert first, and look for the running sweep only when the index refuses.
 
-        A running sweep that cannot be read is given up too: nothing else would end it, and two
-        sweeps at once do no harm.
+        A running sweep that cannot be read is ended too: nothing else would end it, and two sweeps
+        at once do no harm.
         """
         for _ in range(_START_TRIES):
             if await self._inserted(sweep):
@@ -59,17 +59,17 @@ class MongoSweepStore:
                 return found
             if standing:
                 await self._silence(standing, sweep.started_at)
-        raise StoreUnavailable("each time, the sweep in the way had ended before it could be read")
+        raise StoreUnavailable("no sweep could start: each time another one was in the way")
 
     async def save(self, sweep: Sweep) -> None:
-        """One update by `_id` that expects it to run; a repeat is recognised by its result."""
+        """One update by `_id`, guarded by the status; a repeat is recognised by its result."""
         query = {"_id": ObjectId(sweep.id), **RUNNING}
         matched = await self._update(query, _mutable_fields(sweep))
         if not matched and await self.get(sweep.id) != sweep:
-            raise LeaseLost(f"sweep {sweep.id} does not run any more")
+            raise LeaseLost(f"sweep {sweep.id} is no longer running")
 
     async def get(self, sweep_id: str) -> Sweep | None:
-        """By `_id`."""
+        """Read by `_id`."""
         found = await self._find({"_id": ObjectId(sweep_id)})
         return _from_document(found) if found else None
 
@@ -87,7 +87,7 @@ class MongoSweepStore:
         return True
 
     async def _silence(self, silent: Document, now: datetime) -> None:
-        """End it as given up, unless it was modified since it was read."""
+        """End it as failed, unless it was modified since it was read."""
         read = {"_id": silent["_id"], "lastModifiedAt": silent.get("lastModifiedAt")}
         end = {"status": SweepStatus.FAILED.value, "lastModifiedAt": now, "finishedAt": now}
         await self._update({**read, **RUNNING}, {**end, "error": WENT_SILENT})
@@ -98,7 +98,7 @@ class MongoSweepStore:
         return result.matched_count
 
     async def _find(self, query: Document) -> Document | None:
-        """By `_id`, or by the index of the one that runs."""
+        """Read by `_id`, or by the index of running sweeps."""
         with self._bounded():
             found = await self._sweeps.find(query).limit(1).to_list(1)
         return found[0] if found else None

@@ -19,17 +19,17 @@ class SweepStore(Protocol):
     async def start(self, sweep: Sweep, *, silent_since: datetime) -> Sweep:
         """Insert `sweep`, which is running, and return it; or return the one that runs already.
 
-        A running one that was last modified before `silent_since` is given up first, at the
-        time `sweep` started. Repeating a call whose answer was lost returns `sweep` as
-        it is stored by then.
+        A running one that was last modified before `silent_since` is ended as failed first, at the
+        time `sweep` started. Repeating a call whose answer was lost returns `sweep` as it is stored
+        by then.
         """
 
     async def save(self, sweep: Sweep) -> None:
         """Write `sweep` over its stored form, if that is still running; atomic.
 
-        Raises `LeaseLost` if it was given up; its process has to stop it.
+        Raises `LeaseLost` if another process has ended it: this process then stops the sweep.
         Repeating a write that succeeded succeeds again.
         """
 
     async def get(self, sweep_id: str) -> Sweep | None:
-        """The sweep of that id (24 hex digits), or None."""
+        """The sweep with this id (24 hex digits), or None."""

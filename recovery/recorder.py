@@ -1,4 +1,4 @@
-"""The consumer of the dead-letter topic: what Pub/Sub gave up is recorded, and then acked.
+"""The consumer of the dead-letter topic: it records each message as a dead letter, then acks it.
 
 It runs in recovery, because it has to be alive when consumers are not.
 """
@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 PULL_LIMIT = 20
 """Messages in memory at a time; each may have the 10 MB that Pub/Sub allows."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""Between two tries while Pub/Sub or the database does not answer; doubled each time."""
+"""Seconds between two tries while Pub/Sub or the database does not answer: the first, doubled
+each time, and the longest."""
 SOURCE = "CloudPubSubDeadLetterSource"
 """The prefix of Pub/Sub's own attributes, which say where a message came from:
 https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
@@ -38,7 +39,7 @@ class Observer(Protocol):
         """A pull succeeded, and what it brought is recorded and acked."""
 
     def failed(self) -> None:
-        """A pull, a record or an ack failed; its messages will be delivered again."""
+        """A pull, a record or an ack failed; the messages will be delivered again."""
 
     def recorded(self, count: int) -> None:
         """`count` dead letters are recorded and acked, canaries not counted."""
@@ -86,11 +87,11 @@ class DeadLetterConsumer:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing is recorded, and since when; None while the last pull worked."""
+        """Why no dead letters are recorded, and since when; None while the last pull worked."""
         if self._failing_since is None:
             return None
         since = self._failing_since.isoformat(timespec="seconds")
-        return f"no dead letter is recorded since {since}: {self._reason}"
+        return f"no dead letters recorded since {since}: {self._reason}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Record and ack until `stopping`; ends after the pull under way. Survives every outage."""
@@ -98,11 +99,11 @@ class DeadLetterConsumer:
             try:
                 await self._pull()
             except BotDeletionError as error:
-                log.warning("dead letters stay where they are", reason=str(error))
+                log.warning("dead letters not recorded yet", reason=str(error))
                 await self._pause(stopping, str(error))
             except Exception as error:
-                log.exception("dead letters stay where they are")
-                await self._pause(stopping, f"{type(error).__name__}, which the log has")
+                log.exception("dead letters not recorded yet")
+                await self._pause(stopping, f"{type(error).__name__}; see the log")
             else:
                 self._back_off.reset()
                 self._failing_since = None

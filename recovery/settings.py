@@ -19,12 +19,10 @@ class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     sweep_page_size: int = Field(500, ge=1, le=10_000)
     """Jobs a sweep reads, moves and keeps in memory at a time; 1 to 10000."""
     alert_stale_share: float = Field(0.5, gt=0, lt=1)
-    """A sweep that finds more than this share of the jobs in progress stale alerts; between 0
-    and 1.
-    """
+    """A sweep alerts when more than this share of jobs in progress is stale; between 0 and 1."""
     alert_waiting_seconds: float = Field(86_400.0, gt=0)
-    """A sweep alerts when it finds jobs that have been pending for more than so many seconds,
-    or handed over for longer than that and than a day.
+    """A sweep alerts when it finds jobs that have been pending for more than this many seconds, or
+    handed over for longer than that and longer than a day.
     """
 
 

@@ -25,11 +25,11 @@ TOO_LATE = f"the database does not answer within {ANSWER_SECONDS:g} s"
 
 
 class Sweeps:
-    """The sweeps this process starts and runs, over the store that decides which one may.
+    """The sweeps that this process starts and runs; the store decides which one may run.
 
-    `silent_after` is how long a running sweep may be silent before it is given up. `prepare` is
-    awaited before each sweep: it builds or requires the indexes, and checks the clock. `ended` is
-    called with each sweep that this process ran.
+    `silent_after` is how long a running sweep may be silent before the next call ends it. `prepare`
+    is awaited before each sweep: it builds or requires the indexes, and checks the clock. `ended`
+    is called with each sweep that this process ran.
     """
 
     def __init__(
@@ -72,7 +72,10 @@ class Sweeps:
         return answered.pop().result()
 
     async def get(self, sweep_id: str) -> Sweep | None:
-        """The sweep of that id, whichever process ran it. Raises `StoreUnavailable` in time too."""
+        """The sweep with this id, whichever process ran it.
+
+        Raises `StoreUnavailable` when the database does not answer in time.
+        """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._store.get(sweep_id)

@@ -1,7 +1,7 @@
 """The sweep: one walk over the failed and the stale jobs, as a value.
 
-running → complete: every job was looked at. running → failed: it could not go on, was
-interrupted, or went silent and was given up by the process that started the next one.
+running → complete: every job was looked at. running → failed: it could not go on, was interrupted,
+or went silent, and the process that started the next one ended it.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from enum import StrEnum
 from deletion.job import LeasePolicy
 
 SHORTEST_SILENCE = timedelta(seconds=60)
-"""A running sweep is given up no sooner, however short the stale threshold: pages may be slow."""
+"""A running sweep may always be silent for this long, however short the stale threshold: pages
+may be slow."""
 
 
-WENT_SILENT = "given up: its process went silent"
+WENT_SILENT = "its process went silent"
 
 
 class SweepStatus(StrEnum):
@@ -74,10 +75,10 @@ class Sweep:
         )
 
     def silenced(self, now: datetime) -> "Sweep":
-        """Its process went silent, and is taken for dead by the one that starts the next sweep."""
+        """Its process went silent, and the one that starts the next sweep takes it for dead."""
         return self.failed(now, WENT_SILENT)
 
 
 def silence(policy: LeasePolicy) -> timedelta:
-    """How long a running sweep may be silent before the next call gives it up."""
+    """How long a running sweep may be silent before the next call ends it."""
     return max(policy.stale_after, SHORTEST_SILENCE)

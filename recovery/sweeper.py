@@ -1,8 +1,8 @@
 """What a sweep does: page → move → count. It never runs a deletion itself.
 
-A sweep only makes jobs pending, so every run begins with a worker's atomic claim. So sweeps are
-harmless at any interval, and two at once too: a job that is moved twice is claimed once, and one
-that has moved on is left alone.
+A sweep only makes jobs pending, so every run begins with a worker's atomic claim. Sweeps are
+therefore harmless at any interval, even two at once: a job that is moved twice is claimed once, and
+one that has moved on is left alone.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 def log_exhausted(job: Job) -> None:
-    """Log it as an error, because only an operator can retry it."""
+    """Log the job as an error, because only an operator can retry it."""
     log.error(
         "job exhausted",
         job_id=job.id,
@@ -49,9 +49,9 @@ def log_exhausted(job: Job) -> None:
 class Progress:
     """A sweep's own record while it runs. Each write is its heartbeat and its fence.
 
-    The writes raise `LeaseLost` once the sweep was given up, and `StoreUnavailable` when the
-    database does not answer any retry. `immovable` holds the ids of jobs that it could not read
-    or move.
+    The writes raise `LeaseLost` once another process has ended the sweep, and `StoreUnavailable`
+    when the database does not answer any retry. `immovable` holds the ids of jobs that could not be
+    read or moved.
     """
 
     def __init__(self, sweep: Sweep, store: SweepStore, clock: Clock, retry: Retry) -> None:
@@ -84,9 +84,10 @@ class Progress:
 class Sweeper:
     """Runs sweeps over `jobs`, with `page_size` jobs in memory and under way at a time.
 
-    It alerts for each job that it exhausts, when more than `stale_share` (0 to 1) of the jobs in
-    progress are stale (not one process has died, but many), for jobs that it cannot read or move,
-    and for jobs that have been pending or handed over for longer than `waiting_after`.
+    It alerts for each job that it exhausts, for jobs that it cannot read or move, for jobs that
+    have been pending or handed over for longer than `waiting_after`, and when more than
+    `stale_share` (0 to 1) of the jobs in progress are stale: then many processes have died, not
+    one.
     """
 
     jobs: JobStore
@@ -131,14 +132,15 @@ class Sweeper:
             return f"{type(error).__name__}: {error}"
         except Exception as error:
             log.exception("unexpected error in a sweep", sweep_id=progress.sweep.id)
-            return f"unexpected {type(error).__name__}; the log of the process has it"
+            return f"unexpected {type(error).__name__}: see the log of the process"
         return None
 
     async def _visit(
         self, status: Status, silence: timedelta, progress: Progress, stopping: asyncio.Event
     ) -> int:
-        """Move every job of `status` that was silent for `silence`; returns how many of them
-        did not rest. Raises `Interrupted` when the process is stopping.
+        """Move every job of `status` that was silent for `silence`, unless it rests.
+
+        Returns how many did not rest. Raises `Interrupted` when the process is stopping.
         """
         found = 0
         until = self.clock.now() - silence
@@ -159,9 +161,9 @@ class Sweeper:
         return found
 
     async def _move(self, job: Read, progress: Progress) -> Outcome | None:
-        """Resume, turn back or exhaust one job. Returns None if it rests. A job that cannot be read
-        or moved is skipped, so that it does not keep others from being visited.
+        """Resume, turn back or exhaust one job. Returns None if it rests.
 
+        A job that cannot be read or moved is skipped, so that the others are visited all the same.
         Raises only `StoreUnavailable`.
         """
         if isinstance(job, Unreadable):
@@ -200,7 +202,7 @@ class Sweeper:
     def _report_immovable(self, progress: Progress) -> None:
         """Alert: each is a deletion that does not go on until a person looks at its record."""
         if found := progress.immovable:
-            reason = "their records cannot be read, or not be changed"
+            reason = "their records cannot be read or changed"
             self.alerts.tell(Alert(AlertKind.JOBS_IMMOVABLE, "", reason, found[0], len(found)))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
@@ -222,8 +224,8 @@ class Sweeper:
         try:
             await (progress.complete() if reason is None else progress.fail(reason))
         except LeaseLost as lost:
-            log.error("sweep was given up by another process", sweep_id=progress.sweep.id)
+            log.error("sweep was ended by another process", sweep_id=progress.sweep.id)
             progress.sweep = progress.sweep.failed(self.clock.now(), str(lost))
-        except StoreUnavailable as error:  # it will be found silent, and be given up
+        except StoreUnavailable as error:  # the next call finds it silent and ends it
             log.error("end of sweep not recorded", reason=str(error), sweep_id=progress.sweep.id)
             progress.sweep = progress.sweep.failed(self.clock.now(), reason or str(error))

@@ -1,1 +1,1 @@
-"""What is behind the ports: MongoDB, Pub/Sub, the webhook of alerts, and plan files."""
+"""Adapters behind the ports: MongoDB, Pub/Sub, object storage, HTTP APIs, alerts and plan files."""

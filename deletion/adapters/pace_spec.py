@@ -1,4 +1,4 @@
-"""What a plan file says of the pace of a step: `pace: {target_ms, busy_share, pressure, …}`."""
+"""The `pace` of a step in a plan file: `pace: {target_ms, busy_share, pressure, …}`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def _is_http(url: SecretStr) -> SecretStr:
 
 
 class GaugeSpec(Strict):
-    """A URL whose answer is a number."""
+    """A URL that returns a number."""
 
     url: SecretStr
 
@@ -41,7 +41,7 @@ class PrometheusSpec(Strict):
 
 
 class PressureSpec(OfOneKind):
-    """One gauge, and its limits: in seconds for `replication_lag`."""
+    """One gauge and its limits, which are in seconds for `replication_lag`."""
 
     KINDS = ("replication_lag", "prometheus", "gauge")
     replication_lag: Literal[True] | None = None
@@ -57,7 +57,7 @@ class PressureSpec(OfOneKind):
         return self
 
     def build(self, connect: Connect, uri: str | None) -> Pressure:
-        """The pressure; `uri` is that of the step's own server."""
+        """The pressure. `uri` is the URI of the step's own server."""
         gauge: Gauge
         if self.prometheus:
             gauge = PrometheusGauge(self.prometheus.url, self.prometheus.query)
@@ -71,7 +71,7 @@ class PressureSpec(OfOneKind):
 class PaceSpec(Strict):
     """How large batches are, how long the step rests, and what slows it down.
 
-    What is left out is as in the default pace of the step.
+    A field that is left out keeps the value of the step's default pace.
     """
 
     target_ms: Annotated[float, Field(gt=0, le=10_000)] | None = None
@@ -87,12 +87,15 @@ class PaceSpec(Strict):
         return self
 
     def build(self, default: Pace, connect: Connect, uri: str | None) -> Pace:
-        """The pace of a step whose default pace is given; `uri` is that of its own server."""
+        """The pace of the step, with fields left out taken from `default`.
+
+        `uri` is the URI of the step's own server.
+        """
         pressure = self.pressure.build(connect, uri) if self.pressure else default.pressure
         return self._filled(default, pressure)
 
     def _filled(self, default: Pace, pressure: Pressure | None) -> Pace:
-        """With what is left out as in `default`."""
+        """The pace, with fields left out taken from `default`."""
         most = self.max_batch or default.max_batch
         return Pace(
             self.target_ms or default.target_ms,
@@ -105,7 +108,7 @@ class PaceSpec(Strict):
 
 @contextmanager
 def _as_value_error() -> Iterator[None]:
-    """Turn the `PlanError` of a broken rule into a `ValueError`, whose line pydantic names."""
+    """Turn a `PlanError` into a `ValueError`, which pydantic reports with its location."""
     try:
         yield
     except PlanError as error:

@@ -27,11 +27,11 @@ from deletion.plan import Plan, Step, check, default_pace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _EXPECTED: Mapping[int | str, str] = {
-    "service": "expected 3 to 63 of a-z, 0-9 and -, a letter first",
-    "name": "expected at most 120 letters, digits, dots, - and _, a letter or a digit first",
+    "service": "expected 3 to 63 characters of a-z, 0-9 and -, beginning with a letter",
+    "name": "expected at most 120 letters, digits, ., - and _, beginning with a letter or digit",
 }
 _MISSING: Mapping[int | str, str] = {
-    # it has a default everywhere but in a compensation
+    # A method has a default everywhere except in a compensation.
     "method": "expected, but it is missing: write the method that undoes the step, `method: POST`, "
     "PUT, PATCH or DELETE",
 }
@@ -43,7 +43,7 @@ class _OneStep(OfOneKind):
 
     @property
     def kind(self) -> Kind:
-        """What its one kind says."""
+        """The content of the one key that is given."""
         given: Kind = getattr(self, self.kind_name)
         return given
 
@@ -57,7 +57,7 @@ class CompensationSpec(_OneStep):
 
 
 class StepSpec(_OneStep):
-    """One step; one of the keys beside `name` is its kind."""
+    """One step. Exactly one of the keys in `KINDS` is given: it is the kind of the step."""
 
     KINDS = ("mongo", "objects", "http", "python")
     name: Name
@@ -82,7 +82,7 @@ class StepSpec(_OneStep):
         return self.kind.build(self.name, outside)
 
     def paces(self, step: Step, outside: Outside) -> Iterator[tuple[str, Pace]]:
-        """Its name and the pace that is given; nothing when none is."""
+        """Yield the name and the pace of the step if the plan gives it one."""
         if self.pace:
             uri = self.mongo.uri if self.mongo else None
             secret = uri.get_secret_value() if uri else None
@@ -95,22 +95,22 @@ class PlanFile(Strict):
     service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
     _place: Callable[[Sequence[int | str]], str] | None = PrivateAttr(None)
-    """The file and the line of a part of it, when it was read from one."""
+    """Returns the file and line of a location in the plan; None if it was not read from a file."""
 
     @model_validator(mode="after")
     def _deletes_nothing_twice(self) -> "PlanFile":
-        """Two steps over the same documents: most likely one of them names the wrong ones."""
+        """Refuse two steps over the same documents: most likely one names the wrong ones."""
         for index, step in enumerate(self.steps):
             for earlier in self.steps[:index]:
                 if step.mongo and earlier.mongo and step.mongo.is_over(earlier.mongo):
                     raise ValueError(
-                        f"expected steps over different documents, found {earlier.name} and "
-                        f"{step.name} over the same"
+                        f"expected each step to delete other documents, but {earlier.name} and "
+                        f"{step.name} delete the same"
                     )
         return self
 
     def build(self, outside: Outside) -> Plan:
-        """The plan this describes. Raises `PlanError`: file, line and step."""
+        """The plan this describes. Raises `PlanError`, which names file, line and step."""
         steps: list[Step] = []
         undo: dict[str, Step] = {}
         paces: dict[str, Pace] = {}
@@ -136,7 +136,7 @@ class PlanFile(Strict):
 
     @property
     def point_of_no_return(self) -> str | None:
-        """The step that is marked so; None without one. Raises `PlanError` for several."""
+        """The step marked as point of no return, or None. Raises `PlanError` for several."""
         marked = [step.name for step in self.steps if step.point_of_no_return]
         if len(marked) > 1:
             raise PlanError(
@@ -145,15 +145,15 @@ class PlanFile(Strict):
         return marked[0] if marked else None
 
     def check(self) -> None:
-        """Check what only the whole plan shows. Raises `PlanError`: see `deletion.plan.check`."""
+        """Check the rules for the whole plan. Raises `PlanError`: see `deletion.plan.check`."""
         undone = [step.name for step in self.steps if step.compensation]
         check(self.service, [step.name for step in self.steps], self.point_of_no_return, undone)
 
 
 def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
-    """Read and check `path`; `${NAME}` in any text is that environment variable.
+    """Read and check `path`. `${NAME}` in any text is replaced by that environment variable.
 
-    Raises `PlanError`, one line for each fault: `file:line: field: what was expected`.
+    Raises `PlanError` with one line for each fault: `file:line: field: what was expected`.
     """
     try:
         document = YAML().load(path.read_text(encoding="utf-8"))
@@ -193,7 +193,7 @@ def _expanded(node: object, environ: Mapping[str, str]) -> object:
 def _unset(
     node: object, environ: Mapping[str, str], *at: int | str
 ) -> Iterator[tuple[Sequence[int | str], str]]:
-    """Where a `${NAME}` stands that is no environment variable, and what to say of it."""
+    """Yield the location of each `${NAME}` that is not set, and the message about it."""
     inside = node.items() if isinstance(node, Mapping) else ()
     for key, value in enumerate(node) if isinstance(node, list) else inside:
         yield from _unset(value, environ, *at, key)
@@ -219,13 +219,13 @@ def _said(problem: ErrorDetails) -> str:
 
 
 def _known(location: Sequence[int | str]) -> str:
-    """The kinds, and the other fields, where one of them may be meant."""
+    """The fields that are known at this location, to complete the error message."""
     match location:
         case ("steps", int(), _):
             others = [name for name in StepSpec.model_fields if name not in StepSpec.KINDS]
-            return f": a step is one of {', '.join(StepSpec.KINDS)}, and has {', '.join(others)}"
+            return f": a step has one of {', '.join(StepSpec.KINDS)}, and {', '.join(others)}"
         case ("steps", int(), "compensation", _):
-            return f": a compensation is one of {', '.join(CompensationSpec.KINDS)}"
+            return f": a compensation has one of {', '.join(CompensationSpec.KINDS)}"
     return ""
 
 
@@ -235,7 +235,7 @@ def _fault(path: Path, document: object, location: Sequence[int | str], expected
 
 
 def _place(path: Path, document: object, location: Sequence[int | str]) -> str:
-    """The file, and the line of the deepest part of `location` that is in it."""
+    """The file, and the line of the deepest part of `location` that exists in it."""
     line, node = 1, document
     for part in location:
         if isinstance(node, CommentedMap) and part in node:

@@ -17,10 +17,10 @@ class PlanSource(Protocol):
 
     @property
     def service(self) -> str:
-        """Whose plan it is."""
+        """The service that the plan belongs to."""
 
     def build(self, outside: Outside) -> Plan:
-        """The plan. Raises `PlanError`, which names the step."""
+        """Build the plan. Raises `PlanError`, which names the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,24 @@ class Made:
 
     @property
     def service(self) -> str:
-        """Whose plan it is."""
+        """The service that the plan belongs to."""
         return self.plan.service
 
     def build(self, _outside: Outside) -> Plan:
-        """The plan, as it is."""
+        """Return the plan."""
         return self.plan
 
 
 def source_of(plan: Plan | PlanSource) -> PlanSource:
-    """The plan as the source of itself; a source as it is."""
+    """Return `plan` if it is a source already; otherwise a source that returns it."""
     return Made(plan) if isinstance(plan, Plan) else plan
 
 
 def find_plan(named: Path) -> PlanSource:
-    """The plan that a person names on the command line.
+    """Return the plan that was named on the command line.
 
-    It is a plan file, or `package.module:NAME` of a `Plan` or `PlanSource` in Python, with modules
-    found in the working directory too. Raises `PlanError`.
+    `named` is a plan file, or `package.module:NAME` of a `Plan` or `PlanSource`; modules in the
+    working directory are found too. Raises `PlanError`.
     """
     reference = str(named)
     if named.exists() or not is_reference(reference):

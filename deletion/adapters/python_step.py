@@ -1,8 +1,8 @@
-"""A step of a team's own in a plan file: `python: "package.module:Class"`.
+"""A team's own step class in a plan file: `python: "package.module:Class"`.
 
-With options: `python: {class: "package.module:Class", options: {…}}`. The options are checked by
-the class's own pydantic model, its attribute `Options`; `Class(name, options)` is the step, or
-`Class(name)` when there is no `Options`. The module is imported when the plan file is read.
+With options: `python: {class: "package.module:Class", options: {…}}`. The class's attribute
+`Options`, a pydantic model, checks the options, and the step is `Class(name, options)`. Without
+`Options` the step is `Class(name)`. The module is imported when the plan file is read.
 """
 
 import inspect
@@ -26,13 +26,13 @@ from deletion.errors import PlanError
 from deletion.plan import Step
 
 FOLDER: Final = "folder"
-"""Key of the context of validation: where the plan file is, and modules beside it are found."""
+"""Key in the validation context: the folder of the plan file, where modules are found too."""
 
 StepClass = Callable[..., Step]
 
 
 def _loaded(reference: object, info: ValidationInfo) -> StepClass:
-    """The class that `reference` names. Raises `ValueError` saying why it cannot be a step."""
+    """Return the class that `reference` names. Raises `ValueError` if it cannot be a step."""
     if not isinstance(reference, str) or not is_reference(reference):
         raise ValueError("expected package.module:Class")
     found = imported(reference, info.context[FOLDER] if info.context else Path.cwd())
@@ -44,7 +44,7 @@ def _loaded(reference: object, info: ValidationInfo) -> StepClass:
 
 
 def _lacking(step: type[Any]) -> str | None:
-    """What keeps a class from being a step; None when nothing does. See `deletion.plan.Step`."""
+    """Why a class cannot be a step; None if it can. See `deletion.plan.Step`."""
     delete, is_empty = (getattr(step, name, None) for name in ("delete", "is_empty"))
     if not callable(delete) or not callable(is_empty):
         return f"it has no method {'is_empty' if callable(delete) else 'delete'}"
@@ -61,7 +61,7 @@ def _lacking(step: type[Any]) -> str | None:
 
 
 def _lacking_options(step: type[Any]) -> str | None:
-    """What is wrong with the class's `Options` or its constructor."""
+    """What is wrong with the class's `Options` or its constructor; None if nothing is."""
     options = getattr(step, "Options", None)
     if options is None:
         unfit = _unfit(step, "name")
@@ -73,7 +73,7 @@ def _lacking_options(step: type[Any]) -> str | None:
 
 
 def _unfit(function: Callable[..., object], *arguments: str) -> str | None:
-    """Why `function` cannot be called with so many arguments."""
+    """Why `function` cannot be called with these arguments; None if it can."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as error:
@@ -82,7 +82,7 @@ def _unfit(function: Callable[..., object], *arguments: str) -> str | None:
 
 
 class PythonSpec(Strict):
-    """A class, and the options that its own model has checked."""
+    """A step class, and the options that its own model has checked."""
 
     type: Annotated[StepClass, PlainValidator(_loaded), Field(alias="class")]
     options: Annotated[BaseModel | None, Field(validate_default=True, repr=False)] = None
@@ -96,7 +96,7 @@ class PythonSpec(Strict):
     @classmethod
     def _fit_the_class(cls, given: object, info: ValidationInfo) -> BaseModel | None:
         if "type" not in info.data:
-            return None  # the fault is in the class
+            return None  # the class itself was refused
         model: type[BaseModel] | None = getattr(info.data["type"], "Options", None)
         if model is None:
             if given is not None:
@@ -110,7 +110,7 @@ class PythonSpec(Strict):
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
     def build(self, name: str, _outside: Outside) -> Step:
-        """The step. Raises `PlanError` when it cannot be made, or has another name."""
+        """Create the step. Raises `PlanError` when that fails, or the step has another name."""
         try:
             step = self.type(name) if self.options is None else self.type(name, self.options)
             found = step.name

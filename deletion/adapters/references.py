@@ -1,4 +1,4 @@
-"""Names of things in Python that a person writes: `package.module:Name`."""
+"""References to Python objects, written as `package.module:Name`."""
 
 import importlib
 import re
@@ -15,20 +15,20 @@ def is_reference(text: str) -> bool:
 
 
 def imported(reference: str, folder: Path) -> object:
-    """What `reference` names; its module may stand in `folder`, which is searched last.
+    """Import and return what `reference` names. Its module may be in `folder`, searched last.
 
-    Raises `ValueError`, which says why there is no such thing.
+    Raises `ValueError`, which says why the import failed.
     """
     module, _, name = reference.partition(":")
     if (path := str(folder.resolve())) not in sys.path:
-        sys.path.append(path)  # not first: nothing in the folder may replace another module
+        sys.path.append(path)  # last, so that nothing in the folder replaces another module
     try:
         return getattr(importlib.import_module(module), name)
     except AttributeError as error:
         if error.name == name:
             raise ValueError(f"expected {name} in the module {module}, found nothing") from None
         raise ValueError(_said(module, error)) from error
-    except (Exception, SystemExit) as error:  # a program, perhaps, that ends when it is imported
+    except (Exception, SystemExit) as error:  # a script may exit when it is imported
         raise ValueError(_said(module, error)) from error
 
 

@@ -1,4 +1,4 @@
-"""What the kinds of step in a plan file have in common: how they are read, and built."""
+"""What all kinds of step in a plan file share: how they are read, and what they are built with."""
 
 import ipaddress
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ Connect = Callable[[str | None], Client]
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What steps reach the outside through. Each of their calls ends within `call_seconds`.
+    """The connections that steps use. Each of their calls ends within `call_seconds`.
 
-    `own_database` is the pipeline's, whose records no plan deletes.
+    `own_database` is the pipeline's own database, whose records no plan may delete.
     """
 
     connect: Connect
@@ -29,13 +29,13 @@ class Outside:
 
 
 class Strict(BaseModel):
-    """Fields as written: none that is unknown, and no value of another type."""
+    """A model that refuses unknown fields and values of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class OfOneKind(Strict):
-    """The keys of `KINDS`, of which exactly one is given."""
+    """A model with exactly one of the keys in `KINDS`."""
 
     KINDS: ClassVar[Sequence[str]]
 
@@ -57,15 +57,16 @@ class OfOneKind(Strict):
 
 
 class Kind(Protocol):
-    """What a step of one kind deletes, as the plan file says; nothing is connected yet."""
+    """One kind of step as the plan file describes it; nothing is connected yet."""
 
     def build(self, name: str, outside: Outside) -> Step:
-        """The step. Raises `PlanError` for what only `outside` shows to be wrong."""
+        """Build the step. Raises `PlanError` for faults that only `outside` can show."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is a loopback address of this machine: to others
-    nothing secret is sent over plain HTTP.
+    """Whether `host`, a name or an address, is a loopback address.
+
+    Secrets are sent over plain HTTP to loopback addresses only.
     """
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -9,7 +9,7 @@ from deletion.process.settings import PORTS, Settings
 
 
 def _web_address(url: SecretStr) -> SecretStr:
-    """Refuse what cannot become a request; an error of that request could quote the URL."""
+    """Refuse a URL that cannot be requested: the error of such a request could quote it."""
     try:
         asked = httpx.URL(url.get_secret_value())
     except httpx.InvalidURL:
@@ -27,6 +27,6 @@ class AlertSettings(Settings):
     `https://`. A credential: it is never printed. Without it alerts are in the log only.
     """
     alert_group_seconds: float = Field(5.0, gt=0, le=600)
-    """Alerts of one kind, service and reason are sent as one, with a count, once no further one
-    has come for so many seconds, and after ten times that at the latest; at most 600.
+    """Alerts of one kind, service and reason are sent as one, with a count, once no further one has
+    come for this many seconds, and after ten times that at the latest; at most 600.
     """

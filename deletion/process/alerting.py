@@ -12,7 +12,7 @@ from deletion.process.grace import ALERTS
 
 @asynccontextmanager
 async def alerting(settings: AlertSettings, clock: Clock, grace: float) -> AsyncIterator[Alerts]:
-    """Those that still wait at the end of the block are sent, in a share of `grace` seconds."""
+    """Yield the alerts. At the end, send those that still wait, in a share of `grace` seconds."""
     alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
     try:
         yield alerts

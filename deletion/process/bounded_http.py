@@ -1,8 +1,8 @@
 """HTTP connections with bounds on what a client can cost before it is authenticated.
 
 uvicorn limits neither the size of a head (request line and headers) nor the time to send one. It
-parses what is sent ahead of an answer, and its limit on connections refuses every client once it is
-reached: docs/decisions/0021.
+parses pipelined requests before the answer to the first one is complete, and its limit on
+connections refuses every client once it is reached: docs/decisions/0021.
 """
 
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
@@ -17,8 +17,8 @@ from deletion.process.connections import Connections
 from deletion.process.problems import Problem
 
 PIECE: Final = 512
-"""Bytes given to the parser at a time: how closely a head behind another request is counted, and
-how much of what is sent ahead of an answer may be parsed."""
+"""Bytes given to the parser at a time: how precisely a head behind another request is counted,
+and the most that is parsed of a pipelined request."""
 TOO_MANY: Final = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; not placed", {"Retry-After": "1"}
 )
@@ -44,7 +44,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._among = among
         self._bounds = among.bounds
         self._timer: TimerHandle | None = None
-        self._ahead = b""  # what was sent ahead of an answer
+        self._ahead = b""  # pipelined bytes
         self._unparsed = 0  # bytes since the last head or part of a body was complete
         self._headers = 0  # of this head, or trailers of this body
         self._progress = False
@@ -52,7 +52,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._done_reading = False
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Wait for the first request, if there is room."""
+        """Wait for the first request, or refuse the connection when there are too many."""
         super().connection_made(cast("Transport", transport))  # uvloop's is no subclass
         if self._among.opened(self):
             self._among.waits(self)
@@ -69,9 +69,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse in pieces, so that no head becomes longer than allowed, and what is sent ahead of
-        an answer waits for its turn.
-        """
+        """Parse in pieces: no head exceeds its bound, and pipelined bytes wait for their turn."""
         data, self._ahead, start = self._ahead + data, b"", 0
         while start < len(data) and not self._done_reading:
             if self._answering and self._in_head:
@@ -94,7 +92,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._unparsed = 0 if self._progress else self._unparsed + len(piece)
 
     def _keep(self, ahead: bytes) -> None:
-        """Until the answers under way are complete; more than may be kept is not waited for."""
+        """Keep pipelined bytes until the answers are complete; too many of them end the reading."""
         if len(ahead) > self._bounds.head_bytes:
             self._read_no_more()
         else:
@@ -102,35 +100,35 @@ class BoundedHttp(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One more. Raises `ValueError`, which ends the parsing, when it is one too many."""
+        """Count a header. Raises `ValueError`, which ends the parsing, when there are too many."""
         self._headers += 1
         if self._headers > self._bounds.headers:
             raise ValueError("too many headers")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """It is the application's turn."""
+        """The head is complete: it is the application's turn."""
         self._progress, self._in_head, self._headers = True, False, 0
         self._wait_no_longer()
         self._among.works(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """The body does not count towards the head."""
+        """A part of the body, which does not count towards the head."""
         self._progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next byte belongs to another head."""
+        """The request is complete: the next byte belongs to another head."""
         self._progress = self._in_head = True
         self._headers = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """It is the client's turn: to ask again, to send the rest, to read. It may have asked."""
+        """The answer is complete: it is the client's turn, unless it has pipelined a request."""
         super().on_response_complete()
         if self.cycle.response_complete:
-            self.cycle.body.clear()  # what nobody has read
+            self.cycle.body.clear()  # the part that nobody has read
             self._among.waits(self)
             if self.transport.is_closing() or not self._in_head:
                 self._wait(self._bounds.seconds)
@@ -138,13 +136,13 @@ class BoundedHttp(HttpToolsProtocol):
                 self.data_received(b"")
 
     def pause_writing(self) -> None:
-        """The client does not read."""
+        """The client does not read its answer: bound how long that lasts."""
         super().pause_writing()
         self._among.waits(self)
         self._wait(self._bounds.seconds)
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """The client reads again."""
         super().resume_writing()
         self._wait_no_longer()
         if self._answering:
@@ -156,7 +154,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._wait(self._bounds.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """Send it as a problem, after the answers that are under way."""
+        """Send uvicorn's 400 as a problem."""
         if self._headers > self._bounds.headers:
             detail = f"more than {self._bounds.headers} headers"
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
@@ -164,7 +162,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def drop(self) -> None:
-        """Close at once: another connection needs the place."""
+        """Close at once, to make room for another connection."""
         self._done_reading = True
         self.transport.abort()
 
@@ -201,12 +199,12 @@ class BoundedHttp(HttpToolsProtocol):
         """Close after the answers under way. What the client still sends stays in the socket.
 
         The connection is shut for writing first, and closed a moment later: closing it with unread
-        bytes resets it, and the client may never see the answer.
+        bytes would reset it, and the client might never see the answer.
         """
         self._done_reading = True
         self.flow.pause_reading()
         if self._answering and not self._in_head:
-            self.drop()  # its body will not end
+            self.drop()  # the rest of the body will not be read
         elif self._answering:
             self.cycle.keep_alive = False
         elif not self.transport.is_closing():

@@ -15,7 +15,7 @@ from deletion.process.settings import PubSubSettings
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """Its clients, each with a channel of its own, and the topology of the installation."""
+    """The Pub/Sub clients, each with its own channel, and the topology of the installation."""
 
     publisher: PublisherAsyncClient
     subscriber: SubscriberAsyncClient
@@ -24,13 +24,13 @@ class Bus:
 
     @property
     def names(self) -> Names:
-        """Names of the topics and subscriptions."""
+        """The names of the topics and subscriptions."""
         return self.topology.names
 
 
 @asynccontextmanager
 async def connected_bus(settings: PubSubSettings) -> AsyncIterator[Bus]:
-    """Closed at the end of the block. Raises `ConfigurationError` without credentials."""
+    """Connect for the block. Raises `ConfigurationError` without credentials."""
     pubsub = PubSub(settings.emulator)
     try:
         publisher, subscriber = pubsub.publisher(), pubsub.subscriber()

@@ -1,4 +1,4 @@
-"""The open connections of a server, within a bound that no client can use up."""
+"""The open connections of a server, within a bound that idle clients cannot exhaust."""
 
 from asyncio import AbstractEventLoop
 from collections import OrderedDict
@@ -10,16 +10,17 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LOG_SECONDS: Final = 10.0
-"""That the bound on connections was reached is logged no more often: any client can cause it."""
+"""Seconds between two log lines about reaching the bound, because any client can cause them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of one server. It waits at most `seconds` for a client, and `idle_seconds` between
-    requests. After a refusal it keeps the connection for `linger_seconds`.
+    """Bounds of one server.
 
-    A head has `head_bytes` and `headers` at most: a header of two bytes takes a hundred in memory.
-    As many bytes may be sent ahead of an answer; they wait for their turn.
+    It waits at most `seconds` for a client, and `idle_seconds` between requests. After a refusal it
+    keeps the connection for `linger_seconds`. A head has at most `head_bytes` bytes and `headers`
+    headers: a header of two bytes takes a hundred in memory. At most `head_bytes` pipelined bytes
+    are kept until it is their turn.
     """
 
     connections: int = 100
@@ -31,12 +32,12 @@ class Bounds:
 
 
 class Connection(Protocol):
-    """One of them."""
+    """One open connection."""
 
     loop: AbstractEventLoop
 
     def drop(self) -> None:
-        """Close at once: another connection needs the place."""
+        """Close at once, to make room for another connection."""
 
 
 class Connections:
@@ -54,7 +55,10 @@ class Connections:
         self._logged_at = float("-inf")
 
     def opened(self, connection: Connection) -> bool:
-        """Make room for it. Returns False when every other one has a request under way."""
+        """Add `connection`, dropping the one that has waited longest if there are too many.
+
+        Returns False when every other one has a request under way.
+        """
         if len(self._open) >= self.bounds.connections:
             self._log(connection.loop.time())
             if not self._waiting:
@@ -66,16 +70,16 @@ class Connections:
         return True
 
     def closed(self, connection: Connection) -> None:
-        """The connection is closed."""
+        """Remove `connection`, which is closed."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
 
     def waits(self, connection: Connection) -> None:
-        """It is its client's turn, from now on."""
+        """It is the client's turn from now on."""
         self._waiting[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """It has a request under way."""
+        """`connection` has a request under way."""
         self._waiting.pop(connection, None)
 
     def _log(self, now: float) -> None:

@@ -9,7 +9,7 @@ from deletion.process.store_settings import StoreSettings
 
 @asynccontextmanager
 async def connected_clients(settings: StoreSettings, runs: int = 0) -> AsyncIterator[Clients]:
-    """The clients of a process with so many `runs`, closed at the end of the block.
+    """Yield the clients of a process with this many `runs`, and close them at the end.
 
     Raises `ConfigurationError` when the URI is refused, or there are too few threads for the runs.
     """

@@ -57,7 +57,7 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, __: Exception) -> Response:
-        detail = "an unexpected error; the log of this process has it"
+        detail = "an unexpected error: see the log of this process"
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).response()
 
 

@@ -10,10 +10,10 @@ from deletion.errors import BotDeletionError
 ANSWER_SECONDS: Final = 2.0
 """How long a probe waits for all subjects, which are asked side by side."""
 KEEP_SECONDS: Final = 1.0
-"""How long an answer is kept, so that probes, however many, are not a load."""
+"""How long an answer is kept, so that many probes cause no load."""
 
 Ask = Callable[[], Awaitable[object]]
-"""Returns when its subject answers, and raises when something is missing."""
+"""Returns when the subject answers, and raises when something is missing."""
 
 
 class Readiness:

@@ -21,7 +21,7 @@ from deletion.errors import (
 T = TypeVar("T")
 FAILED = 1
 MISUSED = 2
-"""As for a usage error: a setting, an option or a file is wrong, and a repeat does not help."""
+"""The exit code when a setting, an option or a file is wrong, so that a repeat does not help."""
 
 
 def run(work: Coroutine[None, None, T]) -> T:
@@ -35,11 +35,10 @@ def run(work: Coroutine[None, None, T]) -> T:
 
 
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
-    """Run a long-running process to its clean end, and exit at once; an expected error is
-    `reported`.
+    """Run a long-running process to its clean end, then exit at once.
 
-    The interpreter's own exit would wait for a database call that hangs in a thread, and so
-    beyond the grace period.
+    An expected error is `reported`. The interpreter's own exit would wait, beyond the grace period,
+    for a database call that hangs in a thread.
     """
     with reported():
         run(work)
@@ -59,8 +58,9 @@ def reported() -> Iterator[None]:
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    """`text` with every character that is not printable, unless in `keep`, as a Python escape:
-    text of others, made safe for a terminal and for a line of a log.
+    """`text` with every unprintable character that is not in `keep` as a Python escape.
+
+    Makes text from outside safe for a terminal and for a line of a log.
     """
     return "".join(
         c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
@@ -68,11 +68,11 @@ def escaped(text: str, *, keep: str = "") -> str:
 
 
 def advice(error: Exception) -> str:
-    """What to look at when `error` ends a command; "" when the error says it."""
+    """What to check after `error`, to append to its message; empty when the message says it."""
     if isinstance(error, StoreUnavailable):
         return ": is it running, and does BOTDEL_MONGODB_URI name it?"
     if isinstance(error, BusUnavailable):
-        return ": is it reached? See PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and credentials"
+        return ": is it reachable? Check PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and credentials"
     return ""
 
 

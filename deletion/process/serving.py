@@ -43,7 +43,7 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=protocol,
-        timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]  # any number of seconds,
+        timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]  # fractions work too
         log_config=None,
         access_log=False,
         server_header=False,

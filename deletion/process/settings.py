@@ -32,7 +32,7 @@ Token = Annotated[SecretStr, AfterValidator(long_enough)]
 
 
 def _host_and_port(address: str) -> str:
-    """Refuse what gRPC would look up as a name, again and again."""
+    """Refuse an address that gRPC would look up as a name again and again."""
     found = _HOST_AND_PORT.fullmatch(address)
     if not found or int(found["port"]) not in PORTS:
         raise ValueError("expected host:port")
@@ -40,7 +40,7 @@ def _host_and_port(address: str) -> str:
 
 
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
-"""An address as gRPC takes it; that of IPv6 in brackets."""
+"""`host:port` as gRPC expects it, with an IPv6 address in brackets."""
 
 
 class Settings(BaseSettings):
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         env_file=".env",
         extra="ignore",
         env_ignore_empty=True,
-        use_attribute_docstrings=True,  # docs/reference/configuration.md is made of them
+        use_attribute_docstrings=True,  # docs/reference/configuration.md is generated from them
     )
 
 

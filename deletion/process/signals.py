@@ -40,7 +40,7 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 async def unless_stopped(work: Coroutine[Any, Any, T], stopping: asyncio.Event) -> T:
     """Return the result of `work`; once `stopping` is set, cancel it and raise `Interrupted`.
 
-    For the start of a process, which a signal ends at once, whatever it waits for.
+    For the start of a process, which a signal ends at once, whatever it is waiting for.
     """
     working = asyncio.create_task(work)
     asked = asyncio.create_task(stopping.wait())

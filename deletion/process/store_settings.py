@@ -14,23 +14,23 @@ class StoreSettings(Settings):
     """Where the jobs are."""
 
     mongodb_uri: Annotated[SecretStr, AfterValidator(checked)]
-    """Where the jobs are, and the data of steps without a `uri`; `mongodb://` or
-    `mongodb+srv://`, user name and password percent-encoded (RFC 3986, section 2.1). Reads go
-    to the primary, writes are `w=majority` and connections are bounded, whatever it says.
+    """Where the jobs are, and the data of steps without a `uri`; `mongodb://` or `mongodb+srv://`,
+    user name and password percent-encoded (RFC 3986, section 2.1). Reads go to the primary, writes
+    are `w=majority` and connections are bounded, whatever the URI says.
     """
     mongodb_database: str = Field("bot_deletion", pattern=r"^[A-Za-z0-9_-]{1,63}$")
     """Database of jobs, sweeps, dead letters and breakers."""
 
 
 class LeaseSettings(Settings):
-    """When a job is stale, when it is spent, and how long it rests."""
+    """When a job is stale or exhausted, and how long it rests."""
 
     stale_after_seconds: float = Field(600.0, ge=1, le=86_400)
-    """A job in progress that has been silent for so many seconds is stale; 1 to 86400. A
+    """A job in progress that has been silent for this many seconds is stale; 1 to 86400. A
     heartbeat is due after a quarter of it.
     """
     max_attempts: int = Field(5, ge=1, le=1000)
-    """Claims a job may spend before it is exhausted; 1 to 1000."""
+    """Attempts that a job may spend before it is exhausted; 1 to 1000."""
     rest_seconds: float = Field(1200.0, ge=0, le=86_400)
     """Seconds that a failed job rests after its first attempt before a sweep resumes it; four
     times as long after each further attempt, a day at most. A stale job rests too, from its
@@ -63,8 +63,8 @@ class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
 class RetentionSettings(Settings):
     """How long complete jobs are kept: for ever when it is not set.
 
-    At least 31 days, because a message may come back for so long; at most what MongoDB's 32 bits
-    of seconds can hold.
+    At least 31 days, because a message may be redelivered for that long; at most what MongoDB's 32
+    bits of seconds can hold.
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)

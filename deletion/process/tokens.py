@@ -23,7 +23,7 @@ CLIENT: Final = "client"
 
 @dataclass(frozen=True, slots=True)
 class NamedToken:
-    """A credential, and who has it."""
+    """A credential, and the name of its client."""
 
     name: str
     token: SecretStr
@@ -51,7 +51,7 @@ class BearerTokens(SecurityBase):
         if scheme.lower() != "bearer" or not given:
             raise self._refused("a bearer token is required", _CHALLENGE)
         offered = given.strip().encode()
-        # Every comparison is made, whichever of them matches.
+        # Compare with every token, so that the time does not show which one matches.
         names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]
         if not names:
             challenge = f'{_CHALLENGE}, error="invalid_token"'

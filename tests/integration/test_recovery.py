@@ -140,7 +140,7 @@ async def test_a_sweep_whose_process_died_is_given_up_and_another_one_does_its_w
     assert (sweep["status"], sweep["resumed"]) == ("complete", 1)
     assert sweep["sweep_id"] != dead.id
     assert given_up["status"] == "failed"
-    assert given_up["error"] == "given up: its process went silent"
+    assert given_up["error"] == "its process went silent"
 
 
 @pytest.mark.proves("cron-exit-codes")

@@ -203,7 +203,7 @@ async def test_without_pubsub_the_recorder_of_dead_letters_says_since_when(world
     async with recovering(world.pipeline) as recovery:
         assert not await until_unready(recovery)
         answer = await recovery.http.get("/readyz")
-        assert "no dead letter is recorded since 2" in answer.text
+        assert "no dead letters recorded since 2" in answer.text
         assert not await recorder_works(recovery)
 
 

@@ -238,7 +238,7 @@ class MemorySweepStore:
         """See the port."""
         stored = self.sweeps.get(sweep.id)
         if stored is None or (stored != sweep and stored.status is not SweepStatus.RUNNING):
-            raise LeaseLost(f"sweep {sweep.id} does not run any more")
+            raise LeaseLost(f"sweep {sweep.id} is no longer running")
         self.sweeps[sweep.id] = sweep
 
     async def get(self, sweep_id: str) -> Sweep | None:

@@ -10,12 +10,12 @@ from deletion.alerts import Alert, AlertKind
 from deletion.clock import Clock, rfc3339
 
 MOST_GROUPS: Final = 1_000
-"""In memory at a time; further alerts join the group `OTHER` of their kind."""
+"""Groups in memory at a time; further alerts join the group `OTHER` of their kind."""
 MOST_EXAMPLES: Final = 5
 LONGEST: Final = 100
 """Characters of a service, a reason or an example; the rest is cut off."""
 LONGEST_WAIT: Final = 10
-"""How many quiet times after its first alert a group is due even if it was never quiet."""
+"""A group is due this many quiet times after its first alert, even if alerts keep coming."""
 OTHER: Final = "other"
 
 
@@ -23,7 +23,7 @@ OTHER: Final = "other"
 class AlertGroup:
     """Alerts that are sent as one: how many, from when to when, and the first few ids.
 
-    `due` and `latest` are seconds of `Clock.monotonic`: a clock that is set delays no alert.
+    `due` and `latest` are seconds of `Clock.monotonic`, so setting the clock delays no alert.
     """
 
     kind: AlertKind

@@ -20,7 +20,8 @@ log = structlog.get_logger(__name__)
 TRIES: Final = 6
 BASE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
-"""Of one try. All tries, with the waits between them, take about a minute at most."""
+"""How long one try may take. All tries, with the waits between them, take about a minute at
+most."""
 _MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
 
@@ -61,8 +62,8 @@ class Webhook:
         url = self._url.get_secret_value()
         try:
             async with (
-                asyncio.timeout(self._answer_seconds),  # httpx' own is for each read
-                self._http.stream("POST", url, json=body) as answer,  # what it says is not read
+                asyncio.timeout(self._answer_seconds),  # httpx's own is for each read
+                self._http.stream("POST", url, json=body) as answer,  # the body is not read
             ):
                 status = answer.status_code
         except (httpx.TransportError, TimeoutError) as error:
@@ -139,7 +140,7 @@ class WebhookAlerts:
 
 
 def webhook_alerts(url: SecretStr | None, clock: Clock, group_seconds: float) -> WebhookAlerts:
-    """Alerts that are posted to `url`, or logged only without one; to be closed."""
+    """Alerts that are logged and, with a `url`, posted to it. Close them at the end."""
     webhook = Webhook(url, Retry(clock, TRIES, BASE_SECONDS)) if url else None
     return WebhookAlerts(webhook, clock, group_seconds=group_seconds)
 

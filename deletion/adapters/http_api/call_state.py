@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Final
 
 VERIFY: Final = "verify"
-"""In place of a location: the host named none, so `verify` says when it is done."""
+"""Stands for a location when the host named none: `verify` then shows when the call is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """Where one call stands. `key` is the Idempotency-Key of every try of it. Once the host has
-    accepted the call with 202, `location` is where to ask what became of it, and `since` is when it
-    was accepted first. `forgotten` counts how often it had nothing at its `location`, so that the
-    call had to be made again.
+    """The state of one call. Every try of it sends `key` as its Idempotency-Key.
+
+    Once the host has accepted the call with 202, `location` is the URL to poll, and `since` is when
+    the host first accepted it. `forgotten` counts how often the host had nothing at `location`, so
+    that the call had to be made again.
     """
 
     key: str
@@ -25,12 +26,12 @@ class CallState:
 
     @classmethod
     def begun(cls) -> "CallState":
-        """A call that was not made yet."""
+        """The state of a call that was not made yet."""
         return cls(secrets.token_hex(16))
 
     @classmethod
     def read(cls, cursor: str | None) -> "CallState | None":
-        """None for a cursor that no `CallState` wrote: the step begins again."""
+        """Parse `cursor`. Returns None if no `CallState` wrote it: the step then begins again."""
         try:
             found = json.loads(cursor or "")
             location, since = found.get("location"), found.get("since")
@@ -45,18 +46,18 @@ class CallState:
 
     @property
     def cursor(self) -> str:
-        """As text, for the checkpoint."""
+        """The state as JSON, for the checkpoint."""
         since = None if self.since is None else self.since.isoformat()
         every: dict[str, object] = {"key": self.key, "location": self.location, "since": since}
         every["forgotten"] = self.forgotten or None
         return json.dumps({name: value for name, value in every.items() if value is not None})
 
     def accepted(self, now: datetime, location: str) -> "CallState":
-        """The host works on it. The first 202 counts."""
+        """The state after a 202. The first one sets `since`."""
         return replace(self, location=location, since=self.since or now)
 
     def forgot(self) -> "CallState":
-        """The host has nothing at `location` any more: only the call itself can find out."""
+        """The state when nothing is at `location` any more: the call has to be made again."""
         return replace(self, location=None, forgotten=self.forgotten + 1)
 
 

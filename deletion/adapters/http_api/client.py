@@ -1,7 +1,7 @@
-"""HTTP calls: bounded in time and bytes, kept to one host, and silent about what they carry.
+"""HTTP calls, bounded in time and bytes, and restricted to one host.
 
-No error names more than method, host and status: a URL, a header or a body may hold secrets, or the
-id of a bot.
+Errors name only method, host and status: a URL, a header or a body may hold secrets, or the id of a
+bot.
 """
 
 import asyncio
@@ -18,17 +18,18 @@ from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable
 
 MOST_BYTES: Final = 65_536
-"""Of a body that are read; then the connection is closed."""
+"""The most bytes of a body that are read; then the connection is closed."""
 MOST_REDIRECTS: Final = 3
 LONGEST_LOCATION: Final = 2000
 """Characters of a `Location`, which a checkpoint may have to keep."""
 MAY_PASS: Final = frozenset({408, 425, 429})
-"""Besides 5xx: RFC 9110 section 15.5.9, RFC 8470 section 5.2, RFC 6585 section 4."""
+"""Statuses that may pass, besides 5xx: RFC 9110 section 15.5.9, RFC 8470 section 5.2, RFC 6585
+section 4."""
 REDIRECTS: Final = frozenset({301, 302, 307, 308})
 """Each keeps the method. After 301 and 302 a client may only change POST to GET, and this one does
 not (RFC 9110, section 15.4). 303 asks for another request, so it is left to the caller."""
 LOCATED: Final = REDIRECTS | {202}
-"""Answers whose `Location` is gone to."""
+"""Statuses whose `Location` is used."""
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds; a host that asks for more is tried after a day."""
 ALWAYS: Final = {"Accept": "*/*", "User-Agent": "botdel"}
@@ -38,8 +39,9 @@ IDLE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a host has answered. `location` is absolute and on the same host, `retry_after` is in
-    seconds.
+    """The answer of a host.
+
+    `location` is absolute and on the same host, `retry_after` is in seconds.
     """
 
     status: int
@@ -48,7 +50,7 @@ class Answer:
 
 
 class HttpClient:
-    """The connections of one process, opened when they are first used; to be closed."""
+    """The connections of one process, opened on first use. `close` them at the end."""
 
     def __init__(self, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._clock = clock
@@ -57,10 +59,10 @@ class HttpClient:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], seconds: float
     ) -> Answer:
-        """One call, with the redirects on the same host, within `seconds`.
+        """Make one call within `seconds`, following redirects on the same host.
 
-        Raises `HttpUnavailable` when there is no answer, or one that may pass (5xx and
-        `MAY_PASS`), and `HttpRefused` for a redirect that is not followed.
+        Raises `HttpUnavailable` when there is no answer, or one that may pass (5xx and `MAY_PASS`),
+        and `HttpRefused` for a redirect that is not followed.
         """
         asked = httpx.URL(url)
         what = f"{method} {host_of(asked)}"
@@ -87,7 +89,7 @@ class HttpClient:
     async def _once(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], what: str
     ) -> Answer:
-        """Without httpx' client, which keeps cookies and acts on redirects by itself."""
+        """Send one request without httpx's client, which keeps cookies and handles redirects."""
         sent = httpx.Headers(ALWAYS)
         sent.update(headers)
         request = httpx.Request(method, url, headers=sent)
@@ -114,8 +116,10 @@ class HttpClient:
         return self._transport
 
     def _retry_after(self, headers: httpx.Headers) -> float | None:
-        """Seconds, or a date, which is compared with the `Date` of the answer if it has one: clocks
-        differ (RFC 9110, section 10.2.3). None for what is neither.
+        """The wait that `Retry-After` asks for, in seconds; None if it is not valid.
+
+        A date is compared with the `Date` of the answer if it has one, because clocks differ (RFC
+        9110, section 10.2.3).
         """
         value = headers.get("Retry-After", "").strip()
         if value.isascii() and value.isdigit():
@@ -127,12 +131,12 @@ class HttpClient:
 
 
 def host_of(url: httpx.URL) -> str:
-    """The host in lower case, and the port unless it is that of the scheme."""
+    """The host in lower case, and the port unless it is the scheme's default."""
     return url.host if url.port is None else f"{url.host}:{url.port}"
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether both URLs have one scheme, host and port."""
+    """Whether both URLs have the same scheme, host and port."""
     return _origin(httpx.URL(one)) == _origin(httpx.URL(other))
 
 

@@ -12,7 +12,7 @@ from deletion.ids import BOT_ID
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A call as a plan names it. `url` has `{bot_id}` in it; it and `headers` may hold secrets.
+    """A call that a plan names. `url` contains `{bot_id}`; it and `headers` may hold secrets.
 
     `gone` are the statuses that mean that the host has nothing of the bot.
     """

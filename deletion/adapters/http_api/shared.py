@@ -1,4 +1,4 @@
-"""What HTTP steps share: the connections of their process, and the gates of the hosts."""
+"""What the HTTP steps of a process share: connections, and the gates of the hosts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from deletion.gate import Gates
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """`client` is closed by the code that created it."""
+    """What HTTP steps share. `client` is closed by the code that created it."""
 
     client: HttpClient
     gates: Gates
@@ -20,14 +20,14 @@ class Http:
 
 
 def alone() -> Http:
-    """For a process that only looks at plans: its breakers are its own."""
+    """For a process that only looks at plans. Its breakers are not shared with other processes."""
     clock = SystemClock()
     return Http(HttpClient(clock), Gates(LocalBreakerStore(clock), clock), clock)
 
 
 @asynccontextmanager
 async def closing(client: HttpClient) -> AsyncIterator[HttpClient]:
-    """The client, closed at the end."""
+    """Yield `client`, and close it at the end."""
     try:
         yield client
     finally:
@@ -36,7 +36,7 @@ async def closing(client: HttpClient) -> AsyncIterator[HttpClient]:
 
 @asynccontextmanager
 async def opened_alone() -> AsyncIterator[Http]:
-    """See `alone`; what its calls have opened is closed at the end."""
+    """As `alone`, with its connections closed at the end of the block."""
     http = alone()
     async with closing(http.client):
         yield http

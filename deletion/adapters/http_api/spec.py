@@ -1,4 +1,4 @@
-"""What a plan file says of an external API: `http: {method, url, headers, gone, verify, …}`."""
+"""The `http` kind of step in a plan file: `http: {method, url, headers, gone, verify, …}`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,15 +26,17 @@ OURS: Final = frozenset(
 """Headers that the step or the connection sets itself."""
 GONE: Final = (404, 410)
 NOT_GONE: Final = frozenset({401, 403, 408, 425, 429})
-"""They say something about the caller, or the moment, and nothing about the bot."""
+"""Statuses that concern the caller or the moment, not the bot."""
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _VISIBLE: Final = re.compile(r"[!-~]+")
 
 
 def checked_url(secret: SecretStr) -> SecretStr:
-    """Return the URL. Raises `ValueError`, which quotes nothing of it, unless it is one of https
-    (http on loopback), without user name and fragment, with `{bot_id}` in its path or query.
+    """Return the URL. Raises `ValueError`, which never quotes it, if it is not allowed.
+
+    It has to be https (http on loopback is allowed too), without user name and fragment, and have
+    `{bot_id}` in its path or query.
     """
     text = secret.get_secret_value()
     if not _VISIBLE.fullmatch(text) or len(text) > LONGEST_URL:
@@ -55,7 +57,7 @@ def checked_url(secret: SecretStr) -> SecretStr:
         raise ValueError("expected no #fragment, which is never sent")
     if BOT_ID not in parts.path + parts.query:
         raise ValueError(
-            f"expected {BOT_ID} in its path or query: without it the call is about no bot, or all"
+            f"expected {BOT_ID} in its path or query: without it the call names no bot, or all"
         )
     if re.search(r"[{}]", text.replace(BOT_ID, "")) or BOT_ID in parts.netloc:
         raise ValueError(f"expected {BOT_ID} in its path or query, and no other braces")
@@ -63,19 +65,19 @@ def checked_url(secret: SecretStr) -> SecretStr:
 
 
 def checked_headers(headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
-    """Return them. Raises `ValueError`, which names a header but quotes no value."""
+    """Return the headers. Raises `ValueError`, which names a header but never quotes a value."""
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
-            raise ValueError("expected names of headers, of letters, digits and -")
+            raise ValueError("expected header names made of letters, digits and -")
         if name.lower() in OURS:
-            raise ValueError(f"expected other headers, {name} is set by the step itself")
+            raise ValueError(f"expected no header {name}: the step sets it itself")
         if not _VALUE.fullmatch(value.get_secret_value()):
             raise ValueError(f"expected visible ASCII characters as the value of {name}")
     return headers
 
 
 def checked_gone(gone: tuple[int, ...]) -> tuple[int, ...]:
-    """Return them. Raises `ValueError` for a status that does not say that the bot is gone."""
+    """Return the statuses. Raises `ValueError` for one that does not say that the bot is gone."""
     if wrong := NOT_GONE.intersection(gone):
         raise ValueError(f"expected statuses that mean that the bot is gone, not {min(wrong)}")
     return gone
@@ -92,7 +94,7 @@ Gone = Annotated[
 
 
 class VerifySpec(Strict):
-    """The call that reads back. Its `headers` are those of the step, if it is the same host."""
+    """The call that reads back. Without `headers` it sends the step's, if the host is the same."""
 
     url: Url
     method: Literal["GET", "HEAD"] = "GET"
@@ -147,8 +149,9 @@ class HttpSpec(Strict):
 
 
 class UndoSpec(HttpSpec):
-    """A call that undoes another one. Its method has no default: a `method` that was forgotten
-    would delete what it should restore.
+    """A call that undoes another one. Its method has no default.
+
+    With DELETE as the default, a forgotten `method` would delete what the call should restore.
     """
 
     method: Method
@@ -156,8 +159,10 @@ class UndoSpec(HttpSpec):
     @model_validator(mode="before")
     @classmethod
     def _is_done_where_nothing_is(cls, given: object) -> object:
-        """By default for a DELETE only, which wants that nothing is there: after any other method,
-        where there is nothing, nothing was undone.
+        """Default `gone` to none unless the method is DELETE.
+
+        DELETE wants nothing to be there. If any other method finds nothing there, nothing was
+        undone.
         """
         if not isinstance(given, Mapping) or given.get("method") == "DELETE":
             return given

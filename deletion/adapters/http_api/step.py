@@ -1,7 +1,7 @@
 """The step that deletes a bot's data by calling an external API.
 
 Read `HttpStep.delete` first. Its first batch makes no call: it only records the Idempotency-Key, so
-that every try of the call, in whichever process, has the same one.
+that every try of the call, in any process, sends the same one.
 """
 
 from collections.abc import AsyncGenerator
@@ -26,13 +26,14 @@ SEE_OTHER: Final = 303
 NOT_FOUND: Final = 404
 FORGOTTEN: Final = frozenset({NOT_FOUND, 410})
 MOST_FORGOTTEN: Final = 2
-"""Times that a host may forget what it has accepted before the run fails; they are counted over all
-runs of the step.
+"""How often a host may forget a call that it accepted before the run fails, counted over all runs
+of the step.
 """
 SLICE_SECONDS: Final = 2.0
-"""The longest wait inside one batch: a stop has to wait for it."""
+"""The longest wait inside one batch, because a stop has to wait for its end."""
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0
-"""Between two polls of a host that does not ask for another time; doubled each time."""
+"""Seconds between two polls when the host names no time: the first wait, doubled each time, and
+the longest."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +53,9 @@ class Outcome:
 class HttpStep:
     """Calls `endpoint` for the bot until the host says that it is done; reads back with `verify`.
 
-    One call takes at most `call_seconds`, and what was accepted with 202 has `done_within` to be
-    done. A deletion holds a slot of its host's gate until it is done, so that a slow API takes up
-    no more of the worker's slots than the host has.
+    One call takes at most `call_seconds`. A deletion that was accepted with 202 has `done_within`
+    to be done, and holds a slot of its host's gate until then: a slow API occupies no more runs of
+    the process than its gate has slots.
     """
 
     name: str
@@ -67,8 +68,9 @@ class HttpStep:
 
     @property
     def default_pace(self) -> Pace:
-        """See `deletion.plan.Paced`. Its host has bounds of its own, and a run that waited for its
-        turn at a slow API would hold the slot of other work.
+        """No pace (see `deletion.plan.Paced`): the gate bounds the calls.
+
+        A run that rested between calls of a slow API would keep its slot from other work.
         """
         return UNPACED
 
@@ -98,13 +100,12 @@ class HttpStep:
                     await self.clock.sleep(seconds)
                     yield Batch(0, outcome.state.cursor)
                 outcome, polls = await self._outcome(bot_id, outcome.state, polls), polls + 1
-            # without its `location`: a resumed run would poll it again, and count the bot twice
+            # Without `location`: a resumed run would poll it again, and count the bot twice.
             done = CallState(outcome.state.key)
             yield Batch(outcome.deleted, done.cursor, last=True)
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Whether `verify` says that the bot is gone; without it, the answer to the call is all
-        there is.
+        """Whether `verify` says that the bot is gone; True without `verify`.
 
         Raises as `delete` does; an answer that is neither 2xx nor in `gone` is `HttpRefused`.
         """
@@ -114,7 +115,7 @@ class HttpStep:
             return not await self._is_there(self.verify, bot_id)
 
     async def _outcome(self, bot_id: str, state: CallState, polls: int) -> Outcome:
-        """The call, or one look at what became of it. `polls` counts the calls of this run."""
+        """Make the call, or check what became of it. `polls` counts the calls of this run."""
         location = state.location
         if location == VERIFY and self.verify:
             there = await self._is_there(self.verify, bot_id)
@@ -143,7 +144,7 @@ class HttpStep:
         return Outcome(state, int(found))
 
     async def _poll(self, bot_id: str, state: CallState, location: str, polls: int) -> Outcome:
-        """Ask at `location`. When nothing is there any more, only the call itself can find out."""
+        """Poll `location`. If nothing is there any more, the call has to be made again."""
         poll = replace(self.endpoint, method="GET", url=location, gone=FORGOTTEN)
         answer = await self._send(poll, bot_id, reads=True)
         if answer.status in poll.gone:
@@ -178,8 +179,9 @@ class HttpStep:
             raise Parked(until, f"{error}, with Retry-After", spent=True) from error
 
     def _working(self, state: CallState, polls: int, answer: Answer | None = None) -> Outcome:
-        """It is not done yet. Raises `HttpUnavailable` when that has been so for too long: a run
-        that is resumed asks again, so that a deletion that is late is noticed all the same.
+        """The outcome while the host still works. Raises `HttpUnavailable` after `done_within`.
+
+        A resumed run polls again, so a deletion that ends too late is still noticed.
         """
         outcome = Outcome(state, wait=_pause(answer, polls))
         if self._is_late(state):
@@ -191,9 +193,10 @@ class HttpStep:
         return outcome
 
     def _check_forgotten(self, state: CallState) -> None:
-        """Raises `HttpRefused` when the host has forgotten the call too often, in whichever runs.
-        That is checkpointed before, so a run that is resumed makes the call once more, and is
-        refused after it if it is forgotten again.
+        """Raise `HttpRefused` when the host has forgotten the call too often, over all runs.
+
+        The count is checkpointed before, so a resumed run makes the call once more, and fails if
+        the host forgets it again.
         """
         if state.location is None and state.forgotten > MOST_FORGOTTEN:
             raise HttpRefused(
@@ -202,10 +205,13 @@ class HttpStep:
             )
 
     def _park_for(self, outcome: Outcome) -> None:
-        """A long wait takes up no slot, and costs no attempt: the host has answered."""
+        """Park the job for a long wait.
+
+        That frees its slot and costs no attempt, because the host has answered.
+        """
         if outcome.wait > LONGEST_ASKED:
             until = self.clock.now() + timedelta(seconds=outcome.wait)
-            raise Parked(until, f"{self.endpoint.what}: accepted, and to be asked about later")
+            raise Parked(until, f"{self.endpoint.what}: accepted, but the next poll is not due yet")
 
     def _is_late(self, state: CallState) -> bool:
         since = state.since

@@ -1,4 +1,4 @@
-"""A step with `verify`, looked at before it deletes anything."""
+"""An HTTP step with `verify`, which can be previewed."""
 
 import secrets
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from deletion.plan import Doubt
 
 @dataclass(slots=True)
 class VerifiedHttpStep(HttpStep):
-    """A step with `verify`, which can be looked at before it deletes anything."""
+    """A step with `verify`: it can be looked at before it deletes anything."""
 
     async def count(self, bot_id: str) -> int:
         """1 if `verify` says that the bot is there, else 0. Raises as `is_empty` does."""
         return int(not await self.is_empty(bot_id))
 
     async def faults(self) -> list[str]:
-        """Ask `verify` about a bot that does not exist: it has to be gone."""
+        """Ask `verify` about a bot that does not exist, which it has to report as gone."""
         if await self.is_empty(secrets.token_hex(12)):
             return []
         what = self.verify.what if self.verify else self.endpoint.what
         return [f"{what} finds a bot that does not exist, so no bot would ever be gone"]
 
     async def doubts(self) -> list[Doubt]:
-        """Whether a path that does not exist would have the same answer."""
+        """Whether a path that does not exist would get the same answer."""
         if self.verify is None:
             return []
         async with self.verify.gate.slot(reads=True):
             answer = await self._read_back(self.verify, secrets.token_hex(12))
         if answer.status != NOT_FOUND or NOT_FOUND not in self.verify.gone:
             return []
-        said = f"{self.verify.what} answered 404, as a wrong path would"
-        return [Doubt(said, "if the API has another answer for what is gone, say `gone: [410]`")]
+        what = f"{self.verify.what} answered 404, as a wrong path would"
+        return [Doubt(what, "if the API has another status for a deleted bot: `gone: [410]`")]

@@ -1,1 +1,1 @@
-"""MongoDB: the connection, and what is kept there."""
+"""MongoDB: the connection, the pipeline's stores, and the step that deletes documents."""

@@ -22,16 +22,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Damaged(Breaker):
-    """In place of a record that cannot be read: a closed breaker, and what guards its next change.
-    A stamp that is damaged itself guards it as well as any other.
+    """A closed breaker in place of a record that cannot be read.
+
+    `guard` is the filter of its next change. A stamp guards that change even if it is damaged
+    itself.
     """
 
     guard: Document = field_of(default_factory=dict)
 
 
 class MongoBreakerStore:
-    """`deletion.breaker.BreakerStore` on one collection of `database`. It needs no index: there are
-    as many documents as there are hosts in the plans.
+    """`deletion.breaker.BreakerStore` on one collection of `database`.
+
+    It needs no index: there are as many documents as there are hosts in the plans.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class MongoBreakerStore:
         self._call_seconds = call_seconds
 
     async def get(self, host: str) -> Breaker:
-        """By `_id`. A record that cannot be read is logged, and taken for a closed breaker, whose
-        next change replaces it.
+        """Read by `_id`. A record that cannot be read is logged.
+
+        It counts as a closed breaker, whose next change replaces it.
         """
         found = await self._find(host)
         if found is None:
@@ -59,19 +63,19 @@ class MongoBreakerStore:
         return found is not None and found.get("stamp") == after.stamp
 
     async def time(self) -> datetime:
-        """What the server says in `hello`."""
+        """The server's time, from `hello`."""
         with self._bounded():
             hello = await self._breakers.database.command("hello")
-        # a command's answer is decoded without a zone
+        # The answer to a command is decoded without a time zone.
         return field(hello, "localTime", datetime).replace(tzinfo=UTC)
 
     async def opened(self) -> Sequence[Breaker]:
-        """Reads all of the few documents, at most `MOST_SHOWN`."""
+        """Read all documents, which are few; at most `MOST_SHOWN`."""
         breakers = [breaker for found in await self._all() if (breaker := _readable(found))]
         return sorted((b for b in breakers if b.is_open), key=lambda breaker: breaker.host)
 
     async def damaged(self) -> Sequence[str]:
-        """Reads as `opened` does."""
+        """Read the same documents as `opened`."""
         return sorted(str(found["_id"]) for found in await self._all() if not _readable(found))
 
     async def _insert(self, after: Breaker) -> bool:
@@ -115,17 +119,18 @@ def _fields(breaker: Breaker) -> Document:
 
 
 def _expected(before: Breaker) -> Document | None:
-    """What the record has to match; None when there must be none yet."""
+    """The filter that the record has to match; None if there must be no record yet."""
     if isinstance(before, _Damaged):
         return before.guard
     return {"stamp": before.stamp} if before.stamp else None
 
 
 def _guard(document: Document) -> Document:
-    """Matches the document for as long as it has its stamp, whatever that is."""
+    """A filter that matches the document as long as its stamp stays, whatever the stamp is."""
     if "stamp" not in document:
         return {"stamp": {"$exists": False}}
-    return {"stamp": {"$eq": document["stamp"], "$exists": True}}  # null is equal to none, too
+    # Without `$exists` a stamp of null would match a missing one too.
+    return {"stamp": {"$eq": document["stamp"], "$exists": True}}
 
 
 def _readable(document: Document) -> Breaker | None:
@@ -147,7 +152,7 @@ def _readable(document: Document) -> Breaker | None:
 
 
 def _stamp(document: Document) -> str:
-    """Raises `ValueError` for an empty one, which no write has."""
+    """The stamp. Raises `ValueError` for an empty one, which is never written."""
     if stamp := field(document, "stamp", str):
         return stamp
     raise ValueError("stamp: expected text, found none")

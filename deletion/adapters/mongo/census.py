@@ -10,7 +10,7 @@ from deletion.job import ENDED, Status
 from deletion.ports import Unfinished
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-"""A `createdAt` outside of them is taken for damaged."""
+"""A `createdAt` outside this range counts as damaged."""
 UNFINISHED: Final = tuple(status for status in Status if status not in ENDED)
 
 
@@ -21,7 +21,7 @@ class MongoCensus:
         self._jobs = client[database][COLLECTION]
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """See the port. Its cost grows with the unfinished jobs, not with all."""
+        """See the port. The cost grows with the unfinished jobs, not with all jobs."""
         of = {"service": "$service", "status": "$status"}
         is_time = {"$and": [{"$gte": ["$createdAt", FIRST]}, {"$lte": ["$createdAt", LAST]}]}
         oldest = {"$min": {"$cond": [is_time, "$createdAt", None]}}
@@ -35,7 +35,7 @@ class MongoCensus:
 
 
 def _unfinished(group: Document) -> Unfinished:
-    """Jobs without a readable service are a group of their own."""
+    """One group of the answer. Jobs without a readable service form one group."""
     of = group["_id"]
     service = str(of.get("service") or "")
     return Unfinished(service, Status(of["status"]), group["jobs"], group["oldest"])

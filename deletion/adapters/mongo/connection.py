@@ -1,7 +1,7 @@
 """The connection to MongoDB: made in one place, its errors classified in one place.
 
-Motor is at its end of life. Changing over to PyMongo's own asyncio API concerns this file and
-`driver.py`, and their callers' `close()`, which becomes a coroutine; all other calls are the same.
+Motor is at its end of life. A change to PyMongo's own asyncio API concerns this file and
+`driver.py`, and the callers of `close()`, which becomes a coroutine; all other calls stay the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,10 +43,10 @@ Cursor = AgnosticBaseCursor[Document]
 Database = AsyncIOMotorDatabase[Document]
 
 SERVER_SELECTION_SECONDS = 3
-"""How long a call without a bound of its own looks for a server. A call inside `bounded` looks for
-as long as its bound allows."""
+"""How long a call outside `bounded` looks for a server. A call inside looks for as long as its
+bound allows."""
 OPERATION_SECONDS = 30
-"""How long a call without a bound of its own waits for a connection, and for each answer."""
+"""How long a call outside `bounded` waits for a connection, and for each answer."""
 IDLE_SECONDS = 60
 """How long an unused connection is kept."""
 
@@ -55,7 +55,7 @@ CALL_SECONDS = 10.0
 PING_SECONDS = 3
 """How long a ping may take. Shorter than a write, which may wait for a new primary."""
 CLOSE_SECONDS = 1
-"""How long closing may take: the driver ends its sessions, and would wait for an answer."""
+"""How long closing may take. Unbounded, the driver would wait for an answer to end its sessions."""
 INDEX_SECONDS = 24 * 3600
 """How long the build of an index may take."""
 
@@ -73,7 +73,7 @@ TRANSIENT_CODES = frozenset(
     {
         6,  # HostUnreachable
         7,  # HostNotFound
-        43,  # CursorNotFound: it was not used for ten minutes, as while a step rests
+        43,  # CursorNotFound: it was not used for ten minutes, perhaps while a step rested
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
         133,  # FailedToSatisfyReadPreference
@@ -98,8 +98,9 @@ https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml"""
 def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
     """A client that connects when it is first used.
 
-    It opens at most `connections` to each server, besides those with which it monitors it. Raises
-    `ConfigurationError` for a URI that the driver refuses, whose error may quote a password.
+    It opens at most `connections` to each server, besides those that monitor it. Raises
+    `ConfigurationError` for a URI that the driver refuses. The driver's text is left out, because
+    it may quote a password.
     """
     try:
         return _client(uri, connections)
@@ -116,10 +117,10 @@ def _client(uri: str, connections: int) -> Client:
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
-        # A date beyond year 9999 is read as stored: an error would hide all that is read with it.
+        # Read a date beyond year 9999 as stored: an error would hide everything read with it.
         datetime_conversion="DATETIME_AUTO",
         appname="botdel",
-        # Whatever the URI says: what is recorded must last, and what is read back must be true.
+        # These override the URI: records must last, and a read-back must see the latest state.
         w="majority",
         readPreference="primary",
         serverSelectionTimeoutMS=SERVER_SELECTION_SECONDS * 1000,
@@ -134,13 +135,13 @@ def _client(uri: str, connections: int) -> Client:
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """As `translated`, for calls that end within `seconds`, the driver's own retries included."""
+    """As `translated`, and bound the block to `seconds`, the driver's own retries included."""
     with translated(), pymongo.timeout(seconds):
         yield
 
 
 async def ping(database: Database) -> None:
-    """One round trip, or `StoreUnavailable` within `PING_SECONDS`."""
+    """Make one round trip. Raises `StoreUnavailable` within `PING_SECONDS`."""
     with bounded(PING_SECONDS):
         await database.command("ping")
 
@@ -150,7 +151,7 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
 
     Raises `ConfigurationError` when one exists and differs.
     """
-    # First, because the long bound is for the build, not for a server that is unreachable.
+    # Ping first: the long bound is for the build, not for a server that is unreachable.
     await ping(collection.database)  # type: ignore[arg-type]
     try:
         with bounded(INDEX_SECONDS):
@@ -178,7 +179,7 @@ def _may_pass(error: PyMongoError) -> bool:
 
 
 def _codes(error: PyMongoError) -> set[int | None]:
-    """The code of a command, or of each write of a bulk that was refused or not confirmed."""
+    """The error code of a command, or of each write of a bulk that was refused or not confirmed."""
     if isinstance(error, BulkWriteError):
         kinds = ("writeErrors", "writeConcernErrors")
         return {each.get("code") for kind in kinds for each in error.details.get(kind, ())}
@@ -186,11 +187,11 @@ def _codes(error: PyMongoError) -> set[int | None]:
 
 
 class Clients:
-    """One client for each URI, made when it is first asked for; None means the default.
+    """One client for each URI, created on first use; None means the default URI.
 
-    `runs` is how many jobs the process runs at once: it bounds the connections to each server,
-    and the threads that the clients share have room for them. Raises `ConfigurationError` when
-    `MOTOR_MAX_WORKERS` leaves no such room.
+    `runs` is how many jobs the process runs at once. It bounds the connections to each server, and
+    sizes the thread pool that the clients share. Raises `ConfigurationError` when
+    `MOTOR_MAX_WORKERS` makes the pool too small.
     """
 
     def __init__(self, default_uri: str, runs: int = 0) -> None:
@@ -208,7 +209,7 @@ class Clients:
         return self._by_uri[uri]
 
     def _connections(self, uri: str) -> int:
-        """A server of data alone gets one call of each run; command-line tools have no runs."""
+        """One connection for each run to a server with data only; a command has no runs."""
         return calls_of(self._runs) if uri == self._default_uri else self._runs or OTHER_CALLS
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The store of dead letters on MongoDB. A unique index makes a message of a service one record.
+"""The store of dead letters on MongoDB.
 
-Each query uses an index, which tests/architecture measures. Upserts and guarded updates decide
-between concurrent calls.
+A unique index allows one record for each message of a service. Each query uses an index, which
+tests/architecture measures. Upserts and guarded updates decide between concurrent calls.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class MongoDeadLetterStore:
         return str(ObjectId())
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """One query for the origins of replays, one update for each; a bulk write for the rest."""
+        """One query for the origins of replays, an update for each; one bulk write for the rest."""
         origins = await self._of(letter.replay_of for letter in letters)
         replays: list[DeadLetter] = []
         others: list[DeadLetter] = []
@@ -60,12 +60,12 @@ class MongoDeadLetterStore:
             joins = isinstance(origin, DeadLetter) and letter.is_replay_of(origin)
             (replays if joins else others).append(letter)
         returned = [replay.replay_of for replay in replays if await self._join(replay)]
-        stand = (await self._of(returned)).values()
-        told = [letter for letter in stand if isinstance(letter, DeadLetter)]
-        return told + await self._upsert(others)
+        found = (await self._of(returned)).values()
+        came_back = [letter for letter in found if isinstance(letter, DeadLetter)]
+        return came_back + await self._upsert(others)
 
     async def get(self, letter_id: str) -> ReadLetter | None:
-        """By `_id`."""
+        """Read by `_id`."""
         return (await self._of([letter_id])).get(letter_id)
 
     async def find(
@@ -77,7 +77,7 @@ class MongoDeadLetterStore:
         before: str | None = None,
         limit: int,
     ) -> list[ReadLetter]:
-        """Back along the index of the service or the status; without either, along `_id`."""
+        """Newest first, along the index of the service or of the status; else along `_id`."""
         filters = {
             "service": service,
             "reason": reason and reason.value,
@@ -90,7 +90,7 @@ class MongoDeadLetterStore:
             return [_read(document) for document in await found.to_list(limit)]
 
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
-        """One update by `_id` that expects the count as read."""
+        """One update by `_id`, guarded by the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}
         with self._bounded():
             result = await self._letters.update_one(query, {"$set": {"status": status.value}})
@@ -106,8 +106,9 @@ class MongoDeadLetterStore:
         return {letter.id: letter for letter in map(_read, found)}
 
     async def _join(self, replay: DeadLetter) -> bool:
-        """Join `replay` to its origin. Returns whether it came back for the first time, which the
-        message ids in `returnedAs` show.
+        """Join `replay` to its origin. Returns whether it came back for the first time.
+
+        The message ids in `returnedAs` show that.
         """
         origin = {"_id": ObjectId(replay.replay_of)}
         returned = {
@@ -139,7 +140,7 @@ class MongoDeadLetterStore:
             new, refused = await self._written(pending)
             inserted += new
             pending = refused
-        raise StoreUnavailable(f"{len(pending)} dead letters kept colliding with others")
+        raise StoreUnavailable(f"{len(pending)} dead letters lost every race to be recorded")
 
     async def _written(
         self, letters: Sequence[DeadLetter]
@@ -147,7 +148,7 @@ class MongoDeadLetterStore:
         """Returns those inserted, and those that lost a race, which the next try counts.
 
         When one of a group fails with an error that may pass, the others are written. The caller
-        repeats all of them, and these are counted once more: the repeat looks like a redelivery.
+        then repeats all of them, and the written ones are counted once more, like a redelivery.
         """
         try:
             with self._bounded():
@@ -169,7 +170,7 @@ class MongoDeadLetterStore:
 
 
 def _folded(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-    """One for each message: a group may hold it more than once."""
+    """Merge the letters of the same message: a group may hold it more than once."""
     folded: dict[tuple[str, str, datetime], DeadLetter] = {}
     for letter in letters:
         key = letter.identity
@@ -210,8 +211,8 @@ def _latest(letter: DeadLetter) -> Document:
 def _stored(name: str) -> str:
     """An attribute's name as MongoDB can hold it: percent-encoded (RFC 3986), dots as well.
 
-    Pub/Sub takes any; BSON refuses a NUL, servers differ on `$` and `.`, and the driver reads
-    `$ref` back as something else.
+    Pub/Sub accepts any name; BSON refuses a NUL, servers differ on `$` and `.`, and the driver
+    reads `$ref` back as something else.
     """
     return quote(name, safe="").replace(".", "%2E")
 

@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 CALLS_OF_A_RUN = 2
-"""Calls that one run has under way at most: one to its data, one to its job."""
+"""The most calls that one run has under way: one to its data, one to its job."""
 OTHER_CALLS = 8
 """Calls of intake, claims, grouped heartbeats, dead letters, metrics and probes."""
 
 
 def calls_of(runs: int) -> int:
-    """How many calls a process with so many runs has under way at most."""
+    """The most calls that a process with this many runs has under way."""
     return CALLS_OF_A_RUN * runs + OTHER_CALLS
 
 
@@ -52,9 +52,9 @@ def reserve_threads(runs: int, environ: Mapping[str, str] = os.environ) -> None:
     if given is not None and int(given) < needed:
         raise ConfigurationError(
             f"{VARIABLE}: expected at least {needed} for {runs} jobs at once, found {given}",
-            "unset it to have it sized",
+            "unset it, and it is sized automatically",
         )
     if _framework.max_workers < needed:
-        # What Motor itself does after a fork. Calls under way end in the old pool's threads.
+        # As Motor itself does after a fork. Calls under way end in the old pool's threads.
         _framework.max_workers = needed
         _framework._reset_global_executor()  # type: ignore[no-untyped-call]

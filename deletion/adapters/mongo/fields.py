@@ -11,9 +11,10 @@ DAMAGED: Final = (KeyError, ValueError, TypeError, IndexError, AttributeError)
 
 
 def field(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """The field `name`, checked here because a wrong type would fail later, where it is used.
+    """The field `name`. Raises `KeyError` and `TypeError`.
 
-    Raises `KeyError` and `TypeError`. A date beyond year 9999 is not a `datetime`.
+    It is checked here, because a wrong type would fail later, where it is used. A date beyond year
+    9999 is not a `datetime`.
     """
     value = document[name]
     if not isinstance(value, kind):
@@ -22,10 +23,10 @@ def field(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
 
 
 def optional(document: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
-    """As `field`, or None where it is absent or null. Raises `TypeError`."""
+    """As `field`, but None where it is absent or null. Raises `TypeError`."""
     return None if document.get(name) is None else field(document, name, kind)
 
 
 def time_or_none(value: object) -> datetime | None:
-    """`value` if it is a time: what can still be told of a record that cannot be read."""
+    """`value` if it is a time, else None: for a record that cannot be read as a whole."""
     return value if isinstance(value, datetime) else None

@@ -1,8 +1,8 @@
 """Indexes: compared with what is wanted, and checked or built when a process starts.
 
-Building one can take a day. A long-running process therefore builds them only beside an emulator.
-Elsewhere `botdel topology apply` does, and the process refuses to run without the unique ones,
-which make a duplicate a no-op.
+Building one can take a day. A long-running process therefore builds them only when it uses an
+emulator. Elsewhere `botdel topology apply` builds them, and the process refuses to run without the
+unique ones, which make a duplicate a no-op.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ Indexes = Mapping[str, Sequence[IndexModel]]
 Described = Mapping[str, Mapping[str, Any]]
 """Indexes by name, as the driver reports them."""
 IMMATERIAL = ("v", "ns", "name", "background")
-"""Properties that a server reports and this pipeline does not care about."""
+"""Properties that a server reports and that make no difference to this pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def gap(wanted: Sequence[IndexModel], found: Described) -> Gap:
 
 
 def shape(index: Mapping[str, Any]) -> dict[str, object]:
-    """Its keys in their order, and every option that is on."""
+    """The index in a form that can be compared: its keys in order, and every option that is on."""
     key = index["key"]
     fields = list(key.items() if isinstance(key, Mapping) else key)
     options = {
@@ -64,7 +64,7 @@ def shape(index: Mapping[str, Any]) -> dict[str, object]:
 
 
 async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> Gap:
-    """Which of `wanted` the collection does not have; within `PING_SECONDS`.
+    """Which of `wanted` are missing or differ, within `PING_SECONDS`.
 
     Raises `StoreUnavailable`.
     """
@@ -79,7 +79,7 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     names = (*lacking.missing, *lacking.differing)
     if needed := [name for name in names if name in unique]:
         raise ConfigurationError(
-            f"{collection.full_name} lacks unique indexes as they should be: {', '.join(needed)}",
+            f"{collection.full_name}: unique indexes are missing or differ: {', '.join(needed)}",
             "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:

@@ -1,4 +1,4 @@
-"""The document a job is stored as. Its field names are fixed: others read them too."""
+"""The document that a job is stored as. Its field names are fixed: others read them too."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -75,7 +75,7 @@ def update_of(job: Job) -> Document:
 
 
 def from_document(document: Mapping[str, Any]) -> Job:
-    """The job of a document that `to_document` wrote, or a later version of it.
+    """The job in a document that this or a later version of `to_document` wrote.
 
     Raises `UnreadableJob` for one that lacks a field, or has a value this code does not know.
     """
@@ -86,7 +86,7 @@ def from_document(document: Mapping[str, Any]) -> Job:
 
 
 def readable(document: Mapping[str, Any]) -> Read:
-    """As `from_document`, or what can still be told of a job that cannot be read."""
+    """As `from_document`, but returns an `Unreadable` for a job that cannot be read."""
     try:
         return from_document(document)
     except UnreadableJob as error:
@@ -144,7 +144,7 @@ def _throttled(document: Mapping[str, Any] | None) -> Throttled | None:
 
 
 def _step_document(progress: StepProgress) -> Document:
-    """`throttled` and `found` stand only where there is something to say."""
+    """The document of a step. It has `throttled` and `found` only when they are set."""
     said: Document = {"found": True} if progress.found else {}
     if progress.throttled:
         said["throttled"] = {"by": progress.throttled.by, "seconds": progress.throttled.seconds}

@@ -64,38 +64,38 @@ class MongoJobStore(Recorder):
         self._changes = Grouping(self._write, limit=GROUP_LIMIT, senders=GROUPS)
 
     async def ping(self) -> None:
-        """One round trip, or an error within seconds."""
+        """Make one round trip. Raises `StoreUnavailable` within seconds."""
         await ping(self._database)
 
     async def check_writes(self) -> None:
-        """One document of a collection of its own, written over each time."""
+        """Overwrite one document in a separate collection."""
         with self._bounded():
             await self._database[WRITE_CHECKS].replace_one(
                 {"_id": COLLECTION}, {"at": datetime.now(UTC)}, upsert=True
             )
 
     async def time(self) -> datetime:
-        """As `hello` says."""
+        """The server's time, from `hello`."""
         with self._bounded():
             answer = await self._database.command("hello")
-        told: datetime = answer["localTime"]
-        return told.replace(tzinfo=UTC)  # a command's answer is decoded without a zone
+        local: datetime = answer["localTime"]
+        return local.replace(tzinfo=UTC)  # the answer to a command is decoded without a time zone
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""
         return str(ObjectId())
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> list[Read]:
-        """A range, closed at both ends, of the sparse index of (queue, due)."""
+        """Query a range, closed at both ends, of the sparse index of (queue, due)."""
         query = {"queue": queue, "due": {"$gte": since, "$lte": until}}
         return await self._read(query, limit, "due")
 
     async def apply(self, change: Change) -> Job:
-        """Changes of the same moment go out in one bulk write, each with its guard."""
+        """Write the change together with others of the same moment, each with its guard."""
         return await self._changes.ask(change)
 
     async def get(self, job_id: str) -> Job | None:
-        """By `_id`."""
+        """Read by `_id`."""
         with self._bounded():
             found = await self._jobs.find_one({"_id": ObjectId(job_id)})
         return from_document(found) if found else None
@@ -109,14 +109,14 @@ class MongoJobStore(Recorder):
         skip: Collection[str] = (),
         limit: int,
     ) -> list[Read]:
-        """A range of the index of (status, lastModifiedAt)."""
+        """Query a range of the index of (status, lastModifiedAt)."""
         query: Document = {"status": status, "lastModifiedAt": {"$gte": since, "$lte": until}}
         if skip:
             query["_id"] = {"$nin": [ObjectId(job_id) for job_id in skip]}
         return await self._read(query, limit, "lastModifiedAt")
 
     async def count(self, status: Status, *, until: datetime | None = None) -> int:
-        """Along the index of (status, lastModifiedAt)."""
+        """Count along the index of (status, lastModifiedAt)."""
         query: Document = {"status": status}
         if until:
             query["lastModifiedAt"] = {"$lte": until}
@@ -131,7 +131,7 @@ class MongoJobStore(Recorder):
         status: Status | None = None,
         limit: int,
     ) -> list[Read]:
-        """Along the index of the bot, of (status, service), or of the status; else along `_id`."""
+        """Newest first, along the index of the bot, (status, service) or the status; else `_id`."""
         query: Document = {}
         if bot_id:
             query["botId"] = ObjectId(bot_id)

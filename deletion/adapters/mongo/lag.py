@@ -13,8 +13,10 @@ PRIMARY, SECONDARY = "PRIMARY", "SECONDARY"
 
 
 class ReplicationLag:
-    """Seconds of the slowest secondary; without the right to see the members (`clusterMonitor`), of
-    the majority, which `hello` returns to everybody.
+    """The lag of the slowest secondary, in seconds.
+
+    Without the right to see the members (`clusterMonitor`), it is the lag of the majority, which
+    `hello` reports to everybody.
     """
 
     what = "replication lag"
@@ -25,16 +27,16 @@ class ReplicationLag:
         self._may_see_members = True
 
     async def read(self) -> float:
-        """One command; two when the members may not be seen. Raises `PressureUnknown`."""
+        """Send one command, or two when the members may not be seen. Raises `PressureUnknown`."""
         try:
             with bounded(READ_SECONDS):
                 slowest = await self._of_members()
                 return await self._of_majority() if slowest is None else slowest
         except (StoreUnavailable, OperationFailure, LookupError) as error:
-            raise PressureUnknown(f"the server does not say: {type(error).__name__}") from error
+            raise PressureUnknown(f"the server reports no lag: {type(error).__name__}") from error
 
     async def _of_members(self) -> float | None:
-        """None when they may not be seen, or there is no such pair."""
+        """None when the members may not be seen, or there is no primary or no secondary."""
         if not self._may_see_members:
             return None
         try:

@@ -1,4 +1,4 @@
-"""The field that names the bot a document belongs to, and what may stand in it."""
+"""The field that names the bot a document belongs to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,16 @@ NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 @dataclass(frozen=True, slots=True)
 class OwnerField:
-    """In each document of a collection, `field` holds a bot's id, of `field_type`."""
+    """The `field` that holds a bot's id, as a `field_type`, in each document of a collection."""
 
     field: str
     field_type: FieldType
 
     def alone(self, bot_id: str) -> Document:
-        """The query for what belongs to the bot alone: an equality would match arrays too, of
-        values and of the documents they stand in.
+        """The query for documents that belong to this bot alone.
+
+        A plain equality would also match arrays: of values, and of subdocuments on the path to the
+        field.
         """
         path = self.field.split(".")
         parents = {".".join(path[:length]): dict(NO_ARRAY) for length in range(1, len(path))}
@@ -44,7 +46,7 @@ class OwnerField:
         return kinds.get(type(value), type(value).__name__)
 
     def value(self, document: Document) -> object:
-        """What the field holds: `MISSING`, or the first list on the way to it."""
+        """The field's value; `MISSING` if it is absent; the first list on its path if any."""
         value: object = document
         for part in self.field.split("."):
             if isinstance(value, list):
@@ -53,7 +55,9 @@ class OwnerField:
         return value
 
     def check(self, page: Sequence[Document], bot_id: str, collection: str) -> None:
-        """Raises `SharedDocument` where the deletes would leave a shared document out."""
+        """Raise `SharedDocument` for a document that is not this bot's alone: deletes would skip
+        it.
+        """
         owner = self.of(bot_id)
         for document in page:
             value: object = document

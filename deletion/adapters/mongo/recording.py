@@ -24,15 +24,18 @@ TRIES: Final = 5
 
 
 class Recorder:
-    """The part of `MongoJobStore` that records; each call of it ends within `call_seconds`."""
+    """The part of `MongoJobStore` that records. Each call ends within `call_seconds`."""
 
     def __init__(self, jobs: Collection, call_seconds: float) -> None:
         self._jobs = jobs
         self._call_seconds = call_seconds
 
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        """One bulk insert; for the refused ones a query for each unique index, and one bulk write
-        of the joins. Repeated for those whose live job was joined or has ended in between.
+        """Record the jobs in one bulk insert.
+
+        For the refused ones it makes a query for each unique index, and one bulk write of the
+        joins. That is repeated for those whose live job was joined by others, or has ended, in
+        between.
         """
         outcomes: dict[str, Recorded] = {}
         offered: set[str] = set()
@@ -44,14 +47,14 @@ class Recorder:
                 if job.id not in outcomes and job.id not in refused
             }
             outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
-            standing = [job for job in jobs if job.id not in outcomes]
-            outcomes |= await self._joined(standing, offered)
+            left = [job for job in jobs if job.id not in outcomes]
+            outcomes |= await self._joined(left, offered)
             if len(outcomes) == len(jobs):
                 return [outcomes[job.id] for job in jobs]
-        raise StoreUnavailable(f"{len(jobs) - len(outcomes)} jobs kept colliding with moving ones")
+        raise StoreUnavailable(f"{len(jobs) - len(outcomes)} requests lost every race for a job")
 
     async def _insert(self, jobs: Sequence[Job]) -> set[str]:
-        """Insert `jobs`; returns the ids that the unique indexes refused."""
+        """Insert `jobs`. Returns the ids of those that the unique indexes refused."""
         documents = [to_document(job) for job in jobs]
         if not documents:
             return set()
@@ -64,7 +67,11 @@ class Recorder:
         return set()
 
     async def _covered(self, jobs: Sequence[Job], offered: Set[str]) -> dict[str, Recorded]:
-        """Those whose event a job covers: `JOINED` if this call `offered` them, else `KNOWN`."""
+        """The outcomes of requests that a job covers already.
+
+        `NEW` if it is the request's own job, `JOINED` if this call `offered` the request, else
+        `KNOWN`.
+        """
         if not jobs:
             return {}
         query = {**_of_bots(jobs), "eventIds": {"$in": [job.event_id for job in jobs]}}
@@ -84,8 +91,8 @@ class Recorder:
     async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
         """Join the live job of their bot. Returns those that joined, and those that found it full.
 
-        When not all joins succeeded, none of them is returned: the caller reads them back. Adds
-        to `offered` every job that may have joined.
+        When not all joins succeeded, none of them is returned: the caller reads them back. Adds to
+        `offered` every job that may have joined.
         """
         if not jobs:
             return {}
@@ -97,7 +104,7 @@ class Recorder:
         updates: list[UpdateOne] = []
         for document in await self._brief({**_of_bots(jobs), "live": True}):
             found, exhausted = str(document["_id"]), _is_exhausted(document)
-            covered = set(document["eventIds"])  # one may have joined since it was looked for
+            covered = set(document["eventIds"])  # an event may have joined since the last look
             offers = by_bot[str(document["botId"])]
             requests = [copies[0] for event, copies in offers.items() if event not in covered]
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
@@ -112,7 +119,7 @@ class Recorder:
         return full | joining if await self._all_match(updates) else full
 
     async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
-        """Write them; returns whether every one matched. A driver reports only totals of a bulk."""
+        """Write the updates. Returns whether all matched: a driver reports only totals."""
         if not updates:
             return True
         try:
@@ -134,9 +141,10 @@ class Recorder:
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:
-    """Guarded by `live` and by the `placedAt` it was read with, which every join moves.
+    """The update that joins `requests` to a live job.
 
-    A damaged `placedAt` is replaced.
+    It is guarded by `live` and by the `placedAt` that was read, which every join moves. A damaged
+    `placedAt` is replaced.
     """
     placed_at = time_or_none(document.get("placedAt")) or requests[0].placed_at
     for request in requests:

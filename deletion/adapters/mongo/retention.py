@@ -1,7 +1,7 @@
 """Retention: an optional TTL index deletes complete jobs after some time.
 
-Not before 31 days: a message may come back for so long, and only its job's record makes it a
-duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
+At least 31 days: a message may be redelivered for that long, and only the job's record shows that
+it is a duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Differs:
 
 
 def ttl_index(days: int) -> IndexModel:
-    """The TTL index over complete jobs; any other job still has to be dealt with, however old."""
+    """The TTL index over complete jobs only: any other job still needs somebody, however old."""
     return IndexModel(
         [("finishedAt", ASCENDING)],
         name=FINISHED,
@@ -40,7 +40,7 @@ def ttl_index(days: int) -> IndexModel:
 async def apply_retention(database: Database, days: int | None) -> Differs | None:
     """Create the index when `days` is set and there is none.
 
-    Returns how what exists differs from `days`; it is never changed or dropped here.
+    Returns how an existing index differs from `days`; the index is never changed or dropped here.
     Raises `StoreUnavailable`.
     """
     difference = await retention_difference(database, days)

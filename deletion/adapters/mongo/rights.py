@@ -12,14 +12,14 @@ from deletion.adapters.mongo.connection import Collection
 
 COMMAND_NOT_FOUND: Final = 59
 NEEDED: Final = ("find", "remove", "listIndexes")
-"""The actions of a step: it reads, deletes, and looks whether an index serves it."""
+"""The actions of a step: it reads, deletes, and checks whether an index serves it."""
 
 
 async def forbidden(collection: Collection) -> list[str] | None:
     """Those of `NEEDED` that this user may not do on `collection`.
 
-    None when the server does not say, or nobody has logged in: most likely it runs without
-    access control.
+    None when the server does not say, or nobody has logged in: most likely it runs without access
+    control.
     """
     try:
         status: Mapping[str, Any] = await collection.database.command(

@@ -1,4 +1,4 @@
-"""What a plan file says of documents: `mongo: {database, collection, field, …}`."""
+"""The `mongo` kind of step in a plan file: `mongo: {database, collection, field, …}`."""
 
 from typing import Annotated, Final
 
@@ -20,8 +20,9 @@ PIPELINE_COLLECTIONS: Final = frozenset(
         "recovery_sweeps",
     }
 )
-"""They name bots too: a plan over them would delete, with each bot, what is known of it. Refused in
-the pipeline's own database, whatever server a step's `uri` names: two URIs may name one server."""
+"""The pipeline's own collections, which name bots too: a plan over them would delete the records
+of deletions. Refused in the pipeline's database, whatever server a step's `uri` names, because
+two URIs may name one server."""
 IDENTITY: Final = ("uri", "database", "collection", "field")
 """The fields that say which documents a step deletes."""
 SYSTEM_DATABASES: Final = frozenset({"admin", "config", "local"})
@@ -54,10 +55,10 @@ class MongoSpec(Strict):
     @field_validator("uri")
     @classmethod
     def _is_mongodb(cls, uri: SecretStr | None) -> SecretStr | None:
-        return None if uri is None else checked(uri)  # an empty one is not the default's
+        return None if uri is None else checked(uri)  # an empty URI is not the default one
 
     def is_over(self, other: "MongoSpec") -> bool:
-        """Whether it deletes the documents that `other` does."""
+        """Whether it deletes the same documents as `other`."""
         mine, others = self.model_dump(), other.model_dump()
         return all(mine[each] == others[each] for each in IDENTITY)
 

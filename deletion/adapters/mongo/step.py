@@ -39,7 +39,7 @@ READ_AHEAD: Final = 1000
 """Ids that are read at a time: a batch may be smaller, and may grow while they are read."""
 
 NARROWED: Final = frozenset({"partialFilterExpression", "hidden", "collation"})
-"""Options of an index that does not serve every query by its fields."""
+"""Options with which an index does not serve every query by its fields."""
 COUNT_SECONDS: Final = 60.0
 SAMPLE: Final = 100
 """Documents that `faults` reads, in the order that the server returns them."""
@@ -79,11 +79,12 @@ class MongoStep:
         return OwnerField(self.field, self.field_type)
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Stream the bot's ids and delete them, `batch_size` at a time, as it is at that time.
+        """Stream the bot's ids and delete them, `batch_size` at a time; it may change in between.
 
         Raises `SharedDocument` before a batch with a document that is not the bot's alone. Only
         what was read is deleted. Documents inserted meanwhile are left to the read-back and the
-        next pass, and so are ids of another BSON type than `cursor`, which it does not compare to.
+        next pass, and so are ids of another BSON type than `cursor`, because MongoDB compares
+        within a type only.
         """
         last = self._last(cursor)
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
@@ -119,12 +120,12 @@ class MongoStep:
         return found is None
 
     async def count(self, bot_id: str) -> int:
-        """Along the index, within `COUNT_SECONDS`."""
+        """Count along the index, within `COUNT_SECONDS`."""
         with bounded(COUNT_SECONDS):
             return await self.collection.count_documents(self._behind(bot_id, None))
 
     async def faults(self) -> list[str] | None:
-        """Read `SAMPLE` documents: is the field there, of the declared type, and one id?"""
+        """Read `SAMPLE` documents. Reports a field that is missing, of another type, or a list."""
         with self._bounded():
             found = self.collection.find({}, {self.field: True}).limit(SAMPLE)
             kinds = Counter([self._owner.kind(document) async for document in found])
@@ -134,7 +135,7 @@ class MongoStep:
         return faults if total else None
 
     async def bots(self) -> list[str]:
-        """The owners of a random sample of `SAMPLE` documents; what is no bot's id is left out."""
+        """The owners in a random sample of `SAMPLE` documents, without values that are no id."""
         sample: list[Document] = [
             {"$sample": {"size": SAMPLE}},
             {"$project": {self.field: True}},
@@ -145,12 +146,12 @@ class MongoStep:
         return sorted(owner for owner in owners if is_object_id(owner))
 
     async def forbidden(self) -> list[str] | None:
-        """Those of the actions that it needs."""
+        """The actions that the step needs but this user may not perform."""
         with self._bounded():
             return await forbidden(self.collection)
 
     async def missing(self) -> str | None:
-        """What is missing, unless an index begins with the fields that the batches walk."""
+        """The index that is missing; None when one begins with the fields that the batches walk."""
         with self._bounded():
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
@@ -167,9 +168,10 @@ class MongoStep:
             await build_indexes(self.collection, [IndexModel(self.index)])
 
     def _last(self, cursor: str | None) -> Any:
-        """The `_id` to go on behind. None to begin again: there is no cursor, or one that another
-        kind of step of this name wrote. Behind an `_id` of another type nothing is found; the
-        read-back then finds what is left.
+        """The `_id` to continue after, or None to begin again.
+
+        It is None without a cursor, or when a step of another kind wrote it. After an `_id` of
+        another type nothing is found, and the read-back then finds what is left.
         """
         if cursor is None:
             return None
@@ -196,27 +198,27 @@ class MongoStep:
         return LINEARIZABLE if is_replica_set else MAJORITY
 
     async def _look(self, query: Document, concern: str) -> Document | None:
-        """The driver sends the bound as `maxTimeMS`, so a missing majority is not waited for."""
+        """Look within the bound, which the driver also sends to the server as `maxTimeMS`."""
         collection = self.collection.with_options(read_concern=ReadConcern(concern))
         return await collection.find_one(query, {"_id": True})
 
     def _behind(self, bot_id: str, last: Any) -> Document:
         owned = {self.field: self._owner.of(bot_id)}
-        if last is None or self.field == "_id":  # which no other document has
+        if last is None or self.field == "_id":  # at most one document has it
             return owned
         return {**owned, "_id": {"$gt": last}}
 
     def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
         """Delete exactly these documents, except those that have become shared since the read.
 
-        With the owner each `_id` is a point of the index.
+        Together with the owner, each `_id` is one point of the index.
         """
         owned, ids = self._owner.alone(bot_id), [document["_id"] for document in page]
         lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
         return [DeleteMany({**owned, "_id": {"$in": listed}}) for listed in lists]
 
     def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-        """Fail the job where the deletes would leave a shared document out."""
+        """Raise `SharedDocument` for a document of `page` that is not the bot's alone."""
         self._owner.check(page, bot_id, str(self.collection.full_name))
 
 

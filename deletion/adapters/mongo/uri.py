@@ -1,4 +1,4 @@
-"""URIs of MongoDB, looked at before the driver gets them: its errors quote parts of a password."""
+"""MongoDB URIs, checked before the driver gets them: its errors quote parts of a password."""
 
 import re
 from typing import Final
@@ -8,13 +8,14 @@ from pydantic import SecretStr
 _SCHEME: Final = re.compile(r"mongodb(?:\+srv)?://")
 _NAME: Final = r"(?:[^%:@/?]|%[0-9A-Fa-f]{2})"
 _REST: Final = re.compile(rf"(?:{_NAME}+(?::{_NAME}*)?@)?[^@/?]+(?:[/?][^@]*)?")
-"""User name and password, hosts, then database and options: `@` tells the first from the second."""
+"""User name and password, hosts, then database and options. `@` separates the first two."""
 
 
 def checked(uri: SecretStr) -> SecretStr:
-    """Return `uri`. Raises `ValueError`, which quotes nothing of it, when it is no MongoDB URI or
-    is ambiguous: `:`, `/`, `?`, `@` and `%` in the user name and password must be percent-encoded
-    (RFC 3986, section 3.2.1).
+    """Return `uri`. Raises `ValueError`, which never quotes it, for an invalid or ambiguous URI.
+
+    `:`, `/`, `?`, `@` and `%` in the user name and password must be percent-encoded (RFC 3986,
+    section 3.2.1).
     """
     text = uri.get_secret_value()
     scheme = _SCHEME.match(text)

@@ -35,7 +35,7 @@ class Writes:
     call_seconds: float
 
     async def apply(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        """One bulk write; one by one when one of them cannot be stored at all."""
+        """Make one bulk write, or one write each if one of the changes cannot be stored at all."""
         try:
             return await self._write_all(changes)
         except _NOT_STORABLE as error:
@@ -45,7 +45,7 @@ class Writes:
         return [outcome for each in alone for outcome in each]
 
     async def _write_all(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        """One bulk write. When fewer matched than were sent, the group is read back."""
+        """Make one bulk write. When fewer matched than were sent, read the group back."""
         errors: dict[int, Exception] = {}
         try:
             with bounded(self.call_seconds):
@@ -71,7 +71,7 @@ class Writes:
 
 
 def _outcome(change: Change, stored: Read | None) -> Job | Exception:
-    """`change.after` if it is stored, by this call or one whose answer was lost; else the error."""
+    """`change.after` if this call, or one whose answer was lost, stored it; else the error."""
     if isinstance(stored, Unreadable):
         return UnreadableJob(stored.id, stored.reason)
     if stored is not None:
@@ -96,6 +96,6 @@ def _guarded(change: Change) -> Document:
 
 
 def check_confirmed(error: BulkWriteError) -> None:
-    """Raises `StoreUnavailable` for a write that the replica set has not confirmed."""
+    """Raise `StoreUnavailable` for a write that the replica set has not confirmed."""
     if error.details.get("writeConcernErrors"):  # written, but it may be rolled back
         raise StoreUnavailable("MongoDB: the write is not confirmed") from error

@@ -1,7 +1,7 @@
-"""Containers of Azure, by what obstore offers: neither versions nor soft-deleted blobs are seen.
+"""Containers of Azure through obstore, which shows neither versions nor soft-deleted blobs.
 
-The plan says `retained: accept` for that. A blob whose key ends in a slash cannot be named either:
-the read-back finds it, and the job fails.
+The plan has to accept that with `retained: accept`. Nor can obstore name a blob whose key ends in a
+slash: the read-back finds it, and the job fails.
 """
 
 import os
@@ -23,7 +23,7 @@ THREADS: Final = 8
 
 
 class AzureBucket:
-    """Account and credentials come from `AZURE_STORAGE_ACCOUNT_NAME` and its like."""
+    """Account and credentials come from `AZURE_STORAGE_ACCOUNT_NAME` and related variables."""
 
     def __init__(
         self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
@@ -42,7 +42,7 @@ class AzureBucket:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenAzure"]:
-        """obstore keeps its connections."""
+        """Connect once; obstore keeps its connections."""
         if self._way is None:
             store = AzureStore(self._name, **once(self._call_seconds, self._endpoint))
             self._way = ObstoreWay(self.url, store, self._threads, is_exact=True)
@@ -56,13 +56,13 @@ class OpenAzure:
     way: ObstoreWay
 
     async def ways(self) -> Sequence[Way]:
-        """One."""
+        """The only way: obstore."""
         return [self.way]
 
     async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
-        """Nobody can see it through obstore."""
+        """None: obstore does not show it."""
         return None
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
-        """None that obstore could see."""
+        """None: obstore shows no configuration."""
         return []

@@ -1,4 +1,4 @@
-"""What the step needs of a provider of objects: its ports, and the values they exchange."""
+"""The ports that the objects step needs from a provider, and the values they exchange."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,12 +12,12 @@ PER_REQUEST: Final = 1000
 """Objects in one page, and in one batch: the most that S3 lists or deletes in a request."""
 
 Mark = tuple[str, str | None]
-"""A key, and perhaps one version of it, that a listing starts behind."""
+"""A key, and for some ways a version: a listing starts after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that a bucket lists, and that one request of its own could delete."""
+    """One entry of a listing: an object, a version of one, or an unfinished upload."""
 
     key: str
     version: str | None = None
@@ -27,8 +27,8 @@ class Item:
 class Page:
     """At most as many items as were asked for, in the order of their marks.
 
-    The next page begins behind `onward`. Once these items are deleted it begins behind `resume`,
-    or without one where this page began. `is_last` says that there is none.
+    The next page begins after `onward`. Once these items are deleted it begins after `resume`, or,
+    without `resume`, where this page began. `is_last` means that there is no next page.
     """
 
     items: Sequence[Item]
@@ -39,7 +39,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an item was not deleted; `passes` says that it may go the next time."""
+    """Why an item was not deleted; `passes` means that a later try may succeed."""
 
     item: Item
     code: str
@@ -53,14 +53,14 @@ class Refusal:
 
 
 class WayEnds(Exception):
-    """A way cannot go on from here. The next way lists for itself what is left."""
+    """This way cannot continue. The next way lists what is left."""
 
 
 class Way(Protocol):
-    """One way to list and to delete what lies under a prefix.
+    """One way to list and delete the objects under a prefix.
 
-    Raises `ObjectsUnavailable` for errors that may pass, `ObjectsRefused` for others, and
-    `WayEnds` where another way has to take over. What is gone already counts as deleted.
+    Raises `ObjectsUnavailable` for errors that may pass, `ObjectsRefused` for others, and `WayEnds`
+    where another way has to take over. An item that is already gone counts as deleted.
     """
 
     @property
@@ -69,10 +69,10 @@ class Way(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether it lists whatever is there, under its exact key."""
+        """Whether it lists everything there is, under exact keys."""
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """At most `limit` of the items whose key begins with `prefix`, in a listing begun anew."""
+        """Begin a new listing. Returns at most `limit` items whose key begins with `prefix`."""
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
         """Delete at most `PER_REQUEST` items; returns those that are still there."""
@@ -85,11 +85,12 @@ class OpenBucket(Protocol):
         """The ways that together delete everything, in the order to take them."""
 
     async def retained_until(self, prefix: str) -> datetime | None:
-        """Until when the provider keeps what was deleted under `prefix`; None if it keeps none."""
+        """Until when the provider retains what was deleted under `prefix`; None if it does not."""
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:
-        """What in its configuration prevents a deletion. With `accepted`, what the provider keeps
-        is no fault.
+        """Settings of the bucket that prevent a deletion.
+
+        With `accepted`, that the provider retains deleted objects is not reported.
         """
 
 
@@ -98,7 +99,7 @@ class Bucket(Protocol):
 
     @property
     def url(self) -> str:
-        """As the plan names it; it holds no secret."""
+        """The URL as in the plan. It holds no secret."""
 
     def opened(self) -> AbstractAsyncContextManager[OpenBucket]:
         """Connect, and close at the end of the block."""
@@ -109,8 +110,9 @@ async def all_at_once(
     items: Sequence[Item],
     requests: int,
 ) -> Sequence[Refusal]:
-    """Delete `items` in about equal parts, `requests` of them at once; the first error is raised
-    after all have ended.
+    """Delete `items` in up to `requests` parts of about equal size, all at once.
+
+    Returns the refusals. Raises the first error after all parts have ended.
     """
     size = max(1, -(-len(items) // requests))
     parts = [items[start : start + size] for start in range(0, len(items), size)]
@@ -126,8 +128,9 @@ async def all_at_once(
 async def one_by_one(
     remove: Callable[[Item], Awaitable[Refusal | None]], items: Sequence[Item]
 ) -> Sequence[Refusal]:
-    """Delete each of `items` in a call of its own: a thread that was given up deletes nothing
-    further.
+    """Delete each of `items` in a separate call.
+
+    A call that timed out still runs in its thread, but deletes no other item.
     """
     refusals = [await remove(item) for item in items]
     return [refusal for refusal in refusals if refusal]
@@ -136,7 +139,7 @@ async def one_by_one(
 def may_pass(status: int) -> bool:
     """Whether a call that got this HTTP status may succeed if it is repeated unchanged.
 
-    401 is a token that has expired or could not be had; who is denied for good gets 403.
+    401 means that a token has expired or could not be obtained; a lasting denial is 403.
     """
     passing = (
         HTTPStatus.UNAUTHORIZED,

@@ -1,4 +1,4 @@
-"""Where a deletion of objects goes on, and what it had to leave behind."""
+"""The cursor of an objects step: where to continue, and what was refused."""
 
 import hashlib
 import json
@@ -10,16 +10,16 @@ from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal
 from deletion.errors import ObjectsRefused
 
 NAMED: Final = 5
-"""Refused objects that an error names: a whole bucket may be locked."""
+"""How many refused objects an error names; a whole bucket may be locked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a deletion stands in a bucket: the way it takes, and the mark behind which it goes on.
+    """The position of a deletion in a bucket: its way, and the mark after which it continues.
 
-    Before the mark everything is deleted, or was refused for good: that is counted in `refused`,
-    and a few are `named`. The checkpoint keeps both, so that a resumed run fails with the same
-    error.
+    Everything before the mark is deleted, or was refused for good. Refused objects are counted in
+    `refused`, and a few are `named`; the checkpoint keeps both, so that a resumed run fails with
+    the same error.
     """
 
     bucket: str
@@ -32,7 +32,7 @@ class Cursor:
 
     @classmethod
     def read(cls, bucket: str, text: str) -> "Cursor | None":
-        """None for a text that no cursor of this bucket wrote."""
+        """Parse `text`. Returns None if no cursor of this bucket wrote it."""
         try:
             found = json.loads(text)
             behind = found.get("behind")
@@ -50,7 +50,7 @@ class Cursor:
 
     @property
     def text(self) -> str:
-        """For the checkpoint."""
+        """The cursor as JSON, for the checkpoint."""
         every = {
             "bucket": self.bucket,
             "way": self.way,
@@ -62,22 +62,22 @@ class Cursor:
         return json.dumps({name: value for name, value in every.items() if value})
 
     def is_at(self, items: Sequence[Item]) -> bool:
-        """Whether `items` are those of the page that was deleted last: it had no effect."""
+        """Whether `items` are the page that was deleted last, so that deleting it had no effect."""
         return self.page == _digest(items)
 
     def at(self, items: Sequence[Item]) -> "Cursor":
-        """Where it is, but with `items` as the page that was deleted last."""
+        """This cursor with `items` as the page that was deleted last."""
         return replace(self, page=_digest(items))
 
     def on(self, way: str) -> "Cursor":
-        """This cursor if it is on that way already, else the beginning of it."""
+        """This cursor if it is on `way` already, else the beginning of `way`."""
         return self if self.way == way else replace(self, way=way, behind=None)
 
     def past(self, page: Page, items: Sequence[Item], refusals: Sequence[Refusal]) -> "Cursor":
-        """The cursor when all of `items` is deleted, or refused for good.
+        """The cursor after all of `items` were deleted, or refused for good.
 
-        What stays would be listed again, so the next listing begins behind the last of it: that
-        can be named even where the provider knows no mark of an object that is gone.
+        Refused items would be listed again, so the next listing begins after the last of them. Such
+        a mark is valid even where the provider accepts no mark of an object that is gone.
         """
         refused = {refusal.item for refusal in refusals}
         stays = [item for item in items if item in refused] or (items if refusals else ())
@@ -90,17 +90,17 @@ class Cursor:
         )
 
     def beyond(self, page: Page) -> "Cursor":
-        """The cursor behind a page without items."""
+        """The cursor after a page without items."""
         return replace(self, behind=page.onward)
 
     def error(self) -> ObjectsRefused:
-        """What was refused: how many, and some by name."""
+        """The error that says how many objects were refused, and names some."""
         more = self.refused - len(self.named)
         named = "; ".join(self.named) + (f"; and {more} more" if more else "")
         what = "1 object was" if self.refused == 1 else f"{self.refused} objects were"
         return ObjectsRefused(
             f"{self.bucket}: {what} not deleted, because of a lock or a hold, or because this "
-            f"identity may not: lift that, then retry the job: {named}"
+            f"identity lacks the right: remove the cause, then retry the job: {named}"
         )
 
     @property
@@ -111,6 +111,6 @@ class Cursor:
 
 
 def _digest(items: Sequence[Item]) -> str:
-    """Without their keys, which may be personal."""
+    """A digest of the page, because its keys may be personal data."""
     names = json.dumps([(item.key, item.version) for item in items])
     return hashlib.sha256(names.encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""A folder of files: `file:///path`, as on a volume that several services mount.
+"""A folder of files (`file:///path`), for example on a volume that several services mount.
 
-Not through obstore, which follows symbolic links out of the folder: a link is deleted, never what
-it points to.
+obstore is not used, because it follows symbolic links out of the folder. Here a link is deleted,
+never its target.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from deletion.ids import BOT_ID
 T = TypeVar("T")
 THREADS: Final = 4
 PASSING: Final = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY})
-"""Of network file systems, above all."""
+"""Errors that may pass, most of them of network file systems."""
 
 
 UNCLEAR: Final = re.compile(r"[?#]|%2f", re.IGNORECASE)
@@ -37,13 +37,13 @@ CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 def folder_of(url: str) -> Path:
     """The folder that `file:///path/of/a/folder` names; `%20` is a space.
 
-    Raises `ValueError` for a URL that could mean another folder than it seems to.
+    Raises `ValueError` for a URL that could be read as another folder.
     """
     scheme, _, named = url.partition("://")
     if scheme != "file" or not named.startswith("/"):
         raise ValueError("expected file:///path/of/a/folder")
     if UNCLEAR.search(named):
-        raise ValueError("expected no ?, no # (which are %3F and %23) and no %2F in it")
+        raise ValueError("expected no %2F, ? or # in it (write ? as %3F and # as %23)")
     path = Path(unquote(named, errors="strict"))
     if path.parent == path or ".." in path.parts or CONTROL.search(str(path)):
         raise ValueError("expected the path of a folder, without .. and control characters")
@@ -61,35 +61,35 @@ class Folder:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenFolder"]:
-        """There is nothing to connect."""
+        """Yield the folder; there is nothing to connect."""
         yield OpenFolder(self._files)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFolder:
-    """A folder keeps no versions."""
+    """A folder, which keeps no versions."""
 
     files: "Files"
 
     async def ways(self) -> Sequence[Way]:
-        """One."""
+        """The only way: its files."""
         return [self.files]
 
     async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
-        """Nothing is kept."""
+        """None: a deleted file is gone."""
         return None
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
-        """None that can be seen beforehand."""
+        """None: a folder has no such configuration."""
         return []
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Every file and link. The bot's folder, `depth` below the root, goes with its last one.
+    """Every file and link; a folder goes with its last file, up to the bot's own.
 
-    `home` holds the folders of all bots. The mount point of a volume that is not mounted is an
-    empty folder, where `home` is missing.
+    The bot's folder is `depth` levels below the root. `home` contains the folders of all bots; it
+    is missing when the volume is not mounted.
     """
 
     url: str
@@ -101,13 +101,14 @@ class Files:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """In the order that the file system lists, behind the file of a mark: from the beginning
-        when there is none, or when that file is gone.
+        """List in the file system's order, after the file of the mark `behind`.
+
+        Begins at the beginning without a mark, or when its file is gone.
         """
 
         def listed() -> Page:
             walk = self._walk(prefix)
-            if behind and behind[0] not in walk:  # walks on to behind it
+            if behind and behind[0] not in walk:  # moves the walk past the file
                 walk = self._walk(prefix)
             keys = list(islice(walk, limit))
             onward = (keys[-1], None) if keys else None
@@ -116,7 +117,7 @@ class Files:
         return await self._call(listed)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """One after the other, and with the last file of a folder the folder."""
+        """Delete one by one; a folder goes with its last file."""
         return await one_by_one(self._unlink, items)
 
     async def _unlink(self, item: Item) -> Refusal | None:
@@ -135,12 +136,12 @@ class Files:
         if base.is_dir():
             yield from self._below(base)
         elif os.path.lexists(base):
-            raise ObjectsRefused(f"{base} is no folder", "look what it is, and remove it by hand")
+            raise ObjectsRefused(f"{base} is not a folder", "look at it, and remove it by hand")
 
     def _below(self, base: Path) -> Iterator[str]:
         try:
             walks = [os.scandir(base)]
-        except FileNotFoundError:  # its last file has gone meanwhile, and the folder too
+        except FileNotFoundError:  # removed meanwhile, with its last file
             return
         try:
             while walks:
@@ -164,7 +165,7 @@ class Files:
         except OSError as error:
             code = errno.errorcode.get(error.errno or 0, "unknown")
             return Refusal(item, code, error.errno in PASSING)
-        with suppress(OSError):  # one is not empty yet, or written to again
+        with suppress(OSError):  # a folder is not empty yet, or is written to again
             for folder in path.parents:
                 if len(folder.relative_to(self.root).parts) < self.depth:
                     break
@@ -174,7 +175,7 @@ class Files:
     async def _call(self, function: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, function)
-        except FileNotFoundError:  # deleted by another while it was walked
+        except FileNotFoundError:  # another process removed a folder during the walk
             raise ObjectsUnavailable(f"{self.url} changed while it was listed") from None
         except OSError as error:
             kind = ObjectsUnavailable if error.errno in PASSING else ObjectsRefused

@@ -1,8 +1,8 @@
 """Buckets of Google Cloud Storage.
 
-obstore lists and deletes what lies in a bucket without versions. google-cloud-storage does what
-obstore cannot: keys that it cannot name, generations that are no longer live, what the bucket keeps
-after a delete (for 7 days by default), and the read-back.
+obstore lists and deletes the objects of a bucket without versions. google-cloud-storage handles
+what obstore cannot: some keys, generations that are no longer live, soft-deleted objects (kept for
+7 days by default), and the read-back.
 """
 
 import os
@@ -30,11 +30,11 @@ from deletion.errors import PlanError
 
 SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 KEPT_PAGES: Final = 4
-"""Pages of soft-deleted objects that are looked at; each is one call."""
+"""Pages of soft-deleted objects that are read; each is one call."""
 
 
 class GcsBucket:
-    """Credentials are Google's own default, for obstore too: both are the same identity."""
+    """Both clients use Google's default credentials, so they have the same identity."""
 
     def __init__(
         self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
@@ -91,17 +91,20 @@ class OpenGcs:
     clock: Clock = field(default_factory=SystemClock)
 
     async def ways(self) -> Sequence[Way]:
-        """obstore first, unless the bucket keeps generations: they would have to go one by one."""
+        """obstore first, unless the bucket is versioned.
+
+        There its deletes would leave generations, which have to be deleted one by one anyway.
+        """
         exact = Generations(self.name, self.client, self.api)
         if self.fast is None or (await self._bucket()).versioning_enabled:
             return [exact]
         return [self.fast, exact]
 
     async def retained_until(self, prefix: str) -> datetime | None:
-        """The latest time at which a soft-deleted object is gone.
+        """The latest time at which a soft-deleted object will be gone.
 
-        At most `KEPT_PAGES` pages are read. Where there are more, it is no earlier than when an
-        object deleted now will be gone, by the bucket's policy.
+        Reads at most `KEPT_PAGES` pages. If there are more, returns at least the time at which an
+        object deleted now will be gone by the bucket's policy.
         """
         latest: datetime | None = None
         token: str | None = None
@@ -114,7 +117,7 @@ class OpenGcs:
         return max(latest, gone) if latest else gone
 
     def _kept(self, prefix: str, token: str | None) -> tuple[list[datetime], str | None]:
-        """When each object of one page is gone, and the token of the next."""
+        """When each object of one page will be gone, and the token of the next page."""
         try:
             found = self.client.list_blobs(
                 self.name,
@@ -126,18 +129,18 @@ class OpenGcs:
                 **self.api.once,
             )
             times = [blob.hard_delete_time for blob in next(found.pages, ())]
-        except BadRequest:  # of a bucket that has no soft delete
+        except BadRequest:  # the bucket has no soft delete
             return [], None
         return [time for time in times if time is not None], found.next_page_token
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:
-        """What the bucket keeps, and for how long."""
+        """Report soft delete, unless it is `accepted`, and a retention period."""
         bucket, faults = await self._bucket(), []
         days = _kept_seconds(bucket) / 86_400
         if days and not accepted:
             faults.append(
                 f"{self.api.url} keeps deleted objects for {days:g} days, which nobody can "
-                "shorten: turn its soft delete off, or say `retained: accept`"
+                "shorten: turn its soft delete off, or write `retained: accept`"
             )
         if bucket.retention_period:
             faults.append(
@@ -151,5 +154,5 @@ class OpenGcs:
 
 
 def _kept_seconds(bucket: Any) -> int:
-    """How long the bucket keeps what is deleted now; 0 when it has no soft delete."""
+    """Seconds for which the bucket keeps an object deleted now; 0 when it has no soft delete."""
     return int((bucket.soft_delete_policy or {}).get("retentionDurationSeconds") or 0)

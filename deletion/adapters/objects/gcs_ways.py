@@ -1,4 +1,4 @@
-"""Google's own API, for what obstore cannot do: keys that it cannot name, and generations."""
+"""Google's own API, for what obstore cannot handle: some keys, and generations."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from deletion.errors import ObjectsRefused, ObjectsUnavailable
 
 T = TypeVar("T")
 THREADS: Final = 8
-"""Deletes that are under way at once: the JSON API deletes one object in a request."""
+"""Deletes under way at once; the JSON API deletes one object in a request."""
 PER_PAGE: Final = 200
-"""Generations in one batch, so that it ends within a call."""
+"""Generations in one batch, few enough to be deleted within the time of one call."""
 Generation = tuple[str, int]
 """A key, and the number of one of its generations."""
 
@@ -42,11 +42,11 @@ class Api:
 
     @property
     def once(self) -> dict[str, Any]:
-        """The options of each call: bounded, and not retried, as the runner does that."""
+        """Options of each call: bounded in time, and not retried, because the runner retries."""
         return {"retry": None, "timeout": self.call_seconds}
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Raises `ObjectsUnavailable` and `ObjectsRefused`."""
+        """Run `function` in a thread. Raises `ObjectsUnavailable` and `ObjectsRefused`."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self.threads, function)
         except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
@@ -65,8 +65,8 @@ class Api:
             return ObjectsRefused(f"{self.url} answered {error.code}", remedy)
         if isinstance(error, RequestException | TransportError):
             return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
-        return ObjectsUnavailable(  # from a metadata server or a file: the bucket refused nothing
-            f"{self.url} cannot be used now: {type(error).__name__}; if that does not pass, set "
+        return ObjectsUnavailable(  # no credentials: the bucket itself refused nothing
+            f"{self.url} cannot be used now: {type(error).__name__}; if this persists, set "
             "GOOGLE_APPLICATION_CREDENTIALS"
         )
 
@@ -82,9 +82,9 @@ class Generations:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """In the order of keys, and for each from its oldest generation to its newest.
+        """List in the order of keys, and for each key from its oldest generation to its newest.
 
-        A mark is a generation, or the API's token for a walk that deletes nothing.
+        A mark is a generation, or the API's page token while nothing is deleted.
         """
         if behind and behind[1]:
             return await self._behind(prefix, (behind[0], int(behind[1])), min(limit, PER_PAGE))
@@ -93,8 +93,10 @@ class Generations:
         return Page(_items(found), (token, None) if token else None, is_last=token is None)
 
     async def _behind(self, prefix: str, mark: Generation, limit: int) -> Page:
-        """A listing can begin at a key, not behind one of its generations: the others are passed
-        over, however many they are.
+        """The page after a generation.
+
+        A listing can begin at a key, but not after one of its generations, so the earlier ones are
+        read and skipped, however many there are.
         """
         found, token = await self._listed(prefix, PER_REQUEST, start_offset=mark[0])
         while not (left := [each for each in found if each > mark]) and token:
@@ -122,7 +124,7 @@ class Generations:
         return await self.api.call(listed)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """Delete `THREADS` at once."""
+        """Delete the items, `THREADS` at a time."""
         return await all_at_once(partial(one_by_one, self._remove), items, THREADS)
 
     async def _remove(self, item: Item) -> Refusal | None:

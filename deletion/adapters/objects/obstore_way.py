@@ -1,7 +1,7 @@
-"""Listing and deleting through obstore, by its synchronous API in threads: the fast way.
+"""The fast way: listing and deleting through obstore's synchronous API, in threads.
 
-It cannot name a key with an empty segment, `.`, `..` or a trailing slash (which it strips), nor a
-version, so where the provider has an API of its own, an exact way follows.
+obstore cannot name a version, nor a key with an empty segment, `.`, `..` or a trailing slash (which
+it strips). Where the provider has its own API, an exact way follows.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ HELD: Final = (PermissionDeniedError, AlreadyExistsError, PreconditionError)
 
 
 def once(call_seconds: float, endpoint: str | None) -> dict[str, Any]:
-    """The options of a store: each call is bounded, and not retried, as the runner does that."""
+    """Options of a store: each call is bounded, and not retried, because the runner retries."""
     seconds = timedelta(seconds=call_seconds)
     return {
         "client_options": {"timeout": seconds, "allow_http": is_plain(endpoint)},
@@ -55,7 +55,9 @@ def once(call_seconds: float, endpoint: str | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ObstoreWay:
-    """`is_exact` where no other way follows: then errors are raised, not left to the next way."""
+    """`is_exact` is True where no other way follows: errors are then raised, not left to the next
+    way.
+    """
 
     url: str
     store: "ObjectStore"
@@ -64,10 +66,10 @@ class ObstoreWay:
     name: str = "obstore"
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """Keys as obstore lists them: a trailing slash is stripped.
+        """List keys as obstore shows them, without a trailing slash.
 
-        An object without content may be such a marker. It is left to the exact way, so that
-        nothing is counted that was not deleted.
+        An empty object may be a folder marker that lost its slash. It is left to the exact way, so
+        that only objects that were deleted are counted.
         """
         offset = behind[0] if behind else None
 
@@ -91,10 +93,9 @@ class ObstoreWay:
         return await all_at_once(self._remove, items, REQUESTS)
 
     async def _remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """In bulk; one by one when the error may concern one object only, because it does not say
-        which others are gone.
+        """Delete in bulk, or one by one when the error may concern a single object.
 
-        Each is a call of its own, so that a thread that was given up deletes nothing further.
+        Such an error does not say which of the other objects are gone.
         """
         try:
             await self._run(partial(obstore.delete, self.store, [item.key for item in items]))

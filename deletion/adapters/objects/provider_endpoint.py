@@ -1,4 +1,4 @@
-"""Endpoints come from the provider's own environment variables, and are checked here."""
+"""Endpoints of object storage, read from the provider's own environment variables and checked."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -10,8 +10,8 @@ from deletion.errors import PlanError
 def endpoint(environ: Mapping[str, str], *names: str) -> str | None:
     """The first of the variables `names` that is set, without a slash at its end.
 
-    Raises `PlanError` for plain `http://` to another machine: credentials and keys would be read on
-    the way.
+    Raises `PlanError` for plain `http://` to another machine, which would expose credentials and
+    keys.
     """
     for name in names:
         if url := environ.get(name):

@@ -1,7 +1,7 @@
-"""Buckets of S3 and of what speaks its protocol.
+"""Buckets of S3, and of servers that speak its protocol.
 
-obstore lists and deletes what lies in an unversioned bucket. aiobotocore does what obstore cannot:
-keys that it cannot name, versions and delete markers, unfinished uploads, and the read-back.
+obstore lists and deletes the objects of an unversioned bucket. aiobotocore handles what obstore
+cannot: some keys, versions and delete markers, unfinished uploads, and the read-back.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def _descriptions(data_path: str | None) -> Loader:
 
 
 class S3Bucket:
-    """Credentials come from botocore's chain, for obstore too: both are the same identity."""
+    """Both clients use credentials from botocore's chain, so they have the same identity."""
 
     def __init__(
         self, name: str, call_seconds: float, environ: Mapping[str, str] = os.environ
@@ -72,7 +72,7 @@ class S3Bucket:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenS3"]:
-        """A client of its own: aiohttp's connections belong to the task that closes them."""
+        """Open a client for this block only, which closes its connections at the end."""
         config = AioConfig(
             connect_timeout=min(self._call_seconds, 10.0),
             read_timeout=self._call_seconds,
@@ -94,7 +94,7 @@ class S3Bucket:
             loop = asyncio.get_running_loop()
 
             def current() -> "S3Credential":
-                """Asked by obstore's thread, before each has expired."""
+                """Called in obstore's thread before the last credentials expire."""
                 asking = asyncio.run_coroutine_threadsafe(_frozen(session), loop)
                 return asking.result(self._call_seconds)
 
@@ -120,7 +120,9 @@ class OpenS3:
     fast: ObstoreWay
 
     async def ways(self) -> Sequence[Way]:
-        """obstore only where no version was ever kept: elsewhere it would leave a delete marker."""
+        """obstore first, but only if the bucket was never versioned: elsewhere it leaves delete
+        markers.
+        """
         exact: list[Way] = [
             Versions(self.url, self.bucket, self.client),
             Uploads(self.url, self.bucket, self.client),
@@ -128,11 +130,11 @@ class OpenS3:
         return exact if await self._keeps_versions() else [self.fast, *exact]
 
     async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
-        """S3 keeps nothing but versions, which are deleted."""
+        """None: S3 retains only versions, which are deleted."""
         return None
 
     async def faults(self, *, accepted: bool) -> Sequence[str]:  # noqa: ARG002
-        """Whether new objects are locked: their versions cannot be deleted."""
+        """Report a lock on new objects, because locked versions cannot be deleted."""
         try:
             found = await self.client.get_object_lock_configuration(Bucket=self.bucket)
         except ClientError as error:
@@ -147,7 +149,9 @@ class OpenS3:
         )
 
     async def _keeps_versions(self) -> bool:
-        """Whether it does or did; who may not know takes the way that is right for both."""
+        """Whether the bucket is or was versioned. True if this identity may not know: that is
+        always safe.
+        """
         try:
             found = await self.client.get_bucket_versioning(Bucket=self.bucket)
         except ClientError as error:
@@ -160,10 +164,10 @@ class OpenS3:
 
 
 async def _frozen(session: Any) -> "S3Credential":
-    """The credentials now: looked up each time, because there may have been none before."""
+    """The current credentials, looked up each time, because there may have been none before."""
     credentials = await session.get_credentials()
     if credentials is None:
-        raise ObjectsUnavailable("no credentials of AWS were found")
+        raise ObjectsUnavailable("no AWS credentials were found")
     frozen = await credentials.get_frozen_credentials()
     return {
         "access_key_id": frozen.access_key,

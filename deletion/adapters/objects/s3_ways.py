@@ -1,5 +1,5 @@
-"""S3's own API, for what obstore cannot do: versions, delete markers, keys that it cannot name, and
-uploads that were not finished.
+"""S3's own API, for what obstore cannot handle: versions, delete markers, some keys, and unfinished
+uploads.
 """
 
 import re
@@ -42,16 +42,18 @@ PASSING: Final = frozenset(
         "TokenRefreshRequired",
     }
 )
-"""Codes of errors that may pass, beside every status of 500 and more: credentials that are being
-renewed and clocks among them. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""Codes of errors that may pass, besides every status of 500 and more. Some concern credentials
+that are being renewed, or clocks.
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html"""
 LACKING: Final = frozenset({"NotImplemented", "MethodNotAllowed"})
-"""Codes of servers that speak S3's protocol, but have no versions or no uploads in parts."""
+"""Codes of servers that speak S3's protocol, but have no versions or no multipart uploads."""
 UNWRITABLE: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML cannot hold, and so no bulk request: https://www.w3.org/TR/xml/#charsets"""
+"""Characters that XML, and so a bulk request, cannot contain:
+https://www.w3.org/TR/xml/#charsets"""
 GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
 SILENT: Final = (HTTPClientError, ConnectionError, ResponseParserError, aiohttp.ClientError)
-"""Errors of a server that did not answer, or not to the end."""
+"""Errors of a server that did not answer, or not completely."""
 ERRORS: Final = (ClientError, BotoCoreError, *SILENT)
 """What a call may raise."""
 REMEDIES: Final = {
@@ -75,7 +77,7 @@ class Versions:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """In the order of keys, and for each from its newest version to its oldest."""
+        """List in the order of keys, and for each key from its newest version to its oldest."""
         try:
             return await self._versions(prefix, behind, limit)
         except ClientError as error:
@@ -139,7 +141,7 @@ class Versions:
             )
         except ClientError as error:
             raise translated(self.url, error) from None
-        versions = {item.key: item.version for item in items}  # not every server tells them
+        versions = {item.key: item.version for item in items}  # not every server returns them
         return [
             Refusal(
                 Item(error["Key"], error.get("VersionId") or versions.get(error["Key"])),
@@ -153,7 +155,7 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """Uploads in parts that were begun and not finished: their parts are data too."""
+    """Multipart uploads that were begun but not finished: their parts are data too."""
 
     url: str
     bucket: str
@@ -162,7 +164,7 @@ class Uploads:
     is_exact: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
-        """In the order of keys."""
+        """List in the order of keys."""
         key, upload = behind or (None, None)
         try:
             found = await self.client.list_multipart_uploads(
@@ -183,7 +185,7 @@ class Uploads:
         return Page(items, onward, is_last=False)
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
-        """Abort them, `REQUESTS` at once."""
+        """Abort them, `REQUESTS` at a time."""
         return await all_at_once(partial(one_by_one, self._abort), items, REQUESTS)
 
     async def _abort(self, item: Item) -> Refusal | None:
@@ -214,18 +216,18 @@ def code_of(error: ClientError) -> str:
 
 
 def translated(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefused:
-    """The error of this project, by the code and status of the provider's.
+    """The error of this project for an error of the provider, by its code and status.
 
-    Only what the provider has answered is a refusal: without an answer, credentials could not be
-    had, from a metadata server or a file that is being replaced, for one. The text of such an error
-    may hold a secret.
+    Only an answer of the provider can be a refusal. Without an answer, the cause may pass:
+    credentials may be missing because a metadata server is silent, or a file is being replaced. The
+    text of such an error is not quoted, because it may hold a secret.
     """
     if isinstance(error, SILENT):
         return ObjectsUnavailable(f"{url} does not answer: {type(error).__name__}")
     if not isinstance(error, ClientError):
         return ObjectsUnavailable(
-            f"{url} cannot be used now: {type(error).__name__}; if that does not pass, set "
-            "AWS_ACCESS_KEY_ID or a role, and look at the other AWS_ variables"
+            f"{url} cannot be used now: {type(error).__name__}; if this persists, set "
+            "AWS_ACCESS_KEY_ID or a role, and check the other AWS_ variables"
         )
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

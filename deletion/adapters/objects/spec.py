@@ -1,4 +1,4 @@
-"""What a plan file says of objects: `objects: {url, prefix, …}`."""
+"""The `objects` kind of step in a plan file: `objects: {url, prefix, …}`."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -17,7 +17,7 @@ NEEDED: Final = "pip install 'bot-deletion-pipeline[objects]'"
 
 
 class ObjectsSpec(Strict):
-    """What lies in one bucket, or folder, under the bot's prefix."""
+    """The objects under the bot's prefix in one bucket or folder."""
 
     url: Annotated[str, Field(max_length=1000)]
     prefix: Annotated[str, Field(max_length=500)]
@@ -41,16 +41,16 @@ class ObjectsSpec(Strict):
     @field_validator("prefix")
     @classmethod
     def _is_the_bots_alone(cls, prefix: str) -> str:
-        """Anything less whole would reach the files of other bots."""
+        """Refuse a prefix that could match objects of other bots."""
         if not prefix.endswith("/"):
-            raise ValueError("expected it to end in /: without it, longer names begin with it too")
+            raise ValueError("expected a / at its end: without it, longer names match too")
         segments = prefix.removesuffix("/").split("/")
         if segments.count(BOT_ID) != 1 or prefix.count(BOT_ID) != 1:
-            raise ValueError(f"expected {BOT_ID} once, as a folder of its own")
+            raise ValueError(f"expected {BOT_ID} exactly once, as the whole name of a folder")
         if any(segment in ("", ".", "..") for segment in segments):
             raise ValueError("expected no empty folder in it, no . and no ..")
         if re.search(r"[{}\x00-\x1f\x7f]", prefix.replace(BOT_ID, "")):
-            raise ValueError(f"expected no brace but those of {BOT_ID}, and no control character")
+            raise ValueError(f"expected no braces except in {BOT_ID}, and no control characters")
         return prefix
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class ObjectsSpec(Strict):
         )
 
     def _bucket(self, call_seconds: float) -> Bucket:
-        """Imported here, so that a consumer without objects needs none of their packages."""
+        """Import the provider's packages only when they are needed."""
         scheme, _, rest = self.url.partition("://")
         if scheme == "s3":
             from deletion.adapters.objects.s3 import S3Bucket

@@ -32,20 +32,22 @@ CALL_SECONDS: Final = 10.0
 SAMPLE: Final = PER_REQUEST
 """Objects that `faults` looks at, in the order of their keys."""
 STRONG: Final = "strong"
-"""Every provider here lists what was written before: strong consistency, by their documentation."""
+"""Recorded as the way of reading back: by their documentation, all providers here list with
+strong consistency."""
 PACE: Final = Pace(target_ms=1000, min_batch=100)
-"""A listing and a bulk delete take more than 100 ms however few objects there are: with that as a
-target each batch would be the smallest. Requests for a second, then a rest, hurt no provider."""
+"""A listing and a bulk delete take more than 100 ms however few objects there are, so a target
+of 100 ms would keep every batch at its smallest. Requests for a second, then a rest, hurt no
+provider."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class ObjectsStep:
-    """Lists what lies under the bot's prefix page by page, and deletes each page.
+    """Lists the objects under the bot's prefix page by page, and deletes each page.
 
-    Every page is a listing begun anew, at the beginning or behind a key: no token of the
-    provider's has to outlive the deletes. `batch_size` bounds a page, and so memory and a batch.
+    Every page is a new listing, from the beginning or after a key, so no page token of the provider
+    has to survive the deletes. `batch_size` bounds a page, and with it memory and the batch.
     """
 
     name: str
@@ -55,7 +57,9 @@ class ObjectsStep:
     batch_size: int = PER_REQUEST
     call_seconds: float = CALL_SECONDS
     read_back: str | None = dataclasses.field(default=None, init=False)
-    """See `deletion.plan.Verified`: how it was read back, and until when the provider keeps it."""
+    """See `deletion.plan.Verified`: how it was read back, or until when the provider retains
+    objects.
+    """
 
     @property
     def default_pace(self) -> Pace:
@@ -63,10 +67,10 @@ class ObjectsStep:
         return PACE
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Take each of the bucket's ways in turn, from `cursor` on.
+        """Delete along each of the bucket's ways in turn, from `cursor` on.
 
-        Raises `ObjectsUnavailable` for what may pass. What the provider will not delete holds up
-        nothing else: `ObjectsRefused` names it when everything else is gone.
+        Raises `ObjectsUnavailable` for errors that may pass. Objects that the provider refuses to
+        delete do not hold up the others: `ObjectsRefused` names them at the end.
         """
         prefix, at = self._prefix(bot_id), self._at(cursor)
         async with self._opened() as bucket:
@@ -79,13 +83,14 @@ class ObjectsStep:
                     async for deleted, at in batches:
                         yield Batch(deleted, at.text)
         if at.refused:
-            yield Batch(0, None)  # so that the next attempt tries it again
+            yield Batch(0, None)  # the next attempt starts over and tries them again
             raise at.error()
 
     async def is_empty(self, bot_id: str) -> bool:
-        """One look along each exact way, versions and unfinished uploads included.
+        """Look once along each exact way, versions and unfinished uploads included.
 
-        Raises `ObjectsRefused` when the provider keeps what was deleted and nobody accepted that.
+        Raises `ObjectsRefused` when the provider retains deleted objects and the plan does not
+        accept that.
         """
         prefix = self._prefix(bot_id)
         async with self._opened() as bucket:
@@ -98,13 +103,13 @@ class ObjectsStep:
             raise ObjectsRefused(
                 f"{self.bucket.url} keeps deleted objects of this bot until {until:%Y-%m-%d}, and "
                 "nobody can shorten that",
-                "say `retained: accept`, or turn its soft delete off",
+                "write `retained: accept`, or turn its soft delete off",
             )
         self.read_back = f"retained until {until:%Y-%m-%d}" if until else STRONG
         return True
 
     async def count(self, bot_id: str) -> int:
-        """Along each exact way, within `COUNT_SECONDS`; every version is one."""
+        """Count along each exact way, within `COUNT_SECONDS`. Every version counts."""
         prefix, found = self._prefix(bot_id), 0
         async with self._bounded(COUNT_SECONDS), self._opened() as bucket:
             for way in _exact(await bucket.ways()):
@@ -137,7 +142,7 @@ class ObjectsStep:
             return sorted(self._owners(await self._sample(bucket)))
 
     async def _sample(self, bucket: OpenBucket) -> list[str]:
-        """The keys of the first objects of any bot, without the marker of the folder of all."""
+        """The keys of the first objects of any bot, without the marker of the folder above them."""
         way = _exact(await self._bounded_ways(bucket))[0]
         page = await self._page(way, self._literal, None, SAMPLE)
         return [item.key for item in page.items if item.key != self._literal]
@@ -157,15 +162,15 @@ class ObjectsStep:
     ) -> AsyncGenerator[tuple[int, Cursor], None]:
         """Delete page by page along one way, until it finds nothing more or cannot go on.
 
-        Yields how many were deleted, and where to go on, for each page that is progress: one whose
-        items are still listed is deleted once more, but is none. Raises `ObjectsUnavailable` where
-        that has no effect, and, before the cursor moves, for items that were refused and may be
-        deleted later.
+        Yields the number deleted and the next cursor for each page that makes progress; a page that
+        an earlier run deleted, but that is still listed, is deleted again without counting as
+        progress. Raises `ObjectsUnavailable` when a page is still listed after this run deleted it,
+        and, before the cursor moves, when items were refused but may be deleted later.
         """
         behind, tried, was_empty = at.behind, False, False
         try:
             while True:
-                # `batch_size` may change between two batches; a page without items costs one call
+                # `batch_size` may change between batches; after an empty page, look further ahead
                 size = PER_REQUEST if was_empty else min(self.batch_size, PER_REQUEST)
                 page = await self._page(way, prefix, behind, size)
                 if items := _whole(page, prefix)[:size]:
@@ -196,7 +201,9 @@ class ObjectsStep:
             return
 
     def _at(self, cursor: str | None) -> Cursor:
-        """Where `cursor` says, or the beginning: to delete again what is gone does no harm."""
+        """The parsed `cursor`; the beginning if it cannot be read, because deleting again is
+        harmless.
+        """
         if cursor is None:
             return Cursor(self.bucket.url)
         if found := Cursor.read(self.bucket.url, cursor):
@@ -205,7 +212,7 @@ class ObjectsStep:
         return Cursor(self.bucket.url)
 
     async def _finds(self, way: Way, prefix: str) -> bool:
-        """Whether anything is there: an empty page need not be the last one."""
+        """Whether anything is left. An empty page need not be the last one."""
         page = await self._page(way, prefix, None, 1)
         while not (page.items or page.is_last):
             page = await self._page(way, prefix, page.onward, 1)
@@ -221,7 +228,7 @@ class ObjectsStep:
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[OpenBucket]:
-        """Credentials may have to be fetched, which is a call too."""
+        """Open the bucket within the bound of one call: credentials may have to be fetched."""
         async with AsyncExitStack() as stack:
             async with self._bounded():
                 bucket = await stack.enter_async_context(self.bucket.opened())
@@ -244,8 +251,10 @@ class ObjectsStep:
 
 
 def _whole(page: Page, prefix: str) -> Sequence[Item]:
-    """The items that may be deleted. A way that strips a trailing slash lists the marker `bots/7/`
-    as `bots/7`, which may be another's object: it is never deleted.
+    """The items that may be deleted.
+
+    A way that strips a trailing slash lists the folder marker `bots/7/` as `bots/7`, which may be
+    another object: it is never deleted.
     """
     return [item for item in page.items if item.key.startswith(prefix)]
 

@@ -1,1 +1,1 @@
-"""How hard pressed a service is: gauges over HTTP."""
+"""Gauges of a service's load, read over HTTP."""

@@ -1,4 +1,4 @@
-"""Gauges of pressure over HTTP: a Prometheus query, or a number that a service shows itself."""
+"""Gauges of pressure over HTTP: a Prometheus query, or a number that a service serves itself."""
 
 import json
 import math
@@ -14,11 +14,11 @@ from deletion.errors import PressureUnknown
 from deletion.pressure import READ_SECONDS
 
 BODY_BYTES: Final = 65_536
-"""Bytes of an answer that are read at most."""
+"""The most bytes of an answer that are read."""
 
 
 class HttpGauge:
-    """A number that is the whole body of `url`."""
+    """A gauge whose value is the whole body of `url`."""
 
     what = "gauge"
     unit = ""
@@ -27,7 +27,7 @@ class HttpGauge:
         self._url = url
 
     async def read(self) -> float:
-        """One GET; raises `PressureUnknown`."""
+        """One GET. Raises `PressureUnknown`."""
         body = await _body(self._url)
         return _number(body.decode(errors="replace").strip())
 
@@ -47,7 +47,7 @@ class PrometheusGauge:
         self._query = query
 
     async def read(self) -> float:
-        """One GET; raises `PressureUnknown`, for a query that finds nothing too."""
+        """One GET. Raises `PressureUnknown`, also when the query finds nothing."""
         body = await _body(self._url, {"query": self._query})
         try:
             data = json.loads(body)["data"]
@@ -55,7 +55,7 @@ class PrometheusGauge:
             values = [data["result"]] if is_scalar else [each["value"] for each in data["result"]]
             numbers = [_number(value) for _, value in values]
         except (ValueError, KeyError, TypeError) as error:
-            raise PressureUnknown("the answer is not one of Prometheus") from error
+            raise PressureUnknown("the answer is not a Prometheus result") from error
         if not numbers:
             raise PressureUnknown("the query finds nothing")
         return max(numbers)
@@ -72,7 +72,7 @@ def _number(text: object) -> float:
 
 
 async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> bytes:
-    """Its body. Raises `PressureUnknown`, which never quotes the URL: it may hold a secret."""
+    """The body of `url`. Raises `PressureUnknown` without the URL, which may hold a secret."""
     found = b""
     client = httpx.AsyncClient(verify=_trust(), timeout=READ_SECONDS)
     try:
@@ -90,5 +90,5 @@ async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> byte
 
 @cache
 def _trust() -> ssl.SSLContext:
-    """Made once: it reads all certificates of the system."""
+    """Cached, because creating it reads all certificates of the system."""
     return ssl.create_default_context()

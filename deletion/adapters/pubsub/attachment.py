@@ -1,4 +1,5 @@
-"""Whether a subscription belongs to its topic: one that lost it looks healthy but gets nothing."""
+"""Whether a subscription still belongs to its topic: otherwise it looks healthy but gets
+nothing."""
 
 import asyncio
 import time
@@ -22,15 +23,15 @@ log = structlog.get_logger(__name__)
 def detached(found: Subscription, topic: str) -> TopologyMissing | None:
     """The error when `found` belongs to another topic; else None.
 
-    A topic created again under its name is another one: its subscriptions stay on
+    A topic that was deleted and created again is a different one: its old subscriptions stay on
     `_deleted-topic_`.
     """
     if found.topic == topic:
         return None
     _, project, _, name = found.name.split("/")
     return TopologyMissing(
-        f"{found.name} belongs to {found.topic} and not to {topic}, and gets nothing",
-        f"`gcloud pubsub subscriptions delete {name} --project={project}`, "
+        f"{found.name} belongs to {found.topic} and not to {topic}, so it gets nothing",
+        f"run `gcloud pubsub subscriptions delete {name} --project={project}`, "
         "then `botdel topology apply` with its plan",
     )
 
@@ -38,8 +39,8 @@ def detached(found: Subscription, topic: str) -> TopologyMissing | None:
 class Attachment:
     """A check for `/readyz`. It changes nothing, and is bounded in time.
 
-    Only a wrong topic is a problem here. Whether Pub/Sub answers, and allows this identity to
-    work, the pulls find out.
+    It reports only a wrong topic. The pulls show whether Pub/Sub answers and lets this identity
+    work.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Attachment:
         self._holds_until = float("-inf")
 
     async def __call__(self) -> str | None:
-        """The message of `detached`, at most `KEEP_SECONDS` old; an older one when a call fails."""
+        """The message of `detached`, at most `KEEP_SECONDS` old, or older if a call fails."""
         async with self._one_at_a_time:
             if self._monotonic() >= self._holds_until:
                 await self._look()

@@ -28,8 +28,9 @@ BOUNDED_RETRY = AsyncRetry(
 """Ends within 5 s plus one call; the library's own default goes on for 600 s."""
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Of one answer; a larger one is refused by its length, before it takes memory. Any three messages
-fit: Pub/Sub accepts up to 10 MB of data in each. Pub/Sub itself sets no such bound."""
+"""The most bytes of one answer. A larger one is refused by its length, before it takes memory.
+Any three messages fit: Pub/Sub accepts up to 10 MB of data in each. Pub/Sub itself sets no such
+bound."""
 
 _CHANNEL_OPTIONS: Final = [
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -42,10 +43,10 @@ _CHANNEL_OPTIONS: Final = [
 class Keepalive:
     """How a connection whose packets are swallowed is detected and replaced.
 
-    `every` seconds after the last byte from the server gRPC pings it, if a call is under way. If
-    there is no answer `within` seconds, it connects anew. For a ping that is already under way
+    `every` seconds after the last byte from the server, gRPC pings it if a call is under way. If
+    there is no answer `within` seconds, it connects again. For a ping that is already under way
     only `ping_timeout_ms` counts, which is 60 s by default. `keepalive_timeout_ms` is also the
-    TCP_USER_TIMEOUT of the socket, which ends it once sent bytes stay unacknowledged for so long.
+    TCP_USER_TIMEOUT of the socket, which ends it when sent bytes stay unacknowledged for that long.
     https://github.com/grpc/grpc/blob/master/doc/keepalive.md, docs/decisions/0024
     """
 
@@ -65,8 +66,8 @@ class Keepalive:
 
 
 PULLING: Final = Keepalive(every=30, within=10)
-"""30 s is what Google's own library sets. On an idle subscription nothing else may come for long,
-and a server takes too many pings in between for abuse (GOAWAY, ENHANCE_YOUR_CALM)."""
+"""30 s, as in Google's own library. On an idle subscription there may be no other traffic for
+long, and a server treats too many pings without traffic as abuse (GOAWAY, ENHANCE_YOUR_CALM)."""
 PUBLISHING: Final = Keepalive(every=5, within=5)
 """Shorter, because a client waits. A publish is always answered soon, so the pings are allowed."""
 
@@ -76,12 +77,12 @@ _MAY_PASS: Final = (
     gcp.RetryError,
     gcp.ServerError,
     gcp.TooManyRequests,
-    gcp.Unauthorized,  # a token is being renewed; one that never comes keeps readiness away
+    gcp.Unauthorized,  # a token is being renewed; if it never comes, the process is never ready
 )
 
 
 class PubSub:
-    """The clients of one process. Make it inside the running event loop; `close` it there.
+    """The clients of one process. Create it inside the running event loop, and `close` it there.
 
     `emulator` is the host and port of one; without it calls go to Google's Pub/Sub.
     """
@@ -104,12 +105,12 @@ class PubSub:
         return self._emulator is not None
 
     def publisher(self) -> PublisherAsyncClient:
-        """A client of its own channel. Raises `ConfigurationError` without credentials."""
+        """A client with its own channel. Raises `ConfigurationError` without credentials."""
         channel = self._channel(PublisherGrpcAsyncIOTransport, self._publishing)
         return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
 
     def subscriber(self) -> SubscriberAsyncClient:
-        """A client of its own channel. Raises `ConfigurationError` without credentials."""
+        """A client with its own channel. Raises `ConfigurationError` without credentials."""
         channel = self._channel(SubscriberGrpcAsyncIOTransport, self._pulling)
         return SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
 

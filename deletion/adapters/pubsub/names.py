@@ -1,4 +1,4 @@
-"""The names of the topic and of what derives from it (docs/decisions/0003)."""
+"""The names of the topic and of everything derived from it (docs/decisions/0003)."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Names:
 
     @property
     def dead_letter_topic(self) -> str:
-        """Where Pub/Sub moves what was delivered too often."""
+        """Where Pub/Sub moves messages that were delivered too often."""
         return f"{self.topic}.dead-letter"
 
     @property

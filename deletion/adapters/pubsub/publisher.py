@@ -26,17 +26,19 @@ GROUP_LIMIT: Final = 500
 PROMPT_REQUESTS: Final = 2
 """Requests that are sent without waiting for each other."""
 SLOW_SECONDS: Final = 0.01
-"""One more is sent when none has begun for so long: Pub/Sub is slow, and messages wait."""
+"""Another request starts when messages wait and none has begun for this long: Pub/Sub is slow."""
 
 _RawRequest: Final = PublishRequest.pb()
-"""It is filled ten times as fast as the class that wraps it."""
+"""Filled ten times as fast as the class that wraps it."""
 
 Waiting = tuple[Message, "asyncio.Future[None]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a publish ended, and when (by the clock `monotonic`); `error` is None when confirmed."""
+    """How a publish ended, and `at` what time of `monotonic`. `error` is None when it was
+    confirmed.
+    """
 
     at: float
     error: BotDeletionError | None
@@ -45,11 +47,11 @@ class Outcome:
 class GroupingPublisher:
     """`deletion.bus.Publisher` that sends all waiting messages in one request.
 
-    At most `max_pending` messages are unconfirmed and `max_requests` requests under way. A busy
-    bus makes larger groups instead of more requests; a slow one gets more requests, one every
-    `SLOW_SECONDS`, so that none holds up those behind it. A message that is not
-    confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` puts the topic back
-    where it may be lost (an emulator that was restarted).
+    At most `max_pending` messages are unconfirmed and `max_requests` requests under way. Under load
+    groups grow, not the number of requests. When Pub/Sub is slow, another request starts every
+    `SLOW_SECONDS`, so that a slow one does not hold up the messages behind it. A message that is
+    not confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` creates the topic again
+    on an emulator, which forgets it in a restart.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class GroupingPublisher:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
-        # The client's own method costs as much again, for each request, as this call.
+        # Calling the client's own method would double the cost of each request.
         self._stub: Any = client.transport.publish
         self._routing = (to_grpc_metadata({"topic": topic}),)  # type: ignore[no-untyped-call]
         self._retrying = BOUNDED_RETRY(self._once)
@@ -79,7 +81,7 @@ class GroupingPublisher:
         self._begun = float("-inf")
         self.pending = 0
         self.last: Outcome | None = None
-        """The outcome of the publish that ended last."""
+        """The outcome of the latest publish that ended."""
 
     async def publish(self, message: Message) -> None:
         """See the port. Raises `BusOverloaded` at once when too much is unconfirmed."""
@@ -129,7 +131,7 @@ class GroupingPublisher:
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         self._senders.discard(sender)
-        if self._waiting:  # it came when the sender had looked for the last time
+        if self._waiting:  # they came after the sender had looked for the last time
             self._wake()
 
     async def _send(self) -> None:

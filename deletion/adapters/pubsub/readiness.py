@@ -60,8 +60,8 @@ class _Silent(Exception):
 class Publishing:
     """`deletion.process.readiness.Ask`: raises when events cannot be published.
 
-    A recent publish that was confirmed is proof. After one that was not, and when there was none,
-    `probe` decides. If the topic was missing or not allowed, no probe can prove the opposite.
+    A recent publish that was confirmed is proof. If the latest one failed, or none is recent,
+    `probe` decides; but no probe outweighs a topic that was missing or not allowed.
     """
 
     def __init__(
@@ -82,6 +82,6 @@ class Publishing:
         if recent and error is None:
             return
         if isinstance(error, TopologyMissing):
-            raise error  # that the topic can be seen is no proof that it may be published to
+            raise error  # seeing the topic does not prove that publishing to it is allowed
         if not await self._probe() and error:
             raise error

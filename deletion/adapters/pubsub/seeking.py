@@ -1,4 +1,4 @@
-"""Moving a subscription to another time: what was published after it counts as not acked."""
+"""Seeking: moving a subscription to a time. Messages published after it count as not acked."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,11 +26,11 @@ async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None
 async def seek_back(client: SubscriberAsyncClient, path: str, *, emulated: bool) -> bool:
     """Seek to the first message that the topic keeps, then remove the label that asks for it.
 
-    In this order a process that dies in between leaves the label, and the next `apply` seeks
-    again: the duplicates are harmless (docs/decisions/0023).
+    In this order a process that dies in between leaves the label, and the next `apply` seeks again:
+    the duplicates are harmless (docs/decisions/0023).
 
-    Returns False where nothing is sought: on Google's emulator, which cannot remove the label, so
-    that every `apply` would seek again. It gives a new subscription what the topic keeps by itself.
+    Returns False, without seeking, on Google's emulator: it cannot remove the label, so every
+    `apply` would seek again. A new subscription there gets what the topic keeps anyway.
     """
     if emulated and not await _can_change_labels(client, path):
         return False
@@ -42,7 +42,7 @@ async def seek_back(client: SubscriberAsyncClient, path: str, *, emulated: bool)
 
 
 async def _can_change_labels(client: SubscriberAsyncClient, path: str) -> bool:
-    """Whether the labels, written as they are, are accepted."""
+    """Whether the server lets labels be updated, tried with the labels as they are."""
     try:
         await _set_labels(client, path, await _labels(client, path))
     except InvalidArgument:

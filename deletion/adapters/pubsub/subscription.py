@@ -1,7 +1,7 @@
-"""Receiving: short unary pulls, which take no more messages than there is room for.
+"""Receiving by short unary pulls, which take no more messages than were asked for.
 
 On the emulator a streaming pull whose client has died goes on taking messages for minutes, and the
-dead-letter policy then moves innocent ones. A short pull ends by itself.
+dead-letter policy then moves messages that nothing is wrong with. A short pull ends by itself.
 """
 
 import time
@@ -32,15 +32,16 @@ PULL_SECONDS: Final = 3.0
 PULL_LIMIT: Final = 100
 """The emulator's bound on one pull, in messages; it bounds a group of acks as well."""
 SILENT_SECONDS: Final = 30.0
-"""After so long without an answer to any pull, another call shows whether Pub/Sub answers."""
+"""After this long without an answer to any pull, another call shows whether Pub/Sub answers."""
 
 
 class PullSubscription:
     """`deletion.bus.Subscription` over `path`. Never cancel a pull: let it end.
 
-    An answer has at most `MAX_ANSWER_BYTES`. After one that was refused for its size, a single
-    message is asked for, and then twice as many each time while that many are sure to fit.
-    `recreate` puts the subscription back where it may be lost (an emulator that was restarted).
+    An answer has at most `MAX_ANSWER_BYTES`. After a larger one, which is refused, the next pull
+    asks for one message, and each further pull for twice as many as the last, as long as that many
+    are sure to fit. `recreate` creates the subscription again on an emulator, which forgets it in a
+    restart.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class PullSubscription:
         self._most = PULL_LIMIT
 
     async def pull(self, limit: int) -> list[Delivery]:
-        """See the port; at most `PULL_LIMIT` whatever `limit` is, and fewer when they are large.
+        """See the port. Returns at most `PULL_LIMIT`, and fewer when messages are large.
 
-        Raises `BusUnavailable` too when Pub/Sub has been silent for `SILENT_SECONDS`.
+        Raises `BusUnavailable` also when Pub/Sub has been silent for `SILENT_SECONDS`.
         """
         try:
             return await self._pull(limit)
@@ -91,10 +92,11 @@ class PullSubscription:
         return [_delivery(received) for received in answer.received_messages]
 
     async def _ask(self) -> None:
-        """Check that Pub/Sub answers, after a pull without an answer, which alone proves nothing.
+        """After a pull without an answer, check that Pub/Sub answers another call.
 
-        The emulator answers an empty pull 0.9 s before the client's deadline; Pub/Sub may let the
-        deadline pass. Any response to this call, even a refusal, is an answer.
+        The pull alone proves nothing: the emulator answers an empty one 0.9 s before the client's
+        deadline, but Pub/Sub may let the deadline pass. Any response to this call, even a refusal,
+        is an answer.
         """
         if self._monotonic() - self._answered < SILENT_SECONDS:
             return
@@ -104,14 +106,14 @@ class PullSubscription:
             )
         except (DeadlineExceeded, ServiceUnavailable) as error:
             raise BusUnavailable(
-                f"Pub/Sub, {self._path}: no pull is answered, nor any other call"
+                f"Pub/Sub, {self._path}: neither pulls nor other calls are answered"
             ) from error
         except GoogleAPICallError:
             pass  # the next pull will say what is wrong with the subscription
         self._answered = self._monotonic()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """See the port: one request."""
+        """See the port. Sends one request."""
         if deliveries:
             request = AcknowledgeRequest(
                 subscription=self._path, ack_ids=[delivery.ack_id for delivery in deliveries]
@@ -120,7 +122,7 @@ class PullSubscription:
                 await self._client.acknowledge(request, retry=BOUNDED_RETRY, timeout=CALL_SECONDS)
 
     async def nack(self, deliveries: Sequence[Delivery]) -> None:
-        """See the port: one request; a deadline of 0 seconds is Pub/Sub's nack."""
+        """See the port. Sends one request; a deadline of 0 seconds is Pub/Sub's nack."""
         if deliveries:
             request = ModifyAckDeadlineRequest(
                 subscription=self._path,

@@ -1,7 +1,7 @@
 """The topology: topic, dead-letter topic, and one subscription for each service.
 
-Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the dead-letter
-topic and the subscription that keeps what arrives there; `T.<service>` are the services'.
+Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the dead-letter topic
+and the subscription that keeps what arrives there; each `T.<service>` is a service's subscription.
 """
 
 import asyncio
@@ -42,8 +42,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Applied:
-    """What `Topology.apply` found and did, by path: topics and subscriptions that it created, and
-    subscriptions that it sought back.
+    """What `Topology.apply` did and found.
+
+    `created` has the paths of topics and subscriptions, `sought` those of subscriptions that were
+    sought back, and `differences` how existing ones differ.
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -68,8 +70,7 @@ class Topology:
         self.names = names
 
     async def ready_for(self, services: Sequence[str] = (), *, keeper: bool = False) -> None:
-        """Prepare the start of a process: create what is missing on an emulator, and require it on
-        real Pub/Sub, where it raises `TopologyMissing`.
+        """Create what is missing on an emulator; on real Pub/Sub raise `TopologyMissing` for it.
 
         When Pub/Sub does not answer, that is only logged.
         """
@@ -82,7 +83,10 @@ class Topology:
             log.warning("topology not checked", reason=str(error))
 
     def recreating(self, services: Sequence[str] = ()) -> Callable[[], Awaitable[object]] | None:
-        """Returns what creates the topology again on an emulator, which forgets it in a restart."""
+        """Return a function that creates the topology again; None for real Pub/Sub.
+
+        An emulator forgets its topology in a restart.
+        """
         return partial(self.apply, services) if self._emulated else None
 
     async def apply(self, services: Iterable[str] = ()) -> Applied:
@@ -104,8 +108,8 @@ class Topology:
     async def require(self, services: Iterable[str] = (), *, keeper: bool = False) -> None:
         """Raise `TopologyMissing` for the first thing that keeps this identity from working.
 
-        Checks the topic, the subscriptions of `services` and, with `keeper`, that of dead letters:
-        whether each exists, belongs to its topic, and may be pulled.
+        Checks that the topic exists, and that the subscriptions of `services` and, with `keeper`,
+        the dead-letter subscription exist, belong to their topic, and may be pulled.
         """
         await self.require_topic(self.names.topic)
         for service in services:
@@ -115,8 +119,9 @@ class Topology:
             await self._require_subscription(path, topic)
 
     async def require_attached(self, service: str) -> None:
-        """Raise `TopologyMissing` unless the subscription of `service` exists and belongs to the
-        topic: what is published for it then arrives there. Who may pull it does not matter.
+        """Raise `TopologyMissing` unless the subscription of `service` belongs to the topic.
+
+        Messages for the service then arrive there. Who may pull them is not checked.
         """
         await self._require_attached(self.names.subscription(service), self.names.topic)
 
@@ -129,7 +134,7 @@ class Topology:
         return Attachment(self._subscriber, self.names.subscription(service), self.names.topic)
 
     def keeper_attachment(self) -> Attachment:
-        """The same of the subscription of dead letters."""
+        """The same for the dead-letter subscription."""
         path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
         return Attachment(self._subscriber, path, topic)
 
@@ -152,24 +157,25 @@ class Topology:
 
     @asynccontextmanager
     async def canary(self, service: str) -> AsyncIterator[str]:
-        """The path of a subscription for one canary, set like a service's; it gets nothing else.
+        """Create a subscription for one canary, with a service's settings, and yield its path.
 
-        It is deleted at the end, and expires by itself if this process is killed before.
+        It gets no other messages. It is deleted at the end, and expires by itself if this process
+        is killed before.
         """
         wanted = wanted_canary(self.names, service, emulated=self._emulated)
         creation = asyncio.create_task(self._create_subscription(wanted))
         try:
             await asyncio.shield(creation)
-            if self._emulated:  # it would get, unfiltered, everything the topic keeps
+            if self._emulated:  # it ignores filters: skip everything the topic keeps
                 await seek(self._subscriber, wanted.name, datetime.now(UTC))
             yield wanted.name
         finally:
-            # Pub/Sub may still carry out a call that was cancelled, after the deletion below.
+            # Wait: Pub/Sub might carry out a cancelled creation after the deletion below.
             await asyncio.gather(creation, return_exceptions=True)
             await self._delete_subscription(wanted.name)
 
     def wanted(self, services: Iterable[str]) -> list[Subscription]:
-        """How every subscription should be: that of the dead letters, and the services'."""
+        """All subscriptions as they should be: for dead letters, and for each of `services`."""
         return [
             wanted_keeper(self.names, emulated=self._emulated),
             *(
@@ -179,11 +185,11 @@ class Topology:
         ]
 
     async def _set_up(self, services: Sequence[str]) -> None:
-        """Apply on an emulator, where a subscription whose topic was deleted is created anew."""
+        """Apply on an emulator, and create a subscription again if its topic was deleted."""
         differences = (await self.apply(services)).differences
         lost = [each.resource for each in differences if each.found == DELETED_TOPIC]
         for path in lost:
-            log.warning("subscription made anew", subscription=path, topic=DELETED_TOPIC)
+            log.warning("subscription created again", subscription=path, topic=DELETED_TOPIC)
             await self._delete_subscription(path)
         if lost:
             await self.apply(services)
@@ -242,7 +248,7 @@ class Topology:
 
     async def _require_subscription(self, path: str, topic: str) -> None:
         await self._require_attached(path, topic)
-        with translated(path), suppress(MethodNotImplemented):  # an emulator knows no rights
+        with translated(path), suppress(MethodNotImplemented):  # not on an emulator
             held = await self._subscriber.test_iam_permissions(
                 {"resource": path, "permissions": [CONSUME]},
                 retry=BOUNDED_RETRY,

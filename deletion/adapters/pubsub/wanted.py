@@ -1,4 +1,4 @@
-"""How topics and subscriptions should be, and how what exists differs."""
+"""The wanted settings of topics and subscriptions, and how existing ones differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ ACK_DEADLINE_SECONDS: Final = 60
 RETENTION: Final = timedelta(days=31)
 """The longest Pub/Sub keeps a message, on a topic and on a subscription."""
 EMULATED_RETENTION: Final = timedelta(days=7)
-"""The longest that the emulator (0.8.20) takes on a subscription; on a topic it takes 31 days."""
+"""The longest retention of a subscription on the emulator (0.8.20); of a topic it is 31 days."""
 BACK_OFF: Final = RetryPolicy(
     minimum_backoff=timedelta(seconds=10), maximum_backoff=timedelta(seconds=600)
 )
 DELETED_TOPIC: Final = "_deleted-topic_"
-"""What Pub/Sub calls the topic of a subscription whose topic was deleted; a topic that is made
-again under the same name is another one."""
+"""The topic that Pub/Sub shows for a subscription whose topic was deleted. A topic that is
+created again under the same name is a different one."""
 
 SEEK_LABEL, SEEK_PENDING = "botdel-seek", "pending"
-"""The label of a subscription until it was sought back (docs/decisions/0023)."""
+"""The label of a new subscription until it has been sought back (docs/decisions/0023)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One setting of a topic or subscription, `resource`, that is not as it should be."""
+    """One setting of `resource`, a topic or subscription, that differs from what is wanted."""
 
     resource: str
     setting: str
@@ -47,7 +47,7 @@ class Difference:
 
 
 def wanted_topics(names: Names) -> list[Topic]:
-    """How both topics should be."""
+    """The topic and the dead-letter topic as they should be."""
     return [
         Topic(name=name, message_retention_duration=RETENTION)
         for name in (names.topic, names.dead_letter_topic)
@@ -55,7 +55,7 @@ def wanted_topics(names: Names) -> list[Topic]:
 
 
 def wanted_keeper(names: Names, *, emulated: bool) -> Subscription:
-    """How the subscription of the dead letters should be."""
+    """The subscription of the dead-letter topic as it should be."""
     return Subscription(
         name=names.dead_letter_subscription,
         topic=names.dead_letter_topic,
@@ -67,7 +67,7 @@ def wanted_keeper(names: Names, *, emulated: bool) -> Subscription:
 
 
 def wanted_subscription(names: Names, service: str, *, emulated: bool) -> Subscription:
-    """How the subscription of a service should be."""
+    """The subscription of a service as it should be."""
     return Subscription(
         name=names.subscription(service),
         topic=names.topic,
@@ -84,10 +84,13 @@ def wanted_subscription(names: Names, service: str, *, emulated: bool) -> Subscr
 
 
 def wanted_canary(names: Names, service: str, *, emulated: bool) -> Subscription:
-    """Like a service's, but it gets canaries only, and expires by itself if nobody deletes it."""
+    """The subscription of a canary: like a service's, but it gets canaries only.
+
+    It expires by itself if nobody deletes it.
+    """
     wanted = wanted_subscription(names, service, emulated=emulated)
     wanted.filter = f'attributes.service = "{service}"'
-    wanted.ack_deadline_seconds = 10  # these three are the least that Pub/Sub allows
+    wanted.ack_deadline_seconds = 10  # Pub/Sub allows no less for these three
     wanted.message_retention_duration = Duration(seconds=600)
     wanted.expiration_policy = ExpirationPolicy(ttl=timedelta(days=1))
     del wanted.retry_policy  # redelivered at once

@@ -121,8 +121,8 @@ MUTANTS: Final = (
     Mutant(
         "credentials of Google that are late are a refusal",
         GCS_WAYS,
-        "return ObjectsUnavailable(  # from",
-        "return ObjectsRefused(  # from",
+        "return ObjectsUnavailable(  # no credentials",
+        "return ObjectsRefused(  # no credentials",
         BUCKETS,
     ),
     Mutant(

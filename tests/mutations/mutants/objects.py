@@ -62,7 +62,7 @@ MUTANTS: Final = (
     Mutant(
         "the next attempt begins behind what was refused",
         OBJECTS,
-        "            yield Batch(0, None)  # so that the next attempt tries it again\n",
+        "            yield Batch(0, None)  # the next attempt starts over and tries them again\n",
         "",
         BUCKETS,
     ),

@@ -89,8 +89,8 @@ MUTANTS: Final = (
     Mutant(
         "a connection with a request under way makes room",
         CONNECTIONS,
-        '"""It has a request under way."""\n        self._waiting.pop(connection, None)',
-        '"""It has a request under way."""',
+        '"""`connection` has a request under way."""\n        self._waiting.pop(connection, None)',
+        '"""`connection` has a request under way."""',
         EDGE,
     ),
     Mutant(
@@ -131,7 +131,7 @@ MUTANTS: Final = (
     Mutant(
         "a body that nobody has read is held",
         BOUNDED_HTTP,
-        "            self.cycle.body.clear()  # what nobody has read\n",
+        "            self.cycle.body.clear()  # the part that nobody has read\n",
         "",
         EDGE,
     ),

@@ -154,9 +154,9 @@ async def test_a_token_that_cannot_be_sent_is_2_and_not_shown(
     assert said.err == "recover: BOTDEL_RECOVERY_TOKEN: expected visible ASCII characters only\n"
 
 
-UNREADY = problem(503, "no dead letter is recorded since 02:00")
+UNREADY = problem(503, "no dead letters recorded since 02:00")
 NOT_READY = (
-    "recover: GET /readyz: 503, recovery cannot work now: no dead letter is recorded since 02:00"
+    "recover: GET /readyz: 503, recovery cannot work now: no dead letters recorded since 02:00"
 )
 
 

@@ -149,7 +149,7 @@ async def test_it_says_since_when_and_why_nothing_is_recorded_until_it_is(world:
     began = world.clock.now()
     await world.clock.sleep(600)
     problem = str(world.consumer.problem)
-    assert problem.startswith("no dead letter is recorded since ")
+    assert problem.startswith("no dead letters recorded since ")
     assert problem.endswith(": the subscription is down")
     since = datetime.fromisoformat(problem.split(" since ")[1].split(": ", maxsplit=1)[0])
     assert began - timedelta(seconds=1) <= since <= began + timedelta(seconds=3)

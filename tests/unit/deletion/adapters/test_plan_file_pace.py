@@ -156,7 +156,7 @@ def test_two_steps_over_the_same_documents_are_refused(tmp_path: Path, same: str
     path = tmp_path / "plan.yaml"
     again = same.replace("name: messages", "name: sessions")
     path.write_text(f"service: chat\nsteps:\n{same}{again}")
-    with pytest.raises(PlanError, match="found messages and sessions over the same"):
+    with pytest.raises(PlanError, match="messages and sessions delete the same"):
         read_plan(path)
     other: Any = again.replace("field: botId", "field: owner")
     path.write_text(f"service: chat\nsteps:\n{same}{other}")

@@ -155,7 +155,7 @@ async def test_what_is_in_place_of_the_bots_folder_is_not_empty(root: Path, is_l
         place.symlink_to(place)
     else:
         place.write_text("x")
-    with pytest.raises(ObjectsRefused, match=f"{BOT} is no folder|symbolic link"):
+    with pytest.raises(ObjectsRefused, match=f"{BOT} is not a folder|symbolic link"):
         await step_of(root).is_empty(BOT)
 
 

@@ -31,15 +31,15 @@ def test_the_id_is_a_folder_of_the_prefix(prefix: str) -> None:
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
-        ("bots/{bot_id}", "to end in /"),
-        ("bots/", "once, as a folder"),
-        ("", "to end in /"),
-        ("/", "once, as a folder"),
-        ("bots/x{bot_id}/", "once, as a folder"),
-        ("bots/{bot_id}x/", "once, as a folder"),
-        ("bots-{bot_id}/", "once, as a folder"),
-        ("bots/{bot_id}/{bot_id}/", "once, as a folder"),
-        ("bots/{bot_id}/x{bot_id}/", "once, as a folder"),
+        ("bots/{bot_id}", "a / at its end"),
+        ("bots/", "once, as the whole name"),
+        ("", "a / at its end"),
+        ("/", "once, as the whole name"),
+        ("bots/x{bot_id}/", "once, as the whole name"),
+        ("bots/{bot_id}x/", "once, as the whole name"),
+        ("bots-{bot_id}/", "once, as the whole name"),
+        ("bots/{bot_id}/{bot_id}/", "once, as the whole name"),
+        ("bots/{bot_id}/x{bot_id}/", "once, as the whole name"),
         ("/bots/{bot_id}/", "no empty folder"),
         ("bots//{bot_id}/", "no empty folder"),
         ("bots/../{bot_id}/", "no empty folder"),
@@ -184,5 +184,5 @@ def test_a_wrong_prefix_is_refused_with_its_line(tmp_path: Path) -> None:
         "      url: s3://avatars\n"
         "      prefix: bots/{bot_id}\n"
     )
-    with pytest.raises(PlanError, match=r"plan.yaml:6: steps.0.objects.prefix: expected it to end"):
+    with pytest.raises(PlanError, match=r"plan.yaml:6: steps.0.objects.prefix: expected a / at"):
         read_plan(path)
