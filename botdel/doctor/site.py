@@ -34,7 +34,7 @@ class Bus:
 
     @property
     def names(self) -> Names:
-        """Of its topics and subscriptions."""
+        """The names of its topics and subscriptions."""
         return self.topology.names
 
 
@@ -52,7 +52,7 @@ class Store:
 
 @asynccontextmanager
 async def connected_bus() -> AsyncIterator[Bus]:
-    """Raises `ConfigurationError` for settings, and for credentials that are not there."""
+    """Connect Pub/Sub. Raises `ConfigurationError` for wrong settings or missing credentials."""
     settings = load(PubSubSettings)
     pubsub = PubSub(settings.emulator)
     try:
@@ -66,7 +66,7 @@ async def connected_bus() -> AsyncIterator[Bus]:
 
 @asynccontextmanager
 async def connected_store() -> AsyncIterator[Store]:
-    """Raises `ConfigurationError` for settings, a URI among them."""
+    """Connect the database. Raises `ConfigurationError` for wrong settings, including the URI."""
     settings = load(JobsSettings)
     async with opened_alone() as http:
         with connected(settings) as clients:

@@ -26,7 +26,7 @@ def end_with_parent() -> None:
 
 
 def main(parent: int, argv: list[str]) -> None:
-    """Request the signal, then become `argv`; exits with 127 when there is no such program."""
+    """Request the signal, then become `argv`. Exits with 127 if there is no such program."""
     end_with_parent()
     if os.getppid() != parent:
         sys.exit("the parent has died before this process was ready")

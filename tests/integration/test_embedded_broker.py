@@ -215,7 +215,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
 async def test_it_listens_on_this_machine_alone(host: str) -> None:
     async with ChildProcess("broker", _command("--host", host)) as refused:
         assert await refused.wait(30) == 2
-        assert any("listens on this machine alone" in line for line in refused.lines)
+        assert any("listens on a loopback address only" in line for line in refused.lines)
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
@@ -238,7 +238,7 @@ async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
 async def test_a_folder_without_a_name_is_an_error(tmp_path: Path) -> None:
     async with ChildProcess("broker", _command("--folder", ""), cwd=tmp_path, env=CODE) as refused:
         assert await refused.wait(30) == 2
-        assert any("found an empty one" in line for line in refused.lines)
+        assert any("found an empty name" in line for line in refused.lines)
     assert not (tmp_path / "pubsub.sqlite").exists()
 
 
