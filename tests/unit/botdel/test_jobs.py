@@ -106,7 +106,7 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.FAILED), "it rests until {rested}; the first sweep after that resumes it"),
         (a_job(Status.FAILED, attempt=SPENT), "{rested}; the first sweep after that marks it as"),
         (a_job(Status.FAILED, last_modified_at=LONG_AGO), "the next sweep resumes it"),
-        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep marks it as"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep marks it"),
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
