@@ -163,7 +163,7 @@ def _stood_at(job: Job) -> Iterator[str]:
     """Yield how far each past attempt got.
 
     A job goes backwards from the attempt that turned it back until it is compensated and an
-    operator starts it anew.
+    operator retries it.
     """
     reasons = [past.reason for past in job.past_attempts]
     backwards = job.turned_back is not None and TURNED_BACK not in reasons  # no longer kept
@@ -195,11 +195,11 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
 
 def _by_hand(job: Job, retry: str) -> str:
     if job.status is Status.COMPENSATED:
-        return f"{_undone(job)}; {retry} starts it anew"
+        return f"{_undone(job)}; {retry} starts it again"
     if job.turned_back:
         return (
             f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
-            "second retry starts it anew"
+            "second retry starts it again"
         )
     return f"remove the cause, then {retry}"
 

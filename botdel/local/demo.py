@@ -1,4 +1,4 @@
-"""`botdel demo`: delete bots over HTTP, break things meanwhile, and check the result."""
+"""`botdel demo`: delete bots over HTTP while things break, and check the result."""
 
 import asyncio
 import math

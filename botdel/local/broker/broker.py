@@ -191,7 +191,10 @@ class Broker:
                 subscription.remove(old)
 
     def collect(self) -> bool:
-        """Remove some messages that nobody is owed from the disk. Returns if there may be more."""
+        """Remove from disk some messages that no subscription owes and no topic retains.
+
+        Returns whether there may be more.
+        """
         with self.journal.transaction():
             self._collected = self.journal.collect(self._collected, COLLECTED, self.now())
         return self._collected > 0

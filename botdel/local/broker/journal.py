@@ -203,7 +203,7 @@ class Journal:
     # --- messages
 
     def add(self, messages: Iterable[Kept], owed: Iterable[tuple[int, int]]) -> None:
-        """Keep messages, and who is `owed` them: pairs of a message and a subscription."""
+        """Keep messages, and what is `owed`: pairs of a message's and a subscription's number."""
         self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", messages)
         self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", owed)
 
@@ -298,8 +298,9 @@ class Journal:
             after = last
 
     def collect(self, after: int, most: int, now: float) -> int:
-        """Look at the next `most` messages after number `after`, and remove those that nobody is
-        owed and whose topic no longer retains them. Returns the last number, or 0 at the end.
+        """Look at the next `most` messages after number `after`, and remove those that no
+        subscription owes and their topic no longer retains. Returns the last number, or 0 at the
+        end.
         """
         last = self._last(after, most)
         if last is None:

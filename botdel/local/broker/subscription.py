@@ -25,8 +25,8 @@ would otherwise fill the memory."""
 ENTRY_BYTES: Final = 300
 """Bytes that each message takes in memory beside its own."""
 STALE_READY: Final = 1_000
-"""The queue is built anew when it has so many entries more than twice what is owed: without pulls,
-nothing else takes out entries that are gone."""
+"""The queue is rebuilt when it is longer than this and twice the number of owed messages together:
+without pulls, nothing else removes entries that are gone."""
 _serials: Final = count(time_ns() // 1000)
 """Numbers that no earlier process has used, so that an old ack id names no lease of this one: they
 begin with the time in microseconds, and a broker makes fewer than a million deliveries a second."""
@@ -288,7 +288,7 @@ class Subscription:
             holder.released(entry)
 
     def _trim(self) -> None:
-        """Build the heap anew once most of its leases have ended."""
+        """Rebuild the heap once most of its leases have ended."""
         too_many = len(self._leases) > 2 * self._held + STALE_LEASES
         if too_many or self._stale_bytes > STALE_BYTES:
             self._leases = [lease for lease in self._leases if _is_held(*lease)]
