@@ -104,12 +104,12 @@ class Canary:
             took = (self._clock.now() - trip.began).total_seconds()
             if recorded:
                 await self._discard()
-                return ok(CHECK, f"went all the way round in {took:.1f} s, {trip}")
+                return ok(CHECK, f"recorded after {took:.1f} s, {trip}")
         except StoreUnavailable as error:
             return self._lost(Leg.DATABASE, str(error))
         except BusUnavailable as error:
             return self._lost(trip.leg(self._clock.now()), str(error))
-        return self._lost(trip.leg(self._clock.now()), f"{trip}, then {seconds:g} s were over")
+        return self._lost(trip.leg(self._clock.now()), f"{trip}, not recorded within {seconds:g} s")
 
     async def _is_recorded(self, trip: Trip, seconds: float) -> bool:
         """Return whether it is recorded within `seconds`.
