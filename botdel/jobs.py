@@ -79,7 +79,7 @@ def as_dict(job: Read) -> dict[str, object]:
 async def get(store: JobStore, job_id: str) -> Job:
     job = await store.get(object_id(job_id))
     if job is None:
-        raise ConfigurationError(f"there is no job {job_id}: `botdel jobs list` shows them")
+        raise ConfigurationError(f"there is no job {job_id}", "`botdel jobs list` shows them")
     return job
 
 

@@ -20,12 +20,12 @@ from botdel.doctor.indexes import step_findings
 from botdel.doctor.report import show
 from botdel.listing import show as show_rows
 from botdel.options import object_id
-from botdel.store import connected
 from botdel.terminal import console
 from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import Outside
 from deletion.plan import Doubted, Permitted, Plan, Previewed, Step
+from deletion.process.database import connected_clients
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -87,9 +87,8 @@ def _would_delete(count: int | None, failure: str | None) -> str:
 async def _built(source: PlanSource) -> AsyncIterator[Plan]:
     settings = load(JobsSettings)
     own = settings.mongodb_database
-    async with opened_alone() as http:
-        with connected(settings) as clients:
-            yield source.build(Outside(clients.get, own_database=own, http=http))
+    async with opened_alone() as http, connected_clients(settings) as clients:
+        yield source.build(Outside(clients.get, own_database=own, http=http))
 
 
 def _samples(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:

@@ -1,27 +1,18 @@
-"""The database of a command, connected as its settings say."""
+"""A store of a command, over the database that its settings name."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from deletion.adapters.mongo.connection import Client, Clients
+from deletion.adapters.mongo.connection import Client
+from deletion.process.database import connected_clients
 from deletion.process.store_settings import StoreSettings
 
 S = TypeVar("S")
 
 
-@contextmanager
-def connected(settings: StoreSettings) -> Iterator[Clients]:
-    """The clients of a command, closed at the end."""
-    clients = Clients(settings.mongodb_uri.get_secret_value())
-    try:
-        yield clients
-    finally:
-        clients.close()
-
-
 @asynccontextmanager
 async def opened(store: Callable[[Client, str], S], settings: StoreSettings) -> AsyncIterator[S]:
     """The store over the database of the settings; its connections are closed at the end."""
-    with connected(settings) as clients:
+    async with connected_clients(settings) as clients:
         yield store(clients.get(), settings.mongodb_database)

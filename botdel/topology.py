@@ -6,16 +6,17 @@ from rich.text import Text
 
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.terminal import Terminal, console, printable
-from deletion.adapters.mongo.connection import Clients, Database, build_indexes
+from deletion.adapters.mongo.connection import Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
-from deletion.adapters.mongo.retention import apply_retention
+from deletion.adapters.mongo.retention import Differs, apply_retention
 from deletion.adapters.plan_source import PlanSource
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names
-from deletion.adapters.pubsub.topology import Applied, Topology
+from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import Outside
 from deletion.plan import Plan, Provisioned
+from deletion.process.bus import connected_bus
+from deletion.process.database import connected_clients
 from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings
 
@@ -28,25 +29,15 @@ LOST = (
 async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
     """Create topics, subscriptions and indexes. Returns 0, or 1 if something differs."""
     out = console()
-    pubsub, clients = (
-        PubSub(settings.emulator),
-        Clients(settings.mongodb_uri.get_secret_value()),
-    )
-    try:
+    async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
         built = [plan.build(Outside(clients.get, own_database=name)) for plan in plans]
-        topology = Topology(
-            pubsub.publisher(), pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
-        )
-        applied = await topology.apply([plan.service for plan in plans])
+        applied = await bus.topology.apply([plan.service for plan in plans])
         _show_created(out, settings.names, built, applied)
         database = clients.get()[name]
         await prepare_indexes(database, out)
         retention = await apply_retention(database, settings.keep_complete_days)
         await _provide(built, out)
-    finally:
-        await pubsub.close()
-        clients.close()
     _show_differences(out, applied, retention)
     return FAILED if applied.differences or retention else 0
 
@@ -59,7 +50,7 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
         out.print(f"subscription {path}: {_state(path in applied.created)}")
 
 
-def _show_differences(out: Terminal, applied: Applied, retention: str | None) -> None:
+def _show_differences(out: Terminal, applied: Applied, retention: Differs | None) -> None:
     for path in applied.sought:
         sought = f"subscription {path}: sought back, to get what its topic kept (at most 31 days)"
         out.print(printable(sought))

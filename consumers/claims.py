@@ -148,7 +148,7 @@ class Claims:
             late = self._clock.monotonic() >= stale_at
             return LeaseLost(f"job {job.id}: its claim was not answered") if late else None
 
-        return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)
+        return await self._retry.call(lambda: self._store.apply(claim), unless=stale)
 
     def _may_claim(self, job: Job, now: datetime) -> bool:
         return job.is_due(now) and job.id not in self._refused

@@ -21,7 +21,7 @@ from deletion.events import decode
 from deletion.job import MAX_EVENTS, Job, StepProgress
 from deletion.plan import Plan
 from deletion.ports import JobStore, Placing, Recorded
-from deletion.quarantine import GivenUp, Quarantine, refused
+from deletion.quarantine import Quarantine, Rejected, refused
 from deletion.retry import Retry
 
 RECORD_WITHIN: Final = 15.0
@@ -97,12 +97,12 @@ class Intake:
         foreign = [each for each in decoded if isinstance(each, Taken)]
         jobs, letters, _ = await asyncio.gather(
             self._take_jobs([each for each in decoded if isinstance(each, Placed)]),
-            self._take_letters([each for each in decoded if isinstance(each, GivenUp)]),
+            self._take_letters([each for each in decoded if isinstance(each, Rejected)]),
             self._ack(foreign),
         )
         return [*jobs, *letters, *foreign]
 
-    def _decode(self, delivery: Delivery) -> Placed | GivenUp | Taken:
+    def _decode(self, delivery: Delivery) -> Placed | Rejected | Taken:
         """The job or dead letter to record for a delivery; neither if it is another service's."""
         attributes = delivery.message.attributes
         if attributes.get("service", self._service) != self._service:
@@ -131,16 +131,16 @@ class Intake:
         recorded = await self._place(placed, latest) if placed else []
         taken = [each for each in recorded if isinstance(each, Taken)]
         await self._ack(taken)
-        full = await self._take_letters([each for each in recorded if isinstance(each, GivenUp)])
+        full = await self._take_letters([each for each in recorded if isinstance(each, Rejected)])
         return taken + full
 
-    async def _take_letters(self, given_up: Sequence[GivenUp]) -> list[Taken]:
+    async def _take_letters(self, rejected: Sequence[Rejected]) -> list[Taken]:
         """Quarantine and ack."""
-        taken = await self._give_up(given_up) if given_up else []
+        taken = await self._keep(rejected) if rejected else []
         await self._ack(taken)
         return taken
 
-    async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | GivenUp]:
+    async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | Rejected]:
         """Record in one bulk write; one by one when it fails because of one of them."""
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
@@ -163,33 +163,33 @@ class Intake:
 
         if late := too_late():
             raise late
-        return await self._retry.call(lambda: self._store.record(jobs), give_up=too_late)
+        return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
 
-    async def _give_up(self, given_up: Sequence[GivenUp]) -> list[Taken]:
+    async def _keep(self, rejected: Sequence[Rejected]) -> list[Taken]:
         """Quarantine; hand back to Pub/Sub what the store does not take in time. If it was written
         all the same, the record is counted up when the message comes again.
         """
-        deliveries = [each.delivery for each in given_up]
+        deliveries = [each.delivery for each in rejected]
         try:
             async with asyncio.timeout(RECORD_WITHIN):
-                await self._quarantine.keep(given_up)
+                await self._quarantine.keep(rejected)
         except (StoreUnavailable, TimeoutError) as error:
             reason = str(error) or f"not recorded in {RECORD_WITHIN:g} s"
-            log.warning("events handed back", count=len(given_up), reason=reason)
+            log.warning("events handed back", count=len(rejected), reason=reason)
             return _all(deliveries, Outcome.RETURNED)
         except Exception:
-            log.exception("events handed back", count=len(given_up))
+            log.exception("events handed back", count=len(rejected))
             return _all(deliveries, Outcome.RETURNED)
-        for each in given_up:
+        for each in rejected:
             message_id = each.delivery.message_id
             log.error("event quarantined", message_id=message_id, reason=each.detail)
         return _all(deliveries, Outcome.QUARANTINED)
 
-    def _placed(self, placed: Placed, recorded: Recorded) -> Taken | GivenUp:
+    def _placed(self, placed: Placed, recorded: Recorded) -> Taken | Rejected:
         if recorded.placing is not Placing.FULL:
             return Taken(placed.delivery, _PLACED[recorded.placing])
         detail = f"job {recorded.job_id} covers {MAX_EVENTS} requests already"
-        return GivenUp(placed.delivery, self._service, Reason.TOO_MANY, detail)
+        return Rejected(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
         """Alert again for a request that joined an exhausted job: it waits for an operator too."""

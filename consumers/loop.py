@@ -13,7 +13,9 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
-from deletion.retry import doubled, rest
+from deletion.process.grace import RUNS
+from deletion.pulling import Proven
+from deletion.retry import BackOff, doubled, rest
 from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
@@ -52,13 +54,12 @@ class Consumer:
         self._intake = intake
         self._workers = workers
         self._subscription = subscription
-        self._store = store
         self._clock = clock
         self._metrics = metrics
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
-        self._unproven = True  # the database has to take a write before the next pull
-        self._refused = 0  # pulls in a row that failed for a reason that does not pass by itself
+        self._database = Proven(store.check_writes)
+        self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failures = 0  # groups in a row of which the database stored nothing
         self._not_pulling: str | None = "not started"
 
@@ -75,7 +76,7 @@ class Consumer:
             task.add_done_callback(lambda _: stopping.set())
         ending = asyncio.create_task(self._end(stopping, grace))
         try:
-            await self._receive(stopping, grace / 2)
+            await self._receive(stopping, grace * RUNS)
         finally:
             stopping.set()
             await ending
@@ -110,10 +111,9 @@ class Consumer:
         it back spends one. A pull that is refused ends no run, because runs need no Pub/Sub.
         """
         try:
-            if self._unproven:
+            if not self._database.holds:
                 await rest(self._clock, self._pause(), stopping)
-                await self._store.check_writes()
-                self._unproven = False
+                await self._database.renew()
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
             await self._check()  # it may have been set meanwhile; what was pulled comes again
@@ -130,16 +130,14 @@ class Consumer:
             log.exception("not pulling")
             await self._pause_refused(f"unexpected {type(error).__name__}", stopping)
             return []
-        self._refused = 0
-        if not self._unproven:  # a group may have been handed back during this pull
+        self._refused.reset()
+        if self._database.holds:  # a group may have been handed back during this pull
             self._not_pulling = None
         return deliveries
 
     async def _pause_refused(self, problem: str, stopping: asyncio.Event) -> None:
         self._not_pulling = problem
-        seconds = doubled(PAUSE_SECONDS, self._refused, MAX_PAUSE_SECONDS)
-        self._refused += 1
-        await rest(self._clock, seconds, stopping)
+        await self._refused.rest(stopping)
 
     def _pause(self) -> float:
         """Seconds before the next pull: a database that answers but takes nothing must not use up
@@ -168,7 +166,8 @@ class Consumer:
         if outcomes & STORED:
             self._failures = 0
         elif Outcome.RETURNED in outcomes:
-            self._unproven, self._not_pulling = True, "events had to be handed back"
+            self._database.doubt()
+            self._not_pulling = "events had to be handed back"
             self._failures += 1
 
     async def _end(self, stopping: asyncio.Event, grace: float) -> None:

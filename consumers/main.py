@@ -17,20 +17,16 @@ from consumers.loop import Consumer
 from consumers.metrics import BreakerGauge, Metrics
 from consumers.settings import ConsumerSettings
 from consumers.worker import Worker
-from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
 from deletion.adapters.http_api.client import HttpClient
-from deletion.adapters.http_api.shared import Http
+from deletion.adapters.http_api.shared import Http, closing
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs
 from deletion.adapters.mongo.breakers import MongoBreakerStore
-from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_source import PlanSource
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.spec import Outside
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
@@ -40,6 +36,9 @@ from deletion.gate import Gates
 from deletion.job import suspects
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
+from deletion.process.alerting import alerting
+from deletion.process.bus import connected_bus
+from deletion.process.database import connected_clients
 from deletion.process.probes import Check, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
@@ -57,6 +56,8 @@ INDEXES: Indexes = {
     jobs.COLLECTION: jobs.INDEXES,
     letters.COLLECTION: letters.INDEXES,
 }
+
+NOT_PROVIDED = "step is not provided for: run `botdel topology apply --plan FILE`"
 
 log = structlog.get_logger(__name__)
 
@@ -96,41 +97,35 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
     """The real parts, with indexes and topology in place; closed at the end."""
     clock = SystemClock()
     runs = settings.consumer_slots + SUSPECT_SLOTS
-    clients = Clients(settings.mongodb_uri.get_secret_value(), runs)
-    pubsub = PubSub(settings.emulator)
-    alerts = webhook_alerts(settings.alert_webhook_url, clock, settings.alert_group_seconds)
-    seconds = settings.lease.call_seconds
-    http = HttpClient(clock)
-    try:
+    grace, seconds = settings.shutdown_grace_seconds, settings.lease.call_seconds
+    async with (
+        connected_clients(settings, runs) as clients,
+        connected_bus(settings) as bus,
+        closing(HttpClient(clock)) as http,
+        alerting(settings, clock, grace) as alerts,
+    ):
         database = clients.get()[settings.mongodb_database]
         breakers = MongoBreakerStore(database.client, database.name, call_seconds=seconds)
         gates = Gates(breakers, clock, alerts, service=source.service, policy=settings.breaker)
         outside = Outside(clients.get, seconds, database.name, Http(http, gates, clock))
         plan = source.build(outside)
-        await Retry(clock).call(lambda: prepare(database, INDEXES, build=pubsub.is_emulated))
-        publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
-        topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
+        await Retry(clock).call(lambda: prepare(database, INDEXES, build=bus.is_emulated))
         services = [source.service]
-        await topology.ready_for(services)
+        await bus.topology.ready_for(services)
         yield Parts(
             plan=plan,
             store=MongoJobStore(database.client, database.name, call_seconds=seconds),
             dead_letters=MongoDeadLetterStore(database.client, database.name),
             subscription=PullSubscription(
-                subscriber,
+                bus.subscriber,
                 settings.names.subscription(source.service),
-                recreate=topology.recreating(services),
+                recreate=bus.topology.recreating(services),
             ),
             alerts=alerts,
             clock=clock,
-            attached=topology.attachment(source.service),
+            attached=bus.topology.attachment(source.service),
             gates=gates,
         )
-    finally:
-        await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
-        await http.close()
-        await pubsub.close()
-        clients.close()
 
 
 async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> None:
@@ -228,4 +223,4 @@ async def _report_missing(plan: Plan) -> None:
             except StoreUnavailable as error:
                 missing = f"could not be checked: {error}"
             if missing:
-                log.warning("step is not provided for", step=step.name, missing=missing)
+                log.warning(NOT_PROVIDED, step=step.name, missing=missing)

@@ -11,7 +11,8 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
-from deletion.retry import doubled, rest
+from deletion.process.grace import HAND_OVER, RUNS
+from deletion.retry import BackOff, doubled, rest
 from deletion.runner import Runner
 from deletion.skew import Check, unchecked
 
@@ -53,7 +54,7 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[list[Job]] | None = None
         self._woken = asyncio.Event()
-        self._failures = 0
+        self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self.problem: str | None = None
 
     def wake(self) -> None:
@@ -84,10 +85,10 @@ class Worker:
         the same, and nobody would run its job. What they win is handed over at once.
         """
         runs = set(self._running)
-        await self._ended(grace / 2)
+        await self._ended(grace * RUNS)
         for run in runs:
             run.cancel()
-        await self._ended(grace / 4)
+        await self._ended(grace * HAND_OVER)
         left = self._under_way()
         for task in left:
             task.cancel()
@@ -120,14 +121,13 @@ class Worker:
             log.exception("not claiming")
             await self._pause(f"unexpected {type(error).__name__}", stopping)
             return []
-        self._failures, self.problem = 0, None
+        self._back_off.reset()
+        self.problem = None
         return won
 
     async def _pause(self, problem: str, stopping: asyncio.Event) -> None:
         self.problem = problem
-        seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
-        self._failures += 1
-        await rest(self._clock, seconds, stopping, self._woken)
+        await self._back_off.rest(stopping, self._woken)
 
     async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
         """Wait for a while, jittered, so that replicas do not read at the same moments."""

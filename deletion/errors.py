@@ -2,6 +2,7 @@
 
 BotDeletionError
 ├── ConfigurationError      a setting or a file is wrong: correct it and start again
+│   ├── SettingsError       environment variables are missing or wrong: set them
 │   └── PlanError           the plan file is wrong: the message says where and what was expected
 ├── EventError              a message does not carry an event this code can handle
 │   ├── UndecodableEvent    the bytes are not a BotDeletionSubject
@@ -28,7 +29,7 @@ BotDeletionError
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             its record names a step that this plan lacks: update, or put it back
 ├── Parked                  an external API must not be called now: try again later
-│   └── Busy                every place for a call to it is taken: nothing is wrong
+│   └── Busy                every slot for a call to it is taken: nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 
@@ -36,22 +37,38 @@ from datetime import datetime
 
 
 class BotDeletionError(Exception):
-    """Root of the tree: catch it at the edge of a process only."""
+    """Root of the tree: catch it at the edge of a process only.
 
-
-class ConfigurationError(BotDeletionError):
-    """A setting or a file is wrong: `what` names it and what was expected, and `remedy` says what
-    to do where that is not plain. The message is both.
+    `what` says what is wrong, and `remedy` what to do about it where that is not plain. The
+    message is both.
     """
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(f"{what}. {remedy}" if remedy else what)
+    def __init__(self, what: str = "", remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy
 
 
+class ConfigurationError(BotDeletionError):
+    """A setting or a file is wrong: `what` names it and what was expected."""
+
+
+class SettingsError(ConfigurationError):
+    """Environment variables are missing or wrong; `problems` has a line about each."""
+
+    def __init__(self, *problems: str) -> None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"settings are missing or wrong:{lines}")
+        self.problems = problems
+
+
 class PlanError(ConfigurationError):
-    """A plan file is refused; the message carries line, field and what was expected."""
+    """A plan is refused: `field`, where one is to blame, and what was `expected` of it."""
+
+    def __init__(self, expected: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {expected}" if field else expected)
+        self.field = field
+        self.expected = expected
 
 
 class EventError(BotDeletionError):
@@ -85,8 +102,10 @@ class UnknownEventType(EventError):
 class TransientError(BotDeletionError):
     """It may pass by itself: try again with back-off, but not before `retry_after` seconds."""
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, what: str = "", remedy: str = "", *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(what, remedy)
         self.retry_after = retry_after
 
 

@@ -17,8 +17,8 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import Busy, Parked, PermanentError, TransientError
-from deletion.places import Places
 from deletion.retry import Retry
+from deletion.slots import Slots
 
 KEEP_SECONDS: Final = 1.0
 """How long a process calls by what it last read of a breaker."""
@@ -49,10 +49,10 @@ class Gates:
         self._shared = _Shared(store, clock, alerts, service, policy or BreakerPolicy())
         self._gates: dict[str, Gate] = {}
 
-    def to(self, host: str, places: int) -> "Gate":
-        """The gate to `host`; the steps that share it get the fewest places any of them names."""
-        gate = self._gates.setdefault(host, Gate(host, places, self._shared))
-        gate.narrow(places)
+    def to(self, host: str, slots: int) -> "Gate":
+        """The gate to `host`; the steps that share it get the fewest slots any of them names."""
+        gate = self._gates.setdefault(host, Gate(host, slots, self._shared))
+        gate.narrow(slots)
         return gate
 
     async def are_open(self) -> Mapping[str, bool]:
@@ -91,35 +91,35 @@ class _Shared:
 class Gate:
     """The calls of one process to `host`."""
 
-    def __init__(self, host: str, places: int, shared: _Shared) -> None:
+    def __init__(self, host: str, slots: int, shared: _Shared) -> None:
         self.host = host
         self._shared = shared
         self._clock = shared.clock
-        self._deletions = Places(places, shared.clock)
-        self._reads = Places(places, shared.clock)
+        self._deletions = Slots(slots, shared.clock)
+        self._reads = Slots(slots, shared.clock)
         self._known = Breaker(host)
         self._fresh_until = float("-inf")
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """Deletions that may be under way; as many read-backs may be."""
         return self._deletions.number
 
-    def narrow(self, places: int) -> None:
-        """Let no more than `places` be under way of either."""
+    def narrow(self, slots: int) -> None:
+        """Let no more than `slots` be under way of either."""
         for each in (self._deletions, self._reads):
-            each.number = min(each.number, places)
+            each.number = min(each.number, slots)
 
     @asynccontextmanager
-    async def place(self, *, reads: bool = False) -> AsyncIterator[None]:
-        """Hold one of the places inside the block; read-backs have their own, because a deletion
+    async def slot(self, *, reads: bool = False) -> AsyncIterator[None]:
+        """Hold one of the slots inside the block; read-backs have their own, because a deletion
         may hold one for hours. Raises `Busy` when none is free.
         """
-        places = self._reads if reads else self._deletions
-        async with places.one() as is_given:
+        slots = self._reads if reads else self._deletions
+        async with slots.one() as is_given:
             if not is_given:
-                why = f"{self.host}: {places.number} calls are under way, and no more may be"
-                raise Busy(self._clock.now() + timedelta(seconds=places.soon), why, places.window)
+                why = f"{self.host}: {slots.number} calls are under way, and no more may be"
+                raise Busy(self._clock.now() + timedelta(seconds=slots.soon), why, slots.window)
             yield
 
     @asynccontextmanager

@@ -115,7 +115,7 @@ class Lease:
             lambda: self._store.find(
                 service=self.job.service, bot_id=self.job.bot_id, limit=EARLIER_JOBS
             ),
-            give_up=self._stale,
+            unless=self._stale,
         )
         jobs = [job for job in earlier if isinstance(job, Job) and job.id != self.job.id]
         return frozenset(step.name for job in jobs for step in job.steps if step.has_found)
@@ -195,7 +195,7 @@ class Lease:
         return self._vouched_until is None or self._clock.monotonic() < self._vouched_until
 
     async def _was_joined(self) -> bool:
-        stored = await self._retry.call(lambda: self._store.get(self.job.id), give_up=self._stale)
+        stored = await self._retry.call(lambda: self._store.get(self.job.id), unless=self._stale)
         if stored is None or stored.status is not self.job.status:
             return False
         joined = stored.fence == self.job.fence and stored.placed_at != self.job.placed_at
@@ -216,7 +216,7 @@ class Lease:
             await self._follow_clock()
             began, written = self._clock.monotonic(), change(self.job)
             self.job = await (retry or self._retry).call(
-                lambda: self._store.apply(written), give_up=self._stale
+                lambda: self._store.apply(written), unless=self._stale
             )
             self._written_at = began
 

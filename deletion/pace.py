@@ -31,7 +31,7 @@ class Gauge(Protocol):
 def check_limits(slow_above: float, wait_above: float) -> None:
     """Check those of a pressure. Raises `PlanError`, which names the field."""
     if not slow_above < wait_above:
-        raise PlanError("slow_above: expected less than wait_above")
+        raise PlanError("expected less than wait_above", field="slow_above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class Pace:
 
     def __post_init__(self) -> None:
         if self.target_ms is not None and self.target_ms <= 0:
-            raise PlanError("target_ms: expected more than 0")
+            raise PlanError("expected more than 0", field="target_ms")
         if self.min_batch < 1:
-            raise PlanError("min_batch: expected at least 1")
+            raise PlanError("expected at least 1", field="min_batch")
         if self.max_batch is not None and self.max_batch < self.min_batch:
-            raise PlanError("max_batch: expected at least min_batch")
+            raise PlanError("expected at least min_batch", field="max_batch")
         if not 0 < self.busy_share <= 1:
-            raise PlanError("busy_share: expected more than 0, and 1 at most")
+            raise PlanError("expected more than 0, and 1 at most", field="busy_share")
 
     @property
     def rests(self) -> bool:

@@ -174,14 +174,15 @@ class Plan:
         check(self.service, names, self.point_of_no_return, tuple(self.compensations))
         if unknown := [name for name in (*self.paces, *self.expected) if name not in names]:
             raise PlanError(
-                "steps: found a pace or an `expect` for "
-                f"{unknown[0]!r}, which is no step of the plan"
+                f"found a pace or an `expect` for {unknown[0]!r}, which is no step of the plan",
+                field="steps",
             )
         for step in self.steps:
             if step.name in self.expected and is_by_answer_only(step):
                 raise PlanError(
-                    f"steps: expected {step.name} to have a `verify`, because it says `expect: "
-                    "nonzero`; found none"
+                    f"expected {step.name} to have a `verify`, because it says `expect: nonzero`; "
+                    "found none",
+                    field="steps",
                 )
 
     def pace(self, step: Step) -> Pace:
@@ -196,7 +197,8 @@ class Plan:
         if unknown := [name for name in begun if name not in self.compensations]:
             raise StepUnknown(
                 f"the plan of this process has no compensation for {', '.join(unknown)}, which the "
-                "job owes: finish the update, or put the compensation back into the plan"
+                "job owes",
+                "finish the update, or put the compensation back into the plan",
             )
         order = [step.name for step in reversed(self.steps)]
         return tuple(self.compensations[name] for name in order if name in begun)
@@ -225,19 +227,22 @@ def check(
     if not is_service_name(service):
         reserved = ", ".join(sorted(RESERVED_SERVICES))
         raise PlanError(
-            "service: expected a name of 3 to 63 characters like [a-z][a-z0-9-]*, and none of "
-            f"{reserved}; found {service!r}"
+            "expected a name of 3 to 63 characters like [a-z][a-z0-9-]*, and none of "
+            f"{reserved}; found {service!r}",
+            field="service",
         )
     if not steps:
-        raise PlanError("steps: expected at least one")
+        raise PlanError("expected at least one", field="steps")
     twice = [name for name, times in Counter(steps).items() if times > 1]
     if twice:
-        raise PlanError(f"steps: expected unique names, found {twice[0]!r} more than once")
+        raise PlanError(f"expected unique names, found {twice[0]!r} more than once", field="steps")
     if point_of_no_return is not None and point_of_no_return not in steps:
-        raise PlanError(f"steps: expected the point of no return {point_of_no_return!r} among them")
+        raise PlanError(
+            f"expected the point of no return {point_of_no_return!r} among them", field="steps"
+        )
     before = steps[: steps.index(point_of_no_return)] if point_of_no_return else ()
     if late := [name for name in compensated if name not in before]:
         raise PlanError(
-            "steps: expected compensations before the point of no return only, found one of "
-            f"{late[0]!r}"
+            f"expected compensations before the point of no return only, found one of {late[0]!r}",
+            field="steps",
         )

@@ -17,7 +17,7 @@ DETAIL_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
+class Rejected:
     """A delivery that nobody will handle, the service it belongs to, and why it was given up."""
 
     delivery: Delivery
@@ -26,8 +26,8 @@ class GivenUp:
     detail: str
 
 
-def refused(delivery: Delivery, service: str, error: EventError) -> GivenUp:
-    """The `GivenUp` for a delivery that `decode` refused with `error`."""
+def refused(delivery: Delivery, service: str, error: EventError) -> Rejected:
+    """The `Rejected` for a delivery that `decode` refused with `error`."""
     match error:
         case InvalidEvent():
             reason = Reason.INVALID
@@ -37,7 +37,7 @@ def refused(delivery: Delivery, service: str, error: EventError) -> GivenUp:
             reason = Reason.TOO_NEW
         case _:
             reason = Reason.UNDECODABLE
-    return GivenUp(delivery, service, reason, str(error))
+    return Rejected(delivery, service, reason, str(error))
 
 
 class Quarantine:
@@ -48,29 +48,29 @@ class Quarantine:
         self._alerts = alerts
         self._clock = clock
 
-    async def keep(self, given_up: Sequence[GivenUp]) -> None:
+    async def keep(self, rejected: Sequence[Rejected]) -> None:
         """Record all of them together, then alert for those that are new.
 
         A message that is seen again is counted and causes no second alert. Raises
         `StoreUnavailable`; the deliveries must not be acked then.
         """
-        for letter in await self._store.record([self._letter(each) for each in given_up]):
+        for letter in await self._store.record([self._letter(each) for each in rejected]):
             if not letter.is_canary:
                 reason = letter.reason.value
                 self._alerts.tell(Alert(AlertKind.DEAD_LETTER, letter.service, reason, letter.id))
 
-    def _letter(self, given_up: GivenUp) -> DeadLetter:
-        delivery, now = given_up.delivery, self._clock.now()
+    def _letter(self, rejected: Rejected) -> DeadLetter:
+        delivery, now = rejected.delivery, self._clock.now()
         return DeadLetter(
             id=self._store.new_id(),
-            service=given_up.service,
+            service=rejected.service,
             message_id=delivery.message_id,
             data=delivery.message.data,
             attributes=delivery.message.attributes,
             published_at=milliseconds(delivery.published_at),
             delivery_attempt=delivery.attempt,
-            reason=given_up.reason,
-            detail=given_up.detail[:DETAIL_CHARACTERS],
+            reason=rejected.reason,
+            detail=rejected.detail[:DETAIL_CHARACTERS],
             first_seen_at=now,
             last_seen_at=now,
         )

@@ -39,6 +39,26 @@ async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
             task.cancel()
 
 
+class BackOff:
+    """Rests after failures in a row: `first` seconds, doubled each time, at most `longest`."""
+
+    def __init__(self, clock: Clock, first: float, longest: float) -> None:
+        self._clock = clock
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    async def rest(self, *events: asyncio.Event) -> None:
+        """Rest after one more failure; one of `events` ends it early."""
+        seconds = doubled(self._first, self._failures, self._longest)
+        self._failures += 1
+        await rest(self._clock, seconds, *events)
+
+    def reset(self) -> None:
+        """Something succeeded: the next failure is the first again."""
+        self._failures = 0
+
+
 def asked(state: RetryCallState) -> float:
     """Seconds that the last error asks to wait for, at most `LONGEST_ASKED`. The jitter comes on
     top, so that those who were asked at the same time do not come back at the same time.
@@ -62,19 +82,19 @@ class Retry:
         self,
         function: Callable[[], Awaitable[T]],
         *,
-        give_up: Callable[[], Exception | None] | None = None,
+        unless: Callable[[], Exception | None] | None = None,
     ) -> T:
-        """Call until it succeeds, at most `attempts` times, or until `give_up` ends it.
+        """Call until it succeeds, at most `attempts` times, or until `unless` ends it.
 
-        `give_up` replaces the bound of `attempts`. It is called after each `TransientError`, and
+        `unless` replaces the bound of `attempts`. It is called after each `TransientError`, and
         returns the error to raise, or None to go on.
         """
-        async for attempt in self._attempts(bounded=give_up is None):
+        async for attempt in self._attempts(bounded=unless is None):
             with attempt:
                 return await function()
             outcome = attempt.retry_state.outcome
             error = outcome.exception() if outcome else None
-            if give_up and isinstance(error, TransientError) and (reason := give_up()):
+            if unless and isinstance(error, TransientError) and (reason := unless()):
                 raise reason from error  # here and not above: a transient one would be retried
         raise AssertionError("unreachable: the loop returns or raises")
 

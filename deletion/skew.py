@@ -33,7 +33,8 @@ async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None
     if abs(apart) > policy.max_skew:
         raise ClockSkew(
             f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "
-            f"{policy.max_skew.total_seconds():g} s: synchronise them (NTP), then try again"
+            f"{policy.max_skew.total_seconds():g} s",
+            "synchronise them (NTP), then try again",
         )
 
 

@@ -21,10 +21,10 @@ from deletion.ids import is_object_id
 from deletion.process.probes import Check, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.process.tokens import BearerTokens
-from gateway.answers import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
 from gateway.body import discard_body
-from gateway.deletions import Deletions, Now, Placed
 from gateway.metrics import Measured, Metrics
+from gateway.openapi import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
+from gateway.requests import DeletionRequests, Now, Placed
 from gateway.trace import RandomBytes
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ def create_app(
     app.add_middleware(Measured, metrics=metrics)
     app.router.add_api_route(
         "/v1/bots/{bot_id}",
-        _delete_bot(tokens, Deletions(publisher, now, random_bytes, metrics.pending)),
+        _delete_bot(tokens, DeletionRequests(publisher, now, random_bytes, metrics.pending)),
         methods=["DELETE"],
         summary="Request the deletion of a bot",
         tags=["deletion"],
@@ -80,7 +80,7 @@ class _Direct(APIRoute):
         self.app = request_response(endpoint)
 
 
-def _delete_bot(tokens: BearerTokens, deletions: Deletions) -> Endpoint:
+def _delete_bot(tokens: BearerTokens, requests: DeletionRequests) -> Endpoint:
     async def delete_bot(request: Request) -> JSONResponse:
         """Answers once Pub/Sub has confirmed the event, never before, and in bounded time.
 
@@ -92,7 +92,7 @@ def _delete_bot(tokens: BearerTokens, deletions: Deletions) -> Endpoint:
         if not is_object_id(bot_id):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bot_id: expected 24 hex digits")
         key = _idempotency_key(request)
-        placed = await _placed(deletions.place(bot_id, key, _traceparent(request), requested_by))
+        placed = await _placed(requests.place(bot_id, key, _traceparent(request), requested_by))
         content = {
             "event_id": placed.event_id,
             "bot_id": placed.bot_id,

@@ -5,11 +5,11 @@ import asyncio
 import structlog
 from prometheus_client import CollectorRegistry
 
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.readiness import Probe, Publishing, TopicProbe
 from deletion.adapters.pubsub.topology import Topology
 from deletion.errors import BusUnavailable
+from deletion.process.bus import Bus, connected_bus
 from deletion.process.connections import Bounds
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
@@ -28,33 +28,28 @@ async def run(settings: GatewaySettings) -> None:
     `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing` (never with an
     emulator, where it creates the topic, and creates it again when it was forgotten).
     """
-    pubsub = PubSub(settings.emulator)
-    try:
+    async with connected_bus(settings) as bus:
         with stop_on_signals() as stopping:
-            await _serve(settings, pubsub, stopping)
-    finally:
-        await pubsub.close()
+            await _serve(settings, bus, stopping)
 
 
-async def _serve(settings: GatewaySettings, pubsub: PubSub, stopping: asyncio.Event) -> None:
-    client = pubsub.publisher()
-    topology = Topology(client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated)
+async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -> None:
     publisher = GroupingPublisher(
-        client,
+        bus.publisher,
         settings.names.topic,
         max_pending=settings.gateway_max_pending,
         max_requests=settings.gateway_publish_requests,
         confirm_seconds=settings.gateway_confirm_seconds,
-        recreate=topology.recreating(),
+        recreate=bus.topology.recreating(),
     )
-    probe = TopicProbe(client, settings.names.topic, emulated=pubsub.is_emulated)
+    probe = TopicProbe(bus.publisher, settings.names.topic, emulated=bus.is_emulated)
     app = create_app(
         publisher,
         BearerTokens(settings.gateway_tokens),
         registry=CollectorRegistry(),
         ready=Readiness({"Pub/Sub": Publishing(publisher, probe)}),
     )
-    await _look_for_topic(topology, probe, emulated=pubsub.is_emulated)
+    await _look_for_topic(bus.topology, probe, emulated=bus.is_emulated)
     async with serving(
         app,
         settings.gateway_host,

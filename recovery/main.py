@@ -7,21 +7,22 @@ from functools import partial
 
 import structlog
 
-from deletion.adapters.alerts.webhook import GRACE_SHARE, webhook_alerts
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs as job_records
 from deletion.adapters.mongo.census import MongoCensus
-from deletion.adapters.mongo.connection import Client, Clients, Database
+from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.pubsub.topology import Topology
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
+from deletion.process.alerting import alerting
+from deletion.process.bus import Bus, connected_bus
+from deletion.process.database import connected_clients
+from deletion.process.grace import PAGE, REQUESTS
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
@@ -61,21 +62,17 @@ async def run(settings: RecoverySettings) -> None:
     emulator indexes and topology are never missing: this process creates them.
     """
     with stop_on_signals() as stopping:
-        clients = Clients(settings.mongodb_uri.get_secret_value())
-        pubsub = PubSub(settings.emulator)
-        alerts = webhook_alerts(
-            settings.alert_webhook_url, SystemClock(), settings.alert_group_seconds
-        )
-        try:
+        async with connected_clients(settings) as clients:
             with suppress(Interrupted):
-                if not pubsub.is_emulated:
+                if settings.emulator is None:
                     database = clients.get()[settings.mongodb_database]
                     await unless_stopped(_require(database), stopping)
-                await _serve(settings, clients.get(), pubsub, alerts, stopping)
-        finally:
-            await alerts.close(settings.shutdown_grace_seconds * GRACE_SHARE)
-            await pubsub.close()
-            clients.close()
+                grace = settings.shutdown_grace_seconds
+                async with (
+                    connected_bus(settings) as bus,
+                    alerting(settings, SystemClock(), grace) as alerts,
+                ):
+                    await _serve(settings, clients.get(), bus, alerts, stopping)
 
 
 async def _require(database: Database) -> None:
@@ -89,7 +86,7 @@ async def _require(database: Database) -> None:
 async def _serve(
     settings: RecoverySettings,
     client: Client,
-    pubsub: PubSub,
+    bus: Bus,
     alerts: Alerts,
     stopping: asyncio.Event,
 ) -> None:
@@ -97,14 +94,14 @@ async def _serve(
     jobs = MongoJobStore(
         client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
     )
-    publisher, subscriber = pubsub.publisher(), pubsub.subscriber()
-    topology = Topology(publisher, subscriber, settings.names, emulated=pubsub.is_emulated)
     sweeps = _sweeps(settings, jobs, client, alerts, clock, metrics)
     dead = PullSubscription(
-        subscriber, settings.names.dead_letter_subscription, recreate=topology.recreating()
+        bus.subscriber,
+        settings.names.dead_letter_subscription,
+        recreate=bus.topology.recreating(),
     )
     dead_letters = _dead_letters(settings, client, dead, alerts, clock, metrics)
-    database, attached = Readiness({"MongoDB": jobs.ping}), topology.keeper_attachment()
+    database, attached = Readiness({"MongoDB": jobs.ping}), bus.topology.keeper_attachment()
 
     async def ready() -> str | None:
         """What is missing. Pub/Sub is judged by the pulls of dead letters; nothing is changed."""
@@ -119,17 +116,15 @@ async def _serve(
         ready=ready,
         refresh=gauges.refresh,
     )
-    # A quarter for the page under way, one for its cancellation, one for requests, and the last
-    # for alerts and for the connections to close.
     grace = settings.shutdown_grace_seconds
     async with serving(
-        app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace / 4
+        app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace * REQUESTS
     ):
-        await unless_stopped(topology.ready_for(keeper=True), stopping)
+        await unless_stopped(bus.topology.ready_for(keeper=True), stopping)
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
-        ending = asyncio.wait({consuming}, timeout=grace / 4)
-        await asyncio.gather(sweeps.close(grace / 4), ending)
+        ending = asyncio.wait({consuming}, timeout=grace * PAGE)
+        await asyncio.gather(sweeps.close(grace * PAGE), ending)
 
 
 def _dead_letters(

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import LeaseLost, StoreUnavailable
-from recovery.sweep import GIVEN_UP, Sweep, SweepStatus
+from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
 
 COLLECTION = "recovery_sweeps"
 RUNNING: Document = {"status": SweepStatus.RUNNING.value}
@@ -58,7 +58,7 @@ class MongoSweepStore:
             if found and (found.id == sweep.id or found.last_modified_at >= silent_since):
                 return found
             if standing:
-                await self._give_up(standing, sweep.started_at)
+                await self._silence(standing, sweep.started_at)
         raise StoreUnavailable("each time, the sweep in the way had ended before it could be read")
 
     async def save(self, sweep: Sweep) -> None:
@@ -86,11 +86,11 @@ class MongoSweepStore:
             return False
         return True
 
-    async def _give_up(self, silent: Document, now: datetime) -> None:
+    async def _silence(self, silent: Document, now: datetime) -> None:
         """End it as given up, unless it was modified since it was read."""
         read = {"_id": silent["_id"], "lastModifiedAt": silent.get("lastModifiedAt")}
         end = {"status": SweepStatus.FAILED.value, "lastModifiedAt": now, "finishedAt": now}
-        await self._update({**read, **RUNNING}, {**end, "error": GIVEN_UP})
+        await self._update({**read, **RUNNING}, {**end, "error": WENT_SILENT})
 
     async def _update(self, query: Document, fields: Document) -> int:
         with self._bounded():

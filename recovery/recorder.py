@@ -16,8 +16,9 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
-from deletion.quarantine import GivenUp, Quarantine
-from deletion.retry import doubled, rest
+from deletion.pulling import Proven
+from deletion.quarantine import Quarantine, Rejected
+from deletion.retry import BackOff
 
 log = structlog.get_logger(__name__)
 
@@ -77,10 +78,9 @@ class DeadLetterConsumer:
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
-        self._prepare = prepare
+        self._database = Proven(prepare)
         self._observer = observer or Unobserved()
-        self._unproven = True
-        self._failures = 0
+        self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None
         self._reason = ""
 
@@ -104,29 +104,28 @@ class DeadLetterConsumer:
                 log.exception("dead letters stay where they are")
                 await self._pause(stopping, f"{type(error).__name__}, which the log has")
             else:
-                self._failures, self._failing_since = 0, None
+                self._back_off.reset()
+                self._failing_since = None
                 self._observer.pulled()
 
     async def _pull(self) -> None:
         """Pull once and record; after a failure, only once the database answers."""
-        if self._unproven:
-            await self._prepare()
-            self._unproven = False
+        await self._database.renew()
         if deliveries := await self._subscription.pull(PULL_LIMIT):
             await self._take(deliveries)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        given_up = [self._given_up(delivery) for delivery in deliveries]
-        await self._quarantine.keep(given_up)
+        rejected = [self._rejected(delivery) for delivery in deliveries]
+        await self._quarantine.keep(rejected)
         await self._subscription.ack(deliveries)
-        count = sum(not is_canary(each.service) for each in given_up)
-        if count < len(given_up):
-            log.info("canaries recorded", count=len(given_up) - count)
+        count = sum(not is_canary(each.service) for each in rejected)
+        if count < len(rejected):
+            log.info("canaries recorded", count=len(rejected) - count)
         if count:
             self._observer.recorded(count)
             log.error("dead letters recorded", count=count)
 
-    def _given_up(self, delivery: Delivery) -> GivenUp:
+    def _rejected(self, delivery: Delivery) -> Rejected:
         attributes = delivery.message.attributes
         source = attributes.get(f"{SOURCE}Subscription", "").rpartition("/")[2]
         service = source.removeprefix(self._prefix) if source.startswith(self._prefix) else ""
@@ -134,12 +133,10 @@ class DeadLetterConsumer:
         attempt = int(times) if re.fullmatch("[0-9]{1,9}", times) else 0
         detail = f"delivered {attempt or 'too many'} times to {source or 'an unnamed subscription'}"
         delivery = replace(delivery, attempt=attempt)
-        return GivenUp(delivery, service, Reason.UNDELIVERED, detail)
+        return Rejected(delivery, service, Reason.UNDELIVERED, detail)
 
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
         self._observer.failed()
-        self._unproven = True
-        seconds = doubled(PAUSE_SECONDS, self._failures, MAX_PAUSE_SECONDS)
-        self._failures += 1
-        await rest(self._clock, seconds, stopping)
+        self._database.doubt()
+        await self._back_off.rest(stopping)

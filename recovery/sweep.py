@@ -15,7 +15,7 @@ SHORTEST_SILENCE = timedelta(seconds=60)
 """A running sweep is given up no sooner, however short the stale threshold: pages may be slow."""
 
 
-GIVEN_UP = "given up: its process went silent"
+WENT_SILENT = "given up: its process went silent"
 
 
 class SweepStatus(StrEnum):
@@ -73,9 +73,9 @@ class Sweep:
             self, status=SweepStatus.FAILED, last_modified_at=now, finished_at=now, error=error
         )
 
-    def given_up(self, now: datetime) -> "Sweep":
+    def silenced(self, now: datetime) -> "Sweep":
         """Its process went silent, and is taken for dead by the one that starts the next sweep."""
-        return self.failed(now, GIVEN_UP)
+        return self.failed(now, WENT_SILENT)
 
 
 def silence(policy: LeasePolicy) -> timedelta:

@@ -19,6 +19,7 @@ from botdel.local.pubsub import brokers, choose_broker, local_broker
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.errors import ConfigurationError
+from tests.support.paths import TESTS
 from tests.support.pipeline import Pipeline, create_topology
 
 
@@ -28,6 +29,20 @@ def pytest_report_header() -> str:
         return f"broker: {choose_broker()}; suites over both run over: {', '.join(brokers())}"
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+LONGEST_FIRST = ("acceptance", "faults", "integration", "simulation", "conformance")
+"""Folders whose files take longest; so that none of them is begun when the rest is over."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first. Needs `--no-loadscope-reorder` to have an effect."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

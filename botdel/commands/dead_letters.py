@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import AsJson, DryRun, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
 from deletion.process.run import run
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ def dead_letters_list(
     status: Annotated[
         str | None, typer.Option(help="Only this status: new, replayed or discarded.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
+    limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import AsJson, DryRun, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
 from deletion.process.run import run
 
 app = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
@@ -25,7 +25,7 @@ def jobs_list(
             "exhausted."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
+    limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first; with --status alone, most recently modified first.

@@ -23,12 +23,11 @@ from botdel.options import object_id, one_of
 from botdel.store import opened
 from botdel.terminal import console, printable, waiting
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.publisher import GroupingPublisher
-from deletion.adapters.pubsub.topology import Topology
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
 from deletion.ports import DeadLetterStore, Unreadable
+from deletion.process.bus import connected_bus
 from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
@@ -61,7 +60,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
         letter = await store.get(object_id(letter_id))
     if letter is None:
         raise ConfigurationError(
-            f"there is no dead letter {letter_id}: `botdel dead-letters list` shows them"
+            f"there is no dead letter {letter_id}", "`botdel dead-letters list` shows them"
         )
     if isinstance(letter, Unreadable):
         raise ConfigurationError(f"dead letter {letter_id}: {unreadable(letter)}")
@@ -162,13 +161,6 @@ def _sum(tally: Tally, done: str) -> str:
 async def _replaying(
     settings: OperatorSettings, store: DeadLetterStore, *, force: bool
 ) -> AsyncIterator[Replay]:
-    pubsub = PubSub(settings.emulator)
-    try:
-        client = pubsub.publisher()
-        topology = Topology(
-            client, pubsub.subscriber(), settings.names, emulated=pubsub.is_emulated
-        )
-        publisher = GroupingPublisher(client, settings.names.topic)
-        yield Replay(store, publisher, topology.require_attached, force=force)
-    finally:
-        await pubsub.close()
+    async with connected_bus(settings) as bus:
+        publisher = GroupingPublisher(bus.publisher, settings.names.topic)
+        yield Replay(store, publisher, bus.topology.require_attached, force=force)

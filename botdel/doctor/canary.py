@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
+from deletion.adapters.pubsub.subscription import PULL_LIMIT
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
@@ -20,7 +21,6 @@ from deletion.ports import DeadLetterStore
 
 CHECK = "canary"
 DATA = b"a canary of `botdel doctor`: this is not an event, and there is nothing to do"
-PULL_LIMIT = 100
 LOOK_EVERY = 0.25
 """Seconds between two looks at the dead letters."""
 SILENCE = timedelta(seconds=1)
@@ -117,9 +117,9 @@ class Canary:
         Cancelling the last pull is harmless: the subscription is deleted with the canary.
         """
         recorded = asyncio.create_task(self._recorded(trip))
-        giving_up = asyncio.create_task(self._give_up(trip))
+        nacking = asyncio.create_task(self._nack(trip))
         over = asyncio.create_task(self._clock.sleep(seconds))
-        tasks = (recorded, giving_up, over)
+        tasks = (recorded, nacking, over)
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -135,7 +135,7 @@ class Canary:
             trip.read_at = self._clock.now()
             await self._clock.sleep(LOOK_EVERY)
 
-    async def _give_up(self, trip: Trip) -> None:
+    async def _nack(self, trip: Trip) -> None:
         """Nack it until cancelled, and ack other messages: an emulator ignores the filter."""
         while True:
             pulled = await self._subscription.pull(PULL_LIMIT)

@@ -28,7 +28,7 @@ from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
 from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import show
-from botdel.doctor.site import Bus, Store, connected_bus, connected_store
+from botdel.doctor.site import Store, connected_pubsub, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
 from botdel.terminal import waiting
@@ -38,7 +38,9 @@ from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
 from deletion.errors import BotDeletionError, ConfigurationError
 from deletion.plan import Plan
+from deletion.process.bus import Bus
 from deletion.process.run import FAILED
+from deletion.process.settings import PubSubSettings, load
 
 SUBSCRIPTIONS = "subscriptions"
 Say = Callable[[str], None]
@@ -83,7 +85,7 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
     findings = environment_findings()
     sources = read_plans(plans, findings)
     async with AsyncExitStack() as stack:
-        bus = await _entered(stack, "Pub/Sub", connected_bus(), findings)
+        bus = await _entered(stack, "Pub/Sub", connected_pubsub(), findings)
         store = await _entered(stack, "MongoDB", connected_store(), findings)
         planned = [source.service for source in sources.values()]
         findings += twice_findings(planned)
@@ -146,7 +148,8 @@ def _looks(
         yield bot_findings(plans, is_all=bus is not None and given.is_all)
         yield guarded(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
-        yield grace_findings(store.jobs, services, bus.grace)
+        grace = load(PubSubSettings).shutdown_grace_seconds
+        yield grace_findings(store.jobs, services, grace)
 
 
 async def _canary(bus: Bus, store: Store, seconds: float, say: Say) -> list[Finding]:

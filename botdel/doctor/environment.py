@@ -5,7 +5,7 @@ from typing import Final
 
 from botdel.doctor.findings import Finding, failed, ok, warning
 from consumers.settings import ConsumerSettings
-from deletion.errors import ConfigurationError
+from deletion.errors import SettingsError
 from deletion.process.alert_settings import AlertSettings
 from deletion.process.settings import Settings, load
 from gateway.settings import GatewaySettings
@@ -37,8 +37,8 @@ def _wrong(settings: type[Settings]) -> str:
     """The variables that are missing or wrong; empty when none is."""
     try:
         load(settings)
-    except ConfigurationError as error:
-        return "; ".join(line.strip() for line in str(error).splitlines()[1:])
+    except SettingsError as error:
+        return "; ".join(error.problems)
     return ""
 
 

@@ -16,7 +16,6 @@ from deletion.errors import (
     BotDeletionError,
     BusUnavailable,
     StoreUnavailable,
-    TopologyMissing,
     TransientError,
 )
 
@@ -30,6 +29,7 @@ LOOK_AT_DATABASE = (
 LOOK_AT_CLASS = (
     "check that what it calls answers; if the error comes from your own class, correct the class"
 )
+LOOK_AT_ADDRESS = "make sure that it answers, and that its address is right"
 LOOK_AT_PUBSUB = "check PUBSUB_EMULATOR_HOST, and that Pub/Sub can be reached from here"
 
 
@@ -121,22 +121,21 @@ async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
 def could_not(check: str, error: Exception) -> Finding:
     """Return the finding for `error`. It never quotes a URI, which may hold secrets."""
     match error:
-        case TopologyMissing():
-            detail, _, remedy = str(error).partition(": ")
         case StoreUnavailable():
             detail, remedy = str(error), LOOK_AT_DATABASE
         case BusUnavailable() | GoogleAPICallError():
             detail, remedy = str(error), LOOK_AT_PUBSUB
         case OperationFailure():
-            detail, remedy = str(error).partition(", full error")[0], LOOK_AT_DATABASE
+            detail = (error.details or {}).get("errmsg", type(error).__name__)
+            remedy = LOOK_AT_DATABASE
         case MongoConfigurationError():
             detail, remedy = f"not a MongoDB URI: {type(error).__name__}", LOOK_AT_DATABASE
         case PyMongoError():
             detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
         case TransientError():
-            detail, remedy = str(error), "make sure that it answers, and that its address is right"
+            detail, remedy = error.what, error.remedy or LOOK_AT_ADDRESS
         case BotDeletionError():
-            detail, remedy = " ".join(str(error).split()), "correct it"
+            detail, remedy = " ".join(error.what.split()), error.remedy or "correct it"
         case _:
             detail, remedy = " ".join(f"{type(error).__name__}: {error}".split()), LOOK_AT_CLASS
     return failed(check, detail, remedy)

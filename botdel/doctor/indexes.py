@@ -10,7 +10,7 @@ from botdel.doctor.findings import Finding, failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
-from deletion.adapters.mongo.retention import FINISHED, retention_difference
+from deletion.adapters.mongo.retention import FINISHED, Differs, retention_difference
 from deletion.plan import Plan, Provisioned, Step
 from deletion.process.settings import load
 from deletion.process.store_settings import RetentionSettings
@@ -21,6 +21,7 @@ COLLECTIONS: Indexes = {
 }
 
 RETENTION = "retention of complete jobs"
+PROVIDE = "if the step is right, `botdel topology apply --plan FILE` creates it"
 
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
@@ -62,9 +63,7 @@ async def _step(service: str, step: Step) -> list[Finding]:
     if not isinstance(step, Provisioned):
         return [ok(check, "needs no index")]
     if missing := await step.missing():
-        detail, _, cost = missing.partition(": ")
-        cost, _, remedy = cost.partition("; ")
-        return [failed(check, f"missing {detail}: {cost}", remedy)]
+        return [failed(check, f"missing {missing}", PROVIDE)]
     return [ok(check, "an index serves its batches")]
 
 
@@ -83,15 +82,14 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
     return ok(check, f"{len(wanted)} as they should be")
 
 
-def retention_finding(days: int | None, difference: str | None, *, exists: bool) -> Finding:
+def retention_finding(days: int | None, difference: Differs | None, *, exists: bool) -> Finding:
     """Check that complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
 
     `difference` comes from `deletion.adapters.mongo.retention`; `exists` says whether there is a
     TTL index.
     """
     if difference:
-        detail, _, remedy = difference.partition(": ")
-        return failed(RETENTION, detail, remedy)
+        return failed(RETENTION, difference.what, difference.remedy)
     if days is None:
         return ok(RETENTION, "they are kept for ever: BOTDEL_KEEP_COMPLETE_DAYS is not set")
     if not exists:

@@ -10,14 +10,13 @@ from deletion.adapters.mongo.connection import Database, ping, translated
 from deletion.clock import Clock
 from deletion.job import Job, LeasePolicy, StepProgress
 from deletion.ports import JobStore
+from deletion.process.grace import RUNS
 
 NEWEST = 100
 """Jobs of a service whose batches are checked, newest first."""
 SAMPLES = 5
 """Round trips to measure; the slowest counts."""
 HEARTBEAT, CLOCK = "heartbeat", "clock"
-BATCH_SHARE = 1 / 2
-"""Share of the grace period in which a consumer lets its runs end between two batches."""
 EVERYWHERE = "the same for every process of the installation"
 
 
@@ -75,7 +74,7 @@ def slowest_batch(jobs: Iterable[Job]) -> StepProgress | None:
 
 def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> Finding:
     """Check that batches fit: every deployment interrupts one that outlasts its share of grace."""
-    check, share = _check(service), grace * BATCH_SHARE
+    check, share = _check(service), grace * RUNS
     if slowest is None:
         return warning(
             check,
@@ -90,7 +89,7 @@ def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> F
         check,
         f"{measured}; {allowed} (half of BOTDEL_SHUTDOWN_GRACE_SECONDS)",
         f"lower `batch_size` of step {slowest.name}, or set BOTDEL_SHUTDOWN_GRACE_SECONDS above "
-        f"{slowest.slowest / BATCH_SHARE:.0f} and the platform's grace period above that",
+        f"{slowest.slowest / RUNS:.0f} and the platform's grace period above that",
     )
 
 

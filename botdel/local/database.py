@@ -67,8 +67,8 @@ def find_program() -> Path:
     if not program.is_file():
         raise ConfigurationError(
             f"the embedded MongoDB is not installed: {program} is missing (package SecantusDB)",
-            "Install the extra that has it: pip install 'bot-deletion-pipeline[local]', in a "
-            "checkout pip install -e '.[local]'. Or set BOTDEL_MONGODB_URI to a MongoDB you have.",
+            "install the extra that has it: pip install 'bot-deletion-pipeline[local]', in a "
+            "checkout pip install -e '.[local]'; or set BOTDEL_MONGODB_URI to a MongoDB you have",
         )
     return program
 

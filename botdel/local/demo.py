@@ -19,7 +19,7 @@ from botdel.local.billing import Mood
 from botdel.local.faults import Outage, Say, Signals, most_calls
 from botdel.local.installation import PLANS, Installation
 from botdel.local.processes import ChildProcess
-from botdel.local.proof import Proof, settle
+from botdel.local.proof import Proof, end_bars
 from botdel.local.sample_data import Census
 from botdel.local.samples import Samples
 from botdel.local.up import shown
@@ -139,7 +139,7 @@ class Demo:
             await outage
             left = await self._samples.left(wanted)
             gone = {service: total - left[service] for service, total in totals.items()}
-            settle(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
+            end_bars(progress, tasks, gone, {s: _deleted(found) for s, found in jobs.items()})
         for service, bots in wanted.items():
             self._proof.equal(f"jobs of {service} complete", _ended(jobs[service]), len(bots))
         undone = _ended(jobs[SAGA], Status.COMPENSATED)

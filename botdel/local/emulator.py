@@ -91,7 +91,7 @@ def find_emulator() -> Path:
     where = f" below CLOUDSDK_ROOT={chosen}" if chosen else ""
     raise ConfigurationError(
         f"{PubSubEmulator.described} is not installed{where}",
-        f"To install it:\n{INSTALL_EMULATOR}\nThese folders were searched:\n{looked}",
+        f"to install it:\n{INSTALL_EMULATOR}\nThese folders were searched:\n{looked}",
     )
 
 
@@ -140,5 +140,5 @@ def _java_release(java: str) -> int:
 def _java_needed(found: str) -> ConfigurationError:
     return ConfigurationError(
         f"{PubSubEmulator.described} needs Java {MIN_JAVA} or newer, but {found}",
-        f"To install it:\n{INSTALL_JAVA}",
+        f"to install it:\n{INSTALL_JAVA}",
     )

@@ -21,13 +21,13 @@ from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET
 from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
-from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.plan_file import read_plan
-from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.readiness import TopicProbe
 from deletion.adapters.spec import Outside
 from deletion.plan import Provisioned
+from deletion.process.bus import connected_bus
+from deletion.process.database import connected_clients
 from deletion.process.settings import PubSubSettings, load
 from deletion.process.store_settings import StoreSettings
 from gateway.settings import GatewaySettings
@@ -231,11 +231,8 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
     """
     names = ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST")
     settings = load(PubSubSettings, **{name: env[name] for name in names})
-    pubsub = PubSub(settings.emulator)
-    try:
-        await TopicProbe(pubsub.publisher(), settings.names.topic, emulated=True)()
-    finally:
-        await pubsub.close()
+    async with connected_bus(settings) as bus:
+        await TopicProbe(bus.publisher, settings.names.topic, emulated=True)()
 
 
 async def _provide(env: Mapping[str, str]) -> None:
@@ -245,15 +242,12 @@ async def _provide(env: Mapping[str, str]) -> None:
         mongodb_uri=env["BOTDEL_MONGODB_URI"],
         mongodb_database=env.get("BOTDEL_MONGODB_DATABASE"),
     )
-    clients = Clients(env["BOTDEL_MONGODB_URI"])
-    try:
+    async with connected_clients(settings) as clients:
         await prepare(clients.get()[settings.mongodb_database], COLLECTIONS, build=True)
         for plan in PLANS.values():
             for step in read_plan(plan, env).build(Outside(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
-    finally:
-        clients.close()
 
 
 async def _listening(process: ChildProcess) -> str:

@@ -63,7 +63,7 @@ class Proof:
         return table
 
 
-def settle(
+def end_bars(
     progress: Bars,
     tasks: Mapping[str, TaskID],
     gone: Mapping[str, int],

@@ -20,8 +20,8 @@ INSTALL: Final = (
     "apt-get install google-cloud-cli-pubsub-emulator openjdk-17-jre-headless, or see README.md"
 )
 NEEDS_NEITHER: Final = (
-    "Unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
-    "nor Java."
+    "unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
+    "nor Java"
 )
 
 
@@ -84,7 +84,7 @@ def choose_broker(
         emulator = PubSubEmulator(port, on_line)
     except ConfigurationError as missing:
         if wanted == GOOGLE:
-            remedy = f"{NEEDS_NEITHER} {missing.remedy}"
+            remedy = f"{NEEDS_NEITHER}; {missing.remedy}"
             raise ConfigurationError(f"{said}: {missing.what}", remedy) from None
         return Chosen(EmbeddedBroker(port, on_line, folder=folder), missing.what)
     return Chosen(emulator, said if wanted else "it and Java are installed")

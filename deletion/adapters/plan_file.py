@@ -139,7 +139,9 @@ class PlanFile(Strict):
         """The step that is marked so; None without one. Raises `PlanError` for several."""
         marked = [step.name for step in self.steps if step.point_of_no_return]
         if len(marked) > 1:
-            raise PlanError(f"steps: expected one point of no return, found {' and '.join(marked)}")
+            raise PlanError(
+                f"expected one point of no return, found {' and '.join(marked)}", field="steps"
+            )
         return marked[0] if marked else None
 
     def check(self) -> None:
@@ -172,8 +174,7 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
         faults = (_fault(path, document, p["loc"], _said(p)) for p in error.errors())
         raise PlanError("\n".join(faults)) from None
     except PlanError as error:
-        field, _, expected = str(error).partition(": ")
-        raise PlanError(_fault(path, document, (field,), expected)) from None
+        raise PlanError(_fault(path, document, (error.field,), error.expected)) from None
     plan._place = partial(_place, path, document)
     return plan
 

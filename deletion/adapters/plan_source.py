@@ -56,7 +56,7 @@ def find_plan(named: Path) -> PlanSource:
     try:
         found = imported(reference, Path.cwd())
     except ValueError as error:
-        raise PlanError(f"{reference}: {error}") from error
+        raise PlanError(str(error), field=reference) from error
     if isinstance(found, Plan | PlanSource):
         return source_of(found)
-    raise PlanError(f"{reference}: expected a Plan, found {type(found).__name__}")
+    raise PlanError(f"expected a Plan, found {type(found).__name__}", field=reference)

@@ -117,10 +117,11 @@ class PythonSpec(Strict):
         except PlanError:
             raise
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            raise PlanError(f"step {name}: cannot be made: {said}") from error
+            said = f"cannot be made: {type(error).__name__}: {error}"
+            raise PlanError(said, field=f"step {name}") from error
         if found != name:
             raise PlanError(
-                f"step {name}: expected the step to have the name it is made with, found {found!r}"
+                f"expected the step to have the name it is made with, found {found!r}",
+                field=f"step {name}",
             )
         return step

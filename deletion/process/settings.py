@@ -1,7 +1,7 @@
 """Settings: from the environment and `.env`, checked before a process does anything.
 
 Each process reads the class that lists exactly what it needs; `load` turns what is wrong
-into a `ConfigurationError` that names the variable, never its value.
+into a `SettingsError` that names the variable, never its value.
 """
 
 import re
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deletion.adapters.pubsub.names import Names
-from deletion.errors import ConfigurationError
+from deletion.errors import SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 TOKEN_CHARACTERS = 16
@@ -78,17 +78,16 @@ class PubSubSettings(Settings):
 
 
 def load(settings: type[S], **overrides: str | int | None) -> S:
-    """Read and check. Raises `ConfigurationError`, which names every variable that is wrong."""
+    """Read and check. Raises `SettingsError`, which names every variable that is wrong."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = "\n".join(f"  {_variable(p['loc'])}: {p['msg']}" for p in error.errors())
-        raise ConfigurationError(f"settings are missing or wrong:\n{problems}") from None
+        problems = (f"{_variable(p['loc'])}: {p['msg']}" for p in error.errors())
+        raise SettingsError(*problems) from None
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
-        problem = f"  .env: expected UTF-8 text, found {byte}"
-        raise ConfigurationError(f"settings are missing or wrong:\n{problem}") from None
+        raise SettingsError(f".env: expected UTF-8 text, found {byte}") from None
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

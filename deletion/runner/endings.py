@@ -90,7 +90,7 @@ async def to_its_end(last_write: Coroutine[None, None, None]) -> None:
         try:
             return await asyncio.shield(writing)
         except asyncio.CancelledError:
-            given_up = task is not None and task.cancelling() > 1
-            if writing.cancelled() or (given_up and not writing.done()):
+            is_cut_short = task is not None and task.cancelling() > 1
+            if writing.cancelled() or (is_cut_short and not writing.done()):
                 writing.cancel()
                 raise

@@ -71,8 +71,8 @@ class ReadBack:
         if never and (unfound := never - await self._lease.found_before()):
             raise NothingFound(
                 f"step {', '.join(sorted(unfound))} has never found anything of this bot, which "
-                "its plan expects (`expect: nonzero`): `botdel plan check` and `botdel plan "
-                "preview` show whether the plan is wrong"
+                "its plan expects (`expect: nonzero`)",
+                "`botdel plan check` and `botdel plan preview` show whether the plan is wrong",
             )
 
     def _progress(self, step: Step) -> StepProgress:

@@ -28,7 +28,8 @@ async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
     elif job.may_turn_back and job.point_of_no_return != point:
         raise StepUnknown(
             f"the point of no return of this process's plan is {point}, and the job was begun "
-            f"with {job.point_of_no_return}: finish the update, or put it back"
+            f"with {job.point_of_no_return}",
+            "finish the update, or put it back",
         )
     return plan.steps
 
@@ -57,5 +58,6 @@ def check_steps(job: Job, steps: Sequence[Step]) -> None:
     if unknown := [progress.name for progress in unfinished if progress.name not in known]:
         raise StepUnknown(
             f"the plan of this process has no step {', '.join(unknown)}, which the job was "
-            "recorded with: finish the update, or put the step back into the plan"
+            "recorded with",
+            "finish the update, or put the step back into the plan",
         )

@@ -25,7 +25,7 @@ from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.python_step import PythonSpec
 from deletion.alerts import AlertKind
 from deletion.process.settings import Settings
-from gateway.answers import ANSWERS
+from gateway.openapi import ANSWERS
 from recovery.app import PROBLEMS, SHOWN, STARTED, SweepView
 from recovery.client import Exit
 from tests.architecture.documents import README, REFERENCE, table

@@ -104,7 +104,7 @@ async def test_a_running_sweep_keeps_its_place_up_to_the_bound_and_not_beyond(
     later = new(store, NOW + BOUND + timedelta(milliseconds=1))
     assert await start(store, later) == later
     given_up = await store.get(running.id)
-    assert given_up == running.given_up(later.started_at)
+    assert given_up == running.silenced(later.started_at)
     assert given_up
     assert given_up.status is SweepStatus.FAILED
 
@@ -125,7 +125,7 @@ async def test_a_sweep_that_was_given_up_cannot_write_any_more(store: SweepStore
     for late in (silent.advanced(NOW, [Outcome.RESUMED]), silent.completed(NOW)):
         with pytest.raises(LeaseLost):
             await store.save(late)
-    assert await store.get(silent.id) == silent.given_up(successor.started_at)
+    assert await store.get(silent.id) == silent.silenced(successor.started_at)
     assert await store.get(successor.id) == successor
 
 
@@ -196,13 +196,13 @@ async def test_a_heartbeat_in_the_moment_of_taking_over_wins(mongo_store: MongoS
     running = new(mongo_store)
     await start(mongo_store, running)
     beating = running.advanced(NOW + BOUND * 2, [])
-    give_up: Callable[[Document, datetime], Awaitable[None]] = mongo_store._give_up
+    silence: Callable[[Document, datetime], Awaitable[None]] = mongo_store._silence
 
     async def beaten(silent: Document, now: datetime) -> None:
         await mongo_store.save(beating)
-        await give_up(silent, now)
+        await silence(silent, now)
 
-    mongo_store._give_up = beaten  # type: ignore[method-assign]
+    mongo_store._silence = beaten  # type: ignore[method-assign]
     assert await start(mongo_store, new(mongo_store, NOW + BOUND * 2)) == beating
 
 

@@ -42,9 +42,9 @@ async def test_one_that_differs_is_told_and_left_as_it_is(
     difference = await apply_retention(database, days)
     assert difference is not None
     assert difference == await retention_difference(database, days)
-    assert f"after 31 days, and BOTDEL_KEEP_COMPLETE_DAYS {said}" in difference
-    assert f'db.{COLLECTION}.dropIndex("{FINISHED}")' in difference
-    assert ("botdel topology apply" in difference) is (days is not None)
+    assert f"after 31 days, and BOTDEL_KEEP_COMPLETE_DAYS {said}" in difference.what
+    assert f'db.{COLLECTION}.dropIndex("{FINISHED}")' in difference.remedy
+    assert ("botdel topology apply" in difference.remedy) is (days is not None)
     index = (await database[COLLECTION].index_information())[FINISHED]
     assert index["expireAfterSeconds"] == 31 * DAY
 

@@ -230,7 +230,7 @@ class MemorySweepStore:
         if running and running.last_modified_at >= silent_since:
             return running
         if running:
-            self.sweeps[running.id] = running.given_up(sweep.started_at)
+            self.sweeps[running.id] = running.silenced(sweep.started_at)
         self.sweeps[sweep.id] = sweep
         return sweep
 

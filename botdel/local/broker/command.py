@@ -70,7 +70,7 @@ def _folder(name: str | None) -> Path | None:
     if name == "":
         raise ConfigurationError(
             "--folder: expected the name of a folder, found an empty name",
-            "Leave --folder out to keep everything in memory",
+            "leave --folder out to keep everything in memory",
         )
     return None if name is None else Path(name)
 

@@ -48,7 +48,7 @@ class Lane:
         entry = self.waiting.popleft()
         self._held[entry.message.id] = entry
 
-    def settled(self, entry: "Entry") -> bool:
+    def drop(self, entry: "Entry") -> bool:
         """Drop it. Returns whether this freed the lane."""
         if self._held.pop(entry.message.id, None) is None:
             self.waiting.remove(entry)  # given back, and then acknowledged late

@@ -162,7 +162,7 @@ class Service:
         subscription = self._broker.used(first.subscription)
         feed = self._feed(subscription)
         stream = Stream(self._broker, feed, first)
-        stream.settle(first)
+        stream.apply(first)
         feed.add(stream)
         reading = asyncio.create_task(_read(stream, context))
         try:

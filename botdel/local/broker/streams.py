@@ -85,11 +85,11 @@ class Stream:
             raise invalid("Only the first request of a stream may name the subscription.")
         if request.stream_ack_deadline_seconds:
             self.seconds = _deadline(request.stream_ack_deadline_seconds)
-        self.settle(request)
+        self.apply(request)
         if self._answers_pings and not self._pending and not request.ByteSize():
             self._send(PONG)
 
-    def settle(self, request: Proto) -> None:
+    def apply(self, request: Proto) -> None:
         """Acknowledge messages and move deadlines as a request asks. Raises `Refused`."""
         subscription = self._feed.subscription
         ids, seconds = request.modify_deadline_ack_ids, request.modify_deadline_seconds

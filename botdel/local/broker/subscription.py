@@ -187,7 +187,7 @@ class Subscription:
             self.bytes -= size(entry.message)
             del self.entries[entry.message.id]
             if entry.lane is not None:
-                self._settle(entry.lane, entry)
+                self._drop(entry.lane, entry)
         if len(self._ready) > 2 * len(self.entries) + STALE_READY:
             self._ready = deque(
                 each for each in self._ready if isinstance(each, Lane) or each.state is State.READY
@@ -330,9 +330,9 @@ class Subscription:
         else:
             entry.lane.take()
 
-    def _settle(self, lane: Lane, entry: Entry) -> None:
-        """Let the lane continue once none of its messages is held."""
-        is_free_now = lane.settled(entry)
+    def _drop(self, lane: Lane, entry: Entry) -> None:
+        """Drop the entry, and let its lane continue once none of its messages is held."""
+        is_free_now = lane.drop(entry)
         if lane.is_empty:
             self._lanes.pop(lane.key, None)
         elif is_free_now:

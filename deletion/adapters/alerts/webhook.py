@@ -21,8 +21,6 @@ TRIES: Final = 6
 BASE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
 """Of one try. All tries, with the waits between them, take about a minute at most."""
-GRACE_SHARE: Final = 1 / 8
-"""Share of a grace period for sending the alerts that still wait at the end of the process."""
 _MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
 

@@ -26,10 +26,17 @@ def alone() -> Http:
 
 
 @asynccontextmanager
+async def closing(client: HttpClient) -> AsyncIterator[HttpClient]:
+    """The client, closed at the end."""
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
 async def opened_alone() -> AsyncIterator[Http]:
     """See `alone`; what its calls have opened is closed at the end."""
     http = alone()
-    try:
+    async with closing(http.client):
         yield http
-    finally:
-        await http.client.close()

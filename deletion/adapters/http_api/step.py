@@ -53,8 +53,8 @@ class HttpStep:
     """Calls `endpoint` for the bot until the host says that it is done; reads back with `verify`.
 
     One call takes at most `call_seconds`, and what was accepted with 202 has `done_within` to be
-    done. A deletion holds a place of its host's gate until it is done, so that a slow API takes up
-    no more slots of the process than it has places.
+    done. A deletion holds a slot of its host's gate until it is done, so that a slow API takes up
+    no more of the worker's slots than the host has.
     """
 
     name: str
@@ -88,7 +88,7 @@ class HttpStep:
                 log.warning("unreadable cursor: the step begins again", step=self.name)
             state = CallState.begun()
             yield Batch(0, state.cursor)
-        async with self.endpoint.gate.place():
+        async with self.endpoint.gate.slot():
             outcome, polls = await self._outcome(bot_id, state, 0), 1
             while outcome.deleted is None:
                 yield Batch(0, outcome.state.cursor)
@@ -110,7 +110,7 @@ class HttpStep:
         """
         if self.verify is None:
             return True
-        async with self.verify.gate.place(reads=True):
+        async with self.verify.gate.slot(reads=True):
             return not await self._is_there(self.verify, bot_id)
 
     async def _outcome(self, bot_id: str, state: CallState, polls: int) -> Outcome:
@@ -132,7 +132,8 @@ class HttpStep:
             if location is None:
                 raise HttpRefused(
                     f"{call.what}: answered 202 without a Location, so nobody can know when it is "
-                    "done; give the step a `verify`"
+                    "done",
+                    "give the step a `verify`",
                 )
             accepted = state.accepted(self.clock.now(), location)
             return Outcome(accepted, wait=_pause(answer, 0))

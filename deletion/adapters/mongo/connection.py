@@ -106,8 +106,9 @@ def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
     except (PyMongoError, ValueError) as error:
         raise ConfigurationError(
             "BOTDEL_MONGODB_URI, or the uri of a step, is refused by the driver "
-            f"({type(error).__name__}): look at its hosts and options; user name and password must "
-            "be percent-encoded (RFC 3986)"
+            f"({type(error).__name__})",
+            "look at its hosts and options; user name and password must be percent-encoded "
+            "(RFC 3986)",
         ) from None
 
 

@@ -51,8 +51,8 @@ def reserve_threads(runs: int, environ: Mapping[str, str] = os.environ) -> None:
     needed, given = calls_of(runs), environ.get(VARIABLE)
     if given is not None and int(given) < needed:
         raise ConfigurationError(
-            f"{VARIABLE}: expected at least {needed} for {runs} jobs at once, found {given}; "
-            "unset it to have it sized"
+            f"{VARIABLE}: expected at least {needed} for {runs} jobs at once, found {given}",
+            "unset it to have it sized",
         )
     if _framework.max_workers < needed:
         # What Motor itself does after a fork. Calls under way end in the old pool's threads.

@@ -79,8 +79,8 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     names = (*lacking.missing, *lacking.differing)
     if needed := [name for name in names if name in unique]:
         raise ConfigurationError(
-            f"{collection.full_name} lacks unique indexes as they should be: {', '.join(needed)}; "
-            "run `botdel topology apply`, which builds them and says what differs"
+            f"{collection.full_name} lacks unique indexes as they should be: {', '.join(needed)}",
+            "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:
         log.warning(

@@ -62,6 +62,6 @@ class OwnerField:
             if value != owner:
                 raise SharedDocument(
                     f"{collection}: {self.field} of a document holds more than this "
-                    "bot's id, so nothing of this batch was deleted; find such documents by the "
-                    'bot\'s id and {"$type": "array"}'
+                    "bot's id, so nothing of this batch was deleted",
+                    'find such documents by the bot\'s id and {"$type": "array"}',
                 )

@@ -4,6 +4,7 @@ Not before 31 days: a message may come back for so long, and only its job's reco
 duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pymongo import ASCENDING, IndexModel
@@ -13,6 +14,17 @@ from deletion.adapters.mongo.indexes import gap
 from deletion.adapters.mongo.jobs import COLLECTION
 
 FINISHED = "complete_finished_ttl"
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """How the TTL index differs from the setting, and what to do about it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
 
 
 def ttl_index(days: int) -> IndexModel:
@@ -25,11 +37,11 @@ def ttl_index(days: int) -> IndexModel:
     )
 
 
-async def apply_retention(database: Database, days: int | None) -> str | None:
+async def apply_retention(database: Database, days: int | None) -> Differs | None:
     """Create the index when `days` is set and there is none.
 
-    Returns how what exists differs from `days`, with what to do about it; it is never changed or
-    dropped here. Raises `StoreUnavailable`.
+    Returns how what exists differs from `days`; it is never changed or dropped here.
+    Raises `StoreUnavailable`.
     """
     difference = await retention_difference(database, days)
     if difference is None and days is not None:
@@ -37,7 +49,7 @@ async def apply_retention(database: Database, days: int | None) -> str | None:
     return difference
 
 
-async def retention_difference(database: Database, days: int | None) -> str | None:
+async def retention_difference(database: Database, days: int | None) -> Differs | None:
     """How an existing index differs from what `days` asks for; None when it does not."""
     with bounded(PING_SECONDS):
         found = await database[COLLECTION].index_information()
@@ -49,7 +61,8 @@ async def retention_difference(database: Database, days: int | None) -> str | No
     kept = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
     wanted = "not set" if days is None else f"{days}"
     then = "" if days is None else ", then run `botdel topology apply`"
-    return (
+    return Differs(
         f"index {FINISHED} deletes complete jobs after {kept}, and BOTDEL_KEEP_COMPLETE_DAYS is "
-        f'{wanted}: run `db.{COLLECTION}.dropIndex("{FINISHED}")`{then}'
+        f"{wanted}",
+        f'run `db.{COLLECTION}.dropIndex("{FINISHED}")`{then}',
     )

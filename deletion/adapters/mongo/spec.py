@@ -65,8 +65,9 @@ class MongoSpec(Strict):
         """The step over the documents. Raises `PlanError` for a collection of the pipeline."""
         if self.database == outside.own_database and self.collection in PIPELINE_COLLECTIONS:
             raise PlanError(
-                f"step {name}: {self.collection} in {self.database} (BOTDEL_MONGODB_DATABASE) "
-                "holds the pipeline's own records, which no plan deletes"
+                f"{self.collection} in {self.database} (BOTDEL_MONGODB_DATABASE) holds the "
+                "pipeline's own records, which no plan deletes",
+                field=f"step {name}",
             )
         client = outside.connect(None if self.uri is None else self.uri.get_secret_value())
         return MongoStep(

@@ -158,8 +158,7 @@ class MongoStep:
             return None
         return (
             f"an index on {self.collection.full_name} that begins with ({', '.join(wanted)}): "
-            "without it every batch scans or sorts the collection; "
-            "if collection and field are right, `botdel topology apply --plan FILE` creates it"
+            "without it every batch scans or sorts the collection"
         )
 
     async def provide(self) -> None:

@@ -126,8 +126,8 @@ class Files:
         """Every key under `prefix`."""
         if not self.home.is_dir():
             raise ObjectsRefused(
-                f"{self.home} does not exist: correct the plan, mount its volume, or create it if "
-                "no file was ever there"
+                f"{self.home} does not exist",
+                "correct the plan, mount its volume, or create it if no file was ever there",
             )
         base, real = self.root / prefix, os.path.realpath
         if Path(real(base)) != Path(real(self.root), prefix):
@@ -135,7 +135,7 @@ class Files:
         if base.is_dir():
             yield from self._below(base)
         elif os.path.lexists(base):
-            raise ObjectsRefused(f"{base} is no folder: look what it is, and remove it by hand")
+            raise ObjectsRefused(f"{base} is no folder", "look what it is, and remove it by hand")
 
     def _below(self, base: Path) -> Iterator[str]:
         try:

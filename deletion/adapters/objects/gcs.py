@@ -45,7 +45,7 @@ class GcsBucket:
         self._json = endpoint(environ, "STORAGE_EMULATOR_HOST")
         self._xml = endpoint(environ, "GOOGLE_BASE_URL")
         if self._xml and not self._json:
-            raise PlanError("GOOGLE_BASE_URL: expected STORAGE_EMULATOR_HOST to be set too")
+            raise PlanError("expected STORAGE_EMULATOR_HOST to be set too", field="GOOGLE_BASE_URL")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
         self._client: Any = None
         self._fast: ObstoreWay | None = None

@@ -62,7 +62,7 @@ class Api:
                 else "give this identity storage.buckets.get, storage.objects.list and "
                 "storage.objects.delete"
             )
-            return ObjectsRefused(f"{self.url} answered {error.code}: {remedy}")
+            return ObjectsRefused(f"{self.url} answered {error.code}", remedy)
         if isinstance(error, RequestException | TransportError):
             return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
         return ObjectsUnavailable(  # from a metadata server or a file: the bucket refused nothing

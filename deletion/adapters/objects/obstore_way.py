@@ -139,5 +139,5 @@ class ObstoreWay:
                 "and to delete"
             )
         if isinstance(error, FileNotFoundError):
-            return ObjectsRefused(f"{self.url} does not exist: correct the plan")
+            return ObjectsRefused(f"{self.url} does not exist", "correct the plan")
         return ObjectsUnavailable(f"{self.url}: {type(error).__name__}")

@@ -28,6 +28,6 @@ def is_plain(url: str | None) -> bool:
 def _check(name: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PlanError(f"{name}: expected an https:// URL")
+        raise PlanError("expected an https:// URL", field=name)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise PlanError(f"{name}: plain http:// is for this machine only, expected https://")
+        raise PlanError("plain http:// is for this machine only, expected https://", field=name)

@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader, create_loader
 from obstore.store import S3Store
 
 from deletion.adapters.objects.bucket import Way
@@ -39,6 +41,12 @@ REGION: Final = "us-east-1"
 THREADS: Final = 8
 
 
+@cache
+def _descriptions(data_path: str | None) -> Loader:
+    """botocore's descriptions of its services, 10 MB: read once, not for each bucket."""
+    return create_loader(data_path)
+
+
 class S3Bucket:
     """Credentials come from botocore's chain, for obstore too: both are the same identity."""
 
@@ -50,6 +58,8 @@ class S3Bucket:
         self._call_seconds = call_seconds
         self._endpoint = endpoint(environ, *ENDPOINTS)
         self._session = get_session()
+        data_path = self._session.get_config_variable("data_path")
+        self._session.register_component("data_loader", _descriptions(data_path))
         found = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         self._region = found or self._session.get_config_variable("region") or REGION
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")

@@ -232,4 +232,4 @@ def translated(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefuse
     if may_pass(status) or code in PASSING:
         return ObjectsUnavailable(f"{url} answered {status} {code}")
     remedy = REMEDIES.get(code, "correct what the code names, then retry the job")
-    return ObjectsRefused(f"{url} refused {error.operation_name} with {status} {code}: {remedy}")
+    return ObjectsRefused(f"{url} refused {error.operation_name} with {status} {code}", remedy)

@@ -67,9 +67,9 @@ class ObjectsSpec(Strict):
         try:
             bucket = self._bucket(outside.call_seconds)
         except ImportError as error:
-            raise PlanError(f"step {name}: objects need {error.name}: {NEEDED}") from None
+            raise PlanError(f"objects need {error.name}: {NEEDED}", field=f"step {name}") from None
         except PlanError as error:
-            raise PlanError(f"step {name}: {error}") from None
+            raise PlanError(str(error), field=f"step {name}") from None
         return ObjectsStep(
             name,
             bucket,

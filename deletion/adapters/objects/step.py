@@ -97,7 +97,8 @@ class ObjectsStep:
         if until and not self.retained_is_accepted:
             raise ObjectsRefused(
                 f"{self.bucket.url} keeps deleted objects of this bot until {until:%Y-%m-%d}, and "
-                "nobody can shorten that: say `retained: accept`, or turn its soft delete off"
+                "nobody can shorten that",
+                "say `retained: accept`, or turn its soft delete off",
             )
         self.read_back = f"retained until {until:%Y-%m-%d}" if until else STRONG
         return True

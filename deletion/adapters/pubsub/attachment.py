@@ -11,6 +11,7 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import Subscription
 
 from deletion.adapters.pubsub.connection import CALL_SECONDS
+from deletion.errors import TopologyMissing
 
 KEEP_SECONDS: Final = 60.0
 """How long an answer is kept, however many probes come."""
@@ -18,8 +19,8 @@ KEEP_SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-def detached(found: Subscription, topic: str) -> str | None:
-    """What is wrong and what to do about it when `found` belongs to another topic; else None.
+def detached(found: Subscription, topic: str) -> TopologyMissing | None:
+    """The error when `found` belongs to another topic; else None.
 
     A topic created again under its name is another one: its subscriptions stay on
     `_deleted-topic_`.
@@ -27,10 +28,10 @@ def detached(found: Subscription, topic: str) -> str | None:
     if found.topic == topic:
         return None
     _, project, _, name = found.name.split("/")
-    return (
-        f"{found.name} belongs to {found.topic} and not to {topic}, and gets nothing: "
+    return TopologyMissing(
+        f"{found.name} belongs to {found.topic} and not to {topic}, and gets nothing",
         f"`gcloud pubsub subscriptions delete {name} --project={project}`, "
-        "then `botdel topology apply` with its plan"
+        "then `botdel topology apply` with its plan",
     )
 
 
@@ -54,16 +55,16 @@ class Attachment:
         self._topic = topic
         self._monotonic = monotonic
         self._one_at_a_time = asyncio.Lock()
-        self._problem: str | None = None
+        self._problem: TopologyMissing | None = None
         self._holds_until = float("-inf")
 
     async def __call__(self) -> str | None:
-        """The result of `detached`, at most `KEEP_SECONDS` old; an older one when a call fails."""
+        """The message of `detached`, at most `KEEP_SECONDS` old; an older one when a call fails."""
         async with self._one_at_a_time:
             if self._monotonic() >= self._holds_until:
                 await self._look()
                 self._holds_until = self._monotonic() + KEEP_SECONDS
-            return self._problem
+            return str(self._problem) if self._problem else None
 
     async def _look(self) -> None:
         try:

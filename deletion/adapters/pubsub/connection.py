@@ -131,8 +131,8 @@ class PubSub:
                 channel = transport.create_channel(options=options)
             except GoogleAuthError as error:
                 raise ConfigurationError(
-                    f"no credentials for Pub/Sub: {error} "
-                    "(set GOOGLE_APPLICATION_CREDENTIALS, or PUBSUB_EMULATOR_HOST for an emulator)"
+                    f"no credentials for Pub/Sub: {str(error).rstrip('.')}",
+                    "set GOOGLE_APPLICATION_CREDENTIALS, or PUBSUB_EMULATOR_HOST for an emulator",
                 ) from error
         self._channels.append(channel)
         return channel
@@ -144,8 +144,8 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except gcp.NotFound as error:
-        raise TopologyMissing(f"{what} does not exist: run `botdel topology apply`") from error
+        raise TopologyMissing(f"{what} does not exist", "run `botdel topology apply`") from error
     except gcp.Forbidden as error:
-        raise TopologyMissing(f"{what} may not be used by this identity: grant it") from error
+        raise TopologyMissing(f"{what} may not be used by this identity", "grant it") from error
     except _MAY_PASS as error:
         raise BusUnavailable(f"Pub/Sub, {what}: {type(error).__name__}") from error

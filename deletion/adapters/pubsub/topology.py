@@ -241,7 +241,7 @@ class Topology:
 
     async def _require_attached(self, path: str, topic: str) -> None:
         if problem := detached(await self._get_subscription(path), topic):
-            raise TopologyMissing(problem)
+            raise problem
 
     async def _require_subscription(self, path: str, topic: str) -> None:
         await self._require_attached(path, topic)
@@ -252,7 +252,9 @@ class Topology:
                 timeout=CALL_SECONDS,
             )
             if CONSUME not in held.permissions:
-                raise TopologyMissing(f"{path} may not be pulled by this identity: grant {CONSUME}")
+                raise TopologyMissing(
+                    f"{path} may not be pulled by this identity", f"grant {CONSUME}"
+                )
 
     async def _get_topic(self, topic: str) -> Topic:
         with translated(topic):

@@ -1,4 +1,4 @@
-"""The circuit breaker of an external API: deletion/breaker.py, gate.py and places.py."""
+"""The circuit breaker of an external API: deletion/breaker.py, gate.py and slots.py."""
 
 from typing import Final
 
@@ -6,19 +6,19 @@ from tests.mutations.mutants.base import HTTP, Mutant
 
 BREAKER: Final = "deletion/breaker.py"
 GATE: Final = "deletion/gate.py"
-PLACES: Final = "deletion/places.py"
+SLOTS: Final = "deletion/slots.py"
 
 MUTANTS: Final = (
     Mutant(
         "a long backlog of a busy API is claimed again and again",
-        "deletion/places.py",
+        "deletion/slots.py",
         "if self._turned_away % MANY == 0:",
         "if False:",
         ("http",),
     ),
     Mutant(
-        "once many have waited for a place, all wait for long",
-        "deletion/places.py",
+        "once many have waited for a slot, all wait for long",
+        "deletion/slots.py",
         "self._window = self.window / STEP",
         "pass",
         ("http",),
@@ -116,15 +116,15 @@ MUTANTS: Final = (
     ),
     Mutant(
         "any number of calls to a host is under way",
-        PLACES,
+        SLOTS,
         "if len(self._taken) < self.number:",
         "if True:",
         HTTP,
     ),
     Mutant(
-        "a run that is cancelled as it gets its place keeps it",
-        PLACES,
-        "                if place.is_set():  # in the very same moment\n                    self._free(place)\n",
+        "a run that is cancelled as it gets its slot keeps it",
+        SLOTS,
+        "                if slot.is_set():  # in the very same moment\n                    self._free(slot)\n",
         "",
         HTTP,
     ),

@@ -17,7 +17,7 @@ MUTANTS: Final = (
     Mutant(
         "a claim whose answer was lost is dropped",
         CLAIMS,
-        "return await self._retry.call(lambda: self._store.apply(claim), give_up=stale)",
+        "return await self._retry.call(lambda: self._store.apply(claim), unless=stale)",
         "return await self._store.apply(claim)",
     ),
     Mutant(
@@ -161,8 +161,8 @@ MUTANTS: Final = (
     Mutant(
         "a problem of claims is shown for ever",
         WORKER,
-        "self._failures, self.problem = 0, None",
-        "self._failures = 0",
+        "        self.problem = None\n        return won",
+        "        return won",
     ),
     Mutant(
         "runs are not cut short",
@@ -191,8 +191,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake does not end a pause after a problem",
         WORKER,
-        "await rest(self._clock, seconds, stopping, self._woken)",
-        "await rest(self._clock, seconds, stopping)",
+        "await self._back_off.rest(stopping, self._woken)",
+        "await self._back_off.rest(stopping)",
     ),
     Mutant(
         "a run that was won after the stop outlives its process's connections",

@@ -18,9 +18,9 @@ MUTANTS: Final = (
         "jobs are acked after the dead letters of their group",
         INTAKE,
         "        await self._ack(taken)\n        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, GivenUp)])\n",
+        "[each for each in recorded if isinstance(each, Rejected)])\n",
         "        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, GivenUp)])\n"
+        "[each for each in recorded if isinstance(each, Rejected)])\n"
         "        await self._ack(taken)\n",
     ),
     Mutant(
@@ -38,7 +38,7 @@ MUTANTS: Final = (
     Mutant(
         "poison is acked and not recorded",
         INTAKE,
-        "            await self._quarantine.keep(given_up)\n",
+        "            await self._quarantine.keep(rejected)\n",
         "            pass\n",
     ),
     Mutant(
@@ -80,8 +80,8 @@ MUTANTS: Final = (
     Mutant(
         "a database that takes no writes is pulled for",
         CONSUMER,
-        "await self._store.check_writes()",
-        "await self._store.ping()",
+        "Proven(store.check_writes)",
+        "Proven(store.ping)",
     ),
     Mutant(
         "what was pulled is taken in although the clock was set meanwhile",
@@ -152,14 +152,14 @@ MUTANTS: Final = (
     Mutant(
         "pulling goes on while the database is away",
         CONSUMER,
-        'self._unproven, self._not_pulling = True, "events',
-        'self._unproven, self._not_pulling = False, "events',
+        "            self._database.doubt()\n",
+        "",
     ),
     Mutant(
         "pulling begins before the database has answered",
-        CONSUMER,
-        "self._unproven = True  # the",
-        "self._unproven = False  # the",
+        "deletion/pulling.py",
+        "        self._prove = prove\n        self.holds = False",
+        "        self._prove = prove\n        self.holds = True",
     ),
     Mutant(
         "a database that takes nothing wears out deliveries",

@@ -7,7 +7,7 @@ from tests.mutations.mutants.base import EDGE, Mutant
 MUTANTS: Final = (
     Mutant(
         "an event does not say who asked",
-        "gateway/deletions.py",
+        "gateway/requests.py",
         "RequestPlaced(placed_at, requested_by)",
         "RequestPlaced(placed_at)",
         EDGE,

@@ -22,8 +22,8 @@ MUTANTS: Final = (
     Mutant(
         "a read-back waits until a deletion is done",
         HTTP_STEP,
-        "async with self.verify.gate.place(reads=True):\n            return not",
-        "async with self.verify.gate.place():\n            return not",
+        "async with self.verify.gate.slot(reads=True):\n            return not",
+        "async with self.verify.gate.slot():\n            return not",
         HTTP,
     ),
     Mutant(
@@ -83,9 +83,9 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
-        "a deletion holds no place",
+        "a deletion holds no slot",
         HTTP_STEP,
-        "async with self.endpoint.gate.place():",
+        "async with self.endpoint.gate.slot():",
         "if True:",
         HTTP,
     ),

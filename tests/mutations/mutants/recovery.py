@@ -56,21 +56,21 @@ MUTANTS: Final = (
     Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep(given_up)\n",
+        "        await self._quarantine.keep(rejected)\n",
         "        await self._subscription.ack(deliveries)\n"
-        "        await self._quarantine.keep(given_up)\n",
+        "        await self._quarantine.keep(rejected)\n",
     ),
     Mutant(
         "a dead letter is acked and not recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep(given_up)\n",
+        "        await self._quarantine.keep(rejected)\n",
         "",
     ),
     Mutant(
         "a canary is counted and logged as a dead letter",
         DEAD_LETTERS,
-        "count = sum(not is_canary(each.service) for each in given_up)",
-        "count = len(given_up)",
+        "count = sum(not is_canary(each.service) for each in rejected)",
+        "count = len(rejected)",
         ("unit",),
     ),
     Mutant(
@@ -148,7 +148,7 @@ MUTANTS: Final = (
     Mutant(
         "recovery serves before it has looked for its unique indexes",
         RECOVERY,
-        "if not pubsub.is_emulated:",
+        "if settings.emulator is None:",
         "if False:",
         DATA,
     ),

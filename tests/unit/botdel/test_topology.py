@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import pytest
 
@@ -13,37 +14,27 @@ from deletion.process.store_settings import TopologySettings
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 
-class Part:
-    """Stands for each outside part: whatever it is asked for is there."""
-
-    emulated = is_emulated = True
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def get(self) -> None:
-        pass
-
-    publisher = subscriber = get
+class Topology:
+    """Something differs in it, and something was sought back."""
 
     async def apply(self, services: Sequence[str]) -> Applied:
         different = Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")
         return Applied([different], [f"new {HOSTILE}"])
 
 
-class Bus(Part):
-    async def close(self) -> None:
-        pass
+class Bus(nullcontext["Bus"]):
+    topology = Topology()
+
+    def __init__(self, _: object) -> None:
+        super().__init__(self)
 
 
-class Database(Part):
-    name = "jobs"
+class Clients(nullcontext["Clients"]):
+    def __init__(self, _: object) -> None:
+        super().__init__(self)
 
-    def get(self) -> "dict[str, Database]":  # type: ignore[override]
-        return defaultdict(Database)
-
-    def close(self) -> None:
-        pass
+    def get(self) -> dict[str, None]:
+        return defaultdict(lambda: None)
 
 
 async def nothing(*_: object, **__: object) -> None:
@@ -54,9 +45,8 @@ async def test_what_a_broker_has_does_not_act_on_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
-    monkeypatch.setattr(topology, "PubSub", Bus)
-    monkeypatch.setattr(topology, "Clients", Database)
-    monkeypatch.setattr(topology, "Topology", Part)
+    monkeypatch.setattr(topology, "connected_bus", Bus)
+    monkeypatch.setattr(topology, "connected_clients", Clients)
     monkeypatch.setattr(topology, "prepare_indexes", nothing)
     monkeypatch.setattr(topology, "apply_retention", nothing)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")

@@ -11,7 +11,7 @@ from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
 from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
-from deletion.places import LATEST, WAIT
+from deletion.slots import LATEST, WAIT
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock, settle
 
@@ -61,14 +61,14 @@ class Store(LocalBreakerStore):
 class World:
     """Gates of several replicas over one store, to a host that answers as `answer` says."""
 
-    def __init__(self, replicas: int = 1, places: int = 2) -> None:
+    def __init__(self, replicas: int = 1, slots: int = 2) -> None:
         self.clock = VirtualClock()
         self.store = Store(self.clock)
         self.alerts = [RecordedAlerts() for _ in range(replicas)]
         self.replicas = [
             Gates(self.store, self.clock, alerts, service="billing") for alerts in self.alerts
         ]
-        self.gates = [gates.to(HOST, places) for gates in self.replicas]
+        self.gates = [gates.to(HOST, slots) for gates in self.replicas]
         self.made: list[str] = []
         self.answer: Exception | None = None
 
@@ -385,19 +385,19 @@ async def test_a_breaker_that_changes_all_the_time_parks_the_run(world: World) -
     assert not (await world.parked(THREE)).spent
 
 
-# --- places
+# --- slots
 
 
 async def hold(gate: Gate, clock: VirtualClock, seconds: float) -> float:
-    """When it got a place."""
-    async with gate.place():
+    """When it got a slot."""
+    async with gate.slot():
         began = clock.monotonic()
         await clock.sleep(seconds)
     return began
 
 
 async def slow(world: World) -> None:
-    """Places of this host are held for four seconds each."""
+    """Slots of this host are held for four seconds each."""
     for _ in range(20):
         await hold(world.gates[0], world.clock, 4)
 
@@ -407,20 +407,20 @@ async def test_one_call_more_than_a_slow_host_has_places_is_parked_and_does_not_
 ) -> None:
     await slow(world)
     [gate] = world.gates
-    async with gate.place(), gate.place():
+    async with gate.slot(), gate.slot():
         before = world.clock.now()
         with pytest.raises(Parked) as caught:
             await hold(gate, world.clock, 0)
     assert not caught.value.spent
     wait = (caught.value.until - before).total_seconds()
-    assert wait == pytest.approx(4, abs=0.1), "about as long as a place is held"
+    assert wait == pytest.approx(4, abs=0.1), "about as long as a slot is held"
     await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
 
 
 @pytest.mark.proves("places")
 async def test_calls_that_hang_make_nobody_wait_for_longer_than_a_moment(world: World) -> None:
     [gate] = world.gates
-    async with gate.place(), gate.place():
+    async with gate.slot(), gate.slot():
         for seconds in (WAIT, 0):
             before = world.clock.now()
             with pytest.raises(Parked) as caught:
@@ -446,17 +446,17 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_nex
     assert runs[2].cancelled()
     assert runs[3].result() == pytest.approx(0.05)
     began = await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
-    assert began == [world.clock.monotonic()] * 2, "no place is lost"
+    assert began == [world.clock.monotonic()] * 2, "no slot is lost"
 
 
 async def test_a_run_that_is_cancelled_as_it_gets_its_turn_loses_no_place(world: World) -> None:
     [gate] = world.gates
-    held = gate.place()
-    async with gate.place():
+    held = gate.slot()
+    async with gate.slot():
         await held.__aenter__()
         waiting = asyncio.create_task(hold(gate, world.clock, 60))
         await settle()
-        await held.__aexit__(None, None, None)  # gives it the place
+        await held.__aexit__(None, None, None)  # gives it the slot
         waiting.cancel()
         await asyncio.wait({waiting})
         assert await hold(gate, world.clock, 0) == world.clock.monotonic()
@@ -467,7 +467,7 @@ async def test_steps_of_one_host_share_the_fewest_places_any_of_them_names() -> 
     gates = Gates(LocalBreakerStore(clock), clock)
     first, second = gates.to(HOST, 5), gates.to(HOST, 3)
     assert first is second
-    assert first.places == 3
+    assert first.slots == 3
 
 
 async def test_it_says_of_every_host_of_the_plan_whether_its_breaker_is_open(world: World) -> None:

@@ -113,11 +113,11 @@ async def test_who_gives_up_decides_how_long_it_goes_on_and_with_which_error(
 ) -> None:
     clock, flaky = VirtualClock(), Flaky(10**9)
 
-    def give_up() -> Exception | None:
+    def unless() -> Exception | None:
         return lost if clock.now() - START >= timedelta(hours=1) else None
 
     with pytest.raises(type(lost)) as caught:
-        await Retry(clock, attempts=2).call(flaky, give_up=give_up)
+        await Retry(clock, attempts=2).call(flaky, unless=unless)
     assert caught.value is lost
     assert caught.value.__cause__ is flaky.error
     assert flaky.calls > 100
@@ -126,14 +126,14 @@ async def test_who_gives_up_decides_how_long_it_goes_on_and_with_which_error(
 async def test_an_error_that_does_not_pass_is_not_replaced_by_giving_up() -> None:
     with pytest.raises(ValueError, match="broken"):
         await Retry(VirtualClock()).call(
-            Flaky(9, ValueError("broken")), give_up=lambda: LeaseLost("too long")
+            Flaky(9, ValueError("broken")), unless=lambda: LeaseLost("too long")
         )
 
 
 async def test_a_very_long_outage_does_not_break_the_back_off() -> None:
     sleeps = Sleeps(VirtualClock())
     flaky = Flaky(2000)
-    assert await Retry(sleeps, rng=Highest()).call(flaky, give_up=lambda: None) == "answer"
+    assert await Retry(sleeps, rng=Highest()).call(flaky, unless=lambda: None) == "answer"
     assert sleeps.asked[-1] == 20
 
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from deletion.clock import milliseconds
 from deletion.events import RequestPlaced, decode
-from gateway.deletions import NAMESPACE
+from gateway.requests import NAMESPACE
 from tests.unit.gateway.served import (
     BOT,
     NEXT_TOKEN,

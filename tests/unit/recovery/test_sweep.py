@@ -30,7 +30,7 @@ def test_an_ended_sweep_says_when_and_a_failed_one_why_and_both_keep_their_count
     assert (complete.status, complete.finished_at, complete.error) == ("complete", LATER, None)
     assert (failed.status, failed.finished_at, failed.error) == ("failed", LATER, "no Pub/Sub")
     assert complete.resumed == failed.resumed == 1
-    assert sweep.given_up(LATER).error == "given up: its process went silent"
+    assert sweep.silenced(LATER).error == "given up: its process went silent"
 
 
 def test_silence_is_the_stale_threshold_but_at_least_a_minute() -> None:

@@ -367,7 +367,7 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
 
     async def robbed(change: Change) -> None:
         for sweep in list(world.sweeps.sweeps.values()):
-            world.sweeps.sweeps[sweep.id] = sweep.given_up(START)
+            world.sweeps.sweeps[sweep.id] = sweep.silenced(START)
 
     world.jobs.before_apply = robbed
     sweep = await run(world)

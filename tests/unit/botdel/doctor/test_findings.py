@@ -27,16 +27,17 @@ def refusal() -> GoogleAPICallError:
     ("error", "detail", "remedy"),
     [
         (
-            TopologyMissing("topic t does not exist: run `botdel topology apply`"),
+            TopologyMissing("topic t does not exist", "run `botdel topology apply`"),
             "topic t does not exist",
             "run `botdel topology apply`",
         ),
         (StoreUnavailable("MongoDB: AutoReconnect"), "AutoReconnect", "BOTDEL_MONGODB_URI"),
         (BusUnavailable("Pub/Sub, t: RetryError"), "RetryError", "PUBSUB_EMULATOR_HOST"),
         (refusal(), "Invalid name", "PUBSUB_EMULATOR_HOST"),
-        (OperationFailure("Not authorized", 13, {"ok": 0}), "Not authorized", "user"),
+        (OperationFailure("not for you", 13, {"errmsg": "not for you"}), "not for you", "user"),
         (HttpUnavailable("GET x.example: ConnectError"), "ConnectError", "that it answers"),
-        (ConfigurationError("no credentials:\n  set them"), "no credentials: set them", "correct"),
+        (ConfigurationError("no credentials:\n  of yours"), "no credentials: of yours", "correct"),
+        (ConfigurationError("no credentials", "set them"), "no credentials", "set them"),
     ],
 )
 async def test_an_error_is_a_finding_with_its_remedy(

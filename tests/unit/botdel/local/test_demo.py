@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 
 from botdel.local.faults import UNDER_WAY, most_calls
-from botdel.local.proof import Proof, settle
+from botdel.local.proof import Proof, end_bars
 from botdel.terminal import Bars, Terminal
 from deletion.breaker import BreakerPolicy
 
@@ -16,7 +16,7 @@ def ended(gone: dict[str, int], counted: dict[str, int]) -> tuple[dict[str, floa
     out = StringIO()
     progress = Bars(Terminal(file=out, width=200), "items")
     tasks = {service: progress.add_task(service, total=100) for service in gone}
-    settle(progress, tasks, gone, counted)
+    end_bars(progress, tasks, gone, counted)
     return {task.description: task.completed for task in progress.tasks}, out.getvalue()
 
 

@@ -28,7 +28,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def find() -> Path:
-        raise ConfigurationError("Google's emulator (v. 0.8) is missing", "Take it:\n  here")
+        raise ConfigurationError("Google's emulator (v. 0.8) is missing", "take it:\n  here")
 
     monkeypatch.setattr(emulator, "find_emulator", find)
 
@@ -84,9 +84,9 @@ def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigurationError) as refused:
         choose_broker()
     assert str(refused.value) == (
-        "BOTDEL_LOCAL_BROKER=google: Google's emulator (v. 0.8) is missing. "
-        "Unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
-        "nor Java. Take it:\n  here"
+        "BOTDEL_LOCAL_BROKER=google: Google's emulator (v. 0.8) is missing: "
+        "unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
+        "nor Java; take it:\n  here"
     )
 
 

@@ -1,4 +1,4 @@
-"""Places: how many of one thing a process does at once. A run that finds none is parked."""
+"""Slots: how many of one thing a process does at once. A run that finds none is parked."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from deletion.clock import Clock
 from deletion.retry import rest
 
 QUICK: Final = 0.1
-"""Seconds. Where places are held for no longer than this, a short wait costs less than parking the
+"""Seconds. Where slots are held for no longer than this, a short wait costs less than parking the
 job."""
 WAIT: Final = 0.25
 """Seconds that a run waits there at most."""
@@ -18,13 +18,13 @@ SOONEST, LATEST = 0.1, 10.0
 """Seconds after which to come back."""
 LONGEST_WINDOW: Final = 3600.0
 FEW, MANY = 3.0, 12
-"""Runs turned away for one that gets a place: fewer on average, or more in a row."""
+"""Runs turned away for one that gets a slot: fewer on average, or more in a row."""
 STEP: Final = 1.5
 """By how much the window then shrinks or grows."""
 
 
-class Places:
-    """`number` places, taken first come, first served."""
+class Slots:
+    """`number` slots, taken first come, first served."""
 
     def __init__(self, number: int, clock: Clock) -> None:
         self.number = number
@@ -33,79 +33,79 @@ class Places:
         self._waiting: deque[asyncio.Event] = deque()
         self._held = 0.0  # seconds for which one was held lately
         self._window = 0.0
-        self._turned_away = 0  # since a place was last given
-        self._average = FEW  # of runs turned away for one that got a place, lately
+        self._turned_away = 0  # since a slot was last given
+        self._average = FEW  # of runs turned away for one that got a slot, lately
 
     @property
     def soon(self) -> float:
-        """Seconds after which to come back: about as long as a place is held."""
+        """Seconds after which to come back: about as long as a slot is held."""
         return min(max(self._held, SOONEST), LATEST)
 
     @property
     def window(self) -> float:
         """Seconds over which runs that found none come back, at random.
 
-        It grows with every `MANY` that are turned away before one gets a place, and shrinks while
+        It grows with every `MANY` that are turned away before one gets a slot, and shrinks while
         fewer than `FEW` are on average: so a long backlog costs each of its jobs a few claims, not
-        as many as there are others, and no place stays free for long.
+        as many as there are others, and no slot stays free for long.
         """
         return max(self._window, self.soon)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[bool]:
-        """Hold a place inside the block. Yields False when none is free, at once or, where they
+        """Hold a slot inside the block. Yields False when none is free, at once or, where they
         are held for moments only, within `WAIT`.
         """
-        place = await self._given()
-        if place is None:
+        slot = await self._given()
+        if slot is None:
             self._turn_away()
             yield False
             return
-        began = self._taken[place]
+        began = self._taken[slot]
         try:
             yield True
         finally:
             self._held = (self._held + self._clock.monotonic() - began) / 2
-            self._free(place)
+            self._free(slot)
 
     async def _given(self) -> asyncio.Event | None:
-        place = asyncio.Event()
+        slot = asyncio.Event()
         if len(self._taken) < self.number:
-            self._give(place)
+            self._give(slot)
         elif self._is_quick():
-            self._waiting.append(place)
+            self._waiting.append(slot)
             try:
-                await rest(self._clock, WAIT, place)
+                await rest(self._clock, WAIT, slot)
             except asyncio.CancelledError:
-                if place.is_set():  # in the very same moment
-                    self._free(place)
+                if slot.is_set():  # in the very same moment
+                    self._free(slot)
                 raise
             finally:
-                if place in self._waiting:
-                    self._waiting.remove(place)
-        return place if place.is_set() else None
+                if slot in self._waiting:
+                    self._waiting.remove(slot)
+        return slot if slot.is_set() else None
 
-    def _give(self, place: asyncio.Event) -> None:
+    def _give(self, slot: asyncio.Event) -> None:
         self._average = (3 * self._average + self._turned_away) / 4
         self._turned_away = 0
         if self._average < FEW:
             self._window = self.window / STEP
-        self._taken[place] = self._clock.monotonic()
-        place.set()
+        self._taken[slot] = self._clock.monotonic()
+        slot.set()
 
     def _turn_away(self) -> None:
         self._turned_away += 1
         if self._turned_away % MANY == 0:
             self._window = min(self.window * STEP, LONGEST_WINDOW)
 
-    def _free(self, place: asyncio.Event) -> None:
-        """Free a place, and give it to who has waited longest."""
-        del self._taken[place]
+    def _free(self, slot: asyncio.Event) -> None:
+        """Free a slot, and give it to who has waited longest."""
+        del self._taken[slot]
         if self._waiting:
             self._give(self._waiting.popleft())
 
     def _is_quick(self) -> bool:
-        """Whether places are held for moments only; one that is still held counts with its time so
+        """Whether slots are held for moments only; one that is still held counts with its time so
         far.
         """
         oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))

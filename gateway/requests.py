@@ -33,7 +33,7 @@ class Placed:
     placed_at: str
 
 
-class Deletions:
+class DeletionRequests:
     """Places requests for deletion."""
 
     def __init__(

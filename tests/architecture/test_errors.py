@@ -1,0 +1,77 @@
+"""Errors carry data: no source takes the message of one apart."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
+PARSING = {
+    "find",
+    "index",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "rpartition",
+    "rsplit",
+    "split",
+    "splitlines",
+}
+
+
+def errors_of(tree: ast.AST) -> set[str]:
+    """The names that an `except` binds, and those of parameters whose type is an error's."""
+    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)}
+    given = {
+        node.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg)
+        and node.annotation
+        and ast.unparse(node.annotation).endswith(("Error", "Exception"))
+    }
+    return {name for name in caught | given if name}
+
+
+def parsed_messages(source: str) -> Iterator[int]:
+    """The lines that take `str(error)` apart; `split()` alone folds white space."""
+    tree = ast.parse(source)
+    texts = {f"str({name})" for name in errors_of(tree)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=text, attr="split"), args=[]):
+                continue
+            case ast.Call(func=ast.Attribute(value=text, attr=attr)) if attr in PARSING:
+                if ast.unparse(text) in texts:
+                    yield node.lineno
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=args):
+                if texts.intersection(map(ast.unparse, args)):
+                    yield node.lineno
+
+
+def test_no_source_takes_the_message_of_an_error_apart() -> None:
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in paths
+        for line in parsed_messages(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "lines"),
+    [
+        ('what, _, remedy = str(error).partition(": ")', [4]),
+        ('what = str(error).split(": ")[0]', [4]),
+        ("lines = str(error).splitlines()[1:]", [4]),
+        ('found = re.search("line ([0-9]+)", str(error))', [4]),
+        ('what = " ".join(str(error).split())', []),
+        ('what = str(other).partition(": ")', []),
+        ("what = str(error)", []),
+    ],
+)
+def test_a_message_taken_apart_is_found(taken: str, lines: list[int]) -> None:
+    source = f"try:\n    pass\nexcept OSError as error:\n    {taken}\n"
+    assert list(parsed_messages(source)) == lines
