@@ -19,7 +19,7 @@ from deletion.process.store_settings import JobsSettings
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database of all records, and what steps reach the outside through."""
+    """The database of all records, and what steps use to reach other servers."""
 
     database: Database
     jobs: MongoJobStore
