@@ -1,1 +1,1 @@
-"""The command line: one composition for each process."""
+"""The `botdel` command line, which puts every process together."""

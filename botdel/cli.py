@@ -1,7 +1,7 @@
-"""`botdel`: every process, and every tool of an operator.
+"""The `botdel` command: starts every process, and holds the operators' tools.
 
-The groups of commands are in botdel/commands/. There and here, imports stand inside the commands:
-the gateway's process must not load a database driver, and `--help` must not load anything.
+The groups of commands are in botdel/commands/. Each command imports what it needs in its own
+function: the gateway must not load a database driver, and `--help` must not load anything.
 """
 
 import signal
@@ -65,7 +65,7 @@ def botdel(
 
 @app.command()
 def gateway(host: GatewayHost = None, port: GatewayPort = None) -> None:
-    """Answer HTTP DELETE by publishing events. Owns no data."""
+    """Accept HTTP DELETE requests and publish them as events. Holds no data."""
     from deletion.process.logs import configure
     from deletion.process.settings import load
     from gateway.main import run as work
@@ -108,18 +108,18 @@ def recovery(host: RecoveryHost = None, port: RecoveryPort = None) -> None:
 def recover(
     url: Annotated[str, typer.Option(help="Where recovery listens, http://host:port.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the sweep has ended.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait at the most.", min=1)] = 600,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=1)] = 600,
 ) -> None:
-    """Start a sweep, as a scheduler does every day. A problem makes it exit other than 0.
+    """Start a sweep. Meant for a scheduler, which may run it every day.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
 
-    0  the sweep runs; with --wait, it is complete
+    0  the sweep has started; with --wait, it has completed
     1  the sweep failed
-    2  the URL, the token or an option cannot be used
-    3  recovery cannot be reached, or cannot work now
-    4  the token is not accepted
-    5  an answer that recovery does not give
+    2  the URL, the token or an option is invalid
+    3  recovery cannot be reached, or is not ready
+    4  recovery did not accept the token
+    5  the answer is not one of recovery's
     6  with --wait, the sweep did not end in time
     """
     from deletion.process.settings import load
@@ -132,12 +132,12 @@ def recover(
 
 @app.command()
 def new_service(
-    name: Annotated[str, typer.Argument(help="3 to 63 of a-z, 0-9 and -, a letter first.")],
+    name: Annotated[str, typer.Argument(help="3 to 63 of a-z, 0-9 and -, first a letter.")],
     directory: Annotated[
         Path | None, typer.Option(help="Where to write the files, instead of ./NAME.")
     ] = None,
 ) -> None:
-    """Write a plan, a step with its tests, and a Dockerfile for a service of one's own."""
+    """Write a plan, a step with its tests, and a Dockerfile for a new service."""
     from botdel.new_service.command import new_service as write
 
     write(name, directory)
@@ -147,13 +147,13 @@ def new_service(
 def doctor(
     plan: PlanFiles = None,
     canary_timeout: Annotated[
-        float, typer.Option(help="Seconds in which the canary has to be recorded.", min=1)
+        float, typer.Option(help="Seconds to wait for the canary to be recorded.", min=1)
     ] = 60,
     no_canary: Annotated[bool, typer.Option("--no-canary", help="Send no canary.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, topology, indexes, breakers, periods, clocks and the bots that plans name,
-    and send a canary.
+    """Check settings, topology, indexes, breakers, timing, clocks, and that all plans name the same
+    bots; then send a canary.
     """
     from botdel.doctor.command import doctor as examine
 
@@ -169,10 +169,10 @@ def demo() -> None:
 
 
 def main() -> None:
-    """The console script; an expected error is `reported`."""
+    """Run the command line. An expected error is printed without a traceback."""
     # Ctrl-C during imports or at exit, outside `run`, ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Process 1 of a container is ended only by signals that it handles.
+    # As process 1 of a container, it ends only on signals that it handles.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with reported():
         app()

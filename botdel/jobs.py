@@ -1,4 +1,4 @@
-"""`botdel jobs list|show`: for the operator who looks at deletions that do not complete."""
+"""`botdel jobs list|show`: show an operator where deletions stand."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ from deletion.process.store_settings import JobsSettings
 COLUMNS: Final = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
 WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
 SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
-"""The columns that a narrow terminal leaves out, the last first."""
+"""The columns that a narrow terminal leaves out, beginning with the last."""
 SHOWN_FROM: Final = 0.05
-"""Seconds. A step that its pace has held back for less gets no line."""
+"""Seconds. A step that its pace has held back for less time gets no line."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.COMPENSATED: "magenta",
@@ -40,9 +40,9 @@ COLOURS = {
 async def show_list(
     service: str | None, bot: str | None, status: str | None, limit: int, *, as_json: bool
 ) -> None:
-    """Print the newest jobs that fit, and on standard error whether there are more than `limit`.
+    """Print the newest `limit` jobs that match, and note on standard error if there are more.
 
-    Raises `ConfigurationError` for a wrong filter.
+    Raises `ConfigurationError` for an invalid filter.
     """
     wanted = one_of(Status, "--status", status)
     bot_id = object_id(bot) if bot else None
@@ -58,7 +58,7 @@ async def show_list(
 
 
 async def show_one(job_id: str, *, as_json: bool) -> None:
-    """Print one job. Raises `ConfigurationError` when there is none of that id."""
+    """Print one job. Raises `ConfigurationError` if no job has this id."""
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
         job = await get(store, job_id)
@@ -69,7 +69,7 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
 
 
 def as_dict(job: Read) -> dict[str, object]:
-    """The job for machines: the stored document, ids as hex, times as RFC 3339."""
+    """Return the job for machines: the stored document, with ids as hex and times as RFC 3339."""
     if isinstance(job, Unreadable):
         return {"_id": job.id, "unreadable": job.reason}
     shown: dict[str, object] = json.loads(json.dumps(to_document(job), default=_plain))
@@ -84,9 +84,9 @@ async def get(store: JobStore, job_id: str) -> Job:
 
 
 def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
-    """Print a line for each job, or that there is none."""
+    """Print a line for each job, or that no job matches."""
     rows = [_row(job, policy) for job in found]
-    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no job fits")
+    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no job matches")
 
 
 def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:
@@ -120,7 +120,7 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
 
 
 def describe(job: Job, policy: LeasePolicy) -> None:
-    """Print the job for a person: where it stands, its steps, and where each attempt stood."""
+    """Print the job for a person: its state, its steps, and how far each attempt got."""
     out = console()
     attempt = f"  attempt {job.attempt}/{policy.max_attempts}"
     out.print(Text.assemble(f"job {job.id}  ", _status(job, policy), attempt))
@@ -160,8 +160,10 @@ def describe(job: Job, policy: LeasePolicy) -> None:
 
 
 def _stood_at(job: Job) -> Iterator[str]:
-    """Where each past attempt stood. A job goes backwards from where it turned back until it is
-    compensated and an operator starts it anew.
+    """Yield how far each past attempt got.
+
+    A job goes backwards from the attempt that turned it back until it is compensated and an
+    operator retries it.
     """
     reasons = [past.reason for past in job.past_attempts]
     backwards = job.turned_back is not None and TURNED_BACK not in reasons  # no longer kept
@@ -177,10 +179,10 @@ def _stood_at(job: Job) -> Iterator[str]:
 
 
 def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
-    """Who moves the job onwards, and when; "" when nobody has to, or it says so elsewhere."""
+    """Return who moves the job next, and when; "" if nobody has to, or the status says it all."""
     retry = f"`botdel jobs retry {job.id}`"
     if job.is_parked(now):
-        return f"a worker takes it at {job.due}; {retry} does not wait for that"
+        return f"a worker claims it at {job.due}; {retry} does not wait for that"
     if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
         return f"nothing by itself: {_by_hand(job, retry)}"
     if not job.is_retryable(now, policy):
@@ -193,11 +195,11 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
 
 def _by_hand(job: Job, retry: str) -> str:
     if job.status is Status.COMPENSATED:
-        return f"{_undone(job)}; {retry} starts it anew"
+        return f"{_undone(job)}; {retry} starts it again"
     if job.turned_back:
         return (
             f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
-            "second retry starts it anew"
+            "second retry starts it again"
         )
     return f"remove the cause, then {retry}"
 
@@ -208,12 +210,13 @@ def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
     if job.may_turn_back:
         undoes = f"turns it back ({_undone(job)})"
         return f"{undoes}; {retry} runs it forward once more instead"
-    return f"gives it up as exhausted; {retry} does not wait for it"
+    return f"marks it as exhausted; {retry} does not wait for it"
 
 
 def _undone(job: Job) -> str:
-    """What the way back undoes of all that was begun, and what it does not: a call of a step in
-    progress may have been made, too.
+    """Return which of the begun steps a rollback undoes, and which it does not.
+
+    A step in progress counts as begun: its call may have been made.
     """
     undone = [owed.name for owed in reversed(job.compensations)]
     begun = [step.name for step in job.steps if step.status is not StepStatus.PENDING]

@@ -1,4 +1,4 @@
-"""`botdel jobs retry`: an operator makes jobs pending again, once the cause is gone."""
+"""`botdel jobs retry`: an operator makes jobs pending again once the cause is gone."""
 
 import asyncio
 import json
@@ -24,17 +24,18 @@ from deletion.silence import silent_pages
 from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
-"""The statuses of jobs that filters choose; one in progress only once it is stale."""
+"""The statuses that filters choose; a job in progress only if it is stale."""
 BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
-"""Those that --status may name: what was rolled back, or is parked, only when that is meant."""
+"""The statuses that --status accepts. Compensated and parked jobs are chosen only by name."""
 PAGE: Final = 100
-"""Jobs in memory, and under way, at a time."""
+"""Jobs read and retried at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The jobs of `ids`; without any, those that fit every filter and may be retried, at most
-    `limit` of them, the longest silent first.
+    """Which jobs to retry: those of `ids` or, without ids, those that match every filter.
+
+    Filters choose at most `limit` jobs that may be retried, the longest silent first.
     """
 
     ids: Sequence[str] = ()
@@ -46,7 +47,7 @@ class Choice:
     async def pages(
         self, store: JobStore, clock: Clock, policy: LeasePolicy
     ) -> AsyncIterator[Sequence[Read]]:
-        """Pages of the chosen jobs. Raises `ConfigurationError` for an unknown id."""
+        """Yield the chosen jobs in pages. Raises `ConfigurationError` for an unknown id."""
         if self.ids:
             yield [await get(store, job_id) for job_id in self.ids]
             return
@@ -78,21 +79,21 @@ def chosen(
     *,
     everything: bool,
 ) -> Choice:
-    """The choice of the options. Raises `ConfigurationError` for none, or for ids and filters."""
+    """Return what the options choose. Raises `ConfigurationError` unless it is ids or filters."""
     filters = bool(service or bot or status)
     if bool(ids) == (filters or everything):
         raise ConfigurationError(
             "expected either ids, or at least one of --service, --bot, --status and --all"
         )
     if ids and limit:
-        raise ConfigurationError("--limit goes with --service, --bot, --status or --all, not ids")
+        raise ConfigurationError("--limit works with --service, --bot, --status or --all, not ids")
     wanted = one_of([each for each in Status if each in BY_STATUS], "--status", status)
     bot_id = object_id(bot) if bot else None
     return Choice([object_id(each) for each in ids], service, bot_id, wanted, limit)
 
 
 async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Make the chosen jobs pending. Returns 0, or 1 when one chosen by its id was refused.
+    """Make the chosen jobs pending. Returns 0, or 1 if one chosen by its id was refused.
 
     Raises what `send_on` raises.
     """
@@ -111,13 +112,13 @@ async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
             out.print(printable(f"  {job_id}: {why}"))
         if tally.retried and not dry_run:
             one = tally.retried[0] if len(tally.retried) == 1 else "ID"
-            out.print(f"`botdel jobs show {one}` shows how it goes on")
+            out.print(f"`botdel jobs show {one}` shows its progress")
     return FAILED if tally.refused and choice.ids else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the jobs, by their ids."""
+    """The outcome of each job, by its id."""
 
     retried: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -126,10 +127,10 @@ class Tally:
 async def send_on(
     choice: Choice, store: JobStore, clock: Clock, policy: LeasePolicy, *, dry_run: bool = False
 ) -> Tally:
-    """Retry every job that may be: `Job.retry`, and the workers do the rest.
+    """Make the chosen jobs pending with `Job.retry`, for workers to claim.
 
-    Filters silently pass over jobs that run or are due. Raises `ClockSkew` before anything is
-    moved: with a wrong clock running jobs would look stale.
+    Filters silently skip jobs that are running or due. Raises `ClockSkew` before any job is
+    changed: with a wrong clock, running jobs would look stale.
     """
     await check_clock(store, clock, policy)
     tally = Tally()
@@ -153,7 +154,7 @@ def _is_retryable(job: Read, now: datetime, policy: LeasePolicy) -> bool:
 async def _retried(
     job: Read, store: JobStore, now: datetime, policy: LeasePolicy, *, dry_run: bool
 ) -> str | None:
-    """Why it was refused; None when it was not."""
+    """Retry one job. Returns why it was refused, or None."""
     if isinstance(job, Unreadable):
         return f"it cannot be read: {job.reason}"
     if not job.is_retryable(now, policy):
@@ -165,5 +166,5 @@ async def _retried(
     except TransitionError:
         return "another job of its bot is live: that one deletes what is left"
     except LeaseLost:
-        return "it has moved meanwhile: look at it again"
+        return "it has changed in the meantime: look at it again"
     return None

@@ -1,4 +1,4 @@
-"""A list of records on a terminal: ids can be copied; what has no room is left out and named."""
+"""Lists of records on a terminal: ids stay whole, and columns that do not fit are left out."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -10,7 +10,7 @@ from rich.text import Text
 from botdel.terminal import Terminal, printable
 
 LEAST: Final = 10
-"""Characters that a column which wraps keeps, if its content is as long."""
+"""Characters that a wrapping column keeps at least, unless its content is shorter."""
 
 Cell = str | Text
 
@@ -24,10 +24,10 @@ def show(
     spare: Sequence[str],
     nothing: str,
 ) -> None:
-    """Print `rows`, or `nothing` when there is none.
+    """Print `rows`, or the text `nothing` if there are none.
 
-    Columns of `whole` are never wrapped or cut; the others narrow, and those of `spare` are left
-    out, the last first, until the rest fits the terminal.
+    Columns in `whole` are never wrapped or cut, and the others wrap. Columns in `spare` are left
+    out, beginning with the last, until the rest fits the terminal.
     """
     if not rows:
         out.print(nothing)
@@ -56,16 +56,16 @@ def show(
     out.print(table, crop=False)
     if dropped:
         left_out = ", ".join(name for name in columns if name in dropped)
-        note(f"no room here for: {left_out}; a wider terminal shows them, and `--json`")
+        note(f"columns left out: {left_out}; a wider terminal or `--json` shows them")
 
 
 def note(text: str) -> None:
-    """Print what is not part of the list on standard error."""
+    """Print a note about the list on standard error."""
     Terminal(stderr=True).print(printable(text), soft_wrap=True)
 
 
 def note_cut_off(limit: int) -> None:
-    """Say that there are more than the `limit` that were listed."""
+    """Note that there are more records than the `limit` listed."""
     note(f"there are more than these {limit:,}: raise --limit to see them")
 
 

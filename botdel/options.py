@@ -1,4 +1,4 @@
-"""Checks of what an operator types."""
+"""Checks of values from the command line."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -11,14 +11,17 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def object_id(text: str) -> str:
-    """An id in its normal form. Raises `ConfigurationError`."""
+    """Return the id in lower case. Raises `ConfigurationError` unless it is 24 hex digits."""
     if not is_object_id(text):
         raise ConfigurationError(f"expected 24 hex digits, found {text!r}")
     return text.lower()
 
 
 def one_of(allowed: Iterable[E], option: str, name: str | None) -> E | None:
-    """The one of `allowed` that `option` names, if it is given. Raises `ConfigurationError`."""
+    """Return the one of `allowed` called `name`, or None without a name.
+
+    Raises `ConfigurationError`, which names `option`, for any other name.
+    """
     if name is None:
         return None
     members = {str(each): each for each in allowed}

@@ -1,4 +1,4 @@
-"""`botdel plan check` and `botdel plan preview`: a plan is looked at, and nothing is changed."""
+"""`botdel plan check` and `botdel plan preview`: inspect a plan without changing anything."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -31,14 +31,14 @@ from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 
 COUNT_SECONDS = 600.0
-"""How long a step may take to be counted in a preview: a bot may have millions of items."""
+"""Seconds for a preview to count one step; a bot may have millions of items."""
 
 
 async def check(source: PlanSource, *, as_json: bool) -> int:
     """Print whether each step's data can be reached, is indexed, may be deleted, and looks as the
     plan says, and whether each step before the point of no return can be undone.
 
-    Returns 1 when something is wrong, and 0 otherwise.
+    Returns 1 if something is wrong, otherwise 0.
     """
     async with _built(source) as plan:
         findings = await together(
@@ -53,7 +53,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:
     """Print how many items each step would delete now, in the order of the plan.
 
-    Returns 1 when one could not be counted because of an error, and 0 otherwise.
+    Returns 1 if counting a step failed, otherwise 0.
     """
     bot_id = object_id(bot)
     counts: dict[str, int | None] = {}
@@ -99,9 +99,11 @@ def _samples(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:
 
 
 async def _in_turn(looks: Iterator[Awaitable[Sequence[Finding]]]) -> Sequence[Finding]:
-    """One after another: several steps may call one API, which takes few calls at a time, and a
-    look beyond these would be parked. Each is made when it is its turn, so that one that is
-    cancelled leaves none that nobody awaits.
+    """Await the looks one after another, and return what they find.
+
+    Several steps may call one API, which takes few calls at a time; any look beyond these would be
+    parked. Each look is created when its turn comes, so that after a cancellation no coroutine is
+    left that nobody awaits.
     """
     return [finding for look in looks for finding in await look]
 
@@ -113,14 +115,14 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
     faults = await step.faults()
     if faults is None:
         later = (
-            "check again once there is data: a plan that names a wrong collection or prefix "
-            "looks the same"
+            "check again once there is data: a wrong collection or prefix in the plan looks "
+            "the same"
         )
-        return [warning(check, "there is nothing here to look at", later)]
+        return [warning(check, "there is no data here to check", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
     found = failures or await _doubted(check, step)
-    return found or [ok(check, "nothing that was looked at contradicts the plan")]
+    return found or [ok(check, "the sampled data agrees with the plan")]
 
 
 async def _doubted(check: str, step: Step) -> Sequence[Finding]:
@@ -129,7 +131,7 @@ async def _doubted(check: str, step: Step) -> Sequence[Finding]:
 
 
 def _undoable(plan: Plan) -> Sequence[str]:
-    """The names of the steps that a job may have to undo: those before the point of no return."""
+    """Return the names of the steps before the point of no return, which a job may undo."""
     names = [step.name for step in plan.steps]
     return names[: names.index(plan.point_of_no_return)] if plan.point_of_no_return else ()
 
@@ -137,8 +139,8 @@ def _undoable(plan: Plan) -> Sequence[str]:
 async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
     check, undo = _compensation_of(plan, name), plan.compensations.get(name)
     if undo is None:
-        stays = "a job that is rolled back leaves what this step did: it has no compensation"
-        remedy = "correct if the step has nothing to undo; otherwise give it a `compensation`"
+        stays = "it has no compensation: a rollback does not undo this step"
+        remedy = "fine if the step has nothing to undo; otherwise give it a `compensation`"
         return [warning(check, stays, remedy)]
     if not isinstance(undo, Previewed):
         return [skipped(check, "this compensation cannot be sampled")]

@@ -1,4 +1,4 @@
-"""A store of a command, over the database that its settings name."""
+"""Opens a store for a command, over the database that its settings name."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +13,6 @@ S = TypeVar("S")
 
 @asynccontextmanager
 async def opened(store: Callable[[Client, str], S], settings: StoreSettings) -> AsyncIterator[S]:
-    """The store over the database of the settings; its connections are closed at the end."""
+    """Yield a store over the settings' database, and close its connections at the end."""
     async with connected_clients(settings) as clients:
         yield store(clients.get(), settings.mongodb_database)

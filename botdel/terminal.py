@@ -1,9 +1,9 @@
-"""The terminal, on which text from elsewhere is shown as it is.
+"""The console, which shows text from outside literally.
 
-Failures, cursors, plans, log lines and a broker's messages come from elsewhere. None of it is read
-as markup, and none of it moves the cursor, sets colours or a title, or hides other text. So
-`Terminal` is the only console of this project, which an architecture test checks. Text with a style
-is a `rich.text.Text`.
+Failures, cursors, plans, log lines and a broker's messages come from outside. This text is not read
+as markup, and it cannot move the cursor, set colours or a title, or hide other text. `Terminal` is
+therefore the only console of this project, which an architecture test checks. Text with a style is
+a `rich.text.Text`.
 """
 
 import sys
@@ -20,13 +20,13 @@ from rich.text import Text
 from deletion.process.run import escaped
 
 WIDE: Final = 160
-"""Characters of a line when no terminal says how wide it is."""
+"""Characters in a line when the output is not a terminal."""
 
 
 class Terminal(Console):
     """A console without markup. Strings are shown `escaped`, with their line breaks and tabs.
 
-    A `Text` is laid out by its author; control characters that it still has are left out.
+    A `Text` keeps its style; control characters in it are left out.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Terminal(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text as it is. Every string that is shown passes through here."""
+        """Return the string as literal text. Rich passes every string through here."""
         options |= {"markup": False, "emoji": False}
         return super().render_str(escaped(text, keep="\n\t"), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Everything else passes through here, nested parts too."""
+        """Remove control characters. Rich passes everything else through here, nested parts too."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment
@@ -58,7 +58,7 @@ class Terminal(Console):
 
 
 class Bars(Progress):
-    """Progress bars that count `unit`, below what is printed to `out` meanwhile."""
+    """Progress bars that count `unit`, below whatever is printed to `out`."""
 
     def __init__(self, out: Terminal, unit: str) -> None:
         super().__init__(
@@ -72,20 +72,20 @@ class Bars(Progress):
 
 
 def console() -> Terminal:
-    """Standard output. When it is not a terminal it is wide, so that ids are never cut."""
+    """Return a console on standard output, wide if that is not a terminal: ids are never cut."""
     return Terminal(width=None if sys.stdout.isatty() else WIDE)
 
 
 def printable(text: str, *, keep: str = "") -> Text:
-    """`text` on one line, `escaped`: for a field of a record, which must not look like two."""
+    """Return `text` escaped on one line, so that one field of a record never looks like two."""
     return Text(escaped(text, keep=keep))
 
 
 @contextmanager
 def waiting(what: str, out: Terminal | None = None) -> Iterator[Callable[[str], None]]:
-    """Show on standard error what the command waits for; call the result to change the line.
+    """Show on standard error, if it is a terminal, what the command waits for.
 
-    Only on a terminal.
+    Yields a function that changes the line.
     """
     out = out or Terminal(stderr=True)
     if not out.is_terminal:
@@ -96,5 +96,5 @@ def waiting(what: str, out: Terminal | None = None) -> Iterator[Callable[[str], 
 
 
 def _without_controls(text: str) -> str:
-    """Without the characters of Unicode's categories C* (control, format, surrogate), but `\\n`."""
+    """Remove all characters of Unicode's categories C* (control, format, surrogate) but `\\n`."""
     return "".join(c for c in text if c == "\n" or not unicodedata.category(c).startswith("C"))

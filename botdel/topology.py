@@ -21,13 +21,13 @@ from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings
 
 LOST = (
-    "its topic was deleted, and a new one of that name is another: it gets nothing. Delete the "
+    "its topic was deleted, and a new topic of that name does not reach it. Delete the "
     "subscription (`gcloud pubsub subscriptions delete`), then run this again"
 )
 
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
-    """Create topics, subscriptions and indexes. Returns 0, or 1 when something differs."""
+    """Create topics, subscriptions and indexes. Returns 0, or 1 if something differs."""
     out = console()
     async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
@@ -52,7 +52,7 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
 
 def _show_differences(out: Terminal, applied: Applied, retention: Differs | None) -> None:
     for path in applied.sought:
-        sought = f"subscription {path} gets what its topic has kept, for 31 days at most"
+        sought = f"subscription {path}: sought back, to get what its topic kept (at most 31 days)"
         out.print(printable(sought))
     for difference in applied.differences:
         what = printable(f" {difference.resource}: {difference}")
@@ -64,7 +64,7 @@ def _show_differences(out: Terminal, applied: Applied, retention: Differs | None
 
 
 async def prepare_indexes(database: Database, out: Terminal) -> None:
-    """Build the missing indexes of the pipeline's collections, and print which there were."""
+    """Build the missing indexes of the pipeline's collections, and print what was created."""
     for name, wanted in COLLECTIONS.items():
         lacking = await missing_indexes(database[name], wanted)
         await build_indexes(database[name], wanted)
@@ -72,7 +72,7 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
 
 
 async def _provide(plans: Sequence[Plan], out: Terminal) -> None:
-    """Build the missing indexes of the plans' steps, and print which there were."""
+    """Build the missing indexes of the plans' steps, and print what was created."""
     for plan in plans:
         for step in plan.steps:
             if isinstance(step, Provisioned):

@@ -1,4 +1,4 @@
-"""The groups of commands of `botdel`, a module for each, and the options that several take."""
+"""The groups of `botdel` commands, one module each, and the options that several of them share."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,7 +10,7 @@ PlanFile = Annotated[Path, typer.Option("--plan", help=PLAN)]
 PlanFiles = Annotated[list[Path] | None, typer.Option("--plan", help=f"{PLAN} May be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Service = Annotated[str | None, typer.Option(help="Only this service's.")]
-Limit = Annotated[int, typer.Option(help="At most so many.", min=1)]
+Limit = Annotated[int, typer.Option(help="At most this many.", min=1)]
 LISTED: Final = 50
-"""How many a list shows unless `--limit` says otherwise."""
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+"""Records that a list shows unless `--limit` says otherwise."""
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")]

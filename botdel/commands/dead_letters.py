@@ -1,4 +1,4 @@
-"""`botdel dead-letters`: messages that were given up."""
+"""`botdel dead-letters`: messages that could not be processed."""
 
 import sys
 from typing import Annotated
@@ -8,19 +8,21 @@ import typer
 from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
 from deletion.process.run import run
 
-app = typer.Typer(no_args_is_help=True, help="Show, replay or discard messages that were given up.")
+app = typer.Typer(
+    no_args_is_help=True, help="Show, replay or discard messages that could not be processed."
+)
 LetterId = Annotated[str, typer.Argument(help="The dead letter's id, 24 hex digits.")]
 LetterIds = Annotated[
-    list[str] | None, typer.Argument(help="Ids of dead letters; without any, filters choose.")
+    list[str] | None, typer.Argument(help="Ids of dead letters; without ids, use filters.")
 ]
 Reason = Annotated[
     str | None,
     typer.Option(
-        help="Only those undecodable, invalid, too_large, too_new, too_many, undelivered."
+        help="Only this reason: undecodable, invalid, too_large, too_new, too_many or undelivered."
     ),
 ]
-Most = Annotated[int | None, typer.Option(help="At most so many, the newest first.", min=1)]
-Everything = Annotated[bool, typer.Option("--all", help="All that are new.")]
+Most = Annotated[int | None, typer.Option(help="At most this many, newest first.", min=1)]
+Everything = Annotated[bool, typer.Option("--all", help="All new dead letters.")]
 
 
 @app.command("list")
@@ -28,12 +30,12 @@ def dead_letters_list(
     service: Service = None,
     reason: Reason = None,
     status: Annotated[
-        str | None, typer.Option(help="Only those new, replayed or discarded.")
+        str | None, typer.Option(help="Only this status: new, replayed or discarded.")
     ] = None,
     limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest dead letters first."""
+    """List dead letters, newest first."""
     from botdel.dead_letters.command import listed, show_list
 
     run(show_list(listed(service, reason, status), limit, as_json=as_json))
@@ -41,7 +43,7 @@ def dead_letters_list(
 
 @app.command("show")
 def dead_letters_show(letter_id: LetterId, as_json: AsJson = False) -> None:
-    """Show one dead letter: its bytes, their meaning, and where the fault is."""
+    """Show one dead letter: its bytes, its decoded fields, and where the fault is."""
     from botdel.dead_letters.command import show_one
 
     run(show_one(letter_id, as_json=as_json))
@@ -55,7 +57,7 @@ def dead_letters_replay(
     everything: Everything = False,
     limit: Most = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also those that came back dead, or are not new.")
+        bool, typer.Option("--force", help="Also those that a replay brought back, or are not new.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -77,7 +79,7 @@ def dead_letters_discard(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Mark new dead letters as dealt with; their records stay."""
+    """Mark new dead letters as discarded; their records are kept."""
     from botdel.dead_letters.command import chosen, discard
 
     choice = chosen(letter_ids or [], service, reason, limit, everything=everything)

@@ -10,9 +10,7 @@ from deletion.process.run import run
 
 app = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
 JobId = Annotated[str, typer.Argument(help="The job's id, 24 hex digits.")]
-JobIds = Annotated[
-    list[str] | None, typer.Argument(help="Ids of jobs; without any, filters choose.")
-]
+JobIds = Annotated[list[str] | None, typer.Argument(help="Ids of jobs; without ids, use filters.")]
 Bot = Annotated[str | None, typer.Option(help="Only this bot's, 24 hex digits.")]
 
 
@@ -23,15 +21,16 @@ def jobs_list(
     status: Annotated[
         str | None,
         typer.Option(
-            help="Only those pending, in_progress, failed, complete, compensated or exhausted."
+            help="Only this status: pending, in_progress, failed, complete, compensated or "
+            "exhausted."
         ),
     ] = None,
     limit: Limit = LISTED,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest jobs first; with --status alone, the most recently modified first.
+    """List jobs, newest first; with --status alone, most recently modified first.
 
-    With --service alone, jobs whose status only a later version knows are left out.
+    With --service alone, jobs whose status this version does not know are left out.
     """
     from botdel.jobs import show_list
 
@@ -54,22 +53,22 @@ def jobs_retry(
     status: Annotated[
         str | None,
         typer.Option(
-            help="Only those failed, in_progress (and stale), exhausted, compensated or pending "
-            "(and parked)."
+            help="Only this status: failed, in_progress (if stale), exhausted, compensated or "
+            "pending (if parked)."
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All that are failed, stale or exhausted.")
+        bool, typer.Option("--all", help="All failed, stale and exhausted jobs.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(help="At most so many, the longest silent first.", min=1)
+        int | None, typer.Option(help="At most this many, longest silent first.", min=1)
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make failed, stale or exhausted jobs pending again; spent attempts are restored.
+    """Make failed, stale or exhausted jobs pending again, with all their attempts.
 
-    Jobs that were rolled back or are parked must be named: by id, or with --status.
+    Compensated and parked jobs are retried only when chosen by id or with --status.
     """
     from botdel.jobs_retry import chosen, retry
 

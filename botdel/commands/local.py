@@ -7,7 +7,7 @@ import typer
 
 from deletion.process.run import run, serve
 
-app = typer.Typer(no_args_is_help=True, help="Everything on one machine.")
+app = typer.Typer(no_args_is_help=True, help="Run everything on one machine.")
 
 
 @app.command("up")
@@ -24,18 +24,16 @@ def local_up(
 
 @app.command("pubsub")
 def local_pubsub(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on, of this machine alone.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
     ] = 8585,
     folder: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Where to keep everything; without it, only in memory."),
+        typer.Option(metavar="DIR", help="Folder to keep everything in, instead of in memory."),
     ] = None,
 ) -> None:
-    """Serve Pub/Sub for tests, demos and development; PUBSUB_EMULATOR_HOST names it to clients."""
+    """Serve Pub/Sub for tests, demos and development; clients find it by PUBSUB_EMULATOR_HOST."""
     from botdel.local.broker.command import pubsub
     from deletion.process.logs import configure
 

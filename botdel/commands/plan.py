@@ -16,8 +16,8 @@ BotId = Annotated[str, typer.Argument(help="The bot's id, 24 hex digits.")]
 
 @app.command("check")
 def plan_check(file: File, as_json: AsJson = False) -> None:
-    """Whether the data of each step can be reached, is indexed, may be deleted, and looks as the
-    plan says, and whether each step before the point of no return can be undone.
+    """Check that each step's data can be reached, is indexed, may be deleted and looks as the plan
+    says, and that each step before the point of no return can be undone.
     """
     from botdel.plan import check
     from deletion.adapters.plan_source import find_plan
@@ -27,7 +27,7 @@ def plan_check(file: File, as_json: AsJson = False) -> None:
 
 @app.command("preview")
 def plan_preview(file: File, bot_id: BotId, as_json: AsJson = False) -> None:
-    """How many items each step would delete of a bot now; nothing is deleted."""
+    """Count the items that each step would delete of a bot now; nothing is deleted."""
     from botdel.plan import preview
     from deletion.adapters.plan_source import find_plan
 

@@ -1,1 +1,1 @@
-"""`botdel dead-letters`: lists, shows, replays and discards messages that were given up."""
+"""`botdel dead-letters`: lists, shows, replays and discards dead letters."""

@@ -1,4 +1,4 @@
-"""What an operator does with dead letters: choose them page by page, and replay or discard."""
+"""An operator's actions on dead letters: choose them page by page, and replay or discard them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -12,14 +12,14 @@ from deletion.ports import DeadLetterStore, ReadLetter, Unreadable
 from deletion.replay import refusal, replay_message
 
 PAGE = 20
-"""Letters in memory at a time; each may have the 10 MB that Pub/Sub allows."""
+"""Letters in memory at a time; Pub/Sub allows 10 MB for each."""
 GROUP_BYTES = 5_000_000
 """Bytes published at once, so that one request stays below Pub/Sub's 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The letters of `ids`; without any, the newest `limit` of those that fit every filter."""
+    """Which letters: those of `ids` or, without ids, the newest `limit` that match every filter."""
 
     ids: Sequence[str] = ()
     service: str | None = None
@@ -28,7 +28,7 @@ class Choice:
     limit: int | None = None
 
     async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter]]:
-        """Pages of the chosen letters; an unknown id is left out."""
+        """Yield the chosen letters in pages; an unknown id is left out."""
         for letter_id in self.ids:
             if letter := await store.get(letter_id):
                 yield [letter]
@@ -49,14 +49,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the letters, by their ids."""
+    """The outcome of each letter, by its id."""
 
     done: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
 class Action(Protocol):
-    """Does one thing with each letter, and records that in the tally."""
+    """Acts on each letter, and records the outcome in the tally."""
 
     async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
         """Raises the error that stops it; what was done by then is in the tally."""
@@ -69,7 +69,10 @@ async def act_on(
     tally: Tally,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Page by page, calling `progress` after each."""
+    """Act on the chosen letters page by page, calling `progress` after each page.
+
+    Refuses, in the tally, unknown ids and letters that cannot be read.
+    """
     async for page in choice.pages(store):
         tally.refused.update(
             {each.id: unreadable(each) for each in page if isinstance(each, Unreadable)}
@@ -84,8 +87,8 @@ async def act_on(
 class Replay:
     """Publishes, then marks. A crash in between may replay twice, but never skips a letter.
 
-    `find_way` raises `TopologyMissing` when a message for a service could not reach it, or when
-    this identity may not look.
+    `find_way` raises `TopologyMissing` if a message for a service would not reach it, or if this
+    identity may not check that.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class Replay:
                 raise answer
 
     async def _mark(self, letter: DeadLetter) -> None:
-        """Mark it as replayed, unless its replay came back dead already: then it stays new."""
+        """Mark the letter as replayed, unless its replay has come back already: it stays new."""
         read: ReadLetter | None = letter
         while isinstance(read, DeadLetter) and read.returns == letter.returns:
             if await self._store.settle(read, DeadLetterStatus.REPLAYED):
@@ -146,7 +149,7 @@ class Replay:
 
 
 class Discard:
-    """Marks letters that nobody will replay."""
+    """Marks letters as discarded: nobody will replay them."""
 
     def __init__(self, store: DeadLetterStore) -> None:
         self._store = store
@@ -159,11 +162,11 @@ class Discard:
             elif await self._store.settle(letter, DeadLetterStatus.DISCARDED):
                 tally.done.append(letter.id)
             else:
-                tally.refused[letter.id] = "it was given up once more just now: look at it again"
+                tally.refused[letter.id] = "it has just come back after a replay: look at it again"
 
 
 class DryRun:
-    """Records what would be done, and does nothing. `why_not` refuses as the action would."""
+    """Records what would be done, and does nothing. `why_not` says why the action would refuse."""
 
     def __init__(self, why_not: Callable[[DeadLetter], str | None]) -> None:
         self._why_not = why_not
@@ -178,22 +181,22 @@ class DryRun:
 
 
 def unreadable(letter: Unreadable) -> str:
-    """Why nothing can be done with it, and what to do instead."""
+    """Return why the letter cannot be read, and what to do about it."""
     return (
         f"it cannot be read ({letter.reason}): if a later version wrote it, use the botdel of that "
-        "version; else its record in MongoDB is damaged"
+        "version; otherwise its record in MongoDB is damaged"
     )
 
 
 def why_not_discarded(letter: DeadLetter) -> str | None:
-    """Why it may not be discarded, or None. A replayed one stays on record as such."""
+    """Return why the letter may not be discarded, or None. A replayed letter stays replayed."""
     if letter.status is DeadLetterStatus.NEW:
         return None
     return f"it is {letter.status} already"
 
 
 def _groups(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    """In their order, each of at most `GROUP_BYTES` or of one letter."""
+    """Yield the letters in order, in groups of at most `GROUP_BYTES` or of one larger letter."""
     group: list[DeadLetter] = []
     for letter in letters:
         if group and sum(len(each.data) for each in [*group, letter]) > GROUP_BYTES:

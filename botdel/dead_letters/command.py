@@ -34,15 +34,13 @@ from deletion.process.store_settings import JobsSettings, OperatorSettings
 from deletion.replay import refusal
 
 REPLAYED: Final = "replayed"
-"""What is done with letters, as the summary says."""
+"""The outcome in the summary of a replay."""
 DRY: Final = "to be"
-"""What begins the summary of a dry run."""
+"""The beginning of the outcome in the summary of a dry run."""
 
 
 async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
-    """Print the newest letters that fit, and on standard error whether there are more than
-    `limit`.
-    """
+    """Print the newest `limit` letters that match, and note on standard error if there are more."""
     records, rows = [], []
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         async for page in replace(choice, limit=limit + 1).pages(store):
@@ -57,7 +55,7 @@ async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
 
 
 async def show_one(letter_id: str, *, as_json: bool) -> None:
-    """Print one letter. Raises `ConfigurationError` when there is none, or it cannot be read."""
+    """Print one letter. Raises `ConfigurationError` if it does not exist or cannot be read."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         letter = await store.get(object_id(letter_id))
     if letter is None:
@@ -73,7 +71,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
 
 
 async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
-    """Publish the chosen ones again, each to its own service. Returns 1 if one is refused."""
+    """Replay the chosen letters, each to its own service. Returns 1 if one is refused, else 0."""
     settings = load(OperatorSettings)
     async with opened(MongoDeadLetterStore, settings) as store:
         if dry_run:
@@ -84,7 +82,7 @@ async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -
 
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Mark the chosen ones as discarded. Returns 1 if one is refused."""
+    """Mark the chosen letters as discarded. Returns 1 if one is refused, else 0."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
         if dry_run:
             action: Action = DryRun(why_not_discarded)
@@ -95,7 +93,7 @@ async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
 def listed(
     service: str | None, reason: str | None, status: str | None, limit: int | None = None
 ) -> Choice:
-    """The choice of `list`. Raises `ConfigurationError` for a wrong filter."""
+    """Return the choice of `list`. Raises `ConfigurationError` for an invalid filter."""
     return Choice(
         service=service,
         reason=one_of(Reason, "--reason", reason),
@@ -112,7 +110,10 @@ def chosen(
     *,
     everything: bool,
 ) -> Choice:
-    """The choice of an action: ids, or new letters that fit. Raises `ConfigurationError`."""
+    """Return the choice of an action: ids, or the new letters that match the filters.
+
+    Raises `ConfigurationError` unless the options give either ids or filters.
+    """
     filters = any((service, reason, everything))
     if bool(ids) == filters or (ids and limit):
         raise ConfigurationError(
@@ -126,7 +127,7 @@ def chosen(
 async def _carry_out(
     action: Action, choice: Choice, store: DeadLetterStore, done: str, *, as_json: bool
 ) -> int:
-    """Run `action`, and report what was done, also when it breaks off."""
+    """Run `action`, and report what was done, even if it raises an error."""
     tally = Tally()
     try:
         with waiting(_sum(tally, done)) as say:
@@ -149,7 +150,7 @@ def _report(tally: Tally, done: str, *, as_json: bool) -> None:
             out.print(f"  {letter_id}")
     out.print(_sum(tally, done))
     if tally.done and done == REPLAYED:
-        out.print("`botdel jobs list --bot BOT_ID` shows the job; what comes back is new again")
+        out.print("`botdel jobs list --bot BOT_ID` shows the job; a letter that fails is new again")
 
 
 def _sum(tally: Tally, done: str) -> str:

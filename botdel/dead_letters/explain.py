@@ -1,4 +1,4 @@
-"""Decodes the bytes of a dead letter for the person who has to decide about it."""
+"""Decodes the bytes of a dead letter for the person who decides what to do with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from deletion.events.codec import MAX_EVENT_BYTES, decode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 
 MAX_FIELDS: Final = 200
-"""Today's events have about ten."""
+"""Fields that are shown. Today's events have about ten."""
 
 _SCHEMA: Final = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
 _MEMBERS: Final = _SCHEMA.oneofs_by_name["event"].fields
@@ -26,10 +26,10 @@ class Explanation:
 
 
 def explain(data: bytes) -> Explanation:
-    """Decode as much as possible. There is a fault exactly when `decode` refuses the event.
+    """Decode as much as possible. There is a fault exactly when `decode` refuses the event, except
+    for an event type that is newer than this code.
 
-    An event of a type that is newer than this code has none. Only the first `MAX_EVENT_BYTES` of
-    `data` are read.
+    Only the first `MAX_EVENT_BYTES` of `data` are read.
     """
     fields, broken = read(data[:MAX_EVENT_BYTES], _SCHEMA)
     fault = _fault(data, fields, broken)
@@ -51,7 +51,7 @@ def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault 
 
 
 def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
-    """The fault at the offending field, or at the end of its message when it is missing."""
+    """Return the fault at the offending field or, if it is missing, at the end of its message."""
     path = _path(error.field)
     if found := _last(path, fields):
         return Fault(found.offset, str(error))
@@ -64,7 +64,7 @@ def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
 
 
 def _path(field: str) -> str:
-    """The path of the field an error names: of the event itself, or of a member of its oneof."""
+    """Return the path of the field an error names: a field of the event, or of a oneof member."""
     if field in _SCHEMA.fields_by_name:
         return field
     return next(
@@ -75,7 +75,7 @@ def _path(field: str) -> str:
 
 
 def _last(path: str, fields: Sequence[Field]) -> Field | None:
-    """The occurrence that counts: the last, unless another member of its oneof replaced it."""
+    """Return the occurrence that counts: the last, unless another oneof member replaced it."""
     own = path.partition(".")[0]
     members = {member.name for member in _MEMBERS}
     rivals = members - {own} if own in members else set()

@@ -1,4 +1,4 @@
-"""Dead letters as JSON, and for a terminal, which their bytes must not reach unescaped."""
+"""Dead letters as JSON and for a terminal, which must never get their bytes unescaped."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ LINE_BYTES = 16
 EXCERPT_LINES = 8
 """Lines of bytes shown around the fault."""
 FIRST_BYTES = 64
-"""Bytes shown of the beginning, which says what the message is, when the fault is further on."""
+"""Bytes shown from the beginning, which identifies the message, if the fault comes later."""
 DETAIL_CHARACTERS = 60
 """Characters of the detail that a list shows."""
 COLUMNS: Final = (
@@ -33,7 +33,7 @@ COLUMNS: Final = (
 )
 WHOLE: Final = ("dead letter", "reason", "status", "seen", "returns")
 SPARE: Final = ("service", "last seen", "detail", "returns", "seen")
-"""The columns that a narrow terminal leaves out, the last first."""
+"""The columns that a narrow terminal leaves out, beginning with the last."""
 COLOURS = {
     DeadLetterStatus.NEW: "red",
     DeadLetterStatus.REPLAYED: "green",
@@ -44,7 +44,7 @@ Record = Mapping[str, object]
 
 
 def as_dict(letter: ReadLetter) -> Record:
-    """The letter under the field names of its collection; instead of `data`, its length."""
+    """Return the letter with the field names of its collection, but `bytes` instead of `data`."""
     if isinstance(letter, Unreadable):
         return {"_id": letter.id, "unreadable": letter.reason}
     return {
@@ -66,7 +66,7 @@ def as_dict(letter: ReadLetter) -> Record:
 
 
 def in_full(letter: DeadLetter) -> Record:
-    """The same with its bytes in base64, decoded, and the fault."""
+    """Return `as_dict` with the bytes in base64, the decoded fields, and the fault."""
     explanation = explain(letter.data)
     fault = explanation.fault
     return {
@@ -89,12 +89,12 @@ def in_full(letter: DeadLetter) -> Record:
 
 
 def tabulate(rows: Sequence[Sequence[Cell]], out: Terminal) -> None:
-    """Print the `row`s of letters, or that there is none."""
-    show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no dead letter fits")
+    """Print the `row`s of letters, or that no letter matches."""
+    show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no dead letter matches")
 
 
 def row(letter: ReadLetter) -> Sequence[Cell]:
-    """The row of one letter in a list."""
+    """Return the row of one letter in a list."""
     if isinstance(letter, Unreadable):
         return letter.id, "", "", "unreadable", "", "", "", letter.reason
     return (
@@ -116,7 +116,7 @@ def _shortened(detail: str) -> str:
 
 
 def described(letter: DeadLetter) -> RenderableType:
-    """Everything that is known about the letter."""
+    """Return everything that is known about the letter."""
     explanation = explain(letter.data)
     times = f"first {letter.first_seen_at}, last {letter.last_seen_at}"
     return Group(
@@ -159,7 +159,7 @@ def _verdict(explanation: Explanation) -> Text:
 
 
 def _excerpt(data: bytes, explanation: Explanation) -> Text:
-    """The first lines and those around the fault; the faulty byte stands out."""
+    """Return the first lines and those around the fault, with the faulty byte highlighted."""
     fault = explanation.fault.offset if explanation.fault else -1
     first = max(0, fault // LINE_BYTES - EXCERPT_LINES // 2) * LINE_BYTES
     around = range(first, min(len(data), first + EXCERPT_LINES * LINE_BYTES), LINE_BYTES)

@@ -1,7 +1,7 @@
-"""Reads Protobuf's wire format up to the fault; a parser only says that the bytes are broken.
+"""Reads Protobuf's wire format up to the fault, where a parser only says that bytes are broken.
 
-https://protobuf.dev/programming-guides/encoding. It accepts and refuses what the parser accepts and
-refuses; tests/unit/botdel/dead_letters/test_explain.py compares the two.
+https://protobuf.dev/programming-guides/encoding. It accepts exactly what the parser accepts, which
+tests/unit/botdel/dead_letters/test_explain.py checks.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 VALUE_CHARACTERS: Final = 200
-"""Longer values are shown in part."""
+"""Characters shown of a value."""
 
 _TAG_BYTES, _LENGTH_BYTES, _VARINT_BYTES = 5, 5, 10
 _MAX_TAG: Final = 2**32 - 1
@@ -42,7 +42,7 @@ WIRE_TYPES: Final[Mapping[int, WireType]] = {
     FieldDescriptor.TYPE_INT32: WireType.VARINT,
     FieldDescriptor.TYPE_INT64: WireType.VARINT,
 }
-"""The wire types of the schema's field types, none of them repeated."""
+"""The wire type of each field type in the schema, which has no repeated fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Fault:
 
 
 def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
-    """The fields of `data` in their order, and the first fault.
+    """Return the fields of `data` in order, and the first fault.
 
     A value that is cut off is read up to its end in `data`. After a message that is broken inside,
     reading continues at its end: what follows may be valid.
@@ -114,7 +114,7 @@ class _Reader:
     def _field(self, schema: Descriptor, prefix: str, depth: int) -> None:
         offset = self._at
         number, wire_type = self._tag()
-        if not number:  # which parsers accept inside a group
+        if not number:  # parsers accept this inside a group
             raise _Broken(offset, "a tag with field number 0")
         known = schema.fields_by_number.get(number)
         path = prefix + (known.name if known else str(number))
@@ -189,7 +189,7 @@ class _Reader:
         return self._base128(_VARINT_BYTES, what)
 
     def _length(self, what: str) -> int:
-        """The length as given, or the number of bytes left if that is less."""
+        """Return the length as given, or the number of bytes left if that is less."""
         offset = self._at
         length = self._base128(_LENGTH_BYTES, f"the length of {what}")
         left = self._end - self._at
@@ -214,7 +214,7 @@ class _Reader:
             return _cut(raw.decode(errors="backslashreplace"))
 
     def _base128(self, longest: int, what: str) -> int:
-        """A number of 7 bits a byte, the lowest first; the high bit of the last byte is 0."""
+        """Read a number with 7 bits in each byte, lowest first; the last byte's high bit is 0."""
         start, value = self._at, 0
         for place, byte in enumerate(self._data[start : min(self._end, start + longest)]):
             value |= (byte & 0x7F) << (7 * place)
@@ -227,7 +227,9 @@ class _Reader:
 
 
 def _number(known: FieldDescriptor, value: int) -> str:
-    """Signed by two's complement, cut to the type's bits as parsers do; an enum by its name."""
+    """Return the value as two's complement, cut to the type's bits like in parsers; an enum by its
+    name.
+    """
     bits = 64 if known.type == FieldDescriptor.TYPE_INT64 else 32
     value &= 2**bits - 1
     value -= value >> (bits - 1) << bits

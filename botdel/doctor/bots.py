@@ -1,7 +1,7 @@
-"""Whether the steps of the plans name the same bots.
+"""Checks that the steps of all plans name the same bots.
 
-A wrong field of the right type looks right by itself: documents are there, and hold ids. But no
-other step knows these ids, and they are those of none of its bots.
+A wrong field of the right type looks right on its own: there are documents, and they hold ids. But
+no other step has data of these ids, and this step has none of the bots that others name.
 """
 
 from collections import Counter
@@ -13,10 +13,9 @@ from botdel.doctor.findings import Finding, failed, guarded, ok, skipped, togeth
 from deletion.plan import AnswerOnly, Plan, Previewed, Sampled, Step
 
 FROM_EACH: Final = 20
-"""Bots that are taken from each step, at most."""
+"""Bots taken from each step, at most."""
 IN_EACH: Final = 200
-"""Bots of the other steps that are looked for in each step, at most: 100 services name
-thousands."""
+"""Bots of other steps looked for in each step, at most: 100 services name thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Known:
 
 
 def twice_findings(services: Sequence[str]) -> list[Finding]:
-    """A service has one plan: consumers with two of them would take each other's jobs."""
+    """Fail each service with two plans: its consumers would claim each other's jobs."""
     twice = sorted(service for service, times in Counter(services).items() if times > 1)
     remedy = "correct `service` in all but one of them"
     return [
@@ -46,11 +45,10 @@ def twice_findings(services: Sequence[str]) -> list[Finding]:
 
 
 async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[Finding]:
-    """For each step of `plans`, whether it and the others know the same bots.
+    """Check for each step of `plans` that it and the others have data of the same bots.
 
-    A step whose data names no bots is asked for those that others name. A step that cannot be
-    counted, or that calls an API, is only said to be left out. `is_all` says that every service has
-    a plan here.
+    A step that cannot name its bots is only asked for those that others name. A step that cannot be
+    counted, or that calls an API, is skipped. `is_all` says that every service has a plan here.
     """
     steps = [(plan, step) for plan in plans for step in plan.steps]
     left_out = [
@@ -73,9 +71,9 @@ async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[F
 
 
 def _left_out(step: Step) -> str:
-    """Why the step is not compared; "" when it is."""
+    """Return why the step is not compared; "" if it is."""
     if isinstance(step, AnswerOnly):
-        return "it calls an API, which is not asked about the bots of others"
+        return "it calls an API, which is not asked about bots of other steps"
     if isinstance(step, Sampled | Previewed):
         return ""
     return "it names no bots and cannot be counted, so it is not compared with other steps"
@@ -108,19 +106,17 @@ async def _look(known: Known, compared: Sequence[Known], *, is_all: bool) -> Seq
 
 
 def _without_names(known: Known, looked_for: int) -> Finding:
-    """Whether it has data of other bots nobody knows, so that it may be right."""
+    """Only warn: the step may have data of bots that no other step names."""
     return warning(
         known.check,
         f"none of {looked_for} bots that other steps know has data here",
-        f"if one of them should have, step {known.step.name} looks in the wrong place: see what "
-        "`botdel plan preview` counts of a bot that has data",
+        f"if one of them should have data, step {known.step.name} looks in the wrong place: run "
+        "`botdel plan preview` with a bot that has data",
     )
 
 
 async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
-    """A step without data: a fault when no step of its plan has any, although other services have
-    bots.
-    """
+    """Warn of a step without data; fail if no step of its plan has any but other services do."""
     of_plan = [each for each in others if each.plan is known.plan]
     detail = "there is no data here that names a bot"
     if any(each.bots for each in of_plan):
@@ -135,7 +131,7 @@ async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
 
 
 def _spread(bots: Sequence[str], most: int) -> Sequence[str]:
-    """At most `most` of `bots`, spread evenly over them."""
+    """Return at most `most` of `bots`, evenly spread."""
     return bots[:: -(-len(bots) // most) or 1]
 
 

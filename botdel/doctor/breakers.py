@@ -1,4 +1,4 @@
-"""Check of the circuit breakers: which external APIs are not called, because their calls fail."""
+"""Checks the circuit breakers: which external APIs are not called because calls to them fail."""
 
 from datetime import datetime
 from typing import Final
@@ -13,28 +13,28 @@ REMEDY: Final = (
     "docs/runbooks/open_breaker.md"
 )
 
-UNREADABLE: Final = "its record cannot be read, so it is taken for closed"
+UNREADABLE: Final = "its record cannot be read, so it counts as closed"
 REPLACED: Final = (
-    "nothing: the next call that fails replaces it; if it comes back, find out what else writes to "
-    "the collection `breakers`"
+    "nothing for now: the next failed call replaces it; if this comes back, find out what else "
+    "writes to the collection `breakers`"
 )
 
 
 async def breaker_findings(store: BreakerStore) -> list[Finding]:
-    """One finding for each breaker that is open or cannot be read, or one that none is."""
+    """Return a finding for each breaker that is open or unreadable, or one if there is none."""
     found = [breaker_finding(breaker, await store.time()) for breaker in await store.opened()]
     found += [warning(_check(host), UNREADABLE, REPLACED) for host in await store.damaged()]
     return found or [ok(BREAKERS, "no breaker is open")]
 
 
 def breaker_finding(breaker: Breaker, now: datetime) -> Finding:
-    """Failed while calls wait; a warning once the host may be tried again, and nobody has."""
+    """Fail while calls must wait; warn once the host may be probed but no job has done so."""
     check, since = _check(breaker.host), breaker.opened_at or now
     detail = f"open since {rfc3339(since)}, because calls failed ({breaker.why})"
     until = breaker.tried_again_at
     if until and now < until:
         return failed(check, f"{detail}; the host is tried again at {rfc3339(until)}", REMEDY)
-    idle = "it is tried again by the next job that calls it"
+    idle = "the next job that calls it tries it again"
     return warning(check, f"{detail}; {idle}", REMEDY)
 
 

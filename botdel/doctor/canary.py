@@ -1,6 +1,6 @@
-"""The canary: one message that is given up on purpose, and followed through the whole path.
+"""The canary: a message that fails on purpose, and is followed through the whole dead-letter path.
 
-topic → subscription of its own → nacked until Pub/Sub moves it → dead-letter topic → recovery →
+topic → its own subscription → nacked until Pub/Sub moves it → dead-letter topic → recovery →
 `dead_letters`. No service's filter lets it through, and recovery raises no alert for it.
 """
 
@@ -20,17 +20,17 @@ from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.ports import DeadLetterStore
 
 CHECK = "canary"
-DATA = b"a canary of `botdel doctor`: it is no event, and nothing is to be done about it"
+DATA = b"a canary of `botdel doctor`: this is not an event, and there is nothing to do"
 LOOK_EVERY = 0.25
 """Seconds between two looks at the dead letters."""
 SILENCE = timedelta(seconds=1)
-"""After so long without a delivery it has been moved: its subscription has no back-off."""
+"""After this long without a delivery it has been moved: its subscription has no back-off."""
 KEPT = 100
-"""New dead letters that are searched for canaries to discard, late ones too."""
+"""New dead letters searched for canaries to discard, which may be late ones."""
 
 RUN_RECOVERY = (
-    "run `botdel recovery` with the same topic and database, and look at its log: it is to record "
-    "what the dead-letter subscription holds"
+    "run `botdel recovery` with the same topic and database, and look at its log: it records what "
+    "the dead-letter subscription holds"
 )
 
 
@@ -55,7 +55,7 @@ class Trip:
     read_at: datetime | None = None
 
     def leg(self, now: datetime) -> Leg:
-        """Where it is."""
+        """Return the part of the path where it is."""
         if not self.confirmed:
             return Leg.PUBLISHING
         if self.delivered_at is None or self.deliveries < MAX_DELIVERY_ATTEMPTS:
@@ -70,9 +70,9 @@ class Trip:
 
 
 class Canary:
-    """One canary of `service`, a name of its own. `subscription` is its own too.
+    """One canary, with a `service` and a `subscription` that nothing else uses.
 
-    `grant` is the command that gives Pub/Sub's service agent its right; empty on an emulator.
+    `grant` is the command that lets Pub/Sub's service agent publish; empty on an emulator.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Canary:
         self._say = say
 
     async def fly(self, seconds: float) -> Finding:
-        """Send it. The finding names the leg that failed if it is not recorded within `seconds`."""
+        """Send it. If it is not recorded within `seconds`, the finding names the failed leg."""
         trip = Trip(self._clock.now())
         try:
             await self._publisher.publish(Message(DATA, {"service": self._service}))
@@ -104,15 +104,18 @@ class Canary:
             took = (self._clock.now() - trip.began).total_seconds()
             if recorded:
                 await self._discard()
-                return ok(CHECK, f"went all the way round in {took:.1f} s, {trip}")
+                return ok(CHECK, f"recorded after {took:.1f} s, {trip}")
         except StoreUnavailable as error:
             return self._lost(Leg.DATABASE, str(error))
         except BusUnavailable as error:
             return self._lost(trip.leg(self._clock.now()), str(error))
-        return self._lost(trip.leg(self._clock.now()), f"{trip}, then {seconds:g} s were over")
+        return self._lost(trip.leg(self._clock.now()), f"{trip}, not recorded within {seconds:g} s")
 
     async def _is_recorded(self, trip: Trip, seconds: float) -> bool:
-        """Its last pull is cancelled, which is harmless: the subscription goes with the canary."""
+        """Return whether it is recorded within `seconds`.
+
+        Cancelling the last pull is harmless: the subscription is deleted with the canary.
+        """
         recorded = asyncio.create_task(self._recorded(trip))
         nacking = asyncio.create_task(self._nack(trip))
         over = asyncio.create_task(self._clock.sleep(seconds))
@@ -148,7 +151,7 @@ class Canary:
         return delivery.message.attributes.get("service") == self._service
 
     async def _discard(self) -> None:
-        """Discard its dead letter, and those of earlier canaries that were recorded late."""
+        """Discard its dead letter, and those of earlier canaries that were recorded too late."""
         for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
             if isinstance(letter, DeadLetter) and letter.is_canary:
                 await self._letters.settle(letter, DeadLetterStatus.DISCARDED)

@@ -49,8 +49,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The services that there are, those that were `planned` here, and the plans that could be
-    built; `unread` says that there is another plan, of a service that nobody knows.
+    """All known services, those with a plan here (`planned`), and the plans that could be built.
+
+    `unread` says that a plan could not be read, so that its service is not known.
     """
 
     services: Sequence[str]
@@ -60,14 +61,14 @@ class Given:
 
     @property
     def is_all(self) -> bool:
-        """Whether there is a plan for every service."""
+        """Whether there is a plan here for every service."""
         return not self.unread and set(self.services) <= set(self.planned)
 
 
 async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json: bool) -> int:
-    """Print what every check found. Returns 1 when one failed, and 0 otherwise.
+    """Print what every check found. Returns 1 if one failed, otherwise 0.
 
-    Sends a canary if `canary_seconds` is set; it has to be recorded within that time.
+    Sends a canary if `canary_seconds` is set; it must be recorded within that time.
     """
     with waiting("looking") as say:
         findings = await examine(plans, canary_seconds, say)
@@ -76,8 +77,10 @@ async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json
 
 
 async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say) -> list[Finding]:
-    """All findings. When one side cannot be connected, or a plan cannot be used here, that is a
-    finding; the rest is checked.
+    """Return all findings.
+
+    A side that cannot be connected, or a plan that cannot be used here, is a finding; the rest is
+    still checked.
     """
     findings = environment_findings()
     sources = read_plans(plans, findings)
@@ -117,14 +120,14 @@ async def _entered(
 
 
 async def _services(bus: Bus, planned: Sequence[str], findings: list[Finding]) -> list[str]:
-    """The services with a plan, and those that have a subscription but no plan here."""
+    """Return the services with a plan here, and those that only have a subscription."""
     try:
         found = await bus.topology.services()
     except (BotDeletionError, GoogleAPICallError) as error:
         findings.append(could_not(SUBSCRIPTIONS, error))
         return list(planned)
     if not found:
-        lost = "no service has one: what the gateway publishes reaches nobody"
+        lost = "no service has a subscription: what the gateway publishes reaches nobody"
         each = "run `botdel topology apply --plan FILE` with the plan of each service"
         findings.append(warning(SUBSCRIPTIONS, lost, each))
     return [*planned, *(service for service in found if service not in planned)]

@@ -1,4 +1,4 @@
-"""Whether each process would start with the settings that this command reads."""
+"""Checks whether each process would start with the settings that this command reads."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,7 +21,7 @@ ALERTS = "alerts"
 
 
 def environment_findings() -> list[Finding]:
-    """The findings about settings and credentials, which are named but never shown."""
+    """Return findings about settings and credentials. They name variables, and show no value."""
     return [*(_of(process, settings) for process, settings in PROCESSES.items()), _alerts()]
 
 
@@ -30,7 +30,7 @@ def _of(process: str, settings: type[Settings]) -> Finding:
     if wrong := _wrong(settings):
         return failed(check, wrong, SET_IT)
     required = [name for name, field in settings.model_fields.items() if field.is_required()]
-    return ok(check, f"all {len(required)} that it requires are set, and none is wrong")
+    return ok(check, f"all {len(required)} required settings are set, and none is wrong")
 
 
 def _wrong(settings: type[Settings]) -> str:

@@ -1,4 +1,4 @@
-"""What a check finds, and how a check that cannot be made is reported."""
+"""What a check finds, and the finding for a check that could not be made."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -20,24 +20,24 @@ from deletion.errors import (
 )
 
 DATABASE_SECONDS = 10
-"""How long all calls to the database in one check may take together."""
+"""Seconds for all calls to the database in one check together."""
 LOOK_SECONDS = 120.0
-"""How long one look may take, whatever it calls: a class of a team's own may have no bounds."""
+"""Seconds for one check, whatever it calls: a team's own class may have no bounds."""
 LOOK_AT_DATABASE = (
     "start MongoDB, or correct BOTDEL_MONGODB_URI (or the plan's `uri`), its user and its rights"
 )
 LOOK_AT_CLASS = (
-    "see whether what it calls answers; if a class of your own is in the plan, correct it there"
+    "check that what it calls answers; if the error comes from your own class, correct the class"
 )
 LOOK_AT_ADDRESS = "make sure that it answers, and that its address is right"
-LOOK_AT_PUBSUB = "check whether Pub/Sub can be reached from here, and PUBSUB_EMULATOR_HOST"
+LOOK_AT_PUBSUB = "check PUBSUB_EMULATOR_HOST, and that Pub/Sub can be reached from here"
 
 
 class Status(StrEnum):
     """How a check ended."""
 
     OK = "ok"
-    SKIPPED = "skipped"  # there is no way to look at it
+    SKIPPED = "skipped"  # there is no way to check it
     WARNING = "warning"  # it cannot be checked from here, or it is worth knowing
     FAILED = "failed"
 
@@ -53,22 +53,22 @@ class Finding:
 
 
 def ok(check: str, detail: str) -> Finding:
-    """As it should be."""
+    """Return a finding that all is well."""
     return Finding(check, Status.OK, detail)
 
 
 def skipped(check: str, detail: str) -> Finding:
-    """Not looked at, because there is no way to."""
+    """Return a finding that there is no way to check this."""
     return Finding(check, Status.SKIPPED, detail)
 
 
 def warning(check: str, detail: str, remedy: str) -> Finding:
-    """Nothing is known to be wrong, but nothing is proven either."""
+    """Return a finding that nothing is known to be wrong, but nothing is proven either."""
     return Finding(check, Status.WARNING, detail, remedy)
 
 
 def failed(check: str, detail: str, remedy: str) -> Finding:
-    """Something is wrong."""
+    """Return a finding that something is wrong."""
     return Finding(check, Status.FAILED, detail, remedy)
 
 
@@ -79,11 +79,11 @@ async def guarded(
     seconds: float = DATABASE_SECONDS,
     longest: float | None = None,
 ) -> Sequence[Finding]:
-    """What `looking` finds; any error of it becomes a failed finding of `check`, also one that
-    nobody foresaw: a class of a team's own raises what its client does.
+    """Return what `looking` finds, or a failed finding of `check` for any error that it raises.
 
-    `seconds` bounds its calls to the database; those to Pub/Sub have bounds of their own. A look
-    that has not ended after `longest` seconds, or `LOOK_SECONDS`, is given up.
+    That includes unexpected errors: a team's own class raises whatever its client raises. `seconds`
+    bounds calls to the database; calls to Pub/Sub have their own bounds. `looking` is cancelled
+    after `longest` seconds, by default `LOOK_SECONDS`.
     """
     try:
         async with within(LOOK_SECONDS if longest is None else longest):
@@ -101,14 +101,14 @@ async def within(seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         if not bound.expired():
-            raise  # of the block itself
+            raise  # the block itself raised it
         raise TransientError(f"no answer within {seconds:g} s") from error
 
 
 async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
-    """The findings of all groups, which run side by side, in the order given.
+    """Run all groups side by side, and return their findings in the order given.
 
-    When it is cancelled it waits until each has tidied up: what they use is closed after that.
+    When cancelled, it waits until each group has cleaned up: what they use is closed after that.
     """
     looks = [asyncio.ensure_future(group) for group in groups]
     try:
@@ -119,7 +119,7 @@ async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
 
 
 def could_not(check: str, error: Exception) -> Finding:
-    """The finding for `error`. It never quotes a URI, which may hold secrets."""
+    """Return the finding for `error`. It never quotes a URI, which may hold secrets."""
     match error:
         case StoreUnavailable():
             detail, remedy = str(error), LOOK_AT_DATABASE

@@ -1,7 +1,7 @@
-"""Whether Pub/Sub itself may move messages to the dead-letter topic; on real Pub/Sub only.
+"""Checks that Pub/Sub itself may move messages to the dead-letter topic; on real Pub/Sub only.
 
-Its service agent publishes there and acks at the source, and has no right to do so until somebody
-grants it: https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
+Its service agent publishes there and acks at the source, and somebody has to grant it both rights:
+https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions
 """
 
 import re
@@ -25,7 +25,7 @@ WIDER = ("roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/own
 async def grant_findings(
     publisher: PublisherAsyncClient, names: Names, services: Iterable[str]
 ) -> list[Finding]:
-    """The findings for the dead-letter topic, and for each service's subscription."""
+    """Return the findings for the dead-letter topic, and for each service's subscription."""
     needed = [("topic", names.dead_letter_topic, PUBLISHER)]
     needed += [("subscription", names.subscription(each), SUBSCRIBER) for each in services]
     return await together(
@@ -46,26 +46,26 @@ async def _grant(
             )
     except TopologyMissing as error:
         command = grant_command(names.project, kind, path, role)
-        return [warning(_check(kind, path), f"cannot be told: {error}", command)]
+        return [warning(_check(kind, path), f"not known: {error}", command)]
     bindings = {binding.role: list(binding.members) for binding in policy.bindings}
     return [grant_finding(names.project, kind, path, role, bindings)]
 
 
 def grant_finding(project: str, kind: str, path: str, role: str, bindings: Bindings) -> Finding:
-    """The finding from the policy of the topic or subscription itself."""
+    """Return the finding from the IAM policy of the topic or subscription itself."""
     for each in (role, *WIDER):
         for agent in filter(AGENT.fullmatch, bindings.get(each, ())):
             return ok(_check(kind, path), f"{agent} has {each}")
     return warning(
         _check(kind, path),
-        f"Pub/Sub's service agent has no {role} here; one on the whole project cannot be seen "
-        "from here: the canary decides",
+        f"Pub/Sub's service agent has no {role} here; a grant on the whole project cannot be seen "
+        "from here, but the canary shows whether it works",
         grant_command(project, kind, path, role),
     )
 
 
 def grant_command(project: str, kind: str, path: str, role: str) -> str:
-    """The command with which an administrator grants it."""
+    """Return the command with which an administrator grants `role`."""
     number = f"$(gcloud projects describe {project} --format='value(projectNumber)')"
     agent = f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
     name = path.rpartition("/")[2]

@@ -1,5 +1,5 @@
-"""Checks of indexes: the pipeline's own, the one that lets complete jobs expire, and those that the
-steps of each plan need.
+"""Checks the indexes: the pipeline's own, the one that lets complete jobs expire, and those that
+the steps of each plan need.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ PROVIDE = "if the step is right, `botdel topology apply --plan FILE` creates it"
 
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
-    """The findings for each collection, for the retention, and for each step of `plans`."""
+    """Return the findings for each collection, for the retention, and for each step of `plans`."""
     return await together(
         *(
             guarded(f"indexes of {name}", _indexes(database[name], indexes))
@@ -37,7 +37,7 @@ async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Find
 
 
 async def step_findings(plans: Iterable[Plan]) -> list[Finding]:
-    """Whether an index serves each step of `plans`."""
+    """Check that an index serves each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
         *(guarded(_check(service, step), _step(service, step)) for service, step in steps)
@@ -68,7 +68,7 @@ async def _step(service: str, step: Step) -> list[Finding]:
 
 
 def index_finding(collection: str, wanted: Sequence[IndexModel], found: Described) -> Finding:
-    """The finding from the comparison of `deletion.adapters.mongo.indexes`, with its remedy."""
+    """Return the finding about the indexes of one collection, with its remedy."""
     check, lacking = f"indexes of {collection}", gap(wanted, found)
     missing = f"missing: {', '.join(lacking.missing)}"
     if lacking.differing:
@@ -83,10 +83,10 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
 
 
 def retention_finding(days: int | None, difference: Differs | None, *, exists: bool) -> Finding:
-    """Whether complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
+    """Check that complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
 
-    `difference` is that of `deletion.adapters.mongo.retention`; `exists` says whether the TTL
-    index does.
+    `difference` comes from `deletion.adapters.mongo.retention`; `exists` says whether there is a
+    TTL index.
     """
     if difference:
         return failed(RETENTION, difference.what, difference.remedy)

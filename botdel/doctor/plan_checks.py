@@ -1,5 +1,5 @@
-"""The plans that `botdel doctor` is given. One that cannot be used here is a finding of its own:
-nobody has the variables, the modules and the mounts of every team.
+"""The plans that `botdel doctor` is given. One that cannot be used here is a finding, not an error:
+nobody has the variables, the modules and the volumes of every team.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,12 @@ from deletion.plan import Plan
 
 LEFT_OUT = (
     "correct it, or run this where its variables, its modules and its volumes are; everything else "
-    "was looked at"
+    "was checked"
 )
 
 
 def read_plans(paths: Iterable[Path], findings: list[Finding]) -> dict[str, PlanSource]:
-    """The plans by their files. Adds a finding for each that cannot be read."""
+    """Return the plans by their files. Adds a finding for each that cannot be read."""
     read = {}
     for path in paths:
         try:
@@ -30,7 +30,7 @@ def read_plans(paths: Iterable[Path], findings: list[Finding]) -> dict[str, Plan
 def build_plans(
     sources: Mapping[str, PlanSource], outside: Outside, findings: list[Finding]
 ) -> list[Plan]:
-    """The plans. Adds a finding for each that cannot be built: its class may be a team's own."""
+    """Return the built plans. Adds a finding for any error: a step's class may be a team's own."""
     built = []
     for path, source in sources.items():
         try:

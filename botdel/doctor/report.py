@@ -23,7 +23,7 @@ COLOURS: Final = {
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Print them in their order."""
+    """Print the findings in order."""
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
     elif sys.stdout.isatty():
@@ -34,7 +34,7 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> None:
 
 
 def tabulate(findings: Sequence[Finding], out: Terminal) -> None:
-    """A table, and below it the remedies, unwrapped, so that a command can be copied."""
+    """Print a table, and below it the remedies unwrapped, so that a command can be copied."""
     table = Table.grid(padding=(0, 1))
     for finding in findings:
         mark = Text(MARKS[finding.status], style=COLOURS[finding.status])
@@ -46,6 +46,6 @@ def tabulate(findings: Sequence[Finding], out: Terminal) -> None:
 
 
 def line(finding: Finding) -> str:
-    """One finding: mark, check, detail, and after an arrow its remedy."""
+    """Return a finding in one line: mark, check, detail, and its remedy after an arrow."""
     remedy = f" → {finding.remedy}" if finding.remedy else ""
     return f"{MARKS[finding.status]} {finding.check}: {finding.detail}{remedy}"

@@ -19,7 +19,7 @@ from deletion.process.store_settings import JobsSettings
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database of all records, and what steps reach the outside through."""
+    """The database of all records, and what steps use to reach other servers."""
 
     database: Database
     jobs: MongoJobStore
@@ -31,14 +31,14 @@ class Store:
 
 @asynccontextmanager
 async def connected_pubsub() -> AsyncIterator[Bus]:
-    """Raises `ConfigurationError` for settings, and for credentials that are not there."""
+    """Connect Pub/Sub. Raises `ConfigurationError` for wrong settings or missing credentials."""
     async with connected_bus(load(PubSubSettings)) as bus:
         yield bus
 
 
 @asynccontextmanager
 async def connected_store() -> AsyncIterator[Store]:
-    """Raises `ConfigurationError` for settings, a URI among them."""
+    """Connect the database. Raises `ConfigurationError` for wrong settings, including the URI."""
     settings = load(JobsSettings)
     async with opened_alone() as http, connected_clients(settings) as clients:
         client, name = clients.get(), settings.mongodb_database

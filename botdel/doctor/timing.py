@@ -1,4 +1,4 @@
-"""Periods that have to fit: grace and batch, stale threshold and heartbeat; and clocks."""
+"""Checks that periods fit together: grace and batch, stale threshold and heartbeat; and clocks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,36 +13,38 @@ from deletion.ports import JobStore
 from deletion.process.grace import RUNS
 
 NEWEST = 100
-"""Jobs of a service whose batches are looked at."""
+"""Jobs of a service whose batches are checked, newest first."""
 SAMPLES = 5
-"""Round trips that are measured; the slowest counts."""
+"""Round trips to measure; the slowest counts."""
 HEARTBEAT, CLOCK = "heartbeat", "clock"
 EVERYWHERE = "the same for every process of the installation"
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrips:
-    """The slowest one to the database, and by how much this clock is ahead of it, in seconds."""
+    """The slowest round trip to the database, and how far this clock is ahead of the database's,
+    both in seconds.
+    """
 
     slowest: float
     ahead: float | None
 
 
 async def grace_findings(store: JobStore, services: Sequence[str], grace: float) -> list[Finding]:
-    """The findings for each service. `grace` is in seconds."""
+    """Return the finding for each service. `grace` is in seconds."""
     return await together(
         *(guarded(_check(service), _grace(store, service, grace)) for service in services)
     )
 
 
 async def lease_findings(database: Database, clock: Clock, policy: LeasePolicy) -> list[Finding]:
-    """The findings for heartbeat and clock, measured against this database."""
+    """Return the findings for heartbeat and clock, measured against this database."""
     trips = await round_trips(database, clock)
     return [heartbeat_finding(trips.slowest, policy), clock_finding(trips.ahead, policy)]
 
 
 async def round_trips(database: Database, clock: Clock) -> RoundTrips:
-    """Measured on a connection that is open already. Raises `StoreUnavailable`."""
+    """Measure round trips on an open connection. Raises `StoreUnavailable`."""
     await ping(database)
     seconds: list[float] = []
     ahead: float | None = None
@@ -65,18 +67,18 @@ async def _grace(store: JobStore, service: str, grace: float) -> list[Finding]:
 
 
 def slowest_batch(jobs: Iterable[Job]) -> StepProgress | None:
-    """The progress with the slowest batch of all; None when none was measured."""
+    """Return the progress with the slowest batch of all, or None if none was measured."""
     measured = [step for job in jobs for step in job.steps if step.slowest]
     return max(measured, key=lambda step: step.slowest, default=None)
 
 
 def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> Finding:
-    """A batch longer than its share of the grace period is cut short by every deployment."""
+    """Check that batches fit: every deployment interrupts one that outlasts its share of grace."""
     check, share = _check(service), grace * RUNS
     if slowest is None:
         return warning(
             check,
-            f"no batch was measured in its newest {NEWEST} jobs: cannot tell",
+            f"not known: no batch was measured in its newest {NEWEST} jobs",
             "look again after the first deletion",
         )
     measured = f"the slowest batch, of step {slowest.name}, took {slowest.slowest:.2g} s"
@@ -86,13 +88,13 @@ def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> F
     return failed(
         check,
         f"{measured}; {allowed} (half of BOTDEL_SHUTDOWN_GRACE_SECONDS)",
-        f"a smaller `batch_size` of step {slowest.name}, or BOTDEL_SHUTDOWN_GRACE_SECONDS above "
-        f"{slowest.slowest / RUNS:.0f} and the platform's own above that",
+        f"lower `batch_size` of step {slowest.name}, or set BOTDEL_SHUTDOWN_GRACE_SECONDS above "
+        f"{slowest.slowest / RUNS:.0f} and the platform's grace period above that",
     )
 
 
 def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
-    """A heartbeat is one round trip; a run whose heartbeats are late loses its job."""
+    """Check that a heartbeat, which is one round trip, is in time: a late one loses the job."""
     interval, stale_after = policy.heartbeat_interval, policy.stale_after.total_seconds()
     detail = (
         f"due every {interval:g} s, a round trip to the database takes {round_trip * 1000:.1f} ms, "
@@ -105,13 +107,13 @@ def heartbeat_finding(round_trip: float, policy: LeasePolicy) -> Finding:
 
 
 def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
-    """Another machine's clock than the one that wrote a heartbeat decides if it is stale."""
+    """Check the clock: whether a job is stale is decided by another clock than its heartbeat's."""
     if ahead is None:
-        return warning(CLOCK, "the database does not tell its time", "synchronise clocks by NTP")
+        return warning(CLOCK, "the database does not report its time", "synchronise clocks by NTP")
     allowed = policy.max_skew.total_seconds()
     detail = (
         f"{abs(ahead):.3f} s {'ahead of' if ahead > 0 else 'behind'} the database server's; "
-        f"no sweep starts and no job is retried where it is more than {allowed:g} s"
+        f"no sweep starts and no job is retried if it is more than {allowed:g} s"
     )
     if abs(ahead) > allowed:
         return failed(CLOCK, detail, "synchronise the clocks of all machines by NTP")

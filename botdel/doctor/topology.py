@@ -27,8 +27,8 @@ FLAGS = {
     "retry_policy.minimum_backoff": "min-retry-delay",
     "retry_policy.maximum_backoff": "max-retry-delay",
 }
-"""Flags of `gcloud pubsub subscriptions update`, which cannot change topic and filter. The one for
-retention is a flag of `gcloud pubsub topics update` too."""
+"""Flags of `gcloud pubsub subscriptions update`, which cannot change topic and filter. The flag for
+retention also works with `gcloud pubsub topics update`."""
 SOUGHT = f"labels.{SEEK_LABEL}"
 POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delivery_attempts"}
 
@@ -36,9 +36,9 @@ POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delive
 async def topology_findings(
     topology: Topology, services: Sequence[str], planned: Collection[str], jobs: JobStore | None
 ) -> list[Finding]:
-    """The findings for both topics, and the subscriptions of dead letters and `services`.
+    """Return the findings for the topics, and the subscriptions of dead letters and `services`.
 
-    Of a service without a plan, `jobs` tells whether there ever was a job.
+    `jobs` is asked whether a service without a plan has a job.
     """
     return await together(
         *(
@@ -70,15 +70,15 @@ async def _subscription(
 
 
 async def _has_no_job(jobs: JobStore | None, service: str | None) -> bool:
-    """Whether it is known that the service has none."""
+    """Whether the service is known to have no job."""
     try:
         return jobs is not None and not await jobs.find(service=service, limit=1)
     except (StoreUnavailable, PyMongoError):
-        return False  # a finding of its own says that the database does not answer
+        return False  # another finding says that the database does not answer
 
 
 def topic_finding(names: Names, path: str, differences: Sequence[Difference]) -> Finding:
-    """The finding for a topic that exists."""
+    """Return the finding for a topic that exists."""
     check = _label("topic", path)
     if not differences:
         return ok(check, "as it should be")
@@ -94,17 +94,17 @@ def subscription_finding(
     *,
     unused: bool = False,
 ) -> Finding:
-    """The finding for an existing subscription. `planned` are the services with plans.
+    """Return the finding for a subscription that exists. `planned` are the services with plans.
 
-    Only where it is `unused`, because its service has no job, does it say how to delete it: a
-    command at hand must not delete the requests of another team.
+    It says how to delete the subscription only if it is `unused`, because its service has no job: a
+    copied command must not delete another team's requests.
     """
     check = _label("subscription", path)
     if differences:
         return failed(check, "; ".join(map(str, differences)), remedy(names, path, differences))
     service = names.service_of(path)
     if service and service not in planned:
-        unseen = "as it should be; without its --plan the steps were not looked at"
+        unseen = "as it should be; without its --plan, the steps were not checked"
         if not planned:
             return ok(check, unseen)
         either = "give its --plan too"
@@ -117,13 +117,13 @@ def subscription_finding(
 
 
 def remedy(names: Names, path: str, differences: Sequence[Difference]) -> str:
-    """The command that corrects the settings, or how to replace the subscription."""
+    """Return the command that corrects the settings, or how to replace the subscription."""
     name, settings = path.rpartition("/")[2], {difference.setting for difference in differences}
     if SOUGHT in settings:
-        return "`botdel topology apply` broke off before seeking it back: run it again"
+        return "`botdel topology apply` ended before seeking it back: run it again"
     if any(difference.found == DELETED_TOPIC for difference in differences):
         return (
-            "its topic was deleted, and a new one of that name is another: it gets nothing. "
+            "its topic was deleted, and a new topic of that name does not reach it. "
             f"`gcloud pubsub subscriptions delete {name} --project={names.project}`, "
             "then `botdel topology apply --plan FILE`"
         )
@@ -157,7 +157,7 @@ def _policy(names: Names, path: str) -> str:
 
 def _value(expected: object) -> str:
     if expected is None:
-        return "never"  # of the expiration alone: the others have a value
+        return "never"  # only the expiration may have no value
     if isinstance(expected, timedelta):
         return f"{int(expected.total_seconds())}s"
     return str(expected)

@@ -1,1 +1,1 @@
-"""Everything on one machine: broker, database, sample services and what they use of others."""
+"""Everything on one machine: broker, database, sample services, and the APIs that these use."""

@@ -1,8 +1,8 @@
-"""A billing service for the demo: an HTTP API that belongs to somebody else.
+"""A billing service for the demo: a third-party HTTP API.
 
-It keeps accounts of bots in memory. It can be told to be slow or down, as such an API is now and
-then. Where an account has nothing of a kind it answers 410, so that 404 only ever means a path that
-does not exist. It closes no account that still runs or has channels.
+It keeps the bots' accounts in memory, and can be made slow or unavailable. It answers 410 for what
+an account does not have, so that 404 always means a wrong path. It refuses to close an account that
+is not paused or still has channels.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from botdel.local.server import HttpServer
 
 SLOW_SECONDS: Final = 0.3
-"""Seconds that every answer takes while it is slow."""
+"""Seconds that every answer takes while the API is slow."""
 
 
 class Mood(StrEnum):
@@ -32,7 +32,7 @@ class Mood(StrEnum):
 
 
 class Account(BaseModel):
-    """What is kept of a bot. It is never changed, but replaced."""
+    """The account of a bot. It is immutable: a change replaces it."""
 
     model_config = ConfigDict(frozen=True)
     paused: bool = False
@@ -41,7 +41,7 @@ class Account(BaseModel):
 
 
 class Billing:
-    """The accounts, the mood, and how many calls came in each mood."""
+    """The accounts, the mood, and the number of calls in each mood."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -49,25 +49,25 @@ class Billing:
         self.calls: Counter[str] = Counter()
 
     def account(self, bot_id: str) -> Account:
-        """Raises 410 when there is none, or none any more."""
+        """Return the account. Raises HTTP 410 if there is none, or no longer."""
         if bot_id not in self.accounts:
             raise HTTPException(410, "no such account")
         return self.accounts[bot_id]
 
     def part(self, bot_id: str, is_there: Callable[[Account], bool]) -> Account:
-        """The account, for one thing that it may have. Raises 410 when it does not have it."""
+        """Return the account if `is_there` says that it has a part. Raises HTTP 410 if not."""
         account = self.account(bot_id)
         if not is_there(account):
             raise HTTPException(410, "the account has none")
         return account
 
     def change(self, bot_id: str, **values: object) -> Account:
-        """Raises 410 when there is no account."""
+        """Replace `values` of the account. Raises HTTP 410 if there is none."""
         account = self.accounts[bot_id] = self.account(bot_id).model_copy(update=values)
         return account
 
     async def answer(self, request: Request) -> None:
-        """Count the call, and treat it as the mood is. Raises 503 while it is down."""
+        """Count the call, and delay it while the API is slow. Raises HTTP 503 while it is down."""
         self.calls[self.mood] += 1
         if self.mood is Mood.DOWN:
             raise HTTPException(503, f"{request.url.path}: down")
@@ -98,8 +98,8 @@ def _calls(billing: Billing) -> APIRouter:
 
     @calls.delete("/channels")
     async def unpublish(bot_id: str) -> Account:
-        """Looks for a dispute only after it has changed the account: a call that is refused may
-        have had its effect.
+        """Check for a dispute only after changing the account: a refused call may have had its
+        effect.
         """
         account = billing.change(bot_id, channels=0)
         if account.disputed:
@@ -114,14 +114,16 @@ def _calls(billing: Billing) -> APIRouter:
     async def close(bot_id: str) -> Account:
         account = billing.account(bot_id)
         if account.channels or not account.paused:
-            raise HTTPException(409, "an account is closed once it is paused and has no channels")
+            raise HTTPException(
+                409, "an account can be closed once it is paused and has no channels"
+            )
         return billing.accounts.pop(bot_id)
 
     return calls
 
 
 def _reads(billing: Billing) -> APIRouter:
-    """What an account may have. `withdrawal` is there while the channels are taken down."""
+    """What an account may have. There is a `withdrawal` while the channels are unpublished."""
     reads = APIRouter()
 
     @reads.get("")
@@ -170,7 +172,7 @@ def _controls(billing: Billing) -> APIRouter:
 
 
 class BillingApi(HttpServer):
-    """The API as a process of its own."""
+    """The API as a process."""
 
     ready_path = "/control/calls"
 

@@ -1,4 +1,4 @@
-"""An embedded MongoDB for one machine: the real wire protocol, on disk, without an installation.
+"""An embedded MongoDB for one machine: the real wire protocol, on disk, from a Python package.
 
 SecantusDB replaces a real MongoDB where there is none. Only this file knows about it: the product
 only gets a URI.
@@ -20,14 +20,14 @@ PROGRAM: Final = "secantusd-py"
 URI_OPTIONS: Final = "retryWrites=false&directConnection=true"
 """It advertises a replica set but has neither retryable writes nor a second member to find."""
 PING_WITHIN_MS: Final = 2_000
-"""Milliseconds for one answer to the question whether the server is ready."""
+"""Milliseconds for one readiness probe."""
 
 
 class EmbeddedMongo(LocalServer):
-    """The database as a process; `storage` is its folder, created when missing, kept at the end.
+    """The database as a process. Its folder, `storage`, is created if missing and kept at the end.
 
-    An acknowledged write is on disk and outlasts `kill`. Two processes cannot share a folder.
-    Raises ConfigurationError when the server is not installed.
+    An acknowledged write is on disk and survives `kill`. Two processes cannot share a folder.
+    Raises ConfigurationError if the server is not installed.
     """
 
     stop_within = 3.0
@@ -62,7 +62,7 @@ class EmbeddedMongo(LocalServer):
 
 
 def find_program() -> Path:
-    """The server's program beside this Python's own; raises ConfigurationError without it."""
+    """Return the server's program, installed beside this Python. Raises ConfigurationError."""
     program = Path(sys.executable).with_name(PROGRAM)
     if not program.is_file():
         raise ConfigurationError(

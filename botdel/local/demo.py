@@ -1,4 +1,4 @@
-"""`botdel demo`: delete bots over HTTP, break things meanwhile, and check the result."""
+"""`botdel demo`: delete bots over HTTP while things break, and check the result."""
 
 import asyncio
 import math
@@ -41,13 +41,13 @@ DONE_WITHIN: Final = 180.0
 RECOVER_WITHIN: Final = 60.0
 """Seconds for one call of the cron client."""
 FAULT_AT: Final = 0.25
-"""The share of its deletions after which a consumer is killed or terminated."""
+"""The share of its items that a consumer has deleted when it is killed or terminated."""
 TAIL: Final = 60
 """Log lines shown when a check fails."""
 SAGA: Final = "billing"
 """The service whose jobs can be rolled back."""
 BREAKER: Final = BreakerPolicy(first=timedelta(seconds=1))
-"""Of the demo's consumers."""
+"""The breaker policy of the demo's consumers."""
 SETTINGS: Final = {
     "BOTDEL_MONGODB_DATABASE": DATABASE,
     "BOTDEL_STALE_AFTER_SECONDS": str(STALE_AFTER),
@@ -58,7 +58,7 @@ SETTINGS: Final = {
 
 
 class Demo:
-    """One run over an installation; `jobs`, `breakers` and `samples` look at what it uses."""
+    """One run over an installation, whose data is read through the other arguments."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Demo:
         self._proof = Proof()
 
     async def run(self, out: Terminal) -> int:
-        """Returns 0 when every check holds, else 1."""
+        """Run the demo. Returns 0 if every check holds, otherwise 1."""
         bots = await self._proof.timed("sample data", self._samples.fill(BOTS, random.Random(SEED)))
         doomed, disputed = bots[:DELETED], bots[DELETED - 1]
         await self._samples.dispute(disputed)
@@ -106,8 +106,8 @@ class Demo:
         before: Mapping[str, Mapping[str, Census]],
         out: Terminal,
     ) -> None:
-        """Show progress, kill one consumer and terminate another, take the API of a third away,
-        and recover until all is done.
+        """Show progress while killing one consumer, terminating another and taking down the API of
+        a third, and sweep until every job has ended.
         """
         totals = {
             service: sum(
@@ -146,7 +146,7 @@ class Demo:
         self._proof.equal(f"jobs of {SAGA} rolled back (its account is disputed)", undone, 1)
 
     async def _outage(self, say: Say) -> None:
-        """Take the API away until jobs wait for it, and give it back."""
+        """Take the API down until jobs are parked, and bring it back."""
         outage = Outage(self._samples.accounts, self._jobs, self._breakers, SAGA)
         async for told in outage.run():
             say(told)
@@ -157,7 +157,7 @@ class Demo:
         )
 
     async def _recover(self) -> Text:
-        """Run the cron client as a scheduler would; returns its last line."""
+        """Run the cron client as a scheduler would. Returns its last line."""
         url, env = self._installation.urls["recovery"], self._installation.env
         command = [sys.executable, "-m", "botdel.cli", "recover", "--url", url, "--wait"]
         async with ChildProcess("cron", command, env=env) as process:
@@ -181,8 +181,8 @@ class Demo:
                     for bot, ids in census.items()
                     if bot not in gone
                 )
-        self._proof.equal("items left that had to go", left, 0)
-        self._proof.equal("items lost or changed of all others", lost, 0)
+        self._proof.equal("items left of the deleted bots", left, 0)
+        self._proof.equal("items of other bots lost or changed", lost, 0)
         resumed = sum(1 for job in await self._jobs_of("conversations") if job.attempt > 1)
         self._proof.between("jobs of the killed consumer resumed by a sweep", resumed)
 
@@ -192,7 +192,7 @@ class Demo:
 
 
 async def demo() -> int:
-    """Start everything, run the demo, stop everything. Returns 0, or 1 if a check fails."""
+    """Start everything, run the demo, and stop everything. Returns 0, or 1 if a check fails."""
     out = console()
     out.rule("bot deletion: the whole pipeline on this machine")
     tail: deque[Text] = deque(maxlen=TAIL)
@@ -205,9 +205,9 @@ async def demo() -> int:
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             code = await _run(installation, out)
-    out.print(f"everything is down again; {time.monotonic() - began:.1f} s in all")
+    out.print(f"everything has stopped; {time.monotonic() - began:.1f} s in total")
     if code:
-        out.print(Text("a check failed; the last of the logs:", "red"))
+        out.print(Text("a check failed; the last log lines:", "red"))
         for line in tail:
             out.print(line, soft_wrap=True)
     return code
@@ -234,7 +234,7 @@ def _places(census: Mapping[str, Mapping[str, Census]]) -> Iterator[Census]:
 
 
 def _is_sweepable(jobs: Mapping[str, Sequence[Job]]) -> bool:
-    """Whether a sweep may find something to do: parked jobs come due by themselves."""
+    """Whether a sweep may have something to do: parked jobs come due by themselves."""
     swept = {Status.FAILED, Status.IN_PROGRESS}
     return any(job.status in swept for found in jobs.values() for job in found)
 
@@ -244,7 +244,7 @@ def _live(jobs: Mapping[str, Sequence[Job]]) -> bool:
 
 
 def _deleted(jobs: Sequence[Job]) -> int:
-    """What is gone for good: in a saga, from its point of no return on."""
+    """Return how many items are gone for good: in a saga, from the point of no return on."""
     return sum(step.deleted for job in jobs for step in _for_good(job))
 
 

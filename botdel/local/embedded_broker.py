@@ -1,4 +1,4 @@
-"""The embedded Pub/Sub broker as a process of its own, for tests and demos."""
+"""The embedded Pub/Sub broker as a process, for tests and demos."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,8 @@ from botdel.local.server import LocalBroker, OnLine
 
 
 class EmbeddedBroker(LocalBroker):
-    """The broker as a process. With a `folder` it keeps what it confirmed, however it ends; without
-    one it forgets everything when it ends.
+    """The broker as a process. With a `folder`, what it confirmed is kept however the process ends;
+    without one, everything is lost when it ends.
     """
 
     described = "the embedded broker, for development only"

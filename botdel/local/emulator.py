@@ -1,7 +1,7 @@
 """Google's Pub/Sub emulator: the real protocol on this machine, everything kept in memory.
 
-The `gcloud` command only serves to find the emulator. If it started the emulator, the Java program
-would go on running when `gcloud` gets SIGTERM.
+The `gcloud` command is only used to find the emulator. If it started the emulator, the Java program
+would go on running after a SIGTERM to `gcloud`.
 """
 
 import os
@@ -51,7 +51,7 @@ or set JAVA_HOME to the folder of one."""
 class PubSubEmulator(LocalBroker):
     """The emulator as a process. It forgets topics, subscriptions and messages when it ends.
 
-    Raises ConfigurationError when it or Java is not installed, saying how to install it.
+    Raises ConfigurationError if it or Java is not installed; the remedy says how to install it.
     """
 
     described = "Google's Pub/Sub emulator"
@@ -77,11 +77,10 @@ class PubSubEmulator(LocalBroker):
 
 
 def find_emulator() -> Path:
-    """The emulator's jar, the newest if there are several in the first SDK that has one.
+    """Return the emulator's jar: the newest in the first SDK that has one.
 
-    Looks below CLOUDSDK_ROOT, then in the SDK that `gcloud` on the PATH belongs to, then at the
-    usual places. Raises ConfigurationError when there is none, or none below a CLOUDSDK_ROOT
-    that is set.
+    Searches CLOUDSDK_ROOT alone if it is set; otherwise the SDK of the `gcloud` on the PATH, then
+    the usual folders. Raises ConfigurationError if there is none.
     """
     roots = list(_sdk_roots())
     for root in roots:
@@ -92,14 +91,14 @@ def find_emulator() -> Path:
     where = f" below CLOUDSDK_ROOT={chosen}" if chosen else ""
     raise ConfigurationError(
         f"{PubSubEmulator.described} is not installed{where}",
-        f"to install it:\n{INSTALL_EMULATOR}\nIt was looked for in:\n{looked}",
+        f"to install it:\n{INSTALL_EMULATOR}\nThese folders were searched:\n{looked}",
     )
 
 
 def find_java() -> Path:
-    """The `java` of JAVA_HOME or else on the PATH.
+    """Return the `java` of JAVA_HOME or, if that is not set, the one on the PATH.
 
-    Raises ConfigurationError when there is none, or it is older than MIN_JAVA.
+    Raises ConfigurationError if there is none, or it is older than MIN_JAVA.
     """
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
@@ -127,7 +126,7 @@ def _version(jar: Path) -> list[int]:
 
 @cache
 def _java_release(java: str) -> int:
-    """The feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 when it cannot be read."""
+    """Return the feature release: 17 for `17.0.15`, 8 for `1.8.0_402`; 0 if it is not known."""
     try:
         told = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=JAVA_WITHIN, check=False

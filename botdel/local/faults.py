@@ -1,4 +1,4 @@
-"""What breaks during the demo: consumers are killed and terminated, and the billing API is down."""
+"""The faults of the demo: consumers are killed and terminated, and the billing API goes down."""
 
 import signal
 import time
@@ -26,15 +26,15 @@ SEEN_WITHIN: Final = 30.0
 """Seconds for the breaker to open, and for jobs to be parked."""
 MANY: Final = 1000
 UNDER_WAY: Final = 2 * 2
-"""Calls that the one process of a service may have under way at a host: as many deletions, and as
-many read-backs, as the `concurrency` of its step, 2."""
+"""Calls to one host that a process may have in flight: the `concurrency` of its step, which is 2,
+for deletions and again for read-backs."""
 
 Say = Callable[[Text], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Ends consumers of `installation` by a signal, and starts them again."""
+    """Ends consumers of `installation` with a signal, and starts them again."""
 
     installation: Installation
     jobs: JobStore
@@ -63,10 +63,10 @@ class Signals:
 
 @dataclass
 class Outage:
-    """One outage of the API: it is slow already, then down, then back.
+    """One outage of the API, which is slow before it: down, then back.
 
-    What was seen of it: `parked`, the jobs that were parked at its end; `calls`, those that the API
-    got while it was down; `seconds`, how long that was.
+    At the end, `parked` is the number of parked jobs, `calls` the number of calls that the API got
+    while it was down, and `seconds` how long it was down.
     """
 
     api: Accounts
@@ -80,7 +80,7 @@ class Outage:
     async def run(self) -> AsyncIterator[Text]:
         """Yield a line for each thing that happens.
 
-        Raises `TimeoutError` when nothing is parked.
+        Raises `TimeoutError` if no breaker opens or no job is parked in time.
         """
         await _until(self._has_ended_one, "a deletion that has ended")
         await self.api.feel(Mood.DOWN)
@@ -88,7 +88,7 @@ class Outage:
         yield _told("was slow, and is down now")
         await _until(self._is_open, "an open breaker")
         yield Text(
-            "its circuit breaker has opened: no consumer calls it, except for a probe now and then"
+            "its circuit breaker is open: no consumer calls it, except for an occasional probe"
         )
         await _until(self._are_parked, "a parked job")
         await sleep(DOWN_FOR)
@@ -112,11 +112,11 @@ class Outage:
 
 
 def most_calls(policy: BreakerPolicy, seconds: float) -> int:
-    """How many calls a breaker lets one process make to a host that is down for `seconds`.
+    """Return how many calls a breaker lets one process make to a host that is down for `seconds`.
 
-    Those that are under way when it opens, each of them twice: a failure is repeated in place as
-    long as no other bot's call has failed, or when an answer from before the outage has come in
-    between. After that one probe whenever it has been open for long enough.
+    Each call in flight when the breaker opens may be made twice: a failed call is retried in place
+    while no other bot's call has failed, or if an answer from before the outage came in between.
+    After that, there is one probe each time the breaker has been open for long enough.
     """
     probes, tried_at = 0, policy.open_for(1, timedelta(0))
     while tried_at.total_seconds() <= seconds:
@@ -134,7 +134,7 @@ async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 def _signalled(name: str, colour: str, service: str) -> Text:
-    what = f" to consumer {service} in the middle of its work; started again"
+    what = f" to consumer {service} during its work; started again"
     return Text.assemble((name, colour), what)
 
 

@@ -42,10 +42,10 @@ STOP_WITHIN: Final = 30.0
 """Seconds between SIGTERM and SIGKILL: longer than the grace a process gives its runs."""
 
 STARTED: Final = "BOTDEL_LOCAL_SERVERS"
-"""The variable with the addresses of the servers that an installation has started itself.
+"""The variable with the addresses of the servers that an installation started itself.
 
-A shell that has read `.local/env` still has these addresses when the servers have ended. The next
-installation in that shell starts servers of its own.
+A shell that has read `.local/env` keeps these addresses after the servers have ended. The next
+installation in that shell ignores them, and starts its own servers.
 """
 
 OnLine = Callable[[str, str], None]
@@ -53,12 +53,12 @@ OnLine = Callable[[str, str], None]
 
 
 class Installation:
-    """The whole pipeline. A broker or database that the environment names is used, unless an
-    earlier installation has started it.
+    """The whole pipeline. It uses the broker and the database that the environment names, unless an
+    earlier installation started them.
 
     `settings` are added to the environment of every process. A process with a port in `ports`
-    listens there unless the port is taken; the others get free ports. What was started is stopped
-    at the end, in the reverse order, and does not outlive this process.
+    listens there unless the port is taken; the others get free ports. Everything that was started
+    is stopped at the end, in reverse order, and does not outlive this process.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class Installation:
         self.broker = "the one that PUBSUB_EMULATOR_HOST names"
         """Which broker it uses, and why, for people."""
         self.set_aside: Path | None = None
-        """What the embedded broker has kept there, while another broker is used."""
+        """The folder of messages that the embedded broker kept, if another broker is used."""
         self.is_disposable = False
-        """Whether the database is its own, with data in its storage folder."""
+        """Whether it started the database itself, with data in its own folder."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -105,8 +105,9 @@ class Installation:
         await self._stack.aclose()
 
     async def watch(self) -> None:
-        """Wait until a process ends by itself, or a server that this installation has started.
-        Raises ProcessFailed, which says which one and how.
+        """Wait until one of its processes or servers ends by itself.
+
+        Raises ProcessFailed, which says which one ended and how.
         """
         await asyncio.gather(
             *(server.watch() for server in self._own_servers),
@@ -114,16 +115,16 @@ class Installation:
         )
 
     async def start_consumer(self, service: str) -> None:
-        """Start the consumer of a sample service, again if it has ended, and wait for it."""
+        """Start the consumer of a sample service, or restart it, and wait until it listens."""
         await self._start(f"consumer {service}", "consumer", "--plan", str(PLANS[service]))
 
     def consumer(self, service: str) -> ChildProcess:
-        """The process that was last started as the consumer of a sample service."""
+        """Return the process last started as the consumer of a sample service."""
         return self._processes[f"consumer {service}"]
 
     @property
     def client_token(self) -> str:
-        """The first token that the gateway accepts, without its name, as a client sends it."""
+        """The first token that the gateway accepts, as a client sends it: without its name."""
         settings = load(
             GatewaySettings,
             gateway_tokens=self.env["BOTDEL_GATEWAY_TOKENS"],
@@ -135,7 +136,7 @@ class Installation:
         wanted = self._ports.get(name, 0)
         for port in (wanted, 0) if wanted and is_free(wanted) else (0,):
             if port != wanted:
-                self._on_line(name, f"port {wanted} is taken: it gets a free one")
+                self._on_line(name, f"port {wanted} is taken: using a free one")
             process = ChildProcess(
                 name,
                 [sys.executable, "-m", "botdel.cli", *command, "--port", str(port)],
@@ -176,7 +177,7 @@ class Installation:
         return servers | await self._others_servers(stack) | {STARTED: " ".join(started)}
 
     async def _broker(self, stack: AsyncExitStack, folder: Path) -> str:
-        """Start the broker of this machine, and say which one it is; its host and port."""
+        """Start the broker, record which one it is, and return its host and port."""
         chosen = choose_broker(on_line=lambda line: self._on_line("pubsub", line), folder=folder)
         self.broker = str(chosen)
         if chosen.broker.keeps:
@@ -185,8 +186,9 @@ class Installation:
         return chosen.broker.host
 
     async def _others_servers(self, stack: AsyncExitStack) -> dict[str, str]:
-        """What the sample services use of others. Nobody's own bucket or API is ever used: what is
-        there is replaced by sample data.
+        """Start the S3 server and the API that the sample services use, and return their variables.
+
+        A real bucket or API is never used, because sample data replaces what is there.
         """
         s3 = LocalS3(on_line=lambda line: self._on_line("s3", line))
         billing = BillingApi(on_line=lambda line: self._on_line("billing api", line))
@@ -208,7 +210,7 @@ class Installation:
 
 
 def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
-    """For each process the default port of its settings; further consumers get the next numbers."""
+    """Return the default port of each process; further consumers get the next numbers."""
     gateway = int(GatewaySettings.model_fields["gateway_port"].default)
     recovery = int(RecoverySettings.model_fields["recovery_port"].default)
     first = int(ConsumerSettings.model_fields["consumer_port"].default)
@@ -218,14 +220,14 @@ def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
 
 
 def _others(variable: str) -> str | None:
-    """The server that `variable` names; None for one that an earlier installation has started."""
+    """Return the server that `variable` names; None if an earlier installation started it."""
     address = os.environ.get(variable)
     return None if address in os.environ.get(STARTED, "").split() else address
 
 
 async def _reach_pubsub(env: Mapping[str, str]) -> None:
     """Raise BusUnavailable if the emulator does not answer, and ConfigurationError if its address
-    cannot be one.
+    is invalid.
     """
     names = ("GOOGLE_CLOUD_PROJECT", "PUBSUB_EMULATOR_HOST")
     settings = load(PubSubSettings, **{name: env[name] for name in names})
@@ -249,6 +251,6 @@ async def _provide(env: Mapping[str, str]) -> None:
 
 
 async def _listening(process: ChildProcess) -> str:
-    """The URL that the process logs once it listens."""
+    """Return the URL that the process logs once it listens."""
     line = await process.wait_for_line(lambda line: '"listening"' in line, READY_WITHIN)
     return str(json.loads(line)["url"])

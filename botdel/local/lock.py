@@ -1,7 +1,8 @@
-"""The lock of a folder's installation, which the `botdel local up` that runs there holds.
+"""The lock of an installation's folder, which `botdel local up` holds while it runs there.
 
-`python -m botdel.local.lock` says who holds that of a folder that `make clean` removes, and exits
-with 1, or is silent and exits with 0. It needs nothing but the standard library.
+`python -m botdel.local.lock` checks the folders that `make clean` removes. If a process holds the
+lock of one, it names the process and exits with 1; otherwise it prints nothing and exits with 0. It
+needs only the standard library.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ FOLDER: Final = Path(".local")
 
 
 REMOVED: Final = (FOLDER, Path("build"))
-"""What `make clean` removes, of what a broker may have been told to keep its messages in."""
+"""The folders that `make clean` removes, in which a broker may keep its messages."""
 
 
 class AlreadyRuns(BotDeletionError):
@@ -32,10 +33,10 @@ USE_IT: Final = "stop it with Ctrl-C, or use it after `. {folder}/env`"
 
 @contextmanager
 def locked(folder: Path, held: str = UP_RUNS, remedy: str = USE_IT) -> Iterator[None]:
-    """Hold the lock of `folder`, which is created when missing. Raises AlreadyRuns, which says
-    what it means that it is `held`, and the `remedy`.
+    """Hold the lock of `folder`, which is created if missing.
 
-    The lock ends with the process, however it ends: the kernel holds it, and no child inherits it.
+    If another process holds it, raises AlreadyRuns: `held` says what that means, `remedy` what to
+    do. The kernel releases the lock when the process ends, however it ends; no child inherits it.
     """
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("a+") as file:
@@ -61,7 +62,7 @@ def _locked_before() -> Iterator[Path]:
 
 
 def main() -> None:
-    """Exit with what `locked` says, if a lock is held."""
+    """Exit with an error if one of the locks is held."""
     try:
         for folder in _locked_before():
             held = UP_RUNS if folder == FOLDER else f"a broker keeps its messages in {folder}"

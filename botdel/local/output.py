@@ -1,4 +1,4 @@
-"""What the event loop reports of one child process: its lines and its end."""
+"""The output of one child process, line by line, and its end."""
 
 import asyncio
 import os
@@ -8,14 +8,14 @@ from contextlib import suppress
 from typing import Final, cast
 
 MAX_LINE: Final = 64 * 1024
-"""Bytes kept of one line; a longer one is cut, and ends in `CUT`."""
+"""Bytes kept of one line; a longer line is cut and ends in `CUT`."""
 CUT: Final = " […]"
 
 
 class Output(asyncio.SubprocessProtocol):
     """Turns bytes into lines for `on_line`, whatever their length, and records the exit code.
 
-    `exited` is done when the process has ended, `closed` when its output has been read as well.
+    `exited` is done when the process has ended, `closed` when all its output has been read too.
     `returncode` is None until the process has ended.
     """
 

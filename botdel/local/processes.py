@@ -1,4 +1,4 @@
-"""Child processes: the servers of one machine, and the product's own processes beside them."""
+"""Child processes: local servers and the product's own processes."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from botdel.local.output import Output
 from deletion.errors import BotDeletionError
 
 KEPT_LINES: Final = 1_000
-"""Lines of output that are kept, the latest ones."""
+"""Latest lines of output that are kept."""
 SHOWN_LINES: Final = 20
 """Lines of output that an error shows."""
 STOP_WITHIN: Final = 10.0
@@ -33,7 +33,7 @@ PORTS: Final = range(20_000, 32_000)
 
 
 class ProcessFailed(BotDeletionError):
-    """A child process ended, or was late; the message ends with its last output."""
+    """A child process ended or was too slow. The message ends with its last output."""
 
     def __init__(self, process: "ChildProcess", what: str) -> None:
         output = "".join(f"\n  | {line}" for line in list(process.lines)[-SHOWN_LINES:])
@@ -41,14 +41,14 @@ class ProcessFailed(BotDeletionError):
 
 
 class ChildProcess:
-    """A program in a session of its own, whose output is read line by line, never left running.
+    """A program that runs in its own session, and whose output is read line by line.
 
     `env` is added to the environment of this process. `on_line` gets each line of standard output
     and standard error as it comes, without its line break; it must neither block nor raise.
-    `lines` holds the last of them.
+    `lines` holds the latest lines.
 
     When the program ends, the rest of its process group is killed. On Linux the program itself is
-    killed when the thread that called `start` ends, and so even when this process is killed.
+    killed when the thread that called `start` ends, even if that is because this process is killed.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ChildProcess:
         return self._output is not None and self._output.returncode is None
 
     async def start(self) -> None:
-        """Start the program, which is not ready yet. Once only: a second run is a second object."""
+        """Start the program, without waiting until it is ready. Raises RuntimeError if repeated."""
         if self._output is not None:
             raise RuntimeError(f"{self.name} has been started before")
         self._output = await self._launch()
@@ -111,9 +111,9 @@ class ChildProcess:
         return output
 
     async def wait_for_line(self, wanted: Callable[[str], bool], within: float) -> str:
-        """The first `wanted` line, among those kept and those to come.
+        """Return the first `wanted` line, among those kept and those to come.
 
-        `within` is in seconds. Raises ProcessFailed when the process ends without it or is late.
+        Raises ProcessFailed if the process ends first, or prints none within `within` seconds.
         """
         for line in self.lines:
             if wanted(line):
@@ -129,12 +129,12 @@ class ChildProcess:
         if found.done():
             return str(found.result())
         await self._check_running()
-        raise ProcessFailed(self, f"did not print what was waited for within {within:g} s")
+        raise ProcessFailed(self, f"did not print the expected line within {within:g} s")
 
     async def wait_ready(self, ready: Callable[[], Awaitable[bool]], within: float) -> None:
-        """Ask `ready` until it says so; each answer must itself come in bounded time.
+        """Call `ready` until it returns True; each call must take a bounded time.
 
-        `within` is in seconds. Raises ProcessFailed when the process ends first or is late.
+        Raises ProcessFailed if the process ends first, or is not ready within `within` seconds.
         """
         try:
             async with asyncio.timeout(within):
@@ -145,7 +145,7 @@ class ChildProcess:
             raise ProcessFailed(self, f"was not ready within {within:g} s") from None
 
     async def wait(self, within: float) -> int:
-        """The exit code, once it ends; raises ProcessFailed when it runs on after `within` s."""
+        """Return the exit code. Raises ProcessFailed if it still runs after `within` seconds."""
         output = self._started
         await asyncio.wait({output.exited}, timeout=within)
         if output.returncode is None:
@@ -154,28 +154,31 @@ class ChildProcess:
         return output.returncode
 
     async def watch(self) -> NoReturn:
-        """Wait until it ends, however long it runs. Raises ProcessFailed, which says how."""
+        """Wait until it ends, however long it runs. Raises ProcessFailed, which says how it did."""
         await asyncio.wait({self._started.exited})
         raise await self._ended("ended")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process alone; nothing happens when it has ended."""
+        """Send a signal to the process alone. Nothing happens if it has ended."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """SIGTERM to the process alone, as an orchestrator does it."""
+        """Send SIGTERM to the process alone, as an orchestrator does."""
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the process and to its whole group; `wait` then returns its exit code."""
+        """Send SIGKILL to the process and its whole group; `wait` then returns its exit code."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def stop(self, within: float = STOP_WITHIN) -> int | None:
-        """SIGTERM and, after `within` seconds, SIGKILL; the exit code, None if never started."""
+        """Send SIGTERM and, after `within` seconds, SIGKILL.
+
+        Returns the exit code, or None if it was never started.
+        """
         if self._output is None:
             return None
         self.terminate()
@@ -225,10 +228,10 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on; another process may still take it first.
+    """Return a TCP port on 127.0.0.1 that nobody listens on; another process may still take it.
 
-    Not one of the ports a system hands out to clients, as binding to port 0 would give: while a
-    server is down, a client that keeps trying to connect to such a port may be handed that very
+    It is not one of the ports that a system hands out to clients, as binding to port 0 would give:
+    while a server is down, a client that keeps connecting to such a port may be handed that very
     port, connect to itself, and keep the server from coming back.
     """
     for port in random.sample(PORTS, len(PORTS)):

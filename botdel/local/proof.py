@@ -1,4 +1,4 @@
-"""What the demo has shown: checks that hold or do not, how long each part took, and its bars."""
+"""The proof of the demo: its checks, how long each part took, and the end of its bars."""
 
 import time
 from collections.abc import Coroutine, Mapping
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the demo must show, and what it saw."""
+    """One thing that the demo must show, and what it saw."""
 
     claim: str
     seen: str
@@ -24,7 +24,7 @@ class Check:
 
 
 class Proof:
-    """The checks of one run of the demo, in their order, and the seconds that its parts took."""
+    """The checks of one run of the demo, in order, and the seconds that its parts took."""
 
     def __init__(self) -> None:
         self._checks: list[Check] = []
@@ -36,15 +36,15 @@ class Proof:
         return all(check.holds for check in self._checks)
 
     def equal(self, claim: str, seen: int, expected: int) -> None:
-        """Check that exactly so many were seen."""
+        """Check that `expected` were `seen`."""
         self.between(claim, seen, expected, expected)
 
     def between(self, claim: str, seen: int, least: int = 1, most: float = float("inf")) -> None:
-        """Check that at least and at most so many were seen."""
+        """Check that at least `least` and at most `most` were `seen`."""
         self._checks.append(Check(claim, f"{seen:,}", least <= seen <= most))
 
     async def timed(self, what: str, work: Coroutine[None, None, T]) -> T:
-        """Await `work`, and keep how long it took."""
+        """Await `work`, and record how long it took."""
         began = time.monotonic()
         try:
             return await work
@@ -52,7 +52,7 @@ class Proof:
             self._times[what] = time.monotonic() - began
 
     def table(self) -> Table:
-        """Each check with what was seen, and each time."""
+        """Return each check with what was seen, and how long each part took."""
         table = Table("what", "seen", "", title="The proof")
         for check in self._checks:
             mark = Text("✓", "green") if check.holds else Text("✗", "red")
@@ -69,9 +69,9 @@ def end_bars(
     gone: Mapping[str, int],
     counted: Mapping[str, int],
 ) -> None:
-    """End each service's bar at what is deleted, and print how much of it was not counted.
+    """Set each service's bar to what is gone, and print how much of that was not counted.
 
-    What a killed run deleted after its last checkpoint is not counted.
+    What a killed run deleted after its last checkpoint is never counted.
     """
     for service, task in tasks.items():
         progress.update(task, completed=gone[service])

@@ -1,7 +1,7 @@
-"""Pub/Sub on this machine: Google's emulator where it and Java are found, or the embedded broker.
+"""Pub/Sub on this machine: Google's emulator if it and Java are installed, or the embedded broker.
 
-`BOTDEL_LOCAL_BROKER` names one of them; without it Google's emulator comes first, and a suite over
-both brokers runs over each that is found.
+`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and a suite
+over both brokers runs over each that is installed.
 """
 
 from dataclasses import dataclass
@@ -30,21 +30,22 @@ class LocalSettings(Settings):
 
     local_broker: Literal["google", "embedded"] | None = None
     """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
-    `embedded`. When it is not set: the emulator where it and Java are found, else the embedded
+    `embedded`. If it is not set: the emulator if it and Java are installed, else the embedded
     broker; the suites over both brokers (conformance, acceptance, faults) run over each that is
-    found.
+    installed.
     """
 
 
 def brokers() -> list[str]:
-    """The names of those that a suite over both runs over. Raises `ConfigurationError` when none
-    has the name that is wanted.
+    """Return the names of the brokers that a suite over both runs over.
+
+    Raises `ConfigurationError` if BOTDEL_LOCAL_BROKER names none of them.
     """
     return [name for name in (GOOGLE, EMBEDDED) if not why_left_out(name)]
 
 
 def why_left_out(name: str) -> str:
-    """Why a suite over both brokers leaves this one out, in one line; "" when it does not."""
+    """Return in one line why a suite over both brokers leaves this one out; "" if it does not."""
     if wanted := load(LocalSettings).local_broker:
         return "" if name == wanted else f"not over {name}: BOTDEL_LOCAL_BROKER={wanted}"
     if name == EMBEDDED:
@@ -58,7 +59,7 @@ def why_left_out(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A broker, not started yet, and why it is this one, for people."""
+    """A broker that is not started yet, and why it was chosen, for people."""
 
     broker: LocalBroker
     why: str
@@ -70,10 +71,10 @@ class Chosen:
 def choose_broker(
     port: int | None = None, on_line: OnLine | None = None, *, folder: Path | None = None
 ) -> Chosen:
-    """The broker that is wanted, or the first that is found. The embedded one keeps its messages in
-    `folder`; without one it forgets them when it ends, as the emulator does.
+    """Return the broker that BOTDEL_LOCAL_BROKER names or, if it is not set, the first installed.
 
-    Raises `ConfigurationError` when the wanted one is not installed, or none has that name.
+    The embedded broker keeps its messages in `folder`; without one it forgets them when it ends, as
+    the emulator does. Raises `ConfigurationError` if the named broker is unknown or not installed.
     """
     wanted = load(LocalSettings).local_broker
     said = f"BOTDEL_LOCAL_BROKER={wanted}"
@@ -90,5 +91,5 @@ def choose_broker(
 
 
 def local_broker(port: int | None = None, *, folder: Path | None = None) -> LocalBroker:
-    """See `choose_broker`."""
+    """Return the broker that `choose_broker` chooses."""
     return choose_broker(port, folder=folder).broker

@@ -1,6 +1,6 @@
-"""An S3 server for one machine: moto's, which keeps its objects in memory, in a process of its own.
+"""An S3 server for one machine: moto's server in its own process, with its objects in memory.
 
-moto is not made for threads, so one request is served at a time.
+moto is not thread-safe, so one request is served at a time.
 """
 
 import sys
@@ -23,17 +23,17 @@ App = Callable[[Environ, Start], Iterable[bytes]]
 
 
 def moto_app() -> App:
-    """The server, which must be called by one thread at a time."""
+    """Return the server, which must be called by one thread at a time."""
     app: App = DomainDispatcherApplication(create_backend_app)
     return app
 
 
 def serve(app: App, port: int = 0) -> None:
-    """Serve on 127.0.0.1, by a thread for each connection, and print the URL; returns never."""
+    """Print the URL, and serve on 127.0.0.1 with a thread for each connection. Never returns."""
 
     class Quiet(WSGIRequestHandler):
         def log(self, type: str, message: str, *args: Any) -> None:
-            """Every request, which is of no use to anybody."""
+            """Log nothing: a line for each request helps nobody."""
 
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
     print(f"serving http://127.0.0.1:{server.server_port}", flush=True)
@@ -41,10 +41,10 @@ def serve(app: App, port: int = 0) -> None:
 
 
 def credentials(url: str) -> dict[str, str]:
-    """What a client of the server at `url` reads from its environment."""
+    """Return the environment variables that a client of the server at `url` needs."""
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ENDPOINT_URL_S3": url,  # it comes first
+        "AWS_ENDPOINT_URL_S3": url,  # takes precedence
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": REGION,
@@ -52,7 +52,7 @@ def credentials(url: str) -> dict[str, str]:
 
 
 class LocalS3(HttpServer):
-    """The server as a process; its objects are gone when it ends."""
+    """The server as a process. Its objects are gone when it ends."""
 
     def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
         super().__init__("s3", None, on_line)

@@ -1,4 +1,4 @@
-"""Where the sample services keep their data: collections, a bucket, and an API of somebody else."""
+"""Where the sample services keep their data: collections, a bucket, and a third-party API."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +20,17 @@ UPLOADS: Final = 8
 """Files that are uploaded at a time."""
 
 Census = Mapping[str, frozenset[Any]]
-"""For each bot, what it has in one place."""
+"""What each bot has in one place, by its id."""
 
 
 class Data(Protocol):
     """One place where a service keeps data of bots."""
 
     async def census(self) -> Census:
-        """Everything there."""
+        """Return everything there."""
 
     async def left(self, bots: Sequence[str]) -> int:
-        """How much of it belongs to `bots`."""
+        """Return how many items there belong to `bots`."""
 
     async def clear(self) -> None:
         """Remove everything."""
@@ -45,7 +45,7 @@ class Documents:
     as_text: bool = False
 
     def owner(self, bot: str) -> ObjectId | str:
-        """The id as it is stored."""
+        """Return the id as it is stored."""
         return bot if self.as_text else ObjectId(bot)
 
     async def fill(self, documents: Iterable[Document]) -> None:
@@ -57,7 +57,7 @@ class Documents:
             await self.collection.insert_many(batch, ordered=False)
 
     async def census(self) -> Census:
-        """The `_id`s."""
+        """Return the `_id`s."""
         found: dict[str, set[Any]] = {}
         async for document in self.collection.find({}, {self.field: 1}):
             found.setdefault(str(document[self.field]), set()).add(document["_id"])
@@ -97,7 +97,7 @@ class Files:
             await asyncio.gather(*(put(key, body) for key, body in files.items()))
 
     async def census(self) -> Census:
-        """The keys."""
+        """Return the keys."""
         found: dict[str, set[str]] = {}
         async with self._client() as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
@@ -136,7 +136,7 @@ class Accounts:
         await self._control("PUT", "accounts", json=stored)
 
     async def census(self) -> Census:
-        """The state of each account, so that a changed one does not look like the old one."""
+        """Return the state of each account, so that a changed account is seen as another."""
         accounts = (await self._control("GET", "accounts")).json()
         return {bot: frozenset([Account(**state)]) for bot, state in accounts.items()}
 
@@ -148,11 +148,11 @@ class Accounts:
         """See `Files.clear`."""
 
     async def feel(self, mood: Mood) -> None:
-        """Make the API answer so from now on."""
+        """Set the mood in which the API answers from now on."""
         await self._control("PUT", "mood", params={"mood": mood.value})
 
     async def calls(self, mood: Mood) -> int:
-        """How many calls it has got while it was so."""
+        """Return how many calls the API has got in this mood."""
         return int((await self._control("GET", "calls")).json().get(mood.value, 0))
 
     async def _control(self, method: str, what: str, **given: Any) -> httpx.Response:

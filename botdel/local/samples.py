@@ -26,7 +26,7 @@ class Dialogue:
 
 
 def dialogues() -> Iterator[Dialogue]:
-    """Every conversation of the package `chatterbot-corpus`, about 7,600 with 21,000 lines."""
+    """Yield every conversation of the package `chatterbot-corpus`: 7,600 with 21,000 lines."""
     yaml = YAML(typ="safe")
     for language in sorted(files("chatterbot_corpus").joinpath("data").iterdir(), key=str):
         for file in sorted(language.iterdir(), key=str):
@@ -57,7 +57,10 @@ class Samples:
         }
 
     async def fill(self, bots: int, rng: random.Random) -> list[str]:
-        """Replace all data by the corpus, spread over `bots` bots; their ids, busiest first."""
+        """Replace all data with the corpus, spread over `bots` bots.
+
+        Returns their ids, busiest first.
+        """
         ids = [ObjectId() for _ in range(bots)]
         busy = [1 / (rank + 10) for rank in range(bots)]
         spread = _Spread()
@@ -72,27 +75,27 @@ class Samples:
         return [str(bot) for bot in ids]
 
     async def dispute(self, bot: str) -> None:
-        """From now on the billing API refuses to unpublish this bot's channels."""
+        """Make the billing API refuse to unpublish this bot's channels from now on."""
         accounts = await self.accounts.census()
         kept = {each: account for each, [account] in accounts.items()}
         await self.accounts.fill(kept | {bot: Account(disputed=True)})
 
     async def census(self) -> dict[str, dict[str, Census]]:
-        """Everything there is, by service, place and bot."""
+        """Return everything there is, by service, place and bot."""
         return {
             service: {name: await data.census() for name, data in places.items()}
             for service, places in self.owned.items()
         }
 
     async def left(self, bots: Mapping[str, Sequence[str]]) -> dict[str, int]:
-        """How much each service has of its `bots`."""
+        """Return how many items each service has of its `bots`."""
         return {
             service: sum([await data.left(bots[service]) for data in places.values()])
             for service, places in self.owned.items()
         }
 
     async def clear(self) -> None:
-        """Remove what is in a database that is not its own."""
+        """Remove all sample data, from a database that outlives the demo."""
         for places in self.owned.values():
             for data in places.values():
                 await data.clear()

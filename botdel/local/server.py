@@ -1,4 +1,4 @@
-"""What the servers of one machine have in common: a port, a start that waits, a restart."""
+"""What local servers have in common: a port, a start that waits until they answer, a restart."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,7 +18,7 @@ PORT_TRIES: Final = 5
 TAKEN: Final = ("Address already in use", "BindException")
 """How a server reports a taken port: the system's message, or Java's exception."""
 ASKED_WITHIN: Final = 2.0
-"""Seconds for one answer of a server that is asked whether it is ready."""
+"""Seconds for one readiness probe."""
 
 
 OnLine = Callable[[str], None]
@@ -30,9 +30,9 @@ class PortTaken(ProcessFailed):
 
 
 class LocalServer(ABC):
-    """A server on 127.0.0.1, as a process of its own.
+    """A server on 127.0.0.1, in its own process.
 
-    Without a `port` the first `start` chooses a free one, which is kept from then on. Each line of
+    Without a `port`, the first `start` chooses a free one, which is kept from then on. Each line of
     its output goes to `on_line`.
     """
 
@@ -47,11 +47,11 @@ class LocalServer(ABC):
 
     @abstractmethod
     def command(self, port: int) -> list[str | Path]:
-        """The program and its arguments."""
+        """Return the program and its arguments."""
 
     @abstractmethod
     async def answers(self, process: ChildProcess, port: int) -> bool:
-        """Whether `process`, and no other server, answers on `port`; known within seconds."""
+        """Return within seconds whether `process`, and no other server, answers on `port`."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -92,20 +92,21 @@ class LocalServer(ABC):
                 return
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL if it does not help; its port stays its own."""
+        """Send SIGTERM, then SIGKILL if it is still running. It keeps its port for a restart."""
         if self._process is not None:
             await self._process.stop(self.stop_within)
 
     async def watch(self) -> NoReturn:
-        """Wait until it ends by itself, however long it runs. Raises ProcessFailed, which says how;
-        RuntimeError before the first `start`.
+        """Wait until it ends by itself, however long it runs.
+
+        Raises ProcessFailed, which says how it ended, or RuntimeError before the first `start`.
         """
         if self._process is None:
             raise RuntimeError(f"{self.name} has not been started")
         await self._process.watch()
 
     async def kill(self) -> None:
-        """SIGKILL, as a crash would end it; returns when it is gone."""
+        """Send SIGKILL, like a crash, and wait until it has ended."""
         if self._process is not None:
             self._process.kill()
             await self._process.wait(KILL_WITHIN)
@@ -134,12 +135,12 @@ class LocalServer(ABC):
 
 
 class LocalBroker(LocalServer):
-    """A server that speaks Pub/Sub. It is named `pubsub`, whichever it is."""
+    """A server that speaks Pub/Sub. Every such server is named `pubsub`."""
 
     described: str
-    """Which one it is, for people."""
+    """Its description for people."""
     keeps: bool
-    """Whether it still has what it confirmed after a kill and a restart."""
+    """Whether what it confirmed survives a kill and a restart."""
 
     def __init__(self, port: int | None = None, on_line: OnLine | None = None) -> None:
         super().__init__("pubsub", port, on_line)
@@ -170,7 +171,7 @@ class HttpServer(LocalServer):
 
 
 def found_taken(process: ChildProcess) -> bool:
-    """Whether `process` has said that its port is taken."""
+    """Whether `process` has printed that its port is taken."""
     return any(words in line for line in process.lines for words in TAKEN)
 
 

@@ -27,15 +27,15 @@ curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Be
 botdel jobs list
 botdel recover --url "$RECOVERY" --wait
 """
-"""Commands to try in a shell that has read the file; README.md has more."""
+"""Commands to try in a shell that has read `.local/env`; README.md has more."""
 
 
 async def up(*, verbose: bool) -> int:
-    """Start everything, print where it listens, show the logs until a signal, and stop everything.
-    A signal during the start ends it at once. Returns 0. Raises ProcessFailed when a process ends
-    by itself, and AlreadyRuns when another `up` runs in this folder.
+    """Start everything, print the addresses, show the logs until a signal, and stop everything.
 
-    The broker's log is shown only when `verbose`; an error that it causes quotes it anyway.
+    A signal during the start ends it at once. Returns 0. Raises ProcessFailed if a process ends by
+    itself, and AlreadyRuns if another `up` runs in this folder. The broker's log is shown only if
+    `verbose`, but an error of the broker quotes it anyway.
     """
     out = console()
 
@@ -70,8 +70,8 @@ async def _run(out: Terminal, show: OnLine) -> None:
 
 
 def shown(name: str, line: str) -> Text:
-    """A line of a process's log after the name of the process, in a colour of its own; below it
-    the traceback that it carries.
+    """Return a log line after the name of its process, which has its own colour. The lines of a
+    traceback follow below.
     """
     colour = COLOURS[sum(name.encode()) % len(COLOURS)]
     sentence, *trace = readable(line)
@@ -82,8 +82,8 @@ def shown(name: str, line: str) -> Text:
 
 
 def readable(line: str) -> list[str]:
-    """A JSON log line as a sentence with its fields, and the lines of the traceback among them;
-    any other line as it is.
+    """Return a JSON log line as a sentence with its fields, followed by the lines of its traceback;
+    any other line unchanged.
     """
     try:
         fields = json.loads(line)
@@ -98,11 +98,11 @@ def readable(line: str) -> list[str]:
 
 
 def write_environment(installation: Installation) -> Path:
-    """Write `.local/env`, which a shell can read to use this installation; only its owner may.
+    """Write `.local/env`, which a shell reads to use this installation. Only its owner may read it.
 
-    It has the settings of the processes, those that `up` itself was given included, the gateway's
-    URL and a token for it, the URL of recovery, and puts `botdel` on the PATH. The format of the
-    processes' logs is theirs alone: a process started in that shell may log to a terminal.
+    It exports the settings of the processes, including those given to `up`, the gateway's URL and a
+    token for it, and recovery's URL, and puts `botdel` on the PATH. It leaves out the log format: a
+    process started in that shell may log to a terminal.
     """
     given = {name: value for name, value in os.environ.items() if name.startswith("BOTDEL_")}
     offered = (
@@ -125,5 +125,5 @@ def write_environment(installation: Installation) -> Path:
 
 
 def _quoted(value: str) -> str:
-    """As one word of a shell."""
+    """Return `value` as one word of a shell."""
     return "'" + value.replace("'", "'\\''") + "'"

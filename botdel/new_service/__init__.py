@@ -1,1 +1,1 @@
-"""`botdel new-service`: a service of one's own to begin with."""
+"""`botdel new-service`: the first files of a new service."""

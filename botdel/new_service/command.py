@@ -16,27 +16,27 @@ TEMPLATES: Final = {
     "test_step.py": "test_{{module}}_step.py",
     "Dockerfile": "Dockerfile",
 }
-"""The name of each template, without `.template`, and that of the file it becomes."""
+"""The name of each template, without `.template`, and the name of the file it becomes."""
 _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
 
 NEXT: Final = """
 Next:
   cd {folder}
   python -m pytest                          # passes now; needs bot-deletion-pipeline[testing]
-  # put your own data in place of the files in {module}_step.py, and run the tests again
+  # in {module}_step.py, delete your own data instead of files, and run the tests again
   export {variable}_ROOT=/srv/{service}
   botdel plan check plan.yaml
-  botdel topology apply --plan plan.yaml    # `created` the subscription of {service}; if it was
-                                            # `in place`, the name is taken: choose another one
+  botdel topology apply --plan plan.yaml    # the first run must say that the subscription is
+                                            # `created`; if it is `in place`, choose another name
   botdel consumer --plan plan.yaml --port 0
-docs/add-a-service.md walks through it. No other service, and no gateway, has to know."""
+docs/add-a-service.md explains each step. Other services and the gateway stay as they are."""
 
 
 def new_service(service: str, folder: Path | None) -> None:
-    """Write the files of `service` into `folder`, which is `./NAME` by default, and what is next.
+    """Write the files of `service` into `folder`, by default `./NAME`, and print the next steps.
 
-    Raises `ConfigurationError` when the name is none of a service, when one of the files is
-    there already, and when `folder` is a file; nothing is written then.
+    Raises `ConfigurationError`, and writes nothing, if the name is not valid for a service, one of
+    the files exists already, or `folder` is a file.
     """
     check(service, [f"{service}-files"])
     folder = folder or Path(service)
@@ -57,7 +57,7 @@ def new_service(service: str, folder: Path | None) -> None:
 
 
 def _texts(words: dict[str, str]) -> dict[str, str]:
-    """What goes into each file."""
+    """Return the text of each file, by its name."""
     folder = files("botdel.new_service") / "templates"
     return {
         target: _filled((folder / f"{name}.template").read_text(encoding="utf-8"), words)
@@ -71,7 +71,7 @@ def _filled(text: str, words: dict[str, str]) -> str:
 
 
 def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
-    """Write the files, and return their paths; none of them when one is there already."""
+    """Write the files and return their paths. Writes none of them if one exists already."""
     paths = {folder / name: text for name, text in texts.items()}
     if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
         raise ConfigurationError(f"nothing was written, because it exists: {', '.join(there)}")

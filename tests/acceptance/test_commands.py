@@ -60,7 +60,7 @@ async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipel
 
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert code == 0, lines
-        assert lines[-1] == f"`botdel jobs show {job_id}` shows how it goes on"
+        assert lines[-1] == f"`botdel jobs show {job_id}` shows its progress"
         await until(lambda: _is(pipeline, bot, COMPLETE))
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert (code, "nothing to retry" in lines[-1]) == (1, True), lines

@@ -58,7 +58,7 @@ async def test_a_preview_of_an_id_that_is_none_is_refused(pipeline: Pipeline) ->
 async def test_a_plan_that_fits_its_data_passes_and_changes_nothing(pipeline: Pipeline) -> None:
     await pipeline.fill(25)
     code, found = await checked(pipeline, pipeline.plan)
-    assert (code, found[DATA]) == (0, ("ok", "nothing that was looked at contradicts the plan"))
+    assert (code, found[DATA]) == (0, ("ok", "the sampled data agrees with the plan"))
     assert found[INDEX][0] == "ok"
     assert await pipeline.messages.count_documents({}) == 25
     assert await pipeline.client[pipeline.database].list_collection_names() == ["messages"]
@@ -98,7 +98,7 @@ async def test_a_collection_without_documents_is_told(pipeline: Pipeline) -> Non
     await pipeline.fill(25)
     plan = changed(pipeline, "collection: messages", "collection: massages")
     code, found = await checked(pipeline, plan)
-    assert found[DATA] == ("warning", "there is nothing here to look at")
+    assert found[DATA] == ("warning", "there is no data here to check")
     assert (code, found[INDEX][0]) == (1, "failed"), "it has no index either"
 
 

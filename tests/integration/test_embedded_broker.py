@@ -215,7 +215,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
 async def test_it_listens_on_this_machine_alone(host: str) -> None:
     async with ChildProcess("broker", _command("--host", host)) as refused:
         assert await refused.wait(30) == 2
-        assert any("listens on this machine alone" in line for line in refused.lines)
+        assert any("listens on a loopback address only" in line for line in refused.lines)
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
@@ -232,13 +232,13 @@ async def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with ChildProcess("broker", _command("--folder", tmp_path / "file")) as refused:
         assert await refused.wait(30) == 2
-        assert any("A file is in its place: move it away" in line for line in refused.lines)
+        assert any("a file is in its place: move it away" in line for line in refused.lines)
 
 
 async def test_a_folder_without_a_name_is_an_error(tmp_path: Path) -> None:
     async with ChildProcess("broker", _command("--folder", ""), cwd=tmp_path, env=CODE) as refused:
         assert await refused.wait(30) == 2
-        assert any("found an empty one" in line for line in refused.lines)
+        assert any("found an empty name" in line for line in refused.lines)
     assert not (tmp_path / "pubsub.sqlite").exists()
 
 
@@ -247,7 +247,7 @@ async def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) 
     file.write_bytes(b"something else" * 100)
     async with ChildProcess("broker", _command("--folder", tmp_path)) as refused:
         assert await refused.wait(30) == 2
-        assert any("file is not a database. It is damaged" in line for line in refused.lines)
+        assert any("file is not a database: it is damaged" in line for line in refused.lines)
     assert file.read_bytes() == b"something else" * 100
 
 

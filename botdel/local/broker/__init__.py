@@ -1,23 +1,30 @@
 """An embedded Pub/Sub for one machine: for tests, demos and development, not for production.
 
-wire          message classes, methods, and how a delivery is written
-refusals      the errors that the service gives
+A subscription owes a message until it is acknowledged. It holds a message while a delivery of it is
+leased. The modules, in the order in which a call and a message pass through them:
+
+command       `botdel local pubsub`
+server        the gRPC server, and what it does periodically
+service       every method of both services
+wire          message classes, methods, and the bytes of a delivery
+refusals      the errors that clients get
+
+catalogue     creating, changing, listing and deleting topics and subscriptions
 names         resource names
-limits        what may be published
 settings      what a topic or a subscription may be set to, and how it is updated
 filters       the filter of a subscription
-journal       what is kept on disk
-remedies      what to do when it cannot be kept
-entry         one message of a subscription, and the lane of an ordering key
-subscription  what one subscription still has to deliver: leases, back-off and order
+
+limits        what may be published
+broker        publishing, acknowledging, failing and expiry, over all topics and subscriptions
+post          messages for a topic, and which subscriptions get each
 topic         a topic and its subscriptions
 letters       dead letters
-broker        publishing, acknowledging, seeking and expiry over all of them
-catalogue     creating, changing, listing and deleting topics and subscriptions
-seeking       a seek, in steps
+journal       what is kept on disk
+remedies      what to do when it cannot be kept
+
+subscription  what one subscription still has to deliver: leases, back-off and order
+entry         one message of a subscription, and the lane of an ordering key
 feed          who waits for the messages of one subscription
 streams       streaming pull
-service       every method of both services
-server        the gRPC server
-command       `botdel local pubsub`
+seeking       a seek, in steps
 """

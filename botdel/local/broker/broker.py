@@ -1,7 +1,7 @@
 """Publishing, acknowledging and expiry, over all topics and subscriptions.
 
-Every change is written to the journal first and made in memory after it, in one step of the event
-loop: what is confirmed is kept, and what could not be kept has not happened.
+Every change is first written to the journal and then made in memory, in one step of the event loop:
+what is confirmed is on disk, and what could not be written has not happened.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from botdel.local.broker import filters, letters
 from botdel.local.broker.entry import Entry
 from botdel.local.broker.journal import Journal, Kept
 from botdel.local.broker.limits import check_publish
+from botdel.local.broker.post import Post, addressed
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic
@@ -21,16 +22,17 @@ from botdel.local.broker.wire import Subscription as SubscriptionSettings
 from botdel.local.broker.wire import Topic as TopicSettings
 
 MAX_OWED_BYTES: Final = 1024**3
-"""Of messages that one subscription owes, all in memory. More are refused."""
+"""Bytes that one subscription may owe, all in memory. Further messages are refused."""
 MAX_DEADLINE: Final = 600
+"""Seconds."""
 COLLECTED: Final = 5_000
-"""Messages on disk that one `collect` looks at, which takes some milliseconds."""
+"""Messages on disk that one `collect` looks at, which takes a few milliseconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class Broker:
-    """`now` returns seconds since 1970 and never goes back."""
+    """The topics and subscriptions. `now` returns seconds since 1970, and never goes back."""
 
     def __init__(
         self,
@@ -46,11 +48,13 @@ class Broker:
         """Called with a subscription that may have something to deliver."""
         self.max_owed_bytes = max_owed_bytes
         self.last_message = 0
-        """The highest number that a message has."""
+        """The highest number of a message so far."""
         self._collected = 0
 
     def load(self) -> None:
-        """Read back what the journal has. Nothing is held. Raises ConfigurationError."""
+        """Read back what the journal has; nothing is held. Raises ConfigurationError if it cannot
+        be read.
+        """
         with self.journal.usable():
             self._load()
 
@@ -63,11 +67,11 @@ class Broker:
         by_number = {each.id: each for each in self.subscriptions.values()}
         for owed in self.journal.owed():
             by_number[owed.subscription].add([(owed.message, owed.attempts)])
-        # Microseconds: a number that a message without a subscription had is not used again.
+        # The time in microseconds, because the journal has no number of a message never owed.
         self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
-        """Have a subscription, and let it get what its topic publishes."""
+        """Add a subscription, and let it get what its topic publishes unless it is detached."""
         subscription = Subscription(number, settings, filters.parse(settings.filter), epoch)
         subscription.used = self.now()
         subscription.on_ready = lambda: self.on_ready(subscription)
@@ -77,20 +81,21 @@ class Broker:
         return subscription
 
     def topic(self, name: str) -> Topic:
-        """Raises `Refused` when there is none."""
+        """Return the topic. Raises `Refused` if there is none."""
         if name not in self.topics:
             raise not_found(name)
         return self.topics[name]
 
     def subscription(self, name: str) -> Subscription:
-        """Raises `Refused` when there is none."""
+        """Return the subscription. Raises `Refused` if there is none."""
         if name not in self.subscriptions:
             raise not_found(name)
         return self.subscriptions[name]
 
     def used(self, name: str) -> Subscription:
-        """One that is used now, so that it does not expire. Raises `Refused` when there is none, or
-        it is detached.
+        """Return a subscription, and record that it is used now, so that it does not expire.
+
+        Raises `Refused` if there is none, or it is detached.
         """
         subscription = self.subscription(name)
         if subscription.settings.detached:
@@ -99,55 +104,29 @@ class Broker:
         return subscription
 
     def publish(self, request: Proto) -> list[str]:
-        """The ids of the messages, in their order, once all of them are kept."""
+        """Keep all messages, and return their ids in order. Raises `Refused`."""
         topic = self.topic(request.topic)
         check_publish(request)
-        if (full := self.full(topic)) is not None:
-            raise exhausted(f"{full.name} owes {full.bytes} bytes already")
-        kept = [self.numbered(topic, message) for message in request.messages]
-        receivers = [
-            (subscription, _matching(subscription, kept, request.messages))
-            for subscription in topic.subscriptions.values()
-        ]
+        if (full := self._full(topic)) is not None:
+            raise exhausted(f"{full.name} has {full.bytes} bytes to acknowledge already")
+        post = self._addressed(topic, request.messages)
         with self.journal.transaction():
-            self.keep(topic, kept, receivers)
-        for subscription, messages in receivers:
-            subscription.add((message, 0) for message in messages)
-        return [str(message.id) for message in kept]
-
-    def full(self, topic: Topic) -> Subscription | None:
-        """A subscription of the topic that owes too much to get more."""
-        receivers = topic.subscriptions.values()
-        return next((each for each in receivers if each.bytes > self.max_owed_bytes), None)
-
-    def numbered(self, topic: Topic, message: Proto) -> Kept:
-        """A message with its number and the time, before anything is kept."""
-        self.last_message += 1
-        published = whole_microseconds(self.now())
-        body = stored(message, self.last_message, published)
-        return Kept(self.last_message, topic.id, published, body)
-
-    def keep(
-        self,
-        topic: Topic,
-        messages: Sequence[Kept],
-        receivers: Sequence[tuple[Subscription, Sequence[Kept]]],
-    ) -> None:
-        """Keep what is owed to `receivers`, and all when the topic retains it. In a transaction."""
-        owed = [(each.id, to.id) for to, some in receivers for each in some]
-        if not topic.retention:
-            wanted = {number for number, _ in owed}
-            messages = [message for message in messages if message.id in wanted]
-        self.journal.add(messages, owed)
+            post.keep(self.journal)
+        post.deliver()
+        return [str(message.id) for message in post.messages]
 
     def acknowledge(self, subscription: Subscription, ack_ids: Sequence[str]) -> None:
-        """Raises `Refused` when an id is none, or the change cannot be kept."""
-        self._acknowledged(subscription, subscription.owed(ack_ids))
+        """Acknowledge messages. Raises `Refused` for an invalid id, or if it cannot be kept."""
+        if not (entries := subscription.owed(ack_ids)):
+            return
+        with self.journal.transaction():
+            self._ack(subscription, entries)
+        subscription.remove(entries)
 
     def modify(self, subscription: Subscription, ack_ids: Sequence[str], seconds: int) -> None:
         """Move deadlines to `seconds` from now; 0 gives the messages back as failed.
 
-        What is not held any more is left alone. Raises `Refused`.
+        A message that is no longer held is left alone. Raises `Refused`.
         """
         if not 0 <= seconds <= MAX_DEADLINE:
             raise invalid(f"ack_deadline_seconds: expected 0 to {MAX_DEADLINE}, found {seconds}")
@@ -160,42 +139,46 @@ class Broker:
     def fail(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
         """Count a failed delivery of each: it is delivered again, or forwarded as a dead letter.
 
-        A message goes on being delivered while its dead-letter topic is missing, or a subscription
-        there owes too much. Raises `Refused`.
+        While its dead-letter topic is missing or full, a message is delivered again. Raises
+        `Refused` if the change cannot be kept.
         """
         if not entries:
             return
-        target, counts = letters.target(self, subscription), _counts(subscription)
+        target, counts = self._dead_letter_topic(subscription), _counts(subscription)
         dead: list[Entry] = []
         failed: list[Entry] = []
         for each in entries:
             is_dead = target is not None and letters.is_dead(subscription, each)
             (dead if is_dead else failed).append(each)
+        dead_letters = [letters.letter(subscription, each) for each in dead]
+        post = self._addressed(target, dead_letters) if target and dead else None
         with self.journal.transaction():
             if counts:
                 counted = ((each.message.id, each.attempts + 1) for each in failed)
                 self.journal.count_attempts(subscription.id, counted)
-            deliver = letters.forward(self, subscription, dead, target) if target and dead else None
+            if post is not None:
+                post.keep(self.journal)
+                self._ack(subscription, dead)
         subscription.give_back(failed, self.now(), failed=counts)
         subscription.remove(dead)
-        if deliver is not None:
-            deliver()
+        if post is not None:
+            post.deliver()
 
     def expire_leases(self) -> None:
-        """Give back what is held beyond its deadline, and make ready what was delayed until now."""
+        """Give back what is held after its deadline, and make ready what was delayed until now."""
         now = self.now()
         for subscription in list(self.subscriptions.values()):
             if expired := subscription.expired(now):
                 try:
                     self.fail(subscription, expired)
-                except Refused as error:  # nobody was told of it: the next deadline tries again
+                except Refused as error:  # the disk failed: they come again, uncounted
                     log.warning("attempts not counted", reason=str(error))
                     subscription.give_back(expired, now, failed=False)
             if subscription.wake(now):
                 subscription.on_ready()
 
     def expire_messages(self) -> None:
-        """Drop what is older than its subscription keeps it."""
+        """Drop messages that are older than their subscription keeps them."""
         now = self.now()
         for subscription in self.subscriptions.values():
             oldest = now - self.retention(subscription)
@@ -208,24 +191,44 @@ class Broker:
                 subscription.remove(old)
 
     def collect(self) -> bool:
-        """Remove some of what nobody is owed from the disk. Returns whether there may be more."""
+        """Remove from disk some messages that no subscription owes and no topic retains.
+
+        Returns whether there may be more.
+        """
         with self.journal.transaction():
             self._collected = self.journal.collect(self._collected, COLLECTED, self.now())
         return self._collected > 0
 
     def retention(self, subscription: Subscription) -> float:
-        """Seconds for which it keeps a message: its own, or its topic's if that is longer."""
+        """Return the seconds for which it keeps a message: its own or its topic's, if longer."""
         own = float(subscription.settings.message_retention_duration.ToNanoseconds() / 1e9)
         topic = self.topics.get(subscription.settings.topic)
         return max(own, topic.retention if topic else 0.0)
 
-    def _acknowledged(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        with self.journal.transaction():
-            numbers = [each.message.id for each in entries]
-            self.journal.ack(subscription.id, numbers, retain=self._retains(subscription))
-        subscription.remove(entries)
+    def _full(self, topic: Topic) -> Subscription | None:
+        """Return a subscription of the topic that owes too much to get more, or None."""
+        receivers = topic.subscriptions.values()
+        return next((each for each in receivers if each.bytes > self.max_owed_bytes), None)
+
+    def _dead_letter_topic(self, subscription: Subscription) -> Topic | None:
+        """Return None without a policy, and while the topic does not exist or is full."""
+        topic = self.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
+        return topic if topic is not None and self._full(topic) is None else None
+
+    def _addressed(self, topic: Topic, messages: Sequence[Proto]) -> Post:
+        """Number the messages, and choose who gets each. Nothing is kept yet."""
+        return addressed(topic, [self._numbered(topic, each) for each in messages], messages)
+
+    def _numbered(self, topic: Topic, message: Proto) -> Kept:
+        self.last_message += 1
+        published = whole_microseconds(self.now())
+        body = stored(message, self.last_message, published)
+        return Kept(self.last_message, topic.id, published, body)
+
+    def _ack(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
+        """Acknowledge on disk, in a transaction."""
+        numbers = [each.message.id for each in entries]
+        self.journal.ack(subscription.id, numbers, retain=self._retains(subscription))
 
     @staticmethod
     def _retains(subscription: Subscription) -> bool:
@@ -233,15 +236,6 @@ class Broker:
 
 
 def _counts(subscription: Subscription) -> bool:
-    """Whether it matters how often a message has failed."""
+    """Whether the subscription's policies need to know how often a message has failed."""
     settings = subscription.settings
     return bool(settings.HasField("dead_letter_policy") or settings.HasField("retry_policy"))
-
-
-def _matching(
-    subscription: Subscription, kept: Sequence[Kept], messages: Sequence[Proto]
-) -> Sequence[Kept]:
-    if subscription.matches is filters.everything:
-        return kept
-    pairs = zip(kept, messages, strict=True)
-    return [each for each, message in pairs if subscription.matches(message.attributes)]

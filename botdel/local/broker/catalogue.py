@@ -23,7 +23,7 @@ from botdel.local.broker.wire import Topic as TopicSettings
 PAGE: Final = 100
 MAX_PAGE: Final = 1_000
 ACTIVE: Final = 1
-"""The number of the state of a topic or a subscription that works."""
+"""The state of a topic or a subscription that works, as a number."""
 
 
 class Topics:
@@ -67,16 +67,16 @@ class Topics:
         return ListTopicSubscriptionsResponse(subscriptions=page, next_page_token=token)
 
     def delete(self, name: str) -> None:
-        """Its subscriptions stay, with what they owe, on a topic that is deleted."""
+        """Delete the topic. Its subscriptions stay, with what they owe, on a deleted topic."""
         parts(name, "topics")
         topic = self._broker.topic(name)
-        orphans = [s for s in self._broker.subscriptions.values() if s.settings.topic == name]
-        left = [_on_deleted_topic(each) for each in orphans]
+        attached = [s for s in self._broker.subscriptions.values() if s.settings.topic == name]
+        left = [_on_deleted_topic(each) for each in attached]
         with self._broker.journal.transaction():
             self._broker.journal.remove_topic(topic.id)
-            for subscription, new in zip(orphans, left, strict=True):
+            for subscription, new in zip(attached, left, strict=True):
                 self._broker.journal.change_subscription(subscription.id, new, subscription.epoch)
-        for subscription, new in zip(orphans, left, strict=True):
+        for subscription, new in zip(attached, left, strict=True):
             subscription.settings = new
         del self._broker.topics[name]
 
@@ -125,7 +125,7 @@ class Subscriptions:
         return ListSubscriptionsResponse(subscriptions=found, next_page_token=token)
 
     def delete(self, name: str) -> Subscription:
-        """Returns what was deleted."""
+        """Delete the subscription, and return it."""
         parts(name, "subscriptions")
         subscription = self._broker.subscription(name)
         with self._broker.journal.transaction():
@@ -134,7 +134,7 @@ class Subscriptions:
         return self._broker.subscriptions.pop(name)
 
     def detach(self, name: str) -> Subscription:
-        """It stays, but gets nothing any more, and what it owed is gone. Returns it."""
+        """Detach the subscription, and return it. It gets nothing more, and owes nothing."""
         parts(name, "subscriptions")
         subscription = self._broker.subscription(name)
         new = SubscriptionSettings()
@@ -167,7 +167,7 @@ class Subscriptions:
             topic.subscriptions.pop(subscription.name, None)
 
     def _shown(self, subscription: Subscription) -> Proto:
-        """Its settings with what is only put out."""
+        """Return its settings with the fields that are output only."""
         shown = SubscriptionSettings()
         shown.CopyFrom(subscription.settings)
         shown.state = ACTIVE
@@ -198,9 +198,10 @@ def _of_project(names: Iterable[str], project: str) -> list[str]:
 
 
 def _page(names: Iterable[str], request: Proto) -> tuple[Sequence[str], str]:
-    """One page in the order of names, and the token of the next one, "" at the end.
+    """Return one page of names in order, and the token of the next one, or "" at the end.
 
-    The token is the last name of the page, so that a page is right whatever comes and goes.
+    The token is the last name of the page, so that the next page is right whatever is created or
+    deleted in between.
     """
     if request.page_size < 0:
         raise invalid(f"page_size: expected 0 or more, found {request.page_size}")

@@ -16,15 +16,15 @@ from deletion.errors import ConfigurationError
 from deletion.process.signals import stop_on_signals
 
 STOP_WITHIN: Final = 2.0
-"""Seconds for calls that are under way; streams and pulls end at once."""
+"""Seconds for calls in flight; streams and pulls end at once."""
 NOTICE: Final = "embedded Pub/Sub broker: for tests, demos and development, not for production"
 HELD: Final = "another broker keeps its messages in this folder"
-REMEDY: Final = "use that one, or name another folder than {folder}"
+REMEDY: Final = "use that broker, or name another folder than {folder}"
 
 
 async def pubsub(host: str, port: int, folder: str | None) -> None:
-    """Serve until a signal. Raises ConfigurationError and OSError when it cannot start, and
-    AlreadyRuns when another broker has the folder.
+    """Serve until a signal. Raises ConfigurationError or OSError if it cannot start, and
+    AlreadyRuns if another broker uses the folder.
     """
     address = loopback(host)
     kept = _folder(folder)
@@ -45,39 +45,39 @@ async def pubsub(host: str, port: int, folder: str | None) -> None:
 
 
 def loopback(host: str) -> str:
-    """The address that `host` names; that of IPv6 may have brackets.
+    """Return the loopback address that `host` names; an IPv6 address may have brackets.
 
-    Raises ConfigurationError unless it is an address of this machine alone: the broker asks nobody
-    who they are, and has no encryption.
+    Raises ConfigurationError for any other address: the broker has no authentication and no
+    encryption.
     """
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
     except ValueError:
         raise ConfigurationError(
-            f"--host {host}: expected an address of this machine alone: 127.0.0.1, ::1 or localhost"
+            f"--host {host}: expected a loopback address: 127.0.0.1, ::1 or localhost"
         ) from None
     if not address.is_loopback:
         raise ConfigurationError(
-            f"--host {host}: the embedded broker lets everybody read and change everything, so it "
-            "listens on this machine alone: 127.0.0.1, ::1 or localhost"
+            f"--host {host}: the embedded broker has no authentication, so it listens on a "
+            "loopback address only: 127.0.0.1, ::1 or localhost"
         )
     return str(address)
 
 
 def _folder(name: str | None) -> Path | None:
-    """Raises ConfigurationError for an empty name, which would be the working directory."""
+    """Return the folder. Raises ConfigurationError for "", which would be the working directory."""
     if name == "":
         raise ConfigurationError(
-            "--folder: expected the name of a folder, found an empty one",
+            "--folder: expected the name of a folder, found an empty name",
             "leave --folder out to keep everything in memory",
         )
     return None if name is None else Path(name)
 
 
 def _check_free(address: str, port: int) -> None:
-    """Raises OSError, which says what to do, if nobody can listen there: gRPC's own error does not
-    say why, and its log is no sentence.
+    """Raise OSError, which says why and what to do, if the broker cannot listen there. gRPC's own
+    error says neither.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -97,7 +97,7 @@ def _joined(address: str, port: int) -> str:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """The folder, created when missing, for this process alone."""
+    """Create the folder if it is missing, and keep it for this process alone."""
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from botdel.local.broker.journal import Kept
 
 
 class State(Enum):
-    """Of an entry; ready too is what waits in a lane."""
+    """The state of an entry. An entry that waits in a lane is ready too."""
 
     READY = auto()
     DELAYED = auto()
@@ -17,7 +17,7 @@ class State(Enum):
 
 
 class Holder(Protocol):
-    """A stream: it is told when something that it held is held no longer."""
+    """A stream, which must know when a message that it holds is released."""
 
     def released(self, entry: "Entry") -> None: ...
 
@@ -36,7 +36,7 @@ class Lane:
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing of it is held."""
+        """Whether none of its messages is held."""
         return not self._held
 
     @property
@@ -44,19 +44,19 @@ class Lane:
         return not (self._held or self.waiting)
 
     def take(self) -> None:
-        """Hold the first that waits."""
+        """Hold the first message that waits."""
         entry = self.waiting.popleft()
         self._held[entry.message.id] = entry
 
     def drop(self, entry: "Entry") -> bool:
         """Drop it. Returns whether this freed the lane."""
         if self._held.pop(entry.message.id, None) is None:
-            self.waiting.remove(entry)  # it was given back, and then acknowledged late
+            self.waiting.remove(entry)  # given back, and then acknowledged late
             return False
         return self.is_free
 
     def put_back(self, entry: "Entry") -> list["Entry"]:
-        """Let `entry` and what is held behind it wait again, in order. Returns all of them."""
+        """Let `entry` and those held behind it wait again, in order. Returns all of them."""
         back = [held for number, held in self._held.items() if number >= entry.message.id]
         for each in reversed(back):
             del self._held[each.message.id]
@@ -65,9 +65,9 @@ class Lane:
 
 
 class Entry:
-    """A message that a subscription owes, of which `attempts` deliveries have failed.
+    """A message that a subscription owes, after `attempts` failed deliveries.
 
-    `serial` is that of the delivery that holds it, 0 for none.
+    `serial` is the number of the delivery that holds it, or 0.
     """
 
     __slots__ = ("attempts", "deadline", "holder", "lane", "message", "serial", "state")

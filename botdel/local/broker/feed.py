@@ -1,4 +1,4 @@
-"""Who waits for the messages of one subscription: pulls and streams, in turn."""
+"""Gives the messages of one subscription to the pulls and streams that wait for them, in turn."""
 
 import asyncio
 from collections import deque
@@ -11,16 +11,16 @@ from botdel.local.broker.subscription import Subscription
 
 ANSWER_MESSAGES: Final = 1_000
 ANSWER_BYTES: Final = 3_000_000
-"""Of one answer, unless it is a single message: many clients of an emulator take 4 MB at most, and
-a larger answer would never reach them."""
+"""The size of one answer, unless it is a single message: with an emulator, many clients accept at
+most 4 MB, and a larger answer would never reach them."""
 
 
 class Consumer(Protocol):
-    """Something that messages can be given to."""
+    """A pull or a stream that waits for messages."""
 
     @property
     def room(self) -> tuple[int, int]:
-        """How many messages and bytes it takes now; no messages when it takes none."""
+        """How many messages and bytes it takes now; 0 messages if it takes none."""
 
     @property
     def seconds(self) -> int:
@@ -28,16 +28,16 @@ class Consumer(Protocol):
 
     @property
     def holder(self) -> Holder | None:
-        """What is told when a message is held no longer."""
+        """What must know when a message is released; None for nothing."""
 
     def give(self, entries: Sequence[Entry]) -> None: ...
 
     def end(self, error: Refused) -> None:
-        """Nothing more comes: the subscription is gone."""
+        """End with `error`: no more messages come."""
 
 
 class Feed:
-    """Gives what is ready to those who wait, each a share at a time."""
+    """Gives ready messages to the consumers in turn, a share at a time."""
 
     def __init__(self, subscription: Subscription, now: Callable[[], float]) -> None:
         self.subscription = subscription
@@ -58,13 +58,13 @@ class Feed:
             self._consumers.remove(consumer)
 
     def wake(self) -> None:
-        """Look soon whether something can be given: after all that is done in this step."""
+        """Give what is ready after the current step of the event loop."""
         if self._consumers and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._give)
 
     def give_back(self, entries: Iterable[Entry]) -> None:
-        """Deliver again what nobody holds any more, though nobody failed."""
+        """Deliver the entries again, without counting a failure."""
         self.subscription.give_back(entries, self.now(), failed=False)
 
     def end(self, error: Refused) -> None:
@@ -118,9 +118,9 @@ class Waiting:
 
 
 async def pull(feed: Feed, most: int, seconds: float) -> Sequence[Entry]:
-    """Up to `most` messages, or none after `seconds`. Raises `Refused` when the subscription goes.
+    """Return up to `most` messages, or none after `seconds`.
 
-    A pull that is cancelled gives back what it has just been given.
+    A cancelled pull gives back what it has just been given. Raises `Refused` if the feed ends.
     """
     if feed.is_idle:
         taken = feed.subscription.take(feed.now(), min(most, ANSWER_MESSAGES), ANSWER_BYTES)

@@ -1,4 +1,4 @@
-"""The filter of a subscription: a small parser that makes a predicate over attributes.
+"""The filter of a subscription, parsed into a predicate over attributes.
 
     filter  = negated {"AND" negated} | negated {"OR" negated}
     negated = ["NOT" | "-"] (comparison | "(" filter ")")
@@ -7,8 +7,8 @@
                | "hasPrefix" "(" "attributes" "." key "," string ")"
     key     = letters, digits, "-" and "_", or a string
 
-AND and OR cannot be mixed without parentheses; operators are in capitals; NOT binds the tightest;
-`!=` is also true of a message that lacks the attribute. A string has the escapes of C.
+AND and OR cannot be mixed without parentheses. Operators are in capitals; NOT binds most tightly.
+`!=` is also true for a message without the attribute. A string has the escapes of C.
 https://cloud.google.com/pubsub/docs/subscription-message-filter
 """
 
@@ -38,12 +38,12 @@ MAX_CODE_POINT: Final = 0x10FFFF
 
 
 def everything(attributes: Attributes) -> bool:  # noqa: ARG001
-    """What a subscription without a filter matches."""
+    """Match every message, as a subscription without a filter does."""
     return True
 
 
 def parse(text: str) -> Predicate:
-    """Raises `Refused` (INVALID_ARGUMENT) with the position of what is wrong, counted from 1."""
+    """Return the predicate. Raises `Refused` with the position of the error, counted from 1."""
     if not text:
         return everything
     if len(text.encode()) > MAX_BYTES:
@@ -134,7 +134,7 @@ class _Parser:
 
     @property
     def _value(self) -> str:
-        """What stands here; "" for a string, so that no word in quotes is an operator."""
+        """The token here; "" for a string, so that a word in quotes is never an operator."""
         kind, value, _ = self._tokens[self._next]
         return "" if kind == "string" else value
 
@@ -166,7 +166,7 @@ class _Parser:
 
 
 def _tokens(text: str) -> list[tuple[str, str, int]]:
-    """Kind, text and position of each token; the last one is the end."""
+    """Return kind, text and position of each token. The last token is the end."""
     tokens, at = [], 0
     while at < len(text):
         found = _TOKEN.match(text, at)

@@ -1,13 +1,13 @@
-"""What the broker keeps on disk: SQLite in WAL mode, each change one transaction.
+"""What the broker keeps on disk: SQLite in WAL mode, with one transaction for each change.
 
-`synchronous=NORMAL` hands a commit to the system without waiting for the disk: it outlasts the
-process, however it ends (kill -9), but the last ones not a power failure. Such a commit takes
-20 µs, so the event loop makes it itself: no thread, no lock, and an answer never precedes it.
+`synchronous=NORMAL` hands a commit to the system without waiting for the disk. A commit survives
+the process, even after kill -9, but a power failure may lose the latest ones. It takes 20 µs, so
+the event loop makes it itself, without threads or locks, before the answer is sent.
 https://www.sqlite.org/wal.html
 
-Leases are not kept: those of a broker that died are over when the next one starts. A message in
-`deliveries` is owed to a subscription; `acked` marks one that is kept for a seek only. A message
-without a delivery is kept as long as its topic wants, and `collect` removes it then.
+Leases are not kept: they end with the broker. A row in `deliveries` says that a subscription owes a
+message or, if `acked`, that it keeps the message for a seek only. A message without such a row is
+kept for as long as its topic retains it; then `collect` removes it.
 """
 
 import math
@@ -26,7 +26,7 @@ from deletion.errors import BotDeletionError, ConfigurationError
 FILE: Final = "pubsub.sqlite"
 VERSION: Final = 1
 CHECKPOINT_PAGES: Final = 4_000
-"""Of 4 KiB, after which SQLite moves the log into the database, which waits for the disk."""
+"""Pages of 4 KiB after which SQLite moves the log into the database, which waits for the disk."""
 SCHEMA: Final = """
 CREATE TABLE topics (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, body BLOB,
     retention REAL);
@@ -59,7 +59,7 @@ class Kept(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Numbers of messages: those above `after`, up to `last`."""
+    """The numbers of messages above `after`, up to `last`."""
 
     after: int
     last: int
@@ -74,13 +74,13 @@ class Owed(NamedTuple):
 
 
 class JournalGone(BotDeletionError):
-    """The file was removed under the broker, which must end."""
+    """The file was removed while the broker ran. The broker must end."""
 
 
 class Journal:
-    """The file in `folder`, or memory alone without one. Its caller holds the folder's lock.
+    """The file in `folder` or, without one, memory. The caller holds the lock of the folder.
 
-    Raises ConfigurationError when the file cannot be opened, read or written.
+    Raises ConfigurationError if the file cannot be opened, read or written.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -110,7 +110,7 @@ class Journal:
 
     @contextmanager
     def usable(self) -> Iterator[None]:
-        """For the start: raises ConfigurationError when the file cannot be read or written."""
+        """During the start: raises ConfigurationError if the file cannot be read or written."""
         try:
             yield
         except sqlite3.Error as error:
@@ -120,8 +120,9 @@ class Journal:
             ) from error
 
     def check_place(self) -> None:
-        """Raises JournalGone when the file is not where it was opened, and keeps nothing from then
-        on: what it confirmed would be lost, and another broker may have a new file there.
+        """Raise JournalGone if the file was removed or replaced, and write nothing from then on.
+
+        What the broker confirmed would be lost, and another broker may have a new file there.
         """
         if self._file is None:
             return
@@ -133,7 +134,7 @@ class Journal:
             self._db.execute("PRAGMA query_only = 1")
             raise JournalGone(
                 f"{self._path} was removed or replaced while the broker was keeping its messages "
-                "there: they are lost. Start the broker anew"
+                "there: they are lost. Start the broker again"
             )
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep everything that is changed inside, or nothing. Raises `Refused` (UNAVAILABLE)."""
+        """Keep all changes made inside, or none. Raises `Refused` (UNAVAILABLE) if it cannot."""
         try:
             self._db.execute("BEGIN")
             yield
@@ -202,19 +203,19 @@ class Journal:
     # --- messages
 
     def add(self, messages: Iterable[Kept], owed: Iterable[tuple[int, int]]) -> None:
-        """Keep messages, and what is `owed`: pairs of a message and a subscription."""
+        """Keep messages, and what is `owed`: pairs of a message's and a subscription's number."""
         self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", messages)
         self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", owed)
 
     def owe(self, subscription: int, messages: Iterable[int]) -> None:
-        """Owe `messages` anew, whether they were acknowledged or never owed."""
+        """Owe `messages`, even if they were acknowledged before."""
         self._db.executemany(
             "INSERT OR REPLACE INTO deliveries VALUES (?, ?, 0, 0)",
             ((message, subscription) for message in messages),
         )
 
     def ack(self, subscription: int, messages: Iterable[int], *, retain: bool) -> None:
-        """Owe `messages` no more; with `retain` they can still be sought back."""
+        """Owe `messages` no longer. With `retain`, a seek can still bring them back."""
         self._db.executemany(
             "UPDATE deliveries SET acked = 1 WHERE message = ? AND subscription = ?"
             if retain
@@ -232,7 +233,7 @@ class Journal:
     def ack_before(
         self, subscription: int, within: Range, published: float, *, retain: bool
     ) -> None:
-        """`ack` of those `within` that were published before a time."""
+        """`ack` the messages `within` a range that were published before a time."""
         self._db.execute(
             "UPDATE deliveries SET acked = 1 WHERE subscription = ? AND message IN "
             "(SELECT id FROM messages WHERE id > ? AND id <= ? AND published < ?)"
@@ -246,11 +247,11 @@ class Journal:
         self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
 
     def owed(self) -> Iterator[Owed]:
-        """What every subscription has not acknowledged, oldest first."""
+        """Return what all subscriptions owe, oldest first."""
         return map(_owed, self._db.execute(f"{OWED} ORDER BY d.message"))
 
     def owed_within(self, subscription: int, within: Range) -> Iterator[Owed]:
-        """What one subscription has not acknowledged of some messages, oldest first."""
+        """Return what one subscription owes of some messages, oldest first."""
         rows = self._db.execute(
             f"{OWED} AND d.subscription = ? AND d.message > ? AND d.message <= ? "
             "ORDER BY d.message",
@@ -261,9 +262,10 @@ class Journal:
     def seekable(
         self, subscription: int, within: Range, since: float, topic: int, of_topic_since: float
     ) -> list[tuple[Kept, bool]]:
-        """What the subscription can be given again of what was published at `since` or later: what
-        it still has, owed or acknowledged, which is then true of the pair, and what `topic` has had
-        since `of_topic_since`. Oldest first.
+        """Return messages published at `since` or later that can be delivered again, oldest first.
+
+        These are the messages that the subscription still has, owed or acknowledged, each with
+        True, and those that `topic` got at `of_topic_since` or later, each with False.
         """
         rows = self._db.execute(
             "SELECT d.message IS NOT NULL, m.id, m.topic, m.published, m.body FROM messages m "
@@ -275,7 +277,7 @@ class Journal:
         return [(Kept(*message), bool(was_owed)) for was_owed, *message in rows]
 
     def forget_acked(self, subscription: int, before: float = math.inf) -> None:
-        """Remove what was acknowledged and published `before`."""
+        """Remove acknowledged messages that were published `before`."""
         self._db.execute(
             "DELETE FROM deliveries WHERE subscription = ? AND acked AND message IN "
             "(SELECT id FROM messages WHERE published < ?)",
@@ -283,21 +285,22 @@ class Journal:
         )
 
     def last_message(self) -> int:
-        """The highest number that was ever kept, though its message may be gone; 0 for none."""
+        """Return the highest number ever kept, or 0. Its message may be gone."""
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
         row = found.fetchone()
         return int(row[0]) if row else 0
 
     def ranges(self, until: int, most: int) -> Iterator[Range]:
-        """All messages up to number `until`, `most` at a time; they may go and come meanwhile."""
+        """Yield all messages up to number `until`, `most` at a time; some may come or go then."""
         after = 0
         while (last := self._last(after, most)) is not None and after < until:
             yield Range(after, min(last, until))
             after = last
 
     def collect(self, after: int, most: int, now: float) -> int:
-        """Remove those of the next `most` messages after number `after` that nobody is owed and
-        whose topic does not want them any more. Returns the last number, 0 at the end.
+        """Look at the next `most` messages after number `after`, and remove those that no
+        subscription owes and their topic no longer retains. Returns the last number, or 0 at the
+        end.
         """
         last = self._last(after, most)
         if last is None:
@@ -311,7 +314,7 @@ class Journal:
         return last
 
     def _last(self, after: int, most: int) -> int | None:
-        """The number of the last of the next `most` messages after number `after`."""
+        """Return the last number of the next `most` messages after number `after`, or None."""
         [last] = self._db.execute(
             "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
             (after, most),

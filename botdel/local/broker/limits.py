@@ -1,4 +1,4 @@
-"""What a message and a request may have. https://cloud.google.com/pubsub/quotas#resource_limits"""
+"""Limits of messages and requests. https://cloud.google.com/pubsub/quotas#resource_limits"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,11 +12,11 @@ MAX_REQUEST_BYTES: Final[Mapping[str, int]] = {
     "Acknowledge": 512 * 1024,
     "ModifyAckDeadline": 512 * 1024,
 }
-"""By the name of the method. Of acks the message is that of the service:
+"""By the name of the method. The real service's message about too many acks is quoted in
 https://github.com/googleapis/google-cloud-go/issues/1441"""
 COUNTED_ABOVE: Final = 100_000
-"""Bytes of a publish whose messages are counted before it is parsed: 10 MB of empty ones would take
-half a second and 500 MB of memory."""
+"""Bytes above which the messages of a publish are counted before it is parsed: parsing 10 MB of
+empty messages would take half a second and 500 MB of memory."""
 MAX_ATTRIBUTES: Final = 100
 MAX_KEY_BYTES: Final = 256
 MAX_VALUE_BYTES: Final = 1024

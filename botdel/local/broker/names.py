@@ -9,7 +9,7 @@ from typing import Final
 from botdel.local.broker.refusals import invalid
 
 DELETED_TOPIC: Final = "_deleted-topic_"
-"""What a subscription whose topic was deleted has in its place."""
+"""The topic of a subscription whose topic was deleted."""
 _NAME: Final = re.compile(r"projects/(?P<project>[^/\s]+)/(?P<kind>[a-z]+)/(?P<id>[^/]+)")
 _ID: Final = re.compile(r"[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 _PROJECT: Final = re.compile(r"projects/[^/\s]+")
@@ -20,13 +20,13 @@ def check_new(name: str, kind: str) -> None:
     project, found = parts(name, kind)
     if not _ID.fullmatch(found) or found.lower().startswith("goog"):
         raise invalid(
-            f"Invalid [{kind}] name: (name={name}): the id has 3 to 255 of letters, digits and "
-            f"-_.~+%, begins with a letter and not with 'goog' (project {project})"
+            f"Invalid [{kind}] name: (name={name}): expected an id of 3 to 255 letters, digits and "
+            f"-_.~+% that begins with a letter, but not with 'goog' (project {project})"
         )
 
 
 def parts(name: str, kind: str) -> tuple[str, str]:
-    """The project and the id in `name`. Raises `Refused` when it is not a name of this `kind`."""
+    """Return project and id from `name`. Raises `Refused` if it is not a name of this `kind`."""
     found = _NAME.fullmatch(name)
     if found is None or found["kind"] != kind:
         raise invalid(f"Invalid [{kind}] name: (name={name}): expected projects/PROJECT/{kind}/ID")

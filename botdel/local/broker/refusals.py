@@ -1,11 +1,11 @@
-"""The errors that the service gives, with the codes of google.rpc.Code."""
+"""The errors that clients get, with the codes of google.rpc.Code."""
 
 from typing import Final
 
 import grpc
 
 LONGEST: Final = 1_000
-"""Characters of a message: it quotes what clients send, and goes with the answer's header."""
+"""Characters of a message, at most: it quotes what clients send, and travels in a header."""
 
 
 class Refused(Exception):
@@ -45,7 +45,7 @@ def not_built(what: str) -> Refused:
 
 
 def not_kept(reason: str) -> Refused:
-    """Clients repeat a call that is unavailable, which is right: nothing has been changed."""
+    """Return UNAVAILABLE, on which clients repeat a call. That is right: nothing was changed."""
     return Refused(grpc.StatusCode.UNAVAILABLE, f"the change could not be kept on disk: {reason}")
 
 

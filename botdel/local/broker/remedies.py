@@ -1,4 +1,4 @@
-"""What to do when the broker cannot use its folder or file, by the error of system or SQLite."""
+"""What to do when the broker cannot use its folder or file, by the system's or SQLite's error."""
 
 import errno
 import sqlite3
@@ -9,7 +9,7 @@ WRITABLE: Final = "name a folder that this user may write to with --folder"
 MAKE_ROOM: Final = "make room on the disk, or name a folder on another one with --folder"
 CHECK_DISK: Final = "check the disk, or name a folder on another one with --folder"
 NOT_OURS: Final = (
-    "it is damaged, or of another program or version: move it away, or name another folder "
+    "it is damaged, or belongs to another program or version: move it away, or name another folder "
     "with --folder"
 )
 IN_USE: Final = "end the program that has the file open"
@@ -33,10 +33,10 @@ _PRIMARY: Final = 0xFF
 
 
 def of_folder(error: OSError) -> str:
-    """What to do when a folder cannot be made or locked."""
+    """Return what to do when a folder cannot be created or locked."""
     return _SYSTEM.get(error.errno or 0, WRITABLE)
 
 
 def of_file(error: sqlite3.Error) -> str:
-    """What to do when SQLite cannot open, read or write the file."""
+    """Return what to do when SQLite cannot open, read or write the file."""
     return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY, WRITABLE)

@@ -1,33 +1,33 @@
-"""Seeking: in steps, so that a subscription with many messages holds up nobody.
+"""Seeks a subscription in steps, so that one with many messages blocks no other call.
 
-Memory is emptied first, and filled again from the disk in the order of the messages' numbers. A
-seek that breaks off, because the broker ends or the disk or the memory is full, was not confirmed:
-some of it has happened, nothing is lost, and a repeat completes it.
+Memory is emptied first, and filled again from disk in the order of the messages' numbers. A seek
+that ends early, because the broker ends or the disk or the memory is full, is not confirmed: a part
+of it has happened, nothing is lost, and a repeat completes it.
 """
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from botdel.local.broker import filters
+from botdel.local.broker.broker import Broker
 from botdel.local.broker.journal import Kept, Range
 from botdel.local.broker.refusals import Refused, exhausted, not_found
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.wire import PubsubMessage
-
-if TYPE_CHECKING:
-    from botdel.local.broker.broker import Broker
 
 STEP: Final = 500
 """Messages on disk that one step looks at, which takes a few milliseconds."""
 
 
 class Seek:
-    """What was published before `to`, in seconds since 1970, counts as acknowledged, and what is
-    kept and was published later, as not.
+    """A seek of `subscription` to the time `to`, in seconds since 1970.
+
+    Messages published before that time count as acknowledged; those published at it or later, if
+    they are still kept, as not.
     """
 
-    def __init__(self, broker: "Broker", subscription: Subscription, to: float) -> None:
+    def __init__(self, broker: Broker, subscription: Subscription, to: float) -> None:
         topic = broker.topics.get(subscription.settings.topic)
         retention = topic.retention if topic else 0.0
         self._broker = broker
@@ -38,8 +38,8 @@ class Seek:
         self._since = broker.now() - retention if retention else math.inf
 
     def steps(self) -> Iterator[None]:
-        """Seek, one step at a time. Raises `Refused` when it broke off: UNAVAILABLE where the disk
-        did not take it, RESOURCE_EXHAUSTED when more would be owed than may be.
+        """Seek, one step at a time. Raises `Refused` if it ended early: UNAVAILABLE if the disk did
+        not take it, RESOURCE_EXHAUSTED if the subscription would owe too much.
         """
         subscription, epoch = self._subscription, self._subscription.epoch + 1
         ranges = self._journal.ranges(self._broker.last_message, STEP)
@@ -64,10 +64,13 @@ class Seek:
             raise not_found(name)
 
     def _sought(self, within: Range) -> list[tuple[Kept, int]]:
-        """Change what is owed of some messages on disk. Returns what is, with its failures."""
+        """Change on disk which of some messages are owed. Returns those, each with no failures."""
         subscription, most = self._subscription, self._broker.max_owed_bytes
         if subscription.bytes > most:
-            raise exhausted(f"{subscription.name} would owe more than {most} bytes: seek to later")
+            raise exhausted(
+                f"{subscription.name} would have more than {most} bytes to acknowledge: "
+                "seek to a later time"
+            )
         retain = bool(subscription.settings.retain_acked_messages)
         with self._journal.transaction():
             self._journal.ack_before(subscription.id, within, self._to, retain=retain)
@@ -80,7 +83,7 @@ class Seek:
         return [(each.message, each.attempts) for each in owed]
 
     def _wanted(self, within: Range) -> list[Kept]:
-        """What it can be given again, of what was published at `to` or later."""
+        """Return which of some messages, published at `to` or later, can be delivered again."""
         found = self._journal.seekable(
             self._subscription.id, within, self._to, self._topic, self._since
         )

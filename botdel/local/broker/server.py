@@ -25,25 +25,25 @@ OPTIONS: Final = [
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),  # a client that vanished is noticed within 20 s
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # as above; of a ping under way this one counts
+    ("grpc.http2.ping_timeout_ms", 10_000),  # the same, for a ping that was sent already
     ("grpc.http2.max_pings_without_data", 0),  # no bound: an idle stream is pinged as well
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.max_ping_strikes", 0),  # clients may ping as often as they like
 ]
 MAX_CALLS: Final = 5_000
-"""Under way at once, streams and waiting pulls among them; more are refused."""
+"""Calls in flight at once, including streams and waiting pulls. More are refused."""
 TICK: Final = 0.05
-"""Seconds between two looks at deadlines and back-off."""
+"""Seconds between two checks of deadlines and back-off."""
 RETENTION_EVERY: Final = 5.0
 COLLECT_EVERY: Final = 5.0
-"""Seconds between two passes over what is on disk; each goes in steps, one a tick."""
+"""Seconds between two passes over what is on disk. Each pass takes one step in a tick."""
 
 log = structlog.get_logger(__name__)
 
 
 class Server:
-    """The server of one journal. `await start()`, and `await stop()` in the end."""
+    """The server of one journal. Call `start` first and `stop` in the end."""
 
     def __init__(self, journal: Journal, now: Callable[[], float] | None = None) -> None:
         self._journal = journal
@@ -64,7 +64,7 @@ class Server:
     async def start(self, address: str) -> int:
         """Read back what was kept, and listen on `host:port`; returns the port.
 
-        Raises OSError when the address cannot be listened on.
+        Raises OSError if it cannot listen on the address.
         """
         self._broker.load()
         try:
@@ -76,8 +76,8 @@ class Server:
         return port
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping` is set. Raises what ended the look at deadlines, without which the
-        server must not go on.
+        """Serve until `stopping` is set. Raises the error that ended the periodic checks, without
+        which the server must not go on.
         """
         if self._ticking is None:
             raise RuntimeError("the server has not been started")
@@ -96,7 +96,7 @@ class Server:
         self._journal.close()
 
     async def _tick(self) -> None:
-        """What happens by itself, for as long as the server runs."""
+        """Check periodically for deadlines, expiry and the journal's file, until cancelled."""
         checked = collected = time.monotonic()
         while True:
             await asyncio.sleep(TICK)
@@ -110,15 +110,15 @@ class Server:
                     self._service.expire_subscriptions()
                 if now - collected >= COLLECT_EVERY and not self._broker.collect():
                     collected = now
-            except Refused as error:  # the disk: what is due is done at the next tick
+            except Refused as error:  # the disk failed: the next tick tries again
                 log.warning("not kept", reason=str(error))
 
 
 def steady_clock() -> Callable[[], float]:
-    """Seconds since 1970 by the time of the start, unaffected by changes of the system's clock.
+    """Return a clock of seconds since 1970 that later changes of the system's clock do not affect.
 
-    It goes on while the machine sleeps, as `time.monotonic` does not: on Linux only CLOCK_BOOTTIME
-    does, on macOS CLOCK_MONOTONIC.
+    It also goes on while the machine sleeps: CLOCK_BOOTTIME does on Linux, CLOCK_MONOTONIC on
+    macOS.
     """
     passed = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
     began = time.time() - passed()
@@ -139,7 +139,7 @@ def _handler(service: Service, name: str, method: Method) -> Any:
 async def _read(
     call: Callable[..., Awaitable[Any]], name: str, method: Method, body: bytes, context: Context
 ) -> Any:
-    """Call it with the request that `body` is. Raises `Refused` when it is too large, or none."""
+    """Parse the request, and call the method. Raises `Refused` if it is too large or invalid."""
     check_size(name, body)
     try:
         request = method.read(body)
@@ -149,7 +149,7 @@ async def _read(
 
 
 async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: Context) -> Any:
-    """Call it, and give the client its errors by their codes."""
+    """Call the method. A `Refused` reaches the client with its code and message."""
     try:
         return await call(request, context)
     except Refused as error:

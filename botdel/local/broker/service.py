@@ -39,13 +39,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 LONGEST_PULL: Final = 30.0
 """Seconds that a pull without a deadline waits for a message."""
 ANSWER_BEFORE: Final = 0.3
-"""Seconds before its deadline that a pull without messages is answered, or else a quarter of it."""
+"""An empty pull is answered so many seconds before its deadline, or a quarter of its time if that
+is less."""
 
 log = structlog.get_logger(__name__)
 
 
 class Service:
-    """One method for each of the protocol, named as in Python."""
+    """One method for each method of the protocol, named as in Python."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -53,23 +54,23 @@ class Service:
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
         self._seeks: dict[int, tuple[float, asyncio.Task[None]]] = {}
-        """The seek that is under way on a subscription, and the time it goes to."""
+        """The seek that is under way on a subscription, after the time that it seeks to."""
         self._ending = False
         broker.on_ready = self._wake
 
     def _wake(self, subscription: Subscription) -> None:
-        """There may be something to deliver."""
+        """Deliver what may be ready now."""
         if feed := self._feeds.get(subscription.id):
             feed.wake()
 
     def end(self) -> None:
-        """End every pull and every stream, now and from now on, so that clients connect anew."""
+        """End every pull and stream, present and future, so that clients connect again."""
         self._ending = True
         for feed in self._feeds.values():
             feed.end(stopping())
 
     def expire_subscriptions(self) -> None:
-        """Delete those that nobody has used for as long as their expiration policy says."""
+        """Delete subscriptions that nobody has used for as long as their policy allows."""
         now = self._broker.now()
         for feed in self._feeds.values():
             if not feed.is_idle:
@@ -204,7 +205,9 @@ class Service:
         raise not_found(request.snapshot)
 
     async def _seek(self, subscription: Subscription, to: float) -> None:
-        """Seek, even if the client does not wait for the end; its repeat then waits for that."""
+        """Seek to the end, even if the client stops waiting. If it repeats the seek, it waits for
+        the one under way.
+        """
         while (under_way := self._seeks.get(subscription.id)) and under_way[0] != to:
             await asyncio.wait({under_way[1]})
         if under_way is None:
@@ -215,7 +218,7 @@ class Service:
         await asyncio.shield(under_way[1])
 
     async def _in_turns(self, steps: Iterator[None]) -> None:
-        """Take one step at a time, and let others work in between."""
+        """Take one step at a time, and let other calls run in between."""
         for _ in steps:
             await asyncio.sleep(0)
             if self._ending:
@@ -238,7 +241,7 @@ class Service:
 
 
 async def _read(stream: Stream, context: Context) -> None:
-    """Carry out what the client sends, until it sends no more or sends what is wrong."""
+    """Carry out the client's requests until it ends the stream or sends an invalid one."""
     error = None
     try:
         while (request := await context.read()) is not grpc.aio.EOF:
@@ -255,7 +258,7 @@ def _check_ack_ids(request: Proto) -> None:
 
 
 def _wait_seconds(remaining: float | None) -> float:
-    """So that an empty answer comes before the client gives up."""
+    """Return how long a pull waits, so that an empty answer comes before the client's deadline."""
     if remaining is None:
         return LONGEST_PULL
     return min(LONGEST_PULL, remaining - min(ANSWER_BEFORE, remaining / 4))

@@ -1,4 +1,4 @@
-"""What a topic or a subscription may be set to, what it is by default, and how it is updated.
+"""The settings of topics and subscriptions: their bounds, their defaults, and how to update them.
 
 Bounds: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions and
 https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics
@@ -45,7 +45,7 @@ OUTPUT_ONLY: Final = ("state", "topic_message_retention_duration")
 
 
 def check_topic(topic: Proto) -> None:
-    """Raises `Refused` for what a topic cannot be, or not here."""
+    """Raise `Refused` for settings that are invalid, or that this broker does not have."""
     _refuse_unbuilt(topic, TOPIC_NOT_BUILT)
     topic.ClearField("state")
     if topic.HasField("message_retention_duration"):
@@ -53,8 +53,8 @@ def check_topic(topic: Proto) -> None:
 
 
 def complete_subscription(subscription: Proto) -> filters.Predicate:
-    """Fill in the defaults; returns what its filter matches. Raises `Refused` for what a
-    subscription cannot be, or not here.
+    """Fill in the defaults, and return what its filter matches. Raises `Refused` for settings that
+    are invalid, or that this broker does not have.
     """
     _refuse_unbuilt(subscription, SUBSCRIPTION_NOT_BUILT)
     if subscription.push_config.push_endpoint:
@@ -77,8 +77,8 @@ def complete_subscription(subscription: Proto) -> filters.Predicate:
 
 
 def updated(current: Proto, wanted: Proto, paths: Sequence[str], mutable: frozenset[str]) -> Proto:
-    """A copy of `current` with the `paths` of `wanted`. Raises `Refused` for a path that does not
-    exist or cannot be changed.
+    """Return a copy of `current` with the `paths` of `wanted`. Raises `Refused` for a path that
+    does not exist or cannot be changed.
     """
     if not paths:
         raise invalid("The update_mask must be set, and must contain a non-empty paths list.")
@@ -96,7 +96,7 @@ def updated(current: Proto, wanted: Proto, paths: Sequence[str], mutable: frozen
 
 
 def _complete_expiration(subscription: Proto) -> None:
-    """A policy without a ttl means that it never expires; no policy means the default."""
+    """Without a policy, set the default. A policy without a ttl means that it never expires."""
     if not subscription.HasField("expiration_policy"):
         subscription.expiration_policy.ttl.seconds = DEFAULT_TTL
     elif subscription.expiration_policy.HasField("ttl"):

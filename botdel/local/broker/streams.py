@@ -19,13 +19,13 @@ from botdel.local.broker.wire import Proto, StreamingPullResponse, received, wri
 log = structlog.get_logger(__name__)
 
 PONG: Final = b""
-"""An answer without anything in it, for a client that asks whether the server is alive."""
+"""An empty answer, for a client that checks whether the server is alive."""
 
 
 class Stream:
     """One client's stream: a `Consumer` of a feed, and the `Holder` of what it was given.
 
-    It takes no more while an answer waits to be written, nor beyond the client's own limits, and
+    It takes no messages while an answer waits to be written, or beyond the client's own limits. It
     gives back what it holds when it closes.
     """
 
@@ -50,7 +50,7 @@ class Stream:
 
     @property
     def room(self) -> tuple[int, int]:
-        """A limit of 0 or less is none."""
+        """See `Consumer`. A client's limit of 0 or less means no limit."""
         if self._pending or self._ended:
             return 0, 0
         messages = self._most - len(self._held) if self._most > 0 else ANSWER_MESSAGES
@@ -69,18 +69,18 @@ class Stream:
         self._send(b"".join(parts))
 
     def released(self, entry: Entry) -> None:
-        """Something it held was acknowledged, here or elsewhere, or given back."""
+        """Drop a message that was acknowledged, here or elsewhere, or given back."""
         self._held.discard(entry)
         self._bytes -= len(entry.message.body)
         self._feed.wake()
 
     def end(self, error: Refused | None = None) -> None:
-        """Write what is pending, then end; with an error, raise it there."""
+        """End once what is pending is written, with `error` if there is one."""
         self._error, self._ended = error, True
         self._changed.set()
 
     def request(self, request: Proto) -> None:
-        """Everything but the first request. Raises `Refused`."""
+        """Carry out a request after the first one. Raises `Refused`."""
         if request.subscription:
             raise invalid("Only the first request of a stream may name the subscription.")
         if request.stream_ack_deadline_seconds:
@@ -90,7 +90,7 @@ class Stream:
             self._send(PONG)
 
     def apply(self, request: Proto) -> None:
-        """Acknowledge and move deadlines, as a request asks. Raises `Refused`."""
+        """Acknowledge messages and move deadlines as a request asks. Raises `Refused`."""
         subscription = self._feed.subscription
         ids, seconds = request.modify_deadline_ack_ids, request.modify_deadline_seconds
         if len(ids) != len(seconds):
@@ -104,7 +104,7 @@ class Stream:
             self._broker.modify(subscription, some, wanted)
 
     async def answer(self) -> bytes | None:
-        """The next answer; None at the end. Raises `Refused` when that is an error."""
+        """Return the next answer, or None at the end. Raises `Refused` if the end was an error."""
         while not self._pending:
             if self._ended:
                 if self._error is not None:
@@ -115,19 +115,19 @@ class Stream:
         return self._pending.pop(0)
 
     def written(self) -> None:
-        """The answer has been sent: more can follow."""
+        """Note that the answer was sent: the next one can follow."""
         self._feed.wake()
 
     def close(self) -> None:
-        """Take nothing more, and give back what is held as failed, as if its deadline had passed: a
-        client that dies of a message gets it less and less often, and then it is a dead letter.
+        """Take no more messages, and give back those held as failed, as if their deadline had
+        passed. A message that crashes its client comes less and less often, and then is dead.
         """
         self._ended = True
         self._feed.remove(self)
         held = sorted(self._held, key=lambda entry: entry.message.id)
         try:
             self._broker.fail(self._feed.subscription, held)
-        except Refused as error:  # the disk: nothing was confirmed, so they come again uncounted
+        except Refused as error:  # the disk failed: they come again, uncounted
             log.warning("failed deliveries were not counted", reason=str(error))
             self._feed.give_back(held)
 
@@ -144,7 +144,7 @@ def _deadline(seconds: int) -> int:
 
 
 def _properties(feed: Feed) -> bytes:
-    """What the client is told of a subscription that keeps messages in order."""
+    """Return the part of an answer that says that messages are in order; empty if they are not."""
     if not feed.subscription.settings.enable_message_ordering:
         return b""
     answer = StreamingPullResponse()

@@ -1,7 +1,7 @@
 """What one subscription still has to deliver: leases, deadlines, back-off and order.
 
-It is synchronous and in memory. Time comes in as `now`, in seconds; the journal is written by the
-broker, before these methods are called.
+It is synchronous and in memory. Time comes in as `now`, in seconds. The broker writes the journal
+before it calls these methods.
 """
 
 import heapq
@@ -20,20 +20,20 @@ from botdel.local.broker.wire import Proto, PubsubMessage
 
 STALE_LEASES: Final = 10_000
 STALE_BYTES: Final = 64 * 1024 * 1024
-"""Leases that have ended, and bytes of their messages, that may be in the heap beside those that
-are held: with long deadlines they would otherwise fill the memory."""
+"""Ended leases, and bytes of their messages, that may stay in the heap: with long deadlines, they
+would otherwise fill the memory."""
 ENTRY_BYTES: Final = 300
-"""That each message takes in memory beside its own."""
+"""Bytes that each message takes in memory beside its own."""
 STALE_READY: Final = 1_000
-"""Entries that are gone and still in the queue, beyond twice as many as are owed, before it is
-built anew: where nobody pulls, nobody would take them out."""
+"""The queue is rebuilt when it is longer than this and twice the number of owed messages together:
+without pulls, nothing else removes entries that are gone."""
 _serials: Final = count(time_ns() // 1000)
-"""Unique beyond this process, so that an ack id of a broker that died names no lease of this one.
-It makes no million of deliveries a second."""
+"""Numbers that no earlier process has used, so that an old ack id names no lease of this one: they
+begin with the time in microseconds, and a broker makes fewer than a million deliveries a second."""
 
 
 class Subscription:
-    """`on_ready` is called when there may be something to take."""
+    """One subscription. `on_ready` is called when there may be something to take."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Subscription:
         """When it was last pulled, changed or otherwise used, in this process."""
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
-        """Of all messages that it owes, in memory."""
+        """Bytes that the messages it owes take in memory."""
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
@@ -77,7 +77,7 @@ class Subscription:
         return int(self.settings.dead_letter_policy.max_delivery_attempts)
 
     def is_expired(self, now: float) -> bool:
-        """Whether it was not used for as long as its policy says; without a ttl it never expires.
+        """Whether it was unused for as long as its policy allows; without a ttl it never expires.
         https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
         """
         policy = self.settings.expiration_policy
@@ -85,7 +85,7 @@ class Subscription:
         return bool(0 < ttl <= now - self.used)
 
     def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """Owe `messages`, each with how often it has failed, in the order of their numbers."""
+        """Owe `messages`, in the order of their numbers, each with how often it has failed."""
         if self._late is None:
             self.refill(messages)
         else:
@@ -93,8 +93,9 @@ class Subscription:
 
     @contextmanager
     def refilled(self, epoch: int) -> Iterator[None]:
-        """Owe nothing but what is added by `refill` inside, and what is added meanwhile after it.
-        Ack ids from before name nothing.
+        """Owe only what `refill` adds inside, followed by what `add` gets in the meantime.
+
+        Earlier ack ids become void.
         """
         self.clear()
         late: list[tuple[Kept, int]] = []
@@ -106,7 +107,7 @@ class Subscription:
             self.refill(late)
 
     def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """`add`, before what is held up until the end of `refilled`."""
+        """Owe `messages` at once, even inside `refilled`, where `add` has to wait."""
         for message, attempts in messages:
             entry = Entry(message, attempts)
             self.entries[message.id] = entry
@@ -122,9 +123,9 @@ class Subscription:
         holder: Holder | None = None,
         seconds: float = 0,
     ) -> list[Entry]:
-        """Lease up to `most` messages of together `most_bytes`, but one whatever its size.
+        """Lease up to `most` messages with `most_bytes` in total, or one message whatever its size.
 
-        `seconds` are the ack deadline, without them that of the subscription.
+        The ack deadline is `seconds` or, if that is 0, the subscription's.
         """
         self.wake(now)
         taken: list[Entry] = []
@@ -140,11 +141,11 @@ class Subscription:
             self._lease(entry, until, holder)
             taken.append(entry)
         if taken and self._ready and self._ready[0] is taken[-1].lane:
-            self._ready.popleft()  # the rest of the lane waits for what is held of it
+            self._ready.popleft()  # the rest of the lane waits until these are acknowledged
         return taken
 
     def wake(self, now: float) -> bool:
-        """Make ready what has been delayed until now. Returns whether something is ready."""
+        """Make ready what was delayed until now. Returns whether something is ready."""
         while self._delayed and self._delayed[0][0] <= now:
             item = heapq.heappop(self._delayed)[2]
             if isinstance(item, Lane):
@@ -155,7 +156,7 @@ class Subscription:
         return bool(self._ready)
 
     def expired(self, now: float) -> list[Entry]:
-        """What is held beyond its deadline. The caller gives it back."""
+        """Return what is held after its deadline. The caller gives it back."""
         found = []
         while self._leases and self._leases[0][0] <= now:
             deadline, serial, entry = heapq.heappop(self._leases)
@@ -167,17 +168,17 @@ class Subscription:
         return f"{self.id}:{self.epoch}:{entry.message.id}:{entry.serial}"
 
     def owed(self, ack_ids: Sequence[str]) -> list[Entry]:
-        """What can be acknowledged by `ack_ids`, even late, but not across a seek. Each once."""
+        """Return each entry that `ack_ids` may acknowledge, even late, but not across a seek."""
         return list({entry.message.id: entry for entry, _ in self._named(ack_ids)}.values())
 
     def held(self, ack_ids: Sequence[str]) -> list[Entry]:
-        """What is held under `ack_ids` now: a late call must not touch the lease after it."""
+        """Return what is held under `ack_ids` now: a late call must not touch a later lease."""
         named = self._named(ack_ids)
         held = {e.message.id: e for e, serial in named if 0 < e.serial == serial}
         return list(held.values())
 
     def remove(self, entries: Iterable[Entry]) -> None:
-        """Owe them no more. Calling it again changes nothing."""
+        """Owe them no longer. Calling it again changes nothing."""
         for entry in entries:
             if entry.state is State.GONE:
                 continue
@@ -200,12 +201,12 @@ class Subscription:
         self._trim()
 
     def give_back(self, entries: Iterable[Entry], now: float, *, failed: bool) -> None:
-        """Deliver them again, after the back-off of the retry policy when they have `failed`."""
+        """Deliver them again; if they have `failed`, after the back-off of the retry policy."""
         held = [entry for entry in entries if entry.state is State.LEASED]
         for entry in held:
             entry.attempts += failed
         for entry in held:
-            if entry.state is not State.LEASED:  # put back with one before it in its lane
+            if entry.state is not State.LEASED:  # put back together with an earlier one of its lane
                 continue
             self._release(entry)
             delay = self._back_off(entry.attempts) if failed else 0.0
@@ -219,7 +220,7 @@ class Subscription:
         self.on_ready()
 
     def older_than(self, published: float) -> list[Entry]:
-        """What was published before, by the order in which it was added."""
+        """Return what was published before a time. Entries are in the order of publishing."""
         found = []
         for entry in self.entries.values():
             if entry.message.published >= published:
@@ -228,7 +229,7 @@ class Subscription:
         return found
 
     def clear(self) -> None:
-        """Owe nothing, and have nothing held."""
+        """Owe nothing and hold nothing."""
         for *_, entry in self._leases:
             self._release(entry)
             entry.state = State.GONE
@@ -242,7 +243,10 @@ class Subscription:
             self._late.clear()
 
     def _named(self, ack_ids: Sequence[str]) -> list[tuple[Entry, int]]:
-        """The entries of this epoch that are still owed. Raises `Refused` for any other text."""
+        """Return the entries still owed, with the serials of `ack_ids` from this epoch.
+
+        Raises `Refused` for text that is not an ack id.
+        """
         found = []
         for ack_id in ack_ids:
             try:
@@ -257,7 +261,7 @@ class Subscription:
         return found
 
     def _back_off(self, attempts: int) -> float:
-        """Doubled with each failure, from the least to the most that the retry policy says."""
+        """Return seconds: doubled with each failure, from the policy's minimum to its maximum."""
         if not self.settings.HasField("retry_policy"):
             return 0.0
         policy = self.settings.retry_policy
@@ -284,14 +288,14 @@ class Subscription:
             holder.released(entry)
 
     def _trim(self) -> None:
-        """Build the heap anew once most of it are leases that have ended."""
+        """Rebuild the heap once most of its leases have ended."""
         too_many = len(self._leases) > 2 * self._held + STALE_LEASES
         if too_many or self._stale_bytes > STALE_BYTES:
             self._leases = [lease for lease in self._leases if _is_held(*lease)]
             heapq.heapify(self._leases)
             self._stale_bytes = 0
 
-    # --- order: messages with one key stand in a lane
+    # --- order: messages with the same key share a lane
 
     def _queue(self, entry: Entry) -> None:
         lane = self._lane_of(entry.message)
@@ -310,7 +314,7 @@ class Subscription:
         return self._lanes.setdefault(key, Lane(key)) if key else None
 
     def _first(self) -> Entry | None:
-        """The next that may be taken; None when what stood first is gone or empty."""
+        """Return the next entry to take, or None if the first in the queue is gone or empty."""
         first = self._ready[0]
         if isinstance(first, Lane):
             if first.waiting:
@@ -327,7 +331,7 @@ class Subscription:
             entry.lane.take()
 
     def _drop(self, lane: Lane, entry: Entry) -> None:
-        """Let the lane go on once nothing of it is held."""
+        """Drop the entry, and let its lane continue once none of its messages is held."""
         is_free_now = lane.drop(entry)
         if lane.is_empty:
             self._lanes.pop(lane.key, None)
@@ -336,7 +340,7 @@ class Subscription:
             self.on_ready()
 
     def _redeliver(self, lane: Lane, entry: Entry, when: float) -> None:
-        """Put back `entry` and what is held behind it, in order."""
+        """Put back `entry` and those held behind it, in order."""
         for behind in lane.put_back(entry):
             self._release(behind)
         if lane.is_free:
@@ -344,7 +348,7 @@ class Subscription:
 
 
 def size(message: Kept) -> int:
-    """Bytes that it takes in memory while it is owed."""
+    """Return the bytes that a message takes in memory while it is owed."""
     return len(message.body) + ENTRY_BYTES
 
 

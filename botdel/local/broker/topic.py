@@ -5,7 +5,7 @@ from botdel.local.broker.wire import Proto
 
 
 class Topic:
-    """`id` is of this topic alone: one that is made again under its name is another."""
+    """A topic. `id` is never used again: a new topic of the same name gets another one."""
 
     def __init__(self, id: int, settings: Proto) -> None:
         self.id = id
@@ -23,6 +23,6 @@ class Topic:
 
 
 def retention_of(settings: Proto) -> float:
-    """Seconds; 0 when the topic keeps nothing."""
+    """Return the seconds for which a topic keeps messages; 0 if it keeps none."""
     duration = settings.message_retention_duration
     return float(duration.seconds + duration.nanos / 1e9)

@@ -1,7 +1,7 @@
-"""The messages of google.pubsub.v1, its methods, and how a delivery is written.
+"""The messages of google.pubsub.v1, its methods, and the bytes of a delivery.
 
-The classes are those inside google-cloud-pubsub: stubs that are generated from its .proto files
-cannot be loaded beside it, because both would register the same names.
+The classes are those inside google-cloud-pubsub: stubs generated from its .proto files could not be
+loaded beside it, because both would register the same names.
 """
 
 import re
@@ -17,7 +17,7 @@ Proto = Any
 
 
 def proto(wrapper: Any) -> Any:
-    """The plain protobuf class below a class of proto-plus, which is ten times as slow."""
+    """Return the plain protobuf class behind a class of proto-plus, which is ten times slower."""
     return wrapper.pb(wrapper()).__class__
 
 
@@ -81,21 +81,21 @@ METHODS: Final[Mapping[str, Mapping[str, Method]]] = {
         "Seek": _unary(types.SeekRequest),
     },
 }
-"""Every method of both services, by the name of the service and its own."""
+"""Every method of both services, by the names of the service and the method."""
 
 
 def python_name(method: str) -> str:
-    """`create_topic` for `CreateTopic`."""
+    """Return `create_topic` for `CreateTopic`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", method).lower()
 
 
 def written(answer: Proto | bytes) -> bytes:
-    """The bytes of an answer; what is built by hand is bytes already."""
+    """Return the bytes of an answer. An answer built by hand is bytes already."""
     return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
 
 
 def stored(message: Proto, message_id: int, published: float) -> bytes:
-    """The bytes of a PubsubMessage with the two fields that the service fills in."""
+    """Return the bytes of a PubsubMessage with the two fields that the service fills in."""
     for field in ("message_id", "publish_time"):
         message.ClearField(field)
     message.message_id = str(message_id)
@@ -105,12 +105,12 @@ def stored(message: Proto, message_id: int, published: float) -> bytes:
 
 
 def whole_microseconds(seconds: float) -> float:
-    """As clients are given the time of publishing: when they seek to it, it compares as equal."""
+    """Round to microseconds, as clients see publish times: a seek to one compares as equal."""
     return round(seconds * 1e6) / 1e6
 
 
 def received(ack_id: str, message: bytes, attempt: int) -> bytes:
-    """A ReceivedMessage as field 1 of a PullResponse or a StreamingPullResponse.
+    """Return a ReceivedMessage as field 1 of a PullResponse or a StreamingPullResponse.
 
     The message's own bytes are copied, not parsed. Numbers of the fields: ack_id 1, message 2,
     delivery_attempt 3, which is left out when it is 0.
@@ -123,9 +123,9 @@ def received(ack_id: str, message: bytes, attempt: int) -> bytes:
 
 
 def messages_in(request: bytes, most: int) -> int:
-    """How many messages a PublishRequest has, counted up to `most`, without parsing them.
+    """Count the messages of a PublishRequest, up to `most`, without parsing them.
 
-    Numbers of the fields: topic 1, messages 2. It stops at what is neither.
+    Numbers of the fields: topic 1, messages 2. It stops at any other field.
     """
     found = at = 0
     while at < len(request) and found < most and request[at] in (TOPIC_TAG, MESSAGE_TAG):
@@ -141,7 +141,7 @@ def messages_in(request: bytes, most: int) -> int:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the high bit says that more follow."""
+    """Return a number with seven bits in each byte, lowest first; a high bit says more follow."""
     parts = bytearray()
     while number > LOW_BITS:
         parts.append(number & LOW_BITS | HIGH_BIT)

@@ -11,6 +11,7 @@ BROKER_FEED: Final = "botdel/local/broker/feed.py"
 BROKER_FILTERS: Final = "botdel/local/broker/filters.py"
 BROKER_JOURNAL: Final = "botdel/local/broker/journal.py"
 BROKER_LETTERS: Final = "botdel/local/broker/letters.py"
+BROKER_POST: Final = "botdel/local/broker/post.py"
 BROKER_SEEKING: Final = "botdel/local/broker/seeking.py"
 BROKER_SETTINGS: Final = "botdel/local/broker/settings.py"
 BROKER_STREAMS: Final = "botdel/local/broker/streams.py"
@@ -19,16 +20,16 @@ BROKER_LEASES: Final = "botdel/local/broker/subscription.py"
 MUTANTS: Final = (
     Mutant(
         "broker: a message is confirmed without being kept",
-        BROKER_STATE,
-        "        self.journal.add(messages, owed)\n",
+        BROKER_POST,
+        "        journal.add(messages, owed)\n",
         "",
         BROKER,
     ),
     Mutant(
         "broker: an ack is confirmed without being kept",
         BROKER_STATE,
-        "            numbers = [each.message.id for each in entries]\n",
-        "            numbers: list[int] = []\n",
+        "        numbers = [each.message.id for each in entries]\n",
+        "        numbers: list[int] = []\n",
         BROKER,
     ),
     Mutant(
@@ -173,8 +174,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "broker: a dead letter takes room that there is not",
-        BROKER_LETTERS,
-        "return topic if topic is not None and broker.full(topic) is None else None",
+        BROKER_STATE,
+        "return topic if topic is not None and self._full(topic) is None else None",
         "return topic",
         BROKER,
     ),
@@ -237,8 +238,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: memory is not bounded",
         BROKER_STATE,
-        "if (full := self.full(topic)) is not None:",
-        "if (full := self.full(topic)) is not None and False:",
+        "if (full := self._full(topic)) is not None:",
+        "if (full := self._full(topic)) is not None and False:",
         BROKER,
     ),
     Mutant(

@@ -176,7 +176,7 @@ def test_the_help_of_a_filter_lists_what_it_takes(
 ) -> None:
     """By hand, because help is printed without loading what knows the names."""
     said = printed(f"{command} --help", monkeypatch, capsys)
-    listed = said.partition(f" {option} ")[2].partition("Only those ")[2].partition(".")[0]
+    listed = said.partition(f" {option} ")[2].partition(": ")[2].partition(".")[0]
     assert set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", listed))) - {"or"} == set(names)
 
 

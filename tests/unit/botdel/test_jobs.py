@@ -104,15 +104,15 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
     ("job", "said"),
     [
         (a_job(Status.FAILED), "it rests until {rested}; the first sweep after that resumes it"),
-        (a_job(Status.FAILED, attempt=SPENT), "{rested}; the first sweep after that gives it up"),
+        (a_job(Status.FAILED, attempt=SPENT), "{rested}; the first sweep after that marks it as"),
         (a_job(Status.FAILED, last_modified_at=LONG_AGO), "the next sweep resumes it"),
-        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep gives it"),
+        (a_job(Status.FAILED, last_modified_at=LONG_AGO, attempt=SPENT), "the next sweep marks it"),
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
         (a_saga(Status.FAILED, attempt=SPENT), "turns it back (undone: pause); "),
         (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
-        (a_saga(Status.FAILED, attempt=SPENT, turned_back=FAILURE), "gives it up as exhausted"),
+        (a_saga(Status.FAILED, attempt=SPENT, turned_back=FAILURE), "marks it as exhausted"),
         (a_saga(Status.EXHAUSTED, turned_back=FAILURE), "goes on undoing; once the job is comp"),
         (a_saga(Status.EXHAUSTED), "nothing by itself: remove the cause, then `botdel"),
     ],
@@ -240,7 +240,7 @@ def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_back(
 def test_a_parked_job_says_until_when_and_how_not_to_wait() -> None:
     following = next_move(a_job(Status.PENDING, due=LATER), POLICY, START)
     assert following == (
-        f"a worker takes it at {LATER}; `botdel jobs retry 65f0a1b2c3d4e5f607180001` does not "
+        f"a worker claims it at {LATER}; `botdel jobs retry 65f0a1b2c3d4e5f607180001` does not "
         "wait for that"
     )
 
@@ -302,12 +302,12 @@ def test_ids_and_statuses_are_whole_on_a_narrow_terminal(
     said = capsys.readouterr()
     for whole in (stale.id, stale.bot_id, "in_progress (stale)", "failed"):
         assert whole in said.out
-    assert ("no room here for: " in said.err) is (width < 120), said.err
+    assert ("columns left out: " in said.err) is (width < 120), said.err
 
 
 def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     tabulate([], POLICY)
-    assert capsys.readouterr().out == "no job fits\n"
+    assert capsys.readouterr().out == "no job matches\n"
 
 
 async def test_a_list_that_is_cut_off_says_so_beside_its_output(

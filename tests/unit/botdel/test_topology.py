@@ -54,5 +54,5 @@ async def test_what_a_broker_has_does_not_act_on_the_terminal(
     assert await topology.apply(load(TopologySettings), []) == 1
     said = capsys.readouterr().out
     assert f"differs of {SHOWN}: filter is '{SHOWN}', expected 'NOT attributes'" in said
-    assert f"subscription new {SHOWN} gets what its topic has kept" in said
+    assert f"subscription new {SHOWN}: sought back, to get what its topic kept" in said
     assert harmless(said)

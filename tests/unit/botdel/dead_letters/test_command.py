@@ -329,7 +329,7 @@ async def test_what_is_given_up_while_it_is_looked_at_is_not_discarded(world: Wo
     await world.store.record([again(letter)])
     tally = Tally()
     await Discard(world.store)([letter], tally)
-    assert "once more just now" in tally.refused[letter.id]
+    assert "after a replay: look at it again" in tally.refused[letter.id]
     assert world.status_of(letter) is NEW
 
 

@@ -43,7 +43,7 @@ def test_a_long_detail_is_seen_to_be_cut() -> None:
 
 
 def test_an_empty_list_says_so() -> None:
-    assert listed_at(80) == "no dead letter fits\n"
+    assert listed_at(80) == "no dead letter matches\n"
 
 
 def test_a_list_has_a_line_for_each_letter() -> None:

@@ -42,4 +42,4 @@ async def test_a_breaker_that_cannot_be_read_is_named() -> None:
     [found] = await breaker_findings(Damaged(VirtualClock()))
     assert (found.check, found.status) == ("breaker of billing.example", Status.WARNING)
     assert "cannot be read" in found.detail
-    assert "the next call that fails replaces it" in found.remedy
+    assert "the next failed call replaces it" in found.remedy

@@ -39,7 +39,7 @@ def test_without_one_it_cannot_be_told_and_the_command_grants_it(
 ) -> None:
     found = granted(**roles)
     assert found.status is Status.WARNING
-    assert "the canary decides" in found.detail
+    assert "the canary shows" in found.detail
     assert found.remedy == (
         "`gcloud pubsub topics add-iam-policy-binding bot-deletion.dead-letter "
         '--project=a-project --role=roles/pubsub.publisher --member="serviceAccount:service-'
@@ -70,7 +70,7 @@ async def test_topic_and_subscriptions_are_asked_and_a_policy_may_be_unreadable(
     found = by_check(await grant_findings(client, NAMES, [SERVICE, "analytics"]))
     assert found["grant on topic bot-deletion.dead-letter"].status is Status.OK
     unread = found["grant on subscription bot-deletion.analytics"]
-    assert (unread.status, "cannot be told" in unread.detail) == (Status.WARNING, True)
+    assert (unread.status, "not known" in unread.detail) == (Status.WARNING, True)
     assert "subscriptions add-iam-policy-binding bot-deletion.analytics" in unread.remedy
     asked = found[f"grant on subscription bot-deletion.{SERVICE}"]
     assert asked.status is Status.WARNING, "to publish is not to subscribe"

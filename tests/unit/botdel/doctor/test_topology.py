@@ -63,7 +63,7 @@ def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
 def test_a_subscription_that_lost_its_topic_is_deleted_and_made_again() -> None:
     lost = difference("topic", DELETED_TOPIC, NAMES.topic)
     found = subscription_finding(NAMES, PATH, [lost], {SERVICE})
-    assert (found.status, "it gets nothing" in found.remedy) == (Status.FAILED, True)
+    assert (found.status, "does not reach it" in found.remedy) == (Status.FAILED, True)
     places = [found.remedy.index(step) for step in ("delete bot-deletion.conv", "topology apply")]
     assert places == sorted(places)
 

@@ -100,7 +100,7 @@ async def test_in_place_of_a_port_that_is_taken_it_is_a_free_one(
 ) -> None:
     assert await started.on(taken) != taken
     assert started.tried == [0]
-    assert started.said[0] == f"port {taken} is taken: it gets a free one"
+    assert started.said[0] == f"port {taken} is taken: using a free one"
 
 
 async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
@@ -109,7 +109,7 @@ async def test_a_port_that_is_taken_meanwhile_costs_a_second_start(
     monkeypatch.setattr(installation, "is_free", lambda port: True)
     assert await started.on(taken) != taken
     assert started.tried == [taken, 0]
-    assert f"port {taken} is taken: it gets a free one" in started.said
+    assert f"port {taken} is taken: using a free one" in started.said
 
 
 async def test_a_process_that_fails_otherwise_is_not_started_again(started: Started) -> None:

@@ -1,0 +1,46 @@
+"""Messages for one topic, and which of its subscriptions get each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from botdel.local.broker import filters
+from botdel.local.broker.journal import Journal, Kept
+from botdel.local.broker.subscription import Subscription
+from botdel.local.broker.topic import Topic
+from botdel.local.broker.wire import Proto
+
+
+class Post(NamedTuple):
+    """Numbered messages, and those that each subscription gets. Call `keep`, then `deliver`."""
+
+    topic: Topic
+    messages: Sequence[Kept]
+    receivers: Sequence[tuple[Subscription, Sequence[Kept]]]
+
+    def keep(self, journal: Journal) -> None:
+        """Keep what is owed, or everything if the topic retains messages. In a transaction."""
+        owed = [(each.id, to.id) for to, some in self.receivers for each in some]
+        messages = self.messages
+        if not self.topic.retention:
+            wanted = {number for number, _ in owed}
+            messages = [message for message in messages if message.id in wanted]
+        journal.add(messages, owed)
+
+    def deliver(self) -> None:
+        for subscription, some in self.receivers:
+            subscription.add((message, 0) for message in some)
+
+
+def addressed(topic: Topic, kept: Sequence[Kept], messages: Sequence[Proto]) -> Post:
+    """Return the post of `messages`, which are `kept` once they are numbered."""
+    receivers = [(each, _matching(each, kept, messages)) for each in topic.subscriptions.values()]
+    return Post(topic, kept, receivers)
+
+
+def _matching(
+    subscription: Subscription, kept: Sequence[Kept], messages: Sequence[Proto]
+) -> Sequence[Kept]:
+    if subscription.matches is filters.everything:
+        return kept
+    pairs = zip(kept, messages, strict=True)
+    return [each for each, message in pairs if subscription.matches(message.attributes)]
