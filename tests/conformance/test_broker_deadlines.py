@@ -18,7 +18,7 @@ from tests.conformance.brokers import (
     with_dead_letters,
 )
 
-BACK_OFF = timedelta(seconds=3)
+BACK_OFF = timedelta(seconds=2)
 
 
 async def test_what_is_acknowledged_never_comes_again(calls: Calls) -> None:

@@ -306,7 +306,7 @@ async def test_a_signal_ends_it_soon_though_streams_and_pulls_wait(
     with pytest.raises(ProcessFailed, match=r"exit code 0"):
         await broker.watch()
     for ended in (pulling, *reading):
-        with pytest.raises(gcp.ServiceUnavailable):
+        with pytest.raises(gcp.ServiceUnavailable, match="stopping"):
             await ended
 
 

@@ -334,6 +334,20 @@ MUTANTS: Final = (
         BROKER_PROCESS,
     ),
     Mutant(
+        "broker: a port that was taken since it was found free is no OSError",
+        "botdel/local/broker/server.py",
+        "except RuntimeError as error:",
+        "except KeyError as error:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: pulls and streams that wait hold up its end",
+        BROKER_SERVICE,
+        "            feed.end(stopping())\n",
+        "            pass\n",
+        BROKER_PROCESS,
+    ),
+    Mutant(
         "broker: it writes into the database of another program",
         BROKER_JOURNAL,
         "if found != (VERSION if tables else 0):",
