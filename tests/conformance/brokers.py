@@ -1,7 +1,7 @@
 """What the suites over both brokers share: the clients, and waiting for deliveries."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,21 +28,6 @@ DELIVERED = 30.0
 ACK_DEADLINE = 10
 """Seconds; the shortest that Pub/Sub allows."""
 WEEK = timedelta(days=7)
-Test = Callable[..., Awaitable[None]]
-WRONG: dict[str, str] = {}
-"""The tests that Google's emulator fails, by name, and why."""
-
-
-def wrong_in_emulator(why: str) -> Callable[[Test], Test]:
-    """The emulator (0.8.20) fails this test: the run says so should that ever change."""
-
-    def marked(test: Test) -> Test:
-        WRONG[test.__name__] = why
-        return test
-
-    return marked
-
-
 EMPTY_PULL = 2.0
 
 
@@ -70,10 +55,12 @@ class Calls:
         wanted = Subscription({"name": self.path(name), "topic": self.topic, **settings})
         return await self.subscriber.create_subscription(wanted, timeout=CALL)
 
-    async def publish(self, *messages: bytes | dict[str, Any], topic: str = "") -> list[str]:
+    async def publish(
+        self, *messages: bytes | dict[str, Any], topic: str = "", seconds: float = CALL
+    ) -> list[str]:
         wanted = [PubsubMessage({"data": it} if isinstance(it, bytes) else it) for it in messages]
         answer = await self.publisher.publish(
-            topic=topic or self.topic, messages=wanted, timeout=CALL, retry=None
+            topic=topic or self.topic, messages=wanted, timeout=seconds, retry=None
         )
         return list(answer.message_ids)
 
@@ -85,10 +72,12 @@ class Calls:
         answer = await self.subscriber.pull(request, timeout=seconds, retry=None)
         return list(answer.received_messages)
 
-    async def receive(self, number: int, name: str = "chat") -> list[ReceivedMessage]:
-        """The next `number` deliveries, over as many pulls as it takes."""
+    async def receive(
+        self, number: int, name: str = "chat", within: float = DELIVERED
+    ) -> list[ReceivedMessage]:
+        """The next `number` deliveries, over as many pulls as it takes `within` seconds."""
         found: list[ReceivedMessage] = []
-        deadline = time.monotonic() + DELIVERED
+        deadline = time.monotonic() + within
         while len(found) < number:
             assert time.monotonic() < deadline, f"{len(found)} of {number} were delivered"
             found += await self.pull(number - len(found), name)

@@ -7,7 +7,7 @@ import pytest
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.pubsub import EMBEDDED, GOOGLE, why_left_out
-from tests.conformance.brokers import WRONG, Calls, calls_to
+from tests.conformance.brokers import Calls, calls_to
 
 
 def _skipped(name: str) -> list[pytest.MarkDecorator]:
@@ -26,11 +26,18 @@ async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def on_broker(request: pytest.FixtureRequest, host: str) -> AsyncIterator[Calls]:
+def is_google(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.callspec.params["host"] == GOOGLE)
+
+
+@pytest.fixture
+async def on_broker(
+    request: pytest.FixtureRequest, host: str, is_google: bool
+) -> AsyncIterator[Calls]:
     """The clients of one, in a project of this test's own."""
-    name = request.function.__name__
-    if name in WRONG and _is_google(request):
-        request.node.add_marker(pytest.mark.xfail(reason=WRONG[name], strict=True))
+    wrong = request.node.get_closest_marker("wrong_in_emulator")
+    if wrong is not None and is_google:
+        request.node.add_marker(pytest.mark.xfail(reason=wrong.args[0], strict=True))
     async with calls_to(host) as calls:
         yield calls
 
@@ -40,12 +47,3 @@ async def calls(on_broker: Calls) -> Calls:
     """With a topic, `events`."""
     await on_broker.create_topic()
     return on_broker
-
-
-@pytest.fixture
-def is_google(request: pytest.FixtureRequest) -> bool:
-    return _is_google(request)
-
-
-def _is_google(request: pytest.FixtureRequest) -> bool:
-    return GOOGLE in request.node.callspec.id

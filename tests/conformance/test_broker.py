@@ -13,12 +13,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions as gcp
 
-from tests.conformance.brokers import (
-    CALL,
-    Calls,
-    data,
-    wrong_in_emulator,
-)
+from tests.conformance.brokers import CALL, Calls, data
 
 
 async def test_a_message_arrives_as_it_was_with_an_id_and_a_time(calls: Calls) -> None:
@@ -64,7 +59,7 @@ async def test_a_message_of_nothing_is_refused(calls: Calls) -> None:
         await calls.publish({})
 
 
-@wrong_in_emulator("it takes attributes of any size, number and key")
+@pytest.mark.wrong_in_emulator("it takes attributes of any size, number and key")
 @pytest.mark.parametrize(
     "message",
     [
@@ -89,10 +84,10 @@ async def test_more_than_a_thousand_messages_are_refused(calls: Calls) -> None:
         await calls.publish(*[b"x"] * 1001)
 
 
-@wrong_in_emulator("it does not answer at all")
+@pytest.mark.wrong_in_emulator("it does not answer at all")
 async def test_a_request_of_more_than_10_megabytes_is_refused(calls: Calls) -> None:
     with pytest.raises(gcp.InvalidArgument):
-        await calls.publish(b"x" * 5_500_000, b"x" * 5_500_000)
+        await calls.publish(b"x" * 5_500_000, b"x" * 5_500_000, seconds=5)
 
 
 async def test_a_large_message_arrives(calls: Calls) -> None:
@@ -109,6 +104,24 @@ async def test_every_subscription_gets_every_message(calls: Calls) -> None:
     for name in ("chat", "billing"):
         [received] = await calls.receive(1, name)
         await calls.ack(received, name=name)
+
+
+@pytest.mark.proves("broker-as-documented")
+@pytest.mark.wrong_in_emulator("it stores filters and ignores them")
+async def test_a_filter_is_obeyed(calls: Calls) -> None:
+    """https://cloud.google.com/pubsub/docs/subscription-message-filter"""
+    await calls.subscribe(filter='attributes.kind = "chat"')
+    await calls.publish(
+        {"data": b"1", "attributes": {"kind": "x"}}, {"data": b"2", "attributes": {"kind": "chat"}}
+    )
+    assert data(await calls.receive(1)) == [b"2"]
+    await calls.nothing_comes(1)
+
+
+@pytest.mark.wrong_in_emulator("it takes any text")
+async def test_a_filter_that_cannot_be_parsed_is_refused(calls: Calls) -> None:
+    with pytest.raises(gcp.InvalidArgument):
+        await calls.subscribe(filter="attributes:")
 
 
 async def test_a_subscription_has_nothing_of_the_time_before_it(calls: Calls) -> None:

@@ -23,7 +23,6 @@ from tests.conformance.brokers import (
     data,
     moment,
     with_dead_letters,
-    wrong_in_emulator,
 )
 
 
@@ -62,7 +61,7 @@ async def test_a_topic_that_does_not_exist_is_not_found(calls: Calls) -> None:
         assert isinstance(answer, gcp.NotFound)
 
 
-@wrong_in_emulator("it has none")
+@pytest.mark.wrong_in_emulator("it has none")
 async def test_the_subscriptions_of_a_topic_that_does_not_exist_are_not_found(
     calls: Calls,
 ) -> None:
@@ -140,7 +139,7 @@ async def test_a_setting_out_of_bounds_is_refused(calls: Calls, settings: dict[s
         await calls.subscribe(**settings)
 
 
-@wrong_in_emulator("it takes less")
+@pytest.mark.wrong_in_emulator("it takes less")
 @pytest.mark.parametrize(
     "settings",
     [{"ack_deadline_seconds": 9}, {"expiration_policy": {"ttl": timedelta(hours=1)}}],
@@ -178,7 +177,7 @@ async def test_an_update_changes_what_its_mask_names_and_nothing_else(calls: Cal
     assert found.retain_acked_messages
 
 
-@wrong_in_emulator("labels cannot be updated there")
+@pytest.mark.wrong_in_emulator("labels cannot be updated there")
 async def test_an_update_of_labels_replaces_all_of_them(calls: Calls) -> None:
     await calls.subscribe(labels={"a": "1", "b": "2"})
     changed = Subscription(name=calls.path(), topic=calls.topic, labels={"b": "3"})
@@ -230,7 +229,7 @@ async def test_lists_have_pages(calls: Calls) -> None:
     assert {name async for name in of_topic} == {calls.path(name) for name in names}
 
 
-@wrong_in_emulator("it begins anew")
+@pytest.mark.wrong_in_emulator("it begins anew")
 async def test_a_page_token_that_is_none_is_refused(calls: Calls) -> None:
     project = f"projects/{calls.project}"
     with pytest.raises(gcp.InvalidArgument):
@@ -258,7 +257,7 @@ async def test_a_subscription_that_is_deleted_and_made_again_is_empty(calls: Cal
     await calls.nothing_comes(1)
 
 
-@wrong_in_emulator("it has no DetachSubscription")
+@pytest.mark.wrong_in_emulator("it has no DetachSubscription")
 async def test_a_detached_subscription_refuses_to_be_pulled(calls: Calls) -> None:
     """https://cloud.google.com/pubsub/docs/detach-subscriptions"""
     await calls.subscribe()

@@ -1,7 +1,9 @@
 """A forked program is as one that was executed: what is heard of it, its surroundings, its end."""
 
+import multiprocessing
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,16 +45,18 @@ async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:
     assert process.lines[-1] == "ValueError: odd"
 
 
-async def test_its_imports_are_made_and_what_they_were_made_in_has_not_seen_it(
+async def test_its_imports_are_made_already_and_its_own_are_seen_by_no_other(
     program: Path,
 ) -> None:
-    text = "import sys; print('tests.support.preloaded' in sys.modules); sys.modules['odd'] = sys"
+    text = """
+import sys
+print([name in sys.modules for name in ("tests.support.preloaded", "odd")])
+sys.modules["odd"] = sys
+"""
     for _ in range(2):
-        async with forked(program, f"{text[: text.index(';', 14)]}; print('odd' in sys.modules)"):
-            pass
         async with forked(program, text) as process:
             assert await process.wait(SOON) == 0
-        assert list(process.lines) == ["True"]
+        assert list(process.lines) == ["[True, False]"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
@@ -78,6 +82,22 @@ async def test_a_kill_at_its_beginning_ends_it(program: Path) -> None:
     async with forked(program, LASTS) as process:
         process.kill()
         assert await process.wait(SOON) == -signal.SIGKILL
+
+
+def never_begins(*_: object) -> None:
+    time.sleep(SOON)
+
+
+async def test_a_program_that_does_not_begin_is_an_error_in_time_and_ends(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.forked._become", never_begins)
+    monkeypatch.setattr("tests.support.forked.BEGUN_WITHIN", 0.5)
+    asked = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await forked(program, LASTS).start()
+    assert time.monotonic() - asked < SOON / 2
+    await eventually(lambda: not multiprocessing.active_children())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can promise it")

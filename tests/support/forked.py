@@ -24,6 +24,9 @@ from botdel.local.run_with_parent import end_with_parent
 FORKING: Final = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.support.preloaded"])
 
+BEGUN_WITHIN: Final = 30.0
+"""Seconds for a program to begin, on a machine that does other things as well."""
+
 
 def start_server() -> None:
     """Start the server now, for tests that count processes; else the first program starts it."""
@@ -55,10 +58,25 @@ class ForkedProcess(ChildProcess):
             await asyncio.to_thread(process.start)
             writer.close()
             beginning.close()
-            begun.poll(None)  # until it leads its group, or has died
+            try:
+                async with asyncio.timeout(BEGUN_WITHIN):
+                    await _readable(begun)  # it leads its group, or has died
+            except BaseException:
+                process.kill()
+                raise
         output = Output(self._heard)
         await _Forked(process, output).read(reader)
         return output
+
+
+async def _readable(connection: Connection) -> None:
+    """Return once there is something to read, or the other end is closed."""
+    loop, seen = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), seen.set)
+    try:
+        await seen.wait()
+    finally:
+        loop.remove_reader(connection.fileno())
 
 
 class _Forked(asyncio.SubprocessTransport, asyncio.Protocol):

@@ -13,6 +13,7 @@ BROKER_JOURNAL: Final = "botdel/local/broker/journal.py"
 BROKER_LETTERS: Final = "botdel/local/broker/letters.py"
 BROKER_POST: Final = "botdel/local/broker/post.py"
 BROKER_SEEKING: Final = "botdel/local/broker/seeking.py"
+BROKER_SERVICE: Final = "botdel/local/broker/service.py"
 BROKER_SETTINGS: Final = "botdel/local/broker/settings.py"
 BROKER_STREAMS: Final = "botdel/local/broker/streams.py"
 BROKER_LEASES: Final = "botdel/local/broker/subscription.py"
@@ -159,6 +160,41 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
+        "broker: a seek ends with its client",
+        BROKER_SERVICE,
+        "        await asyncio.shield(under_way[1])\n",
+        "        await under_way[1]\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: seeks to two times are under way at once",
+        BROKER_SERVICE,
+        "            await asyncio.wait({under_way[1]})\n",
+        "            under_way = None\n            break\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a repeated seek begins anew",
+        BROKER_SERVICE,
+        "and under_way[0] != to:",
+        "and True:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a snapshot that nobody took is confirmed",
+        BROKER_SERVICE,
+        '        raise not_built("a snapshot")\n',
+        "        return NOTHING\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: an answer is larger than clients take",
+        BROKER_FEED,
+        "ANSWER_BYTES: Final = 3_000_000",
+        "ANSWER_BYTES: Final = 30_000_000",
+        BROKER,
+    ),
+    Mutant(
         "broker: what was retained stays when that is turned off",
         "botdel/local/broker/catalogue.py",
         "                self._broker.journal.forget_acked(subscription.id)\n",
@@ -296,6 +332,20 @@ MUTANTS: Final = (
         BROKER_COMMAND,
         "    _check_free(address, port)\n",
         "",
+        BROKER_PROCESS,
+    ),
+    Mutant(
+        "broker: a port that was taken since it was found free is no OSError",
+        "botdel/local/broker/server.py",
+        "except RuntimeError as error:",
+        "except KeyError as error:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: pulls and streams that wait hold up its end",
+        BROKER_SERVICE,
+        "            feed.end(stopping())\n",
+        "            pass\n",
         BROKER_PROCESS,
     ),
     Mutant(

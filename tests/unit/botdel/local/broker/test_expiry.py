@@ -21,10 +21,13 @@ CONTEXT: Any = None
 class Served(World):
     """A world with the service over it, and a topic."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.service = Service(self.broker)
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder)
         self.create_topic()
+
+    def _start(self) -> None:
+        super()._start()
+        self.service = Service(self.broker)
 
     def exists_after(self, seconds: float) -> bool:
         self.time += seconds
@@ -89,6 +92,15 @@ async def test_who_waits_for_messages_keeps_a_subscription_and_whoever_left_does
     assert served.exists_after(2 * DAY)
     waiting.cancel()
     await asyncio.wait({waiting})
+    assert served.exists_after(DAY - MINUTE)
+    assert not served.exists_after(2 * MINUTE)
+
+
+def test_a_restart_begins_the_time_without_use_anew(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.subscribe(expiration_policy={"ttl": timedelta(days=1)})
+    served.time += DAY - MINUTE
+    served.restart()
     assert served.exists_after(DAY - MINUTE)
     assert not served.exists_after(2 * MINUTE)
 

@@ -1,15 +1,19 @@
-"""A seek in steps: what happens between them, and where it breaks off."""
+"""A seek in steps: what happens between them, where it breaks off, and who calls it."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.pubsub_v1 import types
 
 from botdel.local.broker import seeking
 from botdel.local.broker.refusals import Refused
 from botdel.local.broker.seeking import Seek
+from botdel.local.broker.service import Service
 from botdel.local.broker.subscription import size
 from tests.unit.botdel.local.broker.world import CHAT, World, data
 
@@ -128,3 +132,59 @@ def test_a_subscription_that_is_detached_in_between_stays_empty(world: World) ->
     assert world.chat.entries == {}
     world.restart()
     assert world.chat.entries == {}
+
+
+# --- as clients call it
+
+
+class Clients:
+    """Of one service."""
+
+    context: Any = None
+
+    def __init__(self, world: World) -> None:
+        self._service = Service(world.broker)
+
+    def seek(self, to: float) -> asyncio.Task[Any]:
+        request = types.SeekRequest(subscription=CHAT, time=datetime.fromtimestamp(to, UTC))
+        calling = self._service.seek(types.SeekRequest.pb(request), self.context)
+        return asyncio.create_task(calling)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop take one turn after the other."""
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came")
+
+
+async def test_a_seek_goes_on_when_its_client_leaves(world: World) -> None:
+    seeking = Clients(world).seek(0)
+    await until(lambda: len(world.chat.entries) > 0)
+    assert len(world.chat.entries) < len(ALL_ACKED)
+    seeking.cancel()
+    await until(lambda: len(world.chat.entries) == len(ALL_ACKED))
+    assert data(world.take()) == ALL_ACKED
+
+
+async def test_a_repeat_waits_for_the_seek_that_is_under_way(world: World) -> None:
+    clients, epoch = Clients(world), world.chat.epoch
+    first = clients.seek(0)
+    await until(lambda: len(world.chat.entries) > 0)
+    first.cancel()
+    await clients.seek(0)
+    assert data(world.take()) == ALL_ACKED
+    assert world.chat.epoch == epoch + 1
+
+
+@pytest.mark.parametrize(("times", "left"), [((0, 2e6), []), ((2e6, 0), ALL_ACKED)])
+async def test_seeks_to_two_times_come_one_after_the_other(
+    world: World, times: tuple[float, float], left: list[bytes]
+) -> None:
+    clients = Clients(world)
+    await asyncio.gather(*map(clients.seek, times))
+    assert data(world.take()) == left
+    world.restart()
+    assert data(world.take()) == left

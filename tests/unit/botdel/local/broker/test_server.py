@@ -1,14 +1,16 @@
-"""What the server decides before a request is parsed, and its clock."""
+"""What the server decides before a request is parsed, where it listens, and its clock."""
 
+import socket
 import time
 from typing import Any
 
 import pytest
 from google.pubsub_v1 import types
 
+from botdel.local.broker.journal import Journal
 from botdel.local.broker.limits import check_size
 from botdel.local.broker.refusals import Refused
-from botdel.local.broker.server import steady_clock
+from botdel.local.broker.server import Server, steady_clock
 from botdel.local.broker.wire import messages_in
 
 
@@ -43,6 +45,15 @@ def test_a_publish_of_too_many_messages_is_refused_before_it_is_parsed() -> None
         check_size("Publish", b"\x12\x00" * 4_000_000)
     with pytest.raises(Refused, match="exceeds the limit: 10000000 bytes"):
         check_size("Publish", b"\x12\x00" * 8_000_000)
+
+
+async def test_a_port_that_was_taken_since_it_was_found_free_is_an_error() -> None:
+    server = Server(Journal())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"^cannot listen on {address}: "):
+            await server.start(address)
+    await server.stop(0)
 
 
 # --- the clock

@@ -443,6 +443,25 @@ def test_what_is_not_there_is_refused_by_name(world: World, settings: dict[str, 
     assert world.broker.subscriptions == {}
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"schema_settings": {"schema": "projects/p/schemas/s"}},
+        {"ingestion_data_source_settings": {"cloud_storage": {"bucket": "b"}}},
+        {"message_transforms": [{"disabled": True}]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_a_topic_cannot_have_is_refused_by_name(
+    world: World, settings: dict[str, Any]
+) -> None:
+    [name] = settings
+    with pytest.raises(Refused, match=f"^{name}: the embedded broker") as error:
+        world.create_topic(**settings)
+    assert error.value.code is grpc.StatusCode.UNIMPLEMENTED
+    assert world.broker.topics == {}
+
+
 def test_an_error_quotes_no_more_than_fits_into_an_answer(world: World) -> None:
     with pytest.raises(Refused) as refused:
         world.broker.topic(f"projects/p/topics/{'x' * 100_000}")

@@ -14,6 +14,8 @@ from botdel.local.broker.streams import Stream
 from botdel.local.broker.wire import StreamingPullResponse
 from tests.unit.botdel.local.broker.world import CHAT, World, data
 
+LARGE = b"x" * 900_000
+
 
 class Served(World):
     """A world with a topic, a subscription and its feed."""
@@ -157,6 +159,31 @@ async def test_streams_and_pulls_take_turns() -> None:
     served.publish(*(b"%d" % n for n in range(4)))
     found = [(await read(stream))[0].message.data for stream in streams]
     assert {*found, *data(await waiting)} == {b"0", b"1", b"2", b"3"}
+
+
+async def test_a_pull_brings_at_most_3_megabytes_whether_it_waited_or_not() -> None:
+    served = Served()
+    waiting = asyncio.create_task(pull(served.feed, 10, 5))
+    await settled()
+    served.publish(*[LARGE] * 7)
+    assert len(await waiting) == 3
+    assert len(await pull(served.feed, 10, 5)) == 3
+
+
+async def test_an_answer_on_a_stream_has_at_most_3_megabytes() -> None:
+    served = Served()
+    served.publish(*[LARGE] * 4)
+    stream = served.stream()
+    assert len(await read(stream)) == 3
+    stream.written()
+    assert len(await read(stream)) == 1
+
+
+async def test_a_message_of_more_than_3_megabytes_comes_alone() -> None:
+    served = Served()
+    served.publish(b"1", b"x" * 4_000_000, b"3")
+    found = [data(await pull(served.feed, 10, 5)) for _ in range(3)]
+    assert [len(each) for each in found] == [1, 1, 1]
 
 
 async def test_a_pull_that_is_cancelled_gives_back_what_it_was_just_given() -> None:
