@@ -61,8 +61,11 @@ class Broker:
         for number, body, epoch in self.journal.subscriptions():
             self.attach(number, SubscriptionSettings.FromString(body), epoch)
         by_number = {each.id: each for each in self.subscriptions.values()}
-        for owed in self.journal.owed():
-            by_number[owed.subscription].add([(owed.message, owed.attempts)])
+        shared: Kept | None = None
+        for owed in self.journal.owed():  # the rows of one message follow each other
+            if shared is None or shared.id != owed.message.id:
+                shared = owed.message
+            by_number[owed.subscription].add([(shared, owed.attempts)])
         # Microseconds: a number that a message without a subscription had is not used again.
         self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 

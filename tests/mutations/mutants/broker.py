@@ -53,6 +53,13 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
+        "broker: after a restart each subscription has a copy of a message",
+        BROKER_STATE,
+        "if shared is None or shared.id != owed.message.id:",
+        "if True:",
+        BROKER,
+    ),
+    Mutant(
         "broker: a late call touches the lease after it",
         BROKER_LEASES,
         "0 < e.serial == serial",
