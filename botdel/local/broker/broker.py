@@ -184,16 +184,22 @@ class Broker:
         if deliver is not None:
             deliver()
 
+    def fail_or_give_back(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
+        """`fail`, where no client waits for an answer: what the disk does not take is delivered
+        again, uncounted.
+        """
+        try:
+            self.fail(subscription, entries)
+        except Refused as error:
+            log.warning("failed deliveries were not counted", reason=str(error))
+            subscription.give_back(entries, self.now(), failed=False)
+
     def expire_leases(self) -> None:
         """Give back what is held beyond its deadline, and make ready what was delayed until now."""
         now = self.now()
         for subscription in list(self.subscriptions.values()):
             if expired := subscription.expired(now):
-                try:
-                    self.fail(subscription, expired)
-                except Refused as error:  # nobody was told of it: the next deadline tries again
-                    log.warning("attempts not counted", reason=str(error))
-                    subscription.give_back(expired, now, failed=False)
+                self.fail_or_give_back(subscription, expired)
             if subscription.wake(now):
                 subscription.on_ready()
 

@@ -272,8 +272,15 @@ MUTANTS: Final = (
     Mutant(
         "broker: a stream that died keeps what it held",
         BROKER_STREAMS,
-        "            self._broker.fail(self._feed.subscription, held)\n",
+        "            self._broker.fail_or_give_back(self._feed.subscription, held)\n",
         "            pass\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: its own end counts as a failure of what streams hold",
+        BROKER_STREAMS,
+        "        if self._feed.has_ended:",
+        "        if False:",
         BROKER,
     ),
     Mutant(
