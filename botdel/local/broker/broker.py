@@ -47,6 +47,8 @@ class Broker:
         self.max_owed_bytes = max_owed_bytes
         self.last_message = 0
         """The highest number that a message has."""
+        self.fault: BaseException | None = None
+        """What broke a seek off, so that memory lacks what is on disk: the broker must end."""
         self._collected = 0
 
     def load(self) -> None:
@@ -195,7 +197,12 @@ class Broker:
             subscription.give_back(entries, self.now(), failed=False)
 
     def expire_leases(self) -> None:
-        """Give back what is held beyond its deadline, and make ready what was delayed until now."""
+        """Give back what is held beyond its deadline, and make ready what was delayed until now.
+
+        Raises `fault`.
+        """
+        if self.fault is not None:
+            raise self.fault
         now = self.now()
         for subscription in list(self.subscriptions.values()):
             if expired := subscription.expired(now):

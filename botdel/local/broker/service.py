@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -210,9 +211,18 @@ class Service:
         if under_way is None:
             steps = Seek(self._broker, subscription, to).steps()
             seeking = asyncio.create_task(self._in_turns(steps))
-            seeking.add_done_callback(lambda _: self._seeks.pop(subscription.id))
+            seeking.add_done_callback(partial(self._seek_ended, subscription))
             under_way = self._seeks[subscription.id] = to, seeking
         await asyncio.shield(under_way[1])
+
+    def _seek_ended(self, subscription: Subscription, seeking: asyncio.Task[None]) -> None:
+        """Record how it ended, because its client may be gone."""
+        del self._seeks[subscription.id]
+        error = None if seeking.cancelled() else seeking.exception()
+        if isinstance(error, Refused):
+            log.warning("a seek broke off", subscription=subscription.name, reason=str(error))
+        elif error is not None:
+            self._broker.fault = error
 
     async def _in_turns(self, steps: Iterator[None]) -> None:
         """Take one step at a time, and let others work in between."""

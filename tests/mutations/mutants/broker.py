@@ -158,6 +158,13 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
+        "broker: it goes on though a seek left messages on the disk",
+        BROKER_STATE,
+        "        if self.fault is not None:\n            raise self.fault\n",
+        "",
+        BROKER,
+    ),
+    Mutant(
         "broker: a subscription that is deleted during a seek comes back",
         BROKER_SEEKING,
         "                self._check_there()\n",
