@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STEP: Final = 500
 """Messages on disk that one step looks at, which takes a few milliseconds."""
+STEP_BYTES: Final = 4 * 1024 * 1024
+"""Of their bodies, unless one alone is larger: a step reads them into memory."""
 
 
 class Seek:
@@ -42,7 +44,7 @@ class Seek:
         did not take it, RESOURCE_EXHAUSTED when more would be owed than may be.
         """
         subscription, epoch = self._subscription, self._subscription.epoch + 1
-        ranges = self._journal.ranges(self._broker.last_message, STEP)
+        ranges = self._journal.ranges(self._broker.last_message, STEP, STEP_BYTES)
         with self._journal.transaction():
             self._journal.change_subscription(subscription.id, subscription.settings, epoch)
         refused: Refused | None = None

@@ -88,8 +88,10 @@ class Subscription:
         """Owe `messages`, each with how often it has failed, in the order of their numbers."""
         if self._late is None:
             self.refill(messages)
-        else:
-            self._late += messages
+            return
+        for message, attempts in messages:
+            self._late.append((message, attempts))
+            self.bytes += size(message)
 
     @contextmanager
     def refilled(self, epoch: int) -> Iterator[None]:
@@ -103,6 +105,7 @@ class Subscription:
             yield
         finally:
             self._late = None
+            self.bytes -= sum(size(message) for message, _ in late)  # `refill` counts them
             self.refill(late)
 
     def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:

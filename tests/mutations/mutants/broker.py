@@ -144,6 +144,20 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
+        "broker: a step of a seek reads messages whatever they weigh",
+        BROKER_JOURNAL,
+        "            if last is not None and room < 0:\n",
+        "            if False:\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: what is published during a seek is not counted as owed",
+        BROKER_LEASES,
+        "            self._late.append((message, attempts))\n            self.bytes += size(message)\n",
+        "            self._late.append((message, attempts))\n            late = size(message)\n",
+        BROKER,
+    ),
+    Mutant(
         "broker: what is published during a seek comes before what it brings",
         BROKER_LEASES,
         "        if self._late is None:",

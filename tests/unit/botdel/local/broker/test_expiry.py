@@ -105,7 +105,7 @@ async def test_an_unexpected_error_in_a_seek_ends_the_broker(
     served.subscribe()
     served.publish(b"x")
     request = types.SeekRequest(subscription=CHAT, time=datetime.fromtimestamp(0, UTC))
-    monkeypatch.setattr(served.journal, "_last", broken)
+    monkeypatch.setattr(served.journal, "_last_within", broken)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         await served.service.seek(types.SeekRequest.pb(request), CONTEXT)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
