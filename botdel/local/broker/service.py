@@ -53,8 +53,10 @@ class Service:
         self._topics = Topics(broker)
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
-        self._seeks: dict[int, tuple[float, asyncio.Task[None]]] = {}
-        """The seek that is under way on a subscription, and the time it goes to."""
+        self._seeks: dict[int, tuple[tuple[float, int], asyncio.Task[None]]] = {}
+        """The seek that is under way on a subscription, after the time that it goes to and the
+        subscription's `changes` when it began.
+        """
         self._ending = False
         broker.on_ready = self._wake
 
@@ -205,14 +207,19 @@ class Service:
         raise not_found(request.snapshot)
 
     async def _seek(self, subscription: Subscription, to: float) -> None:
-        """Seek, even if the client does not wait for the end; its repeat then waits for that."""
-        while (under_way := self._seeks.get(subscription.id)) and under_way[0] != to:
+        """Seek, even if the client does not wait for the end. A repeat waits for the seek under
+        way, and seeks again unless nothing has changed since that began.
+        """
+        while under_way := self._seeks.get(subscription.id):
+            if under_way[0] == (to, subscription.changes):
+                break
             await asyncio.wait({under_way[1]})
         if under_way is None:
             steps = Seek(self._broker, subscription, to).steps()
             seeking = asyncio.create_task(self._in_turns(steps))
             seeking.add_done_callback(partial(self._seek_ended, subscription))
-            under_way = self._seeks[subscription.id] = to, seeking
+            under_way = (to, subscription.changes), seeking
+            self._seeks[subscription.id] = under_way
         await asyncio.shield(under_way[1])
 
     def _seek_ended(self, subscription: Subscription, seeking: asyncio.Task[None]) -> None:

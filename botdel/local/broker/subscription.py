@@ -53,6 +53,8 @@ class Subscription:
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
         """Of all messages that it owes, in memory."""
+        self.changes = 0
+        """Counts what a seek under way does not see: messages that come, and those that go."""
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
@@ -92,6 +94,7 @@ class Subscription:
         for message, attempts in messages:
             self._late.append((message, attempts))
             self.bytes += size(message)
+            self.changes += 1
 
     @contextmanager
     def refilled(self, epoch: int) -> Iterator[None]:
@@ -187,6 +190,7 @@ class Subscription:
             self._release(entry)
             entry.state = State.GONE
             self.bytes -= size(entry.message)
+            self.changes += 1
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._drop(entry.lane, entry)

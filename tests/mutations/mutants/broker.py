@@ -12,6 +12,7 @@ BROKER_FILTERS: Final = "botdel/local/broker/filters.py"
 BROKER_JOURNAL: Final = "botdel/local/broker/journal.py"
 BROKER_LETTERS: Final = "botdel/local/broker/letters.py"
 BROKER_SEEKING: Final = "botdel/local/broker/seeking.py"
+BROKER_SERVICE: Final = "botdel/local/broker/service.py"
 BROKER_SETTINGS: Final = "botdel/local/broker/settings.py"
 BROKER_STREAMS: Final = "botdel/local/broker/streams.py"
 BROKER_LEASES: Final = "botdel/local/broker/subscription.py"
@@ -141,6 +142,20 @@ MUTANTS: Final = (
         BROKER_SEEKING,
         "        if subscription.bytes > most:",
         "        if False:",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a repeated seek begins anew though nothing has changed",
+        BROKER_SERVICE,
+        "            if under_way[0] == (to, subscription.changes):\n",
+        "            if False:\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: a repeated seek is confirmed without what has changed since",
+        BROKER_SERVICE,
+        "            if under_way[0] == (to, subscription.changes):\n",
+        "            if under_way[0][0] == to:\n",
         BROKER,
     ),
     Mutant(
