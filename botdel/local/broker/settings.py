@@ -52,10 +52,8 @@ def check_topic(topic: Proto) -> None:
         _check_duration(topic.message_retention_duration, RETENTION, "message_retention_duration")
 
 
-def complete_subscription(subscription: Proto) -> filters.Predicate:
-    """Fill in the defaults; returns what its filter matches. Raises `Refused` for what a
-    subscription cannot be, or not here.
-    """
+def complete_subscription(subscription: Proto) -> None:
+    """Fill in the defaults. Raises `Refused` for what a subscription cannot be, or not here."""
     _refuse_unbuilt(subscription, SUBSCRIPTION_NOT_BUILT)
     if subscription.push_config.push_endpoint:
         raise not_built("push delivery")
@@ -73,7 +71,7 @@ def complete_subscription(subscription: Proto) -> filters.Predicate:
     _complete_expiration(subscription)
     _complete_retry(subscription)
     _complete_dead_letters(subscription)
-    return filters.parse(subscription.filter)
+    filters.parse(subscription.filter)
 
 
 def updated(current: Proto, wanted: Proto, paths: Sequence[str], mutable: frozenset[str]) -> Proto:
