@@ -49,6 +49,8 @@ class Broker:
         self.max_owed_bytes = max_owed_bytes
         self.last_message = 0
         """The highest number of a message so far."""
+        self.fault: BaseException | None = None
+        """What broke a seek off, so that memory lacks what is on disk: the broker must end."""
         self._collected = 0
 
     def load(self) -> None:
@@ -65,8 +67,11 @@ class Broker:
         for number, body, epoch in self.journal.subscriptions():
             self.attach(number, SubscriptionSettings.FromString(body), epoch)
         by_number = {each.id: each for each in self.subscriptions.values()}
-        for owed in self.journal.owed():
-            by_number[owed.subscription].add([(owed.message, owed.attempts)])
+        shared: Kept | None = None
+        for owed in self.journal.owed():  # the rows of one message follow each other
+            if shared is None or shared.id != owed.message.id:
+                shared = owed.message
+            by_number[owed.subscription].add([(shared, owed.attempts)])
         # The time in microseconds, because the journal has no number of a message never owed.
         self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 
@@ -164,16 +169,27 @@ class Broker:
         if post is not None:
             post.deliver()
 
+    def fail_or_give_back(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
+        """`fail`, where no client waits for an answer: what the disk does not take is delivered
+        again, uncounted.
+        """
+        try:
+            self.fail(subscription, entries)
+        except Refused as error:
+            log.warning("failed deliveries were not counted", reason=str(error))
+            subscription.give_back(entries, self.now(), failed=False)
+
     def expire_leases(self) -> None:
-        """Give back what is held after its deadline, and make ready what was delayed until now."""
+        """Give back what is held after its deadline, and make ready what was delayed until now.
+
+        Raises `fault`.
+        """
+        if self.fault is not None:
+            raise self.fault
         now = self.now()
         for subscription in list(self.subscriptions.values()):
             if expired := subscription.expired(now):
-                try:
-                    self.fail(subscription, expired)
-                except Refused as error:  # the disk failed: they come again, uncounted
-                    log.warning("attempts not counted", reason=str(error))
-                    subscription.give_back(expired, now, failed=False)
+                self.fail_or_give_back(subscription, expired)
             if subscription.wake(now):
                 subscription.on_ready()
 

@@ -44,6 +44,8 @@ class Feed:
         self.now = now
         self._consumers: deque[Consumer] = deque()
         self._scheduled = False
+        self.has_ended = False
+        """Whether the broker ended it: the subscription is gone, or the broker stops."""
 
     @property
     def is_idle(self) -> bool:
@@ -68,6 +70,7 @@ class Feed:
         self.subscription.give_back(entries, self.now(), failed=False)
 
     def end(self, error: Refused) -> None:
+        self.has_ended = True
         for consumer in list(self._consumers):
             consumer.end(error)
         self._consumers.clear()

@@ -290,10 +290,12 @@ class Journal:
         row = found.fetchone()
         return int(row[0]) if row else 0
 
-    def ranges(self, until: int, most: int) -> Iterator[Range]:
-        """Yield all messages up to number `until`, `most` at a time; some may come or go then."""
+    def ranges(self, until: int, most: int, most_bytes: int) -> Iterator[Range]:
+        """Yield all messages up to number `until`, at most `most` at a time and of together at most
+        `most_bytes`, but always one; some may come or go then.
+        """
         after = 0
-        while (last := self._last(after, most)) is not None and after < until:
+        while after < until and (last := self._last_within(after, most, most_bytes)) is not None:
             yield Range(after, min(last, until))
             after = last
 
@@ -311,6 +313,18 @@ class Journal:
             "coalesce((SELECT retention FROM topics WHERE topics.id = messages.topic), 0)",
             (after, last, now),
         )
+        return last
+
+    def _last_within(self, after: int, most: int, most_bytes: int) -> int | None:
+        """`_last`, or before it the last with which the bodies have no more than `most_bytes`."""
+        last, room = None, most_bytes
+        for number, length in self._db.execute(
+            "SELECT id, length(body) FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, most)
+        ):
+            room -= length
+            if last is not None and room < 0:
+                break
+            last = int(number)
         return last
 
     def _last(self, after: int, most: int) -> int | None:

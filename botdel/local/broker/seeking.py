@@ -18,6 +18,8 @@ from botdel.local.broker.wire import PubsubMessage
 
 STEP: Final = 500
 """Messages on disk that one step looks at, which takes a few milliseconds."""
+STEP_BYTES: Final = 4 * 1024 * 1024
+"""Of their bodies, unless one alone is larger: a step reads them into memory."""
 
 
 class Seek:
@@ -42,7 +44,7 @@ class Seek:
         not take it, RESOURCE_EXHAUSTED if the subscription would owe too much.
         """
         subscription, epoch = self._subscription, self._subscription.epoch + 1
-        ranges = self._journal.ranges(self._broker.last_message, STEP)
+        ranges = self._journal.ranges(self._broker.last_message, STEP, STEP_BYTES)
         with self._journal.transaction():
             self._journal.change_subscription(subscription.id, subscription.settings, epoch)
         refused: Refused | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -53,8 +54,10 @@ class Service:
         self._topics = Topics(broker)
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
-        self._seeks: dict[int, tuple[float, asyncio.Task[None]]] = {}
-        """The seek that is under way on a subscription, after the time that it seeks to."""
+        self._seeks: dict[int, tuple[tuple[float, int], asyncio.Task[None]]] = {}
+        """The seek that is under way on a subscription, after the time that it seeks to and the
+        subscription's `changes` when it began.
+        """
         self._ending = False
         broker.on_ready = self._wake
 
@@ -205,17 +208,29 @@ class Service:
         raise not_found(request.snapshot)
 
     async def _seek(self, subscription: Subscription, to: float) -> None:
-        """Seek to the end, even if the client stops waiting. If it repeats the seek, it waits for
-        the one under way.
+        """Seek to the end, even if the client stops waiting. A repeat waits for the seek under way,
+        and seeks again unless nothing has changed since that began.
         """
-        while (under_way := self._seeks.get(subscription.id)) and under_way[0] != to:
+        while under_way := self._seeks.get(subscription.id):
+            if under_way[0] == (to, subscription.changes):
+                break
             await asyncio.wait({under_way[1]})
         if under_way is None:
             steps = Seek(self._broker, subscription, to).steps()
             seeking = asyncio.create_task(self._in_turns(steps))
-            seeking.add_done_callback(lambda _: self._seeks.pop(subscription.id))
-            under_way = self._seeks[subscription.id] = to, seeking
+            seeking.add_done_callback(partial(self._seek_ended, subscription))
+            under_way = (to, subscription.changes), seeking
+            self._seeks[subscription.id] = under_way
         await asyncio.shield(under_way[1])
+
+    def _seek_ended(self, subscription: Subscription, seeking: asyncio.Task[None]) -> None:
+        """Record how it ended, because its client may be gone."""
+        del self._seeks[subscription.id]
+        error = None if seeking.cancelled() else seeking.exception()
+        if isinstance(error, Refused):
+            log.warning("a seek broke off", subscription=subscription.name, reason=str(error))
+        elif error is not None:
+            self._broker.fault = error
 
     async def _in_turns(self, steps: Iterator[None]) -> None:
         """Take one step at a time, and let other calls run in between."""

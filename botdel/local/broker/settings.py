@@ -52,9 +52,9 @@ def check_topic(topic: Proto) -> None:
         _check_duration(topic.message_retention_duration, RETENTION, "message_retention_duration")
 
 
-def complete_subscription(subscription: Proto) -> filters.Predicate:
-    """Fill in the defaults, and return what its filter matches. Raises `Refused` for settings that
-    are invalid, or that this broker does not have.
+def complete_subscription(subscription: Proto) -> None:
+    """Fill in the defaults. Raises `Refused` for settings that are invalid, or that this broker
+    does not have.
     """
     _refuse_unbuilt(subscription, SUBSCRIPTION_NOT_BUILT)
     if subscription.push_config.push_endpoint:
@@ -73,7 +73,7 @@ def complete_subscription(subscription: Proto) -> filters.Predicate:
     _complete_expiration(subscription)
     _complete_retry(subscription)
     _complete_dead_letters(subscription)
-    return filters.parse(subscription.filter)
+    filters.parse(subscription.filter)
 
 
 def updated(current: Proto, wanted: Proto, paths: Sequence[str], mutable: frozenset[str]) -> Proto:

@@ -7,16 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from botdel.local.broker.broker import Broker
 from botdel.local.broker.entry import Entry
 from botdel.local.broker.feed import ANSWER_BYTES, ANSWER_MESSAGES, Feed
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.settings import ACK_DEADLINE
 from botdel.local.broker.wire import Proto, StreamingPullResponse, received, written
-
-log = structlog.get_logger(__name__)
 
 PONG: Final = b""
 """An empty answer, for a client that checks whether the server is alive."""
@@ -119,17 +115,17 @@ class Stream:
         self._feed.wake()
 
     def close(self) -> None:
-        """Take no more messages, and give back those held as failed, as if their deadline had
-        passed. A message that crashes its client comes less and less often, and then is dead.
+        """Take no more messages, and give back those held: uncounted if the broker ended it,
+        or else as failed, as if their deadline had passed. A message that crashes its client comes
+        less and less often, and then is dead.
         """
         self._ended = True
         self._feed.remove(self)
         held = sorted(self._held, key=lambda entry: entry.message.id)
-        try:
-            self._broker.fail(self._feed.subscription, held)
-        except Refused as error:  # the disk failed: they come again, uncounted
-            log.warning("failed deliveries were not counted", reason=str(error))
+        if self._feed.has_ended:
             self._feed.give_back(held)
+        else:
+            self._broker.fail_or_give_back(self._feed.subscription, held)
 
     def _send(self, answer: bytes) -> None:
         self._pending.append(answer)

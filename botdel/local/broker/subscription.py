@@ -53,6 +53,8 @@ class Subscription:
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
         """Bytes that the messages it owes take in memory."""
+        self.changes = 0
+        """Counts what a seek under way does not see: messages that come, and those that go."""
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
@@ -88,8 +90,11 @@ class Subscription:
         """Owe `messages`, in the order of their numbers, each with how often it has failed."""
         if self._late is None:
             self.refill(messages)
-        else:
-            self._late += messages
+            return
+        for message, attempts in messages:
+            self._late.append((message, attempts))
+            self.bytes += size(message)
+            self.changes += 1
 
     @contextmanager
     def refilled(self, epoch: int) -> Iterator[None]:
@@ -104,6 +109,7 @@ class Subscription:
             yield
         finally:
             self._late = None
+            self.bytes -= sum(size(message) for message, _ in late)  # `refill` counts them
             self.refill(late)
 
     def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:
@@ -185,6 +191,7 @@ class Subscription:
             self._release(entry)
             entry.state = State.GONE
             self.bytes -= size(entry.message)
+            self.changes += 1
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._drop(entry.lane, entry)

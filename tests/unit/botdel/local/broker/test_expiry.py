@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from datetime import timedelta
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,28 @@ def test_a_restart_begins_the_time_without_use_anew(tmp_path: Path) -> None:
     served.restart()
     assert served.exists_after(DAY - MINUTE)
     assert not served.exists_after(2 * MINUTE)
+
+
+# --- a seek that breaks off
+
+
+async def test_an_unexpected_error_in_a_seek_ends_the_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory then lacks what the disk has, until the next start."""
+    served = Served()
+    served.subscribe()
+    served.publish(b"x")
+    request = types.SeekRequest(subscription=CHAT, time=datetime.fromtimestamp(0, UTC))
+    monkeypatch.setattr(served.journal, "_last_within", broken)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        await served.service.seek(types.SeekRequest.pb(request), CONTEXT)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        served.broker.expire_leases()
+
+
+def broken(*_: Any) -> Any:
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 # --- a file that is gone

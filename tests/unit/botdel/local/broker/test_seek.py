@@ -11,12 +11,14 @@ import pytest
 from google.pubsub_v1 import types
 
 from botdel.local.broker import seeking
+from botdel.local.broker.journal import Kept
 from botdel.local.broker.refusals import Refused
 from botdel.local.broker.seeking import Seek
 from botdel.local.broker.service import Service
 from botdel.local.broker.subscription import size
 from tests.unit.botdel.local.broker.world import CHAT, World, data
 
+OTHER = "projects/p/subscriptions/other"
 ALL_ACKED = [b"%d" % number for number in range(7)]
 
 
@@ -51,6 +53,40 @@ def test_no_step_reads_more_than_it_may(world: World) -> None:
     for _ in Seek(world.broker, world.chat, 0).steps():
         assert len(world.chat.entries) <= owed + 2
         owed = len(world.chat.entries)
+
+
+@pytest.mark.parametrize("filter_", ["", "attributes:none"], ids=["brought", "kept out"])
+def test_no_step_reads_more_than_some_megabytes(
+    world: World, monkeypatch: pytest.MonkeyPatch, filter_: str
+) -> None:
+    monkeypatch.setattr(seeking, "STEP", 500)
+    world.publish(*[b"x" * 3_000_000] * 3, b"y" * 6_000_000)
+    world.subscribe(OTHER, filter=filter_)
+    sizes: list[int] = []
+    read = world.journal.seekable
+
+    def seen(*args: Any) -> list[tuple[Kept, bool]]:
+        sizes.append(sum(len(each.body) for each, _ in read(args[0], args[1], 0, 1, 0)))
+        return read(*args)
+
+    monkeypatch.setattr(world.journal, "seekable", seen)
+    world.seek(0, OTHER)
+    assert len(sizes) == 4
+    assert sorted(sizes)[-2] < 4_194_304 < sizes[-1]
+    assert len(world.take(OTHER)) == (0 if filter_ else len(ALL_ACKED) + 4)
+
+
+def test_what_is_published_in_between_counts_as_owed(world: World) -> None:
+    steps = begun(world)
+    world.broker.max_owed_bytes = 100_000
+    world.publish(b"x" * 99_000, key="bot")
+    world.publish(b"y" * 2_000, key="bot")
+    with pytest.raises(Refused) as error:
+        world.publish(b"z", key="bot")
+    assert error.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    world.broker.max_owed_bytes = 200_000
+    ended(steps)
+    assert world.chat.bytes == sum(size(each.message) for each in world.chat.entries.values())
 
 
 def test_what_is_published_in_between_comes_last(world: World) -> None:

@@ -63,6 +63,17 @@ def test_attempts_outlast_a_restart(kept: World) -> None:
     assert entry.attempts == 2
 
 
+def test_a_message_is_in_memory_once_also_after_a_restart(kept: World) -> None:
+    kept.create_topic()
+    kept.subscribe()
+    kept.subscribe(DEAD_CHAT)
+    kept.publish(b"1", b"2")
+    kept.restart()
+    other = kept.broker.subscriptions[DEAD_CHAT]
+    for number, entry in kept.chat.entries.items():
+        assert entry.message is other.entries[number].message
+
+
 def test_an_ack_id_from_before_a_restart_still_counts_and_a_nack_does_not(kept: World) -> None:
     kept.create_topic()
     kept.subscribe()

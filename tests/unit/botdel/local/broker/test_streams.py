@@ -9,10 +9,10 @@ import pytest
 from google.pubsub_v1 import types
 
 from botdel.local.broker.feed import Feed, pull
-from botdel.local.broker.refusals import Refused, not_found
+from botdel.local.broker.refusals import Refused, not_found, stopping
 from botdel.local.broker.streams import Stream
 from botdel.local.broker.wire import StreamingPullResponse
-from tests.unit.botdel.local.broker.world import CHAT, World, data
+from tests.unit.botdel.local.broker.world import CHAT, TOPIC, World, data
 
 LARGE = b"x" * 900_000
 
@@ -99,6 +99,23 @@ async def test_a_stream_that_closes_gives_back_what_it_held_as_failed() -> None:
     assert data(entries) == [b"1", b"2"]
     assert [entry.attempts for entry in entries] == [1, 1]
     assert served.feed.is_idle
+
+
+@pytest.mark.parametrize("error", [stopping(), not_found(CHAT)], ids=["stopped", "deleted"])
+async def test_a_stream_that_the_broker_ends_gives_back_what_it_held_and_nobody_failed(
+    error: Refused,
+) -> None:
+    served = Served(dead_letter_policy={"dead_letter_topic": TOPIC, "max_delivery_attempts": 5})
+    served.publish(b"x")
+    for _ in range(4):
+        served.nack(served.take())
+    stream = served.stream()
+    [held] = await read(stream)
+    assert held.delivery_attempt == 5
+    served.feed.end(error)
+    stream.close()
+    [again] = served.take()
+    assert (data([again]), again.attempts) == ([b"x"], 4)
 
 
 async def test_acks_and_deadlines_on_a_stream_count() -> None:
