@@ -129,23 +129,28 @@ def _handler(service: Service, name: str, method: Method) -> Any:
     call = getattr(service, python_name(name))
     if method.streams:
         return grpc.stream_stream_rpc_method_handler(
-            partial(_answered, call), request_deserializer=method.read, response_serializer=written
+            partial(_answered, call),
+            request_deserializer=partial(_parsed, name, method),  # `context.read` raises `Refused`
+            response_serializer=written,
         )
     return grpc.unary_unary_rpc_method_handler(
-        partial(_answered, partial(_read, call, name, method)), response_serializer=written
+        partial(_answered, partial(_call_parsed, call, name, method)), response_serializer=written
     )
 
 
-async def _read(
+async def _call_parsed(
     call: Callable[..., Awaitable[Any]], name: str, method: Method, body: bytes, context: Context
 ) -> Any:
-    """Call it with the request that `body` is. Raises `Refused` when it is too large, or none."""
+    return await call(_parsed(name, method, body), context)
+
+
+def _parsed(name: str, method: Method, body: bytes) -> Any:
+    """The request that `body` is. Raises `Refused` when it is too large, or none."""
     check_size(name, body)
     try:
-        request = method.read(body)
+        return method.read(body)
     except DecodeError as error:
         raise invalid(f"The request cannot be parsed: {error}") from None
-    return await call(request, context)
 
 
 async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: Context) -> Any:

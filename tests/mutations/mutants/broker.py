@@ -304,4 +304,18 @@ MUTANTS: Final = (
         "if False:",
         BROKER,
     ),
+    Mutant(
+        "broker: a request of a stream may have any size",
+        "botdel/local/broker/server.py",
+        "request_deserializer=partial(_parsed, name, method),",
+        "request_deserializer=method.read,",
+        BROKER,
+    ),
+    Mutant(
+        "broker: messages behind an unknown field are not counted",
+        "botdel/local/broker/wire.py",
+        "at += FIXED_BYTES.get(kind, 0)",
+        "at += 0",
+        BROKER,
+    ),
 )
