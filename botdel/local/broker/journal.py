@@ -24,6 +24,8 @@ from botdel.local.broker.wire import Proto
 from deletion.errors import BotDeletionError, ConfigurationError
 
 FILE: Final = "pubsub.sqlite"
+LOG: Final = "-wal"
+"""Ends the name of the file that has what was changed since the last checkpoint."""
 VERSION: Final = 1
 CHECKPOINT_PAGES: Final = 4_000
 """Of 4 KiB, after which SQLite moves the log into the database, which waits for the disk."""
@@ -74,7 +76,7 @@ class Owed(NamedTuple):
 
 
 class JournalGone(BotDeletionError):
-    """The file was removed under the broker, which must end."""
+    """A file was removed under the broker, which must end."""
 
 
 class Journal:
@@ -84,11 +86,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._path = folder / FILE if folder else ":memory:"
+        self._path = str(folder / FILE) if folder else ":memory:"
         with self.usable():
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
-        self._file = Path(self._path).stat() if folder else None
+        files = [self._path, f"{self._path}{LOG}"] if folder else []
+        self._opened = [(file, os.stat(file)) for file in files]
 
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -120,20 +123,15 @@ class Journal:
             ) from error
 
     def check_place(self) -> None:
-        """Raises JournalGone when the file is not where it was opened, and keeps nothing from then
+        """Raises JournalGone when a file is not where it was opened, and keeps nothing from then
         on: what it confirmed would be lost, and another broker may have a new file there.
         """
-        if self._file is None:
-            return
-        try:
-            is_there = os.path.samestat(Path(self._path).stat(), self._file)
-        except OSError:
-            is_there = False
-        if not is_there:
+        gone = [file for file, opened in self._opened if not _is_there(file, opened)]
+        if gone:
             self._db.execute("PRAGMA query_only = 1")
             raise JournalGone(
-                f"{self._path} was removed or replaced while the broker was keeping its messages "
-                "there: they are lost. Start the broker anew"
+                f"{gone[0]} was removed or replaced while the broker was keeping its messages there",
+                "start the broker anew; messages may be lost",
             )
 
     def close(self) -> None:
@@ -322,3 +320,11 @@ class Journal:
 def _owed(row: tuple[Any, ...]) -> Owed:
     subscription, attempts, *message = row
     return Owed(subscription, attempts, Kept(*message))
+
+
+def _is_there(file: str, opened: os.stat_result) -> bool:
+    """Whether `file` still is what was `opened`."""
+    try:
+        return os.path.samestat(os.stat(file), opened)
+    except OSError:
+        return False

@@ -146,7 +146,7 @@ def fields_in(request: bytes, most: int) -> int:
 
 
 def _number(request: bytes, at: int) -> tuple[int, int]:
-    """The varint at `at` and where it ends, which is the request's end when it has no end itself."""
+    """The varint at `at`, and where it ends; one without an end goes to the request's end."""
     number = 0
     for place, byte in enumerate(request[at : at + VARINT_BYTES]):
         number |= (byte & LOW_BITS) << 7 * place

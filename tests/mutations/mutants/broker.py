@@ -195,8 +195,15 @@ MUTANTS: Final = (
     Mutant(
         "broker: it confirms into a file that was removed",
         BROKER_JOURNAL,
-        "            is_there = False\n",
-        "            is_there = True\n",
+        "    except OSError:\n        return False\n",
+        "    except OSError:\n        return True\n",
+        BROKER,
+    ),
+    Mutant(
+        "broker: it confirms into a log that was removed",
+        BROKER_JOURNAL,
+        'files = [self._path, f"{self._path}{LOG}"]',
+        "files = [self._path]",
         BROKER,
     ),
     Mutant(
