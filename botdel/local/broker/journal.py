@@ -24,8 +24,8 @@ from botdel.local.broker.wire import Proto
 from deletion.errors import BotDeletionError, ConfigurationError
 
 FILE: Final = "pubsub.sqlite"
-LOG: Final = "-wal"
-"""Ends the name of the file that has what was changed since the last checkpoint."""
+LOG: Final = f"{FILE}-wal"
+"""SQLite's name for the file that alone has what was changed since the last checkpoint."""
 VERSION: Final = 1
 CHECKPOINT_PAGES: Final = 4_000
 """Of 4 KiB, after which SQLite moves the log into the database, which waits for the disk."""
@@ -86,12 +86,12 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._path = str(folder / FILE) if folder else ":memory:"
+        self._path = folder / FILE if folder else ":memory:"
         with self.usable():
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
-        files = [self._path, f"{self._path}{LOG}"] if folder else []
-        self._opened = [(file, os.stat(file)) for file in files]
+        files = [folder / FILE, folder / LOG] if folder else []
+        self._opened = [(file, file.stat()) for file in files]
 
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -130,7 +130,7 @@ class Journal:
         if gone:
             self._db.execute("PRAGMA query_only = 1")
             raise JournalGone(
-                f"{gone[0]} was removed or replaced while the broker was keeping its messages there",
+                f"{gone[0]} was removed or replaced while the broker was keeping messages there",
                 "start the broker anew; messages may be lost",
             )
 
@@ -322,9 +322,9 @@ def _owed(row: tuple[Any, ...]) -> Owed:
     return Owed(subscription, attempts, Kept(*message))
 
 
-def _is_there(file: str, opened: os.stat_result) -> bool:
+def _is_there(file: Path, opened: os.stat_result) -> bool:
     """Whether `file` still is what was `opened`."""
     try:
-        return os.path.samestat(os.stat(file), opened)
+        return os.path.samestat(file.stat(), opened)
     except OSError:
         return False

@@ -202,8 +202,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: it confirms into a log that was removed",
         BROKER_JOURNAL,
-        'files = [self._path, f"{self._path}{LOG}"]',
-        "files = [self._path]",
+        "files = [folder / FILE, folder / LOG]",
+        "files = [folder / FILE]",
         BROKER,
     ),
     Mutant(

@@ -117,7 +117,7 @@ def test_a_file_that_is_gone_is_noticed_and_nothing_more_is_kept(
 
 
 def test_a_log_that_is_removed_is_noticed_and_its_changes_are_not_lost(tmp_path: Path) -> None:
-    """What was confirmed since the last checkpoint is in SQLite's log, `pubsub.sqlite-wal`, alone."""
+    """Until a checkpoint, what was confirmed is in SQLite's log alone."""
     world = World(tmp_path)
     world.create_topic()
     world.subscribe()

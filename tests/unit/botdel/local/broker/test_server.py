@@ -82,7 +82,7 @@ def test_a_publish_of_too_many_messages_is_refused_before_it_is_parsed(first: by
 
 
 @pytest.fixture
-async def channel() -> AsyncIterator[grpc.aio.Channel]:
+async def channel() -> AsyncIterator[Any]:
     server = Server(Journal())
     port = await server.start("127.0.0.1:0")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -91,7 +91,7 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     await server.stop(0)
 
 
-async def subscribed(channel: grpc.aio.Channel) -> None:
+async def subscribed(channel: Any) -> None:
     topic = types.Topic(name=TOPIC)
     await called(channel, "Publisher/CreateTopic", types.Topic.serialize(topic))
     subscription = types.Subscription(name=CHAT, topic=TOPIC)
@@ -100,13 +100,13 @@ async def subscribed(channel: grpc.aio.Channel) -> None:
     )
 
 
-async def called(channel: grpc.aio.Channel, method: str, request: bytes) -> None:
+async def called(channel: Any, method: str, request: bytes) -> None:
     await channel.unary_unary(f"/google.pubsub.v1.{method}")(request, timeout=30)
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["first", "later"])
 async def test_a_request_of_a_stream_that_is_too_large_is_refused(
-    channel: grpc.aio.Channel, number: int
+    channel: Any, number: int
 ) -> None:
     first = types.StreamingPullRequest(subscription=CHAT, stream_ack_deadline_seconds=10)
     stream = channel.stream_stream("/google.pubsub.v1.Subscriber/StreamingPull")(timeout=30)
@@ -119,7 +119,7 @@ async def test_a_request_of_a_stream_that_is_too_large_is_refused(
 
 
 async def test_a_request_of_a_stream_that_cannot_be_parsed_is_refused(
-    channel: grpc.aio.Channel,
+    channel: Any,
 ) -> None:
     stream = channel.stream_stream("/google.pubsub.v1.Subscriber/StreamingPull")(timeout=30)
     await stream.write(b"\x12")
@@ -128,7 +128,7 @@ async def test_a_request_of_a_stream_that_cannot_be_parsed_is_refused(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_seek_to_an_invalid_time_is_refused(channel: grpc.aio.Channel) -> None:
+async def test_a_seek_to_an_invalid_time_is_refused(channel: Any) -> None:
     request = types.SeekRequest.pb(types.SeekRequest(subscription=CHAT))
     request.time.seconds = 2**62
     with pytest.raises(grpc.aio.AioRpcError, match="Invalid time") as refused:
