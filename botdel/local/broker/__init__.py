@@ -18,6 +18,7 @@ seeking       a seek, in steps
 feed          who waits for the messages of one subscription
 streams       streaming pull
 service       every method of both services
+upkeep        what happens by itself: deadlines, retention, expiry, cleaning the disk
 server        the gRPC server
 command       `botdel local pubsub`
 """

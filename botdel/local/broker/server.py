@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
 from botdel.local.broker.broker import Broker
@@ -15,6 +14,7 @@ from botdel.local.broker.journal import Journal
 from botdel.local.broker.limits import check_size
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.service import Context, Service
+from botdel.local.broker.upkeep import Upkeep
 from botdel.local.broker.wire import METHODS, Method, python_name, written
 
 MAX_REQUEST: Final = 16 * 1024 * 1024
@@ -34,12 +34,7 @@ OPTIONS: Final = [
 MAX_CALLS: Final = 5_000
 """Under way at once, streams and waiting pulls among them; more are refused."""
 TICK: Final = 0.05
-"""Seconds between two looks at deadlines and back-off."""
-RETENTION_EVERY: Final = 5.0
-COLLECT_EVERY: Final = 5.0
-"""Seconds between two passes over what is on disk; each goes in steps, one a tick."""
-
-log = structlog.get_logger(__name__)
+"""Seconds between two runs of the upkeep."""
 
 
 class Server:
@@ -96,22 +91,11 @@ class Server:
         self._journal.close()
 
     async def _tick(self) -> None:
-        """What happens by itself, for as long as the server runs."""
-        checked = collected = time.monotonic()
+        """Raises JournalGone."""
+        upkeep = Upkeep(self._broker, self._service, time.monotonic())
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            try:
-                self._journal.check_place()
-                self._broker.expire_leases()
-                if now - checked >= RETENTION_EVERY:
-                    checked = now
-                    self._broker.expire_messages()
-                    self._service.expire_subscriptions()
-                if now - collected >= COLLECT_EVERY and not self._broker.collect():
-                    collected = now
-            except Refused as error:  # the disk: what is due is done at the next tick
-                log.warning("not kept", reason=str(error))
+            upkeep.run(time.monotonic())
 
 
 def steady_clock() -> Callable[[], float]:

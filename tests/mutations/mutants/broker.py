@@ -325,4 +325,11 @@ MUTANTS: Final = (
         "at += 0",
         BROKER,
     ),
+    Mutant(
+        "broker: a full disk is tried again at every tick",
+        "botdel/local/broker/upkeep.py",
+        "self._collected, began = now, self._collected",
+        "began = self._collected",
+        BROKER,
+    ),
 )
