@@ -19,6 +19,7 @@ STOP_WITHIN: Final = 2.0
 """Seconds for calls that are under way; streams and pulls end at once."""
 NOTICE: Final = "embedded Pub/Sub broker: for tests, demos and development, not for production"
 HELD: Final = "another broker keeps its messages in this folder"
+THIS_MACHINE: Final = "name 127.0.0.1, ::1 or localhost"
 REMEDY: Final = "use that one, or name another folder than {folder}"
 
 
@@ -55,12 +56,13 @@ def loopback(host: str) -> str:
         address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
     except ValueError:
         raise ConfigurationError(
-            f"--host {host}: expected an address of this machine alone: 127.0.0.1, ::1 or localhost"
+            f"--host {host}: expected an address of this machine alone", THIS_MACHINE
         ) from None
     if not address.is_loopback:
         raise ConfigurationError(
             f"--host {host}: the embedded broker lets everybody read and change everything, so it "
-            "listens on this machine alone: 127.0.0.1, ::1 or localhost"
+            "listens on this machine alone",
+            THIS_MACHINE,
         )
     return str(address)
 

@@ -146,7 +146,7 @@ class Journal:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise not_kept(str(error)) from error
+            raise not_kept(error) from error
         except BaseException:
             self._roll_back()
             raise

@@ -1,18 +1,21 @@
 """The errors that the service gives, with the codes of google.rpc.Code."""
 
+import sqlite3
 from typing import Final
 
 import grpc
 
-LONGEST: Final = 1_000
-"""Characters of a message: it quotes what clients send, and goes with the answer's header."""
+from botdel.local.broker import remedies
+
+MAX_CHARACTERS: Final = 1_000
+"""Of a message: it quotes what clients send, and goes with the answer's header."""
 
 
 class Refused(Exception):
     """A call is refused with `code`; the message says why and, where it helps, what to do."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message[:LONGEST])
+        super().__init__(message[:MAX_CHARACTERS])
         self.code = code
 
 
@@ -44,9 +47,12 @@ def not_built(what: str) -> Refused:
     )
 
 
-def not_kept(reason: str) -> Refused:
+def not_kept(error: sqlite3.Error) -> Refused:
     """Clients repeat a call that is unavailable, which is right: nothing has been changed."""
-    return Refused(grpc.StatusCode.UNAVAILABLE, f"the change could not be kept on disk: {reason}")
+    return Refused(
+        grpc.StatusCode.UNAVAILABLE,
+        f"the change could not be kept on disk: {error}: {remedies.of_file(error)}",
+    )
 
 
 def exhausted(message: str) -> Refused:

@@ -124,8 +124,9 @@ def test_a_log_that_is_removed_is_noticed_and_its_changes_are_not_lost(tmp_path:
     world.publish(b"x")
     world.journal.check_place()
     (tmp_path / "pubsub.sqlite-wal").unlink()
-    with pytest.raises(JournalGone, match=r"pubsub\.sqlite-wal was removed or replaced"):
+    with pytest.raises(JournalGone, match=r"pubsub\.sqlite-wal was removed or replaced") as gone:
         world.journal.check_place()
+    assert gone.value.remedy.startswith("start the broker anew")
     with pytest.raises(Refused, match="could not be kept"):
         world.publish(b"y")
     world.restart()
