@@ -4,7 +4,8 @@ A subscription owes a message until it is acknowledged. It holds a message while
 leased. The modules, in the order in which a call and a message pass through them:
 
 command       `botdel local pubsub`
-server        the gRPC server, and what it does periodically
+server        the gRPC server
+upkeep        what happens periodically: deadlines, retention, expiry, cleaning the disk
 service       every method of both services
 wire          message classes, methods, and the bytes of a delivery
 refusals      the errors that clients get

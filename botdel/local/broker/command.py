@@ -20,6 +20,7 @@ STOP_WITHIN: Final = 2.0
 NOTICE: Final = "embedded Pub/Sub broker: for tests, demos and development, not for production"
 HELD: Final = "another broker keeps its messages in this folder"
 REMEDY: Final = "use that broker, or name another folder than {folder}"
+THIS_MACHINE: Final = "name 127.0.0.1, ::1 or localhost"
 
 
 async def pubsub(host: str, port: int, folder: str | None) -> None:
@@ -55,12 +56,13 @@ def loopback(host: str) -> str:
         address = ipaddress.ip_address("127.0.0.1" if bare == "localhost" else bare)
     except ValueError:
         raise ConfigurationError(
-            f"--host {host}: expected a loopback address: 127.0.0.1, ::1 or localhost"
+            f"--host {host}: expected a loopback address", THIS_MACHINE
         ) from None
     if not address.is_loopback:
         raise ConfigurationError(
             f"--host {host}: the embedded broker has no authentication, so it listens on a "
-            "loopback address only: 127.0.0.1, ::1 or localhost"
+            "loopback address only",
+            THIS_MACHINE,
         )
     return str(address)
 

@@ -24,6 +24,8 @@ from botdel.local.broker.wire import Proto
 from deletion.errors import BotDeletionError, ConfigurationError
 
 FILE: Final = "pubsub.sqlite"
+LOG: Final = f"{FILE}-wal"
+"""SQLite's name for the file that alone has what was changed since the last checkpoint."""
 VERSION: Final = 1
 CHECKPOINT_PAGES: Final = 4_000
 """Pages of 4 KiB after which SQLite moves the log into the database, which waits for the disk."""
@@ -74,7 +76,7 @@ class Owed(NamedTuple):
 
 
 class JournalGone(BotDeletionError):
-    """The file was removed while the broker ran. The broker must end."""
+    """A file was removed while the broker ran. The broker must end."""
 
 
 class Journal:
@@ -88,7 +90,8 @@ class Journal:
         with self.usable():
             self._db = sqlite3.connect(self._path, isolation_level=None)
             self._open()
-        self._file = Path(self._path).stat() if folder else None
+        files = [folder / FILE, folder / LOG] if folder else []
+        self._opened = [(file, file.stat()) for file in files]
 
     def _open(self) -> None:
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -120,21 +123,16 @@ class Journal:
             ) from error
 
     def check_place(self) -> None:
-        """Raise JournalGone if the file was removed or replaced, and write nothing from then on.
+        """Raise JournalGone if a file was removed or replaced, and write nothing from then on.
 
         What the broker confirmed would be lost, and another broker may have a new file there.
         """
-        if self._file is None:
-            return
-        try:
-            is_there = os.path.samestat(Path(self._path).stat(), self._file)
-        except OSError:
-            is_there = False
-        if not is_there:
+        gone = [file for file, opened in self._opened if not _is_there(file, opened)]
+        if gone:
             self._db.execute("PRAGMA query_only = 1")
             raise JournalGone(
-                f"{self._path} was removed or replaced while the broker was keeping its messages "
-                "there: they are lost. Start the broker again"
+                f"{gone[0]} was removed or replaced while the broker was keeping messages there",
+                "start the broker anew; messages may be lost",
             )
 
     def close(self) -> None:
@@ -149,7 +147,7 @@ class Journal:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise not_kept(str(error)) from error
+            raise not_kept(error) from error
         except BaseException:
             self._roll_back()
             raise
@@ -339,3 +337,11 @@ class Journal:
 def _owed(row: tuple[Any, ...]) -> Owed:
     subscription, attempts, *message = row
     return Owed(subscription, attempts, Kept(*message))
+
+
+def _is_there(file: Path, opened: os.stat_result) -> bool:
+    """Whether `file` still is what was `opened`."""
+    try:
+        return os.path.samestat(file.stat(), opened)
+    except OSError:
+        return False

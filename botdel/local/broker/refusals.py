@@ -1,10 +1,13 @@
 """The errors that clients get, with the codes of google.rpc.Code."""
 
+import sqlite3
 from typing import Final
 
 import grpc
 
-LONGEST: Final = 1_000
+from botdel.local.broker import remedies
+
+MAX_CHARACTERS: Final = 1_000
 """Characters of a message, at most: it quotes what clients send, and travels in a header."""
 
 
@@ -12,7 +15,7 @@ class Refused(Exception):
     """A call is refused with `code`; the message says why and, where it helps, what to do."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message[:LONGEST])
+        super().__init__(message[:MAX_CHARACTERS])
         self.code = code
 
 
@@ -44,9 +47,12 @@ def not_built(what: str) -> Refused:
     )
 
 
-def not_kept(reason: str) -> Refused:
+def not_kept(error: sqlite3.Error) -> Refused:
     """Return UNAVAILABLE, on which clients repeat a call. That is right: nothing was changed."""
-    return Refused(grpc.StatusCode.UNAVAILABLE, f"the change could not be kept on disk: {reason}")
+    return Refused(
+        grpc.StatusCode.UNAVAILABLE,
+        f"the change could not be kept on disk: {error}: {remedies.of_file(error)}",
+    )
 
 
 def exhausted(message: str) -> Refused:

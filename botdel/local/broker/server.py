@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
 from botdel.local.broker.broker import Broker
@@ -15,6 +14,7 @@ from botdel.local.broker.journal import Journal
 from botdel.local.broker.limits import check_size
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.service import Context, Service
+from botdel.local.broker.upkeep import Upkeep
 from botdel.local.broker.wire import METHODS, Method, python_name, written
 
 MAX_REQUEST: Final = 16 * 1024 * 1024
@@ -34,12 +34,7 @@ OPTIONS: Final = [
 MAX_CALLS: Final = 5_000
 """Calls in flight at once, including streams and waiting pulls. More are refused."""
 TICK: Final = 0.05
-"""Seconds between two checks of deadlines and back-off."""
-RETENTION_EVERY: Final = 5.0
-COLLECT_EVERY: Final = 5.0
-"""Seconds between two passes over what is on disk. Each pass takes one step in a tick."""
-
-log = structlog.get_logger(__name__)
+"""Seconds between two runs of the upkeep."""
 
 
 class Server:
@@ -96,22 +91,11 @@ class Server:
         self._journal.close()
 
     async def _tick(self) -> None:
-        """Check periodically for deadlines, expiry and the journal's file, until cancelled."""
-        checked = collected = time.monotonic()
+        """Run the upkeep periodically, until cancelled. Raises JournalGone."""
+        upkeep = Upkeep(self._broker, self._service, time.monotonic())
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            try:
-                self._journal.check_place()
-                self._broker.expire_leases()
-                if now - checked >= RETENTION_EVERY:
-                    checked = now
-                    self._broker.expire_messages()
-                    self._service.expire_subscriptions()
-                if now - collected >= COLLECT_EVERY and not self._broker.collect():
-                    collected = now
-            except Refused as error:  # the disk failed: the next tick tries again
-                log.warning("not kept", reason=str(error))
+            upkeep.run(time.monotonic())
 
 
 def steady_clock() -> Callable[[], float]:
@@ -129,23 +113,28 @@ def _handler(service: Service, name: str, method: Method) -> Any:
     call = getattr(service, python_name(name))
     if method.streams:
         return grpc.stream_stream_rpc_method_handler(
-            partial(_answered, call), request_deserializer=method.read, response_serializer=written
+            partial(_answered, call),
+            request_deserializer=partial(_parsed, name, method),  # `context.read` raises `Refused`
+            response_serializer=written,
         )
     return grpc.unary_unary_rpc_method_handler(
-        partial(_answered, partial(_read, call, name, method)), response_serializer=written
+        partial(_answered, partial(_call_parsed, call, name, method)), response_serializer=written
     )
 
 
-async def _read(
+async def _call_parsed(
     call: Callable[..., Awaitable[Any]], name: str, method: Method, body: bytes, context: Context
 ) -> Any:
-    """Parse the request, and call the method. Raises `Refused` if it is too large or invalid."""
+    return await call(_parsed(name, method, body), context)
+
+
+def _parsed(name: str, method: Method, body: bytes) -> Any:
+    """Return the request that `body` encodes. Raises `Refused` if it is too large or invalid."""
     check_size(name, body)
     try:
-        request = method.read(body)
+        return method.read(body)
     except DecodeError as error:
         raise invalid(f"The request cannot be parsed: {error}") from None
-    return await call(request, context)
 
 
 async def _answered(call: Callable[..., Awaitable[Any]], request: Any, context: Context) -> Any:

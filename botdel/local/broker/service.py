@@ -182,8 +182,7 @@ class Service:
             raise not_built("seeking to a snapshot")
         if not request.HasField("time"):
             raise invalid("A seek needs a time or a snapshot.")
-        to = whole_microseconds(request.time.ToNanoseconds() / 1e9)
-        await self._seek(subscription, to)
+        await self._seek(subscription, _seconds(request.time))
         return SeekResponse()
 
     async def modify_push_config(self, request: Proto, _: Context) -> Proto:
@@ -270,6 +269,14 @@ async def _read(stream: Stream, context: Context) -> None:
 def _check_ack_ids(request: Proto) -> None:
     if not request.ack_ids:
         raise invalid("The request has no ack_ids: it needs at least one.")
+
+
+def _seconds(time: Proto) -> float:
+    """The seconds since 1970 that a Timestamp is. Raises `Refused` for an invalid one."""
+    try:
+        return whole_microseconds(time.ToNanoseconds() / 1e9)
+    except ValueError as error:
+        raise invalid(f"Invalid time: {error}") from None
 
 
 def _wait_seconds(remaining: float | None) -> float:

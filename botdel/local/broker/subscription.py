@@ -197,7 +197,9 @@ class Subscription:
                 self._drop(entry.lane, entry)
         if len(self._ready) > 2 * len(self.entries) + STALE_READY:
             self._ready = deque(
-                each for each in self._ready if isinstance(each, Lane) or each.state is State.READY
+                each
+                for each in self._ready
+                if (each.waiting if isinstance(each, Lane) else each.state is State.READY)
             )
 
     def extend(self, entries: Iterable[Entry], until: float) -> None:

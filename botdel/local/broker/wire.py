@@ -34,8 +34,10 @@ DetachSubscriptionResponse: Final = proto(types.DetachSubscriptionResponse)
 SeekResponse: Final = proto(types.SeekResponse)
 StreamingPullResponse: Final = proto(types.StreamingPullResponse)
 NOTHING: Final = Empty()
-TOPIC_TAG, MESSAGE_TAG = 0x0A, 0x12
-LOW_BITS, HIGH_BIT = 0x7F, 0x80
+LOW_BITS, HIGH_BIT, VARINT_BYTES = 0x7F, 0x80, 10
+KIND_BITS, VARINT_KIND, LENGTH_KIND = 0x07, 0, 2
+FIXED_BYTES: Final = {1: 8, 5: 4}
+"""Of a field's value, by its kind. The start and the end of a group have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +124,35 @@ def received(ack_id: str, message: bytes, attempt: int) -> bytes:
     return b"\x0a" + _varint(len(body)) + body
 
 
-def messages_in(request: bytes, most: int) -> int:
-    """Count the messages of a PublishRequest, up to `most`, without parsing them.
+def fields_in(request: bytes, most: int) -> int:
+    """Count the fields of a request, up to `most`, without parsing them.
 
-    Numbers of the fields: topic 1, messages 2. It stops at any other field.
+    A field in a group counts as one of the request.
+    https://protobuf.dev/programming-guides/encoding/
     """
     found = at = 0
-    while at < len(request) and found < most and request[at] in (TOPIC_TAG, MESSAGE_TAG):
-        found += request[at] == MESSAGE_TAG
-        at, length, shift = at + 1, 0, 0
-        while at < len(request):
-            length |= (request[at] & LOW_BITS) << shift
-            at, shift = at + 1, shift + 7
-            if request[at - 1] < HIGH_BIT:
-                break
-        at += length
+    while at < len(request) and found < most:
+        found += 1
+        tag, at = _number(request, at)
+        kind = tag & KIND_BITS
+        if kind == LENGTH_KIND:
+            length, at = _number(request, at)
+            at += length
+        elif kind == VARINT_KIND:
+            _, at = _number(request, at)
+        else:
+            at += FIXED_BYTES.get(kind, 0)
     return found
+
+
+def _number(request: bytes, at: int) -> tuple[int, int]:
+    """The varint at `at`, and where it ends; one without an end goes to the request's end."""
+    number = 0
+    for place, byte in enumerate(request[at : at + VARINT_BYTES]):
+        number |= (byte & LOW_BITS) << 7 * place
+        if byte < HIGH_BIT:
+            return number, at + place + 1
+    return number, len(request)
 
 
 def _varint(number: int) -> bytes:

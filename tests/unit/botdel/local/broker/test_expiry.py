@@ -14,7 +14,7 @@ from google.pubsub_v1 import types
 from botdel.local.broker.journal import Journal, JournalGone
 from botdel.local.broker.refusals import Refused
 from botdel.local.broker.service import Service
-from tests.unit.botdel.local.broker.world import CHAT, DAY, MINUTE, World
+from tests.unit.botdel.local.broker.world import CHAT, DAY, MINUTE, World, data
 
 CONTEXT: Any = None
 
@@ -149,6 +149,23 @@ def test_a_file_that_is_gone_is_noticed_and_nothing_more_is_kept(
         world.journal.check_place()
     with pytest.raises(Refused, match="could not be kept"):
         world.publish(b"x")
+
+
+def test_a_log_that_is_removed_is_noticed_and_its_changes_are_not_lost(tmp_path: Path) -> None:
+    """Until a checkpoint, what was confirmed is in SQLite's log alone."""
+    world = World(tmp_path)
+    world.create_topic()
+    world.subscribe()
+    world.publish(b"x")
+    world.journal.check_place()
+    (tmp_path / "pubsub.sqlite-wal").unlink()
+    with pytest.raises(JournalGone, match=r"pubsub\.sqlite-wal was removed or replaced") as gone:
+        world.journal.check_place()
+    assert gone.value.remedy.startswith("start the broker anew")
+    with pytest.raises(Refused, match="could not be kept"):
+        world.publish(b"y")
+    world.restart()
+    assert data(world.take()) == [b"x"]
 
 
 def test_a_journal_in_memory_has_no_place() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from botdel.commands import local
-from botdel.local.broker.command import loopback
+from botdel.local.broker.command import THIS_MACHINE, loopback
 from botdel.local.broker.journal import FILE, Journal
+from botdel.local.broker.refusals import Refused
 from botdel.local.broker.remedies import (
     CHECK_DISK,
     IN_USE,
@@ -39,14 +40,16 @@ def test_an_address_of_this_machine_alone_is_taken(host: str, address: str) -> N
 
 @pytest.mark.parametrize("host", ["", "x", "example.com", "[::1", "127.0.0.1:80", "[]"])
 def test_what_is_no_address_is_said_to_be_none(host: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^--host .*: expected a loopback address"):
+    with pytest.raises(ConfigurationError, match=r"^--host .*: expected a loopback") as refused:
         loopback(host)
+    assert refused.value.remedy == THIS_MACHINE
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "[::]"])
 def test_an_address_that_others_reach_is_refused_with_the_reason(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="has no authentication"):
+    with pytest.raises(ConfigurationError, match="has no authentication") as refused:
         loopback(host)
+    assert refused.value.remedy == THIS_MACHINE
 
 
 def test_the_default_port_is_no_other_process_of_this_machine() -> None:
@@ -75,6 +78,9 @@ def test_each_error_of_the_file_has_its_own_remedy(code: int, remedy: str) -> No
     with pytest.raises(ConfigurationError) as refused, Journal().usable():
         raise error
     assert refused.value.remedy == remedy
+    kept = f"not be kept on disk: refused: {remedy}"
+    with pytest.raises(Refused, match=kept), Journal().transaction():
+        raise error
 
 
 @pytest.mark.parametrize(

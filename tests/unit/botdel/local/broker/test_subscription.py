@@ -219,11 +219,14 @@ def test_a_lane_that_was_emptied_starts_anew() -> None:
     assert take(chat, 0) == [9]
 
 
-def test_what_is_gone_fills_no_memory_where_nobody_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", ["", "bot-{}"], ids=["unordered", "ordered"])
+def test_what_is_gone_fills_no_memory_where_nobody_pulls(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "STALE_READY", 10)
-    chat = subscription()
+    chat = subscription(enable_message_ordering=True)
     for number in range(1, 1001):
-        chat.add([(message(number), 0)])
+        chat.add([(message(number, key.format(number)), 0)])
         chat.remove(chat.older_than(number))  # as what expires
     assert len(chat._ready) <= 15
     assert take(chat, 0) == [1000]
