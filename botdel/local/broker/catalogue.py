@@ -16,9 +16,8 @@ from botdel.local.broker.wire import (
     ListTopicsResponse,
     ListTopicSubscriptionsResponse,
     Proto,
+    copied,
 )
-from botdel.local.broker.wire import Subscription as SubscriptionSettings
-from botdel.local.broker.wire import Topic as TopicSettings
 
 PAGE: Final = 100
 MAX_PAGE: Final = 1_000
@@ -137,11 +136,10 @@ class Subscriptions:
         """Detach the subscription, and return it. It gets nothing more, and owes nothing."""
         parts(name, "subscriptions")
         subscription = self._broker.subscription(name)
-        new = SubscriptionSettings()
-        new.CopyFrom(subscription.settings)
+        new = copied(subscription.settings)
         new.detached = True
         with self._broker.journal.transaction():
-            self._broker.journal.remove_all_owed(subscription.id)
+            self._broker.journal.remove_deliveries(subscription.id)
             self._broker.journal.change_subscription(subscription.id, new, subscription.epoch)
         subscription.settings = new
         subscription.clear()
@@ -168,8 +166,7 @@ class Subscriptions:
 
     def _shown(self, subscription: Subscription) -> Proto:
         """Return its settings with the fields that are output only."""
-        shown = SubscriptionSettings()
-        shown.CopyFrom(subscription.settings)
+        shown = copied(subscription.settings)
         shown.state = ACTIVE
         topic = self._broker.topics.get(shown.topic)
         if topic is not None and topic.retention:
@@ -180,15 +177,13 @@ class Subscriptions:
 
 
 def _shown_topic(topic: Topic) -> Proto:
-    shown = TopicSettings()
-    shown.CopyFrom(topic.settings)
+    shown = copied(topic.settings)
     shown.state = ACTIVE
     return shown
 
 
 def _on_deleted_topic(subscription: Subscription) -> Proto:
-    new = SubscriptionSettings()
-    new.CopyFrom(subscription.settings)
+    new = copied(subscription.settings)
     new.topic = DELETED_TOPIC
     return new
 

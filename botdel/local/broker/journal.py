@@ -187,7 +187,7 @@ class Journal:
 
     def remove_subscription(self, subscription: int) -> None:
         self._db.execute("DELETE FROM subscriptions WHERE id = ?", (subscription,))
-        self.remove_all_owed(subscription)
+        self.remove_deliveries(subscription)
 
     def subscriptions(self) -> list[tuple[int, bytes, int]]:
         return self._db.execute("SELECT id, body, epoch FROM subscriptions").fetchall()
@@ -241,7 +241,7 @@ class Journal:
             (subscription, *within, published),
         )
 
-    def remove_all_owed(self, subscription: int) -> None:
+    def remove_deliveries(self, subscription: int) -> None:
         self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
 
     def owed(self) -> Iterator[Owed]:

@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from botdel.local.broker import filters, names
 from botdel.local.broker.refusals import invalid, not_built
-from botdel.local.broker.wire import Proto
+from botdel.local.broker.wire import Proto, copied, seconds_in
 
 MINUTE, DAY = 60, 24 * 60 * 60
 RETENTION: Final = (10 * MINUTE, 31 * DAY)
@@ -87,8 +87,7 @@ def updated(current: Proto, wanted: Proto, paths: Sequence[str], mutable: frozen
             raise invalid(f"Invalid update_mask provided in the request: no such field: {path}")
         if path.partition(".")[0] not in mutable:
             raise invalid(f"Invalid update_mask provided in the request: {path} cannot be changed")
-    new = type(current)()
-    new.CopyFrom(current)
+    new = copied(current)
     FieldMask(paths=paths).MergeMessage(
         wanted, new, replace_message_field=True, replace_repeated_field=True
     )
@@ -139,7 +138,7 @@ def _refuse_unbuilt(resource: Proto, fields: Sequence[str]) -> None:
 
 
 def _check_duration(duration: Proto, bounds: tuple[int, int], field: str) -> None:
-    _check(duration.seconds + duration.nanos / 1e9, bounds, field)
+    _check(seconds_in(duration), bounds, field)
 
 
 def _check(value: float, bounds: tuple[int, int], field: str) -> None:

@@ -16,7 +16,7 @@ from botdel.local.broker.entry import Entry, Holder, Lane, State
 from botdel.local.broker.filters import Predicate
 from botdel.local.broker.journal import Kept
 from botdel.local.broker.refusals import invalid
-from botdel.local.broker.wire import Proto, PubsubMessage
+from botdel.local.broker.wire import Proto, PubsubMessage, seconds_in
 
 STALE_LEASES: Final = 10_000
 STALE_BYTES: Final = 64 * 1024 * 1024
@@ -82,9 +82,7 @@ class Subscription:
         """Whether it was unused for as long as its policy allows; without a ttl it never expires.
         https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
         """
-        policy = self.settings.expiration_policy
-        ttl = policy.ttl.seconds + policy.ttl.nanos / 1e9
-        return bool(0 < ttl <= now - self.used)
+        return 0 < seconds_in(self.settings.expiration_policy.ttl) <= now - self.used
 
     def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
         """Owe `messages`, in the order of their numbers, each with how often it has failed."""
@@ -274,8 +272,7 @@ class Subscription:
         if not self.settings.HasField("retry_policy"):
             return 0.0
         policy = self.settings.retry_policy
-        least = policy.minimum_backoff.seconds + policy.minimum_backoff.nanos / 1e9
-        most = policy.maximum_backoff.seconds + policy.maximum_backoff.nanos / 1e9
+        least, most = seconds_in(policy.minimum_backoff), seconds_in(policy.maximum_backoff)
         return float(min(most, least * 2 ** min(attempts - 1, 32)))
 
     def _lease(self, entry: Entry, until: float, holder: Holder | None) -> None:

@@ -1,7 +1,7 @@
 """A topic and the subscriptions that get its messages."""
 
 from botdel.local.broker.subscription import Subscription
-from botdel.local.broker.wire import Proto
+from botdel.local.broker.wire import Proto, seconds_in
 
 
 class Topic:
@@ -24,5 +24,4 @@ class Topic:
 
 def retention_of(settings: Proto) -> float:
     """Return the seconds for which a topic keeps messages; 0 if it keeps none."""
-    duration = settings.message_retention_duration
-    return float(duration.seconds + duration.nanos / 1e9)
+    return seconds_in(settings.message_retention_duration)

@@ -106,6 +106,18 @@ def stored(message: Proto, message_id: int, published: float) -> bytes:
     return bytes(message.SerializeToString())
 
 
+def copied(message: Proto) -> Proto:
+    """Return a copy of a message."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
+
+def seconds_in(duration: Proto) -> float:
+    """Return the seconds of a Duration."""
+    return float(duration.seconds + duration.nanos / 1e9)
+
+
 def whole_microseconds(seconds: float) -> float:
     """Round to microseconds, as clients see publish times: a seek to one compares as equal."""
     return round(seconds * 1e6) / 1e6
