@@ -28,7 +28,7 @@ demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 up: $(STAMP) ## Start everything on this machine, until Ctrl-C (VERBOSE=1 shows the broker's log)
 	@$(BIN)/botdel local up $(if $(VERBOSE),--verbose)
 
-test-unit: $(STAMP) ## Run the fast tests, which need neither of them
+test-unit: $(STAMP) ## Run the fast tests, which need no broker and no database
 	@$(BIN)/python -m pytest $(FAST)
 
 watch: $(STAMP) ## Run the fast tests again whenever a file changes, until Ctrl-C (TESTS=... for some)

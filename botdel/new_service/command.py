@@ -27,7 +27,7 @@ Next:
   export {variable}_ROOT=/srv/{service}
   botdel plan check plan.yaml
   botdel topology apply --plan plan.yaml    # the first run must say that the subscription is
-                                            # `created`; if it is `in place`, choose another name
+                                            # `created`; if it is `in place`, see the guide, 6
   botdel consumer --plan plan.yaml --port 0
 docs/add-a-service.md explains each step. Other services and the gateway stay as they are."""
 
