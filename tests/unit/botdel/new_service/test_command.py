@@ -137,7 +137,7 @@ def test_it_says_what_to_do_next_and_where_it_has_written(
         "botdel consumer --plan plan.yaml",
     ):
         assert f"\n  {command}" in said
-    assert "`in place`, choose another name" in said
+    assert "if it is `in place`, see the guide" in said
 
 
 def test_the_templates_are_in_the_package() -> None:
