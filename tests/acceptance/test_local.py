@@ -12,6 +12,7 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.installation import STARTED, default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
+from consumers.main import NOT_PROVIDED
 from tests.support.commands import local_up, typed
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
@@ -36,7 +37,7 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
         for name, port in default_ports().items():
             assert urls[f"{name:>22}"].endswith(f":{port}") or not is_free(port), urls
         said = "\n".join(up.lines)
-        assert "not provided for" not in said
+        assert NOT_PROVIDED not in said
         assert "Detected HTTP/2 connection" not in said, (
             "the emulator's log, which nobody asked for"
         )
