@@ -1,5 +1,6 @@
 """A forked program is as one that was executed: what is heard of it, its surroundings, its end."""
 
+import ast
 import multiprocessing
 import signal
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.forked import ForkedProcess
+from tests.support.paths import ROOT
 from tests.support.polling import SOON, eventually, runs
 
 LASTS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
@@ -45,18 +47,36 @@ async def test_an_error_is_shown_and_ends_it_with_1(program: Path) -> None:
     assert process.lines[-1] == "ValueError: odd"
 
 
-async def test_its_imports_are_made_already_and_its_own_are_seen_by_no_other(
+async def test_what_the_commands_import_is_there_and_its_own_imports_are_seen_by_no_other(
     program: Path,
 ) -> None:
     text = """
 import sys
-print([name in sys.modules for name in ("tests.support.preloaded", "odd")])
+print([name for name in sys.argv[1:] if name not in sys.modules], "odd" in sys.modules)
 sys.modules["odd"] = sys
 """
+    commands = imported_by_commands()
+    assert {"botdel.topology", "consumers.main", "gateway.main", "recovery.main"} <= commands
     for _ in range(2):
-        async with forked(program, text) as process:
+        async with forked(program, text, *commands) as process:
             assert await process.wait(SOON) == 0
-        assert list(process.lines) == ["[True, False]"]
+        assert list(process.lines) == ["[] False"]
+
+
+def imported_by_commands() -> set[str]:
+    """The modules that `botdel` imports once it knows its command; but for those of one machine
+    and of a new service, whose processes tests execute.
+    """
+    files = [ROOT / "botdel" / "cli.py", *(ROOT / "botdel" / "commands").glob("*.py")]
+    inside = [
+        each.module or ""
+        for file in files
+        for function in ast.walk(ast.parse(file.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for each in ast.walk(function)
+        if isinstance(each, ast.ImportFrom)
+    ]
+    return {name for name in inside if not name.startswith(("botdel.local", "botdel.new_service"))}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -106,6 +126,7 @@ async def test_it_dies_with_the_process_that_runs_the_tests(program: Path) -> No
     text = f"""
 import asyncio
 from tests.support.forked import ForkedProcess
+from tests.support.paths import ROOT
 
 async def main():
     async with ForkedProcess("child", ["program"], cwd={str(program.parent)!r}, on_line=print):

@@ -11,7 +11,7 @@ import multiprocessing.forkserver
 import os
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -34,18 +34,7 @@ def start_server() -> None:
 
 
 class ForkedProcess(ChildProcess):
-    """`python -m MODULE ARGUMENT…` as a `ChildProcess`."""
-
-    def __init__(
-        self,
-        name: str,
-        module_and_arguments: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> None:
-        super().__init__(name, module_and_arguments, env=env, cwd=cwd, on_line=on_line)
+    """`python -m MODULE ARGUMENT…` as a `ChildProcess`; `argv` is the module and its arguments."""
 
     async def _launch(self) -> Output:
         reader, writer = FORKING.Pipe(duplex=False)
