@@ -9,20 +9,15 @@ from botdel.local.server import LocalBroker
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Not `params` of the fixture: a wrong setting is then an error of the import, with a trace."""
-    if "broker" in metafunc.fixturenames and _is_ours(metafunc):
-        metafunc.parametrize("broker", brokers(), indirect=True, scope="session")
-
-
-def _is_ours(metafunc: pytest.Metafunc) -> bool:
-    """Whether no module has put a fixture of its own in place of the one below."""
-    return not hasattr(metafunc.module, "broker")
+    """Not `params` of a fixture: a wrong setting would be an error of this import, with a trace."""
+    if "broker_name" in metafunc.fixturenames:
+        metafunc.parametrize("broker_name", brokers(), scope="session")
 
 
 @pytest.fixture(scope="session")
-async def broker(request: pytest.FixtureRequest) -> AsyncIterator[LocalBroker]:
+async def broker(broker_name: str) -> AsyncIterator[LocalBroker]:
     """In place of the one of all tests; what a test starts by itself starts the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BOTDEL_LOCAL_BROKER", request.param)
+        patch.setenv("BOTDEL_LOCAL_BROKER", broker_name)
         async with local_broker() as broker:
             yield broker

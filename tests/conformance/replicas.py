@@ -1,18 +1,30 @@
-"""Several processes on one database, as the suites over the stores want them."""
+"""Several processes on one store, as the suites over the stores want them."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from deletion.adapters.mongo.connection import Client, connect
 from tests.support.indexed import S, indexed
 
+M = TypeVar("M")
+
+PARTS = ("memory", "mongo")
+"""What each suite runs over: a store in memory, and MongoDB's over the wire."""
+
 
 @contextmanager
-def replicas(store: type[S], uri: str, database: str) -> Iterator[Callable[[], Awaitable[S]]]:
-    """Opens another store each time it is called, with a connection of its own."""
+def replicas(
+    part: str, memory: M, store: type[S], uri: str, database: str
+) -> Iterator[Callable[[], Awaitable[M | S]]]:
+    """Yield what opens another store on the same records each time it is called: on MongoDB with a
+    connection of its own, in memory always `memory` itself.
+    """
     clients: list[Client] = []
 
-    async def connected() -> S:
+    async def connected() -> M | S:
+        if part == "memory":
+            return memory
         clients.append(connect(uri))
         return await indexed(store, clients[-1], database)
 

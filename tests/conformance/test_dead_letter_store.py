@@ -14,7 +14,7 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetterStatus, Reason
 from deletion.ports import DeadLetterStore
 from tests.conformance.letters import DISCARDED, NEW, REPLAYED, put, stored
-from tests.conformance.replicas import replicas
+from tests.conformance.replicas import PARTS, replicas
 from tests.support.clock import START
 from tests.support.factories import LATER, a_letter, again, replay
 from tests.support.memory_stores import MemoryDeadLetterStore
@@ -23,19 +23,14 @@ Open = Callable[[], Awaitable[DeadLetterStore]]
 """Another store object on the same letters, with a connection of its own where there is one."""
 
 
-@pytest.fixture(params=["memory", "mongo"])
+@pytest.fixture(params=PARTS)
 async def open_store(
     request: pytest.FixtureRequest, mongo: EmbeddedMongo, database_name: str
 ) -> AsyncIterator[Open]:
-    if request.param == "memory":
-        memory = MemoryDeadLetterStore()
-
-        async def same() -> DeadLetterStore:
-            return memory
-
-        yield same
-        return
-    with replicas(MongoDeadLetterStore, mongo.uri, database_name) as connected:
+    memory = MemoryDeadLetterStore()
+    with replicas(
+        request.param, memory, MongoDeadLetterStore, mongo.uri, database_name
+    ) as connected:
         yield connected
 
 

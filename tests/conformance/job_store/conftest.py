@@ -8,23 +8,16 @@ from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.ports import JobStore
 from tests.conformance.job_store.jobs import Open
-from tests.conformance.replicas import replicas
+from tests.conformance.replicas import PARTS, replicas
 from tests.support.memory_stores import MemoryJobStore
 
 
-@pytest.fixture(params=["memory", "mongo"])
+@pytest.fixture(params=PARTS)
 async def open_store(
     request: pytest.FixtureRequest, mongo: EmbeddedMongo, database_name: str
 ) -> AsyncIterator[Open]:
-    if request.param == "memory":
-        memory = MemoryJobStore()
-
-        async def same() -> JobStore:
-            return memory
-
-        yield same
-        return
-    with replicas(MongoJobStore, mongo.uri, database_name) as connected:
+    memory = MemoryJobStore()
+    with replicas(request.param, memory, MongoJobStore, mongo.uri, database_name) as connected:
         yield connected
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,15 +14,6 @@ from tests.support.factories import BOT, a_job, placed
 from tests.unit.consumers.consuming import BOTS, World
 
 pytestmark = pytest.mark.usefixtures("logs")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    if world.consuming:
-        world.consuming.cancel()
-        await asyncio.gather(world.consuming, return_exceptions=True)
 
 
 async def test_every_request_becomes_a_job_that_is_complete(world: World) -> None:

@@ -1,8 +1,7 @@
 """While database, bus or clock are wrong, no delivery is spent and nothing is lost."""
 
-import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -17,15 +16,6 @@ from tests.support.factories import BOT, a_job, placed
 from tests.unit.consumers.consuming import BOTS, World
 
 pytestmark = pytest.mark.usefixtures("logs")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    if world.consuming:
-        world.consuming.cancel()
-        await asyncio.gather(world.consuming, return_exceptions=True)
 
 
 async def test_nothing_is_pulled_before_the_database_answers(world: World) -> None:

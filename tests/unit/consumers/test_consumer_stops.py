@@ -1,8 +1,6 @@
 """A consumer that is asked to stop hands over what it holds, within its grace."""
 
-import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,15 +10,6 @@ from tests.support.factories import placed
 from tests.unit.consumers.consuming import BOTS, GRACE, SECONDS_PER_BATCH, World
 
 pytestmark = pytest.mark.usefixtures("logs")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    if world.consuming:
-        world.consuming.cancel()
-        await asyncio.gather(world.consuming, return_exceptions=True)
 
 
 async def test_a_stop_hands_over_what_runs_and_any_replica_may_claim_it_at_once(
