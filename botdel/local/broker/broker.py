@@ -17,7 +17,7 @@ from botdel.local.broker.post import Post, addressed
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic
-from botdel.local.broker.wire import Proto, stored, whole_microseconds
+from botdel.local.broker.wire import Proto, seconds_in, stored, whole_microseconds
 from botdel.local.broker.wire import Subscription as SubscriptionSettings
 from botdel.local.broker.wire import Topic as TopicSettings
 
@@ -199,7 +199,7 @@ class Broker:
         for subscription in self.subscriptions.values():
             oldest = now - self.retention(subscription)
             old = subscription.older_than(oldest)
-            if old or self._retains(subscription):
+            if old or subscription.retains_acked:
                 with self.journal.transaction():
                     numbers = [each.message.id for each in old]
                     self.journal.ack(subscription.id, numbers, retain=False)
@@ -217,7 +217,7 @@ class Broker:
 
     def retention(self, subscription: Subscription) -> float:
         """Return the seconds for which it keeps a message: its own or its topic's, if longer."""
-        own = float(subscription.settings.message_retention_duration.ToNanoseconds() / 1e9)
+        own = seconds_in(subscription.settings.message_retention_duration)
         topic = self.topics.get(subscription.settings.topic)
         return max(own, topic.retention if topic else 0.0)
 
@@ -244,11 +244,7 @@ class Broker:
     def _ack(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
         """Acknowledge on disk, in a transaction."""
         numbers = [each.message.id for each in entries]
-        self.journal.ack(subscription.id, numbers, retain=self._retains(subscription))
-
-    @staticmethod
-    def _retains(subscription: Subscription) -> bool:
-        return bool(subscription.settings.retain_acked_messages)
+        self.journal.ack(subscription.id, numbers, retain=subscription.retains_acked)
 
 
 def _counts(subscription: Subscription) -> bool:

@@ -149,7 +149,7 @@ class Subscriptions:
     def _change(self, subscription: Subscription, new: Proto) -> None:
         with self._broker.journal.transaction():
             self._broker.journal.change_subscription(subscription.id, new, subscription.epoch)
-            if subscription.settings.retain_acked_messages and not new.retain_acked_messages:
+            if subscription.retains_acked and not new.retain_acked_messages:
                 self._broker.journal.forget_acked(subscription.id)
         subscription.settings = new
 

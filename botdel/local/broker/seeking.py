@@ -73,9 +73,10 @@ class Seek:
                 f"{subscription.name} would have more than {most} bytes to acknowledge: "
                 "seek to a later time"
             )
-        retain = bool(subscription.settings.retain_acked_messages)
         with self._journal.transaction():
-            self._journal.ack_before(subscription.id, within, self._to, retain=retain)
+            self._journal.ack_before(
+                subscription.id, within, self._to, retain=subscription.retains_acked
+            )
             wanted = self._wanted(within)
             self._journal.owe(subscription.id, [each.id for each in wanted])
         return [(each, 0) for each in wanted]

@@ -31,7 +31,6 @@ from botdel.local.broker.wire import (
     Proto,
     PublishResponse,
     SeekResponse,
-    received,
     whole_microseconds,
 )
 
@@ -152,11 +151,7 @@ class Service:
             raise invalid("max_messages: expected more than 0.")
         seconds = 0.0 if request.return_immediately else _wait_seconds(context.time_remaining())
         entries = await feeds.pull(self._feed(subscription), request.max_messages, seconds)
-        counts = subscription.max_attempts > 0
-        return b"".join(
-            received(subscription.ack_id(e), e.message.body, e.attempts + 1 if counts else 0)
-            for e in entries
-        )
+        return b"".join(map(subscription.delivery, entries))
 
     async def streaming_pull(self, _: object, context: Context) -> None:
         first = await context.read()

@@ -12,7 +12,7 @@ from botdel.local.broker.entry import Entry
 from botdel.local.broker.feed import ANSWER_BYTES, ANSWER_MESSAGES, Feed
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.settings import ACK_DEADLINE
-from botdel.local.broker.wire import Proto, StreamingPullResponse, received, written
+from botdel.local.broker.wire import Proto, StreamingPullResponse, written
 
 PONG: Final = b""
 """An empty answer, for a client that checks whether the server is alive."""
@@ -55,13 +55,11 @@ class Stream:
 
     def give(self, entries: Sequence[Entry]) -> None:
         subscription = self._feed.subscription
-        counts = subscription.max_attempts > 0
         parts = [self._properties] if self._properties else []
         for entry in entries:
             self._held.add(entry)
             self._bytes += len(entry.message.body)
-            attempt = entry.attempts + 1 if counts else 0
-            parts.append(received(subscription.ack_id(entry), entry.message.body, attempt))
+            parts.append(subscription.delivery(entry))
         self._send(b"".join(parts))
 
     def released(self, entry: Entry) -> None:

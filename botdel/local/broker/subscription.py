@@ -16,7 +16,7 @@ from botdel.local.broker.entry import Entry, Holder, Lane, State
 from botdel.local.broker.filters import Predicate
 from botdel.local.broker.journal import Kept
 from botdel.local.broker.refusals import invalid
-from botdel.local.broker.wire import Proto, PubsubMessage, seconds_in
+from botdel.local.broker.wire import Proto, PubsubMessage, received, seconds_in
 
 STALE_LEASES: Final = 10_000
 STALE_BYTES: Final = 64 * 1024 * 1024
@@ -77,6 +77,11 @@ class Subscription:
         if not self.settings.HasField("dead_letter_policy"):
             return 0
         return int(self.settings.dead_letter_policy.max_delivery_attempts)
+
+    @property
+    def retains_acked(self) -> bool:
+        """Whether what it acknowledged is kept on disk, so that a seek can deliver it again."""
+        return bool(self.settings.retain_acked_messages)
 
     def is_expired(self, now: float) -> bool:
         """Whether it was unused for as long as its policy allows; without a ttl it never expires.
@@ -167,6 +172,11 @@ class Subscription:
             if _is_held(deadline, serial, entry):
                 found.append(entry)
         return found
+
+    def delivery(self, entry: Entry) -> bytes:
+        """Return a delivery of a held message, as an answer to a pull has it."""
+        attempt = entry.attempts + 1 if self.max_attempts else 0
+        return received(self.ack_id(entry), entry.message.body, attempt)
 
     def ack_id(self, entry: Entry) -> str:
         return f"{self.id}:{self.epoch}:{entry.message.id}:{entry.serial}"

@@ -12,7 +12,7 @@ from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, tra
 from deletion.adapters.pubsub.wanted import RETENTION, SEEK_LABEL
 
 SEEK_SECONDS = 60.0
-"""For one seek: the embedded broker looks at every message that it keeps."""
+"""Seconds for one seek: the embedded broker looks at every message that it keeps."""
 
 
 async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None:
@@ -23,7 +23,9 @@ async def seek(client: SubscriberAsyncClient, path: str, time: datetime) -> None
         )
 
 
-async def seek_back(client: SubscriberAsyncClient, path: str, *, emulated: bool) -> bool:
+async def seek_back(
+    client: SubscriberAsyncClient, subscription: Subscription, *, emulated: bool
+) -> bool:
     """Seek to the first message that the topic keeps, then remove the label that asks for it.
 
     In this order a process that dies in between leaves the label, and the next `apply` seeks again:
@@ -32,7 +34,8 @@ async def seek_back(client: SubscriberAsyncClient, path: str, *, emulated: bool)
     Returns False, without seeking, on Google's emulator: it cannot remove the label, so every
     `apply` would seek again. A new subscription there gets what the topic keeps anyway.
     """
-    if emulated and not await _can_change_labels(client, path):
+    path = subscription.name
+    if emulated and not await _can_change_labels(client, subscription):
         return False
     await seek(client, path, datetime.now(UTC) - RETENTION)
     labels = await _labels(client, path)
@@ -41,10 +44,10 @@ async def seek_back(client: SubscriberAsyncClient, path: str, *, emulated: bool)
     return True
 
 
-async def _can_change_labels(client: SubscriberAsyncClient, path: str) -> bool:
+async def _can_change_labels(client: SubscriberAsyncClient, subscription: Subscription) -> bool:
     """Whether the server lets labels be updated, tried with the labels as they are."""
     try:
-        await _set_labels(client, path, await _labels(client, path))
+        await _set_labels(client, subscription.name, subscription.labels)
     except InvalidArgument:
         return False
     return True

@@ -201,13 +201,11 @@ class Topology:
         if is_new:
             applied.created.append(wanted.name)
         found = made if is_new else await self._get_subscription(wanted.name)
-        if SEEK_LABEL in found.labels and await self._seek_back(wanted.name):
+        is_asked = SEEK_LABEL in found.labels
+        if is_asked and await seek_back(self._subscriber, found, emulated=self._emulated):
             del found.labels[SEEK_LABEL]
             applied.sought.append(wanted.name)
         applied.differences += self._differences(wanted, found)
-
-    async def _seek_back(self, path: str) -> bool:
-        return await seek_back(self._subscriber, path, emulated=self._emulated)
 
     def _differences(self, wanted: Subscription, found: Subscription) -> list[Difference]:
         if self._emulated:  # Google's emulator cannot remove the label, which means nothing there

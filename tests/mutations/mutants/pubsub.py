@@ -20,8 +20,8 @@ MUTANTS: Final = (
     Mutant(
         "a new subscription is not sought back",
         TOPOLOGY,
-        "if SEEK_LABEL in found.labels and await self._seek_back(wanted.name):",
-        "if SEEK_LABEL in found.labels:",
+        "        is_asked = SEEK_LABEL in found.labels\n",
+        "        is_asked = False\n",
     ),
     Mutant(
         "a new subscription does not say that it is to be sought back",
