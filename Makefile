@@ -16,7 +16,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 	&& grep -sqxF '$(or $(PYTHON),$(CURDIR))' $(STAMP) && echo yes)
 
 MAKEFLAGS += --no-print-directory
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: help demo up test-unit watch test lint format check reference proofs proto simulate model mutations test-faults bench constraints clean FORCE
 
 help: ## Show this list
