@@ -162,7 +162,7 @@ def doctor(
 
 @app.command()
 def demo() -> None:
-    """Delete 40 bots while consumers are killed and an API is down, and check the result."""
+    """Delete 20 bots while consumers are killed and an API is down, and check the result."""
     from botdel.local.demo import demo as show
 
     sys.exit(run(show()))

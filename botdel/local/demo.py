@@ -30,8 +30,8 @@ from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.breaker import BreakerPolicy
 from deletion.job import Job, Status, StepProgress
 
-BOTS: Final = 300
-DELETED: Final = 40
+BOTS: Final = 150
+DELETED: Final = 20
 SEED: Final = 20
 DATABASE: Final = "botdel_sample_jobs"
 STALE_AFTER: Final = 4

@@ -20,7 +20,7 @@ from deletion.ports import JobStore
 
 STOP_WITHIN: Final = 30.0
 """Seconds for a consumer to end after a signal."""
-DOWN_FOR: Final = 4.0
+DOWN_FOR: Final = 2.0
 """Seconds for which the API stays down once its breaker is open and a job is parked."""
 SEEN_WITHIN: Final = 30.0
 """Seconds for the breaker to open, and for jobs to be parked."""
