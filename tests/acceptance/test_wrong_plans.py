@@ -60,6 +60,8 @@ from tests.support.wrong_plans import (
 BOTS = 12
 READ, CHECK, PREVIEW, DOCTOR = "read_plan", "plan check", "plan preview", "doctor"
 RUN = "the run of one job"
+RETRY_SECONDS = 0.25
+"""How long a run retries a step in place. The servers of this test have no faults that pass."""
 QUICK = {"NO_GCE_CHECK": "true", "SSL_CERT_FILE": os.devnull}
 """Nobody looks for Google's metadata server, nor reads certificates, for hundreds of clients."""
 
@@ -117,7 +119,13 @@ class Platform:
         plan = source.build(Outside(self.clients.get, http=http))
         retry = Retry(clock, attempts=2, base=0.01, cap=0.02)
         runner = Runner(
-            plan, store, clock, POLICY, stopping=asyncio.Event(), retry=retry, retry_seconds=1
+            plan,
+            store,
+            clock,
+            POLICY,
+            stopping=asyncio.Event(),
+            retry=retry,
+            retry_seconds=RETRY_SECONDS,
         )
         await store.record([_placed(plan, bot, store.new_id())])
         for way in ("forward", "back"):
