@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
+from botdel.local.broker_choice import brokers, choose_broker, local_broker
 from botdel.local.database import EmbeddedMongo
-from botdel.local.pubsub import brokers, choose_broker, local_broker
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.errors import ConfigurationError

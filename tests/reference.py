@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Metric
 from pydantic.fields import FieldInfo
 
 from botdel.cli import app
-from botdel.local.pubsub import LocalSettings
+from botdel.local.broker_choice import LocalSettings
 from consumers.intake import Outcome
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings

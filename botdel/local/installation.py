@@ -13,9 +13,9 @@ from typing import Final, Self
 
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.local.billing import BillingApi
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess, ProcessFailed, is_free
-from botdel.local.pubsub import choose_broker
 from botdel.local.s3 import LocalS3, credentials
 from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from botdel.local.pubsub import brokers, local_broker
+from botdel.local.broker_choice import brokers, local_broker
 from botdel.local.server import LocalBroker
 
 

@@ -19,9 +19,9 @@ from pymongo import AsyncMongoClient
 from botdel.doctor.command import examine
 from botdel.doctor.findings import Status as Found
 from botdel.local.billing import Account, BillingApi, Mood
+from botdel.local.broker_choice import local_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.installation import PLANS
-from botdel.local.pubsub import local_broker
 from botdel.local.s3 import LocalS3, credentials
 from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET

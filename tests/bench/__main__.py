@@ -17,8 +17,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from botdel.local.broker_choice import local_broker
 from botdel.local.database import EmbeddedMongo
-from botdel.local.pubsub import local_broker
 from deletion.process.logs import configure
 from tests.bench import (
     breaker,

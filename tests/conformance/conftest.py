@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from botdel.local.broker_choice import EMBEDDED, GOOGLE, why_left_out
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
-from botdel.local.pubsub import EMBEDDED, GOOGLE, why_left_out
 from tests.conformance.brokers import Calls, calls_to
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from botdel.local.pubsub import choose_broker
+from botdel.local.broker_choice import choose_broker
 from tests.faults.schedule import schedule
 from tests.faults.suite import play
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from botdel.local.pubsub import brokers, local_broker
+from botdel.local.broker_choice import brokers, local_broker
 from tests.faults.schedule import BROKER, DATABASE, Kind, schedule
 from tests.faults.suite import play
 

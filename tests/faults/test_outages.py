@@ -9,8 +9,8 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
+from botdel.local.broker_choice import local_broker
 from botdel.local.database import EmbeddedMongo
-from botdel.local.pubsub import local_broker
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
 from tests.support.pipeline import (

@@ -14,8 +14,8 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import PubsubMessage
 
+from botdel.local.broker_choice import local_broker
 from botdel.local.processes import ChildProcess, free_port
-from botdel.local.pubsub import local_broker
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
 from deletion.adapters.pubsub.names import Names

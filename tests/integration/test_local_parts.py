@@ -17,11 +17,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from botdel.local import server
+from botdel.local.broker_choice import EMBEDDED, GOOGLE, brokers, why_left_out
 from botdel.local.database import EmbeddedMongo
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
-from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, why_left_out
 from botdel.local.server import LocalServer, PortTaken
 from tests.support.polling import SOON, eventually, runs
 
@@ -187,7 +187,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from botdel.local.database import EmbeddedMongo
-from botdel.local.pubsub import local_broker
+from botdel.local.broker_choice import local_broker
 
 async def main():
     async with local_broker() as broker, EmbeddedMongo(Path(sys.argv[1])) as mongo:

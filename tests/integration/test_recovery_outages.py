@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from botdel.local.broker_choice import local_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
-from botdel.local.pubsub import local_broker
 from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED

@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 import pytest
 
 from botdel.local import installation
+from botdel.local.broker_choice import Chosen
 from botdel.local.installation import STARTED, Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
-from botdel.local.pubsub import Chosen
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub import connection
 from deletion.errors import BusUnavailable

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from botdel.local import emulator
+from botdel.local.broker_choice import EMBEDDED, GOOGLE, brokers, choose_broker, why_left_out
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
-from botdel.local.pubsub import EMBEDDED, GOOGLE, brokers, choose_broker, why_left_out
 from deletion.errors import ConfigurationError
 from tests import conftest
 
