@@ -78,7 +78,7 @@ class Broker:
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
         """Add a subscription, and let it get what its topic publishes unless it is detached."""
         subscription = Subscription(number, settings, filters.parse(settings.filter), epoch)
-        subscription.used = self.now()
+        subscription.last_used = self.now()
         subscription.on_ready = lambda: self.on_ready(subscription)
         self.subscriptions[subscription.name] = subscription
         if not settings.detached and (topic := self.topics.get(settings.topic)):
@@ -97,7 +97,7 @@ class Broker:
             raise not_found(name)
         return self.subscriptions[name]
 
-    def used(self, name: str) -> Subscription:
+    def use(self, name: str) -> Subscription:
         """Return a subscription, and record that it is used now, so that it does not expire.
 
         Raises `Refused` if there is none, or it is detached.
@@ -105,14 +105,14 @@ class Broker:
         subscription = self.subscription(name)
         if subscription.settings.detached:
             raise precondition(f"The subscription {name} is detached from its topic.")
-        subscription.used = self.now()
+        subscription.last_used = self.now()
         return subscription
 
     def publish(self, request: Proto) -> list[str]:
         """Keep all messages, and return their ids in order. Raises `Refused`."""
         topic = self.topic(request.topic)
         check_publish(request)
-        if (full := self._full(topic)) is not None:
+        if (full := self._full_subscription(topic)) is not None:
             raise exhausted(f"{full.name} has {full.bytes} bytes to acknowledge already")
         post = self._addressed(topic, request.messages)
         with self.journal.transaction():
@@ -221,7 +221,7 @@ class Broker:
         topic = self.topics.get(subscription.settings.topic)
         return max(own, topic.retention if topic else 0.0)
 
-    def _full(self, topic: Topic) -> Subscription | None:
+    def _full_subscription(self, topic: Topic) -> Subscription | None:
         """Return a subscription of the topic that owes too much to get more, or None."""
         receivers = topic.subscriptions.values()
         return next((each for each in receivers if each.bytes > self.max_owed_bytes), None)
@@ -229,7 +229,7 @@ class Broker:
     def _dead_letter_topic(self, subscription: Subscription) -> Topic | None:
         """Return None without a policy, and while the topic does not exist or is full."""
         topic = self.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
-        return topic if topic is not None and self._full(topic) is None else None
+        return topic if topic is not None and self._full_subscription(topic) is None else None
 
     def _addressed(self, topic: Topic, messages: Sequence[Proto]) -> Post:
         """Number the messages, and choose who gets each. Nothing is kept yet."""

@@ -114,7 +114,7 @@ class Subscriptions:
         if any(path.startswith("dead_letter_policy") for path in paths):
             self._check_dead_letter_topic(new)
         self._change(subscription, new)
-        subscription.used = self._broker.now()
+        subscription.last_used = self._broker.now()
         return self._shown(subscription)
 
     def list(self, request: Proto) -> Proto:

@@ -120,11 +120,11 @@ class _Parser:
     def _key(self) -> str:
         if self._kind == "word":
             return self._take()
-        return self._string(or_="a key")
+        return self._string(expected="a key")
 
-    def _string(self, or_: str = "a string in double quotes") -> str:
+    def _string(self, expected: str = "a string in double quotes") -> str:
         if self._kind != "string":
-            self._refuse(or_)
+            self._refuse(expected)
         position = self._position
         return _unescaped(self._take()[1:-1], position)
 

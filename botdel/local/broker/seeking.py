@@ -62,7 +62,7 @@ class Seek:
 
     def _check_there(self) -> None:
         name = self._subscription.name
-        if self._broker.used(name) is not self._subscription:
+        if self._broker.use(name) is not self._subscription:
             raise not_found(name)
 
     def _sought(self, within: Range) -> list[tuple[Kept, int]]:

@@ -76,7 +76,7 @@ class Service:
         now = self._broker.now()
         for feed in self._feeds.values():
             if not feed.is_idle:
-                feed.subscription.used = now
+                feed.subscription.last_used = now
         for subscription in list(self._broker.subscriptions.values()):
             if subscription.is_expired(now):
                 log.info("subscription expired", subscription=subscription.name)
@@ -134,19 +134,19 @@ class Service:
         return NOTHING
 
     async def modify_ack_deadline(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.used(request.subscription)
+        subscription = self._broker.use(request.subscription)
         _check_ack_ids(request)
         self._broker.modify(subscription, request.ack_ids, request.ack_deadline_seconds)
         return NOTHING
 
     async def acknowledge(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.used(request.subscription)
+        subscription = self._broker.use(request.subscription)
         _check_ack_ids(request)
         self._broker.acknowledge(subscription, request.ack_ids)
         return NOTHING
 
     async def pull(self, request: Proto, context: Context) -> bytes:
-        subscription = self._broker.used(request.subscription)
+        subscription = self._broker.use(request.subscription)
         if request.max_messages <= 0:
             raise invalid("max_messages: expected more than 0.")
         seconds = 0.0 if request.return_immediately else _wait_seconds(context.time_remaining())
@@ -157,7 +157,7 @@ class Service:
         first = await context.read()
         if first is grpc.aio.EOF:
             return
-        subscription = self._broker.used(first.subscription)
+        subscription = self._broker.use(first.subscription)
         feed = self._feed(subscription)
         stream = Stream(self._broker, feed, first)
         stream.apply(first)
@@ -172,7 +172,7 @@ class Service:
             stream.close()
 
     async def seek(self, request: Proto, _: Context) -> Proto:
-        subscription = self._broker.used(request.subscription)
+        subscription = self._broker.use(request.subscription)
         if request.WhichOneof("target") == "snapshot":
             raise not_built("seeking to a snapshot")
         if not request.HasField("time"):

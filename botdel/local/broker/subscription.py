@@ -27,9 +27,6 @@ ENTRY_BYTES: Final = 300
 STALE_READY: Final = 1_000
 """The queue is rebuilt when it is longer than this and twice the number of owed messages together:
 without pulls, nothing else removes entries that are gone."""
-_serials: Final = count(time_ns() // 1000)
-"""Numbers that no earlier process has used, so that an old ack id names no lease of this one: they
-begin with the time in microseconds, and a broker makes fewer than a million deliveries a second."""
 
 
 class Subscription:
@@ -48,7 +45,7 @@ class Subscription:
         self.matches = matches
         self.epoch = epoch
         self.on_ready = on_ready
-        self.used = 0.0
+        self.last_used = 0.0
         """When it was last pulled, changed or otherwise used, in this process."""
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
@@ -58,6 +55,11 @@ class Subscription:
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
+        self._serials = count(time_ns() // 1000)
+        """Numbers that no earlier process has used, so that an old ack id names no lease of this
+        one: they begin with the time in microseconds, and a subscription makes fewer than a million
+        deliveries a second.
+        """
         self._held = 0
         self._stale_bytes = 0
         self._lanes: dict[str, Lane] = {}
@@ -87,7 +89,7 @@ class Subscription:
         """Whether it was unused for as long as its policy allows; without a ttl it never expires.
         https://cloud.google.com/pubsub/docs/subscription-properties#expiration_period
         """
-        return 0 < seconds_in(self.settings.expiration_policy.ttl) <= now - self.used
+        return 0 < seconds_in(self.settings.expiration_policy.ttl) <= now - self.last_used
 
     def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
         """Owe `messages`, in the order of their numbers, each with how often it has failed."""
@@ -231,7 +233,7 @@ class Subscription:
                 self._redeliver(entry.lane, entry, now + delay)
             elif delay:
                 entry.state = State.DELAYED
-                heapq.heappush(self._delayed, (now + delay, next(_serials), entry))
+                heapq.heappush(self._delayed, (now + delay, next(self._serials), entry))
             else:
                 self._ready.append(entry)
         self.on_ready()
@@ -287,7 +289,7 @@ class Subscription:
 
     def _lease(self, entry: Entry, until: float, holder: Holder | None) -> None:
         entry.state, entry.holder = State.LEASED, holder
-        entry.serial, entry.deadline = next(_serials), until
+        entry.serial, entry.deadline = next(self._serials), until
         heapq.heappush(self._leases, (until, entry.serial, entry))
         self._held += 1
 
@@ -360,7 +362,7 @@ class Subscription:
         for behind in lane.put_back(entry):
             self._release(behind)
         if lane.is_free:
-            heapq.heappush(self._delayed, (when, next(_serials), lane))
+            heapq.heappush(self._delayed, (when, next(self._serials), lane))
 
 
 def size(message: Kept) -> int:

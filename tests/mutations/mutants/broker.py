@@ -246,14 +246,14 @@ MUTANTS: Final = (
     Mutant(
         "broker: a dead letter takes room that there is not",
         BROKER_STATE,
-        "return topic if topic is not None and self._full(topic) is None else None",
+        "return topic if topic is not None and self._full_subscription(topic) is None else None",
         "return topic",
         BROKER,
     ),
     Mutant(
         "broker: a subscription that is used expires",
         BROKER_STATE,
-        "        subscription.used = self.now()\n        return subscription\n",
+        "        subscription.last_used = self.now()\n        return subscription\n",
         "        return subscription\n",
         BROKER,
     ),
@@ -316,8 +316,8 @@ MUTANTS: Final = (
     Mutant(
         "broker: memory is not bounded",
         BROKER_STATE,
-        "if (full := self._full(topic)) is not None:",
-        "if (full := self._full(topic)) is not None and False:",
+        "if (full := self._full_subscription(topic)) is not None:",
+        "if (full := self._full_subscription(topic)) is not None and False:",
         BROKER,
     ),
     Mutant(

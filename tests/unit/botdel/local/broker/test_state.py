@@ -397,7 +397,7 @@ def test_a_detached_subscription_stays_detached(kept: World) -> None:
     kept.publish(b"3")
     assert kept.chat.entries == {}
     with pytest.raises(Refused) as error:
-        kept.broker.used(CHAT)
+        kept.broker.use(CHAT)
     assert error.value.code is grpc.StatusCode.FAILED_PRECONDITION
 
 
