@@ -236,7 +236,7 @@ async def test_a_page_token_that_is_none_is_refused(calls: Calls) -> None:
         await calls.publisher.list_topics({"project": project, "page_token": "!"}, timeout=CALL)
 
 
-async def test_a_subscription_outlives_its_topic_and_what_it_owes(calls: Calls) -> None:
+async def test_a_subscription_outlives_its_topic_with_what_is_unacked(calls: Calls) -> None:
     """https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/delete"""
     await calls.subscribe()
     await calls.publish(b"x")

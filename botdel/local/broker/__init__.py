@@ -1,7 +1,7 @@
 """An embedded Pub/Sub for one machine: for tests, demos and development, not for production.
 
-A subscription owes a message until it is acknowledged. It holds a message while a delivery of it is
-leased. The modules, in the order in which a call and a message pass through them:
+A message that a subscription has got is unacked until it is acknowledged there, and held while a
+delivery of it is leased. The modules, in the order in which a call and a message pass through them:
 
 command       `botdel local pubsub`
 server        the gRPC server

@@ -21,8 +21,8 @@ from botdel.local.broker.wire import Proto, seconds_in, stored, whole_microsecon
 from botdel.local.broker.wire import Subscription as SubscriptionSettings
 from botdel.local.broker.wire import Topic as TopicSettings
 
-MAX_OWED_BYTES: Final = 1024**3
-"""Bytes that one subscription may owe, all in memory. Further messages are refused."""
+MAX_UNACKED_BYTES: Final = 1024**3
+"""Bytes of unacked messages of one subscription, all in memory. Further messages are refused."""
 MAX_DEADLINE: Final = 600
 """Seconds."""
 COLLECTED: Final = 5_000
@@ -38,7 +38,7 @@ class Broker:
         self,
         journal: Journal,
         now: Callable[[], float],
-        max_owed_bytes: int = MAX_OWED_BYTES,
+        max_unacked_bytes: int = MAX_UNACKED_BYTES,
     ) -> None:
         self.journal = journal
         self.now = now
@@ -46,7 +46,7 @@ class Broker:
         self.subscriptions: dict[str, Subscription] = {}
         self.on_ready: Callable[[Subscription], None] = lambda _: None
         """Called with a subscription that may have something to deliver."""
-        self.max_owed_bytes = max_owed_bytes
+        self.max_unacked_bytes = max_unacked_bytes
         self.last_message = 0
         """The highest number of a message so far."""
         self.fault: BaseException | None = None
@@ -68,11 +68,11 @@ class Broker:
             self.attach(number, SubscriptionSettings.FromString(body), epoch)
         by_number = {each.id: each for each in self.subscriptions.values()}
         shared: Kept | None = None
-        for owed in self.journal.owed():  # the rows of one message follow each other
-            if shared is None or shared.id != owed.message.id:
-                shared = owed.message
-            by_number[owed.subscription].add([(shared, owed.attempts)])
-        # The time in microseconds, because the journal has no number of a message never owed.
+        for unacked in self.journal.unacked():  # the rows of one message follow each other
+            if shared is None or shared.id != unacked.message.id:
+                shared = unacked.message
+            by_number[unacked.subscription].add([(shared, unacked.attempts)])
+        # The time in microseconds, because a message that nobody got has no number in the journal.
         self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
@@ -122,7 +122,7 @@ class Broker:
 
     def acknowledge(self, subscription: Subscription, ack_ids: Sequence[str]) -> None:
         """Acknowledge messages. Raises `Refused` for an invalid id, or if it cannot be kept."""
-        if not (entries := subscription.owed(ack_ids)):
+        if not (entries := subscription.unacked(ack_ids)):
             return
         with self.journal.transaction():
             self._ack(subscription, entries)
@@ -207,7 +207,7 @@ class Broker:
                 subscription.remove(old)
 
     def collect(self) -> bool:
-        """Remove from disk some messages that no subscription owes and no topic retains.
+        """Remove from disk some messages that no subscription keeps and no topic retains.
 
         Returns whether there may be more.
         """
@@ -222,9 +222,9 @@ class Broker:
         return max(own, topic.retention if topic else 0.0)
 
     def _full_subscription(self, topic: Topic) -> Subscription | None:
-        """Return a subscription of the topic that owes too much to get more, or None."""
+        """Return a subscription of the topic with too much unacked to get more, or None."""
         receivers = topic.subscriptions.values()
-        return next((each for each in receivers if each.bytes > self.max_owed_bytes), None)
+        return next((each for each in receivers if each.bytes > self.max_unacked_bytes), None)
 
     def _dead_letter_topic(self, subscription: Subscription) -> Topic | None:
         """Return None without a policy, and while the topic does not exist or is full."""

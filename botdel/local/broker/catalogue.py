@@ -66,7 +66,7 @@ class Topics:
         return ListTopicSubscriptionsResponse(subscriptions=page, next_page_token=token)
 
     def delete(self, name: str) -> None:
-        """Delete the topic. Its subscriptions stay, with what they owe, on a deleted topic."""
+        """Delete the topic. Its subscriptions stay, with what is unacked, on a deleted topic."""
         parts(name, "topics")
         topic = self._broker.topic(name)
         attached = [s for s in self._broker.subscriptions.values() if s.settings.topic == name]
@@ -133,7 +133,7 @@ class Subscriptions:
         return self._broker.subscriptions.pop(name)
 
     def detach(self, name: str) -> Subscription:
-        """Detach the subscription, and return it. It gets nothing more, and owes nothing."""
+        """Detach the subscription, and return it. It gets and delivers nothing more."""
         parts(name, "subscriptions")
         subscription = self._broker.subscription(name)
         new = copied(subscription.settings)

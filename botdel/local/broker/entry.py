@@ -23,7 +23,7 @@ class Holder(Protocol):
 
 
 class Lane:
-    """Messages with one ordering key, in order. While some are held, the rest waits.
+    """Messages with one ordering key, in order. While some are held, the others wait.
 
     https://cloud.google.com/pubsub/docs/ordering: a message is delivered after those before it,
     and when one is redelivered, so is everything behind it.
@@ -65,7 +65,7 @@ class Lane:
 
 
 class Entry:
-    """A message that a subscription owes, after `attempts` failed deliveries.
+    """An unacked message of a subscription, after `attempts` failed deliveries.
 
     `serial` is the number of the delivery that holds it, or 0.
     """

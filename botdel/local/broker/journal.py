@@ -5,9 +5,9 @@ the process, even after kill -9, but a power failure may lose the latest ones. I
 the event loop makes it itself, without threads or locks, before the answer is sent.
 https://www.sqlite.org/wal.html
 
-Leases are not kept: they end with the broker. A row in `deliveries` says that a subscription owes a
-message or, if `acked`, that it keeps the message for a seek only. A message without such a row is
-kept for as long as its topic retains it; then `collect` removes it.
+Leases are not kept: they end with the broker. A row in `deliveries` says that a message is unacked
+in a subscription or, if `acked`, that it is kept there for a seek only. A message without such a
+row is kept for as long as its topic retains it; then `collect` removes it.
 """
 
 import math
@@ -45,7 +45,7 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
 """
-OWED: Final = (
+UNACKED: Final = (
     "SELECT d.subscription, d.attempts, m.id, m.topic, m.published, m.body "
     "FROM deliveries d JOIN messages m ON m.id = d.message WHERE NOT d.acked"
 )
@@ -67,7 +67,7 @@ class Range(NamedTuple):
     last: int
 
 
-class Owed(NamedTuple):
+class Unacked(NamedTuple):
     """A message that a subscription has not acknowledged, and how often it has failed."""
 
     subscription: int
@@ -200,20 +200,20 @@ class Journal:
 
     # --- messages
 
-    def add(self, messages: Iterable[Kept], owed: Iterable[tuple[int, int]]) -> None:
-        """Keep messages, and what is `owed`: pairs of a message's and a subscription's number."""
+    def add(self, messages: Iterable[Kept], deliveries: Iterable[tuple[int, int]]) -> None:
+        """Keep messages, and who gets them: pairs of a message's and a subscription's number."""
         self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", messages)
-        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", owed)
+        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", deliveries)
 
-    def owe(self, subscription: int, messages: Iterable[int]) -> None:
-        """Owe `messages`, even if they were acknowledged before."""
+    def unack(self, subscription: int, messages: Iterable[int]) -> None:
+        """Make `messages` unacked, whether or not they were acknowledged before."""
         self._db.executemany(
             "INSERT OR REPLACE INTO deliveries VALUES (?, ?, 0, 0)",
             ((message, subscription) for message in messages),
         )
 
     def ack(self, subscription: int, messages: Iterable[int], *, retain: bool) -> None:
-        """Owe `messages` no longer. With `retain`, a seek can still bring them back."""
+        """Acknowledge `messages`. With `retain`, a seek can still bring them back."""
         self._db.executemany(
             "UPDATE deliveries SET acked = 1 WHERE message = ? AND subscription = ?"
             if retain
@@ -244,25 +244,25 @@ class Journal:
     def remove_deliveries(self, subscription: int) -> None:
         self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
 
-    def owed(self) -> Iterator[Owed]:
-        """Return what all subscriptions owe, oldest first."""
-        return map(_owed, self._db.execute(f"{OWED} ORDER BY d.message"))
+    def unacked(self) -> Iterator[Unacked]:
+        """Return the unacked messages of all subscriptions, oldest first."""
+        return map(_unacked, self._db.execute(f"{UNACKED} ORDER BY d.message"))
 
-    def owed_within(self, subscription: int, within: Range) -> Iterator[Owed]:
-        """Return what one subscription owes of some messages, oldest first."""
+    def unacked_within(self, subscription: int, within: Range) -> Iterator[Unacked]:
+        """Return which of some messages are unacked in one subscription, oldest first."""
         rows = self._db.execute(
-            f"{OWED} AND d.subscription = ? AND d.message > ? AND d.message <= ? "
+            f"{UNACKED} AND d.subscription = ? AND d.message > ? AND d.message <= ? "
             "ORDER BY d.message",
             (subscription, *within),
         )
-        return map(_owed, rows)
+        return map(_unacked, rows)
 
     def seekable(
         self, subscription: int, within: Range, since: float, topic: int, of_topic_since: float
     ) -> list[tuple[Kept, bool]]:
         """Return messages published at `since` or later that can be delivered again, oldest first.
 
-        These are the messages that the subscription still has, owed or acknowledged, each with
+        These are the messages that the subscription still has, acked or not, each with
         True, and those that `topic` got at `of_topic_since` or later, each with False.
         """
         rows = self._db.execute(
@@ -272,7 +272,7 @@ class Journal:
             "AND (d.message IS NOT NULL OR (m.topic = ? AND m.published >= ?)) ORDER BY m.id",
             (subscription, *within, since, topic, of_topic_since),
         )
-        return [(Kept(*message), bool(was_owed)) for was_owed, *message in rows]
+        return [(Kept(*message), bool(has_it)) for has_it, *message in rows]
 
     def forget_acked(self, subscription: int, before: float = math.inf) -> None:
         """Remove acknowledged messages that were published `before`."""
@@ -299,7 +299,7 @@ class Journal:
 
     def collect(self, after: int, most: int, now: float) -> int:
         """Look at the next `most` messages after number `after`, and remove those that no
-        subscription owes and their topic no longer retains. Returns the last number, or 0 at the
+        subscription keeps and their topic no longer retains. Returns the last number, or 0 at the
         end.
         """
         last = self._last(after, most)
@@ -334,9 +334,9 @@ class Journal:
         return last if last is None else int(last)
 
 
-def _owed(row: tuple[Any, ...]) -> Owed:
+def _unacked(row: tuple[Any, ...]) -> Unacked:
     subscription, attempts, *message = row
-    return Owed(subscription, attempts, Kept(*message))
+    return Unacked(subscription, attempts, Kept(*message))
 
 
 def _is_there(file: Path, opened: os.stat_result) -> bool:

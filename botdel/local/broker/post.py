@@ -18,13 +18,13 @@ class Post(NamedTuple):
     receivers: Sequence[tuple[Subscription, Sequence[Kept]]]
 
     def keep(self, journal: Journal) -> None:
-        """Keep what is owed, or everything if the topic retains messages. In a transaction."""
-        owed = [(each.id, to.id) for to, some in self.receivers for each in some]
+        """Keep what somebody gets, or all if the topic retains messages. In a transaction."""
+        deliveries = [(each.id, to.id) for to, some in self.receivers for each in some]
         messages = self.messages
         if not self.topic.retention:
-            wanted = {number for number, _ in owed}
+            wanted = {number for number, _ in deliveries}
             messages = [message for message in messages if message.id in wanted]
-        journal.add(messages, owed)
+        journal.add(messages, deliveries)
 
     def deliver(self) -> None:
         for subscription, some in self.receivers:

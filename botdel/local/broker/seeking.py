@@ -41,7 +41,7 @@ class Seek:
 
     def steps(self) -> Iterator[None]:
         """Seek, one step at a time. Raises `Refused` if it ended early: UNAVAILABLE if the disk did
-        not take it, RESOURCE_EXHAUSTED if the subscription would owe too much.
+        not take it, RESOURCE_EXHAUSTED if the subscription would have too much unacked.
         """
         subscription, epoch = self._subscription, self._subscription.epoch + 1
         ranges = self._journal.ranges(self._broker.last_message, STEP, STEP_BYTES)
@@ -66,8 +66,8 @@ class Seek:
             raise not_found(name)
 
     def _sought(self, within: Range) -> list[tuple[Kept, int]]:
-        """Change on disk which of some messages are owed. Returns those, each with no failures."""
-        subscription, most = self._subscription, self._broker.max_owed_bytes
+        """Change on disk which of some messages are unacked. Returns those, without failures."""
+        subscription, most = self._subscription, self._broker.max_unacked_bytes
         if subscription.bytes > most:
             raise exhausted(
                 f"{subscription.name} would have more than {most} bytes to acknowledge: "
@@ -78,19 +78,19 @@ class Seek:
                 subscription.id, within, self._to, retain=subscription.retains_acked
             )
             wanted = self._wanted(within)
-            self._journal.owe(subscription.id, [each.id for each in wanted])
+            self._journal.unack(subscription.id, [each.id for each in wanted])
         return [(each, 0) for each in wanted]
 
     def _as_before(self, within: Range) -> list[tuple[Kept, int]]:
-        owed = self._journal.owed_within(self._subscription.id, within)
-        return [(each.message, each.attempts) for each in owed]
+        unacked = self._journal.unacked_within(self._subscription.id, within)
+        return [(each.message, each.attempts) for each in unacked]
 
     def _wanted(self, within: Range) -> list[Kept]:
         """Return which of some messages, published at `to` or later, can be delivered again."""
         found = self._journal.seekable(
             self._subscription.id, within, self._to, self._topic, self._since
         )
-        return [message for message, was_owed in found if was_owed or self._matches(message)]
+        return [message for message, has_it in found if has_it or self._matches(message)]
 
     def _matches(self, message: Kept) -> bool:
         if self._subscription.matches is filters.everything:

@@ -25,8 +25,8 @@ would otherwise fill the memory."""
 ENTRY_BYTES: Final = 300
 """Bytes that each message takes in memory beside its own."""
 STALE_READY: Final = 1_000
-"""The queue is rebuilt when it is longer than this and twice the number of owed messages together:
-without pulls, nothing else removes entries that are gone."""
+"""The queue is rebuilt when it is longer than this and twice the unacked messages: without pulls,
+nothing else removes entries that are gone."""
 
 
 class Subscription:
@@ -49,7 +49,7 @@ class Subscription:
         """When it was last pulled, changed or otherwise used, in this process."""
         self.entries: dict[int, Entry] = {}
         self.bytes = 0
-        """Bytes that the messages it owes take in memory."""
+        """Bytes that its unacked messages take in memory."""
         self.changes = 0
         """Counts what a seek under way does not see: messages that come, and those that go."""
         self._ready: deque[Entry | Lane] = deque()
@@ -92,7 +92,7 @@ class Subscription:
         return 0 < seconds_in(self.settings.expiration_policy.ttl) <= now - self.last_used
 
     def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """Owe `messages`, in the order of their numbers, each with how often it has failed."""
+        """Add `messages`, in the order of their numbers, each with how often it has failed."""
         if self._late is None:
             self.refill(messages)
             return
@@ -103,7 +103,7 @@ class Subscription:
 
     @contextmanager
     def refilled(self, epoch: int) -> Iterator[None]:
-        """Owe only what `refill` adds inside, followed by what `add` gets in the meantime.
+        """Have only what `refill` adds inside, followed by what `add` gets in the meantime.
 
         Earlier ack ids become void.
         """
@@ -118,7 +118,7 @@ class Subscription:
             self.refill(late)
 
     def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """Owe `messages` at once, even inside `refilled`, where `add` has to wait."""
+        """Add `messages` at once, even inside `refilled`, where `add` has to wait."""
         for message, attempts in messages:
             entry = Entry(message, attempts)
             self.entries[message.id] = entry
@@ -183,7 +183,7 @@ class Subscription:
     def ack_id(self, entry: Entry) -> str:
         return f"{self.id}:{self.epoch}:{entry.message.id}:{entry.serial}"
 
-    def owed(self, ack_ids: Sequence[str]) -> list[Entry]:
+    def unacked(self, ack_ids: Sequence[str]) -> list[Entry]:
         """Return each entry that `ack_ids` may acknowledge, even late, but not across a seek."""
         return list({entry.message.id: entry for entry, _ in self._named(ack_ids)}.values())
 
@@ -194,7 +194,7 @@ class Subscription:
         return list(held.values())
 
     def remove(self, entries: Iterable[Entry]) -> None:
-        """Owe them no longer. Calling it again changes nothing."""
+        """Drop them: they are acked, too old or dead letters. Calling it again changes nothing."""
         for entry in entries:
             if entry.state is State.GONE:
                 continue
@@ -248,7 +248,7 @@ class Subscription:
         return found
 
     def clear(self) -> None:
-        """Owe nothing and hold nothing."""
+        """Drop everything, and hold nothing."""
         for *_, entry in self._leases:
             self._release(entry)
             entry.state = State.GONE
@@ -262,7 +262,7 @@ class Subscription:
             self._late.clear()
 
     def _named(self, ack_ids: Sequence[str]) -> list[tuple[Entry, int]]:
-        """Return the entries still owed, with the serials of `ack_ids` from this epoch.
+        """Return the entries still unacked, with the serials of `ack_ids` from this epoch.
 
         Raises `Refused` for text that is not an ack id.
         """
@@ -366,7 +366,7 @@ class Subscription:
 
 
 def size(message: Kept) -> int:
-    """Return the bytes that a message takes in memory while it is owed."""
+    """Return the bytes that a message takes in memory while it is unacked."""
     return len(message.body) + ENTRY_BYTES
 
 

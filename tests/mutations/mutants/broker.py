@@ -22,7 +22,7 @@ MUTANTS: Final = (
     Mutant(
         "broker: a message is confirmed without being kept",
         BROKER_POST,
-        "        journal.add(messages, owed)\n",
+        "        journal.add(messages, deliveries)\n",
         "",
         BROKER,
     ),
@@ -57,7 +57,7 @@ MUTANTS: Final = (
     Mutant(
         "broker: after a restart each subscription has a copy of a message",
         BROKER_STATE,
-        "if shared is None or shared.id != owed.message.id:",
+        "if shared is None or shared.id != unacked.message.id:",
         "if True:",
         BROKER,
     ),
@@ -134,12 +134,12 @@ MUTANTS: Final = (
     Mutant(
         "broker: a seek brings what the filter keeps out",
         BROKER_SEEKING,
-        "if was_owed or self._matches(message)]",
-        "if was_owed or message]",
+        "if has_it or self._matches(message)]",
+        "if has_it or message]",
         BROKER,
     ),
     Mutant(
-        "broker: a seek owes more than fits into memory",
+        "broker: a seek reads more than fits into memory",
         BROKER_SEEKING,
         "        if subscription.bytes > most:",
         "        if False:",
@@ -167,7 +167,7 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
-        "broker: what is published during a seek is not counted as owed",
+        "broker: what is published during a seek is not counted as unacked",
         BROKER_LEASES,
         "            self._late.append((message, attempts))\n            self.bytes += size(message)\n",
         "            self._late.append((message, attempts))\n            late = size(message)\n",
@@ -286,7 +286,7 @@ MUTANTS: Final = (
         BROKER,
     ),
     Mutant(
-        "broker: what somebody is owed is removed from the disk",
+        "broker: what somebody has not acked is removed from the disk",
         BROKER_JOURNAL,
         "WHERE id > ? AND id <= ? AND NOT EXISTS ",
         "WHERE id > ? AND id <= ? AND 1 OR NOT EXISTS ",

@@ -26,13 +26,13 @@ MAX_ATTEMPTS = 5
 
 
 class Histories(RuleBasedStateMachine):
-    """`owed` is what each subscription must still deliver, `failed` how often each has failed."""
+    """`unacked` is what each subscription still has, `failed` how often each has failed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.world = World(self.folder)
-        self.owed: dict[str, set[bytes]] = {CHAT: set(), PLAIN: set(), DEAD_CHAT: set()}
+        self.unacked: dict[str, set[bytes]] = {CHAT: set(), PLAIN: set(), DEAD_CHAT: set()}
         self.failed: dict[bytes, int] = {}
         self.held: dict[str, dict[bytes, tuple[str, float]]] = {CHAT: {}, PLAIN: {}}
         """The ack id and the deadline of what is held."""
@@ -58,14 +58,14 @@ class Histories(RuleBasedStateMachine):
         self.published += number
         self.world.publish(*some)
         for name in (CHAT, PLAIN):
-            self.owed[name].update(some)
+            self.unacked[name].update(some)
 
     @rule(name=NAMES, most=st.integers(1, 10))
     def take(self, name: str, most: int) -> None:
         taken = self.world.take(name, most)
         subscription = self.world.broker.subscriptions[name]
         for entry, each in zip(taken, data(taken), strict=True):
-            assert each in self.owed[name], "it was acknowledged"
+            assert each in self.unacked[name], "it was acknowledged"
             assert each not in self.held[name], "somebody holds it"
             self.held[name][each] = (subscription.ack_id(entry), self.world.time + 10)
 
@@ -74,7 +74,7 @@ class Histories(RuleBasedStateMachine):
         some = [each for each in sorted(self.held[name]) if random.random() < 0.5]
         ids = [self.held[name].pop(each)[0] for each in some]
         self.world.broker.acknowledge(self.world.broker.subscriptions[name], ids)
-        self.owed[name].difference_update(some)
+        self.unacked[name].difference_update(some)
 
     @rule(name=NAMES, random=st.randoms(use_true_random=False))
     def nack(self, name: str, random: Random) -> None:
@@ -105,7 +105,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=NAMES)
     def seek_to_the_end(self, name: str) -> None:
         self.world.seek(self.world.time + 1, name)
-        self.owed[name].clear()
+        self.unacked[name].clear()
         self.held[name].clear()
 
     def _fail(self, name: str, each: bytes) -> None:
@@ -113,14 +113,14 @@ class Histories(RuleBasedStateMachine):
         if name == CHAT:
             self.failed[each] = self.failed.get(each, 0) + 1
             if self.failed[each] == MAX_ATTEMPTS:
-                self.owed[CHAT].remove(each)
-                self.owed[DEAD_CHAT].add(each)
+                self.unacked[CHAT].remove(each)
+                self.unacked[DEAD_CHAT].add(each)
 
     @invariant()
     def memory_and_disk_have_what_the_model_has(self) -> None:
         for subscription in self.world.broker.subscriptions.values():
-            owed = self.owed[subscription.name]
-            assert set(data(list(subscription.entries.values()))) == owed
+            unacked = self.unacked[subscription.name]
+            assert set(data(list(subscription.entries.values()))) == unacked
             assert self._on_disk(subscription) == {
                 number: entry.attempts for number, entry in subscription.entries.items()
             }
@@ -130,8 +130,8 @@ class Histories(RuleBasedStateMachine):
 
     def _on_disk(self, subscription: Subscription) -> dict[int, int]:
         """Messages, and how often each has failed."""
-        owed = self.world.journal.owed()
-        mine = (each for each in owed if each.subscription == subscription.id)
+        unacked = self.world.journal.unacked()
+        mine = (each for each in unacked if each.subscription == subscription.id)
         return {each.message.id: each.attempts for each in mine}
 
 

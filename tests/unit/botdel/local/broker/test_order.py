@@ -15,13 +15,13 @@ POLICY = {"minimum_backoff": timedelta(seconds=1), "maximum_backoff": timedelta(
 
 
 class History:
-    """`owed` are the numbers of each key that were not acknowledged, in order."""
+    """`unacked` are the numbers of each key that were not acknowledged, in order."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)  # noqa: S311
         policy = {"retry_policy": POLICY} if seed % 2 else {}
         self.chat: Subscription = subscription(enable_message_ordering=True, **policy)
-        self.owed: dict[str, list[int]] = defaultdict(list)
+        self.unacked: dict[str, list[int]] = defaultdict(list)
         self.held: dict[str, list[Entry]] = defaultdict(list)
         self.now = 0.0
         self.last = 0
@@ -31,7 +31,7 @@ class History:
         for _ in range(self.rng.randint(1, 4)):
             self.last += 1
             key = self.rng.choice(KEYS)
-            self.owed[key].append(self.last)
+            self.unacked[key].append(self.last)
             some.append((message(self.last, key), 0))
         self.chat.add(some)
 
@@ -43,8 +43,8 @@ class History:
             numbers = [entry.message.id for entry in entries]
             if key:
                 assert not self.held[key], "nothing more of a key comes while some of it is held"
-                assert numbers == self.owed[key][: len(numbers)]
-            assert set(numbers) <= set(self.owed[key])
+                assert numbers == self.unacked[key][: len(numbers)]
+            assert set(numbers) <= set(self.unacked[key])
             self.held[key] += entries
 
     def acknowledge(self) -> None:
@@ -53,7 +53,7 @@ class History:
             self.chat.remove(some)
             self.held[key] = [entry for entry in self.held[key] if entry not in some]
             for entry in some:
-                self.owed[key].remove(entry.message.id)
+                self.unacked[key].remove(entry.message.id)
 
     def fail(self) -> None:
         key = self.rng.choice(KEYS)
@@ -86,9 +86,9 @@ class History:
             for key in KEYS:
                 self.chat.remove(self.held[key])
                 for entry in self.held.pop(key, []):
-                    self.owed[key].remove(entry.message.id)
+                    self.unacked[key].remove(entry.message.id)
             self.now += 1
-        assert not any(self.owed.values())
+        assert not any(self.unacked.values())
         assert not self.chat.entries
 
 

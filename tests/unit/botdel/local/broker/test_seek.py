@@ -49,10 +49,10 @@ def ended(steps: Iterator[None]) -> None:
 
 
 def test_no_step_reads_more_than_it_may(world: World) -> None:
-    owed = 0
+    unacked = 0
     for _ in Seek(world.broker, world.chat, 0).steps():
-        assert len(world.chat.entries) <= owed + 2
-        owed = len(world.chat.entries)
+        assert len(world.chat.entries) <= unacked + 2
+        unacked = len(world.chat.entries)
 
 
 @pytest.mark.parametrize("filter_", ["", "attributes:none"], ids=["brought", "kept out"])
@@ -76,15 +76,15 @@ def test_no_step_reads_more_than_some_megabytes(
     assert len(world.take(OTHER)) == (0 if filter_ else len(ALL_ACKED) + 4)
 
 
-def test_what_is_published_in_between_counts_as_owed(world: World) -> None:
+def test_what_is_published_in_between_counts_as_unacked(world: World) -> None:
     steps = begun(world)
-    world.broker.max_owed_bytes = 100_000
+    world.broker.max_unacked_bytes = 100_000
     world.publish(b"x" * 99_000, key="bot")
     world.publish(b"y" * 2_000, key="bot")
     with pytest.raises(Refused) as error:
         world.publish(b"z", key="bot")
     assert error.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    world.broker.max_owed_bytes = 200_000
+    world.broker.max_unacked_bytes = 200_000
     ended(steps)
     assert world.chat.bytes == sum(size(each.message) for each in world.chat.entries.values())
 
@@ -119,36 +119,36 @@ def test_what_is_delivered_and_acknowledged_in_between_stays_so(world: World) ->
 
 @pytest.mark.proves("broker-keeps")
 def test_a_kill_in_between_loses_nothing_and_a_repeat_completes_it(world: World) -> None:
-    world.publish(b"owed", key="bot")
+    world.publish(b"unacked", key="bot")
     begun(world)
     world.restart()
-    assert b"owed" in data(world.take())
+    assert b"unacked" in data(world.take())
     world.seek(0)
-    assert data(world.take()) == [*ALL_ACKED, b"owed"]
+    assert data(world.take()) == [*ALL_ACKED, b"unacked"]
 
 
 def test_a_disk_that_fills_up_in_between_loses_nothing_and_a_repeat_completes_it(
     world: World,
 ) -> None:
-    world.publish(b"owed", key="bot")
+    world.publish(b"unacked", key="bot")
     steps = begun(world)
     world.journal._db.execute("PRAGMA query_only = 1")
     with pytest.raises(Refused) as error:
         ended(steps)
     assert error.value.code is grpc.StatusCode.UNAVAILABLE
     world.journal._db.execute("PRAGMA query_only = 0")
-    assert data(world.take())[-1] == b"owed"
+    assert data(world.take())[-1] == b"unacked"
     world.seek(0)
-    assert data(world.take()) == [*ALL_ACKED, b"owed"]
+    assert data(world.take()) == [*ALL_ACKED, b"unacked"]
 
 
-def test_a_seek_that_would_owe_too_much_brings_what_there_is_room_for(world: World) -> None:
-    world.publish(b"owed", key="bot")
-    world.broker.max_owed_bytes = 2 * size(next(iter(world.chat.entries.values())).message)
+def test_a_seek_that_finds_too_much_brings_what_there_is_room_for(world: World) -> None:
+    world.publish(b"unacked", key="bot")
+    world.broker.max_unacked_bytes = 2 * size(next(iter(world.chat.entries.values())).message)
     with pytest.raises(Refused, match="would have more") as error:
         world.seek(0)
     assert error.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert data(world.take()) == [*ALL_ACKED[:4], b"owed"]
+    assert data(world.take()) == [*ALL_ACKED[:4], b"unacked"]
 
 
 def test_a_subscription_that_goes_in_between_stays_gone(world: World) -> None:

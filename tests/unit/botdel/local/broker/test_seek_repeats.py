@@ -16,7 +16,7 @@ OLD = [b"%d" % number for number in range(7)]
 
 
 class Seeking(World):
-    """A topic that keeps its messages, a subscription that owes some, and the service over both."""
+    """A topic that keeps its messages, a subscription with some unacked, and the service."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ def kept(tmp_path: Path) -> World:
 
 
 @pytest.mark.proves("broker-keeps")
-def test_everything_that_is_owed_is_there_after_a_restart_and_nothing_is_held(kept: World) -> None:
+def test_everything_unacked_is_there_after_a_restart_and_nothing_is_held(kept: World) -> None:
     kept.create_topic()
     kept.subscribe(ack_deadline_seconds=600)
     kept.publish(b"1", b"2", b"3")
@@ -101,7 +101,7 @@ def test_a_number_is_never_used_again(kept: World) -> None:
     assert after.message.id > before.message.id
 
 
-def test_what_nobody_is_owed_and_no_topic_keeps_is_removed_from_the_disk(world: World) -> None:
+def test_what_no_subscription_and_no_topic_keeps_is_removed_from_the_disk(world: World) -> None:
     world.create_topic()
     world.publish(b"to nobody")
     assert world.on_disk() == 0
@@ -179,14 +179,14 @@ def test_what_was_acknowledged_and_retained_goes_in_its_time(world: World) -> No
 def test_what_was_retained_goes_when_that_is_turned_off(world: World) -> None:
     world.create_topic()
     world.subscribe(retain_acked_messages=True)
-    world.publish(b"acked", b"owed")
+    world.publish(b"acked", b"unacked")
     world.ack(world.take(most=1))
     update(world, types.Subscription(name=CHAT), "retain_acked_messages")
     assert world.on_disk() == 1
     retaining = types.Subscription(name=CHAT, retain_acked_messages=True)
     update(world, retaining, "retain_acked_messages")
     world.seek(0)
-    assert data(world.take()) == [b"owed"]
+    assert data(world.take()) == [b"unacked"]
 
 
 # --- seek
@@ -345,7 +345,7 @@ def test_failures_that_nothing_asks_for_are_counted_nowhere(kept: World) -> None
 
 def test_a_dead_letter_waits_until_its_receivers_have_room(kept: World) -> None:
     with_dead_letters(kept)
-    kept.broker.max_owed_bytes = 1_000
+    kept.broker.max_unacked_bytes = 1_000
     kept.publish(b"x" * 2_000, topic=DEAD)
     kept.publish(b"dead")
     for _ in range(6):
@@ -356,8 +356,8 @@ def test_a_dead_letter_waits_until_its_receivers_have_room(kept: World) -> None:
     assert data(kept.take(DEAD_CHAT)) == [b"dead"]
 
 
-def test_only_so_much_is_owed_to_one_subscription(kept: World) -> None:
-    kept.broker.max_owed_bytes = 1_000
+def test_one_subscription_has_only_so_much_unacked(kept: World) -> None:
+    kept.broker.max_unacked_bytes = 1_000
     kept.create_topic()
     kept.subscribe()
     kept.publish(b"x" * 2_000)

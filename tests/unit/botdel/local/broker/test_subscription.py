@@ -12,7 +12,7 @@ from botdel.local.broker.subscription import Subscription
 from tests.unit.botdel.local.broker.subscriptions import ALL, message, subscription
 
 
-def owing(number: int, key: str = "", **settings: Any) -> Subscription:
+def subscribed(number: int, key: str = "", **settings: Any) -> Subscription:
     found = subscription(**settings)
     found.add((message(n, key), 0) for n in range(1, number + 1))
     return found
@@ -29,7 +29,7 @@ def expire(of: Subscription, now: float) -> int:
 
 
 def test_what_is_taken_is_held_until_its_deadline() -> None:
-    chat = owing(2)
+    chat = subscribed(2)
     assert take(chat, 0) == [1, 2]
     assert take(chat, 9.9) == []
     assert expire(chat, 9.9) == 0
@@ -38,7 +38,7 @@ def test_what_is_taken_is_held_until_its_deadline() -> None:
 
 
 def test_a_deadline_that_was_moved_counts_and_the_old_one_does_not() -> None:
-    chat = owing(1)
+    chat = subscribed(1)
     entries = chat.take(0, 1, ALL)
     chat.extend(entries, 30)
     assert expire(chat, 29) == 0
@@ -47,37 +47,37 @@ def test_a_deadline_that_was_moved_counts_and_the_old_one_does_not() -> None:
 
 
 def test_a_take_is_bounded_by_messages_and_by_bytes_but_takes_one_of_any_size() -> None:
-    chat, size = owing(5), len(message(1).body)
+    chat, size = subscribed(5), len(message(1).body)
     assert take(chat, 0, most=2) == [1, 2]
     assert [entry.message.id for entry in chat.take(0, 10, size * 2)] == [3, 4]
     assert [entry.message.id for entry in chat.take(0, 10, 1)] == [5]
 
 
 def test_an_ack_counts_late_and_twice_but_not_across_a_seek_or_for_another() -> None:
-    chat = owing(2)
+    chat = subscribed(2)
     first, second = chat.take(0, 2, ALL)
     ids = [chat.ack_id(first), chat.ack_id(second)]
     expire(chat, 10)
-    assert chat.owed([ids[0], ids[0]]) == [first]
+    assert chat.unacked([ids[0], ids[0]]) == [first]
     chat.remove([first])
-    assert chat.owed([ids[0]]) == []
+    assert chat.unacked([ids[0]]) == []
     assert take(chat, 10) == [2]
     with chat.refilled(epoch=1):
         chat.refill([(second.message, 0)])
-    assert chat.owed([ids[1]]) == []
-    other = owing(2)
+    assert chat.unacked([ids[1]]) == []
+    other = subscribed(2)
     other.id = 8
-    assert other.owed(ids) == []
+    assert other.unacked(ids) == []
 
 
 @pytest.mark.parametrize("ack_id", ["", "x", "1:2:3", "1:2:3:x", "1:2:3:4:5"])
 def test_an_ack_id_that_is_none_is_refused(ack_id: str) -> None:
     with pytest.raises(Refused, match="invalid ack ID"):
-        owing(1).owed([ack_id])
+        subscribed(1).unacked([ack_id])
 
 
 def test_a_late_call_does_not_touch_the_lease_after_it() -> None:
-    chat = owing(1)
+    chat = subscribed(1)
     [entry] = chat.take(0, 1, ALL)
     late = chat.ack_id(entry)
     expire(chat, 10)
@@ -88,7 +88,7 @@ def test_a_late_call_does_not_touch_the_lease_after_it() -> None:
 
 def test_the_back_off_doubles_between_its_bounds() -> None:
     policy = {"minimum_backoff": timedelta(seconds=2), "maximum_backoff": timedelta(seconds=6)}
-    chat, now = owing(1, retry_policy=policy), 0.0
+    chat, now = subscribed(1, retry_policy=policy), 0.0
     for wait in (2, 4, 6, 6):
         [entry] = chat.take(now, 1, ALL)
         chat.give_back([entry], now, failed=True)
@@ -99,7 +99,7 @@ def test_the_back_off_doubles_between_its_bounds() -> None:
 
 def test_what_is_given_back_without_a_failure_comes_at_once_and_is_not_counted() -> None:
     policy = {"minimum_backoff": timedelta(seconds=2), "maximum_backoff": timedelta(seconds=6)}
-    chat = owing(1, retry_policy=policy)
+    chat = subscribed(1, retry_policy=policy)
     [entry] = chat.take(0, 1, ALL)
     chat.give_back([entry], 0, failed=False)
     assert take(chat, 0) == [1]
@@ -108,7 +108,7 @@ def test_what_is_given_back_without_a_failure_comes_at_once_and_is_not_counted()
 
 def test_what_is_acknowledged_while_it_waits_is_not_delivered() -> None:
     policy = {"minimum_backoff": timedelta(seconds=2), "maximum_backoff": timedelta(seconds=6)}
-    for chat in (owing(1), owing(1, retry_policy=policy)):
+    for chat in (subscribed(1), subscribed(1, retry_policy=policy)):
         [entry] = chat.take(0, 1, ALL)
         chat.give_back([entry], 0, failed=True)
         chat.remove([entry])
@@ -128,7 +128,7 @@ class Held:
 
 
 def test_a_holder_is_told_once_of_each_that_is_held_no_longer() -> None:
-    chat, stream = owing(3), Held()
+    chat, stream = subscribed(3), Held()
     stream.entries = chat.take(0, 3, ALL, stream)
     acked, nacked, _ = list(stream.entries)
     chat.remove([acked])
@@ -143,7 +143,7 @@ def test_leases_that_ended_do_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
     monkeypatch.setattr(module, bound, value)
-    chat = owing(100, ack_deadline_seconds=600)
+    chat = subscribed(100, ack_deadline_seconds=600)
     *most, last = chat.take(0, 100, ALL)
     chat.remove(most)
     assert len(chat._leases) <= 12
@@ -151,14 +151,14 @@ def test_leases_that_ended_do_not_fill_the_memory(
 
 
 def test_what_is_too_old_is_found() -> None:
-    assert [entry.message.id for entry in owing(5).older_than(3)] == [1, 2]
+    assert [entry.message.id for entry in subscribed(5).older_than(3)] == [1, 2]
 
 
 # --- order
 
 
 def ordered(number: int) -> Subscription:
-    return owing(number, key="bot", enable_message_ordering=True)
+    return subscribed(number, key="bot", enable_message_ordering=True)
 
 
 def test_the_rest_of_a_lane_waits_for_what_is_held_of_it() -> None:
@@ -197,7 +197,7 @@ def test_a_lane_does_not_hold_up_another_nor_what_has_no_key() -> None:
 
 def test_a_lane_waits_as_a_whole_after_a_failure() -> None:
     policy = {"minimum_backoff": timedelta(seconds=2), "maximum_backoff": timedelta(seconds=6)}
-    chat = owing(3, key="bot", enable_message_ordering=True, retry_policy=policy)
+    chat = subscribed(3, key="bot", enable_message_ordering=True, retry_policy=policy)
     held = chat.take(0, 2, ALL)
     chat.give_back(held, 0, failed=True)
     assert take(chat, 1.9) == []

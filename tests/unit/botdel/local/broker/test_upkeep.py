@@ -13,7 +13,7 @@ from tests.unit.botdel.local.broker.world import HOUR, World
 
 
 class Kept(World):
-    """Messages that nobody is owed and no topic retains any more, still on disk."""
+    """Messages that no subscription keeps and no topic retains any more, still on disk."""
 
     def __init__(self, messages: int) -> None:
         super().__init__()
