@@ -17,8 +17,8 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import Busy, Parked, PermanentError, TransientError
+from deletion.permits import Slots
 from deletion.retry import Retry
-from deletion.slots import Slots
 
 KEEP_SECONDS: Final = 1.0
 """How long a process relies on what it last read of a breaker, in seconds."""

@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 INNERMOST = ("breaker", "bus", "clock", "errors", "ids", "job", "plan", "ports")
-CORE = (*INNERMOST, "events", "gate", "lease", "slots", "retry", "runner", "testing")
+CORE = (*INNERMOST, "events", "gate", "lease", "permits", "retry", "runner", "testing")
 FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")
 
 

@@ -1,4 +1,4 @@
-"""The circuit breaker of an external API: deletion/breaker.py, gate.py and slots.py."""
+"""The circuit breaker of an external API: deletion/breaker.py, gate.py and permits.py."""
 
 from typing import Final
 
@@ -6,19 +6,19 @@ from tests.mutations.mutants.base import HTTP, Mutant
 
 BREAKER: Final = "deletion/breaker.py"
 GATE: Final = "deletion/gate.py"
-SLOTS: Final = "deletion/slots.py"
+PERMITS: Final = "deletion/permits.py"
 
 MUTANTS: Final = (
     Mutant(
         "a long backlog of a busy API is claimed again and again",
-        "deletion/slots.py",
+        PERMITS,
         "if self._turned_away % MANY == 0:",
         "if False:",
         ("http",),
     ),
     Mutant(
         "once many have waited for a slot, all wait for long",
-        "deletion/slots.py",
+        PERMITS,
         "self._window = self.window / STEP",
         "pass",
         ("http",),
@@ -116,14 +116,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "any number of calls to a host is under way",
-        SLOTS,
+        PERMITS,
         "if len(self._taken) < self.number:",
         "if True:",
         HTTP,
     ),
     Mutant(
         "a run that is cancelled as it gets its slot keeps it",
-        SLOTS,
+        PERMITS,
         "                if slot.is_set():  # it was given a slot at the same moment\n                    self._free(slot)\n",
         "",
         HTTP,

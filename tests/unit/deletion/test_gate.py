@@ -11,7 +11,7 @@ from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
 from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
-from deletion.slots import LATEST, WAIT
+from deletion.permits import LATEST, WAIT
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock, settle
 
