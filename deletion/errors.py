@@ -29,7 +29,7 @@ BotDeletionError
 ├── LeftOvers               every step ran, yet data of the bot is still there
 ├── StepUnknown             the plan lacks a step of the job: finish the update, or put it back
 ├── Parked                  an external API must not be called now: try again later
-│   └── Busy                every slot for calls to it is taken; nothing is wrong
+│   └── Busy                as many calls to it are under way as may be; nothing is wrong
 └── Interrupted             the process was asked to stop: hand the job over
 """
 
@@ -203,8 +203,8 @@ class Parked(BotDeletionError):
 
 
 class Busy(Parked):
-    """Every slot for calls to the API is taken; nothing is wrong with it. The jobs parked for this
-    are due again at random times within `window` seconds.
+    """As many calls to the API are under way as its `concurrency` allows; nothing is wrong with it.
+    The jobs parked for this are due again at random times within `window` seconds.
     """
 
     def __init__(self, until: datetime, why: str, window: float) -> None:

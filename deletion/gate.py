@@ -17,7 +17,7 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.breaker import Breaker, BreakerPolicy, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import Busy, Parked, PermanentError, TransientError
-from deletion.permits import Slots
+from deletion.permits import Permits
 from deletion.retry import Retry
 
 KEEP_SECONDS: Final = 1.0
@@ -49,10 +49,10 @@ class Gates:
         self._shared = _Shared(store, clock, alerts, service, policy or BreakerPolicy())
         self._gates: dict[str, Gate] = {}
 
-    def to(self, host: str, slots: int) -> "Gate":
-        """The gate to `host`. Steps that share it get the smallest `slots` of them all."""
-        gate = self._gates.setdefault(host, Gate(host, slots, self._shared))
-        gate.narrow(slots)
+    def to(self, host: str, concurrency: int) -> "Gate":
+        """The gate to `host`. Steps that share it get the smallest `concurrency` of all."""
+        gate = self._gates.setdefault(host, Gate(host, concurrency, self._shared))
+        gate.narrow(concurrency)
         return gate
 
     async def are_open(self) -> Mapping[str, bool]:
@@ -91,35 +91,37 @@ class _Shared:
 class Gate:
     """The calls of one process to `host`."""
 
-    def __init__(self, host: str, slots: int, shared: _Shared) -> None:
+    def __init__(self, host: str, concurrency: int, shared: _Shared) -> None:
         self.host = host
         self._shared = shared
         self._clock = shared.clock
-        self._deletions = Slots(slots, shared.clock)
-        self._reads = Slots(slots, shared.clock)
+        self._deletions = Permits(concurrency, shared.clock)
+        self._reads = Permits(concurrency, shared.clock)
         self._known = Breaker(host)
         self._fresh_until = float("-inf")
 
     @property
-    def slots(self) -> int:
+    def concurrency(self) -> int:
         """How many deletions may be under way, and how many read-backs beside them."""
         return self._deletions.number
 
-    def narrow(self, slots: int) -> None:
-        """Allow no more than `slots` deletions and as many read-backs."""
+    def narrow(self, concurrency: int) -> None:
+        """Allow no more than `concurrency` deletions and as many read-backs."""
         for each in (self._deletions, self._reads):
-            each.number = min(each.number, slots)
+            each.number = min(each.number, concurrency)
 
     @asynccontextmanager
-    async def slot(self, *, reads: bool = False) -> AsyncIterator[None]:
-        """Hold a slot inside the block. Read-backs have slots of their own, because a deletion may
-        hold one for hours. Raises `Busy` when none is free.
+    async def permit(self, *, reads: bool = False) -> AsyncIterator[None]:
+        """Hold a permit inside the block. Read-backs have permits of their own, because a deletion
+        may hold one for hours. Raises `Busy` when none is free.
         """
-        slots = self._reads if reads else self._deletions
-        async with slots.one() as is_given:
+        permits = self._reads if reads else self._deletions
+        async with permits.one() as is_given:
             if not is_given:
-                why = f"{self.host}: all {slots.number} slots for calls are taken"
-                raise Busy(self._clock.now() + timedelta(seconds=slots.soon), why, slots.window)
+                of = "read-backs" if reads else "deletions"
+                why = f"{self.host}: {permits.number} {of} are under way, as many as may be"
+                until = self._clock.now() + timedelta(seconds=permits.soon)
+                raise Busy(until, why, permits.window)
             yield
 
     @asynccontextmanager

@@ -25,7 +25,7 @@ class Calls:
         """Call `step` inside the block.
 
         A step that parks after an error in this run has spent its attempt. If it parks only because
-        no slot is free, the earlier error is raised instead, and its retries go on.
+        no permit is free, the earlier error is raised instead, and its retries go on.
         """
         try:
             yield

@@ -340,7 +340,7 @@ async def test_a_process_killed_in_its_probe_leaves_the_host_to_another_after_it
     assert second - killed_at[0] >= LEASE_MARGIN, "not before the lease has expired"
 
 
-@pytest.mark.proves("places")
+@pytest.mark.proves("permits")
 @pytest.mark.usefixtures("secret")
 async def test_a_slow_api_has_no_more_calls_under_way_than_it_may(pipeline: Pipeline) -> None:
     bots = [str(ObjectId()) for _ in range(8)]

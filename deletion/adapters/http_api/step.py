@@ -54,8 +54,8 @@ class HttpStep:
     """Calls `endpoint` for the bot until the host says that it is done; reads back with `verify`.
 
     One call takes at most `call_seconds`. A deletion that was accepted with 202 has `done_within`
-    to be done, and holds a slot of its host's gate until then: a slow API occupies no more runs of
-    the process than its gate has slots.
+    to be done, and holds a permit of its host's gate until then: a slow API occupies no more slots
+    of the process than its `concurrency` allows.
     """
 
     name: str
@@ -70,7 +70,7 @@ class HttpStep:
     def default_pace(self) -> Pace:
         """No pace (see `deletion.plan.Paced`): the gate bounds the calls.
 
-        A run that rested between calls of a slow API would keep its slot from other work.
+        A run that waited between calls of a slow API would keep its slot from other jobs.
         """
         return UNPACED
 
@@ -90,7 +90,7 @@ class HttpStep:
                 log.warning("unreadable cursor: the step begins again", step=self.name)
             state = CallState.begun()
             yield Batch(0, state.cursor)
-        async with self.endpoint.gate.slot():
+        async with self.endpoint.gate.permit():
             outcome, polls = await self._outcome(bot_id, state, 0), 1
             while outcome.deleted is None:
                 yield Batch(0, outcome.state.cursor)
@@ -111,7 +111,7 @@ class HttpStep:
         """
         if self.verify is None:
             return True
-        async with self.verify.gate.slot(reads=True):
+        async with self.verify.gate.permit(reads=True):
             return not await self._is_there(self.verify, bot_id)
 
     async def _outcome(self, bot_id: str, state: CallState, polls: int) -> Outcome:

@@ -26,7 +26,7 @@ class VerifiedHttpStep(HttpStep):
         """Whether a path that does not exist would get the same answer."""
         if self.verify is None:
             return []
-        async with self.verify.gate.slot(reads=True):
+        async with self.verify.gate.permit(reads=True):
             answer = await self._read_back(self.verify, secrets.token_hex(12))
         if answer.status != NOT_FOUND or NOT_FOUND not in self.verify.gone:
             return []

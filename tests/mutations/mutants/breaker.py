@@ -17,7 +17,7 @@ MUTANTS: Final = (
         ("http",),
     ),
     Mutant(
-        "once many have waited for a slot, all wait for long",
+        "once many have waited for a permit, all wait for long",
         PERMITS,
         "self._window = self.window / STEP",
         "pass",
@@ -122,9 +122,9 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
-        "a run that is cancelled as it gets its slot keeps it",
+        "a run that is cancelled as it gets its permit keeps it",
         PERMITS,
-        "                if slot.is_set():  # it was given a slot at the same moment\n                    self._free(slot)\n",
+        "                if permit.is_set():  # it was given a permit at the same moment\n                    self._free(permit)\n",
         "",
         HTTP,
     ),

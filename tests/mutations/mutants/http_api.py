@@ -22,8 +22,8 @@ MUTANTS: Final = (
     Mutant(
         "a read-back waits until a deletion is done",
         HTTP_STEP,
-        "async with self.verify.gate.slot(reads=True):\n            return not",
-        "async with self.verify.gate.slot():\n            return not",
+        "async with self.verify.gate.permit(reads=True):\n            return not",
+        "async with self.verify.gate.permit():\n            return not",
         HTTP,
     ),
     Mutant(
@@ -83,9 +83,9 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
-        "a deletion holds no slot",
+        "a deletion holds no permit",
         HTTP_STEP,
-        "async with self.endpoint.gate.slot():",
+        "async with self.endpoint.gate.permit():",
         "if True:",
         HTTP,
     ),

@@ -86,7 +86,7 @@ async def test_of_forty_bots_one_is_bad_and_the_others_end(outage: float, seed: 
 
 
 async def test_a_backlog_of_a_slow_api_costs_each_job_a_few_claims_however_long_it_is() -> None:
-    """And its places are not left free for long."""
+    """And its permits are not left free for long."""
     began, claims, took = dict[str, float](), list[float](), list[float]()
 
     def answers(bot: str, seconds: float) -> int:
@@ -102,11 +102,11 @@ async def test_a_backlog_of_a_slow_api_costs_each_job_a_few_claims_however_long_
         claims.append(fleet.store.claims / bots)
         took.append(fleet.clock.monotonic() / (bots * MINUTE / 2))
     assert max(claims) < 15
-    assert max(took) < 1.5, "of the time that two places need"
+    assert max(took) < 1.5, "of the time that two permits need"
 
 
-@pytest.mark.proves("places")
-async def test_a_slow_api_takes_up_its_places_and_leaves_the_other_slots() -> None:
+@pytest.mark.proves("permits")
+async def test_a_slow_api_takes_up_its_permits_and_leaves_the_other_slots() -> None:
     fleet = Fleet(1, BOTS, lambda _bot, _seconds: 202)
     most = 0
     async with fleet.running():

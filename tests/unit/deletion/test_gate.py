@@ -61,14 +61,14 @@ class Store(LocalBreakerStore):
 class World:
     """Gates of several replicas over one store, to a host that answers as `answer` says."""
 
-    def __init__(self, replicas: int = 1, slots: int = 2) -> None:
+    def __init__(self, replicas: int = 1, concurrency: int = 2) -> None:
         self.clock = VirtualClock()
         self.store = Store(self.clock)
         self.alerts = [RecordedAlerts() for _ in range(replicas)]
         self.replicas = [
             Gates(self.store, self.clock, alerts, service="billing") for alerts in self.alerts
         ]
-        self.gates = [gates.to(HOST, slots) for gates in self.replicas]
+        self.gates = [gates.to(HOST, concurrency) for gates in self.replicas]
         self.made: list[str] = []
         self.answer: Exception | None = None
 
@@ -385,42 +385,42 @@ async def test_a_breaker_that_changes_all_the_time_parks_the_run(world: World) -
     assert not (await world.parked(THREE)).spent
 
 
-# --- slots
+# --- permits
 
 
 async def hold(gate: Gate, clock: VirtualClock, seconds: float) -> float:
-    """When it got a slot."""
-    async with gate.slot():
+    """When it got a permit."""
+    async with gate.permit():
         began = clock.monotonic()
         await clock.sleep(seconds)
     return began
 
 
 async def slow(world: World) -> None:
-    """Slots of this host are held for four seconds each."""
+    """Permits of this host are held for four seconds each."""
     for _ in range(20):
         await hold(world.gates[0], world.clock, 4)
 
 
-async def test_one_call_more_than_a_slow_host_has_places_is_parked_and_does_not_wait(
+async def test_one_call_more_than_a_slow_host_has_permits_is_parked_and_does_not_wait(
     world: World,
 ) -> None:
     await slow(world)
     [gate] = world.gates
-    async with gate.slot(), gate.slot():
+    async with gate.permit(), gate.permit():
         before = world.clock.now()
         with pytest.raises(Parked) as caught:
             await hold(gate, world.clock, 0)
     assert not caught.value.spent
     wait = (caught.value.until - before).total_seconds()
-    assert wait == pytest.approx(4, abs=0.1), "about as long as a slot is held"
+    assert wait == pytest.approx(4, abs=0.1), "about as long as a permit is held"
     await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
 
 
-@pytest.mark.proves("places")
+@pytest.mark.proves("permits")
 async def test_calls_that_hang_make_nobody_wait_for_longer_than_a_moment(world: World) -> None:
     [gate] = world.gates
-    async with gate.slot(), gate.slot():
+    async with gate.permit(), gate.permit():
         for seconds in (WAIT, 0):
             before = world.clock.now()
             with pytest.raises(Parked) as caught:
@@ -435,7 +435,7 @@ async def test_at_a_quick_host_runs_take_turns_within_the_bound(world: World) ->
     assert began == pytest.approx([0, 0, 0.05, 0.05, 0.1, 0.1, 0.15, 0.15])
 
 
-async def test_a_run_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(
+async def test_a_run_that_is_cancelled_while_it_waits_leaves_its_permit_to_the_next(
     world: World,
 ) -> None:
     [gate] = world.gates
@@ -446,28 +446,28 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_nex
     assert runs[2].cancelled()
     assert runs[3].result() == pytest.approx(0.05)
     began = await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))
-    assert began == [world.clock.monotonic()] * 2, "no slot is lost"
+    assert began == [world.clock.monotonic()] * 2, "no permit is lost"
 
 
-async def test_a_run_that_is_cancelled_as_it_gets_its_turn_loses_no_place(world: World) -> None:
+async def test_a_run_that_is_cancelled_as_it_gets_one_loses_no_permit(world: World) -> None:
     [gate] = world.gates
-    held = gate.slot()
-    async with gate.slot():
+    held = gate.permit()
+    async with gate.permit():
         await held.__aenter__()
         waiting = asyncio.create_task(hold(gate, world.clock, 60))
         await settle()
-        await held.__aexit__(None, None, None)  # gives it the slot
+        await held.__aexit__(None, None, None)  # gives it the permit
         waiting.cancel()
         await asyncio.wait({waiting})
         assert await hold(gate, world.clock, 0) == world.clock.monotonic()
 
 
-async def test_steps_of_one_host_share_the_fewest_places_any_of_them_names() -> None:
+async def test_steps_of_one_host_share_the_fewest_permits_any_of_them_names() -> None:
     clock = VirtualClock()
     gates = Gates(LocalBreakerStore(clock), clock)
     first, second = gates.to(HOST, 5), gates.to(HOST, 3)
     assert first is second
-    assert first.slots == 3
+    assert first.concurrency == 3
 
 
 async def test_it_says_of_every_host_of_the_plan_whether_its_breaker_is_open(world: World) -> None:

@@ -350,7 +350,7 @@ async def test_turning_back_resets_the_count_of_parks(world: World) -> None:
 
 async def test_an_api_that_is_busy_makes_nobody_wait_for_longer_each_time(world: World) -> None:
     soon = world.now + timedelta(seconds=5)
-    world.steps["pause"].script.extendleft(Busy(soon, "no place", 60) for _ in range(4))
+    world.steps["pause"].script.extendleft(Busy(soon, "no permit", 60) for _ in range(4))
     for _ in range(3):
         now = world.now
         job = await world.run()
@@ -359,7 +359,7 @@ async def test_an_api_that_is_busy_makes_nobody_wait_for_longer_each_time(world:
         assert job.due - now <= timedelta(seconds=5 + 60)
 
 
-async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_place_is_free(
+async def test_a_run_that_retries_its_call_keeps_its_slot_where_no_permit_is_free(
     world: World,
 ) -> None:
     soon = world.now + timedelta(seconds=5)

@@ -69,7 +69,7 @@ def test_what_is_left_out_has_its_default(path: Path) -> None:
     step = built(path, text)
     assert (step.endpoint.method, *sorted(step.endpoint.gone)) == ("DELETE", 404, 410)
     assert step.by_answer_only
-    assert step.endpoint.gate.slots == 2
+    assert step.endpoint.gate.concurrency == 2
 
 
 FAULTS = [

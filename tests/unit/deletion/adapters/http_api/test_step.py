@@ -428,7 +428,7 @@ async def test_what_is_not_done_within_its_time_is_unavailable_and_asked_about_a
     assert sum(batch.deleted for batch in await world.run(cursors[-1])) == 1
 
 
-async def test_a_host_that_works_for_long_takes_up_no_slot(world: World) -> None:
+async def test_a_host_that_works_for_long_takes_up_no_permit(world: World) -> None:
     world.answers.append(says(202, Location="/j", Retry_After="1200"))
     cursors: list[str | None] = []
     with pytest.raises(Parked) as caught:
@@ -537,8 +537,8 @@ async def test_a_step_that_cannot_read_back_has_no_preview(world: World) -> None
 # --- the gate
 
 
-@pytest.mark.proves("places")
-async def test_a_deletion_holds_its_place_until_it_is_done() -> None:
+@pytest.mark.proves("permits")
+async def test_a_deletion_holds_its_permit_until_it_is_done() -> None:
     world = World(concurrency=1)
     world.answers.append(says(202, Location="/j"))
     first = world.step.delete(BOT, None)
