@@ -27,7 +27,7 @@ def show(
     """Print `rows`, or the text `nothing` if there are none.
 
     Columns in `whole` are never wrapped or cut, and the others wrap. Columns in `spare` are left
-    out, beginning with the last, until the rest fits the terminal.
+    out, beginning with the last, until the others fit the terminal.
     """
     if not rows:
         out.print(nothing)

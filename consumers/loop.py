@@ -15,7 +15,7 @@ from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS
 from deletion.pulling import Proven
-from deletion.retry import BackOff, doubled, rest
+from deletion.retry import BackOff, doubled, pause
 from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
@@ -116,7 +116,7 @@ class Consumer:
         """
         try:
             if not self._database.holds:
-                await rest(self._clock, self._pause(), stopping)
+                await pause(self._clock, self._delay(), stopping)
                 await self._database.renew()
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
@@ -124,7 +124,7 @@ class Consumer:
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)
-            await rest(self._clock, PAUSE_SECONDS, stopping)
+            await pause(self._clock, PAUSE_SECONDS, stopping)
             return []
         except BotDeletionError as error:
             log.error("not pulling", reason=str(error))
@@ -141,9 +141,9 @@ class Consumer:
 
     async def _pause_refused(self, problem: str, stopping: asyncio.Event) -> None:
         self._not_pulling = problem
-        await self._refused.rest(stopping)
+        await self._refused.pause(stopping)
 
-    def _pause(self) -> float:
+    def _delay(self) -> float:
         """Seconds to wait before the next pull, so that a database that takes nothing does not use
         up the deliveries of messages.
         """

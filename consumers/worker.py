@@ -12,7 +12,7 @@ from deletion.clock import Clock
 from deletion.errors import ClockSkew, TransientError
 from deletion.job import Job, Status
 from deletion.process.grace import HAND_OVER, RUNS
-from deletion.retry import BackOff, doubled, rest
+from deletion.retry import BackOff, doubled, pause
 from deletion.runner import Runner
 from deletion.skew import Check, unchecked
 
@@ -69,7 +69,7 @@ class Worker:
             free = self._slots - len(self._running)
             if not free:
                 fruitless = 0
-                await rest(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
+                await pause(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
                 continue
             self._claiming = asyncio.create_task(self._claim(free, stopping))
             won = await self._claiming
@@ -128,12 +128,12 @@ class Worker:
 
     async def _pause(self, problem: str, stopping: asyncio.Event) -> None:
         self.problem = problem
-        await self._back_off.rest(stopping, self._woken)
+        await self._back_off.pause(stopping, self._woken)
 
     async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
         """Wait, with jitter, so that replicas do not read at the same time."""
         seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS)
-        await rest(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
+        await pause(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
 
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(self._run(job))

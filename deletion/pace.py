@@ -1,4 +1,4 @@
-"""The pace of a step: how large its batches are, how long it rests, and what slows it down.
+"""The pace of a step: how large its batches are, how long it pauses, and what slows it down.
 
 `deletion.turns` enforces it. Decision: docs/decisions/0033.
 """
@@ -38,7 +38,7 @@ def check_limits(slow_above: float, wait_above: float) -> None:
 class Pressure:
     """The limits between which a step slows down.
 
-    Above `slow_above`, rests grow with the value of `gauge`; from `wait_above` on, the step waits.
+    Above `slow_above`, pauses grow with the value of `gauge`; from `wait_above` on, the step waits.
     Raises `PlanError` unless `slow_above` is less than `wait_above`.
     """
 
@@ -69,7 +69,7 @@ class Pace:
     the step's own batch size is the maximum. With `target_ms` None, batches keep their size.
 
     `busy_share` is the share of the time that all runs of the process together may spend on
-    batches, one at a time. With 1 there are no rests, and each run may delete a batch at once.
+    batches, one at a time. With 1 there are no pauses, and each run may delete a batch at once.
 
     Raises `PlanError`, which names the field.
     """
@@ -91,10 +91,10 @@ class Pace:
             raise PlanError("expected more than 0, and 1 at most", field="busy_share")
 
     @property
-    def rests(self) -> bool:
+    def may_wait(self) -> bool:
         """Whether a batch may have to wait."""
         return self.busy_share < 1 or self.pressure is not None
 
 
 UNPACED: Final = Pace(target_ms=None, busy_share=1)
-"""No rests, and batches of the step's own size."""
+"""No pauses, and batches of the step's own size."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from deletion.clock import Clock
-from deletion.retry import rest
+from deletion.retry import pause
 
 QUICK: Final = 0.1
 """Seconds: while permits are held for no longer, a short wait costs less than parking the job."""
@@ -76,7 +76,7 @@ class Permits:
         elif self._is_quick():
             self._waiting.append(permit)
             try:
-                await rest(self._clock, WAIT, permit)
+                await pause(self._clock, WAIT, permit)
             except asyncio.CancelledError:
                 if permit.is_set():  # it was given a permit at the same moment
                     self._free(permit)

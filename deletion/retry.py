@@ -26,7 +26,7 @@ def doubled(base: float, times: int, cap: float) -> float:
     return min(cap, base * 2.0 ** min(times, _MAX_DOUBLINGS))
 
 
-async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
+async def pause(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
     """Return after `seconds`, or as soon as one of `events` is set: a stop ends a back-off."""
     if any(event.is_set() for event in events):
         return
@@ -40,7 +40,7 @@ async def rest(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
 
 
 class BackOff:
-    """Rests after failures in a row: `first` seconds, doubled each time, at most `longest`."""
+    """Pauses after failures in a row: `first` seconds, doubled each time, at most `longest`."""
 
     def __init__(self, clock: Clock, first: float, longest: float) -> None:
         self._clock = clock
@@ -48,11 +48,11 @@ class BackOff:
         self._longest = longest
         self._failures = 0
 
-    async def rest(self, *events: asyncio.Event) -> None:
-        """Rest after a failure. The rest ends early when one of `events` is set."""
+    async def pause(self, *events: asyncio.Event) -> None:
+        """Pause after a failure. The pause ends early when one of `events` is set."""
         seconds = doubled(self._first, self._failures, self._longest)
         self._failures += 1
-        await rest(self._clock, seconds, *events)
+        await pause(self._clock, seconds, *events)
 
     def reset(self) -> None:
         """Start anew after a success: the next failure counts as the first."""
@@ -153,7 +153,7 @@ class Patience:
             retry=retry_if_exception_type(TransientError),
             stop=self._is_over,
             wait=self._wait,
-            sleep=lambda seconds: rest(self._retry.clock, seconds, self._stopping),
+            sleep=lambda seconds: pause(self._retry.clock, seconds, self._stopping),
             reraise=True,
         ):
             yield attempt

@@ -1,6 +1,6 @@
 """Keeps each step to its pace, over all runs of a process.
 
-Read `Pacer.turn` first: come to the front → rest → run the batch → measure it.
+Read `Pacer.turn` first: come to the front → pause → run the batch → measure it.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from deletion.front import Ticket
 from deletion.pace import UNPACED, Pace
 from deletion.plan import Plan, Sized, Step
 from deletion.pressure import SAMPLE_SECONDS, PressureReader
-from deletion.retry import rest
+from deletion.retry import pause
 
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
 LONGEST_WAIT: Final = 60.0
 """Longest wait after a batch because of pressure, in seconds, so that every job ends."""
-LONGEST_REST_AFTER_FAILURE: Final = 60.0
-"""Longest rest after a batch that failed, in seconds: runs that retry share the turns, and a longer
-rest would leave them few tries."""
-LONGEST_REST: Final = 600.0
-"""Longest rest after a batch, in seconds, however long the batch took."""
+LONGEST_PAUSE_AFTER_FAILURE: Final = 60.0
+"""Longest pause after a batch that failed, in seconds: runs that retry share the turns, and a
+longer pause would leave them few tries."""
+LONGEST_PAUSE: Final = 600.0
+"""Longest pause after a batch, in seconds, however long the batch took."""
 MICROSECOND: Final = 0.000_001
 """The shortest wait, in seconds, so that a rounding error cannot loop for ever."""
 SLOWEST: Final = 10
@@ -114,7 +114,7 @@ class Pacer:
         )
         self._front = asyncio.Lock()  # first come, first served
         self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
-        self._longest_rest = LONGEST_REST  # after it
+        self._longest_pause = LONGEST_PAUSE  # after it
         own = step.batch_size if isinstance(step, Sized) else 1
         self._most = pace.max_batch or own
         self._least = min(pace.min_batch, self._most)
@@ -128,14 +128,14 @@ class Pacer:
         When the process is asked to stop, the wait ends at once, so check for a stop first inside
         the block. A run that is cancelled leaves the queue.
         """
-        if not self._pace.rests:
+        if not self._pace.may_wait:
             async with self._measured() as turn:
                 yield turn
             return
         ticket = Ticket(self._front)
         try:
             await self._come_to_front(ticket, held)
-            await self._rest(held)
+            await self._pause(held)
             async with ticket.passed_on(self._clock), self._measured() as turn:
                 yield turn
         finally:
@@ -148,33 +148,33 @@ class Pacer:
         async with self._holding(Hold(BY_SHARE, self._share_in_words), held):
             await ticket.take_unless(self._stopping)
 
-    async def _rest(self, held: Held) -> None:
-        """Rest after the latest batch, reading the pressure again every few seconds."""
+    async def _pause(self, held: Held) -> None:
+        """Pause after the latest batch, reading the pressure again every few seconds."""
         while not self._stopping.is_set():
-            hold, seconds = self._owed(await self._reader.value() if self._reader else None)
+            hold, seconds = self._next_wait(await self._reader.value() if self._reader else None)
             if seconds < MICROSECOND:
                 return
             async with self._holding(hold, held):
-                await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
+                await pause(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
 
-    def _owed(self, value: float | None) -> tuple[Hold, float]:
+    def _next_wait(self, value: float | None) -> tuple[Hold, float]:
         """Why and for how many seconds the next batch has to wait."""
         since, share = self._clock.monotonic() - self._ended, self._pace.busy_share
-        hold, owed = Hold(BY_SHARE, self._share_in_words), self._rest_at(share)
+        hold, wait = Hold(BY_SHARE, self._share_in_words), self._pause_at(share)
         pressure = self._pace.pressure
         if pressure and value is not None and value > pressure.slow_above:
             way = pressure.share(value)
-            slowed = self._rest_at(share / (1 + way * SLOWEST))
+            slowed = self._pause_at(share / (1 + way * SLOWEST))
             slowed = LONGEST_WAIT if way == 1 else min(slowed, LONGEST_WAIT)
-            if slowed > owed:
-                hold, owed = Hold(BY_PRESSURE, pressure.described(value)), slowed
+            if slowed > wait:
+                hold, wait = Hold(BY_PRESSURE, pressure.described(value)), slowed
             if way == 1:
                 self._resize(self._least)
-        return hold, owed - since
+        return hold, wait - since
 
-    def _rest_at(self, share: float) -> float:
-        """Seconds of rest after the latest batch that make its share of the time `share`."""
-        return min(self._longest_rest, self._took * (1 / share - 1))
+    def _pause_at(self, share: float) -> float:
+        """Seconds of pause after the latest batch that make its share of the time `share`."""
+        return min(self._longest_pause, self._took * (1 / share - 1))
 
     @asynccontextmanager
     async def _holding(self, hold: Hold, held: Held) -> AsyncIterator[None]:
@@ -187,12 +187,12 @@ class Pacer:
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:
         turn, began = Turn(self._size), self._clock.monotonic()
-        longest = LONGEST_REST_AFTER_FAILURE
+        longest = LONGEST_PAUSE_AFTER_FAILURE
         try:
             yield turn
-            longest = LONGEST_REST
+            longest = LONGEST_PAUSE
         finally:  # after an error too: a batch that was cut off was too large
-            self._longest_rest = longest
+            self._longest_pause = longest
             self._ended = self._clock.monotonic()
             self._took = self._ended - began
             self._follow(turn)

@@ -140,4 +140,4 @@ class DeadLetterConsumer:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
         self._observer.failed()
         self._database.doubt()
-        await self._back_off.rest(stopping)
+        await self._back_off.pause(stopping)

@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 
 LONGEST_FIRST = ("acceptance", "faults", "integration", "simulation", "conformance")
-"""Folders whose files take longest; so that none of them is begun when the rest is over."""
+"""Folders whose files take longest; so that none of them is begun when all others are over."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -79,8 +79,8 @@ async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json
 async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say) -> list[Finding]:
     """Return all findings.
 
-    A side that cannot be connected, or a plan that cannot be used here, is a finding; the rest is
-    still checked.
+    A side that cannot be connected, or a plan that cannot be used here, is a finding;
+    everything else is still checked.
     """
     findings = environment_findings()
     sources = read_plans(plans, findings)

@@ -47,8 +47,8 @@ class ChildProcess:
     and standard error as it comes, without its line break; it must neither block nor raise.
     `lines` holds the latest lines.
 
-    When the program ends, the rest of its process group is killed. On Linux the program itself is
-    killed when the thread that called `start` ends, even if that is because this process is killed.
+    When the program ends, what is left of its process group is killed. On Linux the program itself
+    is killed when the thread that called `start` ends, even if that is because this process is killed.
     """
 
     def __init__(

@@ -52,8 +52,8 @@ class Documents:
         """Replace everything there."""
         await self.clear()
         await self.collection.create_index([(self.field, 1), ("_id", 1)])
-        rest = iter(documents)
-        while batch := list(islice(rest, INSERT_BATCH)):
+        remaining = iter(documents)
+        while batch := list(islice(remaining, INSERT_BATCH)):
             await self.collection.insert_many(batch, ordered=False)
 
     async def census(self) -> Census:

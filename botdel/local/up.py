@@ -93,8 +93,8 @@ def readable(line: str) -> list[str]:
     trace = str(fields.pop("exception", "")).split("\n")
     for noise in ("timestamp", "logger"):
         fields.pop(noise, None)
-    rest = " ".join(f"{name}={value}" for name, value in fields.items())
-    return [f"{level:<7} {event} {rest}", *filter(None, trace)]
+    others = " ".join(f"{name}={value}" for name, value in fields.items())
+    return [f"{level:<7} {event} {others}", *filter(None, trace)]
 
 
 def write_environment(installation: Installation) -> Path:

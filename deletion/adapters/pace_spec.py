@@ -69,7 +69,7 @@ class PressureSpec(OfOneKind):
 
 
 class PaceSpec(Strict):
-    """How large batches are, how long the step rests, and what slows it down.
+    """How large batches are, how long the step pauses, and what slows it down.
 
     A field that is left out keeps the value of the step's default pace.
     """

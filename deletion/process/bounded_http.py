@@ -204,7 +204,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._done_reading = True
         self.flow.pause_reading()
         if self._answering and not self._in_head:
-            self.drop()  # the rest of the body will not be read
+            self.drop()  # what is left of the body will not be read
         elif self._answering:
             self.cycle.keep_alive = False
         elif not self.transport.is_closing():

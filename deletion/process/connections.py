@@ -43,7 +43,7 @@ class Connection(Protocol):
 class Connections:
     """The open connections of one server, and the order in which they began to wait.
 
-    A connection waits while it is its client's turn: to send a request, or the rest of one, or to
+    A connection waits while it is its client's turn: to send a request, or to finish one, or to
     read an answer. When there are as many as allowed, a new one replaces the one that has waited
     longest, so that clients that only hold connections cannot keep others out.
     """

@@ -12,7 +12,7 @@ from deletion.errors import LeftOvers, TransientError
 from deletion.job import StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan, Step
-from deletion.retry import Patience, rest
+from deletion.retry import Patience, pause
 from deletion.runner.batches import Batches
 from deletion.runner.calls import Calls
 from deletion.runner.read_back import ReadBack
@@ -88,7 +88,7 @@ class Run:
         left: Sequence[Step] = ()
         for number in range(PASSES):
             if number:  # a read-back may lag behind the deletion
-                await rest(self._clock, PASS_PAUSE * number, self._stopping)
+                await pause(self._clock, PASS_PAUSE * number, self._stopping)
                 await self._read_back.left(left)
             left = await self._pass()
             if not left:

@@ -102,9 +102,9 @@ class StepConformance(StepRig):
         for done in range(await self._number_of_batches() + 1):
             async with self._bot() as bot:
                 before = await self._walk(self.step(), bot, batches=done)
-                rest = await self._walk(self.step(), bot, before[-1].cursor if before else None)
+                later = await self._walk(self.step(), bot, before[-1].cursor if before else None)
                 await self._check_gone(bot, f"resumed after batch {done}")
-                deleted = sum(batch.deleted for batch in (*before, *rest))
+                deleted = sum(batch.deleted for batch in (*before, *later))
                 expect(
                     deleted == self.items,
                     f"resumed after batch {done}: expected {self.items} counted, found {deleted}",

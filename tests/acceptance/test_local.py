@@ -19,7 +19,7 @@ from tests.support.pipeline import WITHIN
 from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 240.0
-"""Seconds for the sample data, and for the rest; alone on two cores a demo takes about a minute."""
+"""Seconds for the sample data, and for all else; alone on two cores a demo takes about a minute."""
 
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 

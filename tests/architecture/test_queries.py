@@ -478,10 +478,10 @@ async def run(step: MongoStep) -> int:
     batches = step.delete(bot, None)
     first = await anext(batches)
     await batches.aclose()
-    rest = [batch async for batch in step.delete(bot, first.cursor)]
-    assert first.deleted + sum(batch.deleted for batch in rest) == 10
+    later = [batch async for batch in step.delete(bot, first.cursor)]
+    assert first.deleted + sum(batch.deleted for batch in later) == 10
     assert await step.is_empty(bot)
-    return 1 + len(rest)
+    return 1 + len(later)
 
 
 def test_every_method_of_the_step_is_called_here() -> None:

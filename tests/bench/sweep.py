@@ -44,7 +44,7 @@ async def bench(
     """The median milliseconds of a sweep by the number of jobs, and their ratio.
 
     Each size is swept once a round, in turn, after a round that does not count. Leaves its
-    databases behind: dropping the large one can take longer than all the rest.
+    databases behind: dropping the large one can take longer than everything else.
     """
     client = connect(mongo_uri)
     names = {size: f"bench_sweep_{uuid.uuid4().hex[:8]}" for size in sizes}

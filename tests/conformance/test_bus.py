@@ -215,8 +215,8 @@ async def test_what_was_nacked_comes_again_and_is_counted(
 async def test_a_nack_gives_back_only_what_it_names(bus: Bus, subscription: Subscription) -> None:
     for number in range(3):
         await bus.publisher.publish(message(number))
-    first, *rest = await receive(bus, subscription, 3)
-    await subscription.ack(rest)
+    first, *others = await receive(bus, subscription, 3)
+    await subscription.ack(others)
     await subscription.nack([first])
     [again] = await receive(bus, subscription, 1)
     assert again.message_id == first.message_id

@@ -348,13 +348,13 @@ async def test_connections_that_are_cut_lose_nothing_confirmed(
                 await eventually(partial(load.has_published, len(load.published) + 100))
                 proxy.cut()
             load.publishing = False
-        load.received |= set(data(await _rest(calls, broker)))
+        load.received |= set(data(await _left(calls, broker)))
     assert load.errors > 0
     assert load.published <= load.received
     assert not load.acked_and_came_again
 
 
-async def _rest(calls: Calls, broker: EmbeddedBroker) -> list[ReceivedMessage]:
+async def _left(calls: Calls, broker: EmbeddedBroker) -> list[ReceivedMessage]:
     """What was delivered into a connection that was cut, and is held for ten minutes."""
     await broker.restart()
     found: list[ReceivedMessage] = []

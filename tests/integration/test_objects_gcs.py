@@ -138,7 +138,7 @@ async def test_obstore_lists_and_deletes_google_buckets(s3: S3) -> None:
     )
     way = ObstoreWay("gs://media", store, ThreadPoolExecutor(2), is_exact=True)
     page = await way.page(f"bots/{BOT}/", None, 10)
-    rest = await way.page(f"bots/{BOT}/", page.resume, 100)
-    assert (len(page.items), len(rest.items), rest.is_last) == (10, 15, True)
-    assert await way.remove([*page.items, *rest.items]) == []
+    last = await way.page(f"bots/{BOT}/", page.resume, 100)
+    assert (len(page.items), len(last.items), last.is_last) == (10, 15, True)
+    assert await way.remove([*page.items, *last.items]) == []
     assert await s3.keys("media") == sorted(NEIGHBOURS)

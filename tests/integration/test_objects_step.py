@@ -183,7 +183,7 @@ async def test_uploads_that_were_not_finished_are_data_too(s3: S3, plain: str) -
 
 
 @pytest.mark.proves("objects-resumed")
-async def test_from_every_cursor_a_later_run_deletes_the_rest(s3: S3, bucket: str) -> None:
+async def test_from_every_cursor_a_later_run_deletes_what_is_left(s3: S3, bucket: str) -> None:
     keys, step = PLAIN[:4] + ODD[:3], step_of(bucket, 2)
     s3.fill(bucket, keys)
     for stop in range(1, len(await batches(step)) + 1):

@@ -74,7 +74,7 @@ async def test_what_held_a_run_back_is_in_its_record_and_in_the_metrics(pipeline
 
 @pytest.mark.proves("held-back")
 async def test_a_run_that_waits_for_its_turn_hands_its_job_over_at_once(pipeline: Pipeline) -> None:
-    """At 0.1 %, a batch of milliseconds is followed by seconds of rest."""
+    """At 0.1 %, a batch of milliseconds is followed by a pause of seconds."""
     pipeline.pace = "{busy_share: 0.001}"
     bots = await pipeline.fill(500, 500)
     async with pipeline.consumer() as consumer:

@@ -129,7 +129,7 @@ async def test_it_outlives_a_killed_database(world: World) -> None:
         assert await recovery.shown(before["sweep_id"]) == before
 
 
-async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_does_the_rest(
+async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_goes_on(
     world: World,
 ) -> None:
     await world.broker.start()

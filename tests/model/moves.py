@@ -45,7 +45,7 @@ FAULTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may happen: `faults` events of `kinds` in all, and the rest each for itself.
+    """How much may happen: `faults` events of `kinds` in all, and all others each for itself.
 
     `ahead` is how far the clock of a sweep may be ahead. `room` is how many requests one job takes.
     `saga` is how many steps are before the point of no return; without any it is no saga.
@@ -81,8 +81,8 @@ class Moves:
         yield from self._environment(world)
         yield from self._outsiders(world)
         for run in world.runs:
-            rest = without(world.runs, run)
-            yield from self._run(world._replace(runs=rest), run)
+            others = without(world.runs, run)
+            yield from self._run(world._replace(runs=others), run)
         yield from self._arrivals(world)
 
     # The environment: time, requests, and a writer of the bot's data.

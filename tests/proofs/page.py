@@ -15,8 +15,8 @@ END: Final = "<!-- to here -->\n"
 
 def written() -> str:
     """The page with its tables as the marks say. Raises `ValueError` when they cannot be made."""
-    head, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    head, begin, after = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = after.partition(END)
     if not (begin and end):
         raise ValueError(f"{PAGE.name}: the lines are gone between which the tables stand")
     return f"{head}{BEGIN}\n{tables(guarantees(), proofs())}\n{END}{tail}"

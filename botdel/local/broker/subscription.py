@@ -152,7 +152,7 @@ class Subscription:
             self._lease(entry, until, holder)
             taken.append(entry)
         if taken and self._ready and self._ready[0] is taken[-1].lane:
-            self._ready.popleft()  # the rest of the lane waits until these are acknowledged
+            self._ready.popleft()  # the others in the lane wait until these are acknowledged
         return taken
 
     def wake(self, now: float) -> bool:

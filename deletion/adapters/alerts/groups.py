@@ -13,7 +13,7 @@ MOST_GROUPS: Final = 1_000
 """Groups in memory at a time; further alerts join the group `OTHER` of their kind."""
 MOST_EXAMPLES: Final = 5
 LONGEST: Final = 100
-"""Characters of a service, a reason or an example; the rest is cut off."""
+"""Characters of a service, a reason or an example; a longer one is cut off."""
 LONGEST_WAIT: Final = 10
 """A group is due this many quiet times after its first alert, even if alerts keep coming."""
 OTHER: Final = "other"

@@ -226,5 +226,5 @@ def _pause(answer: Answer | None, polls: int) -> float:
 
 
 def _slices(seconds: float) -> list[float]:
-    whole, rest = divmod(seconds, SLICE_SECONDS)
-    return [SLICE_SECONDS] * int(whole) + ([rest] if rest else [])
+    whole, last = divmod(seconds, SLICE_SECONDS)
+    return [SLICE_SECONDS] * int(whole) + ([last] if last else [])

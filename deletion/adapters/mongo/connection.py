@@ -73,7 +73,7 @@ TRANSIENT_CODES = frozenset(
     {
         6,  # HostUnreachable
         7,  # HostNotFound
-        43,  # CursorNotFound: it was not used for ten minutes, perhaps while a step rested
+        43,  # CursorNotFound: it was not used for ten minutes, perhaps while a step waited
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
         133,  # FailedToSatisfyReadPreference

@@ -51,7 +51,7 @@ class MongoDeadLetterStore:
         return str(ObjectId())
 
     async def record(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """One query for the origins of replays, an update for each; one bulk write for the rest."""
+        """One query for the origins of replays, an update for each; one bulk write for others."""
         origins = await self._of(letter.replay_of for letter in letters)
         replays: list[DeadLetter] = []
         others: list[DeadLetter] = []

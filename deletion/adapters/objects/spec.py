@@ -27,11 +27,11 @@ class ObjectsSpec(Strict):
     @field_validator("url")
     @classmethod
     def _names_a_bucket(cls, url: str) -> str:
-        scheme, _, rest = url.partition("://")
+        scheme, _, name = url.partition("://")
         if scheme == "file":
             folder_of(url)
             return url
-        if scheme not in ("s3", "gs", "az") or not BUCKET.fullmatch(rest):
+        if scheme not in ("s3", "gs", "az") or not BUCKET.fullmatch(name):
             raise ValueError(
                 "expected s3://bucket, gs://bucket, az://container or file:///path; "
                 "folders belong to the prefix"
@@ -81,17 +81,17 @@ class ObjectsSpec(Strict):
 
     def _bucket(self, call_seconds: float) -> Bucket:
         """Import the provider's packages only when they are needed."""
-        scheme, _, rest = self.url.partition("://")
+        scheme, _, name = self.url.partition("://")
         if scheme == "s3":
             from deletion.adapters.objects.s3 import S3Bucket
 
-            return S3Bucket(rest, call_seconds)
+            return S3Bucket(name, call_seconds)
         if scheme == "gs":
             from deletion.adapters.objects.gcs import GcsBucket
 
-            return GcsBucket(rest, call_seconds)
+            return GcsBucket(name, call_seconds)
         if scheme == "az":
             from deletion.adapters.objects.azure import AzureBucket
 
-            return AzureBucket(rest, call_seconds)
+            return AzureBucket(name, call_seconds)
         return Folder(self.url, self.prefix)

@@ -36,7 +36,7 @@ STRONG: Final = "strong"
 strong consistency."""
 PACE: Final = Pace(target_ms=1000, min_batch=100)
 """A listing and a bulk delete take more than 100 ms however few objects there are, so a target
-of 100 ms would keep every batch at its smallest. Requests for a second, then a rest, hurt no
+of 100 ms would keep every batch at its smallest. Requests for a second, then a pause, hurt no
 provider."""
 
 log = structlog.get_logger(__name__)

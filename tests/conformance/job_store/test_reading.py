@@ -198,9 +198,9 @@ class TestSilence:
     async def test_those_to_skip_do_not_count_towards_the_limit(self, store: JobStore) -> None:
         jobs = await self.failed(store, 0, 0, 0, 0, 1)
         first = await self.silent(store, limit=2)
-        rest = await self.silent(store, since=START, skip=set(ids(first)), limit=3)
-        assert {*ids(first), *ids(rest[:2])} == set(ids(jobs[:4])), "of a tie nothing is lost"
-        assert rest[2] == jobs[4]
+        later = await self.silent(store, since=START, skip=set(ids(first)), limit=3)
+        assert {*ids(first), *ids(later[:2])} == set(ids(jobs[:4])), "of a tie nothing is lost"
+        assert later[2] == jobs[4]
 
 
 class TestFinding:

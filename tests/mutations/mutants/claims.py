@@ -191,8 +191,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake does not end a pause after a problem",
         WORKER,
-        "await self._back_off.rest(stopping, self._woken)",
-        "await self._back_off.rest(stopping)",
+        "await self._back_off.pause(stopping, self._woken)",
+        "await self._back_off.pause(stopping)",
     ),
     Mutant(
         "a run that was won after the stop outlives its process's connections",

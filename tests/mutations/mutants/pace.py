@@ -12,22 +12,22 @@ MUTANTS: Final = (
     Mutant(
         "a step takes more than its share of the time",
         PACER,
-        "return min(self._longest_rest, self._took * (1 / share - 1))",
-        "return min(self._longest_rest, self._took * (1 / share - 2))",
+        "return min(self._longest_pause, self._took * (1 / share - 1))",
+        "return min(self._longest_pause, self._took * (1 / share - 2))",
         UNIT,
     ),
     Mutant(
-        "a rest has no end",
+        "a pause has no end",
         PACER,
-        "return min(self._longest_rest, self._took * (1 / share - 1))",
+        "return min(self._longest_pause, self._took * (1 / share - 1))",
         "return self._took * (1 / share - 1)",
         UNIT,
     ),
     Mutant(
-        "a batch that failed owes as long a rest as any other",
+        "a pause after a batch that failed is as long as any other",
         PACER,
-        "self._longest_rest = longest",
-        "self._longest_rest = LONGEST_REST",
+        "self._longest_pause = longest",
+        "self._longest_pause = LONGEST_PAUSE",
         UNIT,
     ),
     Mutant(
@@ -38,10 +38,10 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
-        "a stop waits for the end of a rest",
+        "a stop waits for the end of a pause",
         PACER,
-        "await rest(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)",
-        "await rest(self._clock, min(seconds, SAMPLE_SECONDS))",
+        "await pause(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)",
+        "await pause(self._clock, min(seconds, SAMPLE_SECONDS))",
         UNIT,
     ),
     Mutant(
@@ -97,7 +97,7 @@ MUTANTS: Final = (
         "a job waits for ever under pressure",
         PACER,
         "slowed = LONGEST_WAIT if way == 1 else",
-        "slowed = LONGEST_REST if way == 1 else",
+        "slowed = LONGEST_PAUSE if way == 1 else",
         UNIT,
     ),
     Mutant(

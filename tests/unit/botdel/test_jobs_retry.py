@@ -1,4 +1,4 @@
-"""`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim does the rest."""
+"""`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim runs them."""
 
 from collections import deque
 from datetime import datetime, timedelta

@@ -9,7 +9,7 @@ import pytest
 
 from deletion.clock import Clock
 from deletion.errors import BusUnavailable, LeaseLost, StoreUnavailable, TransientError
-from deletion.retry import LONGEST_ASKED, Patience, Retry, rest
+from deletion.retry import LONGEST_ASKED, Patience, Retry, pause
 from tests.support.clock import START, VirtualClock
 
 
@@ -282,14 +282,14 @@ async def test_patience_is_for_errors_that_may_pass(error: BaseException) -> Non
 async def test_a_rest_ends_with_the_time_or_with_the_first_event() -> None:
     clock = VirtualClock()
     first, second = asyncio.Event(), asyncio.Event()
-    await rest(clock, 10, first, second)
+    await pause(clock, 10, first, second)
     assert clock.now() == START + timedelta(seconds=10)
-    resting = asyncio.create_task(rest(clock, 3600, first, second))
+    pausing = asyncio.create_task(pause(clock, 3600, first, second))
     await clock.sleep(5)
     second.set()
-    await resting
+    await pausing
     assert clock.now() == START + timedelta(seconds=15)
-    await rest(clock, 3600, first, second)
+    await pause(clock, 3600, first, second)
     assert clock.now() == START + timedelta(seconds=15), "it was set already"
     assert len(asyncio.all_tasks()) == 1
 

@@ -11,7 +11,7 @@ from deletion.pace import UNPACED, Pace
 from deletion.plan import Plan
 from deletion.retry import Retry
 from deletion.runner import Runner
-from deletion.turns import LONGEST_REST_AFTER_FAILURE
+from deletion.turns import LONGEST_PAUSE_AFTER_FAILURE
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job, items
 from tests.support.scripted_step import ScriptedStep
@@ -99,11 +99,11 @@ async def test_what_held_a_run_back_stands_in_its_record() -> None:
 
 @pytest.mark.proves("held-back")
 async def test_while_a_run_waits_the_heartbeat_goes_on_and_the_record_says_why() -> None:
-    """A rest may be longer than the whole lease."""
+    """A pause may be longer than the whole lease."""
     world = World(Pace(busy_share=0.01))
     running = asyncio.create_task(world.run())
     await world.clock.sleep(90)
-    assert len(world.first.deleted) == 2, "it rests for 99 s"
+    assert len(world.first.deleted) == 2, "it pauses for 99 s"
     throttled = world.stored.progress("first").throttled
     assert throttled is not None
     assert throttled.by == "busy share 1 %"
@@ -156,7 +156,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_hands_its_job_over() -> No
 
 @pytest.mark.proves("held-back")
 async def test_a_wait_takes_nothing_from_the_time_in_which_errors_are_retried() -> None:
-    """300 s here; the rest is 495 s."""
+    """300 s here; the pause is 495 s."""
     world = World(Pace(busy_share=0.01))
     world.first.seconds = 5
     world.first.script.extend([None, StoreUnavailable("away"), StoreUnavailable("away")])
@@ -186,7 +186,7 @@ async def test_a_step_whose_server_is_down_fails_its_runs_in_a_bounded_time(shar
         assert ended.failure.type == StoreUnavailable.__name__
 
     await asyncio.gather(*map(run, jobs))
-    round_of_all = runs * (cut_off + LONGEST_REST_AFTER_FAILURE)
+    round_of_all = runs * (cut_off + LONGEST_PAUSE_AFTER_FAILURE)
     assert min(ends) >= PATIENCE
     assert max(ends) <= 2 * PATIENCE + 2 * round_of_all, "the first wait, and the last"
     tries = 1000 - len(world.first.script)
@@ -256,7 +256,7 @@ async def test_what_was_deleted_by_a_batch_whose_count_was_lost_counts() -> None
     saved: list[Job] = []
     world.first.script.append(lambda: saved.append(world.stored))
     await world.run()
-    world.store.put(saved[0])  # as it was written before the batch: the rest was lost
+    world.store.put(saved[0])  # as it was written before the batch: what it did was lost
     assert not world.first.data[BOT]
     world.clock.pause(61)
     await world.resume()

@@ -1,4 +1,4 @@
-"""A step keeps to its pace: sizes, rests and pressure, and nobody is held up for ever."""
+"""A step keeps to its pace: sizes, pauses and pressure, and nobody is held up for ever."""
 
 import asyncio
 from contextlib import suppress
@@ -16,8 +16,8 @@ from deletion.pace import UNPACED, Pace, Pressure
 from deletion.plan import Plan
 from deletion.pressure import SAMPLE_SECONDS
 from deletion.turns import (
-    LONGEST_REST,
-    LONGEST_REST_AFTER_FAILURE,
+    LONGEST_PAUSE,
+    LONGEST_PAUSE_AFTER_FAILURE,
     LONGEST_WAIT,
     Hold,
     Pacer,
@@ -91,17 +91,17 @@ class World:
 
 
 @pytest.mark.proves("share-of-time")
-@pytest.mark.parametrize(("share", "rest"), [(0.5, 2.0), (0.1, 18.0), (0.01, 198.0)])
-async def test_after_a_batch_the_step_rests_so_that_its_share_is_kept(
-    share: float, rest: float
+@pytest.mark.parametrize(("share", "pause"), [(0.5, 2.0), (0.1, 18.0), (0.01, 198.0)])
+async def test_after_a_batch_the_step_pauses_so_that_its_share_is_kept(
+    share: float, pause: float
 ) -> None:
     world = World(Pace(busy_share=share))
     for _ in range(3):
         await world.batch(2)
-    assert world.times == [0, 2 + rest, 2 * (2 + rest)]
+    assert world.times == [0, 2 + pause, 2 * (2 + pause)]
     assert {hold.by for hold in world.holds} == {"busy_share"}
     assert world.holds[0].why == f"busy share {share * 100:g} %"
-    assert world.waited == pytest.approx(2 * rest)
+    assert world.waited == pytest.approx(2 * pause)
 
 
 async def test_what_was_rested_meanwhile_is_not_rested_again() -> None:
@@ -123,7 +123,7 @@ async def test_runs_share_the_time_first_come_first_served() -> None:
     assert world.began == [("a", 0), ("b", 10), ("c", 20), ("d", 30)]
 
 
-async def test_a_full_share_has_no_rest_and_no_queue() -> None:
+async def test_a_full_share_has_no_pause_and_no_queue() -> None:
     world = World(Pace(busy_share=1))
     await asyncio.gather(*(world.batch(5, of=name) for name in "abcd"))
     await world.batch(5)
@@ -131,11 +131,11 @@ async def test_a_full_share_has_no_rest_and_no_queue() -> None:
     assert not world.holds
 
 
-async def test_however_long_a_batch_took_the_rest_has_an_end() -> None:
+async def test_however_long_a_batch_took_the_pause_has_an_end() -> None:
     world = World(Pace(busy_share=0.001))
     await world.batch(30)
     await world.batch(1)
-    assert world.times == [0, 30 + LONGEST_REST]
+    assert world.times == [0, 30 + LONGEST_PAUSE]
 
 
 @pytest.mark.proves("held-back")
@@ -143,7 +143,7 @@ async def test_a_stop_ends_every_wait_at_once() -> None:
     world = World(Pace(busy_share=0.01), clock=VirtualClock(auto_advance=False))
     running = asyncio.create_task(world.batch(0))
     await settle()
-    world.pacer._took = 5.0  # a rest of 495 s is owed
+    world.pacer._took = 5.0  # a pause of 495 s is due
     waiting = [asyncio.create_task(world.batch(0)) for _ in range(3)]
     await settle()
     assert not any(task.done() for task in waiting)
@@ -169,7 +169,7 @@ async def test_a_stop_ends_the_wait_for_a_batch_that_goes_on() -> None:
 @pytest.mark.proves("held-back")
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
-    """The one that rests in front, and those behind it."""
+    """The one that pauses in front, and those behind it."""
     world = World(Pace(busy_share=0.1))
     await world.batch(1)
     waiting = [asyncio.create_task(world.batch(1, of=name)) for name in "abc"]
@@ -196,7 +196,7 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
 
 
 @pytest.mark.proves("share-of-time")
-async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -> None:
+async def test_an_error_in_a_batch_is_followed_by_a_pause_and_frees_the_place() -> None:
     world = World(Pace(busy_share=0.5))
     await cut_off(world)
     assert world.step.batch_size == 10, "it was cut off: the next one is smaller"
@@ -205,14 +205,14 @@ async def test_an_error_in_a_batch_is_followed_by_a_rest_and_frees_the_place() -
 
 
 @pytest.mark.proves("bounded-retries")
-async def test_after_a_batch_that_failed_the_rest_is_a_minute_at_most() -> None:
+async def test_after_a_batch_that_failed_the_pause_is_a_minute_at_most() -> None:
     """Its run retries within a bounded time, and others wait behind it."""
     world = World(Pace(busy_share=0.01))
     await cut_off(world)
     await world.batch(10)
     await world.batch(1)
-    first = 10 + LONGEST_REST_AFTER_FAILURE
-    assert world.times == [first, first + 10 + LONGEST_REST]
+    first = 10 + LONGEST_PAUSE_AFTER_FAILURE
+    assert world.times == [first, first + 10 + LONGEST_PAUSE]
 
 
 async def cut_off(world: World) -> None:
@@ -288,12 +288,12 @@ def pressed(level: Level, **values: float) -> World:
 
 
 @pytest.mark.proves("pressure")
-@pytest.mark.parametrize(("value", "rest"), [(0, 1), (10, 1), (15, 11), (19.99, 20.99)])
-async def test_pressure_makes_the_rests_longer(value: float, rest: float) -> None:
+@pytest.mark.parametrize(("value", "pause"), [(0, 1), (10, 1), (15, 11), (19.99, 20.99)])
+async def test_pressure_makes_the_pauses_longer(value: float, pause: float) -> None:
     world = pressed(Level(value))
     await world.batch(1)
     await world.batch(1)
-    assert world.times[1] - world.times[0] - 1 == pytest.approx(rest, abs=0.05)
+    assert world.times[1] - world.times[0] - 1 == pytest.approx(pause, abs=0.05)
     if value > 10:
         assert {(hold.by, hold.why) for hold in world.holds} == {
             ("pressure", f"replication lag {value:g} s")

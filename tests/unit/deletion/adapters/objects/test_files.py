@@ -60,7 +60,7 @@ async def test_files_of_the_bot_go_with_their_folders(root: Path, batch_size: in
 
 
 @pytest.mark.proves("objects-resumed")
-async def test_a_later_run_deletes_the_rest(root: Path) -> None:
+async def test_a_later_run_deletes_what_is_left(root: Path) -> None:
     fill(root, *(f"bots/{BOT}/{n}" for n in range(9)))
     walk = step_of(root, 2).delete(BOT, None)
     first = await anext(walk)

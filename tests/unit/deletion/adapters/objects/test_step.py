@@ -197,7 +197,7 @@ async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -
         Wayward([f"{MINE}/upload"], name="uploads"),
     )
     done, said = await failing(step_of(way, uploads))
-    assert (way.keys, uploads.keys) == (locked, []), "all the rest is gone, in one attempt"
+    assert (way.keys, uploads.keys) == (locked, []), "everything else is gone, in one attempt"
     assert sum(batch.deleted for batch in done) == 15
     assert max(batch.deleted for batch in done) <= 3
     assert "6 objects were not deleted" in said
@@ -306,7 +306,7 @@ async def test_the_default_pace_is_gentle_and_not_many_times_slower(pace: dict[s
     turns, took = await deleted_at_its_pace(step, plan, 20_000)
     assert turns <= 20 + 5, "whole batches, but for the first few"
     at_best = 20 * (0.15 + 1000 * 0.0002)
-    assert took <= 2.5 * at_best, "half of the time is rest"
+    assert took <= 2.5 * at_best, "half of the time is pause"
     assert plan.pace(step).busy_share == 0.5
     slow = step.batch_size
     async with Pacers(plan, clock := VirtualClock(), asyncio.Event()).turn(step, _nothing):
@@ -358,7 +358,7 @@ async def run(step: ObjectsStep, clock: VirtualClock) -> Job:
 @pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize("wrong", [{"busy": f"{MINE}/3"}, {"forgets": True}])
 async def test_what_cannot_be_deleted_fails_its_job_in_time(wrong: dict[str, Any]) -> None:
-    """However often the rest of its page is deleted, or seems to be, that is no progress."""
+    """However often the others of its page are deleted, or seem to be, that is no progress."""
     way = Slow([f"{MINE}/{n}" for n in range(9)], **wrong)
     job = await run(step_of(way), way.clock)
     assert job.failure
