@@ -26,7 +26,7 @@ WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
 SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
 """The columns that a narrow terminal leaves out, beginning with the last."""
 SHOWN_FROM: Final = 0.05
-"""Seconds. A step that its pace has held back for less time gets no line."""
+"""Seconds. A step that its pace has throttled for less time gets no line."""
 COLOURS = {
     Status.COMPLETE: "green",
     Status.COMPENSATED: "magenta",
@@ -149,7 +149,7 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     out.print(steps)
     for step in job.steps:
         if step.throttled and step.throttled.seconds >= SHOWN_FROM:
-            out.print(printable(f"step {step.name} was held back for {step.throttled}"))
+            out.print(printable(f"step {step.name} was throttled for {step.throttled}"))
     if job.past_attempts:
         past = Table(
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"

@@ -200,7 +200,7 @@ def _intake(parts: Parts) -> Intake:
 
 def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping: Event) -> Runner:
     pacers = Pacers(
-        parts.plan, parts.clock, stopping, on_held=metrics.held, on_unread=metrics.unread
+        parts.plan, parts.clock, stopping, on_wait=metrics.waited, on_unread=metrics.unread
     )
     return Runner(
         parts.plan,

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.errors import TransientError
 from deletion.gate import Gates
-from deletion.turns import BY_PRESSURE, BY_SHARE, Hold
+from deletion.turns import BY_PRESSURE, BY_SHARE, Wait
 
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
@@ -100,9 +100,9 @@ class Metrics:
         """Count the items that a batch of `step` deleted."""
         self._deleted.labels(self._service, step).inc(items)
 
-    def held(self, step: str, hold: Hold) -> None:
+    def waited(self, step: str, wait: Wait) -> None:
         """Count a wait of a run of `step`, when it begins (0 seconds) and when it has ended."""
-        self._throttled.labels(self._service, step, hold.by).inc(hold.seconds)
+        self._throttled.labels(self._service, step, wait.kind).inc(wait.seconds)
 
     def unread(self, step: str) -> None:
         """Count a failed reading of the pressure of `step`."""

@@ -33,18 +33,18 @@ SHRINK, GROW = 0.25, 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A wait before a batch: `by` is its kind, `why` the reason in words, e.g. `busy share 50 %`.
+class Wait:
+    """A wait before a batch: `kind` as metrics name it, `why` in words, e.g. `busy share 50 %`.
 
     `seconds` is how long it took, 0 when it begins.
     """
 
-    by: str
+    kind: str
     why: str
     seconds: float = 0.0
 
 
-Held = Callable[[Hold], Awaitable[None]]
+OnWait = Callable[[Wait], Awaitable[None]]
 """Called when a wait begins, and again when it has ended."""
 
 
@@ -59,7 +59,7 @@ class Turn:
 class Pacers:
     """The pacer of each step of a plan, shared by all runs of a process.
 
-    `on_held` is called with the step's name and each wait, `on_unread` with the step's name when
+    `on_wait` is called with the step's name and each wait, `on_unread` with the step's name when
     its pressure could not be read.
     """
 
@@ -69,10 +69,10 @@ class Pacers:
         clock: Clock,
         stopping: asyncio.Event,
         *,
-        on_held: Callable[[str, Hold], None] = lambda _step, _hold: None,
+        on_wait: Callable[[str, Wait], None] = lambda _step, _wait: None,
         on_unread: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        self._on_held = on_held
+        self._on_wait = on_wait
         paced = [(step, plan.pace(step)) for step in plan.steps]
         paced += [(step, UNPACED) for step in plan.compensations.values()]  # they delete nothing
         self._pacers = {
@@ -81,12 +81,12 @@ class Pacers:
         }
 
     @asynccontextmanager
-    async def turn(self, step: Step, held: Held) -> AsyncIterator[Turn]:
+    async def turn(self, step: Step, on_wait: OnWait) -> AsyncIterator[Turn]:
         """See `Pacer.turn`. `step` is a step of the plan, or a compensation."""
 
-        async def both(hold: Hold) -> None:
-            self._on_held(step.name, hold)
-            await held(hold)
+        async def both(wait: Wait) -> None:
+            self._on_wait(step.name, wait)
+            await on_wait(wait)
 
         async with self._pacers[id(step)].turn(both) as turn:
             yield turn
@@ -122,7 +122,7 @@ class Pacer:
             self._resize(self._least)
 
     @asynccontextmanager
-    async def turn(self, held: Held) -> AsyncIterator[Turn]:
+    async def turn(self, on_wait: OnWait) -> AsyncIterator[Turn]:
         """Wait until the step's next batch may begin, then measure the block as that batch.
 
         When the process is asked to stop, the wait ends at once, so check for a stop first inside
@@ -134,55 +134,55 @@ class Pacer:
             return
         ticket = Ticket(self._front)
         try:
-            await self._come_to_front(ticket, held)
-            await self._pause(held)
+            await self._come_to_front(ticket, on_wait)
+            await self._pause(on_wait)
             async with ticket.passed_on(self._clock), self._measured() as turn:
                 yield turn
         finally:
             ticket.leave()
 
-    async def _come_to_front(self, ticket: Ticket, held: Held) -> None:
+    async def _come_to_front(self, ticket: Ticket, on_wait: OnWait) -> None:
         if ticket.is_free:
             await ticket.take()
             return
-        async with self._holding(Hold(BY_SHARE, self._share_in_words), held):
+        async with self._waiting(Wait(BY_SHARE, self._share_in_words), on_wait):
             await ticket.take_unless(self._stopping)
 
-    async def _pause(self, held: Held) -> None:
+    async def _pause(self, on_wait: OnWait) -> None:
         """Pause after the latest batch, reading the pressure again every few seconds."""
         while not self._stopping.is_set():
-            hold, seconds = self._next_wait(await self._reader.value() if self._reader else None)
+            wait, seconds = self._next_wait(await self._reader.value() if self._reader else None)
             if seconds < MICROSECOND:
                 return
-            async with self._holding(hold, held):
+            async with self._waiting(wait, on_wait):
                 await pause(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
 
-    def _next_wait(self, value: float | None) -> tuple[Hold, float]:
+    def _next_wait(self, value: float | None) -> tuple[Wait, float]:
         """Why and for how many seconds the next batch has to wait."""
         since, share = self._clock.monotonic() - self._ended, self._pace.busy_share
-        hold, wait = Hold(BY_SHARE, self._share_in_words), self._pause_at(share)
+        wait, seconds = Wait(BY_SHARE, self._share_in_words), self._pause_at(share)
         pressure = self._pace.pressure
         if pressure and value is not None and value > pressure.slow_above:
             way = pressure.share(value)
             slowed = self._pause_at(share / (1 + way * SLOWEST))
             slowed = LONGEST_WAIT if way == 1 else min(slowed, LONGEST_WAIT)
-            if slowed > wait:
-                hold, wait = Hold(BY_PRESSURE, pressure.described(value)), slowed
+            if slowed > seconds:
+                wait, seconds = Wait(BY_PRESSURE, pressure.described(value)), slowed
             if way == 1:
                 self._resize(self._least)
-        return hold, wait - since
+        return wait, seconds - since
 
     def _pause_at(self, share: float) -> float:
         """Seconds of pause after the latest batch that make its share of the time `share`."""
         return min(self._longest_pause, self._took * (1 / share - 1))
 
     @asynccontextmanager
-    async def _holding(self, hold: Hold, held: Held) -> AsyncIterator[None]:
+    async def _waiting(self, wait: Wait, on_wait: OnWait) -> AsyncIterator[None]:
         """Report that a wait begins, and how long it was."""
-        await held(hold)
+        await on_wait(wait)
         began = self._clock.monotonic()
         yield
-        await held(replace(hold, seconds=self._clock.monotonic() - began))
+        await on_wait(replace(wait, seconds=self._clock.monotonic() - began))
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:

@@ -48,7 +48,7 @@ class ChildProcess:
     `lines` holds the latest lines.
 
     When the program ends, what is left of its process group is killed. On Linux the program itself
-    is killed when the thread that called `start` ends, even if that is because this process is killed.
+    is killed when the thread that called `start` ends, even if this process is killed.
     """
 
     def __init__(

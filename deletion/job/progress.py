@@ -9,13 +9,13 @@ from deletion.job.status import StepStatus
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """How many seconds a step has waited because of its pace, and the latest reason."""
+    """How many seconds a step has waited because of its pace, and why it last did, in words."""
 
-    by: str
+    why: str
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s by {self.by}"
+        return f"{self.seconds:.1f} s by {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ class StepProgress:
         """Whether the step has ever found anything of the bot."""
         return self.found or self.deleted > 0
 
-    def held(self, by: str, seconds: float) -> "StepProgress":
-        """The progress after another wait of `seconds`, because of `by`."""
+    def waited(self, why: str, seconds: float) -> "StepProgress":
+        """The progress after another wait of `seconds`, for the reason `why`."""
         before = self.throttled.seconds if self.throttled else 0.0
-        return replace(self, throttled=Throttled(by, before + seconds))
+        return replace(self, throttled=Throttled(why, before + seconds))
 
     def again(self) -> "StepProgress":
         """The progress of a step that begins again; its counts are kept."""

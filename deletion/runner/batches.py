@@ -11,7 +11,7 @@ from deletion.lease import Lease
 from deletion.plan import Batch, Step
 from deletion.retry import Patience
 from deletion.runner.calls import Calls
-from deletion.turns import Hold, Pacers
+from deletion.turns import Pacers, Wait
 
 
 class Batches:
@@ -44,7 +44,7 @@ class Batches:
     async def next(self, step: Step, batches: AsyncGenerator[Batch, None]) -> Batch | None:
         """Return the next batch, at the pace of the step; None when there is none left."""
         self._calls.check_stopping()
-        async with self._pacers.turn(step, partial(self._held, step)) as turn:
+        async with self._pacers.turn(step, partial(self._waited, step)) as turn:
             self._calls.check_stopping()
             self.only_waited = False
             await self._lease.fence()
@@ -55,14 +55,14 @@ class Batches:
             turn.deleted = batch.deleted if batch else 0
         return batch
 
-    async def _held(self, step: Step, hold: Hold) -> None:
+    async def _waited(self, step: Step, wait: Wait) -> None:
         """Note why the run waits; the next write, which may be a heartbeat, records it."""
         self.only_waited = True
-        self._patience.excuse(hold.seconds)
+        self._patience.excuse(wait.seconds)
         progress = self._lease.job.progress(step.name)
-        await self._lease.note(progress.held(hold.why, hold.seconds))
+        await self._lease.note(progress.waited(wait.why, wait.seconds))
 
     def with_waits(self, progress: StepProgress) -> StepProgress:
-        """`progress` with the waits that `_held` has noted meanwhile."""
+        """`progress` with the waits that `_waited` has noted meanwhile."""
         noted = self._lease.job.progress(progress.name)
         return replace(progress, throttled=noted.throttled)

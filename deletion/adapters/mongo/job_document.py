@@ -147,7 +147,7 @@ def _step_document(progress: StepProgress) -> Document:
     """The document of a step. It has `throttled` and `found` only when they are set."""
     said: Document = {"found": True} if progress.found else {}
     if progress.throttled:
-        said["throttled"] = {"by": progress.throttled.by, "seconds": progress.throttled.seconds}
+        said["throttled"] = {"by": progress.throttled.why, "seconds": progress.throttled.seconds}
     return {
         **progress.extra,
         **said,

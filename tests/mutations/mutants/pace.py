@@ -33,7 +33,7 @@ MUTANTS: Final = (
     Mutant(
         "runs do not wait for each other",
         PACER,
-        "            await self._come_to_front(ticket, held)\n",
+        "            await self._come_to_front(ticket, on_wait)\n",
         "",
         UNIT,
     ),

@@ -40,19 +40,19 @@ MUTANTS: Final = (
     Mutant(
         "what is waited for counts as time without progress",
         BATCHES,
-        "        self._patience.excuse(hold.seconds)\n",
+        "        self._patience.excuse(wait.seconds)\n",
         "",
         UNIT,
     ),
     Mutant(
-        "the record does not say what holds a run back",
+        "the record does not say what throttles a run",
         BATCHES,
         "        await self._lease.note(progress.held(hold.why, hold.seconds))\n",
         "",
         UNIT,
     ),
     Mutant(
-        "a checkpoint forgets what held the run back",
+        "a checkpoint forgets what throttled the run",
         BATCHES,
         "return replace(progress, throttled=noted.throttled)",
         "return progress",

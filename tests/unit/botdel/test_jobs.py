@@ -76,7 +76,7 @@ def test_a_job_for_a_person_says_at_which_step_and_batch_each_attempt_stood(
     shown = capsys.readouterr().out
     assert "3,000" in shown
     assert "0.5 s" in shown
-    assert "step first was held back for 41.2 s by busy share 10 %" in shown
+    assert "step first was throttled for 41.2 s by busy share 10 %" in shown
     for row in (("first, batch 3", "stale", "worker-1/a"), ("every step was done", "LeftOvers")):
         assert any(all(cell in line for cell in row) for line in shown.splitlines()), shown
 

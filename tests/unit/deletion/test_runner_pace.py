@@ -106,7 +106,7 @@ async def test_while_a_run_waits_the_heartbeat_goes_on_and_the_record_says_why()
     assert len(world.first.deleted) == 2, "it pauses for 99 s"
     throttled = world.stored.progress("first").throttled
     assert throttled is not None
-    assert throttled.by == "busy share 1 %"
+    assert throttled.why == "busy share 1 %"
     assert not world.stored.is_stale(world.clock.now(), world.policy)
     await running
     assert world.stored.status is Status.COMPLETE

@@ -19,9 +19,9 @@ from deletion.turns import (
     LONGEST_PAUSE,
     LONGEST_PAUSE_AFTER_FAILURE,
     LONGEST_WAIT,
-    Hold,
     Pacer,
     Pacers,
+    Wait,
 )
 from tests.support.clock import VirtualClock, settle
 from tests.support.factories import SERVICE
@@ -57,7 +57,7 @@ class World:
     size: int = 100
     clock: VirtualClock = field(default_factory=VirtualClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    holds: list[Hold] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     began: list[tuple[str, float]] = field(default_factory=list)
 
@@ -67,19 +67,19 @@ class World:
             self.step, self.pace, self.clock, self.stopping, on_unread=self.unread.append
         )
 
-    async def held(self, hold: Hold) -> None:
-        self.holds.append(hold)
+    async def on_wait(self, wait: Wait) -> None:
+        self.waits.append(wait)
 
     async def batch(self, seconds: float, *, of: str = "", deleted: int | None = None) -> None:
         """A batch that takes so long, and is full unless `deleted` is given."""
-        async with self.pacer.turn(self.held) as turn:
+        async with self.pacer.turn(self.on_wait) as turn:
             self.began.append((of, self.clock.monotonic()))
             await self.clock.sleep(seconds)
             turn.deleted = turn.size if deleted is None else deleted
 
     @property
     def waited(self) -> float:
-        return sum(hold.seconds for hold in self.holds)
+        return sum(wait.seconds for wait in self.waits)
 
     @property
     def times(self) -> list[float]:
@@ -99,8 +99,8 @@ async def test_after_a_batch_the_step_pauses_so_that_its_share_is_kept(
     for _ in range(3):
         await world.batch(2)
     assert world.times == [0, 2 + pause, 2 * (2 + pause)]
-    assert {hold.by for hold in world.holds} == {"busy_share"}
-    assert world.holds[0].why == f"busy share {share * 100:g} %"
+    assert {wait.kind for wait in world.waits} == {"busy_share"}
+    assert world.waits[0].why == f"busy share {share * 100:g} %"
     assert world.waited == pytest.approx(2 * pause)
 
 
@@ -128,7 +128,7 @@ async def test_a_full_share_has_no_pause_and_no_queue() -> None:
     await asyncio.gather(*(world.batch(5, of=name) for name in "abcd"))
     await world.batch(5)
     assert world.times == [0, 0, 0, 0, 5]
-    assert not world.holds
+    assert not world.waits
 
 
 async def test_however_long_a_batch_took_the_pause_has_an_end() -> None:
@@ -218,7 +218,7 @@ async def test_after_a_batch_that_failed_the_pause_is_a_minute_at_most() -> None
 async def cut_off(world: World) -> None:
     """A batch that the server does not answer for 10 s."""
     with suppress(StoreUnavailable):
-        async with world.pacer.turn(world.held):
+        async with world.pacer.turn(world.on_wait):
             await world.clock.sleep(10)
             raise StoreUnavailable
 
@@ -295,7 +295,7 @@ async def test_pressure_makes_the_pauses_longer(value: float, pause: float) -> N
     await world.batch(1)
     assert world.times[1] - world.times[0] - 1 == pytest.approx(pause, abs=0.05)
     if value > 10:
-        assert {(hold.by, hold.why) for hold in world.holds} == {
+        assert {(wait.kind, wait.why) for wait in world.waits} == {
             ("pressure", f"replication lag {value:g} s")
         }
 
@@ -385,11 +385,11 @@ async def test_each_step_has_a_pace_of_its_own() -> None:
         plan,
         clock,
         asyncio.Event(),
-        on_held=lambda step, hold: told.append((step, hold.why)),
+        on_wait=lambda step, wait: told.append((step, wait.why)),
     )
     took: dict[str, float] = {}
 
-    async def ignored(_: Hold) -> None:
+    async def ignored(_: Wait) -> None:
         return None
 
     for step in steps:

@@ -28,7 +28,7 @@ from deletion.job import Job, Status, StepProgress
 from deletion.plan import Batch, Plan, default_pace
 from deletion.retry import Retry
 from deletion.runner import RETRY_SECONDS, Runner
-from deletion.turns import Hold, Pacers
+from deletion.turns import Pacers, Wait
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY, SERVICE, a_job
 from tests.support.memory_stores import MemoryJobStore
@@ -314,7 +314,7 @@ async def test_the_default_pace_is_gentle_and_not_many_times_slower(pace: dict[s
     assert step.batch_size < slow, "a batch that takes long makes the next one smaller"
 
 
-async def _nothing(_hold: Hold) -> None:
+async def _nothing(_wait: Wait) -> None:
     pass
 
 
