@@ -16,7 +16,7 @@ from deletion.retry import Patience, pause
 from deletion.runner.batches import Batches
 from deletion.runner.calls import Calls
 from deletion.runner.read_back import ReadBack
-from deletion.runner.way import begin, check_steps, is_last_chance, start
+from deletion.runner.steps import begin, check_steps, is_last_chance, start
 from deletion.turns import Pacers
 
 PASS_PAUSE: Final = 1.0

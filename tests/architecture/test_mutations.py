@@ -25,7 +25,7 @@ def test_a_mutation_breaks_one_place_and_leaves_python_behind(mutant: Mutant) ->
 
 def test_the_tests_named_after_a_file_or_its_folder_are_near_it() -> None:
     tests = ["unit/test_job.py", "unit/test_runner.py", "unit/test_runner_pace.py"]
-    assert near(tests, "deletion/runner/way.py") == tests[1:]
+    assert near(tests, "deletion/runner/steps.py") == tests[1:]
     assert near(tests, "deletion/job/rules.py") == tests[:1]
     assert near(tests, "deletion/lease.py") == []
     assert near(tests, "") == []

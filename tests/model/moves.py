@@ -275,7 +275,7 @@ class Moves:
             yield self._called(world, run, step.name)
 
     def _begun(self, world: World, run: Run, step: StepProgress) -> Iterator[Move]:
-        """As `begin` in deletion/runner/way.py."""
+        """As `begin` in deletion/runner/steps.py."""
         now, begun = at(world.tick), step.began(run.view.placed_at)
         begin = partial(Job.begin, now=now, step=begun, is_compensated=step.name != POINT)
         write = self._write("checkpoint", run.view, begin, "begin", step.name, now)
@@ -409,7 +409,7 @@ retried ends as failed with that error."""
 
 
 BEGINS_FIRST = True
-"""As `begin` in deletion/runner/way.py: a step is on record as begun before its first call."""
+"""As `begin` in deletion/runner/steps.py: a step is on record as begun before its first call."""
 ONE_LIVE_JOB = True
 """As the unique index of a store: no second job of a bot becomes live."""
 

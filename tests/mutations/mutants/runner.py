@@ -10,12 +10,12 @@ ENDING: Final = "deletion/runner/endings.py"
 LIFECYCLE: Final = "deletion/runner/lifecycle.py"
 READ_BACK: Final = "deletion/runner/read_back.py"
 RUN: Final = "deletion/runner/run.py"
-WAY: Final = "deletion/runner/way.py"
+STEPS: Final = "deletion/runner/steps.py"
 
 MUTANTS: Final = (
     Mutant(
         "what can be undone is read back only when it no longer can",
-        WAY,
+        STEPS,
         "return step.name == job.point_of_no_return and job.may_turn_back",
         "return False",
     ),
@@ -195,14 +195,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the point of no return is called before it is on record",
-        WAY,
+        STEPS,
         "if job.may_turn_back and (is_compensated or step.name == job.point_of_no_return):",
         "if job.may_turn_back and is_compensated:",
         SAGA,
     ),
     Mutant(
         "a step of a saga is called before it is on record",
-        WAY,
+        STEPS,
         "await lease.begin(begun, is_compensated=is_compensated)",
         "await lease.note(begun)",
         SAGA,
@@ -216,21 +216,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a job under way runs with a moved point of no return",
-        WAY,
+        STEPS,
         "elif job.may_turn_back and job.point_of_no_return != point:",
         "elif False:",
         SAGA,
     ),
     Mutant(
         "a moved point of no return is not taken over",
-        WAY,
+        STEPS,
         "await lease.adopt(point)",
         "pass",
         SAGA,
     ),
     Mutant(
         "a step begun without a compensation is not undone",
-        WAY,
+        STEPS,
         "owed += [name for name in begun if name in plan.compensations]",
         "pass",
         SAGA,
