@@ -16,7 +16,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import RETRIED, TURNED_BACK, Job, LeasePolicy, Status, StepStatus
+from deletion.job import RETRIED, ROLLED_BACK, Failure, Job, LeasePolicy, Status, StepStatus
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -92,7 +92,7 @@ def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
 def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:
     if isinstance(job, Unreadable):
         return job.id, "", "", "unreadable", "", "", "", job.reason
-    why = job.failure or job.turned_back
+    why = job.failure or job.rollback_cause
     return (
         job.id,
         job.service,
@@ -113,8 +113,8 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
         marks.append("handed over")
     elif job.is_parked(now):
         marks.append("parked")
-    if job.turned_back and job.live:
-        marks.append("going backwards")
+    if job.rollback_cause and job.live:
+        marks.append("rolling back")
     more = f" ({', '.join(marks)})" if marks else ""
     return Text(f"{job.status}{more}", COLOURS[job.status])
 
@@ -133,17 +133,16 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     if job.due:
         out.print(printable(f"in queue {job.queue}, due {job.due}"))
     if job.failure:
-        failure = f"{job.failure.type}: {job.failure.message}"
-        out.print(printable(f"failure at {job.failure.at}: {failure}"))
-    if job.turned_back:
-        why = f"{job.turned_back.type}: {job.turned_back.message}"
-        out.print(printable(f"going backwards since {job.turned_back.at}: {why}"))
+        out.print(printable(f"failure at {job.failure.at}, {_named(job.failure)}"))
+    if job.rollback_cause:
+        cause = job.rollback_cause
+        out.print(printable(f"rollback began at {cause.at}, after {_named(cause)}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
-    back = reversed(job.compensations) if job.turned_back else ()
-    owed = ((f"undo {owed.name}", owed) for owed in back)
-    for name, step in (*((step.name, step) for step in job.steps), *owed):
+    undone = reversed(job.compensations) if job.rollback_cause else ()
+    undoing = ((f"undo {step.name}", step) for step in undone)
+    for name, step in (*((step.name, step) for step in job.steps), *undoing):
         counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{round(step.slowest, 3):g} s")
         steps.add_row(name, step.status, *counts, step.cursor or "")
     out.print(steps)
@@ -155,27 +154,32 @@ def describe(job: Job, policy: LeasePolicy) -> None:
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
         )
         for each, at in zip(job.past_attempts, _stood_at(job), strict=True):
-            past.add_row(str(each.attempt), at, f"{each.at}", each.reason, each.claimed_by)
+            reason = "rolled back" if each.reason == ROLLED_BACK else each.reason
+            past.add_row(str(each.attempt), at, f"{each.at}", reason, each.claimed_by)
         out.print(past)
+
+
+def _named(failure: Failure) -> str:
+    return f"{failure.type}: {failure.message}"
 
 
 def _stood_at(job: Job) -> Iterator[str]:
     """Yield how far each past attempt got.
 
-    A job goes backwards from the attempt that turned it back until it is compensated and an
-    operator retries it.
+    A rollback lasts from the attempt that caused it until the job is compensated and an operator
+    retries it.
     """
     reasons = [past.reason for past in job.past_attempts]
-    backwards = job.turned_back is not None and TURNED_BACK not in reasons  # no longer kept
+    is_rollback = job.rollback_cause is not None and ROLLED_BACK not in reasons  # no longer kept
     for past in job.past_attempts:
         if past.step:
-            yield f"{'undo ' if backwards else ''}{past.step}, batch {past.batch:,}"
+            yield f"{'undo ' if is_rollback else ''}{past.step}, batch {past.batch:,}"
         else:
-            yield "everything was undone" if backwards else "every step was done"
-        if past.reason == TURNED_BACK:
-            backwards = True
+            yield "everything was undone" if is_rollback else "every step was done"
+        if past.reason == ROLLED_BACK:
+            is_rollback = True
         elif past.reason == RETRIED and past.step is None:
-            backwards = False
+            is_rollback = False
 
 
 def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
@@ -196,10 +200,10 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
 def _by_hand(job: Job, retry: str) -> str:
     if job.status is Status.COMPENSATED:
         return f"{_undone(job)}; {retry} starts it again"
-    if job.turned_back:
+    if job.rollback_cause:
         return (
-            f"remove the cause, then {retry} goes on undoing; once the job is compensated, a "
-            "second retry starts it again"
+            f"remove the cause, then {retry} continues the rollback; once the job is compensated, "
+            "a second retry starts it again"
         )
     return f"remove the cause, then {retry}"
 
@@ -207,8 +211,8 @@ def _by_hand(job: Job, retry: str) -> str:
 def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
     if not job.is_spent(policy):
         return f"resumes it; {retry} does not wait for it"
-    if job.may_turn_back:
-        undoes = f"turns it back ({_undone(job)})"
+    if job.may_roll_back:
+        undoes = f"rolls it back ({_undone(job)})"
         return f"{undoes}; {retry} runs it forward once more instead"
     return f"marks it as exhausted; {retry} does not wait for it"
 
@@ -218,7 +222,7 @@ def _undone(job: Job) -> str:
 
     A step in progress counts as begun: its call may have been made.
     """
-    undone = [owed.name for owed in reversed(job.compensations)]
+    undone = [step.name for step in reversed(job.compensations)]
     begun = [step.name for step in job.steps if step.status is not StepStatus.PENDING]
     said = f"undone: {', '.join(undone) or 'nothing'}"
     if stays := [name for name in begun if name not in undone]:

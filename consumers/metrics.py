@@ -41,7 +41,7 @@ class Metrics:
         )
         self._runs = self._counter(
             "runs",
-            "Runs by how they ended; pending ones were parked or turned back",
+            "Runs by how they ended; pending ones were parked or are rolled back",
             "outcome",
             RUNS,
         )

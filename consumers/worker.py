@@ -145,7 +145,7 @@ class Worker:
             ended = await self._runner.run(job)
         self._metrics.ended(_outcome(ended))
         if ended and ended.status is Status.COMPENSATED:
-            why = ended.turned_back.type if ended.turned_back else ""
+            why = ended.rollback_cause.type if ended.rollback_cause else ""
             self._alerts.tell(Alert(AlertKind.JOB_COMPENSATED, ended.service, why, ended.id))
 
     def _free_slot(self, task: asyncio.Task[None]) -> None:

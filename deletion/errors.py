@@ -16,7 +16,7 @@ BotDeletionError
 │   ├── ObjectsUnavailable  the provider of a bucket does not answer, or asks to wait
 │   ├── HttpUnavailable     an external API does not answer, or cannot work now
 │   └── PressureUnknown     a gauge gives no value: the step keeps its normal pace
-├── PermanentError          will not pass by itself; turns a saga back before its point of no return
+├── PermanentError          will not pass by itself; rolls a saga back before its point of no return
 │   ├── NothingFound        a step that must find something found nothing: check its plan
 │   ├── SharedDocument      a document belongs to other bots too: split it
 │   ├── ObjectsRefused      a bucket is missing, not permitted, or keeps what was deleted
@@ -134,7 +134,7 @@ class PressureUnknown(TransientError):
 
 
 class PermanentError(BotDeletionError):
-    """It will not pass by itself. Before the point of no return it turns a saga back."""
+    """It will not pass by itself. Before the point of no return it rolls a saga back."""
 
 
 class ObjectsRefused(PermanentError):

@@ -139,9 +139,9 @@ class Lease:
         """End the job: every step that had begun is compensated."""
         await self._write(lambda job: job.compensate(self.now()))
 
-    async def turn_back(self, failure: Failure) -> None:
-        """End the run: from now on the job goes backwards."""
-        await self._write(lambda job: job.turn_back(failure), retry=self._last)
+    async def roll_back(self, failure: Failure) -> None:
+        """End the run: the next runs roll the job back."""
+        await self._write(lambda job: job.roll_back(failure), retry=self._last)
 
     async def fail(self, failure: Failure, *, has_tried: bool = True) -> None:
         """End the run with `failure`. An interrupted job is handed over; if the run `has_tried` a

@@ -189,7 +189,7 @@ class Plan:
         """The pace of one of its steps: as the plan says, or else `default_pace`."""
         return self.paces.get(step.name) or default_pace(step)
 
-    def way_back(self, begun: Collection[str]) -> tuple[Step, ...]:
+    def compensations_of(self, begun: Collection[str]) -> tuple[Step, ...]:
         """The compensations of the steps in `begun`, in reverse order of the plan.
 
         Raises `StepUnknown` when this plan lacks one of them.
@@ -197,7 +197,7 @@ class Plan:
         if unknown := [name for name in begun if name not in self.compensations]:
             raise StepUnknown(
                 f"the plan of this process has no compensation for {', '.join(unknown)}, which the "
-                "job owes",
+                "job needs for its rollback",
                 "finish the update, or put the compensation back into the plan",
             )
         order = [step.name for step in reversed(self.steps)]

@@ -18,7 +18,7 @@ class Metrics:
         )
         self._jobs = Counter(
             "botdel_recovery_jobs",
-            "Jobs by what a sweep did about them; one that it turned back counts as resumed",
+            "Jobs by what a sweep did about them; one that it rolls back counts as resumed",
             ["outcome"],
             registry=self.registry,
         )

@@ -161,7 +161,7 @@ class Sweeper:
         return found
 
     async def _move(self, job: Read, progress: Progress) -> Outcome | None:
-        """Resume, turn back or exhaust one job. Returns None if it rests.
+        """Resume, roll back or exhaust one job. Returns None if it rests.
 
         A job that cannot be read or moved is skipped, so that the others are visited all the same.
         Raises only `StoreUnavailable`.
@@ -184,8 +184,8 @@ class Sweeper:
             log.exception("job cannot be moved", job_id=job.id)
             progress.immovable.append(job.id)
             return Outcome.SKIPPED
-        if moved.turned_back and not job.turned_back:
-            log.warning("turned back", job_id=job.id, service=job.service, reason=job.end)
+        if moved.rollback_cause and not job.rollback_cause:
+            log.warning("rolling back", job_id=job.id, service=job.service, reason=job.end)
         if moved.status is not Status.EXHAUSTED:
             return Outcome.RESUMED
         log_exhausted(moved)

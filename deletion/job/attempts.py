@@ -11,10 +11,10 @@ INTERRUPTED: Final = "interrupted"
 """The end of an attempt that was handed over because its process was asked to stop."""
 RETRIED: Final = "retried"
 """Marks an operator's retry: earlier attempts that ended with their process no longer count."""
-TURNED_BACK: Final = "turned back"
-"""Marks where a job turned back: it makes other calls from there on, so earlier attempts no longer
-count against the job."""
-ANEW: Final = frozenset({RETRIED, TURNED_BACK})
+ROLLED_BACK: Final = "turned back"
+"""Marks, in the word that records keep, where a rollback began: the job makes other calls from
+there on, so earlier attempts no longer count against it."""
+ANEW: Final = frozenset({RETRIED, ROLLED_BACK})
 """The marks behind which the ends of earlier attempts are no longer counted."""
 KEPT_ATTEMPTS: Final = 20
 """How many past attempts a job keeps: the latest ones."""
@@ -39,7 +39,7 @@ class PastAttempt:
     """The last known position of an attempt: batch number `batch`, counted from 1, of `step`.
 
     `step` is None when every step was done. `reason` is the type of its failure, `STALE`,
-    `INTERRUPTED`, `RETRIED` or `TURNED_BACK`. Interruptions are dropped once the job has moved on
+    `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`. Interruptions are dropped once the job has moved on
     to another batch.
     """
 

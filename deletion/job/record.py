@@ -31,8 +31,9 @@ class Record:
     worker may. `parks` counts how often it was parked since its last batch.
 
     The job of a saga has a `point_of_no_return`, the name of a step. `compensations` are the
-    checkpoints of the compensations it owes, in the order in which their steps began.
-    `turned_back` is why the job goes backwards through them, None while it goes forward.
+    checkpoints of what a rollback has to run, in the order in which the steps began.
+    `rollback_cause` is why it is rolled back, None while it goes forward; records call it
+    `turnedBack`.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Record:
     parks: int = 0
     point_of_no_return: str | None = None
     compensations: tuple[StepProgress, ...] = ()
-    turned_back: Failure | None = None
+    rollback_cause: Failure | None = None
     requested_by: str = ""
     traceparent: str | None = None
 
@@ -69,18 +70,18 @@ class Record:
 
     @property
     def direction(self) -> Direction:
-        """Whether it goes forward, or backward through compensations."""
-        return Direction.BACKWARD if self.turned_back else Direction.FORWARD
+        """Whether it goes forward or is rolled back."""
+        return Direction.BACKWARD if self.rollback_cause else Direction.FORWARD
 
     @property
-    def way(self) -> tuple[StepProgress, ...]:
-        """The checkpoints of its steps, or, if it goes backward, of the compensations it owes."""
-        return self.compensations if self.turned_back else self.steps
+    def current_steps(self) -> tuple[StepProgress, ...]:
+        """The checkpoints of its steps or, in a rollback, of its compensations."""
+        return self.compensations if self.rollback_cause else self.steps
 
     @property
-    def may_turn_back(self) -> bool:
+    def may_roll_back(self) -> bool:
         """Whether it goes forward in a saga and has not begun the point of no return."""
-        if self.point_of_no_return is None or self.turned_back:
+        if self.point_of_no_return is None or self.rollback_cause:
             return False
         return not self.progress(self.point_of_no_return).is_begun
 
@@ -109,7 +110,7 @@ class Record:
 
     def progress(self, step: str) -> StepProgress:
         """The checkpoint of `step`; an empty one when there is none."""
-        return next((p for p in self.way if p.name == step), StepProgress(step))
+        return next((p for p in self.current_steps if p.name == step), StepProgress(step))
 
     def is_due(self, now: datetime) -> bool:
         """Whether a worker may claim it at `now`."""
@@ -167,9 +168,9 @@ class Record:
         return (*before, ended)[-KEPT_ATTEMPTS:]
 
     def _ended(self, reason: str, at: datetime) -> PastAttempt:
-        way = self.way[::-1] if self.turned_back else self.way
-        begun = [p for p in way if p.status is StepStatus.IN_PROGRESS]
-        pending = [p for p in way if p.status is StepStatus.PENDING]
+        steps = self.current_steps[::-1] if self.rollback_cause else self.current_steps
+        begun = [p for p in steps if p.status is StepStatus.IN_PROGRESS]
+        pending = [p for p in steps if p.status is StepStatus.PENDING]
         step = next(iter(begun + pending), None)  # a pending one may no longer be in the plan
         name, batch = (step.name, step.batches + 1) if step else (None, 0)
         return PastAttempt(self.attempt, self.claimed_by, name, batch, at, reason)

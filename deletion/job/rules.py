@@ -48,9 +48,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "fail": Rule(_RUNNING, Status.FAILED, HOLDER),
     "hand_over": Rule(_RUNNING, Status.FAILED, HOLDER),
     "park": Rule(_RUNNING, Status.PENDING, HOLDER),
-    "turn_back": Rule(_RUNNING, Status.PENDING, HOLDER),
+    "roll_back": Rule(_RUNNING, Status.PENDING, HOLDER),
     "resume": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
-    "turn_back_spent": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
+    "roll_back_spent": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
     "exhaust": Rule(_RESUMABLE, Status.EXHAUSTED, OUTSIDER),
     "retry": Rule(frozenset(Status) - {Status.COMPLETE}, Status.PENDING, OUTSIDER),
 }

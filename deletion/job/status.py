@@ -45,7 +45,7 @@ class Status(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which way a job goes: through its plan, or back through the compensations of a saga."""
+    """Whether a job goes forward through its plan, or is rolled back."""
 
     FORWARD = "forward"
     BACKWARD = "backward"

@@ -16,9 +16,9 @@ from deletion.job.attempts import (
     INTERRUPTED,
     KEPT_ATTEMPTS,
     RETRIED,
+    ROLLED_BACK,
     STALE,
     SUSPECT_ENDS,
-    TURNED_BACK,
     Failure,
 )
 from deletion.job.policy import LeasePolicy
@@ -98,36 +98,36 @@ class Job(Record):
 
     def noted(self, *steps: StepProgress) -> "Job":
         """The job with the progress of `steps` in its current direction."""
-        way = "compensations" if self.turned_back else "steps"
-        return replace(self, **{way: merged(self.way, steps)})  # type: ignore[arg-type]
+        name = "compensations" if self.rollback_cause else "steps"
+        return replace(self, **{name: merged(self.current_steps, steps)})  # type: ignore[arg-type]
 
     def begin(self, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
         """Record that `step` has begun, before its first call, because the answer may be lost. From
-        then on the job owes the step's compensation, if there is one. Beginning the point of no
-        return clears all compensations owed.
+        then on a rollback runs the step's compensation, if there is one. Beginning the point of no
+        return drops all compensations.
         """
-        owed = merged(self.compensations, (StepProgress(step.name),) if is_compensated else ())
-        if step.name == self.point_of_no_return:
-            owed = ()
+        added = (StepProgress(step.name),) if is_compensated else ()
+        is_point = step.name == self.point_of_no_return
+        compensations = () if is_point else merged(self.compensations, added)
         steps = merged(self.steps, (step,))
-        return self._move("checkpoint", now, steps=steps, compensations=owed)
+        return self._move("checkpoint", now, steps=steps, compensations=compensations)
 
     def complete(self, now: datetime) -> Change:
         """End the job: everything is deleted and was read back empty."""
-        self._require(self.turned_back is None, "complete", "it goes backwards")
+        self._require(self.rollback_cause is None, "complete", "it is being rolled back")
         return self._move("complete", now, finished_at=now, failure=None)
 
     def compensate(self, now: datetime) -> Change:
         """End the job: everything it had begun is undone and was read back."""
-        self._require(self.turned_back is not None, "compensate", "it goes forward")
+        self._require(self.rollback_cause is not None, "compensate", "it is not being rolled back")
         return self._move("compensate", now, finished_at=now, failure=None)
 
-    def turn_back(self, failure: Failure) -> Change:
-        """End this run with a permanent error before the point of no return: from now on the job
-        goes backwards, with all attempts restored.
+    def roll_back(self, failure: Failure) -> Change:
+        """End this run with a permanent error before the point of no return: the next runs roll the
+        job back, with all attempts restored.
         """
-        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
-        return self._turned("turn_back", failure.at, failure)
+        self._require(self.may_roll_back, "roll_back", "it has passed its point of no return")
+        return self._rolled_back("roll_back", failure.at, failure)
 
     def fail(self, failure: Failure) -> Change:
         """End this run with an error: the job rests until a sweep resumes it."""
@@ -184,11 +184,11 @@ class Job(Record):
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
         """What a sweep does with a job that `is_resumable`: resume it, or, if its attempts are
-        spent, turn it back if it may turn back, and otherwise exhaust it.
+        spent, roll it back if that is possible, and otherwise exhaust it.
         """
         if not self.is_spent(policy):
             return self.resume(now, policy)
-        return (self.turn_back_spent if self.may_turn_back else self.exhaust)(now, policy)
+        return (self.roll_back_spent if self.may_roll_back else self.exhaust)(now, policy)
 
     def resume(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending again, due before newer jobs."""
@@ -196,20 +196,20 @@ class Job(Record):
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
         return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
 
-    def turn_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
-        """Send the job backwards, because its attempts to go forward are spent."""
-        self._require(self.is_resumable(now, policy), "turn_back", "it is neither rested nor stale")
-        self._require(self.is_spent(policy), "turn_back", "it has attempts left")
-        self._require(self.may_turn_back, "turn_back", "it has passed its point of no return")
+    def roll_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
+        """Roll the job back, because its attempts to go forward are spent."""
+        self._require(self.is_resumable(now, policy), "roll_back", "it is neither rested nor stale")
+        self._require(self.is_spent(policy), "roll_back", "it has attempts left")
+        self._require(self.may_roll_back, "roll_back", "it has passed its point of no return")
         silent = Failure(STALE, "its last attempt fell silent", now)
         failed = self.failure if self.status is Status.FAILED else None
-        return self._turned("turn_back_spent", now, failed or silent)
+        return self._rolled_back("roll_back_spent", now, failed or silent)
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
         """Exhaust the job: its last attempt has failed or gone silent."""
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
-        self._require(not self.may_turn_back, "exhaust", "it has to turn back")
+        self._require(not self.may_roll_back, "exhaust", "it has to be rolled back")
         return self._move("exhaust", now, past_attempts=self._past(self.end))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
@@ -236,9 +236,9 @@ class Job(Record):
     def _anew(self) -> dict[str, object]:
         """The fields of a job that has never run."""
         steps = tuple(StepProgress(step.name) for step in self.steps)
-        return {"steps": steps, "compensations": (), "turned_back": None, "finished_at": None}
+        return {"steps": steps, "compensations": (), "rollback_cause": None, "finished_at": None}
 
-    def _turned(self, transition: str, now: datetime, why: Failure) -> Change:
+    def _rolled_back(self, transition: str, now: datetime, why: Failure) -> Change:
         past = self._past(why.type)
         return self._move(
             transition,
@@ -247,8 +247,8 @@ class Job(Record):
             attempt=0,
             parks=0,
             failure=why,
-            turned_back=why,
-            past_attempts=(*past, self._ended(TURNED_BACK, now))[-KEPT_ATTEMPTS:],
+            rollback_cause=why,
+            past_attempts=(*past, self._ended(ROLLED_BACK, now))[-KEPT_ATTEMPTS:],
         )
 
     def _require(self, holds: bool, transition: str, otherwise: str) -> None:

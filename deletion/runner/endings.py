@@ -1,4 +1,4 @@
-"""How a run ends before its job has ended: failed, turned back, interrupted or parked."""
+"""How a run ends before its job has ended: failed, rolled back, interrupted or parked."""
 
 import asyncio
 import random
@@ -32,11 +32,11 @@ class Endings:
         self._rng = rng
 
     async def fail(self, error: Exception) -> None:
-        """Fail the job, or turn it back if the error is permanent and the job may turn back."""
+        """Fail the job, or roll it back if the error is permanent and that is possible."""
         failure = self._failure(error)
-        if isinstance(error, PermanentError) and self._lease.job.may_turn_back:
-            log.warning("turned back", reason=failure.message)
-            await self._lease.turn_back(failure)
+        if isinstance(error, PermanentError) and self._lease.job.may_roll_back:
+            log.warning("rolling back", reason=failure.message)
+            await self._lease.roll_back(failure)
         else:
             await self._lease.fail(failure)
 

@@ -1,7 +1,7 @@
 """The life of a run: it holds a lease while it works, and records what ended it.
 
 Whatever happens, a run ends in exactly one of these ways: the job is complete or compensated; the
-job is failed with a reason, turned back, handed over or parked; or the run no longer holds the job
+job is failed with a reason, rolled back, handed over or parked; or the run no longer holds the job
 and writes nothing more.
 """
 

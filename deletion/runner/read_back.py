@@ -58,8 +58,8 @@ class ReadBack:
         there is any: a crash after the first batch would lose its count.
         """
         progress = self._progress(step)
-        is_way_back = self._lease.job.turned_back
-        if is_way_back or step.name not in self._plan.expected or progress.has_found:
+        is_rollback = self._lease.job.rollback_cause
+        if is_rollback or step.name not in self._plan.expected or progress.has_found:
             return
         if not await self._is_empty(step):
             await self._lease.checkpoint(replace(progress, found=True))

@@ -67,13 +67,13 @@ class Run:
     async def to_completion(self) -> None:
         """Start, delete, read back, complete; look again if a newer request has joined meanwhile.
 
-        For a job that goes backwards, do the same with its compensations, and end as compensated.
+        In a rollback, do the same with the compensations, and end as compensated.
         """
         self._steps = await start(self._plan, self._lease)
         while True:
             await self._delete_all()
             check_steps(self._lease.job, self._steps)
-            if self._lease.job.turned_back:
+            if self._lease.job.rollback_cause:
                 return await self._lease.compensate()
             await self._read_back.check_found(self._steps)
             if await self._lease.complete():
@@ -152,5 +152,5 @@ class Run:
 
     def _count(self, step: Step, batch: Batch) -> None:
         """Report the batch, unless it is one of a compensation, which deletes nothing."""
-        if not self._lease.job.turned_back:
+        if not self._lease.job.rollback_cause:
             self._on_batch(step.name, batch.deleted)

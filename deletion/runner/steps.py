@@ -1,6 +1,6 @@
-"""The steps that a job goes through: those of the plan, or the compensations that a saga owes.
+"""The steps that a run goes through: those of the plan or, in a rollback, the compensations.
 
-A compensation is recorded as owed before the first call of the step that it undoes.
+A compensation is recorded before the first call of the step that it undoes.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from deletion.plan import Plan, Step
 
 
 async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
-    """The steps of the plan, or the compensations that the job owes.
+    """The steps of the plan or, in a rollback, the compensations of all steps that have begun.
 
-    A compensation is owed too when the process that began its step had a plan without it. Raises
-    `StepUnknown` when the plan has changed so that the job cannot be turned back.
+    A compensation counts too when the process that began its step had a plan without it. Raises
+    `StepUnknown` when the plan has changed so that the job cannot be rolled back.
     """
     job, point = lease.job, plan.point_of_no_return
     begun = [step.name for step in job.steps if step.is_begun]
-    if job.turned_back:
-        owed = [owed.name for owed in job.compensations]
-        owed += [name for name in begun if name in plan.compensations]
-        return plan.way_back(owed)
+    if job.rollback_cause:
+        names = [each.name for each in job.compensations]
+        names += [name for name in begun if name in plan.compensations]
+        return plan.compensations_of(names)
     if not begun:
         await lease.adopt(point)
-    elif job.may_turn_back and job.point_of_no_return != point:
+    elif job.may_roll_back and job.point_of_no_return != point:
         raise StepUnknown(
             f"the point of no return of this process's plan is {point}, but the job was begun "
             f"with {job.point_of_no_return}",
@@ -35,22 +35,22 @@ async def start(plan: Plan, lease: Lease) -> tuple[Step, ...]:
 
 
 async def begin(step: Step, plan: Plan, lease: Lease) -> None:
-    """Record that `step` begins, before its first call. If the job may turn back, write at once
-    what it owes from then on.
+    """Record that `step` begins, before its first call. If the job can be rolled back, write
+    at once what a rollback has to undo from then on.
     """
     job, progress = lease.job, lease.job.progress(step.name)
     if progress.status is not StepStatus.PENDING:
         return
     begun, is_compensated = progress.began(job.placed_at), step.name in plan.compensations
-    if job.may_turn_back and (is_compensated or step.name == job.point_of_no_return):
+    if job.may_roll_back and (is_compensated or step.name == job.point_of_no_return):
         await lease.begin(begun, is_compensated=is_compensated)
     else:
         await lease.note(begun)
 
 
 def is_last_chance(step: Step, job: Job) -> bool:
-    """Whether `step` is the point of no return: until it begins, the job can be turned back."""
-    return step.name == job.point_of_no_return and job.may_turn_back
+    """Whether `step` is the point of no return: until it begins, the job can be rolled back."""
+    return step.name == job.point_of_no_return and job.may_roll_back
 
 
 def check_steps(job: Job, steps: Sequence[Step]) -> None:
@@ -58,7 +58,7 @@ def check_steps(job: Job, steps: Sequence[Step]) -> None:
     version of the plan recorded it.
     """
     known = {step.name for step in steps}
-    unfinished = (p for p in job.way if p.status is not StepStatus.COMPLETE)
+    unfinished = (p for p in job.current_steps if p.status is not StepStatus.COMPLETE)
     if unknown := [progress.name for progress in unfinished if progress.name not in known]:
         raise StepUnknown(
             f"the plan of this process has no step {', '.join(unknown)}, which the job was "

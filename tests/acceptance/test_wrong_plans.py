@@ -113,7 +113,7 @@ class Platform:
             await self.clients.get().drop_database(name)
 
     async def run(self, source: PlanFile, bot: str) -> Job:
-        """The job of `bot` as it ends, by the real runner; the way back too, if it turns."""
+        """The job of `bot` as it ends, by the real runner; a rollback too, if there is one."""
         clock, store = SystemClock(), MemoryJobStore()
         http = Http(self.http, Gates(LocalBreakerStore(clock), clock), clock)
         plan = source.build(Outside(self.clients.get, http=http))
@@ -130,7 +130,7 @@ class Platform:
         await store.record([_placed(plan, bot, store.new_id())])
         for way in ("forward", "back"):
             (job,) = store.jobs.values()
-            if way == "forward" or (job.turned_back and job.status is Status.PENDING):
+            if way == "forward" or (job.rollback_cause and job.status is Status.PENDING):
                 await runner.run(await store.apply(job.claim(f"worker/{way}", clock.now())))
         (job,) = store.jobs.values()
         return job
@@ -237,7 +237,7 @@ class Look:
     async def is_found_by_run(self, plan: PlanFile, path: Path) -> bool:
         """A job that does not end as it must, or whose record says that nothing was read back.
 
-        With a way back another job has to take it: that of a bot whose account is disputed.
+        For a rollback there has to be another job: that of a bot whose account is disputed.
         """
         right = read_plan(PLANS[path.stem])
         for disputed in (False, True) if right.point_of_no_return else (False,):
@@ -245,7 +245,7 @@ class Look:
             await self.platform.plant(right.service, bot, disputed=disputed)
             job = await self.platform.run(plan, bot)
             wanted = Status.COMPENSATED if disputed else Status.COMPLETE
-            if job.status is not wanted or _by_answer_only(job.way):
+            if job.status is not wanted or _by_answer_only(job.current_steps):
                 return True
             left = set((await self.counts(right, bot)).values())
             if left != ({1} if disputed else {0}):  # an account, its parts, and an invoice

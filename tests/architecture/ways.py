@@ -224,7 +224,7 @@ async def a_poison_message() -> list[str]:
     return names
 
 
-async def a_saga_that_turns_back() -> list[str]:
+async def a_rollback() -> list[str]:
     """Its first step is refused."""
     world = World(is_saga=True)
     world.step.script.append(PermanentError("refused"))
@@ -247,6 +247,6 @@ WAYS: Final[Mapping[str, Callable[[], Awaitable[list[str]]]]] = {
     "The way of a DELETE": a_delete,
     "The way of a resumption": a_resumption,
     "The way of a poison message": a_poison_message,
-    "The way of a saga that turns back": a_saga_that_turns_back,
+    "The way of a saga that is rolled back": a_rollback,
     "The way of a parked call": a_parked_call,
 }

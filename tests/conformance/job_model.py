@@ -31,8 +31,8 @@ class Row:
 
     `stops` has each interruption at the batch where it stands, and whether nothing was left to do.
     `mark` is the last of its past attempts, if it is one.
-    Of a saga: `begun` are its steps that may have been called, `owed` says of each compensation
-    whether it is done, and `is_back` that the job goes through these.
+    Of a saga: `begun` are its steps that may have been called, `compensations` says of each
+    whether it is done, and `is_rollback` that the job goes through these.
     """
 
     bot: str
@@ -50,8 +50,8 @@ class Row:
     mark: str = ""
     is_saga: bool = False
     begun: tuple[str, ...] = ()
-    owed: tuple[bool, ...] = ()
-    is_back: bool = False
+    compensations: tuple[bool, ...] = ()
+    is_rollback: bool = False
 
     @classmethod
     def of(cls, job: Job) -> "Row":
@@ -73,7 +73,7 @@ class Row:
             job.point_of_no_return is not None,
             tuple(step.name for step in job.steps if step.placed_at is not None),
             tuple(step.status == "complete" for step in job.compensations),
-            job.turned_back is not None,
+            job.rollback_cause is not None,
         )
 
     @property
@@ -82,9 +82,9 @@ class Row:
         return self.status not in ENDED
 
     @property
-    def can_turn(self) -> bool:
+    def can_roll_back(self) -> bool:
         """A saga that goes forward, before its point of no return."""
-        return self.is_saga and not self.is_back and POINT not in self.begun
+        return self.is_saga and not self.is_rollback and POINT not in self.begun
 
     def is_silent(self, now: datetime) -> bool:
         """Stale."""
@@ -99,8 +99,8 @@ class Row:
 
     @property
     def has_nothing_left(self) -> bool:
-        """It goes back, and everything it owes is done. Forward its step is never finished here."""
-        return self.is_back and all(self.owed)
+        """A rollback of which everything is done. Forward its step is never finished here."""
+        return self.is_rollback and all(self.compensations)
 
     @property
     def stops_here(self) -> tuple[bool, ...]:
@@ -140,19 +140,19 @@ def _is_running(row: Row, _: datetime) -> bool:
 
 
 def _written(row: Row, _owner: str, _now: datetime) -> Row:
-    """A saga begins its steps first; on the way back it undoes what it owes."""
-    if row.is_back and not row.owed:
+    """A saga begins its steps first; a rollback undoes them."""
+    if row.is_rollback and not row.compensations:
         return row
-    if row.is_back:
-        return replace(row, deleted=row.deleted + 1, owed=(True,))
+    if row.is_rollback:
+        return replace(row, deleted=row.deleted + 1, compensations=(True,))
     if row.is_saga and not row.begun:
-        return replace(row, begun=(STEP,), owed=(False,))
-    if row.can_turn:
-        return replace(row, begun=(STEP, POINT), owed=())
+        return replace(row, begun=(STEP,), compensations=(False,))
+    if row.can_roll_back:
+        return replace(row, begun=(STEP, POINT), compensations=())
     return replace(row, deleted=row.deleted + 1)
 
 
-def _turned(row: Row, _owner: str, _now: datetime) -> Row:
+def _rolled_back(row: Row, _owner: str, _now: datetime) -> Row:
     return replace(
         row,
         status=Status.PENDING,
@@ -162,7 +162,7 @@ def _turned(row: Row, _owner: str, _now: datetime) -> Row:
         silences=0,
         stops=(),
         mark="turned back",
-        is_back=True,
+        is_rollback=True,
     )
 
 
@@ -202,7 +202,7 @@ def _retried(row: Row, owner: str, now: datetime) -> Row:
     sent = replace(sent, silences=0, stops=(), mark="retried")
     if row.status is not Status.COMPENSATED:
         return sent
-    return replace(sent, deleted=0, begun=(), owed=(), is_back=False)
+    return replace(sent, deleted=0, begun=(), compensations=(), is_rollback=False)
 
 
 def _latest(job: Job) -> list[PastAttempt]:
@@ -222,22 +222,24 @@ TRANSITIONS = {
     ),
     "checkpoint": Transition(_is_running, _OUTSIDER, _written),
     "complete": Transition(
-        lambda row, now: _is_running(row, now) and not row.is_back,
+        lambda row, now: _is_running(row, now) and not row.is_rollback,
         (*_HOLDER, "placed_at"),
         lambda row, _, __: replace(row, status=Status.COMPLETE),
     ),
     "compensate": Transition(
-        lambda row, now: _is_running(row, now) and row.is_back,
+        lambda row, now: _is_running(row, now) and row.is_rollback,
         _HOLDER,
         lambda row, _, __: replace(row, status=Status.COMPENSATED),
     ),
-    "turn_back": Transition(
-        lambda row, now: _is_running(row, now) and row.can_turn, _HOLDER, _turned
+    "roll_back": Transition(
+        lambda row, now: _is_running(row, now) and row.can_roll_back, _HOLDER, _rolled_back
     ),
-    "turn_back_spent": Transition(
-        lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and row.can_turn,
+    "roll_back_spent": Transition(
+        lambda row, now: (
+            row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and row.can_roll_back
+        ),
         _OUTSIDER,
-        _turned,
+        _rolled_back,
     ),
     "fail": Transition(_is_running, _HOLDER, lambda row, _, __: replace(row, status=Status.FAILED)),
     "hand_over": Transition(_is_running, _HOLDER, _handed_over),
@@ -250,7 +252,9 @@ TRANSITIONS = {
         lambda row, now: row.is_abandoned(now) and row.attempt < MAX_ATTEMPTS, _OUTSIDER, _resumed
     ),
     "exhaust": Transition(
-        lambda row, now: row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and not row.can_turn,
+        lambda row, now: (
+            row.is_abandoned(now) and row.attempt >= MAX_ATTEMPTS and not row.can_roll_back
+        ),
         _OUTSIDER,
         lambda row, _, __: replace(_counted(row), status=Status.EXHAUSTED),
     ),

@@ -49,7 +49,7 @@ POLICY = LeasePolicy(STALE_AFTER, MAX_ATTEMPTS, REST)
 BOTS, EVENTS = 2, 5
 SECONDS = [0, 1, REST.seconds, STALE_AFTER.seconds - 1, STALE_AFTER.seconds, 4 * REST.seconds]
 
-SELDOM_FIRST = ("turn_back_spent", "exhaust", "compensate", "resume", "claim", "fail", "retry")
+SELDOM_FIRST = ("roll_back_spent", "exhaust", "compensate", "resume", "claim", "fail", "retry")
 Held = Any
 """A job for a bundle, or nothing, which hypothesis calls `multiple()`."""
 numbers = count(1)
@@ -63,8 +63,8 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
         "checkpoint": lambda: written(job, now),
         "complete": lambda: job.complete(now),
         "compensate": lambda: job.compensate(now),
-        "turn_back": lambda: job.turn_back(broken),
-        "turn_back_spent": lambda: job.turn_back_spent(now, POLICY),
+        "roll_back": lambda: job.roll_back(broken),
+        "roll_back_spent": lambda: job.roll_back_spent(now, POLICY),
         "fail": lambda: job.fail(broken),
         "hand_over": lambda: job.hand_over(broken),
         "park": lambda: job.park(Failure("Parked", "open", now), now + PARKED, POLICY, spent=True),
@@ -78,13 +78,13 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
 def written(job: Job, now: datetime) -> Change:
     """What its run writes next: of a saga that it begins a step, or that it has undone one."""
     step = job.progress(STEP)
-    if job.turned_back and not job.compensations:
+    if job.rollback_cause and not job.compensations:
         return job.checkpoint(now)
-    if job.may_turn_back:
+    if job.may_roll_back:
         name = POINT if step.is_begun else STEP
         begun = StepProgress(name).began(job.placed_at)
         return job.begin(now, begun, is_compensated=name == STEP)
-    status = StepStatus.COMPLETE if job.turned_back else step.status
+    status = StepStatus.COMPLETE if job.rollback_cause else step.status
     return job.checkpoint(now, replace(step, status=status, deleted=step.deleted + 1))
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import Any, Final
 
-from deletion.job import INTERRUPTED, RETRIED, STALE, TURNED_BACK, Job, LeasePolicy, Status
+from deletion.job import INTERRUPTED, RETRIED, ROLLED_BACK, STALE, Job, LeasePolicy, Status
 from tests.model.world import TICK, Run, World, at
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -47,7 +47,7 @@ class Canonical:
             names.get(world.holder),
             world.received,
             world.letters,
-            world.owed,
+            world.covered,
             world.fresh,
             world.ends,
             world.parked,
@@ -74,7 +74,7 @@ def known(job: Job) -> Key:
         job.due is None,
         tuple((step.status, step.is_begun) for step in job.steps),
         tuple((step.name, step.status) for step in job.compensations),
-        job.turned_back is not None,
+        job.rollback_cause is not None,
         job.failure is not None and job.failure.interrupted,
         _ended_with_process(job),
         job.placed_at,
@@ -84,7 +84,7 @@ def known(job: Job) -> Key:
 
 def _ended_with_process(job: Job) -> Key:
     """Its silences, and its interruptions with their places, since it was last sent on or back."""
-    anew = {RETRIED, TURNED_BACK}
+    anew = {RETRIED, ROLLED_BACK}
     latest = takewhile(lambda past: past.reason not in anew, reversed(job.past_attempts))
     ends = [past for past in latest if past.reason in {STALE, INTERRUPTED}]
     return tuple(sorted((past.reason, past.step or "") for past in ends))

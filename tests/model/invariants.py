@@ -40,7 +40,7 @@ class Invariants:
             yield from self._of_fate(live, world.tick)
         if live:
             yield from of_holders(world, live)
-        elif world.owed and not any(job.status is Status.COMPENSATED for job in world.jobs):
+        elif world.covered and not any(job.status is Status.COMPENSATED for job in world.jobs):
             yield "complete: data is left that was written before a covered request was received"
 
     def _of_fate(self, job: Job, tick: int) -> Iterator[str]:
@@ -70,7 +70,7 @@ def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator
 def of_end(before: World, accepted: Accepted) -> Iterator[str]:
     """Everything of a saga is done and nothing undone, or every begun step is undone."""
     (rule, change, _), stored = accepted
-    if rule == "complete" and before.owed and stored.placed_at == change.before.placed_at:
+    if rule == "complete" and before.covered and stored.placed_at == change.before.placed_at:
         yield "complete: data is left that was written before a covered request was received"
     if not stored.point_of_no_return:
         return
@@ -97,17 +97,17 @@ def of_calls(before: World, world: World) -> Iterator[str]:
 
 
 def of_saga(world: World, job: Job) -> Iterator[str]:
-    """The record always says what is left to undo; none that may turn back has called the point."""
+    """The record always says what is left to undo; before a rollback the point is not called."""
     begun = {step.name for step in job.steps if step.placed_at is not None}
-    if POINT in begun and not job.turned_back:
+    if POINT in begun and not job.rollback_cause:
         return
     if POINT in world.called:
-        yield "too late: it may still turn back, and has called the point of no return"
+        yield "too late: it can still be rolled back, and has called the point of no return"
     left = {step.name for step in job.compensations if step.status is not StepStatus.COMPLETE}
     if unknown := set(world.called) - left - {POINT}:
-        yield f"not owed: {unknown} were called, and the record does not owe their undoing"
-    if job.status is Status.EXHAUSTED and not job.turned_back:
-        yield "exhausted: it could have turned back"
+        yield f"not recorded: {unknown} were called, and the record does not say so"
+    if job.status is Status.EXHAUSTED and not job.rollback_cause:
+        yield "exhausted: it could have been rolled back"
 
 
 def is_same(read: Job, stored: Job) -> bool:
@@ -198,7 +198,7 @@ def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
         now = at(tick)
         if job.queue in {SERVICE, suspects(SERVICE)} and job.is_due(now):
             claimed = job.claim("fair", now).after
-            job = (claimed.compensate if claimed.turned_back else claimed.complete)(now).after
+            job = (claimed.compensate if claimed.rollback_cause else claimed.complete)(now).after
         elif job.is_resumable(now, policy):
             job = job.sweep(now, policy).after
         else:

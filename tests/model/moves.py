@@ -120,7 +120,7 @@ class Moves:
         live = world.live
         if live is None:
             placed = world._replace(jobs=(*world.jobs, self._placed(world, request)))
-            yield owing(placed)
+            yield covering(placed)
         elif len(live.event_ids) >= self.bounds.room:
             yield world._replace(letters=(*world.letters, request))
         else:
@@ -146,7 +146,7 @@ class Moves:
         placed_at = read.joined([event(request)], PLACED_AT[request]).placed_at
         event_ids = (*stored.event_ids, event(request))
         job = replace(stored, event_ids=event_ids, placed_at=placed_at)
-        return owing(world.with_job(self.book.job(job)))
+        return covering(world.with_job(self.book.job(job)))
 
     # Outsiders: workers that claim, sweeps, operators.
 
@@ -193,8 +193,8 @@ class Moves:
             return
         if change.after.status is Status.EXHAUSTED:
             rule, verb = "exhaust", "exhausts"
-        elif change.after.turned_back and not read.turned_back:
-            rule, verb = "turn_back_spent", "turns back"
+        elif change.after.rollback_cause and not read.rollback_cause:
+            rule, verb = "roll_back_spent", "rolls back"
         else:
             rule, verb = "resume", "resumes"
         yield from self._moved(world, Write(rule, change), f"a sweep {verb}" + how)
@@ -245,14 +245,14 @@ class Moves:
             write = self._write("complete", run.view, lambda job: job.complete(now), now)
             yield from self._sent(world, run, write, f"{name} completes")
         elif name == world.holder and not run.view.is_stale(now, self.policy):
-            deleted = world._replace(owed=False, fresh=False)
+            deleted = world._replace(covered=False, fresh=False)
             gone = with_run(deleted, run, looked=True, failing=False)
             yield Move(f"{name} deletes and reads back nothing", gone)
 
     def _gone_on(self, world: World, run: Run) -> Iterator[Move]:
         """A saga: begin, call, and write a checkpoint of each step; undo the same in reverse."""
         name, now, step = run.view.claimed_by, at(world.tick), next_step(run.view)
-        if step is None and run.view.turned_back:
+        if step is None and run.view.rollback_cause:
             write = self._write("compensate", run.view, lambda job: job.compensate(now), now)
             yield from self._sent(world, run, write, f"{name} compensates")
         elif step is None:
@@ -269,7 +269,7 @@ class Moves:
             )
             has_done = run._replace(called=False)
             yield from self._sent(world, has_done, write, f"{name} has done {step.name}")
-        elif step.status is StepStatus.PENDING and not run.view.turned_back and BEGINS_FIRST:
+        elif step.status is StepStatus.PENDING and not run.view.rollback_cause and BEGINS_FIRST:
             yield from self._begun(world, run, step)
         elif name == world.holder and not run.view.is_stale(now, self.policy):
             yield self._called(world, run, step.name)
@@ -284,7 +284,7 @@ class Moves:
     def _called(self, world: World, run: Run, step: str) -> Move:
         called = tuple(other for other in world.called if other != step)
         name = run.view.claimed_by
-        if run.view.turned_back:
+        if run.view.rollback_cause:
             undone = (*(other for other in world.undone if other != step), step)
             without_it = world._replace(called=called, undone=undone)
             return Move(f"{name} undoes {step}", with_run(without_it, run, called=True))
@@ -294,9 +294,9 @@ class Moves:
     def _refused_for_good(self, world: World, run: Run) -> Iterator[Move]:
         """An error that will not pass: as `Runner._fail`."""
         tick, write = world.tick, self._failed(world, run)
-        if run.view.may_turn_back:
-            turn = partial(Job.turn_back, failure=failure(tick))
-            write = self._write("turn_back", run.view, turn, tick)
+        if run.view.may_roll_back:
+            roll_back = partial(Job.roll_back, failure=failure(tick))
+            write = self._write("roll_back", run.view, roll_back, tick)
             write = write and write._replace(spent="error")
         yield from self._sent(world, run, write, f"{run.view.claimed_by} is refused for good")
 
@@ -415,9 +415,9 @@ ONE_LIVE_JOB = True
 
 
 def next_step(job: Job) -> StepProgress | None:
-    """What its run has to do next: on the way back the last that was begun comes first."""
-    way = reversed(job.compensations) if job.turned_back else iter(job.steps)
-    return next((step for step in way if step.status is not StepStatus.COMPLETE), None)
+    """What its run has to do next: in a rollback the last that was begun comes first."""
+    steps = reversed(job.compensations) if job.rollback_cause else iter(job.steps)
+    return next((step for step in steps if step.status is not StepStatus.COMPLETE), None)
 
 
 def event(request: int) -> str:
@@ -430,9 +430,9 @@ def covers(job: Job, event_id: str) -> bool:
     return event_id in job.event_ids
 
 
-def owing(world: World) -> World:
+def covering(world: World) -> World:
     """What was written before a request is received must be gone when its job is complete."""
-    return world._replace(owed=world.owed or world.fresh, fresh=False)
+    return world._replace(covered=world.covered or world.fresh, fresh=False)
 
 
 def waits_for(world: World, run: Run) -> Write:

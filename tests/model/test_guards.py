@@ -16,17 +16,17 @@ SAGA = of("late", "refuse", "retry", faults=3, policy=ONCE, saga=1)
 UNIQUE = "claimedBy is unique to each claim, and so tells an attempt from every other one"
 VERSION = "lastModifiedAt grows with every write: it alone tells one state of a job from another"
 LEFT_ONCE = "a claim leaves each status that can be claimed at most once before the next claim"
-TURNING = of("late", "refuse", faults=2, saga=1)
-OUTSIDERS = ("claim", "resume", "turn_back_spent", "exhaust", "retry")
+ROLLBACK = of("late", "refuse", faults=2, saga=1)
+OUTSIDERS = ("claim", "resume", "roll_back_spent", "exhaust", "retry")
 FOUND = {
     **{(rule, "status"): STRAYS for rule in ("complete", "fail", "hand_over")},
     ("park", "status"): of("late", "park", faults=2),
-    **{(rule, "status"): TURNING for rule in ("turn_back", "compensate")},
+    **{(rule, "status"): ROLLBACK for rule in ("roll_back", "compensate")},
     ("complete", "claimed_by"): STRAYS,
-    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS - {"turn_back"})},
-    **{(rule, "claimed_by"): SAGA for rule in ("turn_back", "compensate")},
+    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS - {"roll_back"})},
+    **{(rule, "claimed_by"): SAGA for rule in ("roll_back", "compensate")},
     ("checkpoint", "last_modified_at"): of("late", faults=1, policy=ONCE, saga=1),
-    ("turn_back_spent", "last_modified_at"): of("old read", "kill", faults=2, policy=ONCE, saga=1),
+    ("roll_back_spent", "last_modified_at"): of("old read", "kill", faults=2, policy=ONCE, saga=1),
     ("complete", "placed_at"): JOINING,
     ("resume", "last_modified_at"): BEATS,
     ("retry", "last_modified_at"): of("old read", "retry", faults=2),

@@ -56,7 +56,7 @@ def test_a_job_is_not_completed_under_the_placed_at_of_a_gateway_that_is_ahead()
         "request 1 is received",
         "worker/01 completes: refused",
     )
-    assert reached.owed
+    assert reached.covered
     assert PLACED_AT[1] < PLACED_AT[0]
     assert not any("completes" in label for label in labels(STOPS, reached))
     ended = follow(
@@ -171,7 +171,7 @@ def test_a_checkpoint_that_arrives_late_takes_nothing_off_the_record() -> None:
 def test_what_was_called_is_undone_whoever_was_killed() -> None:
     """Also the step whose answer nobody got, and the request that joined has a job that says so."""
     bounds = of("refuse", "kill", "retry", faults=9, requests=3, saga=2)
-    turned = (
+    rollback = (
         "request 0 is received",
         "worker/01 claims",
         "worker/01 begins first",
@@ -199,10 +199,10 @@ def test_what_was_called_is_undone_whoever_was_killed() -> None:
         "worker/04 has done first",
         "worker/04 compensates",
     )
-    reached = follow(bounds, *turned, *back)
+    reached = follow(bounds, *rollback, *back)
     assert [job.status for job in reached.jobs] == [Status.COMPENSATED]
     assert len(reached.jobs[0].event_ids) == 2
-    newer = follow(bounds, *turned, *back, "request 2 is received")
+    newer = follow(bounds, *rollback, *back, "request 2 is received")
     assert [job.status for job in newer.jobs] == [Status.COMPENSATED, Status.PENDING]
     assert not any("compensated job" in label for label in labels(bounds, newer)), (
         "beside a live one"

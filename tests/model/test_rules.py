@@ -79,7 +79,7 @@ def calls_before_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "BEGINS_FIRST", False)
 
 
-def owes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def records_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Job.begin
 
     def begin(job: Job, now: datetime, step: StepProgress, *, is_compensated: bool) -> Change:
@@ -89,19 +89,21 @@ def owes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_saga = property(lambda job: bool(job.point_of_no_return and not job.turned_back))
-    monkeypatch.setattr(Job, "may_turn_back", is_saga)
+    is_saga = property(lambda job: bool(job.point_of_no_return and not job.rollback_cause))
+    monkeypatch.setattr(Job, "may_roll_back", is_saga)
 
 
-def never_turns_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Job, "may_turn_back", False)
+def never_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "may_roll_back", False)
 
 
 def undoes_the_first_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         moves,
         "next_step",
-        lambda job: next((s for s in job.way if s.status is not StepStatus.COMPLETE), None),
+        lambda job: next(
+            (s for s in job.current_steps if s.status is not StepStatus.COMPLETE), None
+        ),
     )
 
 
@@ -114,7 +116,7 @@ def forgets_the_unique_index(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def starts_anew_with_old_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    anew = {"compensations": (), "turned_back": None}
+    anew = {"compensations": (), "rollback_cause": None}
     monkeypatch.setattr(Job, "_anew", lambda job: anew)
 
 
@@ -205,16 +207,16 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
     "a call before its record": (
         calls_before_it_is_on_record,
         Bounds(0, saga=1),
-        "not owed",
+        "not recorded",
     ),
-    "a step that owes nothing": (owes_nothing, Bounds(0, saga=1), "not owed"),
-    "turned back after the point": (
+    "a step that records no compensation": (records_nothing, Bounds(0, saga=1), "not recorded"),
+    "rolled back after the point": (
         forgets_the_point,
         of("refuse", faults=1, saga=1),
-        "not owed",
+        "not recorded",
     ),
     "exhausted before the point": (
-        never_turns_back,
+        never_rolls_back,
         of("kill", faults=1, policy=ONCE, saga=1),
         "exhausted",
     ),
@@ -223,18 +225,18 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
         of("refuse", faults=1, saga=2),
         "out of order",
     ),
-    "turned back with few attempts left": (
-        keeps_the_attempt("turn_back"),
+    "rolled back with few attempts left": (
+        keeps_the_attempt("roll_back"),
         of("refuse", faults=1, saga=1),
         "attempts",
     ),
-    "turned back with none left": (
-        keeps_the_attempt("turn_back_spent"),
+    "rolled back with none left": (
+        keeps_the_attempt("roll_back_spent"),
         of("kill", faults=1, policy=ONCE, saga=1),
         "attempts",
     ),
-    "turned back for nobody": (
-        waits_for_nobody("turn_back"),
+    "rolled back for nobody": (
+        waits_for_nobody("roll_back"),
         of("refuse", faults=1, saga=1),
         "queue",
     ),
@@ -251,7 +253,7 @@ MUTANTS: dict[str, tuple[Patch, Bounds, str]] = {
     "a compensated job started with old checkpoints": (
         starts_anew_with_old_checkpoints,
         of("refuse", "retry", faults=2, policy=ONCE, saga=1),
-        "not owed",
+        "not recorded",
     ),
     "retried for nobody": (waits_for_nobody("retry"), of("fail", "retry", faults=2), "queue"),
 }

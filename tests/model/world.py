@@ -26,11 +26,11 @@ COARSE: Final = LeasePolicy(timedelta(seconds=0.9), 2, rest=timedelta(seconds=0.
 PLACED_AT: Final = (START + 100 * TICK, START - 100 * TICK, START)
 """What the gateways wrote into the three requests: one clock is ahead, one behind, one right."""
 HOLDERS: Final = frozenset(
-    {"checkpoint", "complete", "compensate", "fail", "hand_over", "park", "turn_back"}
+    {"checkpoint", "complete", "compensate", "fail", "hand_over", "park", "roll_back"}
 )
 """The rules that only the run of a job applies."""
-ENDINGS: Final = frozenset({"fail", "hand_over", "park", "turn_back"})
-TURNS: Final = frozenset({"turn_back", "turn_back_spent"})
+ENDINGS: Final = frozenset({"fail", "hand_over", "park", "roll_back"})
+ROLLBACKS: Final = frozenset({"roll_back", "roll_back_spent"})
 ENDS: Final = frozenset({"complete", "compensate"})
 
 JOIN_GUARD: tuple[str, ...] = ("live", "placed_at")
@@ -80,7 +80,7 @@ class World(NamedTuple):
     read_at: int = 0
     received: tuple[int, ...] = ()
     letters: tuple[int, ...] = ()
-    owed: bool = False
+    covered: bool = False
     """Ghost: data is left that was written before a request was received."""
     fresh: bool = True
     """Ghost: data is left that was written since."""
@@ -179,12 +179,12 @@ def _values(job: Job) -> tuple[object, ...]:
     steps = tuple((step.name, step.status, step.placed_at) for step in job.steps)
     past = tuple((p.attempt, p.claimed_by, p.step, p.at, p.reason) for p in job.past_attempts)
     end = job.failure and (job.failure.type, job.failure.at, job.failure.interrupted)
-    owed = tuple((step.name, step.status, step.placed_at) for step in job.compensations)
-    turned = job.turned_back and job.turned_back.at
+    compensations = tuple((step.name, step.status, step.placed_at) for step in job.compensations)
+    rollback = job.rollback_cause and job.rollback_cause.at
     plain = replace(
-        job, steps=(), past_attempts=(), failure=None, compensations=(), turned_back=None
+        job, steps=(), past_attempts=(), failure=None, compensations=(), rollback_cause=None
     )
-    return plain, steps, past, end, owed, turned
+    return plain, steps, past, end, compensations, rollback
 
 
 def done(job: Job) -> tuple[StepProgress, ...]:
@@ -214,10 +214,10 @@ def accepted(world: World, write: Write, stored: Job, job: Job, most: int) -> Wo
     ends = world.ends + (silent or write.spent == "error")
     parked = world.parked + (write.spent == "call")
     anew = write.rule == "retry" and ends + parked >= most
-    if anew or write.rule in ENDS | TURNS:
+    if anew or write.rule in ENDS | ROLLBACKS:
         ends = parked = 0
     silences, stops = world.silences + silent, world.stops
-    if write.rule in ENDS | TURNS | {"retry"}:
+    if write.rule in ENDS | ROLLBACKS | {"retry"}:
         silences = stops = 0
     if write.rule in ENDS:
         world = world._replace(called=(), undone=())

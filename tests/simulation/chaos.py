@@ -42,11 +42,11 @@ DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
 """Nothing of which may cost a job an attempt."""
 HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
 """Whose write that counted is repeated after somebody else has claimed the job."""
-WAY_BACK = {
+ROLLBACK = {
     *(Action.REFUSE, Action.PARK, Action.KILL, Action.KILL_AFTER, Action.TERMINATE),
     *(Action.PAUSE, Action.REQUEST, Action.RETRY),
 }
-"""What a saga turns back for, and what then happens to it."""
+"""What a saga is rolled back for, and what then happens to it."""
 WHILE_POLLING = 0.3
 """Faults while a process has nothing to do, in relation to those while it has."""
 OF_STEPS = 3.0
@@ -134,7 +134,7 @@ def drawn(seed: int) -> tuple[Scenario, Chaos]:
     )
     share = draw.choice((0.2, 0.5, 0.8))
     swarm = {action for action in Action if draw.random() < share}
-    kinds = draw.choice((swarm, swarm, swarm, swarm, DEPLOYMENTS, HAND_OVERS, WAY_BACK))
+    kinds = draw.choice((swarm, swarm, swarm, swarm, DEPLOYMENTS, HAND_OVERS, ROLLBACK))
     rate, most = draw.choice((0.01, 0.03, 0.1)), draw.randint(1, 12)
     chaos = Chaos(rng("chaos", seed), kinds, rate=rate, most=most)
     return scenario, chaos

@@ -68,16 +68,16 @@ class Calls:
         open_ = {step.name for step in job.compensations if step.status is not StepStatus.COMPLETE}
         if job.id in self._passed and not _says_passed(job):
             yield "the point of no return was called, and its record does not say so"
-        if job.status is Status.COMPENSATED and (called or open_ or not job.turned_back):
+        if job.status is Status.COMPENSATED and (called or open_ or not job.rollback_cause):
             yield f"it is compensated, but {called | open_} are not undone"
-        if job.status is Status.COMPLETE and (job.turned_back or called != set(BEFORE)):
+        if job.status is Status.COMPLETE and (job.rollback_cause or called != set(BEFORE)):
             yield f"it is complete, but of its switches only {called} were turned off"
         if _says_passed(job):
             return
         if missing := called - open_:
-            yield f"{missing} were called, and its record does not owe their undoing"
-        if job.status is Status.EXHAUSTED and not job.turned_back:
-            yield "it was given up, but could have turned back"
+            yield f"{missing} were called, and its record does not say so"
+        if job.status is Status.EXHAUSTED and not job.rollback_cause:
+            yield "it was given up, but could have been rolled back"
 
     def left_at_the_end(self) -> Iterator[str]:
         """A job that is compensated has left nothing turned off, unless others turned it off."""
@@ -111,7 +111,7 @@ class Calls:
 def _says_passed(job: Job) -> bool:
     """Whether its record says that it goes forward only."""
     (point,) = (step for step in job.steps if step.name == POINT)
-    return point.placed_at is not None and not job.turned_back
+    return point.placed_at is not None and not job.rollback_cause
 
 
 @dataclass
@@ -140,11 +140,11 @@ def turns(before: Job, after: Job) -> Iterator[str]:
     """What a write means for a saga: counted, so that one can see that everything happens."""
     if after.point_of_no_return is None:
         return
-    way = "back" if before.turned_back else "forward"
+    way = "in a rollback" if before.rollback_cause else "forward"
     if after.claimed_by != before.claimed_by:
         yield f"claimed {way}"
-    elif after.turned_back and not before.turned_back:
-        yield "turned back by " + ("its run" if _is_refused(after) else "a sweep")
+    elif after.rollback_cause and not before.rollback_cause:
+        yield "rolled back by " + ("its run" if _is_refused(after) else "a sweep")
     elif before.status is Status.COMPENSATED:
         yield "started anew"
     elif after.parks > before.parks:
@@ -160,4 +160,4 @@ def turns(before: Job, after: Job) -> Iterator[str]:
 
 
 def _is_refused(job: Job) -> bool:
-    return bool(job.turned_back and job.turned_back.type == PermanentError.__name__)
+    return bool(job.rollback_cause and job.rollback_cause.type == PermanentError.__name__)

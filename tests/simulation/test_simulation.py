@@ -24,13 +24,15 @@ SMALL = Schedule(1, Scenario(bots=1, again=1, poison=1))
 """Two consumers, one bot that is asked for twice, and a poison message."""
 REFUSED = Decision("conversations-1", "step.delete", 2, Action.REFUSE)
 """The first call of the second switch."""
-TURNING = Schedule(1, Scenario(bots=1, consumers=1, saga=True), (REFUSED,))
+ROLLED_BACK = Schedule(1, Scenario(bots=1, consumers=1, saga=True), (REFUSED,))
+WAYS = ("forward", "in a rollback")
 TURNS = {
-    *("begun", "past the point", "turned back by its run", "turned back by a sweep"),
-    *(f"{what} {way}" for way in ("forward", "back") for what in ("claimed", "parked", "pending")),
-    *(f"{what} {way}" for way in ("forward", "back") for what in ("failed", "handed over")),
-    *("complete forward", "exhausted forward", "compensated back", "exhausted back"),
-    *("joined back", "started anew"),
+    *("begun", "past the point", "rolled back by its run", "rolled back by a sweep"),
+    *(f"{what} {way}" for way in WAYS for what in ("claimed", "parked", "pending")),
+    *(f"{what} {way}" for way in WAYS for what in ("failed", "handed over")),
+    *("complete forward", "exhausted forward"),
+    *(f"{what} in a rollback" for what in ("compensated", "exhausted", "joined")),
+    "started anew",
 }
 """What `tests.simulation.saga.turns` tells."""
 
@@ -113,13 +115,13 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
     "action",
     [Action.KILL_AFTER, Action.TERMINATE, Action.PAUSE],
 )
-def test_it_may_happen_at_any_await_of_a_saga_that_turns_back(action: Action) -> None:
-    assert replay(TURNING).jobs == {"compensated": 1}
-    everywhere = [at for at in awaits(TURNING) if at[0] != GATEWAY]
+def test_it_may_happen_at_any_await_of_a_saga_that_is_rolled_back(action: Action) -> None:
+    assert replay(ROLLED_BACK).jobs == {"compensated": 1}
+    everywhere = [at for at in awaits(ROLLED_BACK) if at[0] != GATEWAY]
     assert sum(call.startswith("step.undo.") for _, call, _ in everywhere) >= 4
     for process, call, nth in everywhere:
         decision = Decision(process, call, nth, action, PAST_STALE)
-        check(replay(replace(TURNING, decisions=(*TURNING.decisions, decision))))
+        check(replay(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))))
 
 
 def test_everything_that_can_happen_to_a_saga_happens_to_one(fixed: list[Result]) -> None:
@@ -129,7 +131,9 @@ def test_everything_that_can_happen_to_a_saga_happens_to_one(fixed: list[Result]
         seen.update(result.turns)
     for call, action in (("delete", "park"), ("undo.delete", "park"), ("undo.delete", "terminate")):
         decision = Decision("conversations-1", f"step.{call}", 1, Action(action), PAST_STALE)
-        seen.update(replay(replace(TURNING, decisions=(*TURNING.decisions, decision))).turns)
+        seen.update(
+            replay(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))).turns
+        )
     assert seen.keys() >= TURNS, TURNS - seen.keys()
 
 

@@ -114,8 +114,8 @@ class WatchedStore(MemoryJobStore):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         recorded = await super().record(jobs)
         for job, found in zip(jobs, recorded, strict=True):
-            if found.placing is Placing.JOINED and self.jobs[found.job_id].turned_back:
-                self._world.turns["joined back"] += 1
+            if found.placing is Placing.JOINED and self.jobs[found.job_id].rollback_cause:
+                self._world.turns["joined in a rollback"] += 1
             if found.placing is not Placing.FULL:
                 self._world.covered.add((found.job_id, job.event_id))
         for job in (self.jobs[found.job_id] for found in recorded):
@@ -184,11 +184,11 @@ def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
 def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
     """What a run writes, or what is written because it writes nothing any more."""
     silent = after.last_modified_at - before.last_modified_at
-    if after.turned_back and not before.turned_back:
+    if after.rollback_cause and not before.rollback_cause:
         if _is_sweep(by) and (silent < policy.stale_after or before.attempt < policy.max_attempts):
-            yield f"a sweep turned it back after {silent} at attempt {before.attempt}"
+            yield f"a sweep rolled it back after {silent} at attempt {before.attempt}"
         if (after.status, after.attempt) != (Status.PENDING, 0):
-            yield f"it turned back and is {after.status} at attempt {after.attempt}"
+            yield f"it was rolled back and is {after.status} at attempt {after.attempt}"
         return
     if after.parks > before.parks:
         if after.attempt not in (before.attempt, before.attempt - 1):
@@ -230,9 +230,9 @@ def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None)
         yield f"it was given up at attempt {before.attempt}"
     if before.status in (Status.EXHAUSTED, Status.COMPENSATED) and swept:
         yield "a sweep sent it on, without an operator"
-    if after.turned_back and not before.turned_back and before.attempt < policy.max_attempts:
-        yield f"a sweep turned it back at attempt {before.attempt}"
-    if before.status is Status.COMPENSATED and (after.turned_back or after.compensations):
+    if after.rollback_cause and not before.rollback_cause and before.attempt < policy.max_attempts:
+        yield f"a sweep rolled it back at attempt {before.attempt}"
+    if before.status is Status.COMPENSATED and (after.rollback_cause or after.compensations):
         yield "it was not started anew"
 
 
@@ -322,7 +322,7 @@ class World:
         cursed_step = self.scenario.cursed_step
         if bot_id != self.cursed or step not in ((cursed_step,) if cursed_step else ROWS):
             if bot_id == self.cursed and cursed_step.startswith("undo") and step == BEFORE[-1]:
-                raise PermanentError("so that it goes back")
+                raise PermanentError("so that it is rolled back")
             return
         process = HOST.get()
         if process and self.scenario.cursed == KILLS:

@@ -66,7 +66,7 @@ def update_of(job: Job) -> Document:
         "direction": job.direction.value,
         "pointOfNoReturn": job.point_of_no_return,
         "compensations": [_step_document(progress) for progress in job.compensations],
-        "turnedBack": _failure_document(job.turned_back),
+        "turnedBack": _failure_document(job.rollback_cause),
         "live": job.live,
     }
     if job.due is None:
@@ -115,7 +115,7 @@ def _job(document: Mapping[str, Any]) -> Job:
         parks=document.get("parks", 0),
         point_of_no_return=optional(document, "pointOfNoReturn", str),
         compensations=tuple(_step(step) for step in document.get("compensations", ())),
-        turned_back=_failure(document.get("turnedBack")),
+        rollback_cause=_failure(document.get("turnedBack")),
         requested_by=document.get("requestedBy", ""),
         traceparent=document.get("traceparent"),
     )

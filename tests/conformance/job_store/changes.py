@@ -16,7 +16,7 @@ FAILURE = Failure("ValueError", "broken", LATER)
 INTERRUPTION = replace(FAILURE, type="Interrupted", interrupted=True)
 PROGRESS = StepProgress("a", StepStatus.IN_PROGRESS, 7, "c")
 SAGA: dict[str, Any] = {"point_of_no_return": "b"}
-BACKWARDS: dict[str, Any] = {**SAGA, "turned_back": FAILURE, "compensations": (PROGRESS,)}
+ROLLBACK: dict[str, Any] = {**SAGA, "rollback_cause": FAILURE, "compensations": (PROGRESS,)}
 CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
     "claim pending": (
         new_job(status=Status.PENDING, attempt=0),
@@ -32,19 +32,19 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
         new_job(**SAGA),
         lambda job: job.begin(LATER, PROGRESS.began(START), is_compensated=True),
     ),
-    "checkpoint of the way back": (
-        new_job(**BACKWARDS),
+    "checkpoint of a rollback": (
+        new_job(**ROLLBACK),
         lambda job: job.checkpoint(LATER, PROGRESS.advanced(1, "d", 0.5)),
     ),
-    "compensate": (new_job(**BACKWARDS), lambda job: job.compensate(LATER)),
-    "turn_back": (new_job(**SAGA), lambda job: job.turn_back(FAILURE)),
-    "turn_back_spent failed": (
+    "compensate": (new_job(**ROLLBACK), lambda job: job.compensate(LATER)),
+    "roll_back": (new_job(**SAGA), lambda job: job.roll_back(FAILURE)),
+    "roll_back_spent failed": (
         new_job(status=Status.FAILED, attempt=3, failure=FAILURE, **SAGA),
-        lambda job: job.turn_back_spent(SILENT, POLICY),
+        lambda job: job.roll_back_spent(SILENT, POLICY),
     ),
-    "turn_back_spent stale": (
+    "roll_back_spent stale": (
         new_job(attempt=3, **SAGA),
-        lambda job: job.turn_back_spent(SILENT, POLICY),
+        lambda job: job.roll_back_spent(SILENT, POLICY),
     ),
     "fail": (new_job(), lambda job: job.fail(FAILURE)),
     "hand_over": (new_job(), lambda job: job.hand_over(FAILURE)),
@@ -76,7 +76,7 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
         lambda job: job.retry(LATER, POLICY),
     ),
     "retry compensated": (
-        new_job(status=Status.COMPENSATED, **BACKWARDS),
+        new_job(status=Status.COMPENSATED, **ROLLBACK),
         lambda job: job.retry(LATER, POLICY),
     ),
 }

@@ -55,7 +55,9 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
     steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75, "majority"),)
     past = PastAttempt(1, "worker/a", "messages", 3, START, "stale")
     failure = Failure("ValueError", "broken", START, interrupted=True)
-    owed = StepProgress("messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", START)
+    compensation = StepProgress(
+        "messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", START
+    )
     job = await put(
         store,
         new_job(
@@ -65,8 +67,8 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
             failure=failure,
             parks=2,
             point_of_no_return="files",
-            compensations=(owed,),
-            turned_back=Failure("PermanentError", "refused", START),
+            compensations=(compensation,),
+            rollback_cause=Failure("PermanentError", "refused", START),
             past_attempts=(past,),
             requested_by="crm",
             traceparent="00-ab-cd-01",

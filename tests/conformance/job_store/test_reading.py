@@ -21,7 +21,7 @@ from deletion.job import (
 )
 from deletion.ports import JobStore, Read
 from deletion.silence import EPOCH
-from tests.conformance.job_store.changes import BACKWARDS, CHANGES, fresh
+from tests.conformance.job_store.changes import CHANGES, ROLLBACK, fresh
 from tests.conformance.job_store.jobs import POLICY, SERVICE, SILENT, TICK, ids, put, stored
 from tests.support.clock import START
 from tests.support.factories import LATER, new_job
@@ -114,7 +114,7 @@ class TestReading:
             requested_by="crm",
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             parks=3,
-            **BACKWARDS,
+            **ROLLBACK,
         )
         await put(store, job)
         assert await stored(store, job) == job

@@ -117,8 +117,8 @@ MUTANTS: Final = (
     Mutant(
         "what fell silent before an operator's retry counts on",
         ATTEMPTS,
-        "ANEW: Final = frozenset({RETRIED, TURNED_BACK})",
-        "ANEW: Final = frozenset({TURNED_BACK})",
+        "ANEW: Final = frozenset({RETRIED, ROLLED_BACK})",
+        "ANEW: Final = frozenset({ROLLED_BACK})",
     ),
     Mutant(
         "a parked job cannot be hurried",
@@ -157,16 +157,16 @@ MUTANTS: Final = (
         "next((p for p in self.steps if p.status is not StepStatus.COMPLETE), None)",
     ),
     Mutant(
-        "a saga may always turn back",
+        "a saga may always be rolled back",
         RECORD,
         "return not self.progress(self.point_of_no_return).is_begun",
         "return True",
         SAGA,
     ),
     Mutant(
-        "a job that goes back may turn back again",
+        "a job may be rolled back twice",
         RECORD,
-        "if self.point_of_no_return is None or self.turned_back:",
+        "if self.point_of_no_return is None or self.rollback_cause:",
         "if self.point_of_no_return is None:",
         SAGA,
     ),
@@ -178,9 +178,9 @@ MUTANTS: Final = (
         SAGA,
     ),
     Mutant(
-        "what fell silent on the way forward counts on the way back",
+        "what fell silent on the way forward counts in a rollback",
         ATTEMPTS,
-        "ANEW: Final = frozenset({RETRIED, TURNED_BACK})",
+        "ANEW: Final = frozenset({RETRIED, ROLLED_BACK})",
         "ANEW: Final = frozenset({RETRIED})",
         SAGA,
     ),

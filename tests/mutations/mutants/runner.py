@@ -16,7 +16,7 @@ MUTANTS: Final = (
     Mutant(
         "what can be undone is read back only when it no longer can",
         STEPS,
-        "return step.name == job.point_of_no_return and job.may_turn_back",
+        "return step.name == job.point_of_no_return and job.may_roll_back",
         "return False",
     ),
     Mutant(
@@ -196,8 +196,8 @@ MUTANTS: Final = (
     Mutant(
         "the point of no return is called before it is on record",
         STEPS,
-        "if job.may_turn_back and (is_compensated or step.name == job.point_of_no_return):",
-        "if job.may_turn_back and is_compensated:",
+        "if job.may_roll_back and (is_compensated or step.name == job.point_of_no_return):",
+        "if job.may_roll_back and is_compensated:",
         SAGA,
     ),
     Mutant(
@@ -211,13 +211,13 @@ MUTANTS: Final = (
         "what was undone is not read back",
         RUN,
         "        return await self._read_back.left(self._steps)\n",
-        "        return [] if self._lease.job.turned_back else await self._read_back.left(self._steps)\n",
+        "        return [] if self._lease.job.rollback_cause else await self._read_back.left(self._steps)\n",
         SAGA,
     ),
     Mutant(
         "a job under way runs with a moved point of no return",
         STEPS,
-        "elif job.may_turn_back and job.point_of_no_return != point:",
+        "elif job.may_roll_back and job.point_of_no_return != point:",
         "elif False:",
         SAGA,
     ),
@@ -231,22 +231,22 @@ MUTANTS: Final = (
     Mutant(
         "a step begun without a compensation is not undone",
         STEPS,
-        "owed += [name for name in begun if name in plan.compensations]",
+        "names += [name for name in begun if name in plan.compensations]",
         "pass",
         SAGA,
     ),
     Mutant(
-        "an error that will not pass does not turn a saga back",
+        "an error that will not pass does not roll a saga back",
         ENDING,
-        "if isinstance(error, PermanentError) and self._lease.job.may_turn_back:",
+        "if isinstance(error, PermanentError) and self._lease.job.may_roll_back:",
         "if False:",
         SAGA,
     ),
     Mutant(
-        "every error turns a saga back",
+        "every error rolls a saga back",
         ENDING,
-        "if isinstance(error, PermanentError) and self._lease.job.may_turn_back:",
-        "if self._lease.job.may_turn_back:",
+        "if isinstance(error, PermanentError) and self._lease.job.may_roll_back:",
+        "if self._lease.job.may_roll_back:",
         SAGA,
     ),
     Mutant(

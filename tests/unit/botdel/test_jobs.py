@@ -26,8 +26,8 @@ FAILURE = Failure("ValueError", "broken", START)
 def a_saga(status: Status, **values: object) -> Job:
     """Before its point of no return, with a step that can be undone."""
     steps = (StepProgress("pause", StepStatus.IN_PROGRESS), StepProgress("messages"))
-    owed = (StepProgress("pause"),)
-    fields = {"point_of_no_return": "messages", "steps": steps, "compensations": owed}
+    undone = (StepProgress("pause"),)
+    fields = {"point_of_no_return": "messages", "steps": steps, "compensations": undone}
     return a_job(status, **(fields | values))
 
 
@@ -110,10 +110,13 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
-        (a_saga(Status.FAILED, attempt=SPENT), "turns it back (undone: pause); "),
+        (a_saga(Status.FAILED, attempt=SPENT), "rolls it back (undone: pause); "),
         (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
-        (a_saga(Status.FAILED, attempt=SPENT, turned_back=FAILURE), "marks it as exhausted"),
-        (a_saga(Status.EXHAUSTED, turned_back=FAILURE), "goes on undoing; once the job is comp"),
+        (a_saga(Status.FAILED, attempt=SPENT, rollback_cause=FAILURE), "marks it as exhausted"),
+        (
+            a_saga(Status.EXHAUSTED, rollback_cause=FAILURE),
+            "continues the rollback; once the job is comp",
+        ),
         (a_saga(Status.EXHAUSTED), "nothing by itself: remove the cause, then `botdel"),
     ],
 )
@@ -152,10 +155,10 @@ HALF_DONE = (
 def test_a_job_that_is_rolled_back_names_what_is_undone_and_what_is_not(
     values: dict[str, object], said: str
 ) -> None:
-    ended = a_saga(Status.COMPENSATED, turned_back=FAILURE, **values)
+    ended = a_saga(Status.COMPENSATED, rollback_cause=FAILURE, **values)
     assert next_move(ended, POLICY, START).startswith(f"nothing by itself: {said}`botdel jobs ")
     spent = a_saga(Status.FAILED, attempt=SPENT, **values)
-    assert f"turns it back ({said.rstrip('; ')}); `botdel" in next_move(spent, POLICY, START)
+    assert f"rolls it back ({said.rstrip('; ')}); `botdel" in next_move(spent, POLICY, START)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
     assert next_move(job, POLICY, START) == ""
 
 
-def test_where_a_saga_stood_on_its_way_back_is_what_it_was_undoing(
+def test_where_a_saga_stood_in_its_rollback_is_what_it_was_undoing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     past = (
@@ -198,18 +201,18 @@ def test_where_a_saga_stood_on_its_way_back_is_what_it_was_undoing(
     ]
 
 
-def test_a_way_back_is_recognised_when_its_beginning_is_no_longer_kept(
+def test_a_rollback_is_recognised_when_its_beginning_is_no_longer_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     past = (PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),)
-    describe(a_saga(Status.FAILED, past_attempts=past, turned_back=FAILURE), POLICY)
+    describe(a_saga(Status.FAILED, past_attempts=past, rollback_cause=FAILURE), POLICY)
     assert "undo pause, batch 1" in capsys.readouterr().out
 
 
 def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     describe(a_saga(Status.IN_PROGRESS), POLICY)
     assert "undo" not in capsys.readouterr().out
-    describe(a_saga(Status.COMPENSATED, turned_back=FAILURE), POLICY)
+    describe(a_saga(Status.COMPENSATED, rollback_cause=FAILURE), POLICY)
     assert "undo pause" in capsys.readouterr().out
 
 
@@ -219,22 +222,22 @@ def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixt
         (a_job(Status.PENDING, parks=1, due=LATER), "pending (parked)"),
         (a_job(Status.PENDING, parks=1), "pending"),
         (a_job(Status.PENDING, due=LATER), "pending (parked)"),
-        (a_saga(Status.PENDING, turned_back=FAILURE), "pending (going backwards)"),
+        (a_saga(Status.PENDING, rollback_cause=FAILURE), "pending (rolling back)"),
         (
-            a_saga(Status.PENDING, turned_back=FAILURE, parks=2, due=LATER),
-            "(parked, going backwards)",
+            a_saga(Status.PENDING, rollback_cause=FAILURE, parks=2, due=LATER),
+            "(parked, rolling back)",
         ),
-        (a_saga(Status.COMPENSATED, turned_back=FAILURE), "compensated"),
+        (a_saga(Status.COMPENSATED, rollback_cause=FAILURE), "compensated"),
     ],
 )
-def test_a_status_says_whether_the_job_is_parked_and_whether_it_goes_back(
+def test_a_status_says_whether_the_job_is_parked_and_whether_it_is_rolled_back(
     job: Job, status: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tabulate([job], POLICY)
     listed = capsys.readouterr().out
     assert f"{status} " in listed
     assert ("(" in listed) is ("(" in status)
-    assert ("ValueError" in listed) is (job.turned_back is not None), "why it turned back"
+    assert ("ValueError" in listed) is (job.rollback_cause is not None), "why it is rolled back"
 
 
 def test_a_parked_job_says_until_when_and_how_not_to_wait() -> None:

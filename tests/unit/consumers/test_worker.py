@@ -486,7 +486,7 @@ async def test_a_slow_answer_of_the_database_is_no_skew(
 
 async def test_a_job_that_was_rolled_back_raises_an_alert(world: World) -> None:
     why = Failure("HttpRefused", "403", START)
-    [job, _] = world.put(1, point_of_no_return="first", turned_back=why) + world.put(1)
+    [job, _] = world.put(1, point_of_no_return="first", rollback_cause=why) + world.put(1)
     world.start()
     await until(
         lambda: world.count(Status.COMPLETE) + world.count(Status.COMPENSATED) == 2, world.clock

@@ -32,14 +32,14 @@ AT_ONCE: dict[tuple[str, str], str] = {
     **{(name, "saga, in_progress"): target for name, target in RUN},
     **{(name, "saga, in_progress, spent"): target for name, target in RUN if name != "park"},
     **{(name, "past its point, in_progress"): target for name, target in RUN},
-    **{(name, "backwards, in_progress"): target for name, target in RUN if name != "complete"},
-    ("turn_back", "saga, in_progress"): "pending",
-    ("turn_back", "saga, in_progress, spent"): "pending",
-    ("compensate", "backwards, in_progress"): "compensated",
+    **{(name, "rollback, in_progress"): target for name, target in RUN if name != "complete"},
+    ("roll_back", "saga, in_progress"): "pending",
+    ("roll_back", "saga, in_progress, spent"): "pending",
+    ("compensate", "rollback, in_progress"): "compensated",
     ("retry", "saga, failed"): "pending",
     ("retry", "saga, failed, spent"): "pending",
     ("retry", "past its point, failed, spent"): "pending",
-    ("retry", "backwards, failed, spent"): "pending",
+    ("retry", "rollback, failed, spent"): "pending",
     ("retry", "compensated"): "pending",
 }
 LONG_AFTER: dict[tuple[str, str], str] = {
@@ -52,16 +52,16 @@ LONG_AFTER: dict[tuple[str, str], str] = {
     ("retry", "in_progress, spent"): "pending",
     ("resume", "saga, in_progress"): "pending",
     ("resume", "saga, failed"): "pending",
-    ("turn_back_spent", "saga, in_progress, spent"): "pending",
-    ("turn_back_spent", "saga, failed, spent"): "pending",
+    ("roll_back_spent", "saga, in_progress, spent"): "pending",
+    ("roll_back_spent", "saga, failed, spent"): "pending",
     ("exhaust", "past its point, failed, spent"): "exhausted",
-    ("exhaust", "backwards, failed, spent"): "exhausted",
+    ("exhaust", "rollback, failed, spent"): "exhausted",
     ("resume", "past its point, in_progress"): "pending",
-    ("resume", "backwards, in_progress"): "pending",
+    ("resume", "rollback, in_progress"): "pending",
     ("retry", "saga, in_progress"): "pending",
     ("retry", "saga, in_progress, spent"): "pending",
     ("retry", "past its point, in_progress"): "pending",
-    ("retry", "backwards, in_progress"): "pending",
+    ("retry", "rollback, in_progress"): "pending",
 }
 OUTSIDER = {"status", "attempt", "claimed_by", "last_modified_at"}
 HOLDER = {"status", "attempt", "claimed_by"}
@@ -73,8 +73,8 @@ GUARDS = {
     "hand_over": HOLDER,
     "park": HOLDER,
     "compensate": HOLDER,
-    "turn_back": HOLDER,
-    "turn_back_spent": OUTSIDER,
+    "roll_back": HOLDER,
+    "roll_back_spent": OUTSIDER,
     "resume": OUTSIDER,
     "exhaust": OUTSIDER,
     "retry": OUTSIDER,
@@ -138,7 +138,7 @@ def test_the_time_of_a_write_grows_even_within_one_millisecond_or_by_a_clock_beh
 ) -> None:
     """Or else two states of a job would look alike to whoever guards it."""
     future = replace(CASES[case], last_modified_at=SILENT)
-    if transition in ("resume", "exhaust", "turn_back_spent"):  # they need a silence
+    if transition in ("resume", "exhaust", "roll_back_spent"):  # they need a silence
         return
     stale = transition == "retry" and future.status is not Status.PENDING
     behind = SILENT + POLICY.stale_after if stale else SILENT

@@ -51,8 +51,8 @@ class World:
         return job
 
     @property
-    def owed(self) -> dict[str, StepStatus]:
-        return {owed.name: owed.status for owed in self.stored.compensations}
+    def compensations(self) -> dict[str, StepStatus]:
+        return {each.name: each.status for each in self.stored.compensations}
 
     async def run(self, plan: Plan | None = None) -> Job:
         """Claim it, after a sweep where one is needed, and run it once."""
@@ -104,13 +104,17 @@ async def world() -> World:
 
 async def test_without_an_error_everything_is_deleted_and_nothing_undone(world: World) -> None:
     job = await world.run()
-    assert (job.status, job.direction, world.owed) == (Status.COMPLETE, Direction.FORWARD, {})
+    assert (job.status, job.direction, world.compensations) == (
+        Status.COMPLETE,
+        Direction.FORWARD,
+        {},
+    )
     assert world.calls == list(FORWARD)
 
 
 @pytest.mark.proves("saga-ends")
 @pytest.mark.parametrize(("failing", "undone"), [("pause", 1), ("unpublish", 2)])
-async def test_an_error_that_will_not_pass_turns_it_back_at_once(
+async def test_an_error_that_will_not_pass_rolls_it_back_at_once(
     world: World, failing: str, undone: int
 ) -> None:
     """The step that failed is undone too: its call may have been made."""
@@ -118,19 +122,19 @@ async def test_an_error_that_will_not_pass_turns_it_back_at_once(
     job = await world.run()
     assert (job.status, job.direction, job.attempt) == (Status.PENDING, Direction.BACKWARD, 0)
     assert job.due == job.created_at, "at once, before newer ones"
-    assert job.turned_back
-    assert job.turned_back.type == "PermanentError"
+    assert job.rollback_cause
+    assert job.rollback_cause.type == "PermanentError"
     world.calls.clear()
     world.counted.clear()
     job = await world.run()
     assert (job.status, job.live, job.finished_at) == (Status.COMPENSATED, False, world.now)
     assert world.calls == ["undo unpublish", "undo pause"][2 - undone :]
-    assert set(world.owed.values()) == {StepStatus.COMPLETE}
-    assert job.turned_back, "it says why"
+    assert set(world.compensations.values()) == {StepStatus.COMPLETE}
+    assert job.rollback_cause, "it says why"
     assert world.counted == [], "what is undone is not deleted"
 
 
-async def test_errors_that_may_pass_turn_it_back_once_its_attempts_are_spent(world: World) -> None:
+async def test_errors_that_may_pass_roll_it_back_once_its_attempts_are_spent(world: World) -> None:
     world.steps["unpublish"].script.extend([StoreUnavailable("down")] * 10_000)
     for attempt in range(1, POLICY.max_attempts + 1):
         job = await world.run()
@@ -140,7 +144,7 @@ async def test_errors_that_may_pass_turn_it_back_once_its_attempts_are_spent(wor
     assert (await world.run()).status is Status.COMPENSATED
 
 
-async def test_a_job_that_fell_silent_for_the_last_time_turns_back_too(world: World) -> None:
+async def test_a_job_that_fell_silent_for_the_last_time_is_rolled_back_too(world: World) -> None:
     job = replace(world.stored, attempt=POLICY.max_attempts)
     world.store.put(job.begin(world.now, StepProgress("pause"), is_compensated=True).after)
     assert world.swept().direction is Direction.BACKWARD
@@ -152,7 +156,7 @@ async def test_a_job_that_fell_silent_for_the_last_time_turns_back_too(world: Wo
 async def test_a_step_is_on_record_as_begun_and_owed_before_its_first_call(world: World) -> None:
     seen: list[tuple[StepStatus, dict[str, StepStatus]]] = []
     world.steps["pause"].script.appendleft(
-        lambda: seen.append((world.stored.progress("pause").status, world.owed))
+        lambda: seen.append((world.stored.progress("pause").status, world.compensations))
     )
     await world.run()
     assert seen == [(StepStatus.IN_PROGRESS, {"pause": StepStatus.PENDING})]
@@ -161,7 +165,7 @@ async def test_a_step_is_on_record_as_begun_and_owed_before_its_first_call(world
 @pytest.mark.proves("saga-ends")
 async def test_the_point_of_no_return_is_on_record_before_its_first_call(world: World) -> None:
     seen: list[bool] = []
-    world.steps[POINT].script.appendleft(lambda: seen.append(world.stored.may_turn_back))
+    world.steps[POINT].script.appendleft(lambda: seen.append(world.stored.may_roll_back))
     await world.run()
     assert seen == [False]
 
@@ -189,7 +193,7 @@ async def test_what_can_be_undone_is_read_back_before_the_point_of_no_return(
     assert world.steps["pause"].read_backs == 4, "three times before the point, and at the end"
 
 
-async def test_a_step_that_never_reads_back_empty_turns_the_job_back_in_the_end(
+async def test_a_step_that_never_reads_back_empty_rolls_the_job_back_in_the_end(
     world: World,
 ) -> None:
     pause = world.steps["pause"]
@@ -198,27 +202,30 @@ async def test_a_step_that_never_reads_back_empty_turns_the_job_back_in_the_end(
     assert (job.status, world.steps[POINT].cursors) == (Status.COMPENSATED, [])
 
 
-async def test_a_way_back_that_fails_is_retried_with_attempts_of_its_own(world: World) -> None:
+async def test_a_rollback_that_fails_is_retried_with_attempts_of_its_own(world: World) -> None:
     world.steps["unpublish"].script.append(REFUSED)
     world.undo["unpublish"].script.append(ZeroDivisionError())
     await world.run()
     job = await world.run()
     assert (job.status, job.attempt, job.direction) == (Status.FAILED, 1, Direction.BACKWARD)
-    (batch,) = [owed.batches for owed in job.compensations if owed.name == "unpublish"]
+    (batch,) = [each.batches for each in job.compensations if each.name == "unpublish"]
     assert batch == 1, "it goes on behind its checkpoint"
     assert (await world.run()).status is Status.COMPENSATED
     assert world.undo["unpublish"].cursors == [None, "1"]
 
 
 @pytest.mark.proves("saga-ends")
-async def test_a_way_back_that_fails_for_good_is_exhausted_and_says_what_was_undone(
+async def test_a_rollback_that_fails_for_good_is_exhausted_and_says_what_was_undone(
     world: World,
 ) -> None:
     world.steps["unpublish"].script.append(REFUSED)
     world.undo["pause"].script.extend([REFUSED] * 100)
     job = await world.until_it_ends()
     assert (job.status, job.live, job.attempt) == (Status.EXHAUSTED, True, POLICY.max_attempts)
-    assert world.owed == {"pause": StepStatus.IN_PROGRESS, "unpublish": StepStatus.COMPLETE}
+    assert world.compensations == {
+        "pause": StepStatus.IN_PROGRESS,
+        "unpublish": StepStatus.COMPLETE,
+    }
     job = world.store.put(job.retry(world.now, POLICY).after)
     assert job.direction is Direction.BACKWARD, "an operator's retry goes on where it stands"
 
@@ -232,7 +239,7 @@ async def test_what_was_undone_is_read_back(world: World) -> None:
     assert world.undo["unpublish"].data == {BOT: []}
 
 
-async def test_a_way_back_can_be_parked_and_stopped(world: World) -> None:
+async def test_a_rollback_can_be_parked_and_stopped(world: World) -> None:
     world.steps["pause"].script.append(REFUSED)
     world.undo["pause"].script.appendleft(Parked(world.now + timedelta(hours=1), "open"))
     await world.run()
@@ -245,7 +252,7 @@ async def test_a_way_back_can_be_parked_and_stopped(world: World) -> None:
     assert (await world.run()).status is Status.COMPENSATED
 
 
-async def test_what_ended_with_its_process_on_the_way_forward_does_not_count_on_the_way_back(
+async def test_what_ended_with_its_process_before_a_rollback_does_not_count_in_it(
     world: World,
 ) -> None:
     """Other calls are made there: neither does it rest for a day after one silence, nor is it a
@@ -259,7 +266,7 @@ async def test_what_ended_with_its_process_on_the_way_forward_does_not_count_on_
         world.stopping.clear()
     world.steps["pause"].script.appendleft(REFUSED)
     job = await world.run()
-    assert job.turned_back
+    assert job.rollback_cause
     assert not job.is_suspect
     world.stopping.set()
     job = await world.run()
@@ -267,7 +274,7 @@ async def test_what_ended_with_its_process_on_the_way_forward_does_not_count_on_
     assert (job.failure.interrupted, job.attempt) == (True, 0)
 
 
-async def test_silences_on_the_way_forward_make_no_rest_longer_on_the_way_back(
+async def test_silences_before_a_rollback_make_no_rest_longer_in_it(
     world: World,
 ) -> None:
     begun = StepProgress("pause").began(world.stored.placed_at)
@@ -278,7 +285,7 @@ async def test_silences_on_the_way_forward_make_no_rest_longer_on_the_way_back(
         job = world.swept()
     assert (job.direction, job.queue) == (Direction.BACKWARD, SERVICE)
     job = world.store.put(job.claim("worker", world.now).after)
-    assert job.rest(POLICY) == timedelta(0), "its first silence on this way"
+    assert job.rest(POLICY) == timedelta(0), "its first silence in the rollback"
 
 
 async def test_a_step_begun_without_a_compensation_is_undone_once_the_plan_has_one(
@@ -288,13 +295,13 @@ async def test_a_step_begun_without_a_compensation_is_undone_once_the_plan_has_o
     without = Plan(SERVICE, world.plan.steps, POINT, {"unpublish": world.undo["unpublish"]})
     world.steps["unpublish"].script.append(ZeroDivisionError())
     await world.run(without)
-    assert world.owed == {"unpublish": StepStatus.PENDING}
+    assert world.compensations == {"unpublish": StepStatus.PENDING}
     world.steps["unpublish"].script.append(REFUSED)
     await world.run()
     world.calls.clear()
     assert (await world.run()).status is Status.COMPENSATED
     assert world.calls == ["undo unpublish", "undo pause"]
-    assert set(world.owed) == {"pause", "unpublish"}, "and the record says so"
+    assert set(world.compensations) == {"pause", "unpublish"}, "and the record says so"
 
 
 async def test_a_point_that_an_older_version_has_passed_is_passed(world: World) -> None:
@@ -302,13 +309,15 @@ async def test_a_point_that_an_older_version_has_passed_is_passed(world: World) 
     done = [StepProgress(name, StepStatus.COMPLETE, 3, "3", 2) for name in FORWARD[:2]]
     point = StepProgress(POINT, StepStatus.IN_PROGRESS, 2, "2", 1)
     world.store.put(replace(world.stored, steps=(*done, point, StepProgress("close"))))
-    assert not world.stored.may_turn_back
+    assert not world.stored.may_roll_back
     world.steps[POINT].script.append(REFUSED)
     job = await world.run()
     assert (job.status, job.direction) == (Status.FAILED, Direction.FORWARD)
 
 
-async def test_a_job_that_an_older_sweep_has_exhausted_can_still_turn_back(world: World) -> None:
+async def test_a_job_that_an_older_sweep_has_exhausted_can_still_be_rolled_back(
+    world: World,
+) -> None:
     """It does not know how to turn one back: an operator sends it on, as any exhausted job."""
     world.steps["pause"].script.append(ZeroDivisionError())
     job = await world.run()
@@ -340,7 +349,7 @@ async def test_a_step_that_is_parked_after_an_error_of_its_own_has_made_a_call(
     assert (await world.run()).attempt == 1, "handed back"
 
 
-async def test_turning_back_resets_the_count_of_parks(world: World) -> None:
+async def test_a_rollback_resets_the_count_of_parks(world: World) -> None:
     world.steps["pause"].script.appendleft(Parked(world.now + timedelta(minutes=1), "open"))
     assert (await world.run()).parks == 1
     world.steps["pause"].script.appendleft(REFUSED)
@@ -404,7 +413,7 @@ async def test_an_operator_starts_a_compensated_job_anew(world: World) -> None:
     assert (await world.run()).status is Status.COMPLETE
 
 
-async def test_a_plan_without_an_owed_compensation_does_not_pass_over_it(world: World) -> None:
+async def test_a_plan_without_a_needed_compensation_does_not_pass_over_it(world: World) -> None:
     world.steps["pause"].script.append(REFUSED)
     await world.run()
     changed = Plan(SERVICE, world.plan.steps, POINT, {})

@@ -26,15 +26,15 @@ CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "park": lambda job, now: job.park(
         replace(PARKED, at=now), now + timedelta(hours=1), POLICY, spent=True
     ),
-    "turn_back": lambda job, now: job.turn_back(replace(ERROR, at=now)),
-    "turn_back_spent": lambda job, now: job.turn_back_spent(now, POLICY),
+    "roll_back": lambda job, now: job.roll_back(replace(ERROR, at=now)),
+    "roll_back_spent": lambda job, now: job.roll_back_spent(now, POLICY),
     "resume": lambda job, now: job.resume(now, POLICY),
     "exhaust": lambda job, now: job.exhaust(now, POLICY),
     "retry": lambda job, now: job.retry(now, POLICY),
 }
 BEFORE_POINT = {"point_of_no_return": "delete"}
 PAST_POINT = {"steps": (StepProgress("delete").began(START),), **BEFORE_POINT}
-BACKWARDS = {"turned_back": ERROR, **BEFORE_POINT}
+ROLLBACK = {"rollback_cause": ERROR, **BEFORE_POINT}
 CASES = {
     "pending, due": a_job(Status.PENDING, attempt=0, due=START),
     "pending, due later": a_job(Status.PENDING, attempt=0, due=SILENT + TICK),
@@ -55,9 +55,9 @@ CASES = {
     "past its point, failed, spent": a_job(
         Status.FAILED, attempt=SPENT, failure=ERROR, **PAST_POINT
     ),
-    "backwards, in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT, **BACKWARDS),
-    "backwards, failed, spent": a_job(Status.FAILED, attempt=SPENT, failure=ERROR, **BACKWARDS),
-    "compensated": a_job(Status.COMPENSATED, attempt=LEFT, **BACKWARDS),
+    "rollback, in_progress": a_job(Status.IN_PROGRESS, attempt=LEFT, **ROLLBACK),
+    "rollback, failed, spent": a_job(Status.FAILED, attempt=SPENT, failure=ERROR, **ROLLBACK),
+    "compensated": a_job(Status.COMPENSATED, attempt=LEFT, **ROLLBACK),
 }
 
 
