@@ -43,9 +43,16 @@ class PressureReader:
         if problem:
             self._on_unread(self._step)
         if problem != self._problem:
-            log.warning("pressure", step=self._step, of=self._gauge.what, unread=problem)
+            self._log(problem)
         self._problem = problem
         return self._value
+
+    def _log(self, problem: str | None) -> None:
+        gauge = {"step": self._step, "of": self._gauge.what}
+        if problem:
+            log.warning("pressure not read", **gauge, reason=problem)
+        else:
+            log.info("pressure read again", **gauge)
 
 
 async def _read(gauge: Gauge) -> tuple[float | None, str | None]:

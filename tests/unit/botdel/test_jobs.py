@@ -189,6 +189,7 @@ def test_where_a_saga_stood_in_its_rollback_is_what_it_was_undoing(
     )
     describe(a_saga(Status.FAILED, past_attempts=past), POLICY)
     lines = capsys.readouterr().out.partition("Past attempts")[2].splitlines()
+    assert any("rolled back" in line for line in lines), "and not in the older word of the record"
     stood = [line.split("│")[2].strip() for line in lines if line.startswith("│")]
     assert stood == [
         "pause, batch 2",

@@ -356,11 +356,11 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
         await world.batch(5)
     assert world.times == [0, 10, 20, 30]
     assert len(world.unread) == level.reads > 1
-    warnings = [log["unread"] for log in logs if log["event"] == "pressure"]
-    assert warnings == [said]
+    assert [log["reason"] for log in logs if log["log_level"] == "warning"] == [said]
     level.value = 0.0
     await world.batch(5)
-    assert [log["unread"] for log in logs if log["event"] == "pressure"] == [said, None]
+    told = [log["log_level"] for log in logs if log["event"].startswith("pressure")]
+    assert told == ["warning", "info"], "that it can be read again is no warning"
 
 
 @pytest.mark.proves("pressure")
