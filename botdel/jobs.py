@@ -16,7 +16,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import RETRIED, ROLLED_BACK, Failure, Job, LeasePolicy, Status, StepStatus
+from deletion.job import RETRIED, ROLLED_BACK, Job, LeasePolicy, Status, StepStatus
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -133,10 +133,10 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     if job.due:
         out.print(printable(f"in queue {job.queue}, due {job.due}"))
     if job.failure:
-        out.print(printable(f"failure at {job.failure.at}, {_named(job.failure)}"))
+        out.print(printable(f"failure at {job.failure.at}: {job.failure}"))
     if job.rollback_cause:
         cause = job.rollback_cause
-        out.print(printable(f"rollback began at {cause.at}, after {_named(cause)}"))
+        out.print(printable(f"rollback began at {cause.at}: {cause}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
@@ -157,10 +157,6 @@ def describe(job: Job, policy: LeasePolicy) -> None:
             reason = "rolled back" if each.reason == ROLLED_BACK else each.reason
             past.add_row(str(each.attempt), at, f"{each.at}", reason, each.claimed_by)
         out.print(past)
-
-
-def _named(failure: Failure) -> str:
-    return f"{failure.type}: {failure.message}"
 
 
 def _stood_at(job: Job) -> Iterator[str]:

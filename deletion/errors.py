@@ -39,12 +39,12 @@ from datetime import datetime
 class BotDeletionError(Exception):
     """Root of the tree: catch it at the edge of a process only.
 
-    `what` says what is wrong; `remedy` says what to do, where that is not obvious. The message
-    consists of both.
+    `what` says what is wrong, after a colon why; `remedy` says what to do, where that is not
+    obvious. The message is one sentence of both.
     """
 
     def __init__(self, what: str = "", remedy: str = "") -> None:
-        super().__init__(f"{what}: {remedy}" if remedy else what)
+        super().__init__(f"{what}; {remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy
 
@@ -214,3 +214,9 @@ class Busy(Parked):
 
 class Interrupted(BotDeletionError):
     """The process was asked to stop: the run ends, and its job is handed over."""
+
+
+def with_type(error: BaseException) -> str:
+    """The text of an error with its type in parentheses; the type alone if it has no text."""
+    name, text = type(error).__name__, str(error)
+    return f"{text} ({name})" if text else name

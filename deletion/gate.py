@@ -119,7 +119,7 @@ class Gate:
         async with permits.one() as is_given:
             if not is_given:
                 of = "read-backs" if reads else "deletions"
-                why = f"{self.host}: {permits.number} {of} are under way, as many as may be"
+                why = f"{permits.number} {of} are under way at {self.host}, as many as may be"
                 until = self._clock.now() + timedelta(seconds=permits.soon)
                 raise Busy(until, why, permits.window)
             yield
@@ -171,7 +171,7 @@ class Gate:
             if await self._apply(breaker, probe):
                 log.info("breaker: probing", host=self.host)
                 return probe
-        raise self._parked(AGAIN, f"{self.host}: its breaker keeps changing")
+        raise self._parked(AGAIN, f"the breaker of {self.host} keeps changing")
 
     async def _failed(
         self, bot_id: str, error: TransientError, probe: Breaker | None
@@ -250,7 +250,7 @@ class Gate:
     def _suspended(
         self, until: datetime, now: datetime, breaker: Breaker, *, spent: bool
     ) -> Parked:
-        why = f"{self.host}: its breaker is open, because calls failed ({breaker.why})"
+        why = f"the breaker of {self.host} is open, because calls failed ({breaker.why})"
         return self._parked((until - now).total_seconds(), why, spent=spent)
 
     def _parked(self, seconds: float, why: str, *, spent: bool = False) -> Parked:

@@ -52,7 +52,9 @@ class GatewaySettings(PubSubSettings):
         names: dict[str, str] = {}
         for each in tokens:
             if names.setdefault(each.token.get_secret_value(), each.name) != each.name:
-                raise ValueError("the same token has two names: give each client its own")
+                raise ValueError(
+                    "expected a token of its own for each client, found one with two names"
+                )
         return tokens
 
 

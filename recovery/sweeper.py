@@ -20,6 +20,7 @@ from deletion.errors import (
     Interrupted,
     LeaseLost,
     StoreUnavailable,
+    with_type,
 )
 from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
@@ -129,10 +130,10 @@ class Sweeper:
         except Interrupted:
             return INTERRUPTED
         except BotDeletionError as error:
-            return f"{type(error).__name__}: {error}"
+            return with_type(error)
         except Exception as error:
             log.exception("unexpected error in a sweep", sweep_id=progress.sweep.id)
-            return f"unexpected {type(error).__name__}: see the log of the process"
+            return f"unexpected {type(error).__name__}; see the log of the process"
         return None
 
     async def _visit(

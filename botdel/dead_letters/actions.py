@@ -183,8 +183,8 @@ class DryRun:
 def unreadable(letter: Unreadable) -> str:
     """Return why the letter cannot be read, and what to do about it."""
     return (
-        f"it cannot be read ({letter.reason}): if a later version wrote it, use the botdel of that "
-        "version; otherwise its record in MongoDB is damaged"
+        f"it cannot be read ({letter.reason}); if a later version wrote it, use the botdel of that "
+        "version, otherwise its record in MongoDB is damaged"
     )
 
 

@@ -17,6 +17,7 @@ from deletion.errors import (
     BusUnavailable,
     StoreUnavailable,
     TransientError,
+    with_type,
 )
 
 DATABASE_SECONDS = 10
@@ -131,11 +132,11 @@ def could_not(check: str, error: Exception) -> Finding:
         case MongoConfigurationError():
             detail, remedy = f"not a MongoDB URI: {type(error).__name__}", LOOK_AT_DATABASE
         case PyMongoError():
-            detail, remedy = f"MongoDB: {type(error).__name__}", LOOK_AT_DATABASE
+            detail, remedy = f"MongoDB cannot be used: {type(error).__name__}", LOOK_AT_DATABASE
         case TransientError():
             detail, remedy = error.what, error.remedy or LOOK_AT_ADDRESS
         case BotDeletionError():
             detail, remedy = " ".join(error.what.split()), error.remedy or "correct it"
         case _:
-            detail, remedy = " ".join(f"{type(error).__name__}: {error}".split()), LOOK_AT_CLASS
+            detail, remedy = " ".join(with_type(error).split()), LOOK_AT_CLASS
     return failed(check, detail, remedy)

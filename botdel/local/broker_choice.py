@@ -20,8 +20,7 @@ INSTALL: Final = (
     "apt-get install google-cloud-cli-pubsub-emulator openjdk-17-jre-headless, or see README.md"
 )
 NEEDS_NEITHER: Final = (
-    "unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
-    "nor Java"
+    "unset BOTDEL_LOCAL_BROKER, or set it to embedded, which needs neither the emulator nor Java"
 )
 
 
@@ -47,13 +46,13 @@ def brokers() -> list[str]:
 def why_left_out(name: str) -> str:
     """Return in one line why a suite over both brokers leaves this one out; "" if it does not."""
     if wanted := load(LocalSettings).local_broker:
-        return "" if name == wanted else f"not over {name}: BOTDEL_LOCAL_BROKER={wanted}"
+        return "" if name == wanted else f"not over {name}, because BOTDEL_LOCAL_BROKER={wanted}"
     if name == EMBEDDED:
         return ""
     try:
         PubSubEmulator()
     except ConfigurationError as missing:
-        return f"{missing.what}: {INSTALL}"
+        return f"{missing.what}; {INSTALL}"
     return ""
 
 

@@ -66,7 +66,7 @@ def find_program() -> Path:
     program = Path(sys.executable).with_name(PROGRAM)
     if not program.is_file():
         raise ConfigurationError(
-            f"the embedded MongoDB is not installed: {program} is missing (package SecantusDB)",
+            f"the embedded MongoDB is not installed, {program} is missing (package SecantusDB)",
             "install the extra that has it: pip install 'bot-deletion-pipeline[local]', in a "
             "checkout pip install -e '.[local]'; or set BOTDEL_MONGODB_URI to a MongoDB you have",
         )

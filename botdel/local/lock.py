@@ -44,9 +44,7 @@ def locked(folder: Path, held: str = UP_RUNS, remedy: str = USE_IT) -> Iterator[
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise AlreadyRuns(
-                f"{held} (pid {file.read()}): {remedy.format(folder=folder)}"
-            ) from None
+            raise AlreadyRuns(f"{held} (pid {file.read()})", remedy.format(folder=folder)) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -157,14 +157,16 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
     """
     try:
         document = YAML().load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise PlanError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{path} cannot be read: {error.reason}, expected UTF-8") from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = str(error.problem).partition(" with value ")[0]  # the value may be a secret
-        raise PlanError(f"{path}:{line}: not valid YAML: {problem}") from None
+        raise PlanError(f"{path}:{line}: not valid YAML, {problem}") from None
     except YAMLError as error:
-        raise PlanError(f"{path}: not valid YAML: {error}") from None
+        raise PlanError(f"{path}: not valid YAML, {error}") from None
     if unset := [_fault(path, document, *fault) for fault in _unset(document, environ)]:
         raise PlanError("\n".join(unset))
     try:
@@ -223,9 +225,9 @@ def _known(location: Sequence[int | str]) -> str:
     match location:
         case ("steps", int(), _):
             others = [name for name in StepSpec.model_fields if name not in StepSpec.KINDS]
-            return f": a step has one of {', '.join(StepSpec.KINDS)}, and {', '.join(others)}"
+            return f", a step has one of {', '.join(StepSpec.KINDS)}, and {', '.join(others)}"
         case ("steps", int(), "compensation", _):
-            return f": a compensation has one of {', '.join(CompensationSpec.KINDS)}"
+            return f", a compensation has one of {', '.join(CompensationSpec.KINDS)}"
     return ""
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from deletion.adapters.references import imported, is_reference
 from deletion.adapters.spec import Outside, Strict
-from deletion.errors import PlanError
+from deletion.errors import PlanError, with_type
 from deletion.plan import Step
 
 FOLDER: Final = "folder"
@@ -100,14 +100,14 @@ class PythonSpec(Strict):
         model: type[BaseModel] | None = getattr(info.data["type"], "Options", None)
         if model is None:
             if given is not None:
-                raise ValueError("expected none: the class has no `Options`")
+                raise ValueError("expected none, because the class has no `Options`")
             return None
         try:
             return model.model_validate({} if given is None else given)
         except ValidationError:
             raise  # pydantic adds its faults to those of the plan file
         except Exception as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+            raise ValueError(with_type(error)) from error
 
     def build(self, name: str, _outside: Outside) -> Step:
         """Create the step. Raises `PlanError` when that fails, or the step has another name."""
@@ -117,7 +117,7 @@ class PythonSpec(Strict):
         except PlanError:
             raise
         except Exception as error:
-            said = f"cannot be made: {type(error).__name__}: {error}"
+            said = f"cannot be made, {with_type(error)}"
             raise PlanError(said, field=f"step {name}") from error
         if found != name:
             raise PlanError(

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from deletion.errors import with_type
+
 _REFERENCE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -33,4 +35,4 @@ def imported(reference: str, folder: Path) -> object:
 
 
 def _said(module: str, error: BaseException) -> str:
-    return f"the module {module} cannot be imported: {type(error).__name__}: {error}"
+    return f"the module {module} cannot be imported: {with_type(error)}"

@@ -33,6 +33,9 @@ class Failure:
     interrupted: bool = False
     extra: Mapping[str, object] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"{self.message} ({self.type})" if self.message else self.type
+
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:

@@ -70,9 +70,9 @@ def escaped(text: str, *, keep: str = "") -> str:
 def advice(error: Exception) -> str:
     """What to check after `error`, to append to its message; empty when the message says it."""
     if isinstance(error, StoreUnavailable):
-        return ": is it running, and does BOTDEL_MONGODB_URI name it?"
+        return "; is it running, and does BOTDEL_MONGODB_URI name it?"
     if isinstance(error, BusUnavailable):
-        return ": is it reachable? Check PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and credentials"
+        return "; is it reachable? Check PUBSUB_EMULATOR_HOST, GOOGLE_CLOUD_PROJECT and credentials"
     return ""
 
 

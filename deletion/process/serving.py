@@ -79,4 +79,4 @@ def _listening(host: str, port: int, name: str, backlog: int) -> socket.socket:
         reason = str(error.strerror).partition(" (while attempting")[0]
         remedy = f"set BOTDEL_{name.upper()}_{setting.upper()} or --{setting}"
         where = f"cannot listen on {host}, port {port}"
-        raise OSError(error.errno, f"{where}: {reason}: {remedy}") from error
+        raise OSError(error.errno, f"{where}: {reason}; {remedy}") from error

@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from deletion.clock import Clock
-from deletion.errors import BotDeletionError, Interrupted, LeaseLost, Parked
+from deletion.errors import BotDeletionError, Interrupted, LeaseLost, Parked, with_type
 from deletion.job import Job, LeasePolicy
 from deletion.lease import Lease
 from deletion.plan import Plan
@@ -95,6 +95,5 @@ class Runner:
             await to_its_end(lease.fail(failure, has_tried=not run.only_waited))
         except Exception as error:  # recorded: it becomes the job's failure
             unexpected = not isinstance(error, BotDeletionError)
-            reason = f"{type(error).__name__}: {error}"
-            log.error("run failed", reason=reason, exc_info=unexpected)
+            log.error("run failed", reason=with_type(error), exc_info=unexpected)
             await to_its_end(endings.fail(error))

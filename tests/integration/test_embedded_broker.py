@@ -205,7 +205,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: EmbeddedBroker) -> None:
         assert await second.wait(30) == 1
         assert list(second.lines) == [
             f"botdel: [Errno {errno.EADDRINUSE}] cannot listen on 127.0.0.1:{broker.port}: "
-            "Address already in use: name another with --port"
+            "Address already in use; name another with --port"
         ]
     assert found_taken(second)
 
@@ -270,7 +270,7 @@ async def test_a_file_that_is_damaged_is_an_error(
     [
         (
             'mount --bind "{0}" "{0}" && mount -o remount,ro,bind "{0}"',
-            "Read-only file system: name a folder that this user may write to",
+            "Read-only file system; name a folder that this user may write to",
         ),
         ('mount -t tmpfs -o size=8k tmpfs "{0}"', "is full: make room on the disk"),
     ],

@@ -292,7 +292,7 @@ async def test_a_port_that_is_taken_is_an_error(broker: LocalBroker, project: st
     async with gateway_process(environment) as process:
         assert await process.wait(WITHIN) == 1
     assert "Traceback" not in "\n".join(process.lines)
-    assert any("in use: set BOTDEL_GATEWAY_PORT or --port" in line for line in process.lines)
+    assert any("in use; set BOTDEL_GATEWAY_PORT or --port" in line for line in process.lines)
 
 
 @pytest.mark.proves("bounded-clients")

@@ -150,7 +150,7 @@ async def test_a_step_of_a_team_that_raises_or_hangs_hides_no_other(
     found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
     for kind in ("data of ", "rights of ", ""):
         away, hanging = (found[f"{kind}step own-steps/{name}"] for name in ("away", "hanging"))
-        assert (away["status"], away["detail"]) == ("failed", "RuntimeError: boom")
+        assert (away["status"], away["detail"]) == ("failed", "boom (RuntimeError)")
         assert (hanging["status"], hanging["detail"]) == ("failed", "no answer within 0.05 s")
         assert found[f"{kind}step own-steps/other"]["status"] in {"ok", "skipped"}
 
@@ -164,7 +164,7 @@ async def test_a_step_of_a_team_that_cannot_be_counted_is_not_known(
     seen = json.loads(capsys.readouterr().out)
     assert seen["steps"] == {"away": None, "hanging": None, "other": None}
     assert seen["failures"] == {
-        "away": "RuntimeError: boom",
+        "away": "boom (RuntimeError)",
         "hanging": "no answer within 0.05 s",
     }
 

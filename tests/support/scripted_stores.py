@@ -88,7 +88,7 @@ class ScriptedStore(MemoryJobStore):
 
     def damage(self, job: Job) -> Job:
         """From now on pages contain an unreadable record in place of `job`."""
-        reason = "ValueError: 'archived' is not a valid Status"
+        reason = "'archived' is not a valid Status (ValueError)"
         self.unreadable[job.id] = Unreadable(job.id, reason, job.due, job.last_modified_at)
         return job
 

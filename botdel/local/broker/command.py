@@ -90,7 +90,7 @@ def _check_free(address: str, port: int) -> None:
         of_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         remedy = "name another with --port" if of_port else "name 127.0.0.1 with --host"
         where = f"cannot listen on {_joined(address, port)}"
-        raise OSError(error.errno, f"{where}: {error.strerror}: {remedy}") from error
+        raise OSError(error.errno, f"{where}: {error.strerror}; {remedy}") from error
 
 
 def _joined(address: str, port: int) -> str:

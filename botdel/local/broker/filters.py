@@ -161,7 +161,7 @@ class _Parser:
         found = self._tokens[self._next][1]
         raise invalid(
             f"Invalid filter at position {self._position}: expected {expected}, found "
-            f"{found or 'its end'!r}: {self._text}"
+            f"{found or 'its end'!r} in {self._text}"
         )
 
 

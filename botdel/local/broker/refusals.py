@@ -51,7 +51,7 @@ def not_kept(error: sqlite3.Error) -> Refused:
     """Return UNAVAILABLE, on which clients repeat a call. That is right: nothing was changed."""
     return Refused(
         grpc.StatusCode.UNAVAILABLE,
-        f"the change could not be kept on disk: {error}: {remedies.of_file(error)}",
+        f"the change could not be kept on disk: {error}; {remedies.of_file(error)}",
     )
 
 

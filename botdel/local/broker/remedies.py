@@ -4,13 +4,13 @@ import errno
 import sqlite3
 from typing import Final
 
-NO_FOLDER: Final = "a file is in its place: move it away, or name another folder with --folder"
+NO_FOLDER: Final = "move the file in its place away, or name another folder with --folder"
 WRITABLE: Final = "name a folder that this user may write to with --folder"
 MAKE_ROOM: Final = "make room on the disk, or name a folder on another one with --folder"
 CHECK_DISK: Final = "check the disk, or name a folder on another one with --folder"
 NOT_OURS: Final = (
-    "it is damaged, or belongs to another program or version: move it away, or name another folder "
-    "with --folder"
+    "it is damaged, or belongs to another program or version, so move it away or name another "
+    "folder with --folder"
 )
 IN_USE: Final = "end the program that has the file open"
 

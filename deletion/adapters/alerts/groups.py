@@ -56,7 +56,7 @@ class AlertGroup:
                 what = f"{_number(self.count, 'job')}{of} exhausted"
                 commands = self._lists_of_jobs("exhausted")
             case AlertKind.JOB_COMPENSATED:
-                what = f"{_number(self.count, 'job')}{of} rolled back: the bot is not deleted"
+                what = f"{_number(self.count, 'job')}{of} rolled back, the bot is not deleted"
                 commands = self._lists_of_jobs("compensated")
             case AlertKind.JOBS_WAITING:
                 what = f"{_number(self.count, 'job')}{of} waiting for a worker"
@@ -65,8 +65,7 @@ class AlertGroup:
                 what = f"{_number(self.count, 'job')}{of} found stale by a sweep"
                 commands = self._lists_of_jobs("in_progress")
             case AlertKind.BREAKER_OPEN:
-                who = f"{self.service}: " if self.service else ""
-                what = f"{who}calls to an external API fail and are suspended"
+                what = f"calls{of} to an external API fail and are suspended"
                 commands = [["doctor"], *self._lists_of_jobs("pending")]
             case AlertKind.JOBS_IMMOVABLE:
                 what = f"{_number(self.count, 'job')}{of} that no sweep can move on"

@@ -74,12 +74,12 @@ class HttpClient:
                         return answer
                     asked = httpx.URL(answer.location)
         except TimeoutError:
-            raise HttpUnavailable(f"{what}: no answer within {seconds:g} s") from None
+            raise HttpUnavailable(f"{what} gave no answer within {seconds:g} s") from None
         except httpx.TransportError as error:  # its text may quote what was sent
-            raise HttpUnavailable(f"{what}: {type(error).__name__}") from None
+            raise HttpUnavailable(f"{what} failed: {type(error).__name__}") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise HttpRefused(f"{what}: {type(error).__name__}") from None
-        raise HttpRefused(f"{what}: more than {MOST_REDIRECTS} redirects")
+            raise HttpRefused(f"{what} failed: {type(error).__name__}") from None
+        raise HttpRefused(f"{what} redirects more than {MOST_REDIRECTS} times")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -98,7 +98,7 @@ class HttpClient:
             status = response.status_code
             retry_after = self._retry_after(response.headers)
             if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in MAY_PASS:
-                raise HttpUnavailable(f"{what}: answered {status}", retry_after=retry_after)
+                raise HttpUnavailable(f"{what} answered {status}", retry_after=retry_after)
             location = response.headers.get("Location") if status in LOCATED else None
             answer = Answer(status, location and _joined(url, location, what), retry_after)
             await _read(response)
@@ -147,13 +147,13 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _joined(base: httpx.URL, location: str, what: str) -> str:
     """`location` as an absolute URL. Raises `HttpRefused` unless it is on the host of `base`."""
     if len(location) > LONGEST_LOCATION:
-        raise HttpRefused(f"{what}: Location has more than {LONGEST_LOCATION} characters")
+        raise HttpRefused(f"{what} names a Location of more than {LONGEST_LOCATION} characters")
     try:
         joined = base.join(location)
     except httpx.InvalidURL:
-        raise HttpRefused(f"{what}: Location is not a URL") from None
+        raise HttpRefused(f"{what} names a Location that is not a URL") from None
     if _origin(joined) != _origin(base) or joined.userinfo:
-        raise HttpRefused(f"{what}: Location is on another host, which is not followed")
+        raise HttpRefused(f"{what} names a Location on another host, which is not followed")
     return str(joined.copy_with(fragment=None))
 
 

@@ -57,7 +57,7 @@ def checked_url(secret: SecretStr) -> SecretStr:
         raise ValueError("expected no #fragment, which is never sent")
     if BOT_ID not in parts.path + parts.query:
         raise ValueError(
-            f"expected {BOT_ID} in its path or query: without it the call names no bot, or all"
+            f"expected {BOT_ID} in its path or query, or the call would name no bot, or all"
         )
     if re.search(r"[{}]", text.replace(BOT_ID, "")) or BOT_ID in parts.netloc:
         raise ValueError(f"expected {BOT_ID} in its path or query, and no other braces")
@@ -70,7 +70,7 @@ def checked_headers(headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]
         if not _NAME.fullmatch(name):
             raise ValueError("expected header names made of letters, digits and -")
         if name.lower() in OURS:
-            raise ValueError(f"expected no header {name}: the step sets it itself")
+            raise ValueError(f"expected no header {name}, which the step sets itself")
         if not _VALUE.fullmatch(value.get_secret_value()):
             raise ValueError(f"expected visible ASCII characters as the value of {name}")
     return headers

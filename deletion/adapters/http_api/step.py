@@ -132,7 +132,7 @@ class HttpStep:
             location = answer.location or (VERIFY if self.verify else None)
             if location is None:
                 raise HttpRefused(
-                    f"{call.what}: answered 202 without a Location, so nobody can know when it is "
+                    f"{call.what} answered 202 without a Location, so nobody can know when it is "
                     "done",
                     "give the step a `verify`",
                 )
@@ -140,7 +140,7 @@ class HttpStep:
             return Outcome(accepted, wait=_pause(answer, 0))
         found = call.found(answer)
         if found is None:
-            raise HttpRefused(f"{call.what}: answered {answer.status}")
+            raise HttpRefused(f"{call.what} answered {answer.status}")
         return Outcome(state, int(found))
 
     async def _poll(self, bot_id: str, state: CallState, location: str, polls: int) -> Outcome:
@@ -153,14 +153,14 @@ class HttpStep:
             moved = replace(state, location=answer.location or location)
             return self._working(moved, polls, answer)
         if answer.status != SEE_OTHER and not httpx.codes.is_success(answer.status):
-            raise HttpRefused(f"{poll.what}: answered {answer.status} to a poll")
+            raise HttpRefused(f"{poll.what} answered {answer.status} to a poll")
         return Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
         answer = await self._read_back(verify, bot_id)
         found = verify.found(answer)
         if found is None:
-            raise HttpRefused(f"{verify.what}: answered {answer.status} to the read-back")
+            raise HttpRefused(f"{verify.what} answered {answer.status} to the read-back")
         return found
 
     async def _read_back(self, verify: Endpoint, bot_id: str) -> Answer:
@@ -187,7 +187,7 @@ class HttpStep:
         if self._is_late(state):
             seconds = self.done_within.total_seconds()
             raise HttpUnavailable(
-                f"{self.endpoint.what}: accepted, but not done within {seconds:g} s",
+                f"{self.endpoint.what} was accepted, but is not done within {seconds:g} s",
                 retry_after=min(outcome.wait, LONGEST_ASKED),
             )
         return outcome
@@ -200,7 +200,7 @@ class HttpStep:
         """
         if state.location is None and state.forgotten > MOST_FORGOTTEN:
             raise HttpRefused(
-                f"{self.endpoint.what}: answered 202 {state.forgotten} times, each time with a "
+                f"{self.endpoint.what} answered 202 {state.forgotten} times, each time with a "
                 "Location that answers 404 or 410"
             )
 
@@ -211,7 +211,9 @@ class HttpStep:
         """
         if outcome.wait > LONGEST_ASKED:
             until = self.clock.now() + timedelta(seconds=outcome.wait)
-            raise Parked(until, f"{self.endpoint.what}: accepted, but the next poll is not due yet")
+            raise Parked(
+                until, f"{self.endpoint.what} was accepted, but the next poll is not due yet"
+            )
 
     def _is_late(self, state: CallState) -> bool:
         since = state.since

@@ -157,7 +157,9 @@ async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexM
         with bounded(INDEX_SECONDS):
             await collection.create_indexes(list(indexes))
     except OperationFailure as error:
-        raise ConfigurationError(f"indexes of {collection.full_name}: {error}") from error
+        raise ConfigurationError(
+            f"the indexes of {collection.full_name} cannot be built: {error}"
+        ) from error
 
 
 @contextmanager
@@ -166,10 +168,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _MAY_PASS as error:
-        raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
+        raise StoreUnavailable(f"MongoDB cannot be used now: {type(error).__name__}") from error
     except PyMongoError as error:
         if _may_pass(error):
-            raise StoreUnavailable(f"MongoDB: {type(error).__name__}") from error
+            raise StoreUnavailable(f"MongoDB cannot be used now: {type(error).__name__}") from error
         raise
 
 

@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import DAMAGED, field
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
-from deletion.errors import StoreUnavailable
+from deletion.errors import StoreUnavailable, with_type
 from deletion.ids import is_object_id
 from deletion.ports import ReadLetter, Unreadable
 
@@ -157,7 +157,7 @@ class MongoDeadLetterStore:
                 )
         except BulkWriteError as error:
             if error.details["writeConcernErrors"]:  # written, but it may be rolled back
-                raise StoreUnavailable("MongoDB: the write is not confirmed") from error
+                raise StoreUnavailable("MongoDB has not confirmed the write") from error
             problems = error.details["writeErrors"]
             if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
                 raise
@@ -221,7 +221,7 @@ def _read(document: Mapping[str, Any]) -> ReadLetter:
     try:
         return _from_document(document)
     except DAMAGED as error:
-        return Unreadable(str(document.get("_id")), f"{type(error).__name__}: {error}")
+        return Unreadable(str(document.get("_id")), with_type(error))
 
 
 def _from_document(document: Mapping[str, Any]) -> DeadLetter:

@@ -21,7 +21,7 @@ try:
         AsyncIOMotorDatabase,
     )
 except ValueError as error:  # Motor reads its variable while it is imported
-    raise ConfigurationError(f"{VARIABLE}: expected a whole number above 0: {error}") from error
+    raise ConfigurationError(f"{VARIABLE}: expected a whole number above 0; {error}") from error
 
 __all__ = [
     "AgnosticBaseCursor",

@@ -79,12 +79,12 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     names = (*lacking.missing, *lacking.differing)
     if needed := [name for name in names if name in unique]:
         raise ConfigurationError(
-            f"{collection.full_name}: unique indexes are missing or differ: {', '.join(needed)}",
+            f"unique indexes of {collection.full_name} are missing or differ: {', '.join(needed)}",
             "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:
         log.warning(
-            "indexes are missing or differ: queries scan; run `botdel topology apply`",
+            "indexes are missing or differ, so queries scan; run `botdel topology apply`",
             collection=collection.full_name,
             indexes=list(names),
         )

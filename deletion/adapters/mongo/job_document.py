@@ -8,7 +8,7 @@ from bson import ObjectId
 
 from deletion.adapters.mongo.connection import Document
 from deletion.adapters.mongo.fields import DAMAGED, field, optional, time_or_none
-from deletion.errors import UnreadableJob
+from deletion.errors import UnreadableJob, with_type
 from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
 from deletion.ports import Read, Unreadable
 
@@ -82,7 +82,7 @@ def from_document(document: Mapping[str, Any]) -> Job:
     try:
         return _job(document)
     except DAMAGED as error:
-        raise UnreadableJob(str(document.get("_id")), f"{type(error).__name__}: {error}") from error
+        raise UnreadableJob(str(document.get("_id")), with_type(error)) from error
 
 
 def readable(document: Mapping[str, Any]) -> Read:

@@ -65,7 +65,7 @@ class OwnerField:
                 value = value.get(part) if isinstance(value, dict) else None
             if value != owner:
                 raise SharedDocument(
-                    f"{collection}: {self.field} of a document holds more than this "
+                    f"{self.field} of a document in {collection} holds more than this "
                     "bot's id, so nothing of this batch was deleted",
                     'find such documents by the bot\'s id and {"$type": "array"}',
                 )

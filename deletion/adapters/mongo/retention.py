@@ -24,7 +24,7 @@ class Differs:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.remedy}"
+        return f"{self.what}; {self.remedy}"
 
 
 def ttl_index(days: int) -> IndexModel:

@@ -98,4 +98,4 @@ def _guarded(change: Change) -> Document:
 def check_confirmed(error: BulkWriteError) -> None:
     """Raise `StoreUnavailable` for a write that the replica set has not confirmed."""
     if error.details.get("writeConcernErrors"):  # written, but it may be rolled back
-        raise StoreUnavailable("MongoDB: the write is not confirmed") from error
+        raise StoreUnavailable("MongoDB has not confirmed the write") from error

@@ -49,7 +49,7 @@ class Refusal:
     def text(self) -> str:
         """For people: the key, its version, and the provider's code."""
         version = f" (version {self.item.version})" if self.item.version else ""
-        return f"{self.item.key!r}{version}: {self.code}"
+        return f"{self.item.key!r}{version} with {self.code}"
 
 
 class WayEnds(Exception):

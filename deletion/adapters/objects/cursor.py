@@ -99,8 +99,9 @@ class Cursor:
         named = "; ".join(self.named) + (f"; and {more} more" if more else "")
         what = "1 object was" if self.refused == 1 else f"{self.refused} objects were"
         return ObjectsRefused(
-            f"{self.bucket}: {what} not deleted, because of a lock or a hold, or because this "
-            f"identity lacks the right: remove the cause, then retry the job: {named}"
+            f"{what} not deleted from {self.bucket}, because of a lock or a hold, or because this "
+            f"identity lacks the right: {named}",
+            "remove the cause, then retry the job",
         )
 
     @property

@@ -57,7 +57,7 @@ class Api:
             if may_pass(int(error.code or 0)):
                 return ObjectsUnavailable(f"{self.url} answered {error.code}")
             remedy = (
-                "it does not exist: correct the plan"
+                "correct the plan, because it does not exist"
                 if isinstance(error, NotFound)
                 else "give this identity storage.buckets.get, storage.objects.list and "
                 "storage.objects.delete"

@@ -136,9 +136,9 @@ class ObstoreWay:
             return WayEnds()
         if isinstance(error, PermissionDeniedError):
             return ObjectsRefused(
-                f"{self.url} may not be used with these credentials: give them the right to list "
-                "and to delete"
+                f"{self.url} may not be used with these credentials",
+                "give them the right to list and to delete",
             )
         if isinstance(error, FileNotFoundError):
             return ObjectsRefused(f"{self.url} does not exist", "correct the plan")
-        return ObjectsUnavailable(f"{self.url}: {type(error).__name__}")
+        return ObjectsUnavailable(f"{self.url} cannot be used now: {type(error).__name__}")

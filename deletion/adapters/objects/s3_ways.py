@@ -57,9 +57,9 @@ SILENT: Final = (HTTPClientError, ConnectionError, ResponseParserError, aiohttp.
 ERRORS: Final = (ClientError, BotoCoreError, *SILENT)
 """What a call may raise."""
 REMEDIES: Final = {
-    "NoSuchBucket": "it does not exist: correct the plan, or AWS_ENDPOINT_URL",
+    "NoSuchBucket": "correct the plan or AWS_ENDPOINT_URL, because it does not exist",
     "AccessDenied": (
-        "access denied: give this identity s3:ListBucket, s3:ListBucketVersions, "
+        "give this identity s3:ListBucket, s3:ListBucketVersions, "
         "s3:ListBucketMultipartUploads, s3:DeleteObject, s3:DeleteObjectVersion and "
         "s3:AbortMultipartUpload"
     ),

@@ -43,7 +43,7 @@ class ObjectsSpec(Strict):
     def _is_the_bots_alone(cls, prefix: str) -> str:
         """Refuse a prefix that could match objects of other bots."""
         if not prefix.endswith("/"):
-            raise ValueError("expected a / at its end: without it, longer names match too")
+            raise ValueError("expected a / at its end, because without it longer names match too")
         segments = prefix.removesuffix("/").split("/")
         if segments.count(BOT_ID) != 1 or prefix.count(BOT_ID) != 1:
             raise ValueError(f"expected {BOT_ID} exactly once, as the whole name of a folder")
@@ -67,7 +67,7 @@ class ObjectsSpec(Strict):
         try:
             bucket = self._bucket(outside.call_seconds)
         except ImportError as error:
-            raise PlanError(f"objects need {error.name}: {NEEDED}", field=f"step {name}") from None
+            raise PlanError(f"objects need {error.name}; {NEEDED}", field=f"step {name}") from None
         except PlanError as error:
             raise PlanError(str(error), field=f"step {name}") from None
         return ObjectsStep(

@@ -188,7 +188,7 @@ class ObjectsStep:
                         yield deleted, at
                     if later:
                         raise ObjectsUnavailable(
-                            f"{self.bucket.url}: not deleted, but may be later: {later[0].text}"
+                            f"{self.bucket.url} did not delete, but may later: {later[0].text}"
                         )
                 if page.is_last and len(page.items) <= size:
                     return

@@ -149,4 +149,6 @@ def translated(what: str) -> Iterator[None]:
     except gcp.Forbidden as error:
         raise TopologyMissing(f"{what} may not be used by this identity", "grant it") from error
     except _MAY_PASS as error:
-        raise BusUnavailable(f"Pub/Sub, {what}: {type(error).__name__}") from error
+        raise BusUnavailable(
+            f"Pub/Sub does not answer for {what}: {type(error).__name__}"
+        ) from error

@@ -106,7 +106,7 @@ class PullSubscription:
             )
         except (DeadlineExceeded, ServiceUnavailable) as error:
             raise BusUnavailable(
-                f"Pub/Sub, {self._path}: neither pulls nor other calls are answered"
+                f"Pub/Sub answers neither pulls nor other calls for {self._path}"
             ) from error
         except GoogleAPICallError:
             pass  # the next pull will say what is wrong with the subscription

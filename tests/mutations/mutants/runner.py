@@ -47,7 +47,7 @@ MUTANTS: Final = (
     Mutant(
         "the record does not say what throttles a run",
         BATCHES,
-        "        await self._lease.note(progress.held(hold.why, hold.seconds))\n",
+        "        await self._lease.note(progress.waited(wait.why, wait.seconds))\n",
         "",
         UNIT,
     ),

@@ -105,7 +105,7 @@ def test_a_file_comes_before_python(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("no/such/plan.yaml", "plan.yaml: cannot be read"),
+        ("no/such/plan.yaml", "plan.yaml cannot be read"),
         ("nowhere_at_all:PLAN", "nowhere_at_all:PLAN: the module nowhere_at_all cannot be imp"),
         (f"{__name__}:GONE", "expected GONE in the module"),
         (f"{__name__}:Nothing", "expected a Plan, found type"),

@@ -9,13 +9,13 @@ from deletion.plan import check
 def test_a_message_says_what_is_wrong_and_then_what_to_do() -> None:
     error = ConfigurationError("a file is missing", "create it")
     assert (error.what, error.remedy) == ("a file is missing", "create it")
-    assert str(error) == "a file is missing: create it"
+    assert str(error) == "a file is missing; create it"
     assert str(ConfigurationError("a file is missing")) == "a file is missing"
 
 
 def test_an_error_that_may_pass_has_a_remedy_beside_its_wait() -> None:
     error = TransientError("no answer", "look at the address", retry_after=3)
-    assert (str(error), error.retry_after) == ("no answer: look at the address", 3)
+    assert (str(error), error.retry_after) == ("no answer; look at the address", 3)
 
 
 def test_a_refused_plan_names_its_field() -> None:

@@ -106,7 +106,7 @@ class World:
 
 
 def away(retry_after: float | None = None) -> HttpUnavailable:
-    return HttpUnavailable(f"DELETE {HOST}: answered 503", retry_after=retry_after)
+    return HttpUnavailable(f"DELETE {HOST} answered 503", retry_after=retry_after)
 
 
 @pytest.fixture

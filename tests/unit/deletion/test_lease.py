@@ -18,7 +18,7 @@ from tests.support.factories import POLICY, a_job
 from tests.support.scripted_stores import ScriptedStore
 
 FAILURE = Failure("ValueError", "broken", START)
-PARKED = Failure("Parked", "billing: its breaker is open", START)
+PARKED = Failure("Parked", "the breaker of billing is open", START)
 INTERRUPTION = Failure("Interrupted", "stopping", START, interrupted=True)
 STALE_SECONDS = POLICY.stale_after.total_seconds()
 

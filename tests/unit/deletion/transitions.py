@@ -14,7 +14,7 @@ LATER = START + timedelta(seconds=5)
 SILENT = START + timedelta(days=2)
 """Stale by then, and rested after any attempt."""
 ERROR = Failure("ValueError", "broken", LATER)
-PARKED = Failure("Parked", "billing: its breaker is open", LATER)
+PARKED = Failure("Parked", "the breaker of billing is open", LATER)
 SPENT, LEFT = POLICY.max_attempts, POLICY.max_attempts - 1
 CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "claim": lambda job, now: job.claim("worker-2/b", now),

@@ -122,7 +122,7 @@ async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
     served: Served,
 ) -> None:
     async def away(*_: object, **__: object) -> Sweep:
-        raise StoreUnavailable("MongoDB: no primary")
+        raise StoreUnavailable("MongoDB has no primary")
 
     served.started.world.sweeps.start = away  # type: ignore[method-assign]
     served.started.world.sweeps.get = away  # type: ignore[method-assign]

@@ -121,7 +121,7 @@ async def test_a_failed_sweep_is_1_with_its_reason(capsys: pytest.CaptureFixture
     failed = httpx.Response(200, json=sweep("failed", error="BusUnavailable: no Pub/Sub"))
     assert await call(Recovery(polls=iter([failed])), wait=True) == Exit.SWEEP_FAILED
     err = capsys.readouterr().err
-    assert err == "recover: the sweep failed: BusUnavailable: no Pub/Sub\n"
+    assert err == "recover: the sweep failed: no Pub/Sub (BusUnavailable)\n"
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ async def test_an_unexpected_error_fails_the_sweep_and_its_text_stays_in_the_log
     world.jobs.faults["silent"] = deque([RuntimeError("secret")])
     with capture_logs() as logs:
         sweep = await run(world)
-    assert sweep.error == "unexpected RuntimeError: see the log of the process"
+    assert sweep.error == "unexpected RuntimeError; see the log of the process"
     assert [line["event"] for line in logs] == ["unexpected error in a sweep"]
 
 

@@ -392,7 +392,7 @@ async def test_a_list_that_is_cut_off_says_so_beside_its_output(
 class Later(MemoryDeadLetterStore):
     """A store with one letter, the newest, that a later version wrote."""
 
-    odd = Unreadable("f" * 24, "ValueError: 'too_late' is not a valid Reason")
+    odd = Unreadable("f" * 24, "'too_late' is not a valid Reason (ValueError)")
 
     async def get(self, letter_id: str) -> ReadLetter | None:
         return self.odd if letter_id == self.odd.id else await super().get(letter_id)

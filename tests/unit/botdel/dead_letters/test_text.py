@@ -153,7 +153,7 @@ def test_one_letter_for_machines_has_its_bytes_their_fields_and_the_fault() -> N
 
 
 def test_one_that_cannot_be_read_is_listed_as_such() -> None:
-    odd = Unreadable("f" * 24, "ValueError: 'too_late' is not a valid Reason")
+    odd = Unreadable("f" * 24, "'too_late' is not a valid Reason (ValueError)")
     assert as_dict(odd) == {"_id": odd.id, "unreadable": odd.reason}
     text = listed_at(160, odd)
     assert odd.id in text

@@ -56,5 +56,5 @@ async def test_a_plan_whose_class_raises_what_nobody_foresaw_is_one_finding(
     findings: list[Finding] = []
     assert build_plans({"mine:PLAN": Raising()}, Outside(MagicMock()), findings) == []
     assert [(each.check, each.detail) for each in findings] == [
-        ("plan mine:PLAN", "RuntimeError: boom")
+        ("plan mine:PLAN", "boom (RuntimeError)")
     ]

@@ -51,7 +51,7 @@ async def test_nothing_is_removed_under_a_broker_that_was_started_by_hand(
     with locked(tmp_path / folder):
         code, [line] = await asked(tmp_path)
     assert code == 1
-    assert f"a broker keeps its messages in {folder} (pid {os.getpid()}): stop it first" in line
+    assert f"a broker keeps its messages in {folder} (pid {os.getpid()}); stop it first" in line
     assert await asked(tmp_path) == (0, [])
 
 

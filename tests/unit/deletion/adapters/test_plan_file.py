@@ -136,7 +136,7 @@ def test_a_compensation_takes_no_404_for_done(path: Path) -> None:
         (
             'compensation: {python: "tests.support.sample_steps:Resume"}',
             "compensation: {method: POST}",
-            ":5: steps.0.compensation.method: not a known field: a compensation has one of http, p",
+            ":5: steps.0.compensation.method: not a known field, a compensation has one of http, p",
         ),
         (
             "    point_of_no_return: true\n",
@@ -204,7 +204,7 @@ FAULTS = [
     (
         "    mongo:\n      database: chat\n      collection: messages",
         "    redis:\n      database: chat\n      collection: messages",
-        ":4: steps.0.redis: not a known field: a step has one of mongo, objects, http, python, "
+        ":4: steps.0.redis: not a known field, a step has one of mongo, objects, http, python, "
         "and name, pace, expect, point_of_no_return, compensation",
     ),
     ("field_type: string", "field_type: number", ":13: steps.1.mongo.field_type: Input should be"),
@@ -252,7 +252,7 @@ FAULTS = [
     ("uri: ${CHAT_URI}", "uri: ''", ":15: steps.1.mongo.uri: expected a URI that begins with"),
     ("service: conversations", "service: conversations\nextra: 1", ":2: extra: not a known field"),
     ("service: conversations", "service: [", ":3: not valid YAML"),
-    ("service: conversations", "service: a\nservice: b", ":2: not valid YAML: found duplicate key"),
+    ("service: conversations", "service: a\nservice: b", ":2: not valid YAML, found duplicate key"),
     ("service: conversations", "service: \a", ": not valid YAML"),
 ]
 

@@ -217,7 +217,7 @@ async def test_groups_are_bounded_and_none_is_uncounted(
         ),
         (
             Alert(AlertKind.JOB_COMPENSATED, "billing", "HttpRefused", "a"),
-            "1 job of billing rolled back: the bot is not deleted (HttpRefused): "
+            "1 job of billing rolled back, the bot is not deleted (HttpRefused): "
             "botdel jobs list --service billing --status compensated",
         ),
         (

@@ -165,7 +165,7 @@ async def test_a_volume_that_is_not_mounted_is_not_empty(tmp_path: Path, is_ther
     volume = tmp_path / "volume"
     if is_there:
         volume.mkdir()
-    with pytest.raises(ObjectsRefused, match=r"bots does not exist: .* mount its volume"):
+    with pytest.raises(ObjectsRefused, match=r"bots does not exist; .* mount its volume"):
         await step_of(volume).is_empty(BOT)
 
 
