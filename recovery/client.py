@@ -171,7 +171,8 @@ class Call:
             async with asyncio.timeout(seconds):  # httpx's own is for each read
                 return await self._http.request(method, path, timeout=seconds)
         except (httpx.RequestError, TimeoutError) as error:  # its text may quote what was sent
-            why = f"{method} {path}: {type(error).__name__}, is recovery at {self._http.base_url}?"
+            failed = f"{method} {path} failed ({type(error).__name__})"
+            why = f"{failed}; is recovery at {self._http.base_url}?"
             raise Stopped(Exit.UNHEALTHY, why) from None
 
 

@@ -20,7 +20,6 @@ from deletion.errors import (
     Interrupted,
     LeaseLost,
     StoreUnavailable,
-    with_type,
 )
 from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
@@ -130,7 +129,7 @@ class Sweeper:
         except Interrupted:
             return INTERRUPTED
         except BotDeletionError as error:
-            return with_type(error)
+            return str(error)
         except Exception as error:
             log.exception("unexpected error in a sweep", sweep_id=progress.sweep.id)
             return f"unexpected {type(error).__name__}; see the log of the process"

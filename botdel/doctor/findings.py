@@ -130,9 +130,9 @@ def could_not(check: str, error: Exception) -> Finding:
             detail = (error.details or {}).get("errmsg", type(error).__name__)
             remedy = LOOK_AT_DATABASE
         case MongoConfigurationError():
-            detail, remedy = f"not a MongoDB URI: {type(error).__name__}", LOOK_AT_DATABASE
+            detail, remedy = f"not a MongoDB URI ({type(error).__name__})", LOOK_AT_DATABASE
         case PyMongoError():
-            detail, remedy = f"MongoDB cannot be used: {type(error).__name__}", LOOK_AT_DATABASE
+            detail, remedy = f"MongoDB cannot be used ({type(error).__name__})", LOOK_AT_DATABASE
         case TransientError():
             detail, remedy = error.what, error.remedy or LOOK_AT_ADDRESS
         case BotDeletionError():

@@ -67,10 +67,10 @@ async def test_a_preview_has_a_row_for_each_step_and_one_that_fails_hides_no_oth
         seen = json.loads(capsys.readouterr().out)
         assert await preview(plan, BOT, as_json=False) == 1
     assert seen["steps"] == {"step-1": 1, "step-2": None, "step-3": None, "step-4": 1}
-    assert seen["failures"] == {"step-3": "GET 127.0.0.1:1: ConnectError"}
+    assert seen["failures"] == {"step-3": "GET 127.0.0.1:1 failed (ConnectError)"}
     shown = capsys.readouterr().out
     assert "not known: this step cannot be counted" in shown
-    assert "not known: GET 127.0.0.1:1: ConnectError" in shown
+    assert "not known: GET 127.0.0.1:1 failed (ConnectError)" in shown
 
 
 @pytest.mark.usefixtures("kept")

@@ -76,9 +76,9 @@ class HttpClient:
         except TimeoutError:
             raise HttpUnavailable(f"{what} gave no answer within {seconds:g} s") from None
         except httpx.TransportError as error:  # its text may quote what was sent
-            raise HttpUnavailable(f"{what} failed: {type(error).__name__}") from None
+            raise HttpUnavailable(f"{what} failed ({type(error).__name__})") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise HttpRefused(f"{what} failed: {type(error).__name__}") from None
+            raise HttpRefused(f"{what} failed ({type(error).__name__})") from None
         raise HttpRefused(f"{what} redirects more than {MOST_REDIRECTS} times")
 
     async def close(self) -> None:

@@ -168,10 +168,12 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _MAY_PASS as error:
-        raise StoreUnavailable(f"MongoDB cannot be used now: {type(error).__name__}") from error
+        raise StoreUnavailable(f"MongoDB cannot be used now ({type(error).__name__})") from error
     except PyMongoError as error:
         if _may_pass(error):
-            raise StoreUnavailable(f"MongoDB cannot be used now: {type(error).__name__}") from error
+            raise StoreUnavailable(
+                f"MongoDB cannot be used now ({type(error).__name__})"
+            ) from error
         raise
 
 

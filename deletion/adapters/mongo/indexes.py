@@ -79,7 +79,7 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
     names = (*lacking.missing, *lacking.differing)
     if needed := [name for name in names if name in unique]:
         raise ConfigurationError(
-            f"unique indexes of {collection.full_name} are missing or differ: {', '.join(needed)}",
+            f"unique indexes are missing or differ in {collection.full_name}: {', '.join(needed)}",
             "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:

@@ -33,7 +33,7 @@ class ReplicationLag:
                 slowest = await self._of_members()
                 return await self._of_majority() if slowest is None else slowest
         except (StoreUnavailable, OperationFailure, LookupError) as error:
-            raise PressureUnknown(f"the server reports no lag: {type(error).__name__}") from error
+            raise PressureUnknown(f"the server reports no lag ({type(error).__name__})") from error
 
     async def _of_members(self) -> float | None:
         """None when the members may not be seen, or there is no primary or no secondary."""

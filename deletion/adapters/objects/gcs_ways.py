@@ -64,9 +64,9 @@ class Api:
             )
             return ObjectsRefused(f"{self.url} answered {error.code}", remedy)
         if isinstance(error, RequestException | TransportError):
-            return ObjectsUnavailable(f"{self.url} does not answer: {type(error).__name__}")
+            return ObjectsUnavailable(f"{self.url} does not answer ({type(error).__name__})")
         return ObjectsUnavailable(  # no credentials: the bucket itself refused nothing
-            f"{self.url} cannot be used now: {type(error).__name__}; if this persists, set "
+            f"{self.url} cannot be used now ({type(error).__name__}); if this persists, set "
             "GOOGLE_APPLICATION_CREDENTIALS"
         )
 

@@ -141,4 +141,4 @@ class ObstoreWay:
             )
         if isinstance(error, FileNotFoundError):
             return ObjectsRefused(f"{self.url} does not exist", "correct the plan")
-        return ObjectsUnavailable(f"{self.url} cannot be used now: {type(error).__name__}")
+        return ObjectsUnavailable(f"{self.url} cannot be used now ({type(error).__name__})")

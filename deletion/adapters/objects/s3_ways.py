@@ -223,10 +223,10 @@ def translated(url: str, error: Exception) -> ObjectsUnavailable | ObjectsRefuse
     text of such an error is not quoted, because it may hold a secret.
     """
     if isinstance(error, SILENT):
-        return ObjectsUnavailable(f"{url} does not answer: {type(error).__name__}")
+        return ObjectsUnavailable(f"{url} does not answer ({type(error).__name__})")
     if not isinstance(error, ClientError):
         return ObjectsUnavailable(
-            f"{url} cannot be used now: {type(error).__name__}; if this persists, set "
+            f"{url} cannot be used now ({type(error).__name__}); if this persists, set "
             "AWS_ACCESS_KEY_ID or a role, and check the other AWS_ variables"
         )
     code = code_of(error)

@@ -84,7 +84,7 @@ async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> byte
                 if len(found) > BODY_BYTES:
                     raise PressureUnknown(f"the gauge answered more than {BODY_BYTES} bytes")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise PressureUnknown(f"the gauge does not answer: {type(error).__name__}") from None
+        raise PressureUnknown(f"the gauge does not answer ({type(error).__name__})") from None
     return found
 
 

@@ -150,5 +150,5 @@ def translated(what: str) -> Iterator[None]:
         raise TopologyMissing(f"{what} may not be used by this identity", "grant it") from error
     except _MAY_PASS as error:
         raise BusUnavailable(
-            f"Pub/Sub does not answer for {what}: {type(error).__name__}"
+            f"Pub/Sub does not answer for {what} ({type(error).__name__})"
         ) from error

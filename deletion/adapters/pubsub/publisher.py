@@ -150,7 +150,7 @@ class GroupingPublisher:
             error = expected
         except Exception as unexpected:
             log.exception("publishing failed", messages=len(group))
-            error = BusUnavailable(f"Pub/Sub refused: {type(unexpected).__name__}")
+            error = BusUnavailable(f"Pub/Sub refused ({type(unexpected).__name__})")
         self.last = Outcome(self._monotonic(), error)
         for _, confirmed in group:
             if confirmed.done():

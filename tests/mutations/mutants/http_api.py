@@ -106,7 +106,7 @@ MUTANTS: Final = (
     Mutant(
         "an error quotes what was sent",
         HTTP_CLIENT,
-        'raise HttpUnavailable(f"{what} failed: {type(error).__name__}") from None',
+        'raise HttpUnavailable(f"{what} failed ({type(error).__name__})") from None',
         'raise HttpUnavailable(f"{what} failed: {error}") from None',
         HTTP,
     ),

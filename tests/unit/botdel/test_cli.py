@@ -58,8 +58,8 @@ def test_an_error_is_a_sentence_that_does_not_act_on_the_terminal(
 @pytest.mark.parametrize(
     ("error", "setting"),
     [
-        (StoreUnavailable("MongoDB cannot be used now: x"), "BOTDEL_MONGODB_URI"),
-        (BusUnavailable("Pub/Sub does not answer: x"), "PUBSUB_EMULATOR_HOST"),
+        (StoreUnavailable("MongoDB cannot be used now (x)"), "BOTDEL_MONGODB_URI"),
+        (BusUnavailable("Pub/Sub does not answer (x)"), "PUBSUB_EMULATOR_HOST"),
     ],
 )
 def test_what_does_not_answer_is_told_with_the_setting_to_look_at(

@@ -138,7 +138,7 @@ async def test_one_call_that_was_cut_off_does_not_spend_the_attempt_of_an_interr
 
     def cut_off() -> None:
         world.stopping.set()
-        raise StoreUnavailable("MongoDB cannot be used now: ExecutionTimeout")
+        raise StoreUnavailable("MongoDB cannot be used now (ExecutionTimeout)")
 
     world.first.script.extend([None, cut_off])
     await world.run()

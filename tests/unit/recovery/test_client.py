@@ -118,10 +118,10 @@ async def test_a_path_before_the_api_is_kept() -> None:
 
 
 async def test_a_failed_sweep_is_1_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = httpx.Response(200, json=sweep("failed", error="BusUnavailable: no Pub/Sub"))
+    failed = httpx.Response(200, json=sweep("failed", error="MongoDB has no primary"))
     assert await call(Recovery(polls=iter([failed])), wait=True) == Exit.SWEEP_FAILED
     err = capsys.readouterr().err
-    assert err == "recover: the sweep failed: no Pub/Sub (BusUnavailable)\n"
+    assert err == "recover: the sweep failed: MongoDB has no primary\n"
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ async def test_a_recovery_that_cannot_be_reached_is_3(capsys: pytest.CaptureFixt
 
     assert await call(httpx.MockTransport(refuse)) == Exit.UNHEALTHY
     *_, last = capsys.readouterr().err.splitlines()
-    where = "ConnectError, is recovery at http://recovery:8082?"
-    assert last == f"recover: POST /v1/recovery/sweeps: {where}"
+    where = "(ConnectError); is recovery at http://recovery:8082?"
+    assert last == f"recover: POST /v1/recovery/sweeps failed {where}"
 
 
 @pytest.mark.proves("letters-stop-no-sweep")
