@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from deletion.clock import Clock
-from deletion.front import Ticket
 from deletion.pace import UNPACED, Pace
 from deletion.plan import Plan, Sized, Step
 from deletion.pressure import SAMPLE_SECONDS, PressureReader
 from deletion.retry import pause
+from deletion.tickets import Ticket
 
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
 LONGEST_WAIT: Final = 60.0

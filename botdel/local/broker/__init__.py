@@ -17,7 +17,7 @@ filters       the filter of a subscription
 
 limits        what may be published
 broker        publishing, acknowledging, failing and expiry, over all topics and subscriptions
-post          messages for a topic, and which subscriptions get each
+fan_out       messages for a topic, and which subscriptions get each
 topic         a topic and its subscriptions
 letters       dead letters
 journal       what is kept on disk

@@ -11,9 +11,9 @@ import structlog
 
 from botdel.local.broker import filters, letters
 from botdel.local.broker.entry import Entry
+from botdel.local.broker.fan_out import Post, addressed
 from botdel.local.broker.journal import Journal, Kept
 from botdel.local.broker.limits import check_publish
-from botdel.local.broker.post import Post, addressed
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic

@@ -11,7 +11,7 @@ BROKER_FEED: Final = "botdel/local/broker/feed.py"
 BROKER_FILTERS: Final = "botdel/local/broker/filters.py"
 BROKER_JOURNAL: Final = "botdel/local/broker/journal.py"
 BROKER_LETTERS: Final = "botdel/local/broker/letters.py"
-BROKER_POST: Final = "botdel/local/broker/post.py"
+BROKER_FAN_OUT: Final = "botdel/local/broker/fan_out.py"
 BROKER_SEEKING: Final = "botdel/local/broker/seeking.py"
 BROKER_SERVICE: Final = "botdel/local/broker/service.py"
 BROKER_SETTINGS: Final = "botdel/local/broker/settings.py"
@@ -21,7 +21,7 @@ BROKER_LEASES: Final = "botdel/local/broker/subscription.py"
 MUTANTS: Final = (
     Mutant(
         "broker: a message is confirmed without being kept",
-        BROKER_POST,
+        BROKER_FAN_OUT,
         "        journal.add(messages, deliveries)\n",
         "",
         BROKER,

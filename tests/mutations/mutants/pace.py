@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import UNIT, Mutant
 
-FRONT: Final = "deletion/front.py"
+TICKETS: Final = "deletion/tickets.py"
 PACER: Final = "deletion/turns.py"
 PRESSURE: Final = "deletion/pressure.py"
 
@@ -46,7 +46,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a stop waits for the runs in front",
-        FRONT,
+        TICKETS,
         "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
         "asyncio.wait({taking})",
         UNIT,
@@ -60,14 +60,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a cancelled run may come to the front later",
-        FRONT,
+        TICKETS,
         "            stopped.cancel()\n            taking.cancel()\n",
         "            stopped.cancel()\n",
         UNIT,
     ),
     Mutant(
         "a batch that hangs holds the others up",
-        FRONT,
+        TICKETS,
         "            await clock.sleep(LONGEST_TURN)\n            self.leave()\n",
         "            await clock.sleep(LONGEST_TURN)\n",
         UNIT,

@@ -11,10 +11,10 @@ from structlog.typing import EventDict
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.spec import Outside
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
-from deletion.front import LONGEST_TURN
 from deletion.pace import UNPACED, Pace, Pressure
 from deletion.plan import Plan
 from deletion.pressure import SAMPLE_SECONDS
+from deletion.tickets import LONGEST_TURN
 from deletion.turns import (
     LONGEST_PAUSE,
     LONGEST_PAUSE_AFTER_FAILURE,
