@@ -8,7 +8,7 @@ from botdel.doctor.indexes import COLLECTIONS
 from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
-from deletion.adapters.mongo.retention import Differs, apply_retention
+from deletion.adapters.mongo.retention import RetentionDifference, apply_retention
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Applied
@@ -50,7 +50,9 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
         out.print(f"subscription {path}: {_state(path in applied.created)}")
 
 
-def _show_differences(out: Terminal, applied: Applied, retention: Differs | None) -> None:
+def _show_differences(
+    out: Terminal, applied: Applied, retention: RetentionDifference | None
+) -> None:
     for path in applied.sought:
         sought = f"subscription {path}: sought back, to get what its topic kept (at most 31 days)"
         out.print(printable(sought))

@@ -58,7 +58,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class JobToRecord:
     """A delivery that requests a deletion, and the job to record for it."""
 
     delivery: Delivery
@@ -97,13 +97,13 @@ class Intake:
         decoded = [self._decode(delivery) for delivery in deliveries]
         foreign = [each for each in decoded if isinstance(each, Taken)]
         jobs, letters, _ = await asyncio.gather(
-            self._take_jobs([each for each in decoded if isinstance(each, Placed)]),
+            self._take_jobs([each for each in decoded if isinstance(each, JobToRecord)]),
             self._take_letters([each for each in decoded if isinstance(each, Rejected)]),
             self._ack(foreign),
         )
         return [*jobs, *letters, *foreign]
 
-    def _decode(self, delivery: Delivery) -> Placed | Rejected | Taken:
+    def _decode(self, delivery: Delivery) -> JobToRecord | Rejected | Taken:
         """The job or dead letter to record; `Taken` if the delivery is for another service."""
         attributes = delivery.message.attributes
         if attributes.get("service", self._service) != self._service:
@@ -124,9 +124,9 @@ class Intake:
             requested_by=subject.event.requested_by,
             traceparent=attributes.get("traceparent"),
         )
-        return Placed(delivery, job)
+        return JobToRecord(delivery, job)
 
-    async def _take_jobs(self, placed: Sequence[Placed]) -> list[Taken]:
+    async def _take_jobs(self, placed: Sequence[JobToRecord]) -> list[Taken]:
         """Record and ack. Then quarantine the requests that their bot's full job cannot cover."""
         latest = self._clock.monotonic() + RECORD_WITHIN
         recorded = await self._place(placed, latest) if placed else []
@@ -141,7 +141,9 @@ class Intake:
         await self._ack(taken)
         return taken
 
-    async def _place(self, placed: Sequence[Placed], latest: float) -> Sequence[Taken | Rejected]:
+    async def _place(
+        self, placed: Sequence[JobToRecord], latest: float
+    ) -> Sequence[Taken | Rejected]:
         """Record in one bulk write, or one by one when an unexpected error makes that fail."""
         try:
             recorded = await self._recorded([each.job for each in placed], latest)
@@ -186,7 +188,7 @@ class Intake:
             log.error("event quarantined", message_id=message_id, reason=each.detail)
         return _all(deliveries, Outcome.QUARANTINED)
 
-    def _placed(self, placed: Placed, recorded: Recorded) -> Taken | Rejected:
+    def _placed(self, placed: JobToRecord, recorded: Recorded) -> Taken | Rejected:
         if recorded.placing is not Placing.FULL:
             return Taken(placed.delivery, _PLACED[recorded.placing])
         detail = f"job {recorded.job_id} already covers {MAX_EVENTS} requests"

@@ -14,7 +14,7 @@ from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS
-from deletion.pulling import Proven
+from deletion.pulling import WriteProof
 from deletion.retry import BackOff, doubled, pause
 from deletion.skew import Check, unchecked
 
@@ -59,7 +59,7 @@ class Consumer:
         self._metrics = metrics
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
-        self._database = Proven(store.check_writes)
+        self._database = WriteProof(store.check_writes)
         self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failures = 0  # groups in a row from which the database stored nothing
         self._not_pulling: str | None = "not started"

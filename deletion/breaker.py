@@ -159,7 +159,7 @@ class BreakerStore(Protocol):
     async def time(self) -> datetime:
         """The database's clock, UTC."""
 
-    async def opened(self) -> Sequence[Breaker]:
+    async def open_breakers(self) -> Sequence[Breaker]:
         """The open breakers, sorted by host."""
 
     async def damaged(self) -> Sequence[str]:
@@ -189,7 +189,7 @@ class LocalBreakerStore:
         """See the port."""
         return self._clock.now()
 
-    async def opened(self) -> Sequence[Breaker]:
+    async def open_breakers(self) -> Sequence[Breaker]:
         """See the port."""
         return [breaker for _, breaker in sorted(self.breakers.items()) if breaker.is_open]
 

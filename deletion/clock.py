@@ -28,7 +28,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """UTC, truncated to the milliseconds a database keeps."""
-        return milliseconds(datetime.now(UTC))
+        return truncated(datetime.now(UTC))
 
     def monotonic(self) -> float:
         """Counts the time while the machine was suspended too, where the system supports it."""
@@ -39,7 +39,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-def milliseconds(moment: datetime) -> datetime:
+def truncated(moment: datetime) -> datetime:
     """`moment` truncated to what a database stores, so that a job reads back as it was written."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from deletion.clock import Clock, milliseconds
+from deletion.clock import Clock, truncated
 from deletion.errors import ClockSkew, LeaseLost, TransientError
 from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress
 from deletion.ports import JobStore
@@ -55,7 +55,7 @@ class Lease:
         suspended, takes effect.
         """
         wall, monotonic = self._began
-        return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+        return truncated(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
 
     @asynccontextmanager
     async def heartbeat(self) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 
-class Proven:
+class WriteProof:
     """Whether the database is known to take writes: `prove` returns if it does, and raises if not.
 
     It must be proven before the first pull, and again after each `doubt`.

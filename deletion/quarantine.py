@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Delivery
-from deletion.clock import Clock, milliseconds
+from deletion.clock import Clock, truncated
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.errors import EventError, InvalidEvent, OversizedEvent, UnknownEventType
 from deletion.ports import DeadLetterStore
@@ -68,7 +68,7 @@ class Quarantine:
             message_id=delivery.message_id,
             data=delivery.message.data,
             attributes=delivery.message.attributes,
-            published_at=milliseconds(delivery.published_at),
+            published_at=truncated(delivery.published_at),
             delivery_attempt=delivery.attempt,
             reason=rejected.reason,
             detail=rejected.detail[:DETAIL_CHARACTERS],

@@ -22,7 +22,7 @@ from deletion.process.probes import Check, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.process.tokens import BearerTokens
 from gateway.body import discard_body
-from gateway.metrics import Measured, Metrics
+from gateway.metrics import Metrics, MetricsMiddleware
 from gateway.openapi import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
 from gateway.requests import DeletionRequests, Now, Placed
 from gateway.trace import RandomBytes
@@ -51,7 +51,7 @@ def create_app(
     metrics = Metrics(registry)
     app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     app.router.add_api_route(
         "/v1/bots/{bot_id}",
         _delete_bot(tokens, DeletionRequests(publisher, now, random_bytes, metrics.pending)),

@@ -51,7 +51,7 @@ class Metrics:
         times.observe(seconds)
 
 
-class Measured:
+class MetricsMiddleware:
     """ASGI middleware that counts every answer under `MEASURED` in `metrics`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Gauge
 
 from deletion.bus import Publisher
-from deletion.clock import milliseconds, rfc3339
+from deletion.clock import rfc3339, truncated
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
 from gateway.trace import RandomBytes, continued
 
@@ -54,7 +54,7 @@ class DeletionRequests:
         """
         bot_id = bot_id.lower()
         now = self._now()
-        placed_at = milliseconds(now)
+        placed_at = truncated(now)
         event_id = self._event_id(bot_id, key)
         subject = BotDeletionSubject(
             event_id, placed_at, bot_id, RequestPlaced(placed_at, requested_by)

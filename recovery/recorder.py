@@ -16,7 +16,7 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import Reason, is_canary
 from deletion.errors import BotDeletionError
-from deletion.pulling import Proven
+from deletion.pulling import WriteProof
 from deletion.quarantine import Quarantine, Rejected
 from deletion.retry import BackOff
 
@@ -79,7 +79,7 @@ class DeadLetterConsumer:
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
-        self._database = Proven(prepare)
+        self._database = WriteProof(prepare)
         self._observer = observer or Unobserved()
         self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None

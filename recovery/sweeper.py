@@ -185,11 +185,11 @@ class Sweeper:
             progress.immovable.append(job.id)
             return Outcome.SKIPPED
         if moved.rollback_cause and not job.rollback_cause:
-            log.warning("rolling back", job_id=job.id, service=job.service, reason=job.end)
+            log.warning("rolling back", job_id=job.id, service=job.service, reason=job.end_reason)
         if moved.status is not Status.EXHAUSTED:
             return Outcome.RESUMED
         log_exhausted(moved)
-        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end, job.id))
+        self.alerts.tell(Alert(AlertKind.JOB_EXHAUSTED, job.service, job.end_reason, job.id))
         return Outcome.EXHAUSTED
 
     def _report_stale(self, stale: int, running: int, sweep: Sweep) -> None:

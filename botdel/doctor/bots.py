@@ -19,7 +19,7 @@ IN_EACH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SampledStep:
     """A step, and some of the bots that have data in it."""
 
     plan: Plan
@@ -35,7 +35,7 @@ class Known:
         return isinstance(self.step, Sampled)
 
 
-def twice_findings(services: Sequence[str]) -> list[Finding]:
+def duplicate_plan_findings(services: Sequence[str]) -> list[Finding]:
     """Fail each service with two plans: its consumers would claim each other's jobs."""
     twice = sorted(service for service, times in Counter(services).items() if times > 1)
     remedy = "correct `service` in all but one of them"
@@ -52,17 +52,19 @@ async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[F
     """
     steps = [(plan, step) for plan in plans for step in plan.steps]
     left_out = [
-        skipped(Known(plan, step).check, why) for plan, step in steps if (why := _left_out(step))
+        skipped(SampledStep(plan, step).check, why)
+        for plan, step in steps
+        if (why := _left_out(step))
     ]
-    compared: list[Known] = []
+    compared: list[SampledStep] = []
 
-    async def sample(known: Known) -> Sequence[Finding]:
+    async def sample(known: SampledStep) -> Sequence[Finding]:
         step = known.step
         bots = list(await step.bots())[:FROM_EACH] if isinstance(step, Sampled) else []
         compared.append(replace(known, bots=bots))
         return []
 
-    looked_at = [Known(plan, step) for plan, step in steps if not _left_out(step)]
+    looked_at = [SampledStep(plan, step) for plan, step in steps if not _left_out(step)]
     unread = await together(*(guarded(each.check, sample(each)) for each in looked_at))
     order = {id(each.step): place for place, each in enumerate(looked_at)}
     compared.sort(key=lambda known: order[id(known.step)])
@@ -79,7 +81,9 @@ def _left_out(step: Step) -> str:
     return "it names no bots and cannot be counted, so it is not compared with other steps"
 
 
-async def _look(known: Known, compared: Sequence[Known], *, is_all: bool) -> Sequence[Finding]:
+async def _look(
+    known: SampledStep, compared: Sequence[SampledStep], *, is_all: bool
+) -> Sequence[Finding]:
     others = [each for each in compared if each is not known]
     named = _spread(sorted({bot for each in others for bot in each.bots}), IN_EACH)
     if await _has_any(known.step, named):
@@ -105,7 +109,7 @@ async def _look(known: Known, compared: Sequence[Known], *, is_all: bool) -> Seq
     ]
 
 
-def _without_names(known: Known, looked_for: int) -> Finding:
+def _without_names(known: SampledStep, looked_for: int) -> Finding:
     """Only warn: the step may have data of bots that no other step names."""
     return warning(
         known.check,
@@ -115,7 +119,7 @@ def _without_names(known: Known, looked_for: int) -> Finding:
     )
 
 
-async def _empty(known: Known, others: Sequence[Known]) -> Sequence[Finding]:
+async def _empty(known: SampledStep, others: Sequence[SampledStep]) -> Sequence[Finding]:
     """Warn of a step without data; fail if no step of its plan has any but other services do."""
     of_plan = [each for each in others if each.plan is known.plan]
     detail = "there is no data here that names a bot"

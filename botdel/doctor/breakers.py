@@ -22,7 +22,9 @@ REPLACED: Final = (
 
 async def breaker_findings(store: BreakerStore) -> list[Finding]:
     """Return a finding for each breaker that is open or unreadable, or one if there is none."""
-    found = [breaker_finding(breaker, await store.time()) for breaker in await store.opened()]
+    found = [
+        breaker_finding(breaker, await store.time()) for breaker in await store.open_breakers()
+    ]
     found += [warning(_check(host), UNREADABLE, REPLACED) for host in await store.damaged()]
     return found or [ok(BREAKERS, "no breaker is open")]
 

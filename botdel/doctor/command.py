@@ -11,7 +11,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import PyMongoError
 
 from botdel.doctor import canary
-from botdel.doctor.bots import bot_findings, twice_findings
+from botdel.doctor.bots import bot_findings, duplicate_plan_findings
 from botdel.doctor.breakers import BREAKERS, breaker_findings
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenPlans:
     """All known services, those with a plan here (`planned`), and the plans that could be built.
 
     `unread` says that a plan could not be read, so that its service is not known.
@@ -88,10 +88,10 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
         bus = await _entered(stack, "Pub/Sub", connected_pubsub(), findings)
         store = await _entered(stack, "MongoDB", connected_store(), findings)
         planned = [source.service for source in sources.values()]
-        findings += twice_findings(planned)
+        findings += duplicate_plan_findings(planned)
         services = await _services(bus, planned, findings) if bus else planned
         built = build_plans(sources, store.outside, findings) if store else []
-        given = Given(services, planned, built, unread=len(sources) < len(set(plans)))
+        given = GivenPlans(services, planned, built, unread=len(sources) < len(set(plans)))
         looks = list(_looks(bus, store, given))
         if bus and store and canary_seconds:
             flight = _canary(bus, store, canary_seconds, say)
@@ -134,7 +134,7 @@ async def _services(bus: Bus, planned: Sequence[str], findings: list[Finding]) -
 
 
 def _looks(
-    bus: Bus | None, store: Store | None, given: Given
+    bus: Bus | None, store: Store | None, given: GivenPlans
 ) -> Iterator[Awaitable[Sequence[Finding]]]:
     services, plans = given.services, given.plans
     if bus:

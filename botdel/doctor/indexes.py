@@ -10,7 +10,7 @@ from botdel.doctor.findings import Finding, failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
-from deletion.adapters.mongo.retention import FINISHED, Differs, retention_difference
+from deletion.adapters.mongo.retention import FINISHED, RetentionDifference, retention_difference
 from deletion.plan import Plan, Provisioned, Step
 from deletion.process.settings import load
 from deletion.process.store_settings import RetentionSettings
@@ -82,7 +82,9 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
     return ok(check, f"{len(wanted)} as they should be")
 
 
-def retention_finding(days: int | None, difference: Differs | None, *, exists: bool) -> Finding:
+def retention_finding(
+    days: int | None, difference: RetentionDifference | None, *, exists: bool
+) -> Finding:
     """Check that complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
 
     `difference` comes from `deletion.adapters.mongo.retention`; `exists` says whether there is a

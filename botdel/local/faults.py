@@ -101,7 +101,7 @@ class Outage:
         return bool(await self.jobs.find(service=self.service, status=Status.COMPLETE, limit=1))
 
     async def _is_open(self) -> bool:
-        return bool(await self.breakers.opened())
+        return bool(await self.breakers.open_breakers())
 
     async def _are_parked(self) -> bool:
         return bool(await self._parked())

@@ -24,7 +24,7 @@ class PlanSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class PythonPlan:
     """The source of a plan that was made in Python."""
 
     plan: Plan
@@ -41,7 +41,7 @@ class Made:
 
 def source_of(plan: Plan | PlanSource) -> PlanSource:
     """Return `plan` if it is a source already; otherwise a source that returns it."""
-    return Made(plan) if isinstance(plan, Plan) else plan
+    return PythonPlan(plan) if isinstance(plan, Plan) else plan
 
 
 def find_plan(named: Path) -> PlanSource:

@@ -98,7 +98,7 @@ class Record:
         return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS
 
     @property
-    def end(self) -> str:
+    def end_reason(self) -> str:
         """How its last attempt ended: the type of its failure, or `STALE` when it fell silent."""
         failed = self.failure if self.status is Status.FAILED else None
         return failed.type if failed else STALE

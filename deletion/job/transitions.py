@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.errors import TransitionError
 from deletion.job.attempts import (
     INTERRUPTED,
@@ -67,7 +67,7 @@ class Job(Record):
             status=Status.PENDING,
             attempt=0,
             claimed_by="",
-            placed_at=milliseconds(placed_at),
+            placed_at=truncated(placed_at),
             created_at=now,
             last_modified_at=now,
             due=now,
@@ -176,7 +176,7 @@ class Job(Record):
         self._require(left, "park", "its attempts are spent")
         attempt = self.attempt if spent else self.attempt - 1
         rested = failure.at + policy.rest_after(self.attempt) if spent else until
-        due = milliseconds(max(until, rested))
+        due = truncated(max(until, rested))
         parks = self.parks + (not is_busy)
         return self._move(
             "park", failure.at, failure=failure, attempt=attempt, due=due, parks=parks
@@ -194,7 +194,9 @@ class Job(Record):
         """Make it pending again, due before newer jobs."""
         self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
-        return self._move("resume", now, due=self.created_at, past_attempts=self._past(self.end))
+        return self._move(
+            "resume", now, due=self.created_at, past_attempts=self._past(self.end_reason)
+        )
 
     def roll_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
         """Roll the job back, because its attempts to go forward are spent."""
@@ -210,7 +212,7 @@ class Job(Record):
         self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         self._require(not self.may_roll_back, "exhaust", "it has to be rolled back")
-        return self._move("exhaust", now, past_attempts=self._past(self.end))
+        return self._move("exhaust", now, past_attempts=self._past(self.end_reason))
 
     def retry(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending for an operator, without a rest, and with all attempts restored if they
@@ -219,7 +221,7 @@ class Job(Record):
         self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
         ended = self.status in BY_HAND
         was_parked = self.status is Status.PENDING
-        past = self.past_attempts if ended or was_parked else self._past(self.end)
+        past = self.past_attempts if ended or was_parked else self._past(self.end_reason)
         if not was_parked or self.is_spent(policy):
             past = (*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:]
         anew = self._anew() if self.status is Status.COMPENSATED else {}
@@ -270,4 +272,4 @@ class Job(Record):
 
 def later(placed_at: datetime, newer: datetime) -> datetime:
     """`newer`, but at least a millisecond after `placed_at`."""
-    return max(placed_at + _TICK, milliseconds(newer))
+    return max(placed_at + _TICK, truncated(newer))

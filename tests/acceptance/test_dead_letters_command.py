@@ -11,7 +11,7 @@ from bson import ObjectId
 from botdel.dead_letters.actions import PAGE
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
 from tests.support.commands import botdel, output_of
@@ -38,7 +38,7 @@ async def store(client: Client, pipeline: Pipeline) -> MongoDeadLetterStore:
 
 def undelivered(subject: BotDeletionSubject, **values: Any) -> DeadLetter:
     """A sound event that was given up, as recovery records it."""
-    now = milliseconds(datetime.now(UTC))
+    now = truncated(datetime.now(UTC))
     message = to_message(subject)
     fields: dict[str, Any] = {
         "id": str(ObjectId()),

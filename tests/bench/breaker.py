@@ -29,7 +29,7 @@ from deletion.adapters.mongo.connection import Client, connect
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.spec import Outside
-from deletion.clock import SystemClock, milliseconds
+from deletion.clock import SystemClock, truncated
 from deletion.gate import Gates
 from deletion.job import Job, LeasePolicy, StepProgress
 from deletion.plan import Plan, Step
@@ -179,7 +179,7 @@ async def _for(seconds: float, consumers: list[Consumer]) -> None:
 
 
 def _job(bot: ObjectId, steps: list[str]) -> Job:
-    now = milliseconds(datetime.now(UTC))
+    now = truncated(datetime.now(UTC))
     return Job.placed(
         id=str(ObjectId()),
         service=SERVICE,

@@ -15,7 +15,7 @@ from consumers.claims import Claims
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.clock import SystemClock, milliseconds
+from deletion.clock import SystemClock, truncated
 from deletion.job import Job, LeasePolicy
 from tests.support.indexed import indexed
 
@@ -56,7 +56,7 @@ async def bench(mongo_uri: str) -> dict[str, float]:
 async def _fill(client: Client, database: str, size: int) -> None:
     """`size` pending jobs, a hundred each 30 ms."""
     await indexed(MongoJobStore, client, database)
-    start = milliseconds(datetime.now(UTC)) - timedelta(hours=1)
+    start = truncated(datetime.now(UTC)) - timedelta(hours=1)
     for first in range(0, size, INSERTED_TOGETHER):
         now = start + timedelta(milliseconds=30 * first // INSERTED_TOGETHER)
         jobs = [_job(now) for _ in range(INSERTED_TOGETHER)]

@@ -17,7 +17,7 @@ from bson import ObjectId
 from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.clock import SystemClock, milliseconds
+from deletion.clock import SystemClock, truncated
 from deletion.job import Job, LeasePolicy, Status
 from deletion.retry import Retry
 from recovery.mongo_sweeps import MongoSweepStore
@@ -103,7 +103,7 @@ async def _put_back(client: Client, database: str) -> None:
     """As they were before the sweep, half of them failed and half of them stale."""
     jobs = client[database][COLLECTION]
     found = await jobs.find({"status": Status.PENDING.value}, {"_id": True}).to_list(None)
-    silent = milliseconds(datetime.now(UTC)) - timedelta(hours=1)
+    silent = truncated(datetime.now(UTC)) - timedelta(hours=1)
     for number, document in enumerate(found):
         status = Status.FAILED if number % 2 else Status.IN_PROGRESS
         fields: Document = {"status": status.value, "lastModifiedAt": silent, "pastAttempts": []}
@@ -118,7 +118,7 @@ def _job(resumable: int | None) -> Job:
         status = Status.COMPLETE
     else:
         status = Status.FAILED if resumable % 2 else Status.IN_PROGRESS
-    now = milliseconds(datetime.now(UTC))
+    now = truncated(datetime.now(UTC))
     return Job(
         id=str(ObjectId()),
         service="conversations",

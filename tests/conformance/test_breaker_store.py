@@ -45,7 +45,7 @@ async def kept(store: BreakerStore, *states: Breaker) -> Breaker:
 
 async def test_a_host_that_nobody_has_called_has_a_closed_breaker(store: BreakerStore) -> None:
     assert await store.get(HOST) == Breaker(HOST)
-    assert await store.opened() == []
+    assert await store.open_breakers() == []
     assert await store.damaged() == []
 
 
@@ -96,13 +96,17 @@ async def test_each_host_has_a_breaker_of_its_own(store: BreakerStore) -> None:
     await kept(store, failing(OTHER), opened(OTHER))
     await kept(store, failing())
     assert await store.get(HOST) == failing()
-    assert await store.opened() == [opened(OTHER)]
+    assert await store.open_breakers() == [opened(OTHER)]
 
 
 async def test_the_open_ones_are_listed_in_the_order_of_their_hosts(store: BreakerStore) -> None:
     for host in ("b.example", "c.example", "a.example"):
         await kept(store, failing(host), opened(host))
-    assert [each.host for each in await store.opened()] == ["a.example", "b.example", "c.example"]
+    assert [each.host for each in await store.open_breakers()] == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ]
 
 
 async def test_it_tells_its_time(store: BreakerStore) -> None:
@@ -116,7 +120,7 @@ async def test_a_record_that_cannot_be_read_is_a_closed_breaker_and_hides_no_oth
     await client[database_name][COLLECTION].insert_one({"_id": HOST, "trips": "many"})
     await kept(store, failing(OTHER), opened(OTHER))
     assert not (await store.get(HOST)).is_open
-    assert [each.host for each in await store.opened()] == [OTHER]
+    assert [each.host for each in await store.open_breakers()] == [OTHER]
     assert await store.damaged() == [HOST]
     assert not await store.apply(Breaker(HOST), failing()), "nobody overwrites it unseen"
 
@@ -145,7 +149,7 @@ async def test_a_damaged_record_is_replaced_by_the_next_change_whatever_is_damag
     assert not await store.apply(late, failing(stamp="x")), "by one process alone"
     second = first.failed("c", TWO, "503", NOW, POLICY)
     assert await store.apply(first, second)
-    assert await store.opened() == [second]
+    assert await store.open_breakers() == [second]
     assert await store.damaged() == []
 
 

@@ -14,7 +14,7 @@ from bson import ObjectId
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Outside
-from deletion.clock import SystemClock, milliseconds
+from deletion.clock import SystemClock, truncated
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.ids import is_object_id
 from deletion.job import Job, Status, StepProgress
@@ -439,7 +439,7 @@ def running(
     ends: OnBatch = lambda _step, _deleted: None,
 ) -> tuple[Runner, MemoryJobStore, Job]:
     """The real runner, and a job that a step over `bucket` is to complete."""
-    now = milliseconds(datetime.now(UTC))
+    now = truncated(datetime.now(UTC))
     job = replace(
         a_job(steps=(StepProgress("media"),)),
         bot_id=BOT,

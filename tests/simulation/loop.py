@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from tests.support.clock import START
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 def now(skew: float = 0) -> datetime:
     """The time of the running loop as a clock shows it that is `skew` seconds ahead."""
     seconds = asyncio.get_running_loop().time() + skew
-    return milliseconds(START + timedelta(seconds=seconds))
+    return truncated(START + timedelta(seconds=seconds))
 
 
 class LoopClock:

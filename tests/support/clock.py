@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 
 START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
 
@@ -36,7 +36,7 @@ class VirtualClock:
 
     def now(self) -> datetime:
         """See the port."""
-        return milliseconds(self._now + self._off)
+        return truncated(self._now + self._off)
 
     def set(self, by: timedelta) -> None:
         """Set the clock, without letting time pass."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count, islice
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost, TransitionError
 from deletion.job import MAX_EVENTS, Change, Job, Status
@@ -29,7 +29,7 @@ class MemoryJobStore:
 
     async def time(self) -> datetime:
         """See the port."""
-        return milliseconds(self._now())
+        return truncated(self._now())
 
     def new_id(self) -> str:
         """Ids that sort in the order they were made."""

@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 
 from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.job_document import to_document
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.job import Job, Status
 from tests.support.pipeline import SERVICE, TOKEN, WITHIN, Pipeline, listening, sweep, until
 
@@ -110,7 +110,7 @@ async def swept_until(pipeline: Pipeline, bot: str, status: str, url: str) -> No
 
 def job(status: Status, *, attempt: int = 1, silent: timedelta = timedelta()) -> Job:
     """A job of a new bot that was last modified `silent` ago."""
-    now = milliseconds(datetime.now(UTC))
+    now = truncated(datetime.now(UTC))
     claimable = status is Status.PENDING
     return Job(
         id=str(ObjectId()),

@@ -11,7 +11,7 @@ import structlog
 
 from botdel.local.broker import filters, letters
 from botdel.local.broker.entry import Entry
-from botdel.local.broker.fan_out import Post, addressed
+from botdel.local.broker.fan_out import FanOut, fan_out
 from botdel.local.broker.journal import Journal, Kept
 from botdel.local.broker.limits import check_publish
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
@@ -114,11 +114,11 @@ class Broker:
         check_publish(request)
         if (full := self._full_subscription(topic)) is not None:
             raise exhausted(f"{full.name} has {full.bytes} bytes to acknowledge already")
-        post = self._addressed(topic, request.messages)
+        sent = self._fan_out(topic, request.messages)
         with self.journal.transaction():
-            post.keep(self.journal)
-        post.deliver()
-        return [str(message.id) for message in post.messages]
+            sent.keep(self.journal)
+        sent.deliver()
+        return [str(message.id) for message in sent.messages]
 
     def acknowledge(self, subscription: Subscription, ack_ids: Sequence[str]) -> None:
         """Acknowledge messages. Raises `Refused` for an invalid id, or if it cannot be kept."""
@@ -156,18 +156,18 @@ class Broker:
             is_dead = target is not None and letters.is_dead(subscription, each)
             (dead if is_dead else failed).append(each)
         dead_letters = [letters.letter(subscription, each) for each in dead]
-        post = self._addressed(target, dead_letters) if target and dead else None
+        sent = self._fan_out(target, dead_letters) if target and dead else None
         with self.journal.transaction():
             if counts:
                 counted = ((each.message.id, each.attempts + 1) for each in failed)
                 self.journal.count_attempts(subscription.id, counted)
-            if post is not None:
-                post.keep(self.journal)
+            if sent is not None:
+                sent.keep(self.journal)
                 self._ack(subscription, dead)
         subscription.give_back(failed, self.now(), failed=counts)
         subscription.remove(dead)
-        if post is not None:
-            post.deliver()
+        if sent is not None:
+            sent.deliver()
 
     def fail_or_give_back(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
         """`fail`, where no client waits for an answer: what the disk does not take is delivered
@@ -231,9 +231,9 @@ class Broker:
         topic = self.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
         return topic if topic is not None and self._full_subscription(topic) is None else None
 
-    def _addressed(self, topic: Topic, messages: Sequence[Proto]) -> Post:
+    def _fan_out(self, topic: Topic, messages: Sequence[Proto]) -> FanOut:
         """Number the messages, and choose who gets each. Nothing is kept yet."""
-        return addressed(topic, [self._numbered(topic, each) for each in messages], messages)
+        return fan_out(topic, [self._numbered(topic, each) for each in messages], messages)
 
     def _numbered(self, topic: Topic, message: Proto) -> Kept:
         self.last_message += 1

@@ -10,7 +10,7 @@ from botdel.local.broker.topic import Topic
 from botdel.local.broker.wire import Proto
 
 
-class Post(NamedTuple):
+class FanOut(NamedTuple):
     """Numbered messages, and those that each subscription gets. Call `keep`, then `deliver`."""
 
     topic: Topic
@@ -31,10 +31,10 @@ class Post(NamedTuple):
             subscription.add((message, 0) for message in some)
 
 
-def addressed(topic: Topic, kept: Sequence[Kept], messages: Sequence[Proto]) -> Post:
-    """Return the post of `messages`, which are `kept` once they are numbered."""
+def fan_out(topic: Topic, kept: Sequence[Kept], messages: Sequence[Proto]) -> FanOut:
+    """Return who gets each of `messages`, which are `kept` once they are numbered."""
     receivers = [(each, _matching(each, kept, messages)) for each in topic.subscriptions.values()]
-    return Post(topic, kept, receivers)
+    return FanOut(topic, kept, receivers)
 
 
 def _matching(

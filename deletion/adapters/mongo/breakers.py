@@ -69,13 +69,13 @@ class MongoBreakerStore:
         # The answer to a command is decoded without a time zone.
         return field(hello, "localTime", datetime).replace(tzinfo=UTC)
 
-    async def opened(self) -> Sequence[Breaker]:
+    async def open_breakers(self) -> Sequence[Breaker]:
         """Read all documents, which are few; at most `MOST_SHOWN`."""
         breakers = [breaker for found in await self._all() if (breaker := _readable(found))]
         return sorted((b for b in breakers if b.is_open), key=lambda breaker: breaker.host)
 
     async def damaged(self) -> Sequence[str]:
-        """Read the same documents as `opened`."""
+        """Read the same documents as `open_breakers`."""
         return sorted(str(found["_id"]) for found in await self._all() if not _readable(found))
 
     async def _insert(self, after: Breaker) -> bool:

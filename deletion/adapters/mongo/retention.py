@@ -17,7 +17,7 @@ FINISHED = "complete_finished_ttl"
 
 
 @dataclass(frozen=True, slots=True)
-class Differs:
+class RetentionDifference:
     """How the TTL index differs from the setting, and what to do about it."""
 
     what: str
@@ -37,7 +37,7 @@ def ttl_index(days: int) -> IndexModel:
     )
 
 
-async def apply_retention(database: Database, days: int | None) -> Differs | None:
+async def apply_retention(database: Database, days: int | None) -> RetentionDifference | None:
     """Create the index when `days` is set and there is none.
 
     Returns how an existing index differs from `days`; the index is never changed or dropped here.
@@ -49,7 +49,7 @@ async def apply_retention(database: Database, days: int | None) -> Differs | Non
     return difference
 
 
-async def retention_difference(database: Database, days: int | None) -> Differs | None:
+async def retention_difference(database: Database, days: int | None) -> RetentionDifference | None:
     """How an existing index differs from what `days` asks for; None when it does not."""
     with bounded(PING_SECONDS):
         found = await database[COLLECTION].index_information()
@@ -61,7 +61,7 @@ async def retention_difference(database: Database, days: int | None) -> Differs 
     kept = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
     wanted = "not set" if days is None else f"{days}"
     then = "" if days is None else ", then run `botdel topology apply`"
-    return Differs(
+    return RetentionDifference(
         f"index {FINISHED} deletes complete jobs after {kept}, and BOTDEL_KEEP_COMPLETE_DAYS is "
         f"{wanted}",
         f'run `db.{COLLECTION}.dropIndex("{FINISHED}")`{then}',

@@ -36,7 +36,7 @@ def detached(found: Subscription, topic: str) -> TopologyMissing | None:
     )
 
 
-class Attachment:
+class AttachmentCheck:
     """A check for `/readyz`. It changes nothing, and is bounded in time.
 
     It reports only a wrong topic. The pulls show whether Pub/Sub answers and lets this identity

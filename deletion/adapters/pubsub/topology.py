@@ -17,7 +17,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import Subscription, Topic
 
-from deletion.adapters.pubsub.attachment import Attachment, detached
+from deletion.adapters.pubsub.attachment import AttachmentCheck, detached
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.seeking import seek, seek_back
@@ -129,14 +129,14 @@ class Topology:
         """Raise `TopologyMissing` when there is no such topic."""
         await self._get_topic(topic)
 
-    def attachment(self, service: str) -> Attachment:
+    def attachment(self, service: str) -> AttachmentCheck:
         """Whether the subscription of `service` belongs to the topic, for `/readyz`."""
-        return Attachment(self._subscriber, self.names.subscription(service), self.names.topic)
+        return AttachmentCheck(self._subscriber, self.names.subscription(service), self.names.topic)
 
-    def keeper_attachment(self) -> Attachment:
+    def keeper_attachment(self) -> AttachmentCheck:
         """The same for the dead-letter subscription."""
         path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
-        return Attachment(self._subscriber, path, topic)
+        return AttachmentCheck(self._subscriber, path, topic)
 
     async def compare(self, wanted: Subscription) -> list[Difference]:
         """How the existing subscription differs. Raises `TopologyMissing` without one."""

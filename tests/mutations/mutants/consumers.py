@@ -80,8 +80,8 @@ MUTANTS: Final = (
     Mutant(
         "a database that takes no writes is pulled for",
         CONSUMER,
-        "Proven(store.check_writes)",
-        "Proven(store.ping)",
+        "WriteProof(store.check_writes)",
+        "WriteProof(store.ping)",
     ),
     Mutant(
         "what was pulled is taken in although the clock was set meanwhile",

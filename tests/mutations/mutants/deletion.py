@@ -118,7 +118,7 @@ MUTANTS: Final = (
     Mutant(
         "a run writes the time of a clock that was set",
         LEASE,
-        "return milliseconds(wall + timedelta(seconds=self._clock.monotonic() - monotonic))",
+        "return truncated(wall + timedelta(seconds=self._clock.monotonic() - monotonic))",
         "return self._clock.now()",
     ),
     Mutant(

@@ -82,7 +82,7 @@ MUTANTS: Final = (
     Mutant(
         "a parked job is due at once",
         TRANSITIONS,
-        "due = milliseconds(max(until, rested))",
+        "due = truncated(max(until, rested))",
         "due = now",
     ),
     Mutant(
@@ -100,8 +100,8 @@ MUTANTS: Final = (
     Mutant(
         "what is resumed waits behind newer jobs",
         TRANSITIONS,
-        'return self._move("resume", now, due=self.created_at,',
-        'return self._move("resume", now, due=now,',
+        '"resume", now, due=self.created_at,',
+        '"resume", now, due=now,',
     ),
     Mutant(
         "the time of a write does not grow",
@@ -112,8 +112,8 @@ MUTANTS: Final = (
     Mutant(
         "a request with an earlier time joins and leaves no trace",
         TRANSITIONS,
-        "return max(placed_at + _TICK, milliseconds(newer))",
-        "return max(placed_at, milliseconds(newer))",
+        "return max(placed_at + _TICK, truncated(newer))",
+        "return max(placed_at, truncated(newer))",
         ("unit", "simulation", "conformance"),
     ),
     Mutant(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.errors import TransitionError
 from deletion.job import ENDED, RULES, Job, LeasePolicy, Status, StepProgress, StepStatus, merged
 from tests.support.clock import START
@@ -236,7 +236,7 @@ def test_merging_keeps_the_order_and_takes_the_newer_form(
 
 @given(st.datetimes())
 def test_times_are_cut_to_milliseconds_never_rounded_up(time: datetime) -> None:
-    cut = milliseconds(time)
+    cut = truncated(time)
     assert cut.microsecond % 1000 == 0
     assert timedelta(0) <= time - cut < timedelta(milliseconds=1)
 

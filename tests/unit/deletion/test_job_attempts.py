@@ -146,8 +146,8 @@ def test_a_suspect_that_is_handed_over_stays_among_the_suspects() -> None:
 def test_a_silence_after_a_failure_is_a_silence() -> None:
     """The failure of an attempt before does not excuse it."""
     stale = a_job(attempt=2, failure=ERROR)
-    assert stale.end == STALE
-    assert stale.fail(ERROR).after.end == ERROR.type
+    assert stale.end_reason == STALE
+    assert stale.fail(ERROR).after.end_reason == ERROR.type
 
 
 def test_an_error_spends_the_attempt_and_is_recorded() -> None:

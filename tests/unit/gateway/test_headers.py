@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from deletion.clock import milliseconds
+from deletion.clock import truncated
 from deletion.events import RequestPlaced, decode
 from gateway.requests import NAMESPACE
 from tests.unit.gateway.served import (
@@ -69,7 +69,7 @@ async def test_who_asked_is_in_the_event_and_in_the_log(
     with capture_logs() as logged:
         await served.http.delete(PATH, headers={"Authorization": f"Bearer {token}"})
     (message,) = served.bus.published
-    assert decode(message.data).event == RequestPlaced(milliseconds(NOW), name)
+    assert decode(message.data).event == RequestPlaced(truncated(NOW), name)
     assert logged[0]["requested_by"] == name
     assert token not in str(logged)
 

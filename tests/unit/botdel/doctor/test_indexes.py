@@ -8,9 +8,9 @@ from pymongo import ASCENDING, IndexModel
 from botdel.doctor.findings import Finding, Status
 from botdel.doctor.indexes import index_finding, retention_finding
 from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, INDEXES
-from deletion.adapters.mongo.retention import Differs
+from deletion.adapters.mongo.retention import RetentionDifference
 
-DIFFERS = Differs("after 31 days", "run `drop`")
+DIFFERS = RetentionDifference("after 31 days", "run `drop`")
 
 
 def described(*indexes: IndexModel) -> dict[str, dict[str, Any]]:
@@ -52,7 +52,11 @@ def test_what_a_server_adds_by_itself_is_no_difference() -> None:
     ],
 )
 def test_how_long_complete_jobs_are_kept_is_held_to_the_setting(
-    days: int | None, difference: Differs | None, exists: bool, status: Status, said: str
+    days: int | None,
+    difference: RetentionDifference | None,
+    exists: bool,
+    status: Status,
+    said: str,
 ) -> None:
     found = retention_finding(days, difference, exists=exists)
     assert found.status is status

@@ -19,7 +19,7 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import SeekRequest, Subscription, Topic, UpdateSubscriptionRequest
 
-from deletion.adapters.pubsub.attachment import KEEP_SECONDS, Attachment
+from deletion.adapters.pubsub.attachment import KEEP_SECONDS, AttachmentCheck
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import CONSUME, Applied, Topology
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, RETENTION, SEEK_LABEL
@@ -280,7 +280,7 @@ class Checked:
     def __init__(self, server: Server) -> None:
         self.now = 0.0
         client = cast("SubscriberAsyncClient", server)
-        self.check = Attachment(client, PATH, NAMES.topic, monotonic=lambda: self.now)
+        self.check = AttachmentCheck(client, PATH, NAMES.topic, monotonic=lambda: self.now)
 
     async def __call__(self) -> str | None:
         return await self.check()
