@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from deletion import errors
 from tests.support.paths import ROOT
 
 PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
@@ -19,6 +20,7 @@ PARSING = {
     "split",
     "splitlines",
 }
+OURS = {name for name, value in vars(errors).items() if isinstance(value, type)}
 
 
 def errors_of(tree: ast.AST) -> set[str]:
@@ -75,3 +77,39 @@ def test_no_source_takes_the_message_of_an_error_apart() -> None:
 def test_a_message_taken_apart_is_found(taken: str, lines: list[int]) -> None:
     source = f"try:\n    pass\nexcept OSError as error:\n    {taken}\n"
     assert list(parsed_messages(source)) == lines
+
+
+def sentences(source: str) -> Iterator[tuple[int, str]]:
+    """The line and the text of each error that is written out; `…` is what is filled in."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in OURS:
+                if literal(first):
+                    yield node.lineno, "; ".join(filter(None, map(literal, node.args)))
+
+
+def literal(node: ast.expr) -> str:
+    """The text of a string; empty for any other expression."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(literal(part) or "…" for part in parts)
+    return ""
+
+
+def test_an_error_is_one_sentence_with_a_colon_at_most() -> None:
+    """Before its cause: a chain of colons has to be read from behind."""
+    chains = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for line, text in sentences(path.read_text(encoding="utf-8"))
+        if text.count(": ") > 1
+    ]
+    assert chains == []
+
+
+def test_a_chain_of_colons_is_found() -> None:
+    source = 'raise PlanError(f"{path}: cannot be read: {error}", "look: there")\n'
+    assert list(sentences(source)) == [(1, "…: cannot be read: …; look: there")]
