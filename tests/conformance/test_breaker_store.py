@@ -173,7 +173,7 @@ async def test_a_database_that_cannot_answer_is_unavailable() -> None:
             lambda: store.get(HOST),
             lambda: store.apply(Breaker(HOST), failing()),
             lambda: store.apply(failing(), opened()),
-            store.opened,
+            store.open_breakers,
             store.damaged,
         ):
             with pytest.raises(StoreUnavailable):

@@ -48,8 +48,8 @@ class Refusal:
     @property
     def text(self) -> str:
         """For people: the key, its version, and the provider's code."""
-        version = f" (version {self.item.version})" if self.item.version else ""
-        return f"{self.item.key!r}{version} with {self.code}"
+        version = f" in version {self.item.version}" if self.item.version else ""
+        return f"{self.item.key!r}{version} ({self.code})"
 
 
 class WayEnds(Exception):

@@ -96,7 +96,7 @@ class Cursor:
     def error(self) -> ObjectsRefused:
         """The error that says how many objects were refused, and names some."""
         more = self.refused - len(self.named)
-        named = "; ".join(self.named) + (f"; and {more} more" if more else "")
+        named = ", ".join(self.named) + (f", and {more} more" if more else "")
         what = "1 object was" if self.refused == 1 else f"{self.refused} objects were"
         return ObjectsRefused(
             f"{what} not deleted from {self.bucket}, because of a lock or a hold, or because this "

@@ -52,7 +52,7 @@ async def test_only_an_error_that_nobody_foresaw_is_logged_with_its_trace(
     world.first.read_script.append(fail)
     await world.run()
     [failed] = [line for line in logs if line["event"] == "run failed"]
-    assert failed["reason"] == f"{type(error).__name__}: {error}"
+    assert failed["reason"] == f"{error} ({type(error).__name__})"
     assert failed["exc_info"] == isinstance(error, ValueError)
 
 

@@ -33,17 +33,21 @@ def refusal() -> GoogleAPICallError:
         ),
         (
             StoreUnavailable("MongoDB cannot be used now (AutoReconnect)"),
-            "AutoReconnect",
+            "(AutoReconnect)",
             "BOTDEL_MONGODB_URI",
         ),
         (
             BusUnavailable("Pub/Sub does not answer for t (RetryError)"),
-            "RetryError",
+            "(RetryError)",
             "PUBSUB_EMULATOR_HOST",
         ),
         (refusal(), "Invalid name", "PUBSUB_EMULATOR_HOST"),
         (OperationFailure("not for you", 13, {"errmsg": "not for you"}), "not for you", "user"),
-        (HttpUnavailable("GET x.example failed (ConnectError)"), "ConnectError", "that it answers"),
+        (
+            HttpUnavailable("GET x.example failed (ConnectError)"),
+            "(ConnectError)",
+            "that it answers",
+        ),
         (ConfigurationError("no credentials:\n  of yours"), "no credentials: of yours", "correct"),
         (ConfigurationError("no credentials", "set them"), "no credentials", "set them"),
     ],
@@ -76,7 +80,7 @@ async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
 
     [found] = await guarded("a check", looking())
     assert (found.check, found.status) == ("a check", Status.FAILED)
-    assert found.detail == f"{type(error).__name__}: boom twice"
+    assert found.detail == f"boom twice ({type(error).__name__})"
     assert "your own class" in found.remedy
 
 

@@ -54,7 +54,7 @@ def test_without_it_the_embedded_broker_runs_and_says_why() -> None:
     )
     assert brokers() == [EMBEDDED]
     assert why_left_out(GOOGLE) == (
-        "Google's emulator (v. 0.8) is missing: apt-get install "
+        "Google's emulator (v. 0.8) is missing; apt-get install "
         "google-cloud-cli-pubsub-emulator openjdk-17-jre-headless, or see README.md"
     )
 
@@ -75,7 +75,7 @@ def test_a_suite_over_both_runs_over_the_wanted_one_alone(
     monkeypatch.setenv(WANTED, name)
     assert brokers() == [name]
     [other] = {GOOGLE, EMBEDDED} - {name}
-    assert why_left_out(other) == f"not over {other}: BOTDEL_LOCAL_BROKER={name}"
+    assert why_left_out(other) == f"not over {other}, because BOTDEL_LOCAL_BROKER={name}"
 
 
 @pytest.mark.usefixtures("missing")
@@ -84,9 +84,9 @@ def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigurationError) as refused:
         choose_broker()
     assert str(refused.value) == (
-        "BOTDEL_LOCAL_BROKER=google: Google's emulator (v. 0.8) is missing: "
-        "unset BOTDEL_LOCAL_BROKER, or set it to embedded: that broker needs neither the emulator "
-        "nor Java; take it:\n  here"
+        "BOTDEL_LOCAL_BROKER=google: Google's emulator (v. 0.8) is missing; "
+        "unset BOTDEL_LOCAL_BROKER, or set it to embedded, which needs neither the emulator nor "
+        "Java; take it:\n  here"
     )
 
 

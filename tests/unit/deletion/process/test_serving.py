@@ -12,7 +12,7 @@ from deletion.process.serving import serving
 async def test_a_port_that_is_taken_names_the_setting_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="Address already in use: set") as refused:
+        with pytest.raises(OSError, match="Address already in use; set") as refused:
             async with serving(FastAPI(), "127.0.0.1", port, name="gateway", grace=1):
                 pass
     assert refused.value.errno == errno.EADDRINUSE

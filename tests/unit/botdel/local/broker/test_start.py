@@ -78,7 +78,7 @@ def test_each_error_of_the_file_has_its_own_remedy(code: int, remedy: str) -> No
     with pytest.raises(ConfigurationError) as refused, Journal().usable():
         raise error
     assert refused.value.remedy == remedy
-    kept = f"not be kept on disk: refused: {remedy}"
+    kept = f"not be kept on disk: refused; {remedy}"
     with pytest.raises(Refused, match=kept), Journal().transaction():
         raise error
 

@@ -232,7 +232,7 @@ async def test_groups_are_bounded_and_none_is_uncounted(
         ),
         (
             Alert(AlertKind.BREAKER_OPEN, "billing", "billing.example", "billing.example"),
-            "billing: calls to an external API fail and are suspended "
+            "calls of billing to an external API fail and are suspended "
             "(billing.example): botdel doctor and "
             "botdel jobs list --service billing --status pending",
         ),

@@ -99,7 +99,7 @@ FAULTS = [
     (
         'headers: {Authorization: "Bearer ${TOKEN}"}',
         'headers: {Host: "x"}',
-        ":7: steps.0.http.headers: expected no header Host: the step",
+        ":7: steps.0.http.headers: expected no header Host, which the step",
     ),
     (
         'headers: {Authorization: "Bearer ${TOKEN}"}',

@@ -172,7 +172,7 @@ async def test_an_error_of_the_connection_is_unavailable_and_its_text_is_not_quo
     world.answers.append(error)
     with pytest.raises(HttpUnavailable) as caught:
         await world.run()
-    assert str(caught.value) == f"DELETE {HOST}: {type(error).__name__}"
+    assert str(caught.value) == f"DELETE {HOST} failed ({type(error).__name__})"
 
 
 @pytest.mark.proves("secrets-of-a-step")

@@ -58,7 +58,7 @@ async def test_without_a_unique_index_a_process_refuses_to_start_and_says_what_t
     indexed: Indexed, database: Database
 ) -> None:
     indexed.has(PLAIN)
-    with pytest.raises(ConfigurationError, match=r"d\.jobs: .* live_unique; run `botdel topology"):
+    with pytest.raises(ConfigurationError, match=r"in d\.jobs: live_unique; run `botdel topology"):
         await prepare(database, {"jobs": WANTED}, build=False)
     assert indexed.created == [], "it only looks"
 

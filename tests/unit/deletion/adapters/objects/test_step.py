@@ -202,8 +202,8 @@ async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -
     assert max(batch.deleted for batch in done) <= 3
     assert "6 objects were not deleted" in said
     assert "/19'" not in said, "the list is bounded"
-    assert f"{locked[0]!r}: Locked; {locked[1]!r}: Locked" in said
-    assert said.endswith("; and 1 more")
+    assert f"{locked[0]!r} (Locked), {locked[1]!r} (Locked)" in said
+    assert said.endswith(", and 1 more; remove the cause, then retry the job")
     assert done[-1] == Batch(0, None), "the next attempt begins with what is left"
 
 
@@ -238,7 +238,7 @@ async def test_what_may_pass_is_tried_again_before_what_will_not_is_raised() -> 
 
     keys = [f"{MINE}/{n}" for n in range(9)]
     way, done = Busy([*keys], locked=[keys[1], keys[3]]), list[Batch]()
-    with pytest.raises(ObjectsUnavailable, match=r"may be later: .*/4': Slow"):
+    with pytest.raises(ObjectsUnavailable, match=r"may later: .*/4' \(Slow"):
         await collect(step_of(way), None, done)
     assert [batch.deleted for batch in done] == [2, 1], "what went beside them is counted"
     _, said = await failing(step_of(way), done[-1].cursor)
