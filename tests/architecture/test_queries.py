@@ -441,7 +441,7 @@ async def breakers(watched: Watched) -> MongoBreakerStore:
 async def test_every_query_for_a_breaker_walks_an_index(
     watched: Watched, breakers: MongoBreakerStore
 ) -> None:
-    reads_all = {"opened", "damaged"}  # of the few there are, for an operator
+    reads_all = {"open_breakers", "damaged"}  # of the few there are, for an operator
     assert public(MongoBreakerStore) - reads_all == {"apply", "get", "time"}
     closed = Breaker("billing.example")
     failed = closed.failed("a", str(ObjectId()), "503", START, BreakerPolicy())
