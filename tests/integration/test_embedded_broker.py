@@ -272,7 +272,7 @@ async def test_a_file_that_is_damaged_is_an_error(
             'mount --bind "{0}" "{0}" && mount -o remount,ro,bind "{0}"',
             "Read-only file system; name a folder that this user may write to",
         ),
-        ('mount -t tmpfs -o size=8k tmpfs "{0}"', "is full: make room on the disk"),
+        ('mount -t tmpfs -o size=8k tmpfs "{0}"', "is full; make room on the disk"),
     ],
 )
 async def test_a_folder_that_cannot_be_written_to_is_an_error(
