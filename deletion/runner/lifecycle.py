@@ -73,14 +73,14 @@ class Runner:
             traceparent=job.traceparent,
         ):
             try:
-                await self._end(run, lease)
+                await self._end(run, lease, patience)
             except LeaseLost as lost:
                 log.warning("lease lost", reason=str(lost))
                 return None
             log.info("run ended", status=lease.job.status)
             return lease.job
 
-    async def _end(self, run: Run, lease: Lease) -> None:
+    async def _end(self, run: Run, lease: Lease, patience: Patience) -> None:
         """Run, and record what ended it."""
         endings = Endings(lease, self._stopping, self._retry.rng)
         try:
@@ -91,8 +91,8 @@ class Runner:
         except Parked as parked:
             await to_its_end(endings.park(parked))
         except (Interrupted, asyncio.CancelledError) as error:
-            failure = endings.interruption(error, run.error)
-            await to_its_end(lease.fail(failure, has_tried=not run.only_waited))
+            failure = endings.interruption(error, patience.error)
+            await to_its_end(lease.fail(failure, has_tried=not run.batches.only_waited))
         except Exception as error:  # recorded: it becomes the job's failure
             unexpected = not isinstance(error, BotDeletionError)
             log.error("run failed", reason=with_type(error), exc_info=unexpected)

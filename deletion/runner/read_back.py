@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from deletion.errors import NothingFound
-from deletion.job import StepProgress, StepStatus
+from deletion.job import StepStatus
 from deletion.lease import Lease
 from deletion.plan import Plan, Step, Verified, is_by_answer_only
 from deletion.retry import Patience
@@ -28,7 +28,7 @@ class ReadBack:
         """Read back `steps`. Returns those that still find data of the bot; they begin again."""
         left = []
         for step in steps:
-            progress, is_empty = self._progress(step), await self._is_empty(step)
+            progress, is_empty = self._lease.job.progress(step.name), await self._is_empty(step)
             if is_by_answer_only(step):
                 progress = replace(progress, read_back=ANSWER_ONLY)
             elif isinstance(step, Verified):
@@ -42,8 +42,9 @@ class ReadBack:
     async def _is_empty(self, step: Step) -> bool:
         """Read back. A step that cannot counts as empty if it began after the newest request."""
         if is_by_answer_only(step):
-            began, placed_at = self._progress(step).placed_at, self._lease.job.placed_at
-            return began is not None and began >= placed_at
+            job = self._lease.job
+            began = job.progress(step.name).placed_at
+            return began is not None and began >= job.placed_at
         self._patience.renew()
         async for attempt in self._patience:
             with attempt, self._calls.to(step):
@@ -57,7 +58,7 @@ class ReadBack:
         """Look for data before `step` deletes any, if it must find something, and record whether
         there is any: a crash after the first batch would lose its count.
         """
-        progress = self._progress(step)
+        progress = self._lease.job.progress(step.name)
         is_rollback = self._lease.job.rollback_cause
         if is_rollback or step.name not in self._plan.expected or progress.has_found:
             return
@@ -76,6 +77,3 @@ class ReadBack:
                 "plan says `expect: nonzero`",
                 "run `botdel plan check` and `botdel plan preview` to see whether it is wrong",
             )
-
-    def _progress(self, step: Step) -> StepProgress:
-        return self._lease.job.progress(step.name)

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from deletion.clock import Clock
-from deletion.errors import LeftOvers, TransientError
+from deletion.errors import LeftOvers
 from deletion.job import StepProgress, StepStatus
 from deletion.lease import Lease
 from deletion.plan import Batch, Plan, Step
@@ -50,19 +50,9 @@ class Run:
         self._stopping = stopping
         self._on_batch = on_batch
         self._calls = Calls(stopping)
-        self._batches = Batches(lease, patience, self._calls, pacers, clock)
+        self.batches = Batches(lease, patience, self._calls, pacers, clock)
         self._read_back = ReadBack(plan, lease, patience, self._calls)
         self._steps: tuple[Step, ...] = ()
-
-    @property
-    def error(self) -> TransientError | None:
-        """The error being retried, if any."""
-        return self._patience.error
-
-    @property
-    def only_waited(self) -> bool:
-        """See `Batches.only_waited`."""
-        return self._batches.only_waited
 
     async def to_completion(self) -> None:
         """Start, delete, read back, complete; look again if a newer request has joined meanwhile.
@@ -122,7 +112,7 @@ class Run:
                 is_first = attempt.retry_state.attempt_number == 1
                 progress = await self._delete_batches(step, is_first=is_first)
         self._patience.renew()
-        progress = self._batches.with_waits(progress)
+        progress = self.batches.with_waits(progress)
         # drop the cursor, which is no longer needed: it may name a file or a person
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
@@ -135,13 +125,13 @@ class Run:
         """
         progress = self._lease.job.progress(step.name)
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
-        async with self._batches.closing(deleting) as batches:
-            while batch := await self._batches.next(step, batches):
+        async with self.batches.closing(deleting) as batches:
+            while batch := await self.batches.next(step, batches):
                 if batch.deleted or batch.cursor != progress.cursor or is_first:
                     self._patience.renew()
                 is_first = True  # later batches of any try count
-                progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
-                progress = self._batches.with_waits(progress)
+                progress = progress.advanced(batch.deleted, batch.cursor, self.batches.seconds)
+                progress = self.batches.with_waits(progress)
                 self._count(step, batch)
                 if batch.last and step is self._steps[-1]:
                     break

@@ -259,7 +259,7 @@ MUTANTS: Final = (
     Mutant(
         "a step confirmed by answer only is not run for a newer request",
         READ_BACK,
-        "return began is not None and began >= placed_at",
+        "return began is not None and began >= job.placed_at",
         "return True",
         SAGA,
     ),
