@@ -72,24 +72,16 @@ class Pacers:
         on_wait: Callable[[str, Wait], None] = lambda _step, _wait: None,
         on_unread: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        self._on_wait = on_wait
         paced = [(step, plan.pace(step)) for step in plan.steps]
         paced += [(step, UNPACED) for step in plan.compensations.values()]  # they delete nothing
         self._pacers = {
-            id(step): Pacer(step, pace, clock, stopping, on_unread=on_unread)
+            id(step): Pacer(step, pace, clock, stopping, on_wait=on_wait, on_unread=on_unread)
             for step, pace in paced
         }
 
-    @asynccontextmanager
-    async def turn(self, step: Step, on_wait: OnWait) -> AsyncIterator[Turn]:
-        """See `Pacer.turn`. `step` is a step of the plan, or a compensation."""
-
-        async def both(wait: Wait) -> None:
-            self._on_wait(step.name, wait)
-            await on_wait(wait)
-
-        async with self._pacers[id(step)].turn(both) as turn:
-            yield turn
+    def of(self, step: Step) -> "Pacer":
+        """The pacer of `step`, which is a step of the plan or a compensation."""
+        return self._pacers[id(step)]
 
 
 class Pacer:
@@ -102,12 +94,14 @@ class Pacer:
         clock: Clock,
         stopping: asyncio.Event,
         *,
-        on_unread: Callable[[str], None] = lambda _step: None,
+        on_wait: Callable[[str, Wait], None],
+        on_unread: Callable[[str], None],
     ) -> None:
         self._step = step
         self._pace = pace
         self._clock = clock
         self._stopping = stopping
+        self._on_wait = on_wait
         pressure = pace.pressure
         self._reader = (
             PressureReader(step.name, pressure.gauge, clock, on_unread) if pressure else None
@@ -179,10 +173,13 @@ class Pacer:
     @asynccontextmanager
     async def _waiting(self, wait: Wait, on_wait: OnWait) -> AsyncIterator[None]:
         """Report that a wait begins, and how long it was."""
+        self._on_wait(self._step.name, wait)
         await on_wait(wait)
         began = self._clock.monotonic()
         yield
-        await on_wait(replace(wait, seconds=self._clock.monotonic() - began))
+        wait = replace(wait, seconds=self._clock.monotonic() - began)
+        self._on_wait(self._step.name, wait)
+        await on_wait(wait)
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:

@@ -44,7 +44,7 @@ class Batches:
     async def next(self, step: Step, batches: AsyncGenerator[Batch, None]) -> Batch | None:
         """Return the next batch, at the pace of the step; None when there is none left."""
         self._calls.check_stopping()
-        async with self._pacers.turn(step, partial(self._waited, step)) as turn:
+        async with self._pacers.of(step).turn(partial(self._waited, step)) as turn:
             self._calls.check_stopping()
             self.only_waited = False
             await self._lease.fence()

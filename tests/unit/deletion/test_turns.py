@@ -64,7 +64,12 @@ class World:
     def __post_init__(self) -> None:
         self.step = ScriptedStep("messages", {}, self.clock, batch_size=self.size)
         self.pacer = Pacer(
-            self.step, self.pace, self.clock, self.stopping, on_unread=self.unread.append
+            self.step,
+            self.pace,
+            self.clock,
+            self.stopping,
+            on_wait=lambda _step, _wait: None,
+            on_unread=self.unread.append,
         )
 
     async def on_wait(self, wait: Wait) -> None:
@@ -395,7 +400,7 @@ async def test_each_step_has_a_pace_of_its_own() -> None:
     for step in steps:
         began = clock.monotonic()
         for _ in range(2):
-            async with pacers.turn(step, ignored):
+            async with pacers.of(step).turn(ignored):
                 await clock.sleep(1)
         took[step.name] = clock.monotonic() - began
     assert took == {"slow": 11, "fast": 2, "default": 3}, "the default is gentle"

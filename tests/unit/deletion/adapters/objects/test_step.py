@@ -289,7 +289,7 @@ async def deleted_at_its_pace(step: ObjectsStep, plan: Plan, number: int) -> tup
     clock, left, turns = VirtualClock(), number, 0
     pacers = Pacers(plan, clock, asyncio.Event())
     while left > 0:
-        async with pacers.turn(step, _nothing) as turn:
+        async with pacers.of(step).turn(_nothing) as turn:
             await clock.sleep(0.15 + turn.size * 0.0002)
             turn.deleted = min(turn.size, left)
         left, turns = left - turn.deleted, turns + 1
@@ -309,7 +309,7 @@ async def test_the_default_pace_is_gentle_and_not_many_times_slower(pace: dict[s
     assert took <= 2.5 * at_best, "half of the time is pause"
     assert plan.pace(step).busy_share == 0.5
     slow = step.batch_size
-    async with Pacers(plan, clock := VirtualClock(), asyncio.Event()).turn(step, _nothing):
+    async with Pacers(plan, clock := VirtualClock(), asyncio.Event()).of(step).turn(_nothing):
         await clock.sleep(4)
     assert step.batch_size < slow, "a batch that takes long makes the next one smaller"
 
