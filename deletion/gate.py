@@ -35,7 +35,10 @@ log = structlog.get_logger(__name__)
 
 
 class Gates:
-    """The gates of one process, one for each host. `service` is named in alerts."""
+    """The gates of one process, one for each host, and what they share.
+
+    `service` is named in alerts.
+    """
 
     def __init__(
         self,
@@ -46,39 +49,25 @@ class Gates:
         service: str = "",
         policy: BreakerPolicy | None = None,
     ) -> None:
-        self._shared = _Shared(store, clock, alerts, service, policy or BreakerPolicy())
+        self.store = store
+        self.clock = clock
+        self.alerts = alerts
+        self.service = service
+        self.policy = policy or BreakerPolicy()
+        self.retry = Retry(clock, attempts=3, base=0.2, cap=1.0)
         self._gates: dict[str, Gate] = {}
+        self._time: datetime | None = None
+        self._read_at = 0.0
 
     def to(self, host: str, concurrency: int) -> "Gate":
         """The gate to `host`. Steps that share it get the smallest `concurrency` of all."""
-        gate = self._gates.setdefault(host, Gate(host, concurrency, self._shared))
+        gate = self._gates.setdefault(host, Gate(host, concurrency, self))
         gate.narrow(concurrency)
         return gate
 
     async def are_open(self) -> Mapping[str, bool]:
         """For each host, whether its breaker is open or half open. Raises `StoreUnavailable`."""
         return {host: (await gate.look()).is_open for host, gate in self._gates.items()}
-
-
-class _Shared:
-    """What the gates of one process share."""
-
-    def __init__(
-        self,
-        store: BreakerStore,
-        clock: Clock,
-        alerts: Alerts | None,
-        service: str,
-        policy: BreakerPolicy,
-    ) -> None:
-        self.store = store
-        self.clock = clock
-        self.alerts = alerts
-        self.service = service
-        self.policy = policy
-        self.retry = Retry(clock, attempts=3, base=0.2, cap=1.0)
-        self._time: datetime | None = None
-        self._read_at = 0.0
 
     async def time(self) -> datetime:
         """The time of the database's clock, which is read once a minute."""
@@ -91,12 +80,12 @@ class _Shared:
 class Gate:
     """The calls of one process to `host`."""
 
-    def __init__(self, host: str, concurrency: int, shared: _Shared) -> None:
+    def __init__(self, host: str, concurrency: int, gates: Gates) -> None:
         self.host = host
-        self._shared = shared
-        self._clock = shared.clock
-        self._deletions = Permits(concurrency, shared.clock)
-        self._reads = Permits(concurrency, shared.clock)
+        self._gates = gates
+        self._clock = gates.clock
+        self._deletions = Permits(concurrency, gates.clock)
+        self._reads = Permits(concurrency, gates.clock)
         self._known = Breaker(host)
         self._fresh_until = float("-inf")
 
@@ -151,7 +140,7 @@ class Gate:
     async def look(self, *, again: bool = False) -> Breaker:
         """The breaker, read at most `KEEP_SECONDS` ago; with `again`, read now."""
         if again or self._clock.monotonic() >= self._fresh_until:
-            self._keep(await self._shared.store.get(self.host))
+            self._keep(await self._gates.store.get(self.host))
         return self._known
 
     async def _admitted(self, bot_id: str, seconds: float) -> Breaker | None:
@@ -163,7 +152,7 @@ class Gate:
             breaker = await self.look(again=attempt > 0)
             if not breaker.is_open:
                 return None
-            now = await self._shared.time()
+            now = await self._gates.time()
             if until := breaker.waits_until(bot_id, now):
                 raise self._suspended(until, now, breaker, spent=False)
             lease = timedelta(seconds=seconds + LEASE_MARGIN)
@@ -179,7 +168,7 @@ class Gate:
         """Record the failure. Returns the `Parked` to raise if the breaker is open after that."""
         try:
             breaker = await self._recorded(bot_id, error, probe)
-            now = await self._shared.time()
+            now = await self._gates.time()
         except TransientError as trouble:  # the call has failed nevertheless
             log.warning("breaker: a failure is not recorded", host=self.host, reason=str(trouble))
             return None
@@ -197,8 +186,8 @@ class Gate:
         for _ in range(TRIES):
             if before.is_open and not probe:
                 break
-            now = await self._shared.time()
-            after = before.failed(_stamp(), bot_id, str(error), now, self._shared.policy, asked)
+            now = await self._gates.time()
+            after = before.failed(_stamp(), bot_id, str(error), now, self._gates.policy, asked)
             if after is before:
                 break
             if await self._apply(before, after):
@@ -224,8 +213,8 @@ class Gate:
 
     async def _apply(self, before: Breaker, after: Breaker) -> bool:
         """Write `after`, with a few retries. Raises `StoreUnavailable` when all of them fail."""
-        store = self._shared.store
-        done = await self._shared.retry.call(lambda: store.apply(before, after))
+        store = self._gates.store
+        done = await self._gates.retry.call(lambda: store.apply(before, after))
         if done:
             self._keep(after)
         else:
@@ -243,9 +232,9 @@ class Gate:
         if not after.is_open:
             return
         log.warning("breaker: open", host=self.host, reason=after.why, trips=after.trips)
-        if not before.is_open and self._shared.alerts:
-            kind, service = AlertKind.BREAKER_OPEN, self._shared.service
-            self._shared.alerts.tell(Alert(kind, service, self.host, self.host))
+        if not before.is_open and self._gates.alerts:
+            kind, service = AlertKind.BREAKER_OPEN, self._gates.service
+            self._gates.alerts.tell(Alert(kind, service, self.host, self.host))
 
     def _suspended(
         self, until: datetime, now: datetime, breaker: Breaker, *, spent: bool

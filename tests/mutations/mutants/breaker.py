@@ -89,8 +89,8 @@ MUTANTS: Final = (
     Mutant(
         "every replica alerts",
         GATE,
-        "if not before.is_open and self._shared.alerts:",
-        "if self._shared.alerts:",
+        "if not before.is_open and self._gates.alerts:",
+        "if self._gates.alerts:",
         HTTP,
     ),
     Mutant(
