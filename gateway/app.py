@@ -86,7 +86,7 @@ def _delete_bot(tokens: BearerTokens, requests: DeletionRequests) -> Endpoint:
 
         What happens next is up to the services that own data of the bot.
         """
-        requested_by = tokens.require(request)
+        requested_by = await tokens(request)
         await discard_body(request)
         bot_id = request.path_params["bot_id"]
         if not is_object_id(bot_id):

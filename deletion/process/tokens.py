@@ -41,11 +41,7 @@ class BearerTokens(SecurityBase):
         self.model = HTTPBearer()
         self.scheme_name = "bearer"
 
-    async def __call__(self, request: Request) -> None:
-        """As `require`."""
-        self.require(request)
-
-    def require(self, request: Request) -> str:
+    async def __call__(self, request: Request) -> str:
         """Return the name of the request's token. Raises a 401 problem without a valid one."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
