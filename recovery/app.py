@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 import structlog
 from fastapi import APIRouter, FastAPI, Path, Response, Security
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
@@ -16,7 +16,7 @@ from deletion.process.probes import Check, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep, SweepStatus
+from recovery.sweep import SweepStatus
 
 PATH = "/v1/recovery/sweeps"
 RETRY = {"Retry-After": "5"}
@@ -47,7 +47,9 @@ log = structlog.get_logger(__name__)
 class SweepView(BaseModel):
     """A sweep as clients see it."""
 
-    sweep_id: str = Field(pattern=OBJECT_ID_PATTERN)
+    model_config = ConfigDict(from_attributes=True)
+
+    sweep_id: str = Field(pattern=OBJECT_ID_PATTERN, validation_alias="id")
     status: SweepStatus
     resumed: int = Field(ge=0, description="jobs that are pending again")
     exhausted: int = Field(ge=0, description="jobs whose attempts are spent")
@@ -56,21 +58,6 @@ class SweepView(BaseModel):
     last_modified_at: datetime
     finished_at: datetime | None
     error: str | None = Field(description="why the sweep failed")
-
-    @classmethod
-    def of(cls, sweep: Sweep) -> "SweepView":
-        """The view of `sweep`."""
-        return cls(
-            sweep_id=sweep.id,
-            status=sweep.status,
-            resumed=sweep.resumed,
-            exhausted=sweep.exhausted,
-            skipped=sweep.skipped,
-            started_at=sweep.started_at,
-            last_modified_at=sweep.last_modified_at,
-            finished_at=sweep.finished_at,
-            error=sweep.error,
-        )
 
 
 def create_app(
@@ -100,7 +87,7 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
         """
         sweep = await _answered(sweeps.start)
         response.headers["Location"] = f"{PATH}/{sweep.id}"
-        return SweepView.of(sweep)
+        return SweepView.model_validate(sweep)
 
     @router.get(PATH + "/{sweep_id}", responses=SHOWN)
     async def show_sweep(sweep_id: SweepId) -> SweepView:
@@ -108,7 +95,7 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
         sweep = await _answered(lambda: sweeps.get(sweep_id))
         if sweep is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no sweep {sweep_id}")
-        return SweepView.of(sweep)
+        return SweepView.model_validate(sweep)
 
     return router
 
