@@ -4,7 +4,7 @@ Every query uses an index, which tests/architecture measures. The planner choose
 the embedded server read the whole collection.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -61,7 +61,8 @@ class MongoJobStore(Recorder):
     ) -> None:
         self._database = client[database]
         super().__init__(self._database[COLLECTION], call_seconds)
-        self._changes = Grouping(self._write, limit=GROUP_LIMIT, senders=GROUPS)
+        writes = Writes(self._jobs, call_seconds)
+        self._changes = Grouping(writes.apply, limit=GROUP_LIMIT, senders=GROUPS)
 
     async def ping(self) -> None:
         """Make one round trip. Raises `StoreUnavailable` within seconds."""
@@ -152,6 +153,3 @@ class MongoJobStore(Recorder):
         with self._bounded():
             found = await self._jobs.find(query).sort(order, direction).limit(limit).to_list(limit)
         return [readable(document) for document in found]
-
-    async def _write(self, changes: Sequence[Change]) -> list[Job | Exception]:
-        return await Writes(self._jobs, self._call_seconds).apply(changes)
