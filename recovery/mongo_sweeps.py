@@ -4,7 +4,6 @@ Sweeps are kept: they are small, there is one for each call of the cron job that
 and together they are the record of what recovery did.
 """
 
-from contextlib import AbstractContextManager
 from datetime import datetime
 
 import structlog
@@ -80,7 +79,7 @@ class MongoSweepStore:
             **_mutable_fields(sweep),
         }
         try:
-            with self._bounded():
+            with bounded(self._call_seconds):
                 await self._sweeps.insert_one(document)
         except DuplicateKeyError:
             return False
@@ -93,18 +92,15 @@ class MongoSweepStore:
         await self._update({**read, **RUNNING}, {**end, "error": WENT_SILENT})
 
     async def _update(self, query: Document, fields: Document) -> int:
-        with self._bounded():
+        with bounded(self._call_seconds):
             result = await self._sweeps.update_one(query, {"$set": fields}, hint=BY_ID)
         return result.matched_count
 
     async def _find(self, query: Document) -> Document | None:
         """Read by `_id`, or by the index of running sweeps."""
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = await self._sweeps.find(query).limit(1).to_list(1)
         return found[0] if found else None
-
-    def _bounded(self) -> AbstractContextManager[None]:
-        return bounded(self._call_seconds)
 
 
 def _mutable_fields(sweep: Sweep) -> Document:

@@ -1,7 +1,6 @@
 """The breaker store on MongoDB: one document for each host, changed by guarded updates."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as field_of
 from datetime import UTC, datetime
@@ -64,7 +63,7 @@ class MongoBreakerStore:
 
     async def time(self) -> datetime:
         """The server's time, from `hello`."""
-        with self._bounded():
+        with bounded(self._call_seconds):
             hello = await self._breakers.database.command("hello")
         # The answer to a command is decoded without a time zone.
         return field(hello, "localTime", datetime).replace(tzinfo=UTC)
@@ -80,29 +79,26 @@ class MongoBreakerStore:
 
     async def _insert(self, after: Breaker) -> bool:
         try:
-            with self._bounded():
+            with bounded(self._call_seconds):
                 await self._breakers.insert_one({"_id": after.host, **_fields(after)})
         except DuplicateKeyError:
             return False
         return True
 
     async def _update(self, guard: Document, after: Breaker) -> bool:
-        with self._bounded():
+        with bounded(self._call_seconds):
             expected = {"_id": after.host, **guard}
             done = await self._breakers.update_one(expected, {"$set": _fields(after)})
         return done.matched_count == 1
 
     async def _all(self) -> list[Document]:
-        with self._bounded():
+        with bounded(self._call_seconds):
             return await self._breakers.find({}).limit(MOST_SHOWN).to_list(MOST_SHOWN)
 
     async def _find(self, host: str) -> Document | None:
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = await self._breakers.find({"_id": host}).limit(1).to_list(1)
         return found[0] if found else None
-
-    def _bounded(self) -> AbstractContextManager[None]:
-        return bounded(self._call_seconds)
 
 
 def _fields(breaker: Breaker) -> Document:

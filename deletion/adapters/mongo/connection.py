@@ -135,7 +135,10 @@ def _client(uri: str, connections: int) -> Client:
 
 @contextmanager
 def bounded(seconds: float) -> Iterator[None]:
-    """As `translated`, and bound the block to `seconds`, the driver's own retries included."""
+    """As `translated`, and bound the block to `seconds`, the driver's own retries included.
+
+    Never use it around a `yield`: the bound belongs to the awaiting task.
+    """
     with translated(), pymongo.timeout(seconds):
         yield
 

@@ -5,7 +5,6 @@ tests/architecture measures. Upserts and guarded updates decide between concurre
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
@@ -85,14 +84,14 @@ class MongoDeadLetterStore:
             "_id": before and {"$lt": ObjectId(before)},
         }
         query = {name: value for name, value in filters.items() if value is not None}
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
             return [_read(document) for document in await found.to_list(limit)]
 
     async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """One update by `_id`, guarded by the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}
-        with self._bounded():
+        with bounded(self._call_seconds):
             result = await self._letters.update_one(query, {"$set": {"status": status.value}})
         return bool(result.matched_count)
 
@@ -101,7 +100,7 @@ class MongoDeadLetterStore:
         ids = {ObjectId(each) for each in letter_ids if each and is_object_id(each)}
         if not ids:
             return {}
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = await self._letters.find({"_id": {"$in": list(ids)}}).to_list(len(ids))
         return {letter.id: letter for letter in map(_read, found)}
 
@@ -122,7 +121,7 @@ class MongoDeadLetterStore:
             "$push": {"returnedAs": replay.message_id},
         }
         seen_again = {"$inc": {"count": 1}, "$max": _latest(replay)}
-        with self._bounded():
+        with bounded(self._call_seconds):
             first = await self._letters.update_one(
                 {**origin, "returnedAs": {"$ne": replay.message_id}}, returned
             )
@@ -151,7 +150,7 @@ class MongoDeadLetterStore:
         then repeats all of them, and the written ones are counted once more, like a redelivery.
         """
         try:
-            with self._bounded():
+            with bounded(self._call_seconds):
                 result = await self._letters.bulk_write(
                     [_upsert_of(letter) for letter in letters], ordered=False
                 )
@@ -164,9 +163,6 @@ class MongoDeadLetterStore:
             new = [letters[upserted["index"]] for upserted in error.details["upserted"]]
             return new, [letters[problem["index"]] for problem in problems]
         return [letters[index] for index in result.upserted_ids or {}], []
-
-    def _bounded(self) -> AbstractContextManager[None]:
-        return bounded(self._call_seconds)
 
 
 def _folded(letters: Iterable[DeadLetter]) -> list[DeadLetter]:

@@ -11,12 +11,7 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from deletion.adapters.mongo.connection import (
-    CALL_SECONDS,
-    Client,
-    Document,
-    ping,
-)
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded, ping
 from deletion.adapters.mongo.job_document import from_document, readable
 from deletion.adapters.mongo.recording import Recorder
 from deletion.adapters.mongo.writes import Writes
@@ -70,14 +65,14 @@ class MongoJobStore(Recorder):
 
     async def check_writes(self) -> None:
         """Overwrite one document in a separate collection."""
-        with self._bounded():
+        with bounded(self._call_seconds):
             await self._database[WRITE_CHECKS].replace_one(
                 {"_id": COLLECTION}, {"at": datetime.now(UTC)}, upsert=True
             )
 
     async def time(self) -> datetime:
         """The server's time, from `hello`."""
-        with self._bounded():
+        with bounded(self._call_seconds):
             answer = await self._database.command("hello")
         local: datetime = answer["localTime"]
         return local.replace(tzinfo=UTC)  # the answer to a command is decoded without a time zone
@@ -97,7 +92,7 @@ class MongoJobStore(Recorder):
 
     async def get(self, job_id: str) -> Job | None:
         """Read by `_id`."""
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = await self._jobs.find_one({"_id": ObjectId(job_id)})
         return from_document(found) if found else None
 
@@ -121,7 +116,7 @@ class MongoJobStore(Recorder):
         query: Document = {"status": status}
         if until:
             query["lastModifiedAt"] = {"$lte": until}
-        with self._bounded():
+        with bounded(self._call_seconds):
             return await self._jobs.count_documents(query)
 
     async def find(
@@ -150,6 +145,6 @@ class MongoJobStore(Recorder):
     async def _read(
         self, query: Mapping[str, Any], limit: int, order: str, direction: int = ASCENDING
     ) -> list[Read]:
-        with self._bounded():
+        with bounded(self._call_seconds):
             found = await self._jobs.find(query).sort(order, direction).limit(limit).to_list(limit)
         return [readable(document) for document in found]

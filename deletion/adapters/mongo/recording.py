@@ -5,7 +5,6 @@ Read `Recorder.record` first: insert → covered → join, until every request h
 
 from collections import defaultdict
 from collections.abc import Sequence, Set
-from contextlib import AbstractContextManager
 from typing import Final
 
 from bson import ObjectId
@@ -59,7 +58,7 @@ class Recorder:
         if not documents:
             return set()
         try:
-            with self._bounded():
+            with bounded(self._call_seconds):
                 await self._jobs.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             duplicates = _duplicates(error)
@@ -123,7 +122,7 @@ class Recorder:
         if not updates:
             return True
         try:
-            with self._bounded():
+            with bounded(self._call_seconds):
                 result = await self._jobs.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
             _duplicates(error)  # another job covers one of the events by now
@@ -133,11 +132,8 @@ class Recorder:
     async def _brief(self, query: Document) -> list[Document]:
         """The fields that recording needs of existing jobs, whatever a later version has added."""
         fields = ("botId", "eventIds", "placedAt", "status")
-        with self._bounded():
+        with bounded(self._call_seconds):
             return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
-
-    def _bounded(self) -> AbstractContextManager[None]:
-        return bounded(self._call_seconds)
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:

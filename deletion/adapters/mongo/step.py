@@ -3,7 +3,6 @@
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,7 +90,7 @@ class MongoStep:
         ids = found.sort("_id", ASCENDING).batch_size(READ_AHEAD)
         while page := await self._page(ids, size := self.batch_size):
             self._check_owner(page, bot_id)
-            with self._bounded():
+            with bounded(self.call_seconds):
                 result = await self.collection.bulk_write(
                     self._deletes(page, bot_id), ordered=False
                 )
@@ -107,7 +106,7 @@ class MongoStep:
         primary that has been replaced: docs/decisions/0025.
         """
         query = self._behind(bot_id, None)
-        with self._bounded():
+        with bounded(self.call_seconds):
             concern = self._strongest = self._strongest or await self._concern()
             try:
                 found = await self._look(query, concern)
@@ -126,7 +125,7 @@ class MongoStep:
 
     async def faults(self) -> list[str] | None:
         """Read `SAMPLE` documents. Reports a field that is missing, of another type, or a list."""
-        with self._bounded():
+        with bounded(self.call_seconds):
             found = self.collection.find({}, {self.field: True}).limit(SAMPLE)
             kinds = Counter([self._owner.kind(document) async for document in found])
         where, total = f"{self.collection.full_name}: {self.field}", kinds.total()
@@ -140,19 +139,19 @@ class MongoStep:
             {"$sample": {"size": SAMPLE}},
             {"$project": {self.field: True}},
         ]
-        with self._bounded():
+        with bounded(self.call_seconds):
             found = [document async for document in self.collection.aggregate(sample)]
         owners = {str(self._owner.value(document)).lower() for document in found}
         return sorted(owner for owner in owners if is_object_id(owner))
 
     async def forbidden(self) -> list[str] | None:
         """The actions that the step needs but this user may not perform."""
-        with self._bounded():
+        with bounded(self.call_seconds):
             return await forbidden(self.collection)
 
     async def missing(self) -> str | None:
         """The index that is missing; None when one begins with the fields that the batches walk."""
-        with self._bounded():
+        with bounded(self.call_seconds):
             indexes = (await self.collection.index_information()).values()
         wanted = [field for field, _ in self.index]
         if any(_serves(index, wanted) for index in indexes):
@@ -183,12 +182,8 @@ class MongoStep:
             return None
         return last
 
-    def _bounded(self) -> AbstractContextManager[None]:
-        """Bound one call. Never use it around a `yield`: the bound belongs to the awaiting task."""
-        return bounded(self.call_seconds)
-
     async def _page(self, ids: Cursor, size: int) -> list[Document]:
-        with self._bounded():
+        with bounded(self.call_seconds):
             return await ids.to_list(size)
 
     async def _concern(self) -> str:

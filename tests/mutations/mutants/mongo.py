@@ -90,8 +90,8 @@ MUTANTS: Final = (
     Mutant(
         "a call for dead letters may take for ever",
         MONGO_LETTERS,
-        "return bounded(self._call_seconds)",
-        "return bounded(86_400)",
+        "self._call_seconds = call_seconds",
+        "self._call_seconds = 86_400",
         DATA,
     ),
     Mutant(
@@ -151,10 +151,17 @@ MUTANTS: Final = (
         DATA,
     ),
     Mutant(
-        "a call to data may take for ever",
+        "a deletion of data may take for ever",
         STEP,
-        "return bounded(self.call_seconds)",
-        "return bounded(86_400)",
+        "            with bounded(self.call_seconds):\n                result",
+        "            with bounded(86_400):\n                result",
+        DATA,
+    ),
+    Mutant(
+        "a read-back of data may take for ever",
+        STEP,
+        "        with bounded(self.call_seconds):\n            concern",
+        "        with bounded(86_400):\n            concern",
         DATA,
     ),
     Mutant(

@@ -141,8 +141,8 @@ MUTANTS: Final = (
     Mutant(
         "a call for a sweep may take for ever",
         MONGO_SWEEPS,
-        "return bounded(self._call_seconds)",
-        "return bounded(86_400)",
+        "self._call_seconds = call_seconds",
+        "self._call_seconds = 86_400",
         DATA,
     ),
     Mutant(
