@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import DeleteMany
 from structlog.testing import capture_logs
 
 from deletion.adapters.mongo.connection import Client, Collection, Document
@@ -116,9 +117,9 @@ class Joined(MongoStep):
 
     written: Document
 
-    def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-        super()._check_owner(page, bot_id)
+    def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
         self.collection.delegate.insert_one(self.written)
+        return super()._deletes(page, bot_id)
 
 
 @pytest.mark.proves("nobody-else")
@@ -145,9 +146,9 @@ async def test_a_document_that_becomes_shared_behind_the_read_is_not_deleted(
     step: MongoStep, field: str, shared: Document
 ) -> None:
     class Shared(MongoStep):
-        def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-            super()._check_owner(page, bot_id)
+        def _deletes(self, page: Sequence[Document], bot_id: str) -> list[DeleteMany]:
             self.collection.delegate.update_one({"_id": 5}, {"$set": shared})
+            return super()._deletes(page, bot_id)
 
     own = [{"_id": number, "botId": BOT, "of": {"botId": BOT}} for number in range(10)]
     await step.collection.insert_many(own)

@@ -89,7 +89,7 @@ class MongoStep:
         found = self.collection.find(self._behind(bot_id, last), {self.field: True})
         ids = found.sort("_id", ASCENDING).batch_size(READ_AHEAD)
         while page := await self._page(ids, size := self.batch_size):
-            self._check_owner(page, bot_id)
+            self._owner.check(page, bot_id, str(self.collection.full_name))
             with bounded(self.call_seconds):
                 result = await self.collection.bulk_write(
                     self._deletes(page, bot_id), ordered=False
@@ -211,10 +211,6 @@ class MongoStep:
         owned, ids = self._owner.alone(bot_id), [document["_id"] for document in page]
         lists = (ids[start : start + LISTED] for start in range(0, len(ids), LISTED))
         return [DeleteMany({**owned, "_id": {"$in": listed}}) for listed in lists]
-
-    def _check_owner(self, page: Sequence[Document], bot_id: str) -> None:
-        """Raise `SharedDocument` for a document of `page` that is not the bot's alone."""
-        self._owner.check(page, bot_id, str(self.collection.full_name))
 
 
 def _serves(index: Document, fields: Sequence[str]) -> bool:
