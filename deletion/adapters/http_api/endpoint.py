@@ -1,7 +1,7 @@
 """A call that a plan names: where it goes, and what its answers mean."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -28,9 +28,9 @@ class Endpoint:
         """Method and host, for messages."""
         return f"{self.method} {self.gate.host}"
 
-    def of(self, bot_id: str) -> str:
-        """The URL for a bot."""
-        return self.url.replace(BOT_ID, bot_id)
+    def of(self, bot_id: str) -> "Endpoint":
+        """The call for a bot."""
+        return replace(self, url=self.url.replace(BOT_ID, bot_id))
 
     def found(self, answer: Answer) -> bool | None:
         """Whether the host had something of the bot; None when the answer does not say."""

@@ -126,7 +126,7 @@ class HttpStep:
 
     async def _call(self, bot_id: str, state: CallState) -> Outcome:
         keyed = {**self.endpoint.headers, "Idempotency-Key": state.key}
-        call = replace(self.endpoint, url=self.endpoint.of(bot_id), headers=keyed)
+        call = replace(self.endpoint.of(bot_id), headers=keyed)
         answer = await self._send(call, bot_id)
         if answer.status == ACCEPTED:
             location = answer.location or (VERIFY if self.verify else None)
@@ -157,14 +157,11 @@ class HttpStep:
         return Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
-        answer = await self._read_back(verify, bot_id)
+        answer = await self._send(verify.of(bot_id), bot_id, reads=True)
         found = verify.found(answer)
         if found is None:
             raise HttpRefused(f"{verify.what} answered {answer.status} to the read-back")
         return found
-
-    async def _read_back(self, verify: Endpoint, bot_id: str) -> Answer:
-        return await self._send(replace(verify, url=verify.of(bot_id)), bot_id, reads=True)
 
     async def _send(self, call: Endpoint, bot_id: str, *, reads: bool = False) -> Answer:
         """Make `call` through its gate. Raises `Parked` also when the host asks for a long wait."""
