@@ -75,11 +75,6 @@ class DeadLetter:
         return (self.replay_of, self.service, self.data) == (origin.id, origin.service, origin.data)
 
     @property
-    def is_canary(self) -> bool:
-        """Whether `botdel doctor` sent it to test the dead-letter path."""
-        return is_canary(self.service)
-
-    @property
     def obstacle(self) -> str | None:
         """Why it may be replayed only with force; None when force is not needed."""
         if self.returns:
@@ -109,5 +104,5 @@ class DeadLetter:
 
 
 def is_canary(service: str) -> bool:
-    """Whether `service` is the name of a canary of `botdel doctor`."""
+    """Whether `service` is that of a canary, which `botdel doctor` sends to test this path."""
     return service.startswith(CANARY_PREFIX)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.bus import Delivery
 from deletion.clock import Clock, truncated
-from deletion.dead_letter import DeadLetter, Reason
+from deletion.dead_letter import DeadLetter, Reason, is_canary
 from deletion.errors import EventError, InvalidEvent, OversizedEvent, UnknownEventType
 from deletion.ports import DeadLetterStore
 
@@ -56,7 +56,7 @@ class Quarantine:
         deliveries must not be acked then.
         """
         for letter in await self._store.record([self._letter(each) for each in rejected]):
-            if not letter.is_canary:
+            if not is_canary(letter.service):
                 reason = letter.reason.value
                 self._alerts.tell(Alert(AlertKind.DEAD_LETTER, letter.service, reason, letter.id))
 

@@ -7,7 +7,7 @@ its record, so that it joins that record if it is quarantined again: docs/decisi
 from typing import Final
 
 from deletion.bus import Message
-from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter
+from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, is_canary
 from deletion.ids import is_service_name
 
 MAX_MESSAGE_BYTES: Final = 10_000_000
@@ -30,7 +30,7 @@ def replay_message(letter: DeadLetter) -> Message:
 
 def refusal(letter: DeadLetter, *, force: bool) -> str | None:
     """Why `letter` may not be replayed, and what to do instead; None when it may."""
-    if letter.is_canary:
+    if is_canary(letter.service):
         return "it is a canary of `botdel doctor`: discard it"
     if not is_service_name(letter.service):
         return f"nothing says which service it came from: {_INSTEAD}"

@@ -15,7 +15,7 @@ from deletion.adapters.pubsub.subscription import PULL_LIMIT
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
-from deletion.dead_letter import DeadLetter, DeadLetterStatus
+from deletion.dead_letter import DeadLetter, DeadLetterStatus, is_canary
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.ports import DeadLetterStore
 
@@ -153,7 +153,7 @@ class Canary:
     async def _discard(self) -> None:
         """Discard its dead letter, and those of earlier canaries that were recorded too late."""
         for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
-            if isinstance(letter, DeadLetter) and letter.is_canary:
+            if isinstance(letter, DeadLetter) and is_canary(letter.service):
                 await self._letters.settle(letter, DeadLetterStatus.DISCARDED)
 
     def _lost(self, leg: Leg, why: str) -> Finding:
