@@ -142,7 +142,7 @@ def _dead_letters(
         clock,
         prefix=f"{settings.topic}.",
         prepare=partial(_prepared, settings, client, LETTER_INDEXES),
-        observer=metrics,
+        metrics=metrics,
     )
 
 

@@ -49,16 +49,16 @@ class Metrics:
             self._jobs.labels(outcome)
 
     def pulled(self) -> None:
-        """See `recovery.recorder.Observer`."""
+        """A pull of dead letters succeeded, and what it brought is recorded and acked."""
         self._recording.set(1)
 
     def failed(self) -> None:
-        """See `recovery.recorder.Observer`."""
+        """A pull, a record or an ack failed; the messages will be delivered again."""
         self._failures.inc()
         self._recording.set(0)
 
     def recorded(self, count: int) -> None:
-        """See `recovery.recorder.Observer`."""
+        """`count` dead letters are recorded and acked, canaries not counted."""
         self._recorded.inc(count)
 
     def ended(self, sweep: Sweep) -> None:

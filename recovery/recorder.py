@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 import structlog
 
@@ -19,6 +18,7 @@ from deletion.errors import BotDeletionError
 from deletion.pulling import WriteProof
 from deletion.quarantine import Quarantine, Rejected
 from deletion.retry import BackOff
+from recovery.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,32 +30,6 @@ each time, and the longest."""
 SOURCE = "CloudPubSubDeadLetterSource"
 """The prefix of Pub/Sub's own attributes, which say where a message came from:
 https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
-
-
-class Observer(Protocol):
-    """Counts what the consumer does."""
-
-    def pulled(self) -> None:
-        """A pull succeeded, and what it brought is recorded and acked."""
-
-    def failed(self) -> None:
-        """A pull, a record or an ack failed; the messages will be delivered again."""
-
-    def recorded(self, count: int) -> None:
-        """`count` dead letters are recorded and acked, canaries not counted."""
-
-
-class Unobserved:
-    """`Observer` that counts nothing."""
-
-    def pulled(self) -> None:
-        """See the protocol."""
-
-    def failed(self) -> None:
-        """See the protocol."""
-
-    def recorded(self, count: int) -> None:
-        """See the protocol."""
 
 
 class DeadLetterConsumer:
@@ -73,14 +47,14 @@ class DeadLetterConsumer:
         *,
         prefix: str,
         prepare: Callable[[], Awaitable[None]],
-        observer: Observer | None = None,
+        metrics: Metrics,
     ) -> None:
         self._subscription = subscription
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
         self._database = WriteProof(prepare)
-        self._observer = observer or Unobserved()
+        self._metrics = metrics
         self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None
         self._reason = ""
@@ -107,7 +81,7 @@ class DeadLetterConsumer:
             else:
                 self._back_off.reset()
                 self._failing_since = None
-                self._observer.pulled()
+                self._metrics.pulled()
 
     async def _pull(self) -> None:
         """Pull once and record; after a failure, only once the database answers."""
@@ -123,7 +97,7 @@ class DeadLetterConsumer:
         if count < len(rejected):
             log.info("canaries recorded", count=len(rejected) - count)
         if count:
-            self._observer.recorded(count)
+            self._metrics.recorded(count)
             log.error("dead letters recorded", count=count)
 
     def _rejected(self, delivery: Delivery) -> Rejected:
@@ -138,6 +112,6 @@ class DeadLetterConsumer:
 
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
-        self._observer.failed()
+        self._metrics.failed()
         self._database.doubt()
         await self._back_off.pause(stopping)

@@ -18,6 +18,7 @@ from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck, check_clock
 from recovery.main import TRIES
+from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.recorder import DeadLetterConsumer
 from recovery.starting import Sweeps
 from recovery.sweep import silence
@@ -103,7 +104,12 @@ class Recovery:
         quarantine = Quarantine(letters, world.alerts, clock)
         self._process = process
         self._dead_letters = DeadLetterConsumer(
-            dead, quarantine, clock, prefix=PREFIX, prepare=_nothing_to_prepare
+            dead,
+            quarantine,
+            clock,
+            prefix=PREFIX,
+            prepare=_nothing_to_prepare,
+            metrics=RecoveryMetrics(),
         )
         self.sweeps = _sweeps(process, world, clock)
 

@@ -46,7 +46,7 @@ class World:
             self.clock,
             prefix="bot-deletion.",
             prepare=self.prepare,
-            observer=self.metrics,
+            metrics=self.metrics,
         )
 
     async def prepare(self) -> None:

@@ -14,6 +14,7 @@ from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason, is_canary
 from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
+from recovery.metrics import Metrics
 from recovery.recorder import SOURCE, DeadLetterConsumer
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock
@@ -78,6 +79,7 @@ class World:
             self.clock,
             prefix="bot-deletion.",
             prepare=self.prepare,
+            metrics=Metrics(),
         )
 
     async def prepare(self) -> None:
