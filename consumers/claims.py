@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 class Claims:
     """Claims jobs of one queue for one process. Each claim contains `worker`, the process's name.
 
-    After each round, `counted` is called with the numbers of claims won and lost to other
-    processes, and `refused` with the number of claims that the database refused.
+    After each round, `counted` is called with the numbers of claims that were won, lost to other
+    processes, and refused by the database.
     """
 
     def __init__(
@@ -53,8 +53,7 @@ class Claims:
         worker: str,
         *,
         rng: random.Random | None = None,
-        counted: Callable[[int, int], None] = lambda _won, _lost: None,
-        refused: Callable[[int], None] = lambda _refused: None,
+        counted: Callable[[int, int, int], None] = lambda _won, _lost, _refused: None,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -64,7 +63,6 @@ class Claims:
         self._rng = rng or random.Random()  # noqa: S311 - it spreads claims, it guards nothing
         self._retry = Retry(clock, cap=2.0, rng=self._rng)
         self._counted = counted
-        self._count_refused = refused
         self._window: list[Job] = []
         self._fresh_until = 0.0
         self._refused: dict[str, float] = {}  # job id → when to try it again, the earliest first
@@ -87,8 +85,9 @@ class Claims:
         answers = await asyncio.gather(*(self._claim(job, start) for job in chosen))
         won = [answer for answer in answers if isinstance(answer, Job)]
         refused = sum(isinstance(answer, Exception) for answer in answers)
-        self._count_refused(refused)
-        self._adapt(len(won), len(chosen) - len(won) - refused)
+        lost = len(chosen) - len(won) - refused
+        self._counted(len(won), lost, refused)
+        self._adapt(len(won), lost)
         return won
 
     async def _read_due(self) -> list[Job]:
@@ -165,7 +164,6 @@ class Claims:
         self._refused = {job_id: until for job_id, until in self._refused.items() if until > now}
 
     def _adapt(self, won: int, lost: int) -> None:
-        self._counted(won, lost)
         if lost > won:
             self._window, self._limit = [], min(MOST, self._limit * 2)
         elif not lost:

@@ -163,13 +163,7 @@ def compose(
 
     def worker(queue: str, slots: int) -> Worker:
         claims = Claims(
-            queue,
-            parts.store,
-            parts.clock,
-            settings.lease,
-            name,
-            counted=metrics.claimed,
-            refused=metrics.refused,
+            queue, parts.store, parts.clock, settings.lease, name, counted=metrics.claimed
         )
         return Worker(claims, runner, slots, parts.clock, metrics, parts.alerts, check=check)
 

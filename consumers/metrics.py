@@ -83,14 +83,11 @@ class Metrics:
         """Count a delivery by its `consumers.intake.Outcome`."""
         self._messages.labels(self._service, outcome).inc()
 
-    def claimed(self, won: int, lost: int) -> None:
-        """Count the claims that this process won, and those it lost to faster ones."""
+    def claimed(self, won: int, lost: int, refused: int) -> None:
+        """Count the claims that were won, lost to faster processes, and refused by the database."""
         self._claims.labels(self._service, "won").inc(won)
         self._claims.labels(self._service, LOST).inc(lost)
-
-    def refused(self, claims: int) -> None:
-        """Count the claims that the database refused."""
-        self._claims.labels(self._service, REFUSED).inc(claims)
+        self._claims.labels(self._service, REFUSED).inc(refused)
 
     def ended(self, outcome: str) -> None:
         """Count a run by its outcome, one of `RUNS`."""

@@ -202,7 +202,7 @@ class Replicas:
         await asyncio.sleep(self.rng.random())
         await worker.work(self._stopping)
 
-    def _counted(self, won: int, lost: int) -> None:
+    def _counted(self, won: int, lost: int, _refused: int) -> None:
         self.won += won
         self.lost += lost
 

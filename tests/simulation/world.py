@@ -353,7 +353,7 @@ class World:
         is_earlier = not self.scenario.gateway_skew and request.placed_at <= job.placed_at
         return job.bot_id == request.subject.bot_id and is_earlier
 
-    def count_claims(self, won: int, lost: int) -> None:
+    def count_claims(self, won: int, lost: int, _refused: int) -> None:
         """So many claims counted, and others were faster with so many."""
         self.won += won
         self.lost += lost

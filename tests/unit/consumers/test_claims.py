@@ -52,11 +52,11 @@ class World:
             POLICY,
             name,
             rng=random.Random(seed),  # noqa: S311
-            counted=lambda won, lost: self.counted.append((won, lost)),
-            refused=self.count_refused,
+            counted=self.count,
         )
 
-    def count_refused(self, refused: int) -> None:
+    def count(self, won: int, lost: int, refused: int) -> None:
+        self.counted.append((won, lost))
         self.refused += refused
 
     def refuse(self, jobs: Sequence[Job]) -> None:

@@ -53,7 +53,6 @@ class World:
             POLICY,
             "worker-1",
             counted=self.metrics.claimed,
-            refused=self.metrics.refused,
         )
         return Worker(
             claims, self.runner, slots, self.clock, self.metrics, self.alerts, check=self.check
