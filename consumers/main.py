@@ -104,18 +104,18 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
         closing(HttpClient(clock)) as http,
         alerting(settings, clock, grace) as alerts,
     ):
-        database = clients.get()[settings.mongodb_database]
-        breakers = MongoBreakerStore(database.client, database.name, call_seconds=seconds)
+        client, database = clients.get(), settings.mongodb_database
+        breakers = MongoBreakerStore(client, database, call_seconds=seconds)
         gates = Gates(breakers, clock, alerts, service=source.service, policy=settings.breaker)
-        outside = Outside(clients.get, seconds, database.name, Http(http, gates, clock))
+        outside = Outside(clients.get, seconds, database, Http(http, gates, clock))
         plan = source.build(outside)
-        await Retry(clock).call(lambda: prepare(database, INDEXES, build=bus.is_emulated))
+        await Retry(clock).call(lambda: prepare(client[database], INDEXES, build=bus.is_emulated))
         services = [source.service]
         await bus.topology.ready_for(services)
         yield Parts(
             plan=plan,
-            store=MongoJobStore(database.client, database.name, call_seconds=seconds),
-            dead_letters=MongoDeadLetterStore(database.client, database.name),
+            store=MongoJobStore(client, database, call_seconds=seconds),
+            dead_letters=MongoDeadLetterStore(client, database),
             subscription=PullSubscription(
                 bus.subscriber,
                 settings.names.subscription(source.service),
