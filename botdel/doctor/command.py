@@ -141,7 +141,7 @@ def _looks(
         jobs = store.jobs if store and not given.unread else None
         yield topology_findings(bus.topology, services, given.planned, jobs)
     if bus and not bus.is_emulated:
-        yield grant_findings(bus.publisher, bus.names, services)
+        yield grant_findings(bus.publisher, bus.topology.names, services)
     if store:
         yield index_findings(store.database, plans)
         yield guarded(BREAKERS, breaker_findings(store.breakers))
@@ -153,7 +153,7 @@ def _looks(
 
 
 async def _canary(bus: Bus, store: Store, seconds: float, say: Say) -> list[Finding]:
-    names, service = bus.names, f"{CANARY_PREFIX}{secrets.token_hex(8)}"
+    names, service = bus.topology.names, f"{CANARY_PREFIX}{secrets.token_hex(8)}"
     grant = grant_command(names.project, "topic", names.dead_letter_topic, PUBLISHER)
     async with bus.topology.canary(service) as path:
         flying = canary.Canary(

@@ -8,7 +8,6 @@ from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 
 from deletion.adapters.pubsub.connection import PubSub
-from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.process.settings import PubSubSettings
 
@@ -21,11 +20,6 @@ class Bus:
     subscriber: SubscriberAsyncClient
     topology: Topology
     is_emulated: bool
-
-    @property
-    def names(self) -> Names:
-        """The names of the topics and subscriptions."""
-        return self.topology.names
 
 
 @asynccontextmanager
