@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 
 
 class Consumer:
-    """Runs intake and workers. Intake never waits for a worker, so a backlog consists of pending
-    jobs, not of waiting messages.
+    """Runs intake and workers until `stopping`. Intake never waits for a worker, so a backlog
+    consists of pending jobs, not of waiting messages.
 
     It awaits `check` before and after each pull, and takes nothing in while `check` raises: a job
     recorded under a wrong clock would be due at the wrong time.
@@ -50,6 +50,7 @@ class Consumer:
         store: JobStore,
         clock: Clock,
         metrics: Metrics,
+        stopping: asyncio.Event,
         check: Check = unchecked,
     ) -> None:
         self._intake = intake
@@ -57,6 +58,7 @@ class Consumer:
         self._subscription = subscription
         self._clock = clock
         self._metrics = metrics
+        self._stopping = stopping
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
         self._database = WriteProof(store.check_writes)
@@ -70,34 +72,34 @@ class Consumer:
         problems = [self._not_pulling, *(worker.problem for worker in self._workers)]
         return "; ".join(dict.fromkeys(p for p in problems if p)) or None
 
-    async def consume(self, stopping: asyncio.Event, grace: float) -> None:
-        """Work until `stopping`, then end every run within `grace` seconds."""
-        working = [asyncio.create_task(worker.work(stopping)) for worker in self._workers]
+    async def consume(self, grace: float) -> None:
+        """Work until the stop, then end every run within `grace` seconds."""
+        working = [asyncio.create_task(worker.work()) for worker in self._workers]
         for task in working:  # intake must not go on when a worker has failed
-            task.add_done_callback(lambda _: stopping.set())
-        ending = asyncio.create_task(self._end(stopping, grace))
+            task.add_done_callback(lambda _: self._stopping.set())
+        ending = asyncio.create_task(self._end(grace))
         try:
-            await self._receive(stopping, grace * RUNS)
+            await self._receive(grace * RUNS)
         finally:
-            stopping.set()
+            self._stopping.set()
             await ending
             await asyncio.wait(working)
         for task in working:
             if not task.cancelled():
                 task.result()
 
-    async def _receive(self, stopping: asyncio.Event, patience: float) -> None:
-        """Pull and record until `stopping`. Then the groups in memory get `patience` seconds, so
+    async def _receive(self, patience: float) -> None:
+        """Pull and record until the stop. Then the groups in memory get `patience` seconds, so
         that a database that takes nothing does not delay the stop. Messages that are not acked by
         then are redelivered.
         """
-        asked = asyncio.create_task(stopping.wait())
-        while not stopping.is_set():
+        asked = asyncio.create_task(self._stopping.wait())
+        while not self._stopping.is_set():
             if len(self._handling) >= (1 if self._failures else GROUPS):
                 waited_for = {asked, *self._handling}
                 await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            deliveries = await self._pull(stopping)
+            deliveries = await self._pull()
             if deliveries:
                 self._handle(deliveries)
         asked.cancel()
@@ -106,7 +108,7 @@ class Consumer:
             for task in late:
                 task.cancel()
 
-    async def _pull(self, stopping: asyncio.Event) -> list[Delivery]:
+    async def _pull(self) -> list[Delivery]:
         """Pull one group; return none after an error.
 
         After a group of which nothing was stored, pull only once the database confirms a write, and
@@ -116,7 +118,7 @@ class Consumer:
         """
         try:
             if not self._database.holds:
-                await pause(self._clock, self._delay(), stopping)
+                await pause(self._clock, self._delay(), self._stopping)
                 await self._database.renew()
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
@@ -124,24 +126,24 @@ class Consumer:
         except TransientError as error:
             log.warning("not pulling", reason=str(error))
             self._not_pulling = str(error)
-            await pause(self._clock, PAUSE_SECONDS, stopping)
+            await pause(self._clock, PAUSE_SECONDS, self._stopping)
             return []
         except BotDeletionError as error:
             log.error("not pulling", reason=str(error))
-            await self._pause_refused(str(error), stopping)
+            await self._pause_refused(str(error))
             return []
         except Exception as error:
             log.exception("not pulling")
-            await self._pause_refused(f"unexpected {type(error).__name__}", stopping)
+            await self._pause_refused(f"unexpected {type(error).__name__}")
             return []
         self._refused.reset()
         if self._database.holds:  # a group may have been nacked during this pull
             self._not_pulling = None
         return deliveries
 
-    async def _pause_refused(self, problem: str, stopping: asyncio.Event) -> None:
+    async def _pause_refused(self, problem: str) -> None:
         self._not_pulling = problem
-        await self._refused.pause(stopping)
+        await self._refused.pause(self._stopping)
 
     def _delay(self) -> float:
         """Seconds to wait before the next pull, so that a database that takes nothing does not use
@@ -174,7 +176,7 @@ class Consumer:
             self._not_pulling = "the database recorded no event of a group"
             self._failures += 1
 
-    async def _end(self, stopping: asyncio.Event, grace: float) -> None:
+    async def _end(self, grace: float) -> None:
         """End the runs on a stop. The last pull must not be cancelled, and ends meanwhile."""
-        await stopping.wait()
+        await self._stopping.wait()
         await asyncio.gather(*(worker.end(grace) for worker in self._workers))

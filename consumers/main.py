@@ -149,7 +149,7 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
     async with serving(
         app, settings.consumer_host, settings.consumer_port, name="consumer", grace=1
     ):
-        await consumer.consume(stopping, settings.shutdown_grace_seconds)
+        await consumer.consume(settings.shutdown_grace_seconds)
 
 
 def compose(
@@ -165,7 +165,16 @@ def compose(
         claims = Claims(
             queue, parts.store, parts.clock, settings.lease, name, counted=metrics.claimed
         )
-        return Worker(claims, runner, slots, parts.clock, metrics, parts.alerts, check=check)
+        return Worker(
+            claims,
+            runner,
+            slots,
+            parts.clock,
+            metrics,
+            parts.alerts,
+            stopping=stopping,
+            check=check,
+        )
 
     return Consumer(
         intake=_intake(parts),
@@ -177,6 +186,7 @@ def compose(
         store=parts.store,
         clock=parts.clock,
         metrics=metrics,
+        stopping=stopping,
         check=check,
     )
 

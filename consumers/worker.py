@@ -25,10 +25,11 @@ log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """Runs `slots` jobs at a time. `problem` says why it cannot claim now, None when it can.
+    """Runs `slots` jobs at a time until `stopping`.
 
-    It sends an alert for each compensated job. It awaits `check` before each round of claims, and
-    claims nothing while `check` raises `ClockSkew` or `TransientError`.
+    `problem` says why it cannot claim now, None when it can. It sends an alert for each compensated
+    job. It awaits `check` before each round of claims, and claims nothing while `check` raises
+    `ClockSkew` or `TransientError`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Worker:
         metrics: Metrics,
         alerts: Alerts,
         *,
+        stopping: asyncio.Event,
         check: Check = unchecked,
         rng: random.Random | None = None,
     ) -> None:
@@ -50,6 +52,7 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._alerts = alerts
+        self._stopping = stopping
         self._rng = rng or random.Random()  # noqa: S311 - it spreads polls, it guards nothing
         self._running: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[list[Job]] | None = None
@@ -61,21 +64,21 @@ class Worker:
         """Look for due jobs now."""
         self._woken.set()
 
-    async def work(self, stopping: asyncio.Event) -> None:
-        """Claim and run until `stopping`. After that, `end` ends what is under way."""
+    async def work(self) -> None:
+        """Claim and run. After a stop, `end` ends what is under way."""
         fruitless = 0
-        while not stopping.is_set():
+        while not self._stopping.is_set():
             self._woken.clear()
             free = self._slots - len(self._running)
             if not free:
                 fruitless = 0
-                await pause(self._clock, MAX_POLL_SECONDS, stopping, self._woken)
+                await pause(self._clock, MAX_POLL_SECONDS, self._stopping, self._woken)
                 continue
-            self._claiming = asyncio.create_task(self._claim(free, stopping))
+            self._claiming = asyncio.create_task(self._claim(free))
             won = await self._claiming
             fruitless = 0 if won else fruitless + 1
             if not won:
-                await self._idle(fruitless, stopping)
+                await self._idle(fruitless)
 
     async def end(self, grace: float) -> None:
         """End what is under way. Runs get half of `grace` seconds to end between two batches. They
@@ -109,31 +112,31 @@ class Worker:
             await asyncio.wait({over, *under_way}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
 
-    async def _claim(self, free: int, stopping: asyncio.Event) -> list[Job]:
+    async def _claim(self, free: int) -> list[Job]:
         """Claim at most `free` jobs, and start each as soon as it is won."""
         try:
             await self._check()
             won = await self._claims.take(free, self._start)
         except (ClockSkew, TransientError) as error:
             log.warning("not claiming", reason=str(error))
-            await self._pause(str(error), stopping)
+            await self._pause(str(error))
             return []
         except Exception as error:
             log.exception("not claiming")
-            await self._pause(f"unexpected {type(error).__name__}", stopping)
+            await self._pause(f"unexpected {type(error).__name__}")
             return []
         self._back_off.reset()
         self.problem = None
         return won
 
-    async def _pause(self, problem: str, stopping: asyncio.Event) -> None:
+    async def _pause(self, problem: str) -> None:
         self.problem = problem
-        await self._back_off.pause(stopping, self._woken)
+        await self._back_off.pause(self._stopping, self._woken)
 
-    async def _idle(self, fruitless: int, stopping: asyncio.Event) -> None:
+    async def _idle(self, fruitless: int) -> None:
         """Wait, with jitter, so that replicas do not read at the same time."""
-        seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS)
-        await pause(self._clock, seconds * self._rng.uniform(0.5, 1), stopping, self._woken)
+        seconds = doubled(POLL_SECONDS, fruitless, MAX_POLL_SECONDS) * self._rng.uniform(0.5, 1)
+        await pause(self._clock, seconds, self._stopping, self._woken)
 
     def _start(self, job: Job) -> None:
         task = asyncio.create_task(self._run(job))

@@ -133,7 +133,7 @@ class World:
         stopping = asyncio.Event()
         metrics = Metrics(SERVICE, ["first", "last"], list(Outcome))
         consumer = compose(self._settings(), self._parts(), metrics, stopping)
-        consuming = asyncio.create_task(consumer.consume(stopping, grace=20))
+        consuming = asyncio.create_task(consumer.consume(grace=20))
         await until(condition, self.clock)
         stopping.set()
         await consuming

@@ -153,7 +153,9 @@ class Consumer:
         )
         claims = Claims(SERVICE, store, self._clock, POLICY, f"bench-{uuid4().hex[:6]}")
         metrics = Metrics(SERVICE, [step.name for step in steps], [])
-        self._worker = Worker(claims, runner, SLOTS, self._clock, metrics, alerts)
+        self._worker = Worker(
+            claims, runner, SLOTS, self._clock, metrics, alerts, stopping=self._stopping
+        )
 
     def _count(self, step: str, deleted: int) -> None:
         self.deleted += deleted if step == "messages" else 0
@@ -161,7 +163,7 @@ class Consumer:
     async def work(self) -> None:
         """Until it is cancelled."""
         try:
-            await self._worker.work(self._stopping)
+            await self._worker.work()
         finally:
             self._stopping.set()
             await self._worker.end(4)

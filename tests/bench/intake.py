@@ -200,7 +200,7 @@ async def _ours(
 
     def worker(queue: str) -> Worker:
         claims = Claims(queue, store, clock, policy, "bench")
-        return Worker(claims, runner, SLOTS, clock, metrics, alerts)
+        return Worker(claims, runner, SLOTS, clock, metrics, alerts, stopping=stopping)
 
     busy_one, idle_one = worker(plan.service), worker(f"{plan.service}/nothing")
     if busy:
@@ -212,13 +212,14 @@ async def _ours(
         store=store,
         clock=clock,
         metrics=metrics,
+        stopping=stopping,
     )
-    working = asyncio.create_task(busy_one.work(stopping) if busy else asyncio.sleep(0))
+    working = asyncio.create_task(busy_one.work() if busy else asyncio.sleep(0))
     async with asyncio.timeout(ROUND_SECONDS):
         if busy:
             await step.all_run.wait()
     began = time.perf_counter()
-    consuming = asyncio.create_task(consumer.consume(stopping, grace=10))
+    consuming = asyncio.create_task(consumer.consume(grace=10))
     async with asyncio.timeout(ROUND_SECONDS):
         await subscription.done.wait()
     seconds = time.perf_counter() - began

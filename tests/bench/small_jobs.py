@@ -180,7 +180,7 @@ async def _ours(
 
     def worker(queue: str, slots: int) -> Worker:
         claims = Claims(queue, store, clock, POLICY, "bench")
-        return Worker(claims, runner, slots, clock, metrics, alerts)
+        return Worker(claims, runner, slots, clock, metrics, alerts, stopping=stopping)
 
     letters = MongoDeadLetterStore(database.client, database.name)
     consumer = Consumer(
@@ -190,9 +190,10 @@ async def _ours(
         store=store,
         clock=clock,
         metrics=metrics,
+        stopping=stopping,
     )
     async with asyncio.timeout(WITHIN):
-        await consumer.consume(stopping, 10)
+        await consumer.consume(10)
     runs = metrics.registry.get_sample_value(
         "botdel_consumer_runs_total", {"outcome": "complete", "service": service}
     )

@@ -70,7 +70,15 @@ async def consume(process: Process, world: World, service: str) -> None:
             counted=world.count_claims,
         )
         return Worker(
-            claims, runner, slots, clock, metrics, world.alerts, check=check, rng=process.rng
+            claims,
+            runner,
+            slots,
+            clock,
+            metrics,
+            world.alerts,
+            stopping=process.stopping,
+            check=check,
+            rng=process.rng,
         )
 
     consumer = Consumer(
@@ -83,9 +91,13 @@ async def consume(process: Process, world: World, service: str) -> None:
         store=store,
         clock=clock,
         metrics=metrics,
+        stopping=process.stopping,
         check=check,
     )
-    await consumer.consume(process.stopping, GRACE)
+    await consumer.consume(GRACE)
+
+
+_recovery_metrics = cache(RecoveryMetrics)
 
 
 @cache
@@ -109,7 +121,7 @@ class Recovery:
             clock,
             prefix=PREFIX,
             prepare=_nothing_to_prepare,
-            metrics=RecoveryMetrics(),
+            metrics=_recovery_metrics(),
         )
         self.sweeps = _sweeps(process, world, clock)
 

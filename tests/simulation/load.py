@@ -196,11 +196,20 @@ class Replicas:
             stopping=self._stopping,
             retry=Retry(clock, rng=numbers),
         )
-        return Worker(claims, runner, slots, clock, self._metrics, RecordedAlerts(), rng=numbers)
+        return Worker(
+            claims,
+            runner,
+            slots,
+            clock,
+            self._metrics,
+            RecordedAlerts(),
+            stopping=self._stopping,
+            rng=numbers,
+        )
 
     async def _work(self, worker: Worker) -> None:
         await asyncio.sleep(self.rng.random())
-        await worker.work(self._stopping)
+        await worker.work()
 
     def _counted(self, won: int, lost: int, _refused: int) -> None:
         self.won += won

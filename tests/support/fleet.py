@@ -68,7 +68,7 @@ class Fleet:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """All replicas work while the block runs."""
-        working = [asyncio.create_task(worker.work(self._stopping)) for worker in self.workers]
+        working = [asyncio.create_task(worker.work()) for worker in self.workers]
         try:
             yield
         finally:
@@ -114,7 +114,16 @@ class Fleet:
         rng = random.Random(self._rng.random())  # noqa: S311
         claims = Claims(SERVICE, self.store, self.clock, POLICY, f"worker-{number}", rng=rng)
         metrics = Metrics(SERVICE, ["account"], [])
-        return Worker(claims, runner, SLOTS, self.clock, metrics, self.alerts, rng=rng)
+        return Worker(
+            claims,
+            runner,
+            SLOTS,
+            self.clock,
+            metrics,
+            self.alerts,
+            stopping=self._stopping,
+            rng=rng,
+        )
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         bot = request.url.path.rpartition("/")[2]

@@ -137,8 +137,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake is not heard",
         WORKER,
-        "uniform(0.5, 1), stopping, self._woken)",
-        "uniform(0.5, 1), stopping)",
+        "await pause(self._clock, seconds, self._stopping, self._woken)",
+        "await pause(self._clock, seconds, self._stopping)",
     ),
     Mutant(
         "a wake while it claims is missed",
@@ -191,8 +191,8 @@ MUTANTS: Final = (
     Mutant(
         "a wake does not end a pause after a problem",
         WORKER,
-        "await self._back_off.pause(stopping, self._woken)",
-        "await self._back_off.pause(stopping)",
+        "await self._back_off.pause(self._stopping, self._woken)",
+        "await self._back_off.pause(self._stopping)",
     ),
     Mutant(
         "a run that was won after the stop outlives its process's connections",

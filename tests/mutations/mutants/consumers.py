@@ -146,7 +146,7 @@ MUTANTS: Final = (
     Mutant(
         "a worker that breaks off leaves the intake behind",
         CONSUMER,
-        "task.add_done_callback(lambda _: stopping.set())",
+        "task.add_done_callback(lambda _: self._stopping.set())",
         "pass",
     ),
     Mutant(

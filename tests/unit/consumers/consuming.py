@@ -52,7 +52,9 @@ class World:
 
         def worker(queue: str, slots: int) -> Worker:
             claims = Claims(queue, self.store, self.clock, POLICY, "worker-1")
-            return Worker(claims, runner, slots, self.clock, self.metrics, alerts)
+            return Worker(
+                claims, runner, slots, self.clock, self.metrics, alerts, stopping=self.stopping
+            )
 
         return Consumer(
             intake=Intake(plan, self.subscription, self.store, quarantine, alerts, self.clock),
@@ -61,11 +63,12 @@ class World:
             store=self.store,
             clock=self.clock,
             metrics=self.metrics,
+            stopping=self.stopping,
             check=ClockCheck(self.store, self.clock, POLICY),
         )
 
     def start(self) -> None:
-        self.consuming = asyncio.create_task(self.consumer.consume(self.stopping, GRACE))
+        self.consuming = asyncio.create_task(self.consumer.consume(GRACE))
 
     async def stop(self) -> float:
         """Ask it to stop; the seconds it took."""

@@ -1,6 +1,5 @@
 """Intake and workers side by side: nothing waits for a deletion, nothing is left behind."""
 
-import asyncio
 from collections import deque
 
 import pytest
@@ -109,7 +108,7 @@ async def test_a_worker_that_breaks_off_stops_the_process(
     world.start()
     await until(lambda: world.running == 1, world.clock)
 
-    async def broken(self: Worker, free: int, stopping: asyncio.Event) -> list[Job]:
+    async def broken(self: Worker, free: int) -> list[Job]:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Worker, "_claim", broken)

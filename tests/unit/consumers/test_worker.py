@@ -47,15 +47,17 @@ class World:
 
     def new_worker(self, queue: str, slots: int) -> Worker:
         claims = Claims(
-            queue,
-            self.store,
-            self.clock,
-            POLICY,
-            "worker-1",
-            counted=self.metrics.claimed,
+            queue, self.store, self.clock, POLICY, "worker-1", counted=self.metrics.claimed
         )
         return Worker(
-            claims, self.runner, slots, self.clock, self.metrics, self.alerts, check=self.check
+            claims,
+            self.runner,
+            slots,
+            self.clock,
+            self.metrics,
+            self.alerts,
+            stopping=self.stopping,
+            check=self.check,
         )
 
     def put(self, count: int = 1, **values: Any) -> list[Job]:
@@ -70,7 +72,7 @@ class World:
         return jobs
 
     def start(self) -> None:
-        self.working = asyncio.create_task(self.worker.work(self.stopping))
+        self.working = asyncio.create_task(self.worker.work())
 
     async def stop(self) -> float:
         """Ask it to stop; the seconds it took."""
@@ -185,7 +187,7 @@ async def test_a_suspect_is_run_by_the_worker_of_its_own_queue_only(world: World
     await world.clock.sleep(60)
     assert world.store.jobs[suspect.id].status is Status.PENDING
     other = world.new_worker(suspects(SERVICE), 1)
-    working = asyncio.create_task(other.work(world.stopping))
+    working = asyncio.create_task(other.work())
     await until(lambda: world.count(Status.COMPLETE) == 5, world.clock)
     world.stopping.set()
     await working
@@ -443,7 +445,7 @@ async def test_the_database_is_asked_for_its_time_once_a_minute_whoever_works(
 ) -> None:
     world.store.skew = skew
     other = world.new_worker(suspects(SERVICE), 1)
-    working = asyncio.create_task(other.work(world.stopping))
+    working = asyncio.create_task(other.work())
     world.start()
     await world.clock.sleep(3600)
     assert 30 <= world.store.calls.count("time") <= 3600 / KEEP_SECONDS + 1
