@@ -111,7 +111,7 @@ class Topology:
         Checks that the topic exists, and that the subscriptions of `services` and, with `keeper`,
         the dead-letter subscription exist, belong to their topic, and may be pulled.
         """
-        await self.require_topic(self.names.topic)
+        await self._get_topic(self.names.topic)
         for service in services:
             await self._require_subscription(self.names.subscription(service), self.names.topic)
         if keeper:
@@ -124,10 +124,6 @@ class Topology:
         Messages for the service then arrive there. Who may pull them is not checked.
         """
         await self._require_attached(self.names.subscription(service), self.names.topic)
-
-    async def require_topic(self, topic: str) -> None:
-        """Raise `TopologyMissing` when there is no such topic."""
-        await self._get_topic(topic)
 
     def attachment(self, service: str) -> AttachmentCheck:
         """Whether the subscription of `service` belongs to the topic, for `/readyz`."""
