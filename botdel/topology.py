@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from botdel.doctor.indexes import COLLECTIONS
+from botdel.doctor.topology import LOST_TOPIC
 from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
@@ -19,11 +20,6 @@ from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
 from deletion.process.run import FAILED
 from deletion.process.store_settings import TopologySettings
-
-LOST = (
-    "its topic was deleted, and a new topic of that name does not reach it. Delete the "
-    "subscription (`gcloud pubsub subscriptions delete`), then run this again"
-)
 
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
@@ -60,7 +56,7 @@ def _show_differences(
         what = printable(f" {difference.resource}: {difference}")
         out.print(Text.assemble(("differs", "yellow"), what))
         if difference.found == DELETED_TOPIC:
-            out.print(printable(f"  {LOST}"))
+            out.print(printable(f"  {LOST_TOPIC}"))
     if retention:
         out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
 
@@ -74,13 +70,13 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
 
 
 async def _provide(plans: Sequence[Plan], out: Terminal) -> None:
-    """Build the missing indexes of the plans' steps, and print what was created."""
+    """Create what the plans' steps need and lack, mostly indexes, and print what was created."""
     for plan in plans:
         for step in plan.steps:
             if isinstance(step, Provisioned):
                 missing = await step.missing()
                 await step.provide()
-                out.print(f"index of step {plan.service}/{step.name}: {_state(bool(missing))}")
+                out.print(f"step {plan.service}/{step.name}: {_state(bool(missing))}")
 
 
 def _state(created: bool) -> str:

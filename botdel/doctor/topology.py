@@ -30,6 +30,12 @@ FLAGS = {
 """Flags of `gcloud pubsub subscriptions update`, which cannot change topic and filter. The flag for
 retention also works with `gcloud pubsub topics update`."""
 SOUGHT = f"labels.{SEEK_LABEL}"
+LOST_TOPIC = (
+    "its topic was deleted, and a new topic of that name does not reach it. Leave the processes "
+    "that pull from it running: they still get what it holds. Only once it is empty, delete it and "
+    "run `botdel topology apply` again: see docs/runbooks/deploy.md#a-topic-that-was-deleted"
+)
+"""Says no command that deletes it: what it still holds can be had from nowhere else."""
 POLICY = {"dead_letter_policy.dead_letter_topic", "dead_letter_policy.max_delivery_attempts"}
 
 
@@ -122,11 +128,7 @@ def remedy(names: Names, path: str, differences: Sequence[Difference]) -> str:
     if SOUGHT in settings:
         return "`botdel topology apply` ended before seeking it back: run it again"
     if any(difference.found == DELETED_TOPIC for difference in differences):
-        return (
-            "its topic was deleted, and a new topic of that name does not reach it. "
-            f"`gcloud pubsub subscriptions delete {name} --project={names.project}`, "
-            "then `botdel topology apply --plan FILE`"
-        )
+        return LOST_TOPIC
     if settings - FLAGS.keys() - POLICY:
         return (
             "topic and filter cannot be changed: stop the gateway, let the consumer empty it, "

@@ -15,6 +15,9 @@ FILE = re.compile(
 )
 
 
+ANCHOR = re.compile(r"(docs/[\w/-]+\.md)#([\w-]+)")
+
+
 def anchors(page: Path) -> set[str]:
     """Those of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -34,3 +37,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_file_that_is_named_exists(page: Path) -> None:
     for path in FILE.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / path).is_file(), path
+
+
+def test_every_anchor_that_a_message_names_exists() -> None:
+    folders = ("botdel", "consumers", "deletion", "gateway", "recovery")
+    code = "".join(file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    named = ANCHOR.findall(code)
+    assert named
+    for page, anchor in named:
+        assert anchor in anchors(ROOT / page), f"{page}#{anchor}"

@@ -8,7 +8,7 @@ import pytest
 
 from botdel import topology
 from deletion.adapters.pubsub.topology import Applied
-from deletion.adapters.pubsub.wanted import Difference
+from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
 from tests.support.hostile import HOSTILE, SHOWN, harmless
@@ -17,9 +17,10 @@ from tests.support.hostile import HOSTILE, SHOWN, harmless
 class Topology:
     """Something differs in it, and something was sought back."""
 
+    different = Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")
+
     async def apply(self, services: Sequence[str]) -> Applied:
-        different = Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")
-        return Applied([different], [f"new {HOSTILE}"])
+        return Applied([self.different], [f"new {HOSTILE}"])
 
 
 class Bus(nullcontext["Bus"]):
@@ -41,9 +42,9 @@ async def nothing(*_: object, **__: object) -> None:
     """Indexes are in place."""
 
 
-async def test_what_a_broker_has_does_not_act_on_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> TopologySettings:
+    """Of an installation whose topology is `Topology`."""
     monkeypatch.setattr("botdel.terminal.WIDE", 1_000)
     monkeypatch.setattr(topology, "connected_bus", Bus)
     monkeypatch.setattr(topology, "connected_clients", Clients)
@@ -51,8 +52,26 @@ async def test_what_a_broker_has_does_not_act_on_the_terminal(
     monkeypatch.setattr(topology, "apply_retention", nothing)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
-    assert await topology.apply(load(TopologySettings), []) == 1
+    return load(TopologySettings)
+
+
+async def test_what_a_broker_has_does_not_act_on_the_terminal(
+    settings: TopologySettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await topology.apply(settings, []) == 1
     said = capsys.readouterr().out
     assert f"differs of {SHOWN}: filter is '{SHOWN}', expected 'NOT attributes'" in said
     assert f"subscription new {SHOWN}: sought back, to get what its topic kept" in said
     assert harmless(said)
+
+
+@pytest.mark.proves("subscription-kept")
+async def test_a_subscription_that_lost_its_topic_is_not_to_be_deleted_before_it_is_empty(
+    settings: TopologySettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Difference("bot-deletion.chat", "topic", DELETED_TOPIC, "bot-deletion")
+    monkeypatch.setattr(Topology, "different", lost)
+    assert await topology.apply(settings, []) == 1
+    said = capsys.readouterr().out
+    assert said.index("still get what it holds") < said.index("once it is empty, delete it")
+    assert "gcloud" not in said

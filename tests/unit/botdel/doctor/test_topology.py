@@ -1,11 +1,18 @@
 """Topics and subscriptions: what differs, and the command that puts it right."""
 
+import re
 from datetime import timedelta
 
 import pytest
 
 from botdel.doctor.findings import Status, ok
-from botdel.doctor.topology import subscription_finding, topic_finding
+from botdel.doctor.topology import (
+    FLAGS,
+    POLICY,
+    SOUGHT,
+    subscription_finding,
+    topic_finding,
+)
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from tests.support.factories import SERVICE
 from tests.unit.botdel.doctor.installation import NAMES, PATH
@@ -60,12 +67,34 @@ def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
     )
 
 
-def test_a_subscription_that_lost_its_topic_is_deleted_and_made_again() -> None:
-    lost = difference("topic", DELETED_TOPIC, NAMES.topic)
-    found = subscription_finding(NAMES, PATH, [lost], {SERVICE})
+LOST = difference("topic", DELETED_TOPIC, NAMES.topic)
+
+
+def test_a_subscription_that_lost_its_topic_is_emptied_and_then_made_again() -> None:
+    found = subscription_finding(NAMES, PATH, [LOST], {SERVICE})
     assert (found.status, "does not reach it" in found.remedy) == (Status.FAILED, True)
-    places = [found.remedy.index(step) for step in ("delete bot-deletion.conv", "topology apply")]
+    steps = ("running: they still get what it holds", "once it is empty", "delete it", "topology a")
+    places = [found.remedy.index(step) for step in steps]
     assert places == sorted(places)
+    assert "gcloud" not in found.remedy
+
+
+SETTINGS = [*FLAGS, *POLICY, SOUGHT, "topic", "filter", "push_config.push_endpoint"]
+
+
+@pytest.mark.proves("subscription-kept")
+@pytest.mark.parametrize("planned", [{SERVICE}, {"another"}, set()], ids=str)
+@pytest.mark.parametrize(
+    "differences",
+    [[LOST], *([difference(each, None, timedelta(days=1))] for each in SETTINGS)],
+    ids=lambda differences: str(differences[0].setting),
+)
+def test_no_remedy_deletes_a_subscription_that_may_hold_requests(
+    differences: list[Difference], planned: set[str]
+) -> None:
+    remedy = subscription_finding(NAMES, PATH, differences, planned).remedy
+    before, *deletes = re.split(r"\bdelete\b", remedy)
+    assert not deletes or "empty" in before
 
 
 def test_a_subscription_that_was_not_sought_back_is_completed_by_another_apply() -> None:
