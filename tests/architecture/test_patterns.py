@@ -20,10 +20,10 @@ PATTERNS = {
     "Idempotency lock",
     "Job record before ack",
     "Poison message",
+    "Queue that retries until done",
     "Saga",
     "Schema evolution",
     "Stale by last-modified",
-    "Task queue that retries until delivered",
 }
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 COMMANDS = [row["command"] for row in table(REFERENCE / "commands.md", "command", "what it does")]
