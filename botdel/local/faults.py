@@ -1,4 +1,4 @@
-"""The faults of the demo: consumers are killed and terminated, and the billing API goes down."""
+"""The faults of the demo: a consumer is killed, another terminated, and the billing API is down."""
 
 import signal
 import time
@@ -45,20 +45,20 @@ class Signals:
         process = self.installation.consumer(service)
         process.kill()
         code = await process.wait(STOP_WITHIN)
-        say(_signalled("SIGKILL", "red", service))
         self.proof.equal(f"consumer {service} was killed", code, -signal.SIGKILL)
         await self.installation.start_consumer(service)
+        say(_signalled("SIGKILL", "red", service))
 
     async def terminate(self, service: str, say: Say) -> None:
         """SIGTERM: it hands its jobs over."""
         process = self.installation.consumer(service)
         process.terminate()
         code = await process.wait(STOP_WITHIN)
-        say(_signalled("SIGTERM", "yellow", service))
         self.proof.equal(f"consumer {service} handed over and exited with", code, 0)
         failed = await self.jobs.find(service=service, status=Status.FAILED, limit=MANY)
         self.proof.between("jobs it handed over", len(failed))
         await self.installation.start_consumer(service)
+        say(_signalled("SIGTERM", "yellow", service))
 
 
 @dataclass

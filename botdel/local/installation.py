@@ -157,7 +157,8 @@ class Installation:
         await asyncio.gather(*(process.stop(STOP_WITHIN) for process in self._processes.values()))
 
     async def _servers(self, stack: AsyncExitStack) -> dict[str, str]:
-        emulator, uri = _others("PUBSUB_EMULATOR_HOST"), _others("BOTDEL_MONGODB_URI")
+        emulator = _given_server("PUBSUB_EMULATOR_HOST")
+        uri = _given_server("BOTDEL_MONGODB_URI")
         started: list[str] = []
         kept = self._storage / "pubsub"
         self.set_aside = kept if kept.exists() else None
@@ -174,7 +175,7 @@ class Installation:
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
-        return servers | await self._others_servers(stack) | {STARTED: " ".join(started)}
+        return servers | await self._sample_servers(stack) | {STARTED: " ".join(started)}
 
     async def _broker(self, stack: AsyncExitStack, folder: Path) -> str:
         """Start the broker, record which one it is, and return its host and port."""
@@ -185,7 +186,7 @@ class Installation:
         self._own_servers.append(await stack.enter_async_context(chosen.broker))
         return chosen.broker.host
 
-    async def _others_servers(self, stack: AsyncExitStack) -> dict[str, str]:
+    async def _sample_servers(self, stack: AsyncExitStack) -> dict[str, str]:
         """Start the S3 server and the API that the sample services use, and return their variables.
 
         A real bucket or API is never used, because sample data replaces what is there.
@@ -219,7 +220,7 @@ def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
     return {"gateway": gateway, "recovery": recovery} | consumers
 
 
-def _others(variable: str) -> str | None:
+def _given_server(variable: str) -> str | None:
     """Return the server that `variable` names; None if an earlier installation started it."""
     address = os.environ.get(variable)
     return None if address in os.environ.get(STARTED, "").split() else address
