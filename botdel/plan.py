@@ -40,11 +40,11 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
 
     Returns 1 if something is wrong, otherwise 0.
     """
-    async with _built(source) as plan:
+    async with _opened(source) as plan:
         findings = await together(
             step_findings([plan]),
-            *(guarded(_rights_of(plan, step), _permitted(plan, step)) for step in plan.steps),
-            _in_turn(_samples(plan)),
+            *(guarded(_rights_label(plan, step), _check_rights(plan, step)) for step in plan.steps),
+            _in_turn(_checks(plan)),
         )
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
@@ -58,7 +58,7 @@ async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:
     bot_id = object_id(bot)
     counts: dict[str, int | None] = {}
     failures: dict[str, str] = {}
-    async with _built(source) as plan:
+    async with _opened(source) as plan:
         for step in plan.steps:  # one after another, as in `_in_turn`
             counts[step.name] = None
             try:
@@ -84,32 +84,32 @@ def _would_delete(count: int | None, failure: str | None) -> str:
 
 
 @asynccontextmanager
-async def _built(source: PlanSource) -> AsyncIterator[Plan]:
+async def _opened(source: PlanSource) -> AsyncIterator[Plan]:
     settings = load(JobsSettings)
     own = settings.mongodb_database
     async with opened_alone() as http, connected_clients(settings) as clients:
         yield source.build(Outside(clients.get, own_database=own, http=http))
 
 
-def _samples(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:
+def _checks(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:
     for step in plan.steps:
-        yield guarded(_data_of(plan, step), _sampled(plan, step))
+        yield guarded(_data_label(plan, step), _check_data(plan, step))
     for name in _undoable(plan):
-        yield guarded(_compensation_of(plan, name), _compensated(plan, name))
+        yield guarded(_compensation_label(plan, name), _check_compensation(plan, name))
 
 
-async def _in_turn(looks: Iterator[Awaitable[Sequence[Finding]]]) -> Sequence[Finding]:
-    """Await the looks one after another, and return what they find.
+async def _in_turn(checks: Iterator[Awaitable[Sequence[Finding]]]) -> Sequence[Finding]:
+    """Await the checks one after another, and return what they find.
 
-    Several steps may call one API, which takes few calls at a time; any look beyond these would be
-    parked. Each look is created when its turn comes, so that after a cancellation no coroutine is
+    Several steps may call one API, which takes few calls at a time; any check beyond these would be
+    parked. Each check is created when its turn comes, so that after a cancellation no coroutine is
     left that nobody awaits.
     """
-    return [finding for look in looks for finding in await look]
+    return [finding for check in checks for finding in await check]
 
 
-async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
-    check = _data_of(plan, step)
+async def _check_data(plan: Plan, step: Step) -> Sequence[Finding]:
+    check = _data_label(plan, step)
     if not isinstance(step, Previewed):
         return [skipped(check, "this step cannot be sampled")]
     faults = await step.faults()
@@ -121,11 +121,11 @@ async def _sampled(plan: Plan, step: Step) -> Sequence[Finding]:
         return [warning(check, "there is no data here to check", later)]
     remedy = f"correct step {step.name} of the plan, or the data"
     failures = [failed(check, fault, remedy) for fault in faults]
-    found = failures or await _doubted(check, step)
+    found = failures or await _check_doubts(check, step)
     return found or [ok(check, "the sampled data agrees with the plan")]
 
 
-async def _doubted(check: str, step: Step) -> Sequence[Finding]:
+async def _check_doubts(check: str, step: Step) -> Sequence[Finding]:
     doubts = await step.doubts() if isinstance(step, Doubted) else ()
     return [warning(check, doubt.what, doubt.remedy) for doubt in doubts]
 
@@ -136,8 +136,8 @@ def _undoable(plan: Plan) -> Sequence[str]:
     return names[: names.index(plan.point_of_no_return)] if plan.point_of_no_return else ()
 
 
-async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
-    check, undo = _compensation_of(plan, name), plan.compensations.get(name)
+async def _check_compensation(plan: Plan, name: str) -> Sequence[Finding]:
+    check, undo = _compensation_label(plan, name), plan.compensations.get(name)
     if undo is None:
         stays = "it has no compensation: a rollback does not undo this step"
         remedy = "fine if the step has nothing to undo; otherwise give it a `compensation`"
@@ -146,12 +146,12 @@ async def _compensated(plan: Plan, name: str) -> Sequence[Finding]:
         return [skipped(check, "this compensation cannot be sampled")]
     remedy = f"correct the compensation of step {name}"
     failures = [failed(check, fault, remedy) for fault in await undo.faults() or ()]
-    found = failures or await _doubted(check, undo)
+    found = failures or await _check_doubts(check, undo)
     return found or [ok(check, "its read-back answers as the plan says")]
 
 
-async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
-    check = _rights_of(plan, step)
+async def _check_rights(plan: Plan, step: Step) -> Sequence[Finding]:
+    check = _rights_label(plan, step)
     if not isinstance(step, Permitted):
         return [skipped(check, "this step cannot report its rights")]
     missing = await step.forbidden()
@@ -166,13 +166,13 @@ async def _permitted(plan: Plan, step: Step) -> Sequence[Finding]:
     return [ok(check, "this identity has all the rights it needs")]
 
 
-def _rights_of(plan: Plan, step: Step) -> str:
+def _rights_label(plan: Plan, step: Step) -> str:
     return f"rights of step {plan.service}/{step.name}"
 
 
-def _data_of(plan: Plan, step: Step) -> str:
+def _data_label(plan: Plan, step: Step) -> str:
     return f"data of step {plan.service}/{step.name}"
 
 
-def _compensation_of(plan: Plan, name: str) -> str:
+def _compensation_label(plan: Plan, name: str) -> str:
     return f"compensation of step {plan.service}/{name}"

@@ -68,8 +68,8 @@ async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[F
     unread = await together(*(guarded(each.check, sample(each)) for each in looked_at))
     order = {id(each.step): place for place, each in enumerate(looked_at)}
     compared.sort(key=lambda known: order[id(known.step)])
-    looks = (guarded(each.check, _look(each, compared, is_all=is_all)) for each in compared)
-    return left_out + unread + await together(*looks)
+    checks = (guarded(each.check, _compare(each, compared, is_all=is_all)) for each in compared)
+    return left_out + unread + await together(*checks)
 
 
 def _left_out(step: Step) -> str:
@@ -81,7 +81,7 @@ def _left_out(step: Step) -> str:
     return "it names no bots and cannot be counted, so it is not compared with other steps"
 
 
-async def _look(
+async def _compare(
     known: SampledStep, compared: Sequence[SampledStep], *, is_all: bool
 ) -> Sequence[Finding]:
     others = [each for each in compared if each is not known]

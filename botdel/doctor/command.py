@@ -70,7 +70,7 @@ async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json
 
     Sends a canary if `canary_seconds` is set; it must be recorded within that time.
     """
-    with waiting("looking") as say:
+    with waiting("checking") as say:
         findings = await examine(plans, canary_seconds, say)
     show(findings, as_json=as_json)
     return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
@@ -92,10 +92,10 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
         services = await _services(bus, planned, findings) if bus else planned
         built = build_plans(sources, store.outside, findings) if store else []
         given = GivenPlans(services, planned, built, unread=len(sources) < len(set(plans)))
-        looks = list(_looks(bus, store, given))
+        checks = list(_checks(bus, store, given))
         if bus and store and canary_seconds:
             flight = _canary(bus, store, canary_seconds, say)
-            looks.append(
+            checks.append(
                 guarded(
                     canary.CHECK,
                     flight,
@@ -103,7 +103,7 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
                     longest=canary_seconds + LOOK_SECONDS,
                 )
             )
-        return findings + await together(*looks)
+        return findings + await together(*checks)
 
 
 async def _entered(
@@ -133,11 +133,12 @@ async def _services(bus: Bus, planned: Sequence[str], findings: list[Finding]) -
     return [*planned, *(service for service in found if service not in planned)]
 
 
-def _looks(
+def _checks(
     bus: Bus | None, store: Store | None, given: GivenPlans
 ) -> Iterator[Awaitable[Sequence[Finding]]]:
     services, plans = given.services, given.plans
     if bus:
+        # an unread plan may be the plan of a service that looks unused
         jobs = store.jobs if store and not given.unread else None
         yield topology_findings(bus.topology, services, given.planned, jobs)
     if bus and not bus.is_emulated:

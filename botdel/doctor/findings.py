@@ -111,12 +111,12 @@ async def together(*groups: Awaitable[Sequence[Finding]]) -> list[Finding]:
 
     When cancelled, it waits until each group has cleaned up: what they use is closed after that.
     """
-    looks = [asyncio.ensure_future(group) for group in groups]
+    checks = [asyncio.ensure_future(group) for group in groups]
     try:
-        return list(chain.from_iterable(await asyncio.gather(*looks)))
+        return list(chain.from_iterable(await asyncio.gather(*checks)))
     finally:
-        if looks:
-            await asyncio.wait(looks)
+        if checks:
+            await asyncio.wait(checks)
 
 
 def could_not(check: str, error: Exception) -> Finding:

@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutants.base import PLANS, Mutant
 
 JOBS_COMMAND: Final = "botdel/jobs_retry.py"
-LOOKS: Final = "botdel/plan.py"
+PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
 
 MUTANTS: Final = (
@@ -108,21 +108,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an error of a count takes the preview down",
-        LOOKS,
+        PLAN_COMMAND,
         "except Exception as error:  # noqa: BLE001 - see `guarded`",
         "except TransientError as error:",
         ("looks",),
     ),
     Mutant(
         "a count that hangs never ends",
-        LOOKS,
+        PLAN_COMMAND,
         "async with within(COUNT_SECONDS):",
         "async with within(3600):",
         ("looks",),
     ),
     Mutant(
         "doubts are not shown",
-        LOOKS,
+        PLAN_COMMAND,
         "return [warning(check, doubt.what, doubt.remedy) for doubt in doubts]",
         "return []",
         ("looks",),
@@ -136,23 +136,23 @@ MUTANTS: Final = (
     ),
     Mutant(
         "plan check: a missing compensation is nothing to speak of",
-        LOOKS,
+        PLAN_COMMAND,
         "if undo is None:",
         "if False:",
         PLANS,
     ),
     Mutant(
         "plan check: compensations are not looked at",
-        LOOKS,
+        PLAN_COMMAND,
         "for name in _undoable(plan)",
         "for name in ()",
         PLANS,
     ),
     Mutant(
-        "plan check: an API gets all looks at once",
-        LOOKS,
-        "return [finding for look in looks for finding in await look]",
-        "return await together(*looks)",
+        "plan check: an API gets all checks at once",
+        PLAN_COMMAND,
+        "return [finding for check in checks for finding in await check]",
+        "return await together(*checks)",
         PLANS,
     ),
 )

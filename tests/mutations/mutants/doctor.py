@@ -15,7 +15,7 @@ MUTANTS: Final = (
     Mutant(
         "doctor closes its connections under those who still use them",
         "botdel/doctor/findings.py",
-        "            await asyncio.wait(looks)\n",
+        "            await asyncio.wait(checks)\n",
         "            pass\n",
         ("unit",),
     ),
