@@ -43,6 +43,9 @@ ConsumerHost = Annotated[str | None, _host("CONSUMER")]
 ConsumerPort = Annotated[int | None, _port("CONSUMER", 8081)]
 RecoveryHost = Annotated[str | None, _host("RECOVERY")]
 RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
+NewName = Annotated[
+    str, typer.Argument(help="3 to 63 characters: a-z, 0-9 and `-`, beginning with a letter.")
+]
 
 
 def _show_version(asked: bool) -> None:
@@ -132,7 +135,7 @@ def recover(
 
 @app.command()
 def new_service(
-    name: Annotated[str, typer.Argument(help="3 to 63 of a-z, 0-9 and -, first a letter.")],
+    name: NewName,
     directory: Annotated[
         Path | None, typer.Option(help="Where to write the files, instead of ./NAME.")
     ] = None,
@@ -162,7 +165,9 @@ def doctor(
 
 @app.command()
 def demo() -> None:
-    """Delete 20 bots while consumers are killed and an API is down, and check the result."""
+    """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
+    check the result.
+    """
     from botdel.local.demo import demo as show
 
     sys.exit(run(show()))
