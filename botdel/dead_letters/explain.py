@@ -55,9 +55,9 @@ def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
     path = _path(error.field)
     if found := _last(path, fields):
         return Fault(found.offset, str(error))
-    if passed_over := [field for field in fields if field.path == path and field.expected]:
-        field = passed_over[-1]
-        problem = f"{error} (its wire type is {field.wire_type}, expected {field.expected})"
+    if skipped := [each for each in fields if each.path == path and each.mismatch is not None]:
+        field = skipped[-1]
+        problem = f"{error} (its wire type is {field.wire_type}, expected {field.mismatch})"
         return Fault(field.offset, problem)
     message = _last(path.rpartition(".")[0], fields)
     return Fault(message.end if message else end, str(error))
@@ -80,8 +80,8 @@ def _last(path: str, fields: Sequence[Field]) -> Field | None:
     members = {member.name for member in _MEMBERS}
     rivals = members - {own} if own in members else set()
     for field in reversed(fields):
-        if field.path == path and not field.expected:
+        if field.path == path and field.mismatch is None:
             return field
-        if field.path in rivals and not field.expected:
+        if field.path in rivals and field.mismatch is None:
             return None
     return None

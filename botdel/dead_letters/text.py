@@ -79,7 +79,7 @@ def in_full(letter: DeadLetter) -> Record:
                 "end": field.end,
                 "wireType": str(field.wire_type),
                 "value": field.value,
-                "expectedWireType": field.expected and str(field.expected),
+                "expectedWireType": None if field.mismatch is None else str(field.mismatch),
             }
             for field in explanation.fields
         ],
@@ -143,8 +143,8 @@ def _fields(explanation: Explanation) -> Table:
     table = Table(Column("at", justify="right"), "field", "wire type", "value")
     for field in explanation.fields:
         value = printable(field.value)
-        if field.expected:
-            value.append(f" (expected {field.expected}, so it is not read)", "yellow")
+        if field.mismatch is not None:
+            value.append(f" (expected {field.mismatch}, so it is not read)", "yellow")
         table.add_row(str(field.offset), field.path, str(field.wire_type), value)
     if explanation.omitted:
         table.add_row("", f"and {explanation.omitted:,} more", "", "")

@@ -50,7 +50,7 @@ class Field:
     """One field: its tag begins at `offset`, its value ends before `end`, both in bytes.
 
     `path` consists of the schema's names; a field that the schema does not know has its number.
-    `expected` is the schema's wire type when this one differs: parsers skip such a field like an
+    `mismatch` is the schema's wire type if this one differs: parsers skip such a field like an
     unknown one. `value` is for people, and may be cut.
     """
 
@@ -59,7 +59,7 @@ class Field:
     end: int
     wire_type: WireType
     value: str
-    expected: WireType | None = None
+    mismatch: WireType | None = None
 
 
 @dataclass(frozen=True, slots=True)

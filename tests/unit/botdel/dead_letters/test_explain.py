@@ -199,6 +199,16 @@ def test_a_field_of_another_wire_type_is_told_where_the_parser_passes_over_it() 
     assert found.problem.endswith("(its wire type is varint, expected length-delimited)")
 
 
+def test_a_number_of_another_wire_type_is_told_where_the_parser_passes_over_it() -> None:
+    """`WireType.VARINT` is 0, and false."""
+    damaged = message()
+    damaged.ClearField("version")
+    data = b"\x1a\x01?" + damaged.SerializeToString()
+    found = fault(data)
+    assert found.offset == 0
+    assert found.problem.endswith("(its wire type is length-delimited, expected varint)")
+
+
 def test_of_a_repeated_field_the_last_one_counts() -> None:
     data = b"\x22\x01?" + encode(PLACED)
     assert explain(data).fault is None

@@ -147,6 +147,17 @@ def test_one_letter_for_machines_has_its_bytes_their_fields_and_the_fault() -> N
             "value": r"\xff",
         },
     ]
+    number = in_full(a_letter(data=b"\x1a\x01?"))["fields"]
+    assert number == [
+        {
+            "path": "version",
+            "offset": 0,
+            "end": 3,
+            "wireType": "length-delimited",
+            "expectedWireType": "varint",
+            "value": "b'?'",
+        }
+    ]
     assert shown["omittedFields"] == 0
     assert shown["fault"] == {"offset": 6, "problem": "event_id is not UTF-8: byte 0xff"}
     assert in_full(a_letter(data=encode(SAMPLES["request_placed"])))["fault"] is None
