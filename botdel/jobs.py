@@ -17,7 +17,7 @@ from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
 from deletion.job import RETRIED, ROLLED_BACK, Job, LeasePolicy, Status, StepStatus
-from deletion.ports import JobStore, Read, Unreadable
+from deletion.ports import Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 
@@ -61,7 +61,9 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` if no job has this id."""
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
-        job = await get(store, job_id)
+        job = await store.get(object_id(job_id))
+        if job is None:
+            raise ConfigurationError(f"there is no job {job_id}", "`botdel jobs list` shows them")
         if as_json:
             print(json.dumps(as_dict(job)))
         else:
@@ -74,13 +76,6 @@ def as_dict(job: Read) -> dict[str, object]:
         return {"_id": job.id, "unreadable": job.reason}
     shown: dict[str, object] = json.loads(json.dumps(to_document(job), default=_plain))
     return shown
-
-
-async def get(store: JobStore, job_id: str) -> Job:
-    job = await store.get(object_id(job_id))
-    if job is None:
-        raise ConfigurationError(f"there is no job {job_id}", "`botdel jobs list` shows them")
-    return job
 
 
 def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:

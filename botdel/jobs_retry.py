@@ -1,22 +1,20 @@
 """`botdel jobs retry`: an operator makes jobs pending again once the cause is gone."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
-from botdel.jobs import get
-from botdel.options import object_id, one_of
+from botdel.acting import Tally, Unknown, act_on, by_ids
+from botdel.options import ids_or_filters, object_id, one_of
 from botdel.store import opened
-from botdel.terminal import console, printable
+from botdel.summary import Wording, carry_out
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import Clock, SystemClock
-from deletion.errors import ConfigurationError, LeaseLost, TransitionError
-from deletion.job import LeasePolicy, Status
+from deletion.errors import LeaseLost, TransitionError, UnreadableJob
+from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
-from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
 from deletion.retry import Retry
@@ -29,13 +27,14 @@ BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
 """The statuses that --status accepts. Compensated and parked jobs are chosen only by name."""
 PAGE: Final = 100
 """Jobs read and retried at a time."""
+RETRIED: Final = Wording("retried", "`botdel jobs show {id}` shows its progress")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which jobs to retry: those of `ids` or, without ids, those that match every filter.
 
-    Filters choose at most `limit` jobs that may be retried, the longest silent first.
+    Filters choose the longest silent first, until `limit` jobs are retried.
     """
 
     ids: Sequence[str] = ()
@@ -46,28 +45,26 @@ class Choice:
 
     async def pages(
         self, store: JobStore, clock: Clock, policy: LeasePolicy
-    ) -> AsyncIterator[Sequence[Read]]:
-        """Yield the chosen jobs in pages. Raises `ConfigurationError` for an unknown id."""
+    ) -> AsyncIterator[Sequence[Read | Unknown]]:
+        """Yield the chosen jobs in pages. Filters pass over jobs that are running or due."""
         if self.ids:
-            yield [await get(store, job_id) for job_id in self.ids]
+            async for one in by_ids(self.ids, partial(_read, store)):
+                yield one
             return
-        left = self.limit
         for status in [self.status] if self.status else RETRYABLE:
+            until = clock.now()
+            if status is Status.IN_PROGRESS:  # of a record that cannot be read, nothing else tells
+                until -= policy.stale_after
             async for page in silent_pages(
-                store, status, until=clock.now(), size=PAGE, retry=Retry(clock)
+                store, status, until=until, size=PAGE, retry=Retry(clock)
             ):
                 now = clock.now()
-                fitting = [j for j in page if self._fits(j) and _is_retryable(j, now, policy)]
-                fitting = fitting[:left]
-                yield fitting
-                left = None if left is None else left - len(fitting)
-                if left == 0:
-                    return
+                yield [j for j in page if self._fits(j) and _may_be_retried(j, now, policy)]
 
     def _fits(self, job: Read) -> bool:
-        if isinstance(job, Unreadable):
-            return not (self.service or self.bot_id)
-        return self.service in (None, job.service) and self.bot_id in (None, job.bot_id)
+        """Whether it matches the filters. A record whose service or bot cannot be read may."""
+        services, bots = {self.service, job.service}, {self.bot_id, job.bot_id}
+        return len(services - {None}) <= 1 and len(bots - {None}) <= 1
 
 
 def chosen(
@@ -80,91 +77,83 @@ def chosen(
     everything: bool,
 ) -> Choice:
     """Return what the options choose. Raises `ConfigurationError` unless it is ids or filters."""
-    filters = bool(service or bot or status)
-    if bool(ids) == (filters or everything):
-        raise ConfigurationError(
-            "expected either ids, or at least one of --service, --bot, --status and --all"
-        )
-    if ids and limit:
-        raise ConfigurationError("--limit works with --service, --bot, --status or --all, not ids")
+    filters = {"--service": service, "--bot": bot, "--status": status}
+    checked = ids_or_filters(ids, filters, limit, everything=everything)
     wanted = one_of([each for each in Status if each in BY_STATUS], "--status", status)
-    bot_id = object_id(bot) if bot else None
-    return Choice([object_id(each) for each in ids], service, bot_id, wanted, limit)
+    return Choice(checked, service, object_id(bot) if bot else None, wanted, limit)
 
 
 async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Make the chosen jobs pending. Returns 0, or 1 if one chosen by its id was refused.
+    """Make the chosen jobs pending. Returns 1 if one is refused, else 0.
 
-    Raises what `send_on` raises.
+    Raises what `retry_jobs` raises.
     """
     settings, clock = load(JobsSettings), SystemClock()
     async with opened(MongoJobStore, settings) as store:
-        tally = await send_on(choice, store, clock, settings.lease, dry_run=dry_run)
-    if as_json:
-        print(json.dumps({"retried": tally.retried, "refused": tally.refused, "dry_run": dry_run}))
-    else:
-        verb = "would be made pending" if dry_run else "pending again"
-        out = console()
-        for job_id in tally.retried if dry_run else ():
-            out.print(f"  {job_id}")
-        out.print(f"{len(tally.retried)} {verb}, {len(tally.refused)} refused")
-        for job_id, why in tally.refused.items():
-            out.print(printable(f"  {job_id}: {why}"))
-        if tally.retried and not dry_run:
-            one = tally.retried[0] if len(tally.retried) == 1 else "ID"
-            out.print(f"`botdel jobs show {one}` shows its progress")
-    return FAILED if tally.refused and choice.ids else 0
+
+        async def act(tally: Tally, progress: Callable[[], None]) -> None:
+            await retry_jobs(
+                choice, store, clock, settings.lease, tally, dry_run=dry_run, progress=progress
+            )
+
+        return await carry_out(act, RETRIED, dry_run=dry_run, as_json=as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The outcome of each job, by its id."""
-
-    retried: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-
-
-async def send_on(
-    choice: Choice, store: JobStore, clock: Clock, policy: LeasePolicy, *, dry_run: bool = False
-) -> Tally:
+async def retry_jobs(
+    choice: Choice,
+    store: JobStore,
+    clock: Clock,
+    policy: LeasePolicy,
+    tally: Tally,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
     """Make the chosen jobs pending with `Job.retry`, for workers to claim.
 
-    Filters silently skip jobs that are running or due. Raises `ClockSkew` before any job is
-    changed: with a wrong clock, running jobs would look stale.
+    Raises `ClockSkew` before any job is changed: with a wrong clock, running jobs would look stale.
     """
     await check_clock(store, clock, policy)
-    tally = Tally()
-    async for page in choice.pages(store, clock, policy):
-        now = clock.now()
-        answers = await asyncio.gather(
-            *(_retried(job, store, now, policy, dry_run=dry_run) for job in page)
-        )
-        for job, refusal in zip(page, answers, strict=True):
-            if refusal:
-                tally.refused[job.id] = refusal
-            else:
-                tally.retried.append(job.id)
-    return tally
+    action = RetryJob(store, clock, policy)
+    attempt = action.refusal if dry_run else action
+    pages = choice.pages(store, clock, policy)
+    await act_on(pages, attempt, tally, limit=choice.limit, progress=progress)
 
 
-def _is_retryable(job: Read, now: datetime, policy: LeasePolicy) -> bool:
-    return isinstance(job, Unreadable) or job.is_retryable(now, policy)
+class RetryJob:
+    """Makes a job pending."""
 
+    def __init__(self, store: JobStore, clock: Clock, policy: LeasePolicy) -> None:
+        self._store = store
+        self._clock = clock
+        self._policy = policy
 
-async def _retried(
-    job: Read, store: JobStore, now: datetime, policy: LeasePolicy, *, dry_run: bool
-) -> str | None:
-    """Retry one job. Returns why it was refused, or None."""
-    if isinstance(job, Unreadable):
-        return f"it cannot be read: {job.reason}"
-    if not job.is_retryable(now, policy):
+    async def __call__(self, job: Job) -> str | None:
+        """Raises `StoreUnavailable`."""
+        if why := await self.refusal(job):
+            return why
+        try:
+            await self._store.apply(job.retry(self._clock.now(), self._policy))
+        except TransitionError:
+            return "another job of its bot is live: that one deletes what is left"
+        except LeaseLost:
+            return "it has changed in the meantime: look at it again"
+        return None
+
+    async def refusal(self, job: Job) -> str | None:
+        """Return why there is nothing to retry, or None."""
+        if job.is_retryable(self._clock.now(), self._policy):
+            return None
         silent = f", last heard of {job.last_modified_at}" if job.live else ""
         return f"it is {job.status}{silent}: there is nothing to retry"
+
+
+async def _read(store: JobStore, job_id: str) -> Read | None:
     try:
-        if not dry_run:
-            await store.apply(job.retry(now, policy))
-    except TransitionError:
-        return "another job of its bot is live: that one deletes what is left"
-    except LeaseLost:
-        return "it has changed in the meantime: look at it again"
-    return None
+        return await store.get(job_id)
+    except UnreadableJob as error:
+        return Unreadable(error.job_id, error.reason)
+
+
+def _may_be_retried(job: Read, now: datetime, policy: LeasePolicy) -> bool:
+    return isinstance(job, Unreadable) or job.is_retryable(now, policy)

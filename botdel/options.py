@@ -1,6 +1,6 @@
 """Checks of values from the command line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -28,3 +28,19 @@ def one_of(allowed: Iterable[E], option: str, name: str | None) -> E | None:
     if name not in members:
         raise ConfigurationError(f"{option}: expected one of {', '.join(members)}, found {name!r}")
     return members[name]
+
+
+def ids_or_filters(
+    ids: Sequence[str], filters: Mapping[str, str | None], limit: int | None, *, everything: bool
+) -> list[str]:
+    """Return the ids of the records that a command acts on, empty if `filters` choose them.
+
+    Raises `ConfigurationError` for an invalid id, and unless the options give either ids or at
+    least one of `filters`, which are named by their options, or --all. A limit goes with filters.
+    """
+    options = ", ".join(filters)
+    if bool(ids) == (everything or any(filters.values())):
+        raise ConfigurationError(f"expected either ids, or at least one of {options} and --all")
+    if ids and limit:
+        raise ConfigurationError(f"--limit works with {options} or --all, not ids")
+    return [object_id(each) for each in ids]

@@ -36,13 +36,15 @@ class Recorded:
 class Unreadable:
     """A record that this code cannot read: damaged, or written by a later version.
 
-    The times are those of `Job`, None when they are missing or cannot be read either.
+    The other fields are those of `Job`, None when they are missing or cannot be read either.
     """
 
     id: str
     reason: str
     due: datetime | None = None
     last_modified_at: datetime | None = None
+    service: str | None = None
+    bot_id: str | None = None
 
 
 Read = Job | Unreadable

@@ -36,9 +36,9 @@ def dead_letters_list(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    from botdel.dead_letters.command import listed, show_list
+    from botdel.dead_letters.command import filtered, show_list
 
-    run(show_list(listed(service, reason, status), limit, as_json=as_json))
+    run(show_list(filtered(service, reason, status), limit, as_json=as_json))
 
 
 @app.command("show")

@@ -2,24 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
+from botdel.acting import Unknown, by_ids
 from deletion.bus import Publisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import TopologyMissing
-from deletion.ports import DeadLetterStore, ReadLetter, Unreadable
+from deletion.ports import DeadLetterStore, ReadLetter
 from deletion.replay import refusal, replay_message
 
 PAGE = 20
 """Letters in memory at a time; Pub/Sub allows 10 MB for each."""
 GROUP_BYTES = 5_000_000
-"""Bytes published at once, so that one request stays below Pub/Sub's 10 MB."""
+"""Bytes that are acted on at once, so that one request of a replay stays below Pub/Sub's 10 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which letters: those of `ids` or, without ids, the newest `limit` that match every filter."""
+    """Which letters: those of `ids` or, without ids, those that match every filter.
+
+    Filters choose the newest first, until `limit` letters are dealt with.
+    """
 
     ids: Sequence[str] = ()
     service: str | None = None
@@ -27,117 +30,75 @@ class Choice:
     status: DeadLetterStatus | None = None
     limit: int | None = None
 
-    async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter]]:
-        """Yield the chosen letters in pages; an unknown id is left out."""
-        for letter_id in self.ids:
-            if letter := await store.get(letter_id):
-                yield [letter]
-        left, before = (0 if self.ids else self.limit), None
-        while left is None or left > 0:
-            page = await store.find(
-                service=self.service,
-                reason=self.reason,
-                status=self.status,
-                before=before,
-                limit=PAGE if left is None else min(PAGE, left),
-            )
-            if not page:
-                return
-            before, left = page[-1].id, None if left is None else left - len(page)
+    async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter | Unknown]]:
+        """Yield the chosen letters in pages of at most `GROUP_BYTES` or of one larger letter."""
+        if self.ids:
+            async for one in by_ids(self.ids, store.get):
+                yield one
+            return
+        async for page in self.matching(store):
+            for group in _groups(page):
+                yield group
+
+    async def matching(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter]]:
+        """Yield all letters that match the filters in pages."""
+        before = None
+        while page := await store.find(
+            service=self.service,
+            reason=self.reason,
+            status=self.status,
+            before=before,
+            limit=PAGE,
+        ):
+            before = page[-1].id
             yield page
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The outcome of each letter, by its id."""
-
-    done: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-
-
-class Action(Protocol):
-    """Acts on each letter, and records the outcome in the tally."""
-
-    async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
-        """Raises the error that stops it; what was done by then is in the tally."""
-
-
-async def act_on(
-    choice: Choice,
-    store: DeadLetterStore,
-    action: Action,
-    tally: Tally,
-    progress: Callable[[], None] = lambda: None,
-) -> None:
-    """Act on the chosen letters page by page, calling `progress` after each page.
-
-    Refuses, in the tally, unknown ids and letters that cannot be read.
-    """
-    async for page in choice.pages(store):
-        tally.refused.update(
-            {each.id: unreadable(each) for each in page if isinstance(each, Unreadable)}
-        )
-        await action([letter for letter in page if isinstance(letter, DeadLetter)], tally)
-        progress()
-    known = {*tally.done, *tally.refused}
-    for missing in [letter_id for letter_id in choice.ids if letter_id not in known]:
-        tally.refused[missing] = "there is no dead letter of that id"
-
-
 class Replay:
-    """Publishes, then marks. A crash in between may replay twice, but never skips a letter.
+    """Publishes a letter, then marks it.
 
-    `find_way` raises `TopologyMissing` if a message for a service would not reach it, or if this
-    identity may not check that.
+    A crash in between may replay it twice, but never skips a letter. `check_attached` raises
+    `TopologyMissing` if a message for a service would not reach it, or if this identity may not
+    check that.
     """
 
     def __init__(
         self,
         store: DeadLetterStore,
         publisher: Publisher,
-        find_way: Callable[[str], Awaitable[None]],
+        check_attached: Callable[[str], Awaitable[None]],
         *,
         force: bool = False,
     ) -> None:
         self._store = store
         self._publisher = publisher
-        self._find_way = find_way
+        self._check_attached = check_attached
         self._force = force
-        self._no_way: dict[str, str | None] = {}
+        self._checking = asyncio.Lock()
+        self._obstacles: dict[str, str | None] = {}
 
-    async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
+    async def __call__(self, letter: DeadLetter) -> str | None:
         """Raises `BusUnavailable`, `StoreUnavailable`."""
-        allowed = []
-        for letter in letters:
-            why = refusal(letter, force=self._force) or await self._missing_way(letter.service)
-            if why:
-                tally.refused[letter.id] = why
-            else:
-                allowed.append(letter)
-        for group in _groups(allowed):
-            await self._replay(group, tally)
+        if why := await self.refusal(letter):
+            return why
+        await self._publisher.publish(replay_message(letter))
+        await self._mark(letter)
+        return None
 
-    async def _missing_way(self, service: str) -> str | None:
-        if service not in self._no_way:
-            try:
-                await self._find_way(service)
-                self._no_way[service] = None
-            except TopologyMissing as error:
-                self._no_way[service] = str(error)
-        return self._no_way[service]
+    async def refusal(self, letter: DeadLetter) -> str | None:
+        """Return why the letter may not be replayed, or would be lost. Raises `BusUnavailable`."""
+        return refusal(letter, force=self._force) or await self._obstacle(letter.service)
 
-    async def _replay(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
-        answers = await asyncio.gather(
-            *(self._publisher.publish(replay_message(letter)) for letter in letters),
-            return_exceptions=True,
-        )
-        for letter, answer in zip(letters, answers, strict=True):
-            if answer is None:
-                await self._mark(letter)
-                tally.done.append(letter.id)
-        for answer in answers:
-            if answer is not None:
-                raise answer
+    async def _obstacle(self, service: str) -> str | None:
+        """Return why a message would not reach the service, or None; Pub/Sub is asked once."""
+        async with self._checking:
+            if service not in self._obstacles:
+                try:
+                    await self._check_attached(service)
+                    self._obstacles[service] = None
+                except TopologyMissing as error:
+                    self._obstacles[service] = str(error)
+        return self._obstacles[service]
 
     async def _mark(self, letter: DeadLetter) -> None:
         """Mark the letter as replayed, unless its replay has come back already: it stays new."""
@@ -149,59 +110,35 @@ class Replay:
 
 
 class Discard:
-    """Marks letters as discarded: nobody will replay them."""
+    """Marks a letter as discarded: nobody will replay it. A replayed letter stays replayed."""
 
     def __init__(self, store: DeadLetterStore) -> None:
         self._store = store
 
-    async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
+    async def __call__(self, letter: DeadLetter) -> str | None:
         """Raises `StoreUnavailable`."""
-        for letter in letters:
-            if why := why_not_discarded(letter):
-                tally.refused[letter.id] = why
-            elif await self._store.settle(letter, DeadLetterStatus.DISCARDED):
-                tally.done.append(letter.id)
-            else:
-                tally.refused[letter.id] = "it has just come back after a replay: look at it again"
-
-
-class DryRun:
-    """Records what would be done, and does nothing. `why_not` says why the action would refuse."""
-
-    def __init__(self, why_not: Callable[[DeadLetter], str | None]) -> None:
-        self._why_not = why_not
-
-    async def __call__(self, letters: Sequence[DeadLetter], tally: Tally) -> None:
-        """Raises nothing."""
-        for letter in letters:
-            if why := self._why_not(letter):
-                tally.refused[letter.id] = why
-            else:
-                tally.done.append(letter.id)
-
-
-def unreadable(letter: Unreadable) -> str:
-    """Return why the letter cannot be read, and what to do about it."""
-    return (
-        f"it cannot be read ({letter.reason}); if a later version wrote it, use the botdel of that "
-        "version, otherwise its record in MongoDB is damaged"
-    )
-
-
-def why_not_discarded(letter: DeadLetter) -> str | None:
-    """Return why the letter may not be discarded, or None. A replayed letter stays replayed."""
-    if letter.status is DeadLetterStatus.NEW:
+        if why := await self.refusal(letter):
+            return why
+        if not await self._store.settle(letter, DeadLetterStatus.DISCARDED):
+            return "it has arrived again since it was read: look at it again"
         return None
-    return f"it is {letter.status} already"
+
+    async def refusal(self, letter: DeadLetter) -> str | None:
+        """Return why the letter may not be discarded, or None."""
+        return None if letter.status is DeadLetterStatus.NEW else f"it is {letter.status} already"
 
 
-def _groups(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
+def _groups(letters: Sequence[ReadLetter]) -> Iterator[list[ReadLetter]]:
     """Yield the letters in order, in groups of at most `GROUP_BYTES` or of one larger letter."""
-    group: list[DeadLetter] = []
+    group: list[ReadLetter] = []
     for letter in letters:
-        if group and sum(len(each.data) for each in [*group, letter]) > GROUP_BYTES:
+        if group and sum(map(_size, [*group, letter])) > GROUP_BYTES:
             yield group
             group = []
         group.append(letter)
     if group:
         yield group
+
+
+def _size(letter: ReadLetter) -> int:
+    return len(letter.data) if isinstance(letter, DeadLetter) else 0

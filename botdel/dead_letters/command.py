@@ -1,51 +1,42 @@
 """`botdel dead-letters list|show|replay|discard`."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final
 
-from botdel.dead_letters.actions import (
-    Action,
-    Choice,
-    Discard,
-    DryRun,
-    Replay,
-    Tally,
-    act_on,
-    unreadable,
-    why_not_discarded,
-)
+from botdel.acting import Action, Tally, act_on, why_not_read
+from botdel.dead_letters.actions import Choice, Discard, Replay
 from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.listing import note_cut_off
-from botdel.options import object_id, one_of
+from botdel.options import ids_or_filters, object_id, one_of
 from botdel.store import opened
-from botdel.terminal import console, printable, waiting
+from botdel.summary import Wording, carry_out
+from botdel.terminal import console
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.publisher import GroupingPublisher
-from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
 from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.bus import connected_bus
-from deletion.process.run import FAILED
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings, OperatorSettings
-from deletion.replay import refusal
 
-REPLAYED: Final = "replayed"
-"""The outcome in the summary of a replay."""
-DRY: Final = "to be"
-"""The beginning of the outcome in the summary of a dry run."""
+REPLAYED: Final = Wording(
+    "replayed", "`botdel jobs list --bot BOT_ID` shows the job; a letter that fails is new again"
+)
+DISCARDED: Final = Wording("discarded")
 
 
 async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
     """Print the newest `limit` letters that match, and note on standard error if there are more."""
     records, rows = [], []
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        async for page in replace(choice, limit=limit + 1).pages(store):
+        async for page in choice.matching(store):
             records += [as_dict(letter) for letter in page]
             rows += [row(letter) for letter in page]
+            if len(records) > limit:
+                break
     if as_json:
         print(json.dumps(records[:limit]))
     else:
@@ -63,7 +54,7 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
             f"there is no dead letter {letter_id}", "`botdel dead-letters list` shows them"
         )
     if isinstance(letter, Unreadable):
-        raise ConfigurationError(f"dead letter {letter_id}: {unreadable(letter)}")
+        raise ConfigurationError(f"dead letter {letter_id}: {why_not_read(letter)}")
     if as_json:
         print(json.dumps(in_full(letter)))
     else:
@@ -73,27 +64,24 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
 async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
     """Replay the chosen letters, each to its own service. Returns 1 if one is refused, else 0."""
     settings = load(OperatorSettings)
-    async with opened(MongoDeadLetterStore, settings) as store:
-        if dry_run:
-            action: Action = DryRun(lambda letter: refusal(letter, force=force))
-            return await _carry_out(action, choice, store, f"{DRY} {REPLAYED}", as_json=as_json)
-        async with _replaying(settings, store, force=force) as action:
-            return await _carry_out(action, choice, store, REPLAYED, as_json=as_json)
+    async with (
+        opened(MongoDeadLetterStore, settings) as store,
+        _replaying(settings, store, force=force) as action,
+    ):
+        return await _act(action, choice, store, REPLAYED, dry_run=dry_run, as_json=as_json)
 
 
 async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
     """Mark the chosen letters as discarded. Returns 1 if one is refused, else 0."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        if dry_run:
-            action: Action = DryRun(why_not_discarded)
-            return await _carry_out(action, choice, store, f"{DRY} discarded", as_json=as_json)
-        return await _carry_out(Discard(store), choice, store, "discarded", as_json=as_json)
+        action = Discard(store)
+        return await _act(action, choice, store, DISCARDED, dry_run=dry_run, as_json=as_json)
 
 
-def listed(
+def filtered(
     service: str | None, reason: str | None, status: str | None, limit: int | None = None
 ) -> Choice:
-    """Return the choice of `list`. Raises `ConfigurationError` for an invalid filter."""
+    """Return the choice of what the filters match. Raises `ConfigurationError` for a wrong one."""
     return Choice(
         service=service,
         reason=one_of(Reason, "--reason", reason),
@@ -114,47 +102,27 @@ def chosen(
 
     Raises `ConfigurationError` unless the options give either ids or filters.
     """
-    filters = any((service, reason, everything))
-    if bool(ids) == filters or (ids and limit):
-        raise ConfigurationError(
-            "expected either ids, or at least one of --service, --reason and --all"
-        )
-    if ids:
-        return Choice(ids=[*dict.fromkeys(map(object_id, ids))])
-    return listed(service, reason, DeadLetterStatus.NEW, limit)
+    filters = {"--service": service, "--reason": reason}
+    if checked := ids_or_filters(ids, filters, limit, everything=everything):
+        return Choice(checked)
+    return filtered(service, reason, DeadLetterStatus.NEW, limit)
 
 
-async def _carry_out(
-    action: Action, choice: Choice, store: DeadLetterStore, done: str, *, as_json: bool
+async def _act(
+    action: Action[DeadLetter],
+    choice: Choice,
+    store: DeadLetterStore,
+    wording: Wording,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
-    """Run `action`, and report what was done, even if it raises an error."""
-    tally = Tally()
-    try:
-        with waiting(_sum(tally, done)) as say:
-            await act_on(choice, store, action, tally, lambda: say(_sum(tally, done)))
-    finally:
-        _report(tally, done, as_json=as_json)
-    return FAILED if tally.refused else 0
+    attempt = action.refusal if dry_run else action
 
+    async def act(tally: Tally, progress: Callable[[], None]) -> None:
+        await act_on(choice.pages(store), attempt, tally, limit=choice.limit, progress=progress)
 
-def _report(tally: Tally, done: str, *, as_json: bool) -> None:
-    if as_json:
-        refused = [{"_id": letter_id, "why": why} for letter_id, why in tally.refused.items()]
-        print(json.dumps({done.replace(" ", "_"): tally.done, "refused": refused}))
-        return
-    out = console()
-    for letter_id, why in tally.refused.items():
-        out.print(printable(f"{letter_id} is refused: {why}"), soft_wrap=True)
-    if done.startswith(DRY):
-        for letter_id in tally.done:
-            out.print(f"  {letter_id}")
-    out.print(_sum(tally, done))
-    if tally.done and done == REPLAYED:
-        out.print("`botdel jobs list --bot BOT_ID` shows the job; a letter that fails is new again")
-
-
-def _sum(tally: Tally, done: str) -> str:
-    return f"{len(tally.done):,} {done}, {len(tally.refused):,} refused"
+    return await carry_out(act, wording, dry_run=dry_run, as_json=as_json)
 
 
 @asynccontextmanager

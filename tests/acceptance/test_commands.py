@@ -64,7 +64,7 @@ async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipel
         assert lines[-1] == f"`botdel jobs show {job_id}` shows its progress"
         await until(lambda: _is(pipeline, bot, COMPLETE))
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
-        assert (code, "nothing to retry" in lines[-1]) == (1, True), lines
+        assert (code, "nothing to retry" in lines[-2]) == (1, True), lines
     assert await pipeline.left(bot) == 0
 
 
@@ -91,7 +91,7 @@ async def test_retry_takes_filters_and_a_dry_run_changes_nothing(pipeline: Pipel
     everything = _ids([*exhausted, *failed, of_another, resting])
     assert await retried("--all", "--dry-run") == everything
     code, lines = await botdel(pipeline, "jobs", "retry", "--all", "--dry-run")
-    assert (code, lines[-1]) == (0, "7 would be made pending, 0 refused")
+    assert (code, lines[-1]) == (0, "7 to be retried, 0 refused")
     assert {line.strip() for line in lines[:-1]} == everything
     assert await pipeline.jobs.find().sort("_id").to_list(None) == before
 
@@ -111,12 +111,14 @@ async def test_retry_refuses_to_choose_nothing_or_both_and_names_what_it_cannot_
     running = job(Status.IN_PROGRESS)
     await seed(pipeline, [running])
     pipeline.settings["BOTDEL_STALE_AFTER_SECONDS"] = "600"
-    for arguments in ((), (running.id, "--all"), ("--status", "complete"), (str(ObjectId()),)):
+    for arguments in ((), (running.id, "--all"), ("--status", "complete")):
         code, lines = await botdel(pipeline, "jobs", "retry", *arguments)
         assert (code, lines[-1].startswith("botdel: ")) == (2, True), lines
     code, lines = await botdel(pipeline, "jobs", "retry", running.id)
-    assert (code, lines[-2]) == (1, "0 pending again, 1 refused")
-    assert "it is in_progress" in lines[-1]
+    assert (code, lines[-1]) == (1, "0 retried, 1 refused")
+    assert "it is in_progress" in lines[-2]
+    code, lines = await botdel(pipeline, "jobs", "retry", unknown := str(ObjectId()))
+    assert (code, unknown in lines[-2]) == (1, True), lines
 
 
 async def test_topology_apply_creates_everything_twice_and_says_what_differs(
@@ -129,7 +131,7 @@ async def test_topology_apply_creates_everything_twice_and_says_what_differs(
         assert code == 0, lines
         subscription = f"{pipeline.names.project}/subscriptions/another.{SERVICE}"
         assert f"subscription projects/{subscription}: {state}" in lines
-        assert f"index of step {SERVICE}/messages: {state}" in lines
+        assert f"step {SERVICE}/messages: {state}" in lines
     indexes = await pipeline.messages.index_information()
     assert any(index["key"] == [("botId", 1), ("_id", 1)] for index in indexes.values())
 

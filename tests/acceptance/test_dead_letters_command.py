@@ -90,9 +90,9 @@ async def test_poison_is_listed_shown_and_discarded(pipeline: Pipeline) -> None:
     assert any("not the whole" in line for line in lines), lines
 
     dry = await output_of(pipeline, "dead-letters", "discard", letter["_id"], "--dry-run")
-    assert dry == {"to_be_discarded": [letter["_id"]], "refused": []}
+    assert dry == {"discarded": [letter["_id"]], "refused": {}, "dry_run": True}
     done = await output_of(pipeline, "dead-letters", "discard", letter["_id"])
-    assert done == {"discarded": [letter["_id"]], "refused": []}
+    assert done == {"discarded": [letter["_id"]], "refused": {}, "dry_run": False}
     assert "it is discarded already" in await refused(pipeline, "discard", letter["_id"])
     code, lines = await botdel(pipeline, "dead-letters", "list", "--status", "discarded")
     assert (code, any(letter["_id"] in line for line in lines)) == (0, True), lines
@@ -121,7 +121,7 @@ async def test_a_replay_that_comes_back_dead_is_joined_and_not_replayed_again_wi
         letter_id = str(before["_id"])
 
         done = await output_of(pipeline, "dead-letters", "replay", letter_id)
-        assert done == {"replayed": [letter_id], "refused": []}
+        assert done == {"replayed": [letter_id], "refused": {}, "dry_run": False}
         await letter_is(count=2, returns=1, status="new")
         [after] = await letters(pipeline)
         assert (after["data"], after["attributes"]) == (before["data"], before["attributes"])
@@ -146,7 +146,7 @@ async def test_a_sound_event_is_replayed_to_its_own_service_under_its_own_id(
         await listening(first)
         await listening(second)
         done = await output_of(pipeline, "dead-letters", "replay", "--reason", "undelivered")
-        assert done == {"replayed": [letter.id], "refused": []}
+        assert done == {"replayed": [letter.id], "refused": {}, "dry_run": False}
         marker = request_placed(str(ObjectId()))
         await publish(pipeline, marker)
 
@@ -188,14 +188,16 @@ async def test_many_are_replayed_page_by_page_and_what_has_no_way_is_refused(
         ]
     )
     dry = await output_of(pipeline, "dead-letters", "replay", "--service", SERVICE, "--dry-run")
-    assert len(dry["to_be_replayed"]) == len(bots)
+    assert len(dry["replayed"]) == len(bots)
+    code, lines = await botdel(pipeline, "dead-letters", "replay", "--all", "--dry-run")
+    assert (code, lines[-1]) == (1, f"{len(bots)} to be replayed, 2 refused"), lines
     assert {letter["status"] for letter in await letters(pipeline)} == {"new"}
 
     code, lines = await botdel(pipeline, "dead-letters", "replay", "--all", "--limit", "7")
-    assert (code, lines[-2]) == (1, "5 replayed, 2 refused"), lines
+    assert (code, lines[-2]) == (1, "7 replayed, 2 refused"), lines
     assert "`botdel jobs list --bot BOT_ID` shows the job" in lines[-1]
     code, lines = await botdel(pipeline, "dead-letters", "replay", "--all")
-    assert (code, lines[-2]) == (1, f"{len(bots) - 5} replayed, 2 refused"), lines
+    assert (code, lines[-2]) == (1, f"{len(bots) - 7} replayed, 2 refused"), lines
     said = {letter.id: line for letter in lost for line in lines if letter.id in line}
     assert "bot-deletion.nobody does not exist" in said[lost[0].id]
     assert "nothing says which service" in said[lost[1].id]

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from botdel.dead_letters.actions import Choice, Replay, Tally, act_on
+from botdel.acting import Tally, act_on
+from botdel.dead_letters.actions import Choice, Replay
 from botdel.jobs_retry import Choice as Jobs
-from botdel.jobs_retry import send_on
+from botdel.jobs_retry import retry_jobs
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, EventError, StoreUnavailable
@@ -56,7 +57,8 @@ class People:
     async def replay_all(self) -> None:
         """What an operator does about dead letters once the cause is gone."""
         letters, topic = self._world.letters, self._world.broker.topic
-        await act_on(NEW, letters, Replay(letters, topic, _find_way, force=True), Tally())
+        replay = Replay(letters, topic, _check_attached, force=True)
+        await act_on(NEW.pages(letters), replay, Tally())
 
     @property
     def has_dead_events(self) -> bool:
@@ -67,8 +69,8 @@ class People:
     async def retry_exhausted(self) -> None:
         """And about jobs."""
         world = self._world
-        for job in self.exhausted():
-            await send_on(Jobs([job.id]), world.store, world.clock, world.policy)
+        ids = [job.id for job in self.exhausted()]
+        await retry_jobs(Jobs(ids), world.store, world.clock, world.policy, Tally())
 
     async def retry_compensated(self) -> list[Job]:
         """And about what was undone, now that nothing is wrong. Returns what was sent on."""
@@ -76,11 +78,9 @@ class People:
         jobs = list(world.jobs.jobs.values())
         undone = [job for job in jobs if job.status is Status.COMPENSATED]
         undone = [job for job in undone if job.bot_id != world.cursed]
-        tallies = [
-            await send_on(Jobs([job.id]), world.store, world.clock, world.policy) for job in undone
-        ]
-        retried = {job_id for tally in tallies for job_id in tally.retried}
-        return [job for job in undone if job.id in retried]
+        tally, choice = Tally(), Jobs([job.id for job in undone])
+        await retry_jobs(choice, world.store, world.clock, world.policy, tally)
+        return [job for job in undone if job.id in tally.done]
 
     def exhausted(self) -> list[Job]:
         """The jobs that only an operator can send on, but for those that no one can."""
@@ -148,16 +148,16 @@ class People:
         store = reached(command, "store", world.store, StoreUnavailable)
         jobs = [job for job in world.jobs.jobs.values() if job.status is not Status.COMPLETE]
         for job in sorted(jobs, key=lambda job: job.last_modified_at)[:1]:
-            await send_on(Jobs([job.id]), store, world.clock, world.policy)
+            await retry_jobs(Jobs([job.id]), store, world.clock, world.policy, Tally())
 
     async def _replay(self, command: Process) -> None:
         """`botdel dead-letters replay --all`."""
         letters = reached(command, "letters", self._world.letters, StoreUnavailable)
         topic = reached(command, "topic", self._world.broker.topic, BusUnavailable)
-        await act_on(NEW, letters, Replay(letters, topic, _find_way), Tally())
+        await act_on(NEW.pages(letters), Replay(letters, topic, _check_attached), Tally())
 
 
-async def _find_way(_service: str) -> None:
+async def _check_attached(_service: str) -> None:
     """Every subscription is there."""
 
 

@@ -89,7 +89,9 @@ class ScriptedStore(MemoryJobStore):
     def damage(self, job: Job) -> Job:
         """From now on pages contain an unreadable record in place of `job`."""
         reason = "'archived' is not a valid Status (ValueError)"
-        self.unreadable[job.id] = Unreadable(job.id, reason, job.due, job.last_modified_at)
+        self.unreadable[job.id] = Unreadable(
+            job.id, reason, job.due, job.last_modified_at, job.service, job.bot_id
+        )
         return job
 
     def put(self, job: Job) -> Job:

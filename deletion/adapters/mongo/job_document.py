@@ -90,9 +90,15 @@ def readable(document: Mapping[str, Any]) -> Read:
     try:
         return from_document(document)
     except UnreadableJob as error:
-        due = time_or_none(document.get("due"))
-        modified = time_or_none(document.get("lastModifiedAt"))
-        return Unreadable(error.job_id, error.reason, due, modified)
+        service, bot = document.get("service"), document.get("botId")
+        return Unreadable(
+            error.job_id,
+            error.reason,
+            time_or_none(document.get("due")),
+            time_or_none(document.get("lastModifiedAt")),
+            service if isinstance(service, str) else None,
+            str(bot) if isinstance(bot, ObjectId) else None,
+        )
 
 
 def _job(document: Mapping[str, Any]) -> Job:

@@ -199,6 +199,7 @@ async def test_a_record_that_cannot_be_read_does_not_stop_a_page(
     unreadable = by_id[first.id]
     assert isinstance(unreadable, Unreadable)
     assert (unreadable.due, unreadable.last_modified_at) == (START, START)
+    assert (unreadable.service, unreadable.bot_id) == (first.service, first.bot_id)
     assert by_id[second.id] == second
     assert second in await store.silent(Status.PENDING, since=START, until=START, limit=9)
     assert second in await store.find(service="damaged", limit=9)
@@ -220,6 +221,16 @@ async def test_a_time_that_is_none_is_no_time_of_a_record_that_cannot_be_read(
     assert isinstance(found, Unreadable)
     expected = (None, START) if name == "due" else (START, None)
     assert (found.due, found.last_modified_at) == expected
+
+
+async def test_a_service_and_a_bot_that_are_none_are_not_those_of_a_record(
+    store: MongoJobStore, jobs: Collection
+) -> None:
+    job = await put(store, new_job(status=Status.PENDING, last_modified_at=START))
+    await jobs.update_one({"_id": ObjectId(job.id)}, {"$set": {"service": 7, "botId": "a bot"}})
+    [found] = await store.silent(Status.PENDING, since=START, until=START, limit=1)
+    assert isinstance(found, Unreadable)
+    assert (found.service, found.bot_id) == (None, None)
 
 
 async def test_a_record_that_cannot_be_read_is_joined_all_the_same(

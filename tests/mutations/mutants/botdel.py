@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import PLANS, Mutant
 
+ACTING: Final = "botdel/acting.py"
 JOBS_COMMAND: Final = "botdel/jobs_retry.py"
 PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
@@ -19,8 +20,8 @@ MUTANTS: Final = (
     Mutant(
         "a dry run is none",
         JOBS_COMMAND,
-        "        if not dry_run:\n",
-        "        if True:\n",
+        "action.refusal if dry_run else action",
+        "action",
         ("unit",),
     ),
     Mutant(
@@ -31,8 +32,8 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
-        "a retry by hand ignores a limit beside ids",
-        JOBS_COMMAND,
+        "a limit beside ids is ignored",
+        "botdel/options.py",
         "    if ids and limit:\n",
         "    if False:\n",
         ("unit",),
@@ -40,12 +41,35 @@ MUTANTS: Final = (
     Mutant(
         "a replay is marked that was not confirmed",
         "botdel/dead_letters/actions.py",
-        "            if answer is None:\n                await self._mark(letter)",
-        "            if True:\n                await self._mark(letter)",
+        "        await self._publisher.publish(replay_message(letter))\n"
+        "        await self._mark(letter)\n",
+        "        await self._mark(letter)\n"
+        "        await self._publisher.publish(replay_message(letter))\n",
     ),
     Mutant(
-        "a dead letter that cannot be read is passed over without a word",
+        "the dry run of a replay does not look whether the message would arrive",
         "botdel/dead_letters/actions.py",
+        " or await self._obstacle(letter.service)",
+        "",
+        ("unit",),
+    ),
+    Mutant(
+        "what is refused uses up a limit",
+        ACTING,
+        "while records and (left := most - len(tally.done)):",
+        "while records and (left := max(0, most - len(tally.done) - len(tally.refused))):",
+        ("unit",),
+    ),
+    Mutant(
+        "an error hides what was done beside it",
+        ACTING,
+        "return_exceptions=True)",
+        "return_exceptions=False)",
+        ("unit",),
+    ),
+    Mutant(
+        "a record that cannot be read is passed over without a word",
+        ACTING,
         "        tally.refused.update(\n",
         "        dict[str, str]().update(\n",
         ("unit",),

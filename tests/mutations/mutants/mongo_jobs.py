@@ -154,8 +154,8 @@ MUTANTS: Final = (
     Mutant(
         "one record that cannot be read stops its page",
         DOCUMENT,
-        "    except UnreadableJob as error:\n        due =",
-        "    except UnreadableJob as error:\n        raise\n        due =",
+        "    except UnreadableJob as error:\n        service,",
+        "    except UnreadableJob as error:\n        raise\n        service,",
         DATABASE,
     ),
     Mutant(

@@ -1,12 +1,20 @@
 """`botdel jobs retry` makes jobs pending, and nothing else: a worker's claim runs them."""
 
 from collections import deque
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from botdel.jobs_retry import RETRYABLE, Choice, Tally, chosen, send_on
-from deletion.errors import ClockSkew, ConfigurationError, LeaseLost
+from botdel.acting import Tally
+from botdel.jobs_retry import RETRYABLE, Choice, chosen, retry_jobs
+from deletion.errors import (
+    ClockSkew,
+    ConfigurationError,
+    LeaseLost,
+    StoreUnavailable,
+    UnreadableJob,
+)
 from deletion.job import Job, Status
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
@@ -25,12 +33,14 @@ class World:
         identity = f"{len(self.store.jobs) + 1:024x}"
         return self.store.put(a_job(status, **({"id": identity, "bot_id": identity} | values)))
 
-    async def send_on(self, *jobs: Job, dry_run: bool = False) -> Tally:
+    async def retry(self, *jobs: Job, dry_run: bool = False) -> Tally:
         """Those, named by their ids."""
         return await self.choose(Choice([job.id for job in jobs]), dry_run=dry_run)
 
     async def choose(self, choice: Choice, *, dry_run: bool = False) -> Tally:
-        return await send_on(choice, self.store, self.clock, POLICY, dry_run=dry_run)
+        tally = Tally()
+        await retry_jobs(choice, self.store, self.clock, POLICY, tally, dry_run=dry_run)
+        return tally
 
 
 @pytest.fixture
@@ -47,8 +57,8 @@ async def test_a_failed_stale_or_exhausted_job_is_pending_again_with_attempts_le
     world: World, status: Status, silent_since: datetime, attempt: int
 ) -> None:
     job = world.put(status, attempt=attempt, last_modified_at=silent_since)
-    tally = await world.send_on(job)
-    assert (tally.retried, tally.refused) == ([job.id], {})
+    tally = await world.retry(job)
+    assert (tally.done, tally.refused) == ([job.id], {})
     sent = world.store.jobs[job.id]
     assert sent == job.retry(world.clock.now(), POLICY).after
     assert sent.is_due(world.clock.now())
@@ -58,12 +68,12 @@ async def test_a_failed_stale_or_exhausted_job_is_pending_again_with_attempts_le
 async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(world: World) -> None:
     jobs = [world.put(Status.FAILED), world.put(Status.COMPLETE), world.put(Status.EXHAUSTED)]
     before = dict(world.store.jobs)
-    tally = await world.send_on(*jobs, dry_run=True)
-    assert tally.retried == [jobs[0].id, jobs[2].id]
+    tally = await world.retry(*jobs, dry_run=True)
+    assert tally.done == [jobs[0].id, jobs[2].id]
     assert list(tally.refused) == [jobs[1].id]
     assert world.store.jobs == before
     assert "apply" not in world.store.calls
-    assert await world.send_on(*jobs) == tally, "what was said is what is done"
+    assert await world.retry(*jobs) == tally, "what was said is what is done"
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.IN_PROGRESS, Status.COMPLETE])
@@ -71,8 +81,8 @@ async def test_a_job_named_that_waits_runs_or_is_complete_is_refused_with_why(
     world: World, status: Status
 ) -> None:
     job = world.put(status)
-    tally = await world.send_on(job)
-    assert tally.retried == []
+    tally = await world.retry(job)
+    assert tally.done == []
     assert "nothing to retry" in tally.refused[job.id]
     assert world.store.jobs == {job.id: job}
 
@@ -82,8 +92,8 @@ async def test_a_job_that_moved_meanwhile_is_left_alone_and_the_others_go_on(
 ) -> None:
     jobs = [world.put(Status.FAILED) for _ in range(3)]
     world.store.faults["apply"] = deque([None, LeaseLost("moved"), None])
-    tally = await world.send_on(*jobs)
-    assert tally.retried == [jobs[0].id, jobs[2].id]
+    tally = await world.retry(*jobs)
+    assert tally.done == [jobs[0].id, jobs[2].id]
     assert "has changed" in tally.refused[jobs[1].id]
 
 
@@ -91,13 +101,36 @@ async def test_nothing_is_retried_when_the_database_refuses(world: World) -> Non
     job = world.put(Status.EXHAUSTED, attempt=SPENT)
     world.store.faults["apply"] = deque([PermissionError("not authorised")])
     with pytest.raises(PermissionError):
-        await world.send_on(job)
+        await world.retry(job)
     assert world.store.jobs == {job.id: job}
 
 
-async def test_an_id_that_is_not_there_is_named(world: World) -> None:
-    with pytest.raises(ConfigurationError, match="a" * 24):
-        await world.choose(Choice(["a" * 24]))
+async def test_an_id_that_no_job_has_is_refused_and_the_others_are_retried(world: World) -> None:
+    job = world.put(Status.FAILED)
+    tally = await world.choose(Choice(["a" * 24, job.id]))
+    assert tally == Tally([job.id], {"a" * 24: "there is no record with this id"})
+
+
+async def test_a_job_that_cannot_be_read_is_refused_by_its_id_too(world: World) -> None:
+    broken, good = world.put(Status.FAILED), world.put(Status.FAILED)
+    world.store.faults["get"] = deque([UnreadableJob(broken.id, "damaged")])
+    tally = await world.retry(broken, good)
+    assert tally.done == [good.id]
+    assert "cannot be read (damaged)" in tally.refused[broken.id]
+
+
+async def test_an_id_that_is_given_twice_counts_once(world: World) -> None:
+    job = world.put(Status.FAILED)
+    assert await world.retry(job, job) == Tally([job.id])
+
+
+async def test_what_was_retried_is_known_when_the_database_goes_away(world: World) -> None:
+    jobs = [world.put(Status.EXHAUSTED, attempt=SPENT) for _ in range(3)]
+    world.store.faults["apply"] = deque([None, StoreUnavailable("away"), None])
+    tally = Tally()
+    with pytest.raises(StoreUnavailable):
+        await retry_jobs(Choice(), world.store, world.clock, POLICY, tally)
+    assert tally.done == [jobs[0].id, jobs[2].id]
 
 
 @pytest.mark.proves("sweep-clock")
@@ -147,7 +180,7 @@ async def test_filters_choose_all_that_fit_and_pass_over_what_runs_or_waits(
     world: World, crowd: dict[str, Job], choice: Choice, expected: set[str]
 ) -> None:
     tally = await world.choose(choice)
-    assert set(tally.retried) == {crowd[name].id for name in expected}
+    assert set(tally.done) == {crowd[name].id for name in expected}
     assert tally.refused == {}
     for name, job in crowd.items():
         moved = world.store.jobs[job.id] != job
@@ -164,14 +197,47 @@ async def test_a_limit_counts_what_is_retried_the_longest_silent_first(world: Wo
         world.put(Status.FAILED, last_modified_at=START - timedelta(days=n)) for n in (1, 3, 2)
     ]
     tally = await world.choose(Choice(status=Status.FAILED, limit=2))
-    assert tally.retried == [failed[1].id, failed[2].id]
+    assert tally.done == [failed[1].id, failed[2].id]
     assert len(handed_over) == 4
+
+
+async def test_what_is_refused_each_time_does_not_use_up_a_limit(world: World) -> None:
+    """The longest silent ones are records that only a person can mend."""
+    for days in (9, 8):
+        broken = world.put(Status.FAILED, last_modified_at=START - timedelta(days=days))
+        world.store.damage(broken)
+    good = [world.put(Status.FAILED, last_modified_at=START - timedelta(days=n)) for n in (7, 6)]
+    tally = await world.choose(Choice(status=Status.FAILED, limit=1))
+    assert (tally.done, len(tally.refused)) == ([good[0].id], 2)
+
+
+async def test_a_record_that_cannot_be_read_is_refused_to_those_whose_it_may_be(
+    world: World,
+) -> None:
+    theirs, nobodys = world.put(Status.FAILED), world.put(Status.FAILED)
+    world.store.damage(theirs)
+    world.store.damage(nobodys)
+    unread = world.store.unreadable
+    unread[nobodys.id] = replace(unread[nobodys.id], service=None, bot_id=None)
+    for choice, refused in [
+        (Choice(service=SERVICE), {theirs.id, nobodys.id}),
+        (Choice(bot_id=theirs.bot_id), {theirs.id, nobodys.id}),
+        (Choice(service="billing"), {nobodys.id}),
+        (Choice(service=SERVICE, bot_id=BOT), {nobodys.id}),
+    ]:
+        assert set((await world.choose(choice)).refused) == refused, choice
+
+
+async def test_a_running_job_of_a_later_version_is_not_spoken_of(world: World) -> None:
+    world.store.damage(world.put(Status.IN_PROGRESS))
+    stale = world.store.damage(world.put(Status.IN_PROGRESS, last_modified_at=SILENT))
+    assert list((await world.choose(Choice())).refused) == [stale.id]
 
 
 async def test_more_than_a_page_is_retried(world: World) -> None:
     jobs = [world.put(Status.EXHAUSTED, attempt=SPENT) for _ in range(250)]
     tally = await world.choose(Choice(status=Status.EXHAUSTED))
-    assert sorted(tally.retried) == sorted(job.id for job in jobs)
+    assert sorted(tally.done) == sorted(job.id for job in jobs)
 
 
 async def test_what_cannot_be_read_is_refused_and_does_not_stop_the_others(
@@ -180,7 +246,7 @@ async def test_what_cannot_be_read_is_refused_and_does_not_stop_the_others(
     broken, good = world.put(Status.FAILED), world.put(Status.FAILED)
     world.store.damage(broken)
     tally = await world.choose(Choice(status=Status.FAILED))
-    assert tally.retried == [good.id]
+    assert tally.done == [good.id]
     assert "cannot be read" in tally.refused[broken.id]
 
 

@@ -8,20 +8,11 @@ from typing import Any
 
 import pytest
 
+from botdel.acting import Attempt, Tally, Unknown, act_on
 from botdel.dead_letters import actions, command
-from botdel.dead_letters.actions import (
-    PAGE,
-    Action,
-    Choice,
-    Discard,
-    DryRun,
-    Replay,
-    Tally,
-    act_on,
-    why_not_discarded,
-)
-from botdel.dead_letters.command import _carry_out as carry_out
-from botdel.dead_letters.command import chosen, listed
+from botdel.dead_letters.actions import PAGE, Choice, Discard, Replay
+from botdel.dead_letters.command import chosen, filtered
+from botdel.summary import Wording, carry_out
 from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, ConfigurationError, StoreUnavailable, TopologyMissing
@@ -53,16 +44,16 @@ class World:
         return letters
 
     def replay(self, *, force: bool = False) -> Replay:
-        return Replay(self.store, self.bus, self.find_way, force=force)
+        return Replay(self.store, self.bus, self.check_attached, force=force)
 
-    async def find_way(self, service: str) -> None:
+    async def check_attached(self, service: str) -> None:
         self.looked_for.append(service)
         if service not in self.subscribed:
             raise TopologyMissing(f"there is no subscription of {service}")
 
-    async def act(self, action: Action, choice: Choice) -> Tally:
+    async def act(self, attempt: Attempt[DeadLetter], choice: Choice) -> Tally:
         self.tally = Tally()
-        await act_on(choice, self.store, action, self.tally)
+        await act_on(choice.pages(self.store), attempt, self.tally, limit=choice.limit)
         return self.tally
 
     @property
@@ -102,17 +93,26 @@ async def test_all_that_fit_are_chosen_newest_first_and_a_page_at_a_time(
 
 
 @pytest.mark.parametrize("limit", [1, PAGE, PAGE + 7, 4 * PAGE])
-async def test_no_more_than_the_limit_are_chosen(world: World, limit: int) -> None:
+async def test_no_more_than_the_limit_are_acted_on(world: World, limit: int) -> None:
     letters = await world.put(3 * PAGE)
-    pages = [page async for page in Choice(limit=limit).pages(world.store)]
-    assert [letter for page in pages for letter in page] == letters[::-1][:limit]
+    tally = await world.act(Discard(world.store), Choice(limit=limit))
+    assert tally == Tally(ids(letters[::-1][:limit]))
+
+
+async def test_what_is_refused_each_time_does_not_use_up_a_limit(world: World) -> None:
+    (sound,) = await world.put()
+    lost = await world.put(PAGE + 2, service="gone")
+    tally = await world.act(world.replay(), Choice(status=NEW, limit=1))
+    assert (tally.done, set(tally.refused)) == ([sound.id], set(ids(lost)))
 
 
 async def test_ids_are_chosen_whatever_their_status(world: World) -> None:
     first, second, _ = await world.put(3)
     await world.store.settle(first, REPLAYED)
-    pages = [page async for page in Choice(ids=[first.id, NO_ID, second.id]).pages(world.store)]
-    assert [[letter.id for letter in page] for page in pages] == [[first.id], [second.id]]
+    choice = Choice(ids=[first.id, NO_ID, second.id, first.id])
+    pages = [page async for page in choice.pages(world.store)]
+    assert [[each.id for each in page] for page in pages] == [[first.id], [NO_ID], [second.id]]
+    assert pages[1] == [Unknown(NO_ID)]
 
 
 def test_filters_choose_new_letters_alone() -> None:
@@ -122,10 +122,11 @@ def test_filters_choose_new_letters_alone() -> None:
     assert chosen([], None, None, None, everything=True) == Choice(status=NEW)
 
 
-def test_ids_are_normalised_and_taken_once() -> None:
+async def test_ids_are_normalised_and_taken_once(world: World) -> None:
     letter_id = "65f0a1b2c3d4e5f607182930"
-    ids = [letter_id, letter_id.upper()]
-    assert chosen(ids, None, None, None, everything=False) == Choice(ids=[letter_id])
+    choice = chosen([letter_id, letter_id.upper()], None, None, None, everything=False)
+    assert choice == Choice(ids=[letter_id] * 2)
+    assert [page async for page in choice.pages(world.store)] == [[Unknown(letter_id)]]
 
 
 @pytest.mark.parametrize(
@@ -139,12 +140,12 @@ def test_ids_are_normalised_and_taken_once() -> None:
         lambda: chosen([NO_ID], None, None, None, everything=True),
         lambda: chosen(["no id"], None, None, None, everything=False),
         lambda: chosen([], None, "none", None, everything=False),
-        lambda: listed(None, "none", None, 5),
-        lambda: listed(None, None, "none", 5),
+        lambda: filtered(None, "none", None, 5),
+        lambda: filtered(None, None, "none", 5),
     ],
 )
 def test_a_choice_that_is_not_clear_is_refused(misuse: Callable[[], Choice]) -> None:
-    with pytest.raises(ConfigurationError, match="expected"):
+    with pytest.raises(ConfigurationError, match=r"expected|--limit works with"):
         misuse()
 
 
@@ -277,7 +278,7 @@ async def test_an_id_that_is_not_there_is_refused(world: World) -> None:
     (letter,) = await world.put()
     tally = await world.act(world.replay(), Choice(ids=[NO_ID, letter.id]))
     assert tally.done == [letter.id]
-    assert tally.refused == {NO_ID: "there is no dead letter of that id"}
+    assert tally.refused == {NO_ID: "there is no record with this id"}
 
 
 async def test_no_request_grows_beyond_what_pub_sub_takes(
@@ -285,7 +286,7 @@ async def test_no_request_grows_beyond_what_pub_sub_takes(
 ) -> None:
     monkeypatch.setattr(actions, "GROUP_BYTES", 10)
     sizes = [4, 6, 1, 12, 3, 3, 3, 3]
-    letters = [(await world.put(data=b"x" * size))[0] for size in sizes]
+    letters = [(await world.put(data=b"x" * size))[0] for size in reversed(sizes)][::-1]
     waiting: list[int] = []
     groups: list[list[int]] = []
 
@@ -301,7 +302,7 @@ async def test_no_request_grows_beyond_what_pub_sub_takes(
             await super().publish(message)
 
     world.bus = Gathering(VirtualClock())
-    await world.replay()(letters, Tally())
+    await world.act(world.replay(), Choice(status=NEW))
     assert groups == [[4, 6], [1], [12], [3, 3, 3], [3]]
     assert world.replayed == ids(letters)
 
@@ -327,9 +328,8 @@ async def test_what_is_dealt_with_is_not_discarded(world: World, status: DeadLet
 async def test_what_is_given_up_while_it_is_looked_at_is_not_discarded(world: World) -> None:
     (letter,) = await world.put()
     await world.store.record([again(letter)])
-    tally = Tally()
-    await Discard(world.store)([letter], tally)
-    assert "after a replay: look at it again" in tally.refused[letter.id]
+    refusal = await Discard(world.store)(letter)
+    assert refusal == "it has arrived again since it was read: look at it again"
     assert world.status_of(letter) is NEW
 
 
@@ -337,17 +337,31 @@ async def test_a_dry_run_tells_what_would_be_done_and_does_nothing(world: World)
     (new,) = await world.put()
     (dealt_with,) = await world.put(status=REPLAYED)
     before = dict(world.store.letters)
-    tally = await world.act(DryRun(why_not_discarded), of(new, dealt_with))
+    tally = await world.act(Discard(world.store).refusal, of(new, dealt_with))
     assert (tally.done, list(tally.refused)) == ([new.id], [dealt_with.id])
     assert (world.store.letters, world.bus.published) == (before, [])
+
+
+async def test_a_dry_run_of_a_replay_refuses_what_the_replay_would(world: World) -> None:
+    letters = [*await world.put(2), *await world.put(service="gone"), *await world.put(service="")]
+    letters += await world.put(status=REPLAYED)
+    before = dict(world.store.letters)
+    dry = await world.act(world.replay().refusal, of(*letters))
+    assert (world.store.letters, world.bus.published) == (before, [])
+    assert dry.refused[letters[2].id] == "there is no subscription of gone"
+    assert await world.act(world.replay(), of(*letters)) == dry
+    assert dry.done == world.replayed == ids(letters[:2])
 
 
 async def test_why_a_letter_is_refused_does_not_act_on_the_terminal(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (letter,) = await world.put()
-    action = DryRun(lambda _: f"why {HOSTILE}")
-    code = await carry_out(action, of(letter), world.store, "replayed", as_json=False)
+
+    async def act(tally: Tally, _: Callable[[], None]) -> None:
+        tally.refused[letter.id] = f"why {HOSTILE}"
+
+    code = await carry_out(act, Wording("replayed"), dry_run=False, as_json=False)
     said = capsys.readouterr().out
     assert code == 1
     assert f"{letter.id} is refused: why {SHOWN}\n0 replayed, 1 refused\n" in said
@@ -359,7 +373,10 @@ async def test_progress_is_told_after_each_page(world: World) -> None:
     told: list[int] = []
     tally = Tally()
     await act_on(
-        Choice(), world.store, Discard(world.store), tally, lambda: told.append(len(tally.done))
+        Choice().pages(world.store),
+        Discard(world.store),
+        tally,
+        progress=lambda: told.append(len(tally.done)),
     )
     assert told == [PAGE, PAGE + 1]
 
@@ -410,10 +427,10 @@ async def test_one_that_cannot_be_read_is_refused_with_what_to_do_and_the_others
     world.store = Later()
     [letter] = await world.put()
     choices = {True: Choice(ids=[Later.odd.id, letter.id]), False: Choice(status=NEW)}
-    acts: dict[str, Action] = {
+    acts: dict[str, Attempt[DeadLetter]] = {
         "replay": world.replay(),
         "discard": Discard(world.store),
-        "dry run": DryRun(why_not_discarded),
+        "dry run": Discard(world.store).refusal,
     }
     tally = await world.act(acts[what], choices[by_id])
     assert tally.done == [letter.id]
