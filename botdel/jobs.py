@@ -1,7 +1,7 @@
 """`botdel jobs list|show`: show an operator where deletions stand."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,15 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import RETRIED, ROLLED_BACK, Job, LeasePolicy, Status, StepStatus
+from deletion.job import (
+    ROLLED_BACK,
+    Direction,
+    Job,
+    LeasePolicy,
+    PastAttempt,
+    Status,
+    StepStatus,
+)
 from deletion.ports import Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -148,40 +156,35 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         past = Table(
             "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
         )
-        for each, at in zip(job.past_attempts, _stood_at(job), strict=True):
+        for each in job.past_attempts:
+            at = _stood_at(each)
             reason = "rolled back" if each.reason == ROLLED_BACK else each.reason
             past.add_row(str(each.attempt), at, f"{each.at}", reason, each.claimed_by)
         out.print(past)
 
 
-def _stood_at(job: Job) -> Iterator[str]:
-    """Yield how far each past attempt got.
-
-    A rollback lasts from the attempt that caused it until the job is compensated and an operator
-    retries it.
-    """
-    reasons = [past.reason for past in job.past_attempts]
-    is_rollback = job.rollback_cause is not None and ROLLED_BACK not in reasons  # no longer kept
-    for past in job.past_attempts:
-        if past.step:
-            yield f"{'undo ' if is_rollback else ''}{past.step}, batch {past.batch:,}"
-        else:
-            yield "everything was undone" if is_rollback else "every step was done"
-        if past.reason == ROLLED_BACK:
-            is_rollback = True
-        elif past.reason == RETRIED and past.step is None:
-            is_rollback = False
+def _stood_at(past: PastAttempt) -> str:
+    """Return how far a past attempt got."""
+    is_rollback = past.direction is Direction.BACKWARD
+    if past.step is None:
+        return "everything was undone" if is_rollback else "every step was done"
+    return f"{'undo ' if is_rollback else ''}{past.step}, batch {past.batch:,}"
 
 
 def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
-    """Return who moves the job next, and when; "" if nobody has to, or the status says it all."""
+    """Return who moves the job next, and when; "" for a complete job, which nobody moves."""
     retry = f"`botdel jobs retry {job.id}`"
     if job.is_parked(now):
         return f"a worker claims it at {job.due}; {retry} does not wait for that"
+    if job.is_due(now):
+        return "any worker of the service claims it, as soon as one has a free slot"
     if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
         return f"nothing by itself: {_by_hand(job, retry)}"
-    if not job.is_retryable(now, policy):
+    if job.status is Status.COMPLETE:
         return ""
+    if not job.is_retryable(now, policy):
+        silent = f"{policy.stale_after.total_seconds():g} s"
+        return f"its run moves it on; if the run is silent for {silent}, the next sweep does"
     rested_at = job.last_modified_at + job.rest(policy)
     rests = f"it rests until {rested_at}; " if rested_at > now else ""
     which = "the first sweep after that" if rests else "the next sweep"
@@ -190,7 +193,8 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
 
 def _by_hand(job: Job, retry: str) -> str:
     if job.status is Status.COMPENSATED:
-        return f"{_undone(job)}; {retry} starts it again"
+        undone = _rollback(job, "undone", "not undone")
+        return f"{undone}; {retry} starts it again"
     if job.rollback_cause:
         return (
             f"remove the cause, then {retry} continues the rollback; once the job is compensated, "
@@ -203,22 +207,22 @@ def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
     if not job.is_spent(policy):
         return f"resumes it; {retry} does not wait for it"
     if job.may_roll_back:
-        undoes = f"rolls it back ({_undone(job)})"
-        return f"{undoes}; {retry} runs it forward once more instead"
+        undoes = _rollback(job, "will undo", "will not undo")
+        return f"rolls it back ({undoes}); {retry} runs it forward once more instead"
     return f"marks it as exhausted; {retry} does not wait for it"
 
 
-def _undone(job: Job) -> str:
-    """Return which of the begun steps a rollback undoes, and which it does not.
+def _rollback(job: Job, undoes: str, keeps: str) -> str:
+    """Return which of the begun steps a rollback `undoes`, and which it does not (`keeps`).
 
     A step in progress counts as begun: its call may have been made.
     """
     undone = [step.name for step in reversed(job.compensations)]
     begun = [step.name for step in job.steps if step.status is not StepStatus.PENDING]
-    said = f"undone: {', '.join(undone) or 'nothing'}"
+    said = f"{undoes}: {', '.join(undone) or 'nothing'}"
     if stays := [name for name in begun if name not in undone]:
         they = "they have" if len(stays) > 1 else "it has"
-        said += f"; not undone, because {they} no compensation: {', '.join(stays)}"
+        said += f"; {keeps}, because {they} no compensation: {', '.join(stays)}"
     return said
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from deletion.job.status import Direction
+
 STALE: Final = "stale"
 """The end of an attempt that fell silent, mostly because its process was killed."""
 INTERRUPTED: Final = "interrupted"
@@ -41,9 +43,9 @@ class Failure:
 class PastAttempt:
     """The last known position of an attempt: batch number `batch`, counted from 1, of `step`.
 
-    `step` is None when every step was done. `reason` is the type of its failure, `STALE`,
-    `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`. Interruptions are dropped once the job has moved on
-    to another batch.
+    `step` is None when every step was done or, in a rollback (`direction`), undone. `reason` is the
+    type of its failure, `STALE`, `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`. Interruptions are
+    dropped once the job has moved on to another batch.
     """
 
     attempt: int
@@ -53,6 +55,7 @@ class PastAttempt:
     at: datetime
     reason: str
     extra: Mapping[str, object] = field(default_factory=dict)
+    direction: Direction = Direction.FORWARD
 
     @property
     def place(self) -> tuple[str | None, int]:

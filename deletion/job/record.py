@@ -173,7 +173,9 @@ class Record:
         pending = [p for p in steps if p.status is StepStatus.PENDING]
         step = next(iter(begun + pending), None)  # a pending one may no longer be in the plan
         name, batch = (step.name, step.batches + 1) if step else (None, 0)
-        return PastAttempt(self.attempt, self.claimed_by, name, batch, at, reason)
+        return PastAttempt(
+            self.attempt, self.claimed_by, name, batch, at, reason, direction=self.direction
+        )
 
 
 def suspects(service: str) -> str:

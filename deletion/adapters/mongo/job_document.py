@@ -9,7 +9,16 @@ from bson import ObjectId
 from deletion.adapters.mongo.connection import Document
 from deletion.adapters.mongo.fields import DAMAGED, field, optional, time_or_none
 from deletion.errors import UnreadableJob, with_type
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
+from deletion.job import (
+    Direction,
+    Failure,
+    Job,
+    PastAttempt,
+    Status,
+    StepProgress,
+    StepStatus,
+    Throttled,
+)
 from deletion.ports import Read, Unreadable
 
 _STEP: Final = frozenset(
@@ -27,7 +36,7 @@ _STEP: Final = frozenset(
     }
 )
 _FAILURE: Final = frozenset({"type", "message", "at", "interrupted"})
-_PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason"})
+_PAST: Final = frozenset({"attempt", "claimedBy", "step", "batch", "at", "reason", "direction"})
 
 
 def to_document(job: Job) -> Document:
@@ -177,6 +186,7 @@ def _past(document: Mapping[str, Any]) -> PastAttempt:
         at=field(document, "at", datetime),
         reason=document["reason"],
         extra=_others(document, _PAST),
+        direction=Direction(document.get("direction", Direction.FORWARD)),
     )
 
 
@@ -189,6 +199,7 @@ def _past_document(past: PastAttempt) -> Document:
         "batch": past.batch,
         "at": past.at,
         "reason": past.reason,
+        "direction": past.direction.value,
     }
 
 

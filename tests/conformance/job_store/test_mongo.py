@@ -29,7 +29,16 @@ from deletion.adapters.mongo.connection import (
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
-from deletion.job import Change, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
+from deletion.job import (
+    Change,
+    Direction,
+    Failure,
+    Job,
+    PastAttempt,
+    Status,
+    StepProgress,
+    StepStatus,
+)
 from deletion.ports import Placing, Recorded, Unreadable
 from tests.conformance.job_store.jobs import POLICY, put
 from tests.support.clock import START
@@ -53,7 +62,7 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
     store: MongoJobStore, client: Client, database_name: str
 ) -> None:
     steps = (StepProgress("messages", StepStatus.IN_PROGRESS, 3, "c", 2, 0.75, "majority"),)
-    past = PastAttempt(1, "worker/a", "messages", 3, START, "stale")
+    past = PastAttempt(1, "worker/a", "messages", 3, START, "stale", direction=Direction.BACKWARD)
     failure = Failure("ValueError", "broken", START, interrupted=True)
     compensation = StepProgress(
         "messages", StepStatus.COMPLETE, 1, None, 1, 0.5, "answer only", START
@@ -134,6 +143,7 @@ async def test_a_job_is_stored_under_the_names_and_types_others_read(
                 "batch": 3,
                 "at": START,
                 "reason": "stale",
+                "direction": "backward",
             }
         ],
         "live": True,
@@ -231,6 +241,16 @@ async def test_a_service_and_a_bot_that_are_none_are_not_those_of_a_record(
     [found] = await store.silent(Status.PENDING, since=START, until=START, limit=1)
     assert isinstance(found, Unreadable)
     assert (found.service, found.bot_id) == (None, None)
+
+
+async def test_a_past_attempt_that_an_earlier_version_recorded_went_forward(
+    store: MongoJobStore, jobs: Collection
+) -> None:
+    past = PastAttempt(1, "worker/a", "a", 3, START, "stale")
+    job = await put(store, new_job(past_attempts=(past,)))
+    earlier = {"$unset": {"pastAttempts.0.direction": ""}}
+    assert (await jobs.update_one({"_id": ObjectId(job.id)}, earlier)).modified_count == 1
+    assert await store.get(job.id) == job
 
 
 async def test_a_record_that_cannot_be_read_is_joined_all_the_same(

@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from deletion.job import (
     STALE,
+    Direction,
     Failure,
     Job,
     PastAttempt,
@@ -108,7 +109,7 @@ class TestReading:
             ),
             failure=Failure("Ошибка", "line 1\nline 2 \N{BOMB}", LATER, interrupted=True),
             past_attempts=(
-                PastAttempt(1, "worker-1/a", "a", 2, LATER, "stale"),
+                PastAttempt(1, "w/a", "a", 2, LATER, "stale", direction=Direction.BACKWARD),
                 PastAttempt(2, "worker-2/b", None, 0, LATER, "LeftOvers", {"node": "n-1"}),
             ),
             requested_by="crm",

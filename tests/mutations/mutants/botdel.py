@@ -119,8 +119,8 @@ MUTANTS: Final = (
     Mutant(
         "the place of an attempt in a rollback reads as if it had gone forward",
         "botdel/jobs.py",
-        "        if past.reason == ROLLED_BACK:\n            is_rollback = True\n",
-        "        if past.reason == ROLLED_BACK:\n            is_rollback = False\n",
+        "is_rollback = past.direction is Direction.BACKWARD",
+        "is_rollback = False",
         ("unit",),
     ),
     Mutant(

@@ -10,7 +10,16 @@ import pytest
 
 from botdel import jobs
 from botdel.jobs import as_dict, describe, next_move, tabulate
-from deletion.job import Failure, Job, PastAttempt, Status, StepProgress, StepStatus, Throttled
+from deletion.job import (
+    Direction,
+    Failure,
+    Job,
+    PastAttempt,
+    Status,
+    StepProgress,
+    StepStatus,
+    Throttled,
+)
 from tests.support.clock import START
 from tests.support.factories import POLICY, a_job, new_job
 from tests.support.hostile import HOSTILE, SHOWN, harmless
@@ -21,6 +30,7 @@ SILENT = START - POLICY.stale_after
 LONG_AGO = START - timedelta(days=9)
 LATER = datetime(9999, 1, 1, tzinfo=UTC)
 FAILURE = Failure("ValueError", "broken", START)
+BACKWARD = Direction.BACKWARD
 
 
 def a_saga(status: Status, **values: object) -> Job:
@@ -110,7 +120,7 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.IN_PROGRESS, last_modified_at=SILENT), "the next sweep resumes it"),
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
-        (a_saga(Status.FAILED, attempt=SPENT), "rolls it back (undone: pause); "),
+        (a_saga(Status.FAILED, attempt=SPENT), "rolls it back (will undo: pause); "),
         (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
         (a_saga(Status.FAILED, attempt=SPENT, rollback_cause=FAILURE), "marks it as exhausted"),
         (
@@ -158,21 +168,25 @@ def test_a_job_that_is_rolled_back_names_what_is_undone_and_what_is_not(
     ended = a_saga(Status.COMPENSATED, rollback_cause=FAILURE, **values)
     assert next_move(ended, POLICY, START).startswith(f"nothing by itself: {said}`botdel jobs ")
     spent = a_saga(Status.FAILED, attempt=SPENT, **values)
-    assert f"rolls it back ({said.rstrip('; ')}); `botdel" in next_move(spent, POLICY, START)
+    will = said.rstrip("; ").replace("not undone", "will not undo").replace("undone", "will undo")
+    assert f"rolls it back ({will}); `botdel" in next_move(spent, POLICY, START)
 
 
 @pytest.mark.parametrize(
-    "job",
+    ("job", "said"),
     [
-        a_job(Status.PENDING),
-        a_job(Status.IN_PROGRESS),
-        a_job(Status.COMPLETE),
-        a_job(Status.FAILED, due=START),
+        (a_job(Status.PENDING), "any worker of the service claims it, as soon as one has a free"),
+        (a_job(Status.FAILED, due=START), "any worker of the service claims it, as soon as one"),
+        (a_job(Status.IN_PROGRESS), "its run moves it on; if the run is silent for 60 s, the next"),
     ],
-    ids=lambda job: str(job.status),
+    ids=lambda each: str(getattr(each, "status", "")),
 )
-def test_a_job_that_waits_runs_or_is_complete_needs_nobody(job: Job) -> None:
-    assert next_move(job, POLICY, START) == ""
+def test_a_job_that_waits_or_runs_says_who_moves_it_on(job: Job, said: str) -> None:
+    assert next_move(job, POLICY, START).startswith(said)
+
+
+def test_a_complete_job_is_moved_on_by_nobody() -> None:
+    assert next_move(a_job(Status.COMPLETE), POLICY, START) == ""
 
 
 def test_where_a_saga_stood_in_its_rollback_is_what_it_was_undoing(
@@ -181,10 +195,10 @@ def test_where_a_saga_stood_in_its_rollback_is_what_it_was_undoing(
     past = (
         PastAttempt(1, "worker-1/a", "pause", 2, START, "HttpRefused"),
         PastAttempt(1, "worker-1/a", "pause", 2, START, "turned back"),
-        PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),
-        PastAttempt(3, "worker-2/b", "pause", 1, START, "retried"),
-        PastAttempt(4, "worker-3/c", "pause", 1, START, "LeftOvers"),
-        PastAttempt(5, "worker-4/d", None, 0, START, "retried"),
+        PastAttempt(2, "worker-2/b", "pause", 1, START, "stale", direction=BACKWARD),
+        PastAttempt(3, "worker-2/b", "pause", 1, START, "retried", direction=BACKWARD),
+        PastAttempt(4, "worker-3/c", "pause", 1, START, "LeftOvers", direction=BACKWARD),
+        PastAttempt(5, "worker-4/d", None, 0, START, "retried", direction=BACKWARD),
         PastAttempt(6, "worker-5/e", "messages", 1, START, "ValueError"),
     )
     describe(a_saga(Status.FAILED, past_attempts=past), POLICY)
@@ -205,9 +219,25 @@ def test_where_a_saga_stood_in_its_rollback_is_what_it_was_undoing(
 def test_a_rollback_is_recognised_when_its_beginning_is_no_longer_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    past = (PastAttempt(2, "worker-2/b", "pause", 1, START, "stale"),)
+    past = (PastAttempt(2, "worker-2/b", "pause", 1, START, "stale", direction=BACKWARD),)
     describe(a_saga(Status.FAILED, past_attempts=past, rollback_cause=FAILURE), POLICY)
     assert "undo pause, batch 1" in capsys.readouterr().out
+
+
+def test_a_retry_does_not_end_a_rollback_whose_compensations_are_all_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It cannot be read back, and is exhausted each time."""
+    undone = (StepProgress("pause", StepStatus.COMPLETE),)
+    job = a_saga(Status.FAILED, attempt=SPENT, compensations=undone, rollback_cause=FAILURE)
+    for _ in range(2):
+        later = job.last_modified_at + timedelta(days=2)
+        job = job.exhaust(later, POLICY).after.retry(later, POLICY).after
+        job = replace(job, status=Status.FAILED, attempt=SPENT, due=None)
+    describe(job, POLICY)
+    shown = capsys.readouterr().out
+    assert shown.count("everything was undone") == 4
+    assert "every step was done" not in shown
 
 
 def test_what_is_not_going_to_be_undone_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,7 +283,7 @@ def test_a_moment_of_waiting_is_not_worth_a_line(capsys: pytest.CaptureFixture[s
     steps = (StepProgress("first", slowest=8.9433e-05, throttled=Throttled("busy share", 0.04)),)
     describe(a_job(Status.FAILED, failure=FAILURE, steps=steps), POLICY)
     shown = capsys.readouterr().out
-    assert "held back" not in shown
+    assert "throttled" not in shown
     assert "e-05" not in shown
 
 
