@@ -12,6 +12,8 @@ from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
 from tests.support.scripted_stores import ScriptedStore
 
+pytestmark = pytest.mark.virtual_time
+
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
 
@@ -34,7 +36,7 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 
