@@ -102,7 +102,7 @@ def test_a_hang_is_found_at_once() -> None:
     async def wait() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(NothingLeft):
+    with pytest.raises(NothingLeft, match=r"\.wait:\d+$"):
         run(wait())
 
 

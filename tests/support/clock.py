@@ -54,7 +54,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def select(self, timeout: float | None) -> list[object]:
         """What a selector is asked before each turn: here the time passes if nothing is ready."""
         self._turns = (self._turns + 1) % TURNS
-        assert self._turns, "it goes round and round, and no time passes"
+        assert self._turns, f"it goes round and round, and no time passes: {self._tasks()}"
         if timeout == 0:
             return []
         if self._settling:
@@ -62,10 +62,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 waiting.set_result(None)
             return []
         if timeout is None:
-            raise NothingLeft("every task waits for another one")
+            raise NothingLeft(f"every task waits for another one: {self._tasks()}")
         self._turns = 0
         self._now += timeout
-        assert self._now <= HORIZON.total_seconds(), "virtual time ran past its horizon"
+        if self._now > HORIZON.total_seconds():
+            raise AssertionError(f"virtual time ran past its horizon: {self._tasks()}")
         return []
 
     def make_task(
@@ -76,6 +77,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[T]:
         """The task factory."""
         return _Task(next(self._numbers), coroutine, loop=self, context=context)
+
+    def _tasks(self) -> str:
+        """The line at which each task waits."""
+        frames = [frame for task in asyncio.all_tasks(self) for frame in task.get_stack()]
+        return ", ".join(f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in frames)
 
     def _process_events(self, _events: list[object]) -> None: ...
 
