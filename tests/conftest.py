@@ -5,7 +5,8 @@ kills one starts its own instead. The header of a run names the broker. If the d
 installed, the tests that need it fail, and say what to install.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.errors import ConfigurationError
+from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
 from tests.support.pipeline import Pipeline, create_topology
 
@@ -30,18 +32,41 @@ def pytest_report_header() -> str:
         raise pytest.UsageError(str(error)) from None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the mark of tests that run in virtual time."""
+    mark = "virtual_time: in a loop of its own, whose time is virtual (tests/support/clock.py)"
+    config.addinivalue_line("markers", mark)
+
+
 LONGEST_FIRST = ("acceptance", "faults", "integration", "simulation", "conformance")
 """Folders whose files take longest; so that none of them is begun when all others are over."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first. Needs `--no-loadscope-reorder` to have an effect."""
+    """Put the longest files first, which needs `--no-loadscope-reorder` to have an effect; give
+    tests in virtual time a loop of their own.
+    """
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=place)
+    for item in items:
+        if item.get_closest_marker("virtual_time") and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="function"), append=False)
+
+
+@pytest.fixture(name="_function_scoped_runner")
+def virtual_runner() -> Iterator[asyncio.Runner]:
+    """Runs the tests with the mark `virtual_time`, and fixtures with the same `loop_scope`.
+
+    It takes the place of pytest-asyncio's own. The hook for loop factories would not do: it makes
+    every async test parametrized, and each change from one factory to another ends the loop of the
+    session, and with it the broker and the database.
+    """
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        yield runner
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def test_every_way_is_driven() -> None:
     assert {title for title in SECTIONS if title.startswith("The way of")} == set(WAYS)
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("title", WAYS)
 async def test_the_data_passes_the_functions_in_the_order_of_the_page(title: str) -> None:
     items = re.findall(r"^\d+\. (?:`([\w/]+\.py)` . `([\w.]+)`)?", SECTIONS[title], re.MULTILINE)

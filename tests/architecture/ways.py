@@ -134,7 +134,7 @@ class World:
         metrics = Metrics(SERVICE, ["first", "last"], list(Outcome))
         consumer = compose(self._settings(), self._parts(), metrics, stopping)
         consuming = asyncio.create_task(consumer.consume(grace=20))
-        await until(condition, self.clock)
+        await until(condition)
         stopping.set()
         await consuming
 
@@ -239,7 +239,7 @@ async def a_parked_call() -> list[str]:
     fleet = Fleet(1, 4, lambda _, seconds: 503 if seconds < 30 else 200)
     with passed() as names:
         async with fleet.running():
-            await until(lambda: fleet.statuses()[Status.COMPLETE] == len(fleet.bots), fleet.clock)
+            await until(lambda: fleet.statuses()[Status.COMPLETE] == len(fleet.bots))
     return names
 
 

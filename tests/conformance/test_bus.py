@@ -91,7 +91,7 @@ async def pubsub(broker: LocalBroker) -> AsyncIterator[PubSub]:
     await pubsub.close()
 
 
-@pytest.fixture(params=["memory", "emulator"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.virtual_time), "emulator"])
 async def bus(request: pytest.FixtureRequest, pubsub: PubSub, project: str) -> Bus:
     return InMemory() if request.param == "memory" else await Emulated.on(pubsub, project)
 

@@ -3,7 +3,6 @@
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import cast
 
 import pytest
 
@@ -11,11 +10,10 @@ from deletion.clock import SystemClock
 from deletion.errors import TransientError
 from deletion.plan import Step
 from deletion.testing import Faults, StepConformance
-from tests.support.clock import VirtualClock
 from tests.support.ledger import Entry, Ledger, LedgerStep
 from tests.support.scripted_step import Action, ScriptedStep
 
-CLOCK = cast("VirtualClock", SystemClock())
+CLOCK = SystemClock()
 
 
 @dataclass

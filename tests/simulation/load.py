@@ -20,9 +20,9 @@ from deletion.plan import Batch
 from deletion.ports import Placing, Read, Recorded
 from deletion.retry import Retry
 from deletion.runner import Runner
-from tests.simulation.loop import LoopClock, now
 from tests.simulation.schedule import rng
 from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock, now
 from tests.support.factories import unpaced
 from tests.support.memory_stores import MemoryJobStore
 
@@ -184,7 +184,7 @@ class Replicas:
         return f"{live} jobs are left, {self.won} claims won, {self.lost} lost"
 
     def _worker(self, name: str, slots: int) -> Worker:
-        clock, numbers = LoopClock(), rng(name)
+        clock, numbers = VirtualClock(), rng(name)
         claims = Claims(
             SERVICE, self.store, clock, POLICY, name, rng=numbers, counted=self._counted
         )

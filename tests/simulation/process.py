@@ -15,8 +15,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from deletion.errors import Parked, PermanentError
-from tests.simulation.loop import HOST, now
+from tests.simulation.loop import HOST
 from tests.simulation.schedule import CLOCK, Action, Decide, Decision
+from tests.support.clock import now
 from tests.support.killed import Killed
 
 T = TypeVar("T")

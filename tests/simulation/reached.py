@@ -12,9 +12,9 @@ from typing import TypeVar, cast
 from deletion.errors import TransientError
 from deletion.plan import Batch, Plan, Step
 from tests.simulation.holds import Holds
-from tests.simulation.loop import LoopClock, now
 from tests.simulation.process import Process
 from tests.simulation.schedule import CLOCK
+from tests.support.clock import VirtualClock, now
 
 T = TypeVar("T")
 
@@ -46,10 +46,11 @@ def reached(process: Process, name: str, port: T, error: type[Exception]) -> T:
     return cast("T", _Reached(process, name, port, error))
 
 
-class ProcessClock(LoopClock):
+class ProcessClock(VirtualClock):
     """The clock of one process: it may be wrong, and a sleep is an await of the schedule."""
 
     def __init__(self, process: Process) -> None:
+        super().__init__()
         self._process = process
 
     def now(self) -> datetime:

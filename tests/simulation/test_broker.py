@@ -1,31 +1,26 @@
 """The broker delivers as Pub/Sub is documented to; what both buses share is in conformance."""
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from recovery.recorder import SOURCE
-from tests.simulation import loop
 from tests.simulation.broker import Broker, Rules
-from tests.simulation.loop import LoopClock
 from tests.simulation.schedule import rng
+from tests.support.clock import VirtualClock, now
 from tests.support.memory_bus import MemorySubscription
+
+pytestmark = pytest.mark.virtual_time
 
 EVENT = Message(b"an event", {"event_id": "1"})
 SERVICE = "conversations"
 
 
-def in_virtual_time(work: Coroutine[Any, Any, None]) -> None:
-    loop.run(work)
-
-
 def broker(twice: float = 0.0) -> Broker:
-    return Broker(LoopClock(), Rules(rng("broker"), twice), [SERVICE])
+    return Broker(VirtualClock(), Rules(rng("broker"), twice), [SERVICE])
 
 
 async def receive(subscription: MemorySubscription) -> Delivery:
@@ -34,66 +29,46 @@ async def receive(subscription: MemorySubscription) -> Delivery:
     return deliveries[0]
 
 
-def test_a_message_that_was_delivered_too_often_is_a_dead_letter() -> None:
-    async def nacked_each_time() -> None:
-        parts = broker()
-        await parts.topic.publish(EVENT)
-        for attempt in range(1, MAX_DELIVERY_ATTEMPTS + 1):
-            delivery = await receive(parts.of[SERVICE])
-            assert delivery.attempt == attempt
-            await parts.of[SERVICE].nack([delivery])
-        giving_up = asyncio.create_task(receive(parts.of[SERVICE]))
-        dead = (await receive(parts.dead_letters)).message
-        assert dead.data == EVENT.data
-        assert dead.attributes["event_id"] == "1"
-        assert dead.attributes[f"{SOURCE}Subscription"] == f"bot-deletion.{SERVICE}"
-        assert dead.attributes[f"{SOURCE}DeliveryCount"] == str(MAX_DELIVERY_ATTEMPTS)
-        assert not parts.of[SERVICE].unacked
-        giving_up.cancel()
-
-    in_virtual_time(nacked_each_time())
+async def test_a_message_that_was_delivered_too_often_is_a_dead_letter() -> None:
+    parts = broker()
+    await parts.topic.publish(EVENT)
+    for attempt in range(1, MAX_DELIVERY_ATTEMPTS + 1):
+        delivery = await receive(parts.of[SERVICE])
+        assert delivery.attempt == attempt
+        await parts.of[SERVICE].nack([delivery])
+    giving_up = asyncio.create_task(receive(parts.of[SERVICE]))
+    dead = (await receive(parts.dead_letters)).message
+    assert dead.data == EVENT.data
+    assert dead.attributes["event_id"] == "1"
+    assert dead.attributes[f"{SOURCE}Subscription"] == f"bot-deletion.{SERVICE}"
+    assert dead.attributes[f"{SOURCE}DeliveryCount"] == str(MAX_DELIVERY_ATTEMPTS)
+    assert not parts.of[SERVICE].unacked
+    giving_up.cancel()
 
 
-def test_after_a_nack_each_wait_is_twice_the_one_before() -> None:
-    async def nacked_each_time() -> None:
-        parts = broker()
-        await parts.topic.publish(EVENT)
-        waits: list[timedelta] = []
-        for _ in range(MAX_DELIVERY_ATTEMPTS):
-            before = loop.now()
-            delivery = await receive(parts.of[SERVICE])
-            waits.append(loop.now() - before)
-            await parts.of[SERVICE].nack([delivery])
-        assert [round(wait.total_seconds()) for wait in waits] == [0, 0, 10, 20, 40]
-
-    in_virtual_time(nacked_each_time())
+async def test_after_a_nack_each_wait_is_twice_the_one_before() -> None:
+    parts = broker()
+    await parts.topic.publish(EVENT)
+    waits: list[timedelta] = []
+    for _ in range(MAX_DELIVERY_ATTEMPTS):
+        before = now()
+        delivery = await receive(parts.of[SERVICE])
+        waits.append(now() - before)
+        await parts.of[SERVICE].nack([delivery])
+    assert [round(wait.total_seconds()) for wait in waits] == [0, 0, 10, 20, 40]
 
 
-def test_what_nobody_acks_comes_again_after_the_deadline() -> None:
-    async def pulled_and_forgotten() -> None:
-        parts = broker()
-        await parts.topic.publish(EVENT)
-        await receive(parts.of[SERVICE])
-        before = loop.now()
-        await receive(parts.of[SERVICE])
-        assert (loop.now() - before).total_seconds() == pytest.approx(ACK_DEADLINE_SECONDS)
-
-    in_virtual_time(pulled_and_forgotten())
+async def test_what_nobody_acks_comes_again_after_the_deadline() -> None:
+    parts = broker()
+    await parts.topic.publish(EVENT)
+    await receive(parts.of[SERVICE])
+    before = now()
+    await receive(parts.of[SERVICE])
+    assert (now() - before).total_seconds() == pytest.approx(ACK_DEADLINE_SECONDS)
 
 
-def test_a_duplicate_is_no_attempt_of_its_own() -> None:
-    async def delivered_twice() -> None:
-        parts = broker(twice=1.0)
-        await parts.topic.publish(EVENT)
-        first, second = await receive(parts.of[SERVICE]), await receive(parts.of[SERVICE])
-        assert (first.message_id, first.attempt) == (second.message_id, second.attempt)
-
-    in_virtual_time(delivered_twice())
-
-
-def test_what_would_wait_for_ever_is_found_at_once() -> None:
-    async def waiting_for_nothing() -> None:
-        await asyncio.Event().wait()
-
-    with pytest.raises(loop.NothingLeft):
-        in_virtual_time(waiting_for_nothing())
+async def test_a_duplicate_is_no_attempt_of_its_own() -> None:
+    parts = broker(twice=1.0)
+    await parts.topic.publish(EVENT)
+    first, second = await receive(parts.of[SERVICE]), await receive(parts.of[SERVICE])
+    assert (first.message_id, first.attempt) == (second.message_id, second.attempt)

@@ -12,10 +12,10 @@ from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.simulation import loop
 from tests.simulation.load import POLICY, Replicas
-from tests.simulation.loop import LoopClock
 from tests.simulation.schedule import rng
 from tests.simulation.simulation import polling_seldom, silence
 from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock
 from tests.support.memory_stores import MemorySweepStore
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -71,7 +71,7 @@ def test_a_day_without_the_data_exhausts_no_job(every: float, phase: float) -> N
 
 
 async def _sweeping(replicas: Replicas, every: float) -> None:
-    clock, sweeps = LoopClock(), MemorySweepStore()
+    clock, sweeps = VirtualClock(), MemorySweepStore()
     sweeper = Sweeper(
         jobs=replicas.store,
         sweeps=sweeps,

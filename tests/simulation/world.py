@@ -17,10 +17,11 @@ from deletion.plan import Batch, Plan
 from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
-from tests.simulation.loop import HOST, Host, LoopClock, now
+from tests.simulation.loop import HOST, Host
 from tests.simulation.saga import BEFORE, POINT, Calls, Switch, turns
 from tests.simulation.schedule import KILLS, Decision, Scenario, rng
 from tests.support.alerts import RecordedAlerts
+from tests.support.clock import VirtualClock, now
 from tests.support.factories import unpaced
 from tests.support.ledger import Entry, Ledger, LedgerStore, entered
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
@@ -283,7 +284,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = rng("world", self.seed)
-        self.clock = LoopClock()
+        self.clock = VirtualClock()
         self.services = list(SERVICES[: self.scenario.services])
         self.bots = [f"{number:024x}" for number in range(1, self.scenario.bots + 1)]
         self.cursed = self.bots[0] if self.scenario.cursed else None

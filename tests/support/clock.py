@@ -1,117 +1,158 @@
-"""Virtual time that a test controls."""
+"""Virtual time: a loop in which it passes when nothing else can happen, and the loop's clock."""
 
 import asyncio
-import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any, Final, TypeVar
 
 from deletion.clock import truncated
 
-START = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
+START: Final = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
+HORIZON: Final = timedelta(days=30)
+TURNS: Final = 100_000
+"""Of the loop without any time passing, before that raises."""
+T = TypeVar("T")
+
+
+class NothingLeft(AssertionError):
+    """Every task waits for another, and no time is waited for: it would hang for ever."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """No sockets, no threads: a loop that would wait jumps to the next timer instead.
+
+    Tasks run in the same order each time. What never ends is found at once: a hang raises
+    `NothingLeft`, and waiting past `HORIZON` or turning without waiting an `AssertionError`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._turns = 0
+        self._numbers = count(1)
+        self._settling: deque[asyncio.Future[None]] = deque()
+        self._selector = self
+        self.set_task_factory(self.make_task)
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._now
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass without running anything."""
+        self._now += seconds
+
+    def settled(self) -> asyncio.Future[None]:
+        """Done once every task is waiting."""
+        future = self.create_future()
+        self._settling.append(future)
+        return future
+
+    def select(self, timeout: float | None) -> list[object]:
+        """What a selector is asked before each turn: here the time passes if nothing is ready."""
+        self._turns = (self._turns + 1) % TURNS
+        assert self._turns, f"it goes round and round, and no time passes: {self._tasks()}"
+        if timeout == 0:
+            return []
+        if self._settling:
+            if not (waiting := self._settling.popleft()).done():
+                waiting.set_result(None)
+            return []
+        if timeout is None:
+            raise NothingLeft(f"every task waits for another one: {self._tasks()}")
+        self._turns = 0
+        self._now += timeout
+        if self._now > HORIZON.total_seconds():
+            raise AssertionError(f"virtual time ran past its horizon: {self._tasks()}")
+        return []
+
+    def make_task(
+        self,
+        _loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        """The task factory."""
+        return _Task(next(self._numbers), coroutine, loop=self, context=context)
+
+    def _tasks(self) -> str:
+        """The line at which each task waits."""
+        frames = [frame for task in asyncio.all_tasks(self) for frame in task.get_stack()]
+        return ", ".join(f"{frame.f_code.co_qualname}:{frame.f_lineno}" for frame in frames)
+
+    def _process_events(self, _events: list[object]) -> None: ...
+
+    def _write_to_self(self) -> None: ...
+
+
+class _Task(asyncio.Task[T]):
+    """A task that hashes by its number, so that a set of tasks has the same order in each run."""
+
+    def __init__(self, number: int, coroutine: Any, **options: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def now(skew: float = 0) -> datetime:
+    """The time of the running loop as a clock shows it that is `skew` seconds ahead."""
+    return truncated(START + timedelta(seconds=_time() + skew))
 
 
 class VirtualClock:
-    """`deletion.clock.Clock` whose time passes only when nothing else can happen.
+    """`deletion.clock.Clock` over the running `VirtualLoop`, ahead of it by `skew` seconds."""
 
-    With `auto_advance` the earliest sleeper wakes once every task of the loop waits; without it,
-    sleepers wake only in `advance`. It sees tasks but not sockets or threads, so use it with fakes.
-    A sleep past `horizon` raises an `AssertionError`, so that endless waiting is found at once.
-    """
-
-    def __init__(
-        self,
-        start: datetime = START,
-        *,
-        auto_advance: bool = True,
-        horizon: timedelta = timedelta(days=30),
-    ) -> None:
-        self._now = self._start = start
-        self._off = timedelta(0)
-        self._end = start + horizon
-        self._auto_advance = auto_advance
-        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
-        self._order = count()
-        self._watching = False
+    def __init__(self) -> None:
+        self.skew = 0.0
 
     def now(self) -> datetime:
         """See the port."""
-        return truncated(self._now + self._off)
+        return now(self.skew)
 
     def set(self, by: timedelta) -> None:
         """Set the clock, without letting time pass."""
-        self._off += by
+        self.skew += by.total_seconds()
 
     def monotonic(self) -> float:
         """See the port."""
-        return (self._now - self._start).total_seconds()
+        return _time()
 
     async def sleep(self, seconds: float) -> None:
         """See the port."""
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        due = self._now + max(timedelta(seconds=seconds), timedelta(microseconds=1))
-        woken = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (due, next(self._order), woken))
-        if self._auto_advance:
-            self._watch()
-        await woken
-
-    async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, and wake each sleeper at its time; return when all wait again."""
-        target = self._now + timedelta(seconds=seconds)
-        await settle()
-        while self._sleepers and self._sleepers[0][0] <= target:
-            self._wake_next()
-            await settle()
-        self._now = max(self._now, target)
+        await asyncio.sleep(seconds)
 
     def pause(self, seconds: float) -> None:
         """Let time pass without waking anybody, as when a suspended process continues."""
-        self._now += timedelta(seconds=seconds)
-
-    def _watch(self) -> None:
-        if not self._watching:
-            self._watching = True
-            asyncio.get_running_loop().call_soon(self._tick)
-
-    def _tick(self) -> None:
-        self._watching = False
-        if _all_wait():
-            self._wake_next()
-        if any(not woken.done() for _, _, woken in self._sleepers):
-            self._watch()
-
-    def _wake_next(self) -> None:
-        while self._sleepers:
-            due, _, woken = heapq.heappop(self._sleepers)
-            if woken.done():  # its task was cancelled
-                continue
-            self._now = max(self._now, due)
-            if self._now > self._end:
-                woken.set_exception(AssertionError("virtual time ran past its horizon"))
-            else:
-                woken.set_result(None)
-            return
+        _loop().pass_time(seconds)
 
 
-def _all_wait() -> bool:
-    """Whether this loop can only wait for time to pass."""
-    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
-    return all(getattr(handle._callback, "__name__", "") == "_tick" for handle in ready)
+def _loop() -> VirtualLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop), "a test with a virtual clock needs the mark virtual_time"
+    return loop
+
+
+def _time() -> float:
+    """Zero before the loop runs: parts read their clock when they are made."""
+    try:
+        return _loop().time()
+    except RuntimeError:
+        return 0.0
 
 
 async def settle() -> None:
     """Return once every other task is waiting."""
-    await asyncio.sleep(0)
-    while not _all_wait():  # noqa: ASYNC110 - no event tells that all wait
-        await asyncio.sleep(0)
+    await _loop().settled()
 
 
-async def until(condition: Callable[[], bool], clock: VirtualClock, within: float = 3600) -> None:
+async def until(condition: Callable[[], bool], within: float = 3600) -> None:
     """Let virtual time pass until `condition` holds; fail after `within` virtual seconds."""
-    deadline = clock.now() + timedelta(seconds=within)
+    deadline = _time() + within
     while not condition():
-        assert clock.now() < deadline, f"not within {within:g} virtual seconds"
-        await clock.sleep(0.05)
+        assert _time() < deadline, f"not within {within:g} virtual seconds"
+        await asyncio.sleep(0.05)

@@ -51,6 +51,7 @@ class Fleet:
 
     def __init__(self, replicas: int, bots: int, answers: Answers, *, seed: int = 1) -> None:
         self.clock = VirtualClock()
+        self._began = self.clock.monotonic()
         self.store = CountedClaims(self.clock.now)
         self.breakers = LocalBreakerStore(self.clock)
         self.alerts = RecordedAlerts()
@@ -77,6 +78,11 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
             await asyncio.gather(*(worker.end(4) for worker in self.workers))
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self.clock.monotonic() - self._began
 
     def statuses(self) -> Counter[Status]:
         """The number of jobs by status."""
@@ -127,9 +133,9 @@ class Fleet:
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         bot = request.url.path.rpartition("/")[2]
-        self.calls.append((self.clock.monotonic(), bot))
+        self.calls.append((self.seconds, bot))
         await self.clock.sleep(0.05)
-        status = self._answers(bot, self.clock.monotonic())
+        status = self._answers(bot, self.seconds)
         headers = {"Location": request.url.path} if status == httpx.codes.ACCEPTED else {}
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(b""))
 

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from deletion.clock import Clock
 from deletion.plan import Batch
-from tests.support.clock import VirtualClock
 
 Action = Exception | Callable[[], object] | float | None
 """What happens before a batch: an error, a call (awaited if need be), seconds, or nothing."""
@@ -23,7 +23,7 @@ class ScriptedStep:
 
     name: str
     data: dict[str, list[int]]
-    clock: VirtualClock
+    clock: Clock
     batch_size: int = 2
     seconds: float = 0
     script: deque[Action] = field(default_factory=deque)

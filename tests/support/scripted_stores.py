@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
+from deletion.clock import Clock
 from deletion.dead_letter import DeadLetter
 from deletion.errors import StoreUnavailable
 from deletion.job import Change, Job, Status
 from deletion.ports import Read, Recorded, Unfinished, Unreadable
-from tests.support.clock import VirtualClock
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
 
 
@@ -21,7 +21,7 @@ class ScriptedStore(MemoryJobStore):
     store's clock is ahead of the others by `skew`.
     """
 
-    def __init__(self, clock: VirtualClock, journal: list[str] | None = None) -> None:
+    def __init__(self, clock: Clock, journal: list[str] | None = None) -> None:
         super().__init__(clock.now)
         self._clock = clock
         self.journal = journal if journal is not None else []

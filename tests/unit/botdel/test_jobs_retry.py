@@ -20,6 +20,8 @@ from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
 from tests.support.scripted_stores import ScriptedStore
 
+pytestmark = pytest.mark.virtual_time
+
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
 
@@ -44,7 +46,7 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

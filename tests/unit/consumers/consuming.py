@@ -98,4 +98,4 @@ class World:
         return self.metrics.registry.get_sample_value(name, labels) or 0
 
     async def until_ended(self, jobs: int) -> None:
-        await until(lambda: self.count(Status.COMPLETE) == jobs, self.clock)
+        await until(lambda: self.count(Status.COMPLETE) == jobs)

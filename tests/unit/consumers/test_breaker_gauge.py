@@ -11,6 +11,8 @@ from deletion.gate import KEEP_SECONDS, Gates
 from tests.support.clock import VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, SERVICE
 
+pytestmark = pytest.mark.virtual_time
+
 HOST = "billing.example"
 
 

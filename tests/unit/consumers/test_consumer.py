@@ -12,7 +12,7 @@ from tests.support.clock import START, until
 from tests.support.factories import BOT, a_job, placed
 from tests.unit.consumers.consuming import BOTS, World
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 async def test_every_request_becomes_a_job_that_is_complete(world: World) -> None:
@@ -32,7 +32,7 @@ async def test_events_become_jobs_however_many_runs_are_busy(world: World) -> No
     world.step.seconds = 250
     world.start()
     await world.publish(*(placed(bot) for bot in BOTS[:4]))
-    await until(lambda: world.running == 4, world.clock)
+    await until(lambda: world.running == 4)
     await world.publish(*(placed(bot) for bot in BOTS[4:]))
     await world.clock.sleep(5)
     assert world.subscription.unacked == []
@@ -44,7 +44,7 @@ async def test_a_new_job_is_claimed_at_once_and_not_at_the_next_poll(world: Worl
     await world.clock.sleep(600)
     asked = world.clock.now()
     await world.publish(placed())
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     assert (world.clock.now() - asked).total_seconds() <= 0.1
 
 
@@ -66,7 +66,7 @@ async def test_what_is_held_in_memory_is_bounded_by_groups(world: World) -> None
     world.consumer._intake.take = noted  # type: ignore[method-assign, assignment]
     await world.publish(*(placed(f"{n:024x}") for n in range(6 * PULL_LIMIT)))
     world.start()
-    await until(lambda: world.subscription.unacked == [], world.clock)
+    await until(lambda: world.subscription.unacked == [])
     assert most == GROUPS * PULL_LIMIT
     assert set(world.subscription.pulls) == {PULL_LIMIT}
 
@@ -77,7 +77,7 @@ async def test_a_job_that_kills_its_process_runs_beside_the_others(world: World)
     world.store.put(a_job(Status.PENDING, attempt=2, past_attempts=past, bot_id=BOT))
     await world.publish(*(placed(bot) for bot in BOTS))
     world.start()
-    await until(lambda: world.running == 5, world.clock)
+    await until(lambda: world.running == 5)
     await world.until_ended(len(BOTS) + 1)
 
 
@@ -92,7 +92,7 @@ async def test_a_message_that_is_no_event_does_not_stop_the_others(world: World)
     world.start()
     await world.clock.sleep(10)
     await world.publish(Message(b"not an event", {}))
-    await until(lambda: len(world.dead_letters.letters) == 1, world.clock)
+    await until(lambda: len(world.dead_letters.letters) == 1)
     assert world.consumer.problem is None
     assert world.subscription.nacked == []
     assert world.store.calls.count("check_writes") == 1, "it says nothing of the database"
@@ -106,7 +106,7 @@ async def test_a_worker_that_breaks_off_stops_the_process(
     """An intake without a worker would take in what nobody runs, and look well."""
     await world.publish(placed())
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
 
     async def broken(self: Worker, free: int) -> list[Job]:
         raise ZeroDivisionError
@@ -141,6 +141,6 @@ async def test_an_event_delivered_many_times_is_run_once(world: World) -> None:
             world.start()
         await world.clock.sleep(1)
     await world.until_ended(1)
-    await until(lambda: world.subscription.unacked == [], world.clock)
+    await until(lambda: world.subscription.unacked == [])
     assert world.step.deleted == [0, 1, 2, 3, 4]
     assert world.step.cursors == [None]

@@ -15,7 +15,7 @@ from tests.support.clock import START, until
 from tests.support.factories import BOT, a_job, placed
 from tests.unit.consumers.consuming import BOTS, World
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 async def test_nothing_is_pulled_before_the_database_answers(world: World) -> None:
@@ -59,7 +59,7 @@ async def test_groups_handed_back_during_a_pull_stop_the_next_one(world: World) 
     world.start()
     await world.clock.sleep(1)
     await world.publish(placed(BOTS[0]))
-    await until(lambda: "record" in world.store.calls, world.clock)
+    await until(lambda: "record" in world.store.calls)
     world.store.down = True
     await world.clock.sleep(25)
     assert world.consumer.problem is not None
@@ -98,7 +98,7 @@ async def test_a_database_that_takes_nothing_for_hours_wears_out_few_deliveries(
     assert len(world.subscription.nacked) <= GROUPS * PULL_LIMIT + PROBE * (2 * 60 + 10)
     assert world.consumer.problem is not None
     world.store.faults.clear()
-    await until(lambda: world.subscription.unacked == [], world.clock)
+    await until(lambda: world.subscription.unacked == [])
     assert world.consumer.problem is None
     assert len(world.jobs) == waiting
     assert world.subscription.pulls[-1] == PULL_LIMIT
@@ -123,7 +123,7 @@ async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_pulled_
     refuse(world, BOT)
     await world.publish(placed(BOT), *(placed(f"{n:024x}") for n in range(1, 3 * PULL_LIMIT)))
     world.start()
-    await until(lambda: len(world.jobs) == 3 * PULL_LIMIT - 1, world.clock, within=2)
+    await until(lambda: len(world.jobs) == 3 * PULL_LIMIT - 1, within=2)
     assert world.store.calls.count("check_writes") == 1, "the database is not at fault"
 
 
@@ -137,7 +137,7 @@ async def test_a_message_that_can_never_be_stored_does_not_hold_up_those_that_co
     world.start()
     await world.clock.sleep(600)
     await world.publish(*(placed(bot) for bot in BOTS))
-    await until(lambda: len(world.jobs) == len(BOTS), world.clock, within=2 * MAX_PAUSE_SECONDS)
+    await until(lambda: len(world.jobs) == len(BOTS), within=2 * MAX_PAUSE_SECONDS)
 
 
 async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
@@ -232,7 +232,7 @@ async def test_lost_acks_cost_redeliveries_and_no_second_run(world: World) -> No
     world.subscription.ack_faults.extend([BusUnavailable("away")] * 4)
     await world.publish(*(placed(bot) for bot in BOTS[:8]))
     world.start()
-    await until(lambda: world.subscription.unacked == [], world.clock)
+    await until(lambda: world.subscription.unacked == [])
     await world.until_ended(8)
     assert len(world.step.cursors) == 8
 

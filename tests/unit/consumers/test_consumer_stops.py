@@ -9,7 +9,7 @@ from tests.support.clock import settle, until
 from tests.support.factories import placed
 from tests.unit.consumers.consuming import BOTS, GRACE, SECONDS_PER_BATCH, World
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 async def test_a_stop_hands_over_what_runs_and_any_replica_may_claim_it_at_once(
@@ -17,7 +17,7 @@ async def test_a_stop_hands_over_what_runs_and_any_replica_may_claim_it_at_once(
 ) -> None:
     await world.publish(*(placed(bot) for bot in BOTS[:4]))
     world.start()
-    await until(lambda: world.running == 4, world.clock)
+    await until(lambda: world.running == 4)
     took = await world.stop()
     assert took <= SECONDS_PER_BATCH + 3, "one batch, or one pull"
     assert world.count(Status.FAILED) == 4
@@ -34,7 +34,7 @@ async def test_what_one_process_handed_over_the_next_one_finishes_without_a_swee
 ) -> None:
     await world.publish(*(placed(bot) for bot in BOTS[:4]))
     world.start()
-    await until(lambda: world.running == 4, world.clock)
+    await until(lambda: world.running == 4)
     await world.stop()
     world.stopping.clear()
     world.consumer = world.new_consumer()
@@ -56,7 +56,7 @@ async def test_what_a_pull_brings_after_the_stop_is_recorded_for_the_other_repli
 ) -> None:
     """Handed back, it would have spent a delivery of each message, with every deployment."""
     world.start()
-    await until(lambda: len(world.subscription.pulls) == 1, world.clock)
+    await until(lambda: len(world.subscription.pulls) == 1)
     world.stopping.set()
     await world.publish(placed())
     await world.stop()
@@ -70,7 +70,7 @@ async def test_what_was_being_recorded_at_the_stop_is_pending_and_not_lost(world
     world.store.pauses["record"] = 1
     await world.publish(placed())
     world.start()
-    await until(lambda: "record" in world.store.calls, world.clock)
+    await until(lambda: "record" in world.store.calls)
     await world.stop()
     assert world.subscription.acked == ["1"]
     [job] = world.jobs
@@ -90,7 +90,7 @@ async def test_a_claim_that_is_answered_after_the_stop_is_handed_over(world: Wor
     world.store.apply = answered_late  # type: ignore[method-assign]
     await world.publish(placed())
     world.start()
-    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1)
     assert await world.stop() <= GRACE
     [job] = world.jobs
     assert job.failure is not None
@@ -104,7 +104,7 @@ async def test_a_run_that_does_not_stop_in_time_is_cut_short_and_handed_over(wor
     world.step.script.append(7200.0)
     await world.publish(placed())
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     took = await world.stop()
     assert GRACE * 7 / 16 <= took <= GRACE / 2 + 3
     [job] = world.jobs
@@ -119,7 +119,7 @@ async def test_the_grace_holds_even_when_nothing_can_be_handed_over(world: World
     world.step.script.append(7200.0)
     await world.publish(placed())
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     world.store.down = True
     assert await world.stop() <= GRACE
     await settle()

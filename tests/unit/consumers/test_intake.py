@@ -28,7 +28,7 @@ from tests.support.memory_bus import MemoryBus
 from tests.support.scripted_step import ScriptedStep
 from tests.support.scripted_stores import ScriptedDeadLetters, ScriptedStore
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 ACK_DEADLINE = 60
 
@@ -87,7 +87,7 @@ def unknown_type() -> Message:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 
@@ -427,10 +427,9 @@ async def test_the_dead_letters_database_away_does_not_hold_up_the_jobs(world: W
 @pytest.mark.proves("letters-hold-no-ack")
 @pytest.mark.parametrize("full", [False, True], ids=["poison", "one request too many"])
 async def test_jobs_are_acked_before_the_dead_letters_of_their_group_are_recorded(
-    world: World, monkeypatch: pytest.MonkeyPatch, full: bool
+    world: World, full: bool
 ) -> None:
     """A dead-letter store that hangs must not hold their acks beyond the ack deadline."""
-    monkeypatch.setattr("consumers.intake.RECORD_WITHIN", 0.01)
     world.dead_letters.hangs = True
     if full:
         world.put(Status.IN_PROGRESS, event_ids=tuple(f"{n}" for n in range(MAX_EVENTS)))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ from tests.support.factories import POLICY, SERVICE, a_job, unpaced
 from tests.support.scripted_step import ScriptedStep
 from tests.support.scripted_stores import ScriptedStore
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 GRACE = 16.0
 SECONDS_PER_BATCH = 2.0
@@ -102,14 +101,8 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    world.stopping.set()
-    if world.working:
-        world.working.cancel()
-        await asyncio.gather(world.working, return_exceptions=True)
-        await world.worker.end(0)
+def world() -> World:
+    return World()
 
 
 async def test_every_due_job_is_run_and_never_more_than_there_are_slots(world: World) -> None:
@@ -126,7 +119,7 @@ async def test_every_due_job_is_run_and_never_more_than_there_are_slots(world: W
 async def test_a_free_slot_is_filled_at_once_and_not_at_the_next_poll(world: World) -> None:
     world.put(40)
     world.start()
-    await until(lambda: world.count(Status.COMPLETE) == 40, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 40)
     took = (world.clock.now() - START).total_seconds()
     assert took <= 10 * 4 * SECONDS_PER_BATCH + 5
 
@@ -137,7 +130,7 @@ async def test_a_wake_is_heard_at_once_though_it_has_been_idle_for_long(world: W
     world.put()
     world.worker.wake()
     asked = world.clock.now()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     assert world.clock.now() - asked <= timedelta(seconds=0.1)
 
 
@@ -163,7 +156,7 @@ async def test_an_idle_worker_looks_less_and_less_often_and_not_never(world: Wor
     assert 600 / MAX_POLL_SECONDS <= polls <= 2 * 600 / MAX_POLL_SECONDS + 1
     world.put()
     asked = world.clock.now()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     assert world.clock.now() - asked <= timedelta(seconds=MAX_POLL_SECONDS + 0.1)
 
 
@@ -171,7 +164,7 @@ async def test_a_full_worker_does_not_look(world: World) -> None:
     world.step.seconds = 200
     world.put(10)
     world.start()
-    await until(lambda: world.running == 4, world.clock)
+    await until(lambda: world.running == 4)
     looks = world.looks
     await world.clock.sleep(150)
     assert world.looks == looks
@@ -183,12 +176,12 @@ async def test_a_suspect_is_run_by_the_worker_of_its_own_queue_only(world: World
     [suspect] = world.put(past_attempts=past)
     world.put(4)
     world.start()
-    await until(lambda: world.count(Status.COMPLETE) == 4, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 4)
     await world.clock.sleep(60)
     assert world.store.jobs[suspect.id].status is Status.PENDING
     other = world.new_worker(suspects(SERVICE), 1)
     working = asyncio.create_task(other.work())
-    await until(lambda: world.count(Status.COMPLETE) == 5, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 5)
     world.stopping.set()
     await working
 
@@ -199,7 +192,7 @@ async def test_each_end_of_a_run_is_counted_as_what_it_is(world: World) -> None:
     world.step.script.extend([ValueError("broken"), Parked(later, "the circuit is open")])
     world.put(3)
     world.start()
-    await until(lambda: world.count(Status.COMPLETE) == 1, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 1)
     assert [world.ended(outcome) for outcome in ("failed", "pending", "complete")] == [1, 1, 1]
     await world.clock.sleep(10)
     assert world.count(Status.PENDING) == 1, "until it is due"
@@ -217,7 +210,7 @@ async def test_a_run_that_breaks_off_frees_its_slot(world: World, logs: list[Eve
 
     world.store.before_apply = refuse
     world.start()
-    await until(lambda: world.count(Status.PENDING) == world.running == 0, world.clock)
+    await until(lambda: world.count(Status.PENDING) == world.running == 0)
     said = [line["event"] for line in logs]
     assert said.count("a run raised an error: its job will be stale") == 4
     assert world.count(Status.COMPLETE) == 4
@@ -236,7 +229,7 @@ async def test_a_problem_is_shown_tried_again_less_and_less_often_and_taken_back
     looks = world.looks
     await world.clock.sleep(60)
     assert world.looks - looks <= 60 / MAX_PAUSE_SECONDS + 1
-    await until(lambda: world.count(Status.COMPLETE) == 1, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 1)
     assert world.worker.problem is None
 
 
@@ -258,7 +251,7 @@ async def test_a_stop_hands_over_between_two_batches_and_claims_nothing_more(
 ) -> None:
     world.put(8)
     world.start()
-    await until(lambda: world.running == 4, world.clock)
+    await until(lambda: world.running == 4)
     assert await world.stop() <= SECONDS_PER_BATCH
     assert (world.count(Status.FAILED), world.count(Status.PENDING)) == (4, 4)
     assert world.ended("interrupted") == 4
@@ -271,7 +264,7 @@ async def test_a_run_that_does_not_end_is_cut_short_after_half_of_the_grace(worl
     world.step.script.append(7200.0)
     world.put()
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     assert GRACE / 2 <= await world.stop() <= GRACE / 2 + 1
     [job] = world.store.jobs.values()
     assert job.failure is not None
@@ -285,7 +278,7 @@ async def test_the_end_comes_within_the_grace_even_when_nothing_can_be_handed_ov
     world.step.script.append(7200.0)
     world.put()
     world.start()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     world.store.down = True
     assert await world.stop() <= GRACE * 3 / 4 + 1
     [job] = world.store.jobs.values()
@@ -315,7 +308,7 @@ async def test_what_is_won_after_the_stop_is_handed_over_and_not_left_in_progres
     claims_that(world, wait_for=answered)
     world.put()
     world.start()
-    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1)
     stopping = asyncio.create_task(world.stop())
     await world.clock.sleep(GRACE * 5 / 8)
     answered.set()
@@ -334,7 +327,7 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_after_the_stop_and_hand
     world.store.lost["apply"] = deque([StoreUnavailable("answer lost")] * 4)
     world.put()
     world.start()
-    await until(lambda: world.count(Status.IN_PROGRESS) == 1, world.clock)
+    await until(lambda: world.count(Status.IN_PROGRESS) == 1)
     assert world.running == 0
     await world.stop()
     assert world.count(Status.IN_PROGRESS) == 0
@@ -358,7 +351,7 @@ async def test_jobs_won_beside_a_claim_that_is_never_answered_are_run_and_handed
 
     world.store.apply = lose  # type: ignore[method-assign]
     world.start()
-    await until(lambda: world.running == 3, world.clock)
+    await until(lambda: world.running == 3)
     assert GRACE / 2 <= await world.stop() <= GRACE * 3 / 4 + 1
     left = [job.id for job in world.store.jobs.values() if job.status is Status.IN_PROGRESS]
     assert left == [silent]
@@ -379,7 +372,7 @@ async def test_a_run_that_was_won_after_the_stop_outlives_it_no_more_than_others
 
     world.store.before_apply = away
     world.start()
-    await until(lambda: "apply" in world.store.calls, world.clock)
+    await until(lambda: "apply" in world.store.calls)
     others = asyncio.all_tasks() - {world.working}
     assert await world.stop() <= GRACE * 3 / 4 + 1
     await settle()
@@ -400,7 +393,7 @@ async def test_one_job_whose_claim_is_refused_makes_nobody_unready(world: World)
     assert world.worker.problem is None
     world.put(4)
     world.worker.wake()
-    await until(lambda: world.count(Status.COMPLETE) == 4, world.clock)
+    await until(lambda: world.count(Status.COMPLETE) == 4)
     labels = {"service": SERVICE, "outcome": "refused"}
     name = "botdel_consumer_claims_total"
     assert world.metrics.registry.get_sample_value(name, labels) == 1
@@ -415,7 +408,7 @@ async def test_a_wake_ends_a_pause_after_a_problem(world: World) -> None:
     world.put()
     world.worker.wake()
     asked = world.clock.now()
-    await until(lambda: world.running == 1, world.clock)
+    await until(lambda: world.running == 1)
     assert world.clock.now() - asked <= timedelta(seconds=0.1)
 
 
@@ -489,7 +482,5 @@ async def test_a_job_that_was_rolled_back_raises_an_alert(world: World) -> None:
     why = Failure("HttpRefused", "403", START)
     [job, _] = world.put(1, point_of_no_return="first", rollback_cause=why) + world.put(1)
     world.start()
-    await until(
-        lambda: world.count(Status.COMPLETE) + world.count(Status.COMPENSATED) == 2, world.clock
-    )
+    await until(lambda: world.count(Status.COMPLETE) + world.count(Status.COMPENSATED) == 2)
     assert world.alerts.told == [Alert(AlertKind.JOB_COMPENSATED, SERVICE, "HttpRefused", job.id)]

@@ -15,7 +15,7 @@ from deletion.permits import LATEST, WAIT
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock, settle
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 HOST = "billing.example"
 BOTS = [f"65f0a1b2c3d4e5f6071829{number:02}" for number in range(40)]
@@ -110,7 +110,7 @@ def away(retry_after: float | None = None) -> HttpUnavailable:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

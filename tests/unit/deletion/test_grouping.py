@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from deletion.grouping import Grouping
+from tests.support.clock import settle
+
+pytestmark = pytest.mark.virtual_time
 
 
 class Answers:
@@ -29,9 +32,7 @@ class Answers:
 
 
 async def ask(grouping: Grouping[int, int], *items: int) -> list[int | BaseException]:
-    return await asyncio.wait_for(
-        asyncio.gather(*map(grouping.ask, items), return_exceptions=True), 5
-    )
+    return await asyncio.gather(*map(grouping.ask, items), return_exceptions=True)
 
 
 async def test_each_gets_its_own_result() -> None:
@@ -59,11 +60,11 @@ async def test_groups_and_senders_are_bounded_and_what_waits_grows_a_group() -> 
     answers.gate.clear()
     grouping = Grouping[int, int](answers, limit=4, senders=2)
     asked = [asyncio.create_task(grouping.ask(0))]
-    await asyncio.sleep(0.01)
+    await settle()
     asked += [asyncio.create_task(grouping.ask(n)) for n in range(1, 20)]
-    await asyncio.sleep(0.01)
+    await settle()
     answers.gate.set()
-    assert await asyncio.wait_for(asyncio.gather(*asked), 5) == [n * 2 for n in range(20)]
+    assert await asyncio.gather(*asked) == [n * 2 for n in range(20)]
     assert answers.peak == 2
     assert [len(group) for group in answers.groups] == [1, 4, 4, 4, 4, 3]
 
@@ -79,9 +80,7 @@ async def test_who_asks_again_as_soon_as_it_is_answered_is_answered_again(sender
         return item
 
     asked = (three_times(n) for n in range(1, senders + 1))
-    assert await asyncio.wait_for(asyncio.gather(*asked), 5) == [
-        8 * n for n in range(1, senders + 1)
-    ]
+    assert await asyncio.gather(*asked) == [8 * n for n in range(1, senders + 1)]
 
 
 async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
@@ -89,9 +88,9 @@ async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
     answers.gate.clear()
     grouping = Grouping[int, int](answers, limit=100, senders=1)
     first, second = (asyncio.create_task(grouping.ask(n)) for n in (1, 2))
-    await asyncio.sleep(0.01)
+    await settle()
     first.cancel()
     answers.gate.set()
-    assert await asyncio.wait_for(second, 5) == 4
+    assert await second == 4
     assert answers.groups == [[1, 2]]
     assert first.cancelled()

@@ -17,6 +17,8 @@ from tests.support.clock import START, VirtualClock
 from tests.support.factories import POLICY, a_job
 from tests.support.scripted_stores import ScriptedStore
 
+pytestmark = pytest.mark.virtual_time
+
 FAILURE = Failure("ValueError", "broken", START)
 PARKED = Failure("Parked", "the breaker of billing is open", START)
 INTERRUPTION = Failure("Interrupted", "stopping", START, interrupted=True)

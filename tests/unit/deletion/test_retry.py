@@ -12,6 +12,8 @@ from deletion.errors import BusUnavailable, LeaseLost, StoreUnavailable, Transie
 from deletion.retry import LONGEST_ASKED, Patience, Retry, pause
 from tests.support.clock import START, VirtualClock
 
+pytestmark = pytest.mark.virtual_time
+
 
 class Flaky:
     """Fails `times` times with `error`, then answers."""

@@ -17,11 +17,11 @@ from tests.support.clock import START
 from tests.support.factories import BOT, OTHER_BOT, POLICY, a_job
 from tests.unit.deletion.running import World
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

@@ -19,11 +19,11 @@ from tests.support.factories import BOT, POLICY, SERVICE
 from tests.support.scripted_step import Action, ScriptedStep
 from tests.unit.deletion.running import PATIENCE, World
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

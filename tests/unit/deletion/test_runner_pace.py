@@ -17,7 +17,7 @@ from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job, item
 from tests.support.scripted_step import ScriptedStep
 from tests.support.scripted_stores import ScriptedStore
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 NAMES = ("first", "second")
 PATIENCE = 300
@@ -61,8 +61,7 @@ class World:
         return self.store.put(a_job(id=job, bot_id=bot, steps=tuple(map(StepProgress, NAMES))))
 
     async def run(self) -> Job | None:
-        async with asyncio.timeout(20):
-            return await self.runner.run(self.job)
+        return await self.runner.run(self.job)
 
     async def resume(self) -> Job | None:
         """Another run, of a process of its own, after a sweep where one is needed."""

@@ -16,7 +16,7 @@ from tests.support.factories import BOT, POLICY, SERVICE, a_job, items
 from tests.support.scripted_step import ScriptedStep
 from tests.support.scripted_stores import ScriptedStore
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 REFUSED = PermanentError("403")
 FORWARD = ("pause", "unpublish", "delete", "close")
@@ -73,8 +73,7 @@ class World:
             retry_seconds=60,
             on_batch=lambda step, deleted: self.counted.append((step, deleted)),
         )
-        async with asyncio.timeout(20):
-            await runner.run(job)
+        await runner.run(job)
         return self.stored
 
     def swept(self) -> Job:
@@ -98,7 +97,7 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

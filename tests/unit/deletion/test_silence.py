@@ -16,6 +16,8 @@ from tests.support.clock import START, VirtualClock
 from tests.support.factories import a_job
 from tests.support.scripted_stores import ScriptedStore
 
+pytestmark = pytest.mark.virtual_time
+
 TICK = timedelta(milliseconds=1)
 UNTIL = START + timedelta(hours=1)
 

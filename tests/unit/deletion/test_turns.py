@@ -13,7 +13,7 @@ from deletion.adapters.spec import Outside
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
 from deletion.pace import UNPACED, Pace, Pressure
 from deletion.plan import Plan
-from deletion.pressure import SAMPLE_SECONDS
+from deletion.pressure import READ_SECONDS, SAMPLE_SECONDS
 from deletion.tickets import LONGEST_TURN
 from deletion.turns import (
     LONGEST_PAUSE,
@@ -27,7 +27,7 @@ from tests.support.clock import VirtualClock, settle
 from tests.support.factories import SERVICE
 from tests.support.scripted_step import ScriptedStep
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 
 @dataclass
@@ -145,7 +145,7 @@ async def test_however_long_a_batch_took_the_pause_has_an_end() -> None:
 
 @pytest.mark.proves("held-back")
 async def test_a_stop_ends_every_wait_at_once() -> None:
-    world = World(Pace(busy_share=0.01), clock=VirtualClock(auto_advance=False))
+    world = World(Pace(busy_share=0.01))
     running = asyncio.create_task(world.batch(0))
     await settle()
     world.pacer._took = 5.0  # a pause of 495 s is due
@@ -153,21 +153,20 @@ async def test_a_stop_ends_every_wait_at_once() -> None:
     await settle()
     assert not any(task.done() for task in waiting)
     world.stopping.set()
-    async with asyncio.timeout(5):
-        await asyncio.gather(running, *waiting)
+    await asyncio.gather(running, *waiting)
     assert world.clock.monotonic() == 0
 
 
 async def test_a_stop_ends_the_wait_for_a_batch_that_goes_on() -> None:
-    world = World(Pace(busy_share=0.5), clock=VirtualClock(auto_advance=False))
+    world = World(Pace(busy_share=0.5))
     running = asyncio.create_task(world.batch(3600))
     await settle()
     waiting = asyncio.create_task(world.batch(0))
     await settle()
     world.stopping.set()
-    async with asyncio.timeout(5):
-        await waiting
+    await waiting
     assert not running.done()
+    assert world.clock.monotonic() == 0
     running.cancel()
 
 
@@ -369,13 +368,10 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
 
 
 @pytest.mark.proves("pressure")
-async def test_a_gauge_that_does_not_answer_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("deletion.pressure.READ_SECONDS", 0.01)
+async def test_a_gauge_that_does_not_answer_holds_nobody_up() -> None:
     world = pressed(Level(None))
-    async with asyncio.timeout(5):
-        await world.batch(1)
+    await world.batch(1)
+    assert world.clock.monotonic() == READ_SECONDS + 1
     assert world.unread == ["messages"]
 
 

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.events import RequestPlaced, decode
-from gateway import body
-from gateway.body import MAX_BODY_BYTES
+from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
+from tests.support.clock import VirtualClock
 from tests.unit.gateway.served import BOT, PATH, TOKEN, Served, problem, serving
 
 
@@ -153,17 +153,15 @@ async def test_a_chunked_body_of_the_limit_is_ignored(served: Served) -> None:
     assert answer.status_code == 202
 
 
-async def test_a_body_that_does_not_end_is_not_waited_for(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body, "BODY_SECONDS", 0.02)
-
+@pytest.mark.virtual_time
+async def test_a_body_that_does_not_end_is_not_waited_for(served: Served) -> None:
     async def hanging() -> AsyncIterator[bytes]:
         yield b"x"
         await asyncio.Event().wait()
 
     answer = await served.http.request("DELETE", PATH, content=hanging())
     assert answer.status_code == 408
+    assert VirtualClock().monotonic() == BODY_SECONDS
     assert not served.bus.published
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from deletion.errors import StoreUnavailable
@@ -17,6 +18,8 @@ from recovery.app import create_app
 from recovery.metrics import Metrics
 from recovery.sweep import Sweep
 from tests.unit.recovery.sweeping import Started, World, hang
+
+pytestmark = pytest.mark.virtual_time
 
 TOKEN = "a-token-that-is-long-enough"
 SWEEPS = "/v1/recovery/sweeps"
@@ -34,7 +37,7 @@ class Served:
         return sweep
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="function")
 async def served() -> AsyncIterator[Served]:
     started, metrics = Started(World()), Metrics()
 

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from recovery.client import Exit, recover
 from tests.support.clock import START, VirtualClock
 
+pytestmark = pytest.mark.virtual_time
+
 TOKEN = "a-token-nobody-may-ever-see"
 ID = "0123456789abcdef01234567"
 URL = "http://recovery:8082"

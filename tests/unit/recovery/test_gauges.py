@@ -12,6 +12,8 @@ from recovery.gauges import KEPT_SECONDS, JobGauges
 from tests.support.clock import START, VirtualClock
 from tests.support.scripted_stores import CountedJobs
 
+pytestmark = pytest.mark.virtual_time
+
 OLDEST = START - timedelta(hours=3)
 
 

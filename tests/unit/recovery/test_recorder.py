@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
+import pytest_asyncio
 from structlog.typing import EventDict
 
 from deletion.alerts import Alert, AlertKind
@@ -18,7 +19,7 @@ from tests.support.clock import VirtualClock, until
 from tests.support.memory_bus import MemoryBus
 from tests.support.scripted_stores import ScriptedDeadLetters
 
-pytestmark = pytest.mark.usefixtures("logs")
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
 SOURCE = {
     "event_type": "EVENT_TYPE_REQUEST_PLACED",
@@ -60,10 +61,10 @@ class World:
         return value
 
     async def recorded(self, count: int) -> None:
-        await until(lambda: len(self.store.letters) == count, self.clock)
+        await until(lambda: len(self.store.letters) == count)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="function")
 async def world() -> AsyncIterator[World]:
     world = World()
     consuming = asyncio.create_task(world.consumer.consume(world.stopping))
@@ -78,7 +79,7 @@ async def test_what_pubsub_gave_up_is_recorded_with_its_service_and_then_acked(
 ) -> None:
     await world.bus.publish(Message(b"an event", SOURCE))
     await world.recorded(1)
-    await until(lambda: not world.subscription.unacked, world.clock)
+    await until(lambda: not world.subscription.unacked)
     [letter] = world.store.letters.values()
     assert (letter.service, letter.data) == ("conversations", b"an event")
     assert (letter.attributes, letter.message_id) == (SOURCE, "1")
@@ -130,7 +131,7 @@ async def test_while_the_database_is_away_nothing_is_acked_and_none_is_lost(worl
     assert world.prepared < 70, "it is asked less and less"
     world.store.down = False
     await world.recorded(3)
-    await until(lambda: not world.subscription.unacked, world.clock)
+    await until(lambda: not world.subscription.unacked)
 
 
 async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
@@ -143,7 +144,7 @@ async def test_a_bus_that_is_away_is_waited_for(world: World) -> None:
 
 @pytest.mark.proves("letters-recorded")
 async def test_it_says_since_when_and_why_nothing_is_recorded_until_it_is(world: World) -> None:
-    await until(lambda: world.metric("recording") == 1, world.clock)
+    await until(lambda: world.metric("recording") == 1)
     assert world.consumer.problem is None
     world.subscription.down = True
     began = world.clock.now()
@@ -156,8 +157,8 @@ async def test_it_says_since_when_and_why_nothing_is_recorded_until_it_is(world:
     assert (world.metric("recording"), world.metric("failures_total") > 5) == (0, True)
     world.subscription.down = False
     await world.bus.publish(Message(b"x", SOURCE))
-    await until(lambda: world.metric("recorded_total") == 1, world.clock)
-    await until(lambda: world.consumer.problem is None, world.clock)
+    await until(lambda: world.metric("recorded_total") == 1)
+    await until(lambda: world.consumer.problem is None)
     assert world.metric("recording") == 1
 
 
@@ -165,16 +166,16 @@ async def test_a_database_that_is_away_is_a_problem_of_the_recorder_too(world: W
     assert world.metric("recorded_total") == world.metric("failures_total") == 0
     world.store.down = True
     await world.bus.publish(Message(b"x", SOURCE))
-    await until(lambda: "the database is down" in str(world.consumer.problem), world.clock)
+    await until(lambda: "the database is down" in str(world.consumer.problem))
     world.store.down = False
-    await until(lambda: world.consumer.problem is None, world.clock)
+    await until(lambda: world.consumer.problem is None)
     assert world.metric("failures_total") > 0
 
 
 async def test_an_ack_that_is_lost_only_adds_to_the_count(world: World) -> None:
     world.subscription.ack_faults.append(StoreUnavailable("lost"))
     await world.bus.publish(Message(b"x", SOURCE))
-    await until(lambda: bool(world.subscription.acked), world.clock)
+    await until(lambda: bool(world.subscription.acked))
     [letter] = world.store.letters.values()
     assert letter.count == 2
     assert len(world.alerts.told) == 1
@@ -185,7 +186,7 @@ async def test_an_error_nobody_foresaw_is_logged_and_survived(
 ) -> None:
     world.subscription.ack_faults.append(ZeroDivisionError("by nought"))
     await world.bus.publish(Message(b"x", SOURCE))
-    await until(lambda: bool(world.subscription.acked), world.clock)
+    await until(lambda: bool(world.subscription.acked))
     assert [line["log_level"] for line in logs if "exc_info" in line] == ["error"]
 
 
@@ -216,10 +217,10 @@ async def test_a_canary_is_neither_counted_nor_logged_as_a_dead_letter(
     """`botdel doctor` may run every day, and nobody is to be woken by it."""
     source = {"CloudPubSubDeadLetterSourceSubscription": "bot-deletion.doctor.0a1b"}
     await world.bus.publish(Message(b"x", source))
-    await until(lambda: bool(world.subscription.acked), world.clock)
+    await until(lambda: bool(world.subscription.acked))
     assert world.metric("recorded_total") == 0
     assert [(line["event"], line["log_level"]) for line in logs] == [("canaries recorded", "info")]
     await world.bus.publish(Message(b"x", SOURCE))
-    await until(lambda: len(world.subscription.acked) > 1, world.clock)
-    await until(lambda: world.metric("recorded_total") == 1, world.clock)
+    await until(lambda: len(world.subscription.acked) > 1)
+    await until(lambda: world.metric("recorded_total") == 1)
     assert logs[-1] == {"event": "dead letters recorded", "log_level": "error", "count": 1}

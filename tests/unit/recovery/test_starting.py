@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
-from recovery import starting as module
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
 from tests.support.clock import START
 from tests.unit.recovery.sweeping import Started, World, hang
+
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.mark.proves("recovery-at-once")
@@ -75,10 +76,7 @@ async def test_a_sweep_whose_process_went_silent_is_given_up_and_another_one_sta
     assert (await started.ended.get()).id == sweep.id
 
 
-async def test_a_database_that_is_late_gets_a_refusal_and_its_sweep_is_run_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
+async def test_a_database_that_is_late_gets_a_refusal_and_its_sweep_is_run_all_the_same() -> None:
     started = Started(World())
     store, answering = started.world.sweeps.start, asyncio.Event()
 

@@ -18,6 +18,8 @@ from recovery.sweeper import INTERRUPTED, log_exhausted
 from tests.support.clock import START
 from tests.unit.recovery.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
 
+pytestmark = pytest.mark.virtual_time
+
 TICK = timedelta(milliseconds=1)
 STALE = START - POLICY.stale_after
 FRESH = STALE + TICK

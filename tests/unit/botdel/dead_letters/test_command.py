@@ -24,6 +24,8 @@ from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.memory_bus import MemoryBus
 from tests.support.memory_stores import MemoryDeadLetterStore
 
+pytestmark = pytest.mark.virtual_time
+
 NEW, REPLAYED, DISCARDED = DeadLetterStatus
 NO_ID = "0" * 24
 
@@ -66,7 +68,7 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

@@ -10,6 +10,8 @@ from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.proves("breaker-alert")
 async def test_an_open_breaker_is_named_with_its_reason_and_when_it_is_tried_again() -> None:

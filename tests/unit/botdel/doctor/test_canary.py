@@ -1,7 +1,7 @@
 """A canary goes all the way round, or the leg on which it was lost is named with its remedy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -20,6 +20,8 @@ from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock
 from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription
 from tests.support.scripted_stores import ScriptedDeadLetters
+
+pytestmark = pytest.mark.virtual_time
 
 CANARY = "doctor.0123456789abcdef"
 SECONDS = 60.0
@@ -111,10 +113,8 @@ class World:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    world.stopping.set()
+def world() -> World:
+    return World()
 
 
 @pytest.mark.proves("canary")

@@ -18,6 +18,8 @@ from tests.support.factories import SERVICE, a_job
 from tests.support.scripted_stores import ScriptedStore
 from tests.unit.botdel.doctor.installation import by_check
 
+pytestmark = pytest.mark.virtual_time
+
 
 def progress(name: str, slowest: float) -> StepProgress:
     return StepProgress(name, batches=1 if slowest else 0, slowest=slowest)

@@ -23,6 +23,8 @@ from deletion.plan import AnswerOnly, Batch, Doubted, Previewed
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT
 
+pytestmark = pytest.mark.virtual_time
+
 HOST = "billing.example"
 URL = f"https://{HOST}/bots/{{bot_id}}?key=hunter22"
 VERIFY = {"url": f"https://{HOST}/seen/{{bot_id}}"}
@@ -85,7 +87,7 @@ def says(
 
 
 @pytest.fixture
-async def world() -> World:
+def world() -> World:
     return World()
 
 

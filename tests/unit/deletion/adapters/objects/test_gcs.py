@@ -17,13 +17,21 @@ from deletion.adapters.objects.bucket import PER_REQUEST, Item
 from deletion.adapters.objects.gcs import KEPT_PAGES, OpenGcs
 from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
 from deletion.adapters.objects.step import ObjectsStep
+from deletion.clock import Clock, SystemClock
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
-from tests.support.clock import VirtualClock
+from tests.support.clock import START
 from tests.support.polling import eventually
 
 BOT = str(ObjectId())
 MINE = f"bots/{BOT}"
 LATER = datetime(2026, 12, 5, tzinfo=UTC)
+
+
+class Stopped(SystemClock):
+    """A clock that always says the same."""
+
+    def now(self) -> datetime:
+        return START
 
 
 @dataclass
@@ -119,7 +127,7 @@ class Client:
 @dataclass
 class Bucket:
     client: Client
-    clock: VirtualClock
+    clock: Clock
     url: str = "gs://media"
 
     def __post_init__(self) -> None:
@@ -131,7 +139,7 @@ class Bucket:
 
 
 def step_of(client: Client, batch_size: int = 1000, call_seconds: float = 10) -> ObjectsStep:
-    bucket = Bucket(client, VirtualClock())
+    bucket = Bucket(client, Stopped())
     return ObjectsStep("media", bucket, "bots/{bot_id}/", True, batch_size, call_seconds)
 
 
@@ -175,12 +183,12 @@ async def test_millions_of_kept_objects_take_no_more_than_a_few_calls() -> None:
     step = step_of(client)
     assert await step.is_empty(BOT)
     assert client.calls == KEPT_PAGES + 2, "one for the bucket, one for what is live"
-    until = VirtualClock().now() + timedelta(days=7)
+    until = START + timedelta(days=7)
     assert step.read_back == f"retained until {max(until, LATER):%Y-%m-%d}"
 
 
 async def test_what_a_longer_policy_kept_before_counts_too() -> None:
-    far = VirtualClock().now() + timedelta(days=80)
+    far = START + timedelta(days=80)
     client = Client(kept=[Blob(f"{MINE}/{n}", 1, far) for n in range(20_000)])
     await (step := step_of(client)).is_empty(BOT)
     assert step.read_back == f"retained until {far:%Y-%m-%d}"
@@ -204,7 +212,7 @@ async def given_up(client: Client, call: Awaitable[object], calls: int) -> None:
 @pytest.mark.proves("given-up-call")
 async def test_a_deletion_that_is_given_up_ends_with_the_calls_under_way() -> None:
     client = Client(generations(100, 1))
-    bucket = Bucket(client, VirtualClock())
+    bucket = Bucket(client, Stopped())
     client.goes_on.clear()
     way = Generations("media", client, bucket.api)
     items = [Item(blob.name, str(blob.generation)) for blob in client.blobs]
@@ -216,7 +224,7 @@ async def test_a_deletion_that_is_given_up_ends_with_the_calls_under_way() -> No
 @pytest.mark.proves("given-up-call")
 async def test_a_listing_of_kept_objects_that_is_given_up_ends_with_its_page() -> None:
     client = Client(kept=[Blob(f"{MINE}/{n}", 1, LATER) for n in range(20_000)])
-    bucket = Bucket(client, VirtualClock())
+    bucket = Bucket(client, Stopped())
     client.goes_on.clear()
     async with bucket.opened() as opened:
         await given_up(client, opened.retained_until(f"{MINE}/"), 1)

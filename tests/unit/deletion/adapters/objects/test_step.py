@@ -33,6 +33,8 @@ from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY, SERVICE, a_job
 from tests.support.memory_stores import MemoryJobStore
 
+pytestmark = pytest.mark.virtual_time
+
 BOT = str(ObjectId())
 MINE = f"bots/{BOT}"
 UNTIL = datetime(2026, 12, 5, tzinfo=UTC)
@@ -161,7 +163,7 @@ async def test_connecting_ends_in_time_too() -> None:
             await asyncio.Event().wait()
             yield self
 
-    step = ObjectsStep("media", Silent([]), "bots/{bot_id}/", call_seconds=0.01)
+    step = ObjectsStep("media", Silent([]), "bots/{bot_id}/")
     for call in (step.is_empty(BOT), anext(step.delete(BOT, None)), step.count(BOT)):
         with pytest.raises(ObjectsUnavailable, match="did not answer within"):
             await call
