@@ -79,7 +79,7 @@ def test_a_subscription_that_lost_its_topic_is_emptied_and_then_made_again() -> 
     assert "gcloud" not in found.remedy
 
 
-SETTINGS = [*FLAGS, *POLICY, SOUGHT, "topic", "filter", "push_config.push_endpoint"]
+SETTINGS = [*sorted(FLAGS), *sorted(POLICY), SOUGHT, "topic", "filter", "push_config.push_endpoint"]
 
 
 @pytest.mark.proves("subscription-kept")
