@@ -2,12 +2,14 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.mutations.__main__ import SUITES, main, mutated, near
+from tests.mutations import __main__ as mutations
+from tests.mutations.__main__ import SUITES, Verdict, judged, main, mutated, near
 from tests.mutations.mutants import MUTANTS, Mutant
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, TESTS
 
 PLACE = re.compile(r"\{\{\w+\}\}")
 """In a template, where the name of the service goes."""
@@ -41,3 +43,54 @@ async def test_a_choice_of_none_is_misuse_and_no_success(
     monkeypatch.setattr(sys, "argv", ["mutations", "--only", "nope"])
     assert await main() == 2
     assert "'nope'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", re.findall("ONLY='(.+)'", (TESTS / "README.md").read_text()))
+def test_the_choice_that_the_readme_shows_is_not_empty(name: str) -> None:
+    assert [mutant for mutant in MUTANTS if name in mutant.name]
+
+
+@pytest.mark.parametrize(
+    ("test", "failed", "unclear"),
+    [
+        ("def test_it(): pass", "", ""),
+        ("def test_it(): assert not 1", "test_it", ""),
+        ("import time\ndef test_it(): time.sleep(60)", "test_it", ""),
+        ("import no_such_module", "", "pytest exits with 2"),
+        ("", "", "pytest exits with 5"),
+        ("import time\ntime.sleep(60)", "", "not done within"),
+    ],
+    ids=["passes", "fails", "hangs", "not collected", "no test", "no end"],
+)
+async def test_nothing_but_a_test_that_fails_notices_a_mutation(
+    test: str, failed: str, unclear: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutations, "PYTEST", (*mutations.PYTEST, "--timeout=0.5"))
+    monkeypatch.setattr(mutations, "WITHIN", 5.0 if unclear.startswith("not done") else 60.0)
+    (tmp_path / "test_sample.py").write_text(test)
+    verdict = await judged("sample", ["test_sample.py"], tmp_path)
+    assert verdict.failed == failed
+    assert verdict.unclear.startswith(unclear)
+    assert bool(verdict.unclear) == bool(unclear)
+    assert verdict.suite == "sample"
+
+
+async def test_a_mutation_whose_suites_are_unclear_is_not_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is one chosen when the code fails unchanged, in a copy as the mutations are."""
+    mutant = MUTANTS[0]
+    roots: list[Path] = []
+    said = {"": Verdict("unit"), mutant.file: Verdict("unit", unclear="not done within 600 s")}
+
+    async def run(suite: str, root: Path, file: str = "") -> Verdict:
+        roots.append(root)
+        return said[file]
+
+    monkeypatch.setattr(sys, "argv", ["mutations", "--only", mutant.name, "--workers", "1"])
+    monkeypatch.setattr(mutations, "_run", run)
+    assert await main() == 1
+    assert "UNCLEAR" in capsys.readouterr().out
+    assert ROOT not in roots
+    said[""] = said[mutant.file]
+    assert await main() == 2

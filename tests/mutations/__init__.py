@@ -1,5 +1,5 @@
-"""Do the suites find what they are there to find? `make mutations` breaks guards and looks.
+"""Would a test fail if a guard were broken? `make mutations` breaks each in turn.
 
-Each mutation breaks one guard of the life cycle in a copy of the code, and the suites run over it.
+Each mutation breaks one guard in a copy of the code, and the suites that should notice run there.
 A mutation that no suite notices is a guarantee that nothing proves.
 """

@@ -6,21 +6,25 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+import pytest
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tests.mutations.mutants import MUTANTS, Mutant
 from tests.support.paths import ROOT
 
 LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
-WITHIN: Final = 180.0
-"""Seconds for one suite; a mutation that makes it hang is noticed by that."""
+WITHIN: Final = 600.0
+"""Seconds for one suite; no suite takes nearly that long. One that does proves nothing."""
+TEST_WITHIN: Final = 60
+"""Seconds for one test: a mutation that makes a test hang makes it fail."""
 UNIT: Final = "tests/unit/"
 CORE: Final = "tests/unit/deletion/"
 ADAPTERS: Final = "tests/unit/deletion/adapters/"
@@ -64,8 +68,11 @@ SUITES: Final = {
         f"{UNIT}recovery/test_client.py",
     ],
 }
-PYTEST: Final = ["-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-SLOW: Final = (
+PYTEST: Final = (
+    *("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
+    f"--timeout={TEST_WITHIN}",
+)
+NOT_LIFE_CYCLE: Final = (
     "adapters/alerts/",
     "adapters/http_api/",
     "adapters/objects/",
@@ -83,20 +90,32 @@ SLOW: Final = (
     "recovery/test_client.py",
     "unit/gateway/",
 )
-"""What has nothing to do with the life cycle is left out of the unit tests."""
+"""Parts of the paths of tests that have nothing to do with the life cycle: left out of `unit`."""
+
+Work = TypeVar("Work")
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a suite said: the first test that failed, "" when all passed."""
+    """What a suite said: the first test that `failed`, or why it is `unclear` whether one does.
+
+    Both are "" when all passed.
+    """
 
     suite: str
-    failed: str
+    failed: str = ""
+    unclear: str = ""
+
+    @property
+    def says(self) -> str:
+        """Either, in words."""
+        return self.failed or self.unclear or "none"
 
 
 async def main() -> int:
-    """0 when every mutation was noticed, 1 when one was not, 2 when the code fails without any
-    or none is chosen.
+    """0 when every mutation was noticed, 1 when one was not, or when that is unclear, 2 when the
+    code fails without any or none is chosen.
     """
     options = _options()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
@@ -106,16 +125,17 @@ async def main() -> int:
     if options.list:
         print(*(f"{mutant.file}: {mutant.name}" for mutant in chosen), sep="\n")
         return 0
-    if broken := [v for v in await _unchanged(chosen) if v.failed]:
-        print("without any mutation:", *(f"{v.suite}: {v.failed}" for v in broken), sep="\n  ")
-        return 2
-    waiting = list(reversed(chosen))
-    verdicts: dict[Mutant, list[Verdict]] = {}
-    await asyncio.gather(*(_work(waiting, verdicts) for _ in range(options.workers)))
+    with _copies(options.workers) as copies:
+        suites = sorted({suite for mutant in chosen for suite in mutant.suites})
+        unchanged = (await _each(suites, copies, _run)).values()
+        if broken := [v for v in unchanged if v.failed or v.unclear]:
+            print("without any mutation:", *(f"{v.suite}: {v.says}" for v in broken), sep="\n  ")
+            return 2
+        verdicts = await _each(chosen, copies, _verdicts)
     Console(width=160).print(_summary(chosen, verdicts))
-    unnoticed = [mutant.name for mutant in chosen if not _noticed(verdicts[mutant])]
-    print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} mutations were noticed")
-    return 1 if unnoticed else 0
+    noticed = [mutant for mutant in chosen if _noticed(verdicts[mutant])]
+    print(f"{len(noticed)} of {len(chosen)} mutations were noticed")
+    return 0 if len(noticed) == len(chosen) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -126,20 +146,29 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _unchanged(chosen: Sequence[Mutant]) -> list[Verdict]:
-    suites = sorted({suite for mutant in chosen for suite in mutant.suites})
-    return [await _run(suite, ROOT) for suite in suites]
-
-
-async def _work(waiting: list[Mutant], verdicts: dict[Mutant, list[Verdict]]) -> None:
+@contextmanager
+def _copies(number: int) -> Iterator[list[Path]]:
+    """Copies of the code, one for each worker."""
     with tempfile.TemporaryDirectory(prefix="botdel-mutations-") as folder:
-        copy = Path(folder) / "copy"
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        copies = [Path(folder) / f"copy-{n}" for n in range(number)]
+        for copy in copies:
+            shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        yield copies
+
+
+async def _each(
+    work: Sequence[Work], copies: Sequence[Path], judge: Callable[[Work, Path], Awaitable[Said]]
+) -> dict[Work, Said]:
+    """What `judge` says of each, as many at a time as there are copies."""
+    waiting, said = list(reversed(work)), dict[Work, Said]()
+
+    async def judge_next(copy: Path) -> None:
         while waiting:
-            mutant = waiting.pop()
-            verdicts[mutant] = await _verdicts(mutant, copy)
-            seen = "noticed" if _noticed(verdicts[mutant]) else "NOT NOTICED"
-            print(f"{seen:>12}  {mutant.file}: {mutant.name}", flush=True)
+            each = waiting.pop()
+            said[each] = await judge(each, copy)
+
+    await asyncio.gather(*map(judge_next, copies))
+    return said
 
 
 async def _verdicts(mutant: Mutant, copy: Path) -> list[Verdict]:
@@ -153,6 +182,9 @@ async def _verdicts(mutant: Mutant, copy: Path) -> list[Verdict]:
                 break
     finally:
         (copy / mutant.file).write_text(source)
+    unnoticed = "UNCLEAR" if any(verdict.unclear for verdict in verdicts) else "NOT NOTICED"
+    seen = "noticed" if _noticed(verdicts) else unnoticed
+    print(f"{seen:>12}  {mutant.file}: {mutant.name}", flush=True)
     return verdicts
 
 
@@ -165,7 +197,7 @@ def mutated(mutant: Mutant, source: str) -> str:
 
 def _tests(suite: str, root: Path) -> list[str]:
     paths = sorted(path for pattern in SUITES[suite] for path in root.glob(pattern))
-    left_out = SLOW if suite == "unit" else ()
+    left_out = NOT_LIFE_CYCLE if suite == "unit" else ()
     return [
         str(path)
         for path in paths
@@ -177,8 +209,8 @@ async def _run(suite: str, root: Path, file: str = "") -> Verdict:
     """The tests that are `near` the file first, as they are the likeliest to fail."""
     tests = _tests(suite, root)
     first = near(tests, file)
-    verdict = await _pytest(suite, first, root) if first else Verdict(suite, "")
-    return verdict if verdict.failed else await _pytest(suite, tests, root)
+    verdict = await judged(suite, first, root) if first else Verdict(suite)
+    return verdict if verdict.failed else await judged(suite, tests, root)
 
 
 def near(tests: Sequence[str], file: str) -> list[str]:
@@ -187,7 +219,10 @@ def near(tests: Sequence[str], file: str) -> list[str]:
     return [test for test in tests if any(word in Path(test).name for word in words)]
 
 
-async def _pytest(suite: str, tests: Sequence[str], root: Path) -> Verdict:
+async def judged(suite: str, tests: Sequence[str], root: Path) -> Verdict:
+    """Run the tests. Nothing but a test that fails says that something was noticed: not a suite
+    that does not end, nor one that pytest cannot collect or finds no test in.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *PYTEST,
@@ -203,8 +238,15 @@ async def _pytest(suite: str, tests: Sequence[str], root: Path) -> Verdict:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return Verdict(suite, f"not done within {WITHIN:g} s")
-    return Verdict(suite, _failure(output.decode()) if process.returncode else "")
+        return Verdict(suite, unclear=f"not done within {WITHIN:g} s")
+    said = _failure(output.decode())
+    match process.returncode:
+        case pytest.ExitCode.OK:
+            return Verdict(suite)
+        case pytest.ExitCode.TESTS_FAILED:
+            return Verdict(suite, failed=said)
+        case code:
+            return Verdict(suite, unclear=f"pytest exits with {code}: {said}")
 
 
 def _failure(output: str) -> str:
@@ -222,7 +264,8 @@ def _summary(chosen: Sequence[Mutant], verdicts: dict[Mutant, list[Verdict]]) ->
     for mutant in chosen:
         for number, verdict in enumerate(verdicts[mutant]):
             name = "" if number else f"{mutant.file}: {mutant.name}"
-            table.add_row(name, verdict.suite, escape(verdict.failed) or "[yellow]none")
+            colour = "" if verdict.failed else "yellow"
+            table.add_row(name, verdict.suite, Text(verdict.says, colour))
     return table
 
 
