@@ -1,10 +1,10 @@
-"""Every query walks an index: each real command is caught on its way and measured.
+"""Every query of the adapters walks an index.
 
-A new query cannot escape: all methods of the adapters are called here, and what they send is
-taken from the driver, not written down again. Measured, because the plans the embedded server
-explains are not what it does: a hinted query explains as an index scan and reads everything,
-one with a field more than its index explains as a collection scan and does not. The time it
-reports is real: an index takes a millisecond where a scan takes a hundred.
+The tests call every method of each adapter, record the commands that the driver sends, and run
+each again with `explain` to see how long the server takes. Time decides, not the plan: the
+embedded server explains a hinted query as an index scan though it reads the whole collection, and
+a query on an indexed field and another one as a collection scan though it does not. The time that
+it reports is real: 1 ms with an index, about 100 ms without.
 """
 
 import copy
@@ -44,10 +44,12 @@ from tests.support.factories import a_letter, again, new_job, redelivered, repla
 from tests.support.indexed import indexed
 
 CROWD = 3000
-"""Documents that a query should not look at."""
+"""Documents in each collection that no query asks for."""
 TRIES = 3
-NOTHING = {"no such field": 1}
-"""What only reading everything finds out to be nothing."""
+SCAN_MILLISECONDS = 8
+"""A scan must take at least so long, or a query with an index could not be told from one."""
+MATCHES_NOTHING = {"no such field": 1}
+"""No index has this field, so the server reads the whole collection."""
 READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}
 GOES_ON = {"getMore", "killCursors"}
 
@@ -55,7 +57,7 @@ Query = Mapping[str, Any]
 
 
 class Listener(CommandListener):
-    """Keeps every query sent while `on`, as the `find` that takes as long."""
+    """Records every query sent while `on`, each as a `find` with the same filter."""
 
     def __init__(self) -> None:
         self.on = False
@@ -87,7 +89,7 @@ class Listener(CommandListener):
 
 @dataclass
 class Watched:
-    """A database of the real server, and what is sent to it."""
+    """A database of the real server, and the queries that are sent to it."""
 
     client: Client
     database: Database
@@ -100,20 +102,22 @@ class Watched:
     async def scans(self) -> list[Query]:
         """The queries since `watch` that take as long as reading their collection."""
         self.listener.on = False
-        assert not self.listener.unknown, "commands this test cannot measure: teach it to"
+        assert not self.listener.unknown, "not measured: add these commands to `Listener.started`"
         names = {query["find"] for query in self.listener.queries}
-        scan = {name: await self.took({"find": name, "filter": NOTHING}) for name in names}
+        scan = {name: await self.took({"find": name, "filter": MATCHES_NOTHING}) for name in names}
+        fast = {name: took for name, took in scan.items() if took < SCAN_MILLISECONDS}
+        assert not fast, "too few documents to tell a scan from an index: put more into them"
         return [each for each in self.listener.queries if await self.is_slow(each, scan)]
 
     async def is_slow(self, query: Query, scan: Mapping[str, int]) -> bool:
-        """At best of a few times: a busy machine is slow as well."""
+        """Whether each of some tries takes more than a quarter of a scan."""
         for _ in range(TRIES):
             if await self.took(query) <= scan[query["find"]] / 4:
                 return False
         return True
 
     async def took(self, query: Query) -> int:
-        """Milliseconds of the server for `query`."""
+        """Milliseconds that the server needs for `query`."""
         command = {part: value for part, value in query.items() if part != "is_write"}
         answer = await self.database.command({"explain": command, "verbosity": "executionStats"})
         return int(answer["executionStats"]["executionTimeMillis"])
@@ -121,7 +125,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 async def watched(mongo: EmbeddedMongo) -> AsyncIterator[Watched]:
-    """A database of this module's own. It is not dropped, which takes longer than the tests."""
+    """A database for this module only. Dropping it would take longer than the tests."""
     listener = Listener()
     client: Client = AsyncIOMotorClient(mongo.uri, tz_aware=True, event_listeners=[listener])
     database = client[f"test_queries_{uuid4().hex[:8]}"]
@@ -134,7 +138,7 @@ async def watched(mongo: EmbeddedMongo) -> AsyncIterator[Watched]:
 
 @pytest.fixture(scope="module")
 async def store(watched: Watched) -> MongoJobStore:
-    """A store with a crowd of complete jobs and a few of each other status."""
+    """A store with many complete jobs and ten of each status."""
     store = await indexed(MongoJobStore, watched.client, watched.database.name)
     crowd = [to_document(new_job(status=Status.COMPLETE)) for _ in range(CROWD)]
     await watched.database[COLLECTION].insert_many(crowd)
@@ -143,14 +147,14 @@ async def store(watched: Watched) -> MongoJobStore:
 
 
 async def record(store: MongoJobStore) -> None:
-    """One that is new, and each way not to be."""
+    """A new job, a redelivered event, requests that join, and one for a job that is full."""
     job, full = new_job(), new_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS)))
     await store.record([job, full])
     await store.record([redelivered(job), request_for(job), request_for(full), new_job(), job])
 
 
 async def apply(store: MongoJobStore) -> None:
-    """Changes that are written, by either guard, and ones that are refused."""
+    """Changes that are written, under each of the two guards, and changes that are refused."""
     job = new_job(status=Status.PENDING)
     await store.record([job])
     claimed = await store.apply(job.claim("worker/a", START))
@@ -170,14 +174,14 @@ async def get(store: MongoJobStore) -> None:
 
 
 async def due(store: MongoJobStore) -> None:
-    """Both queues, a window that holds some and one that holds none."""
+    """Both queues, and windows with and without jobs."""
     for queue in ("conversations", "conversations/suspect"):
         for since, until in ((EPOCH, START), (START, SILENT), (EPOCH, EPOCH)):
             await store.due(queue, since, until, 100)
 
 
 async def silent(store: MongoJobStore) -> None:
-    """As a sweep does, from the beginning and behind a page."""
+    """As a sweep does: its first page, and the next one."""
     for status in (Status.FAILED, Status.IN_PROGRESS):
         for skip in ((), [str(ObjectId()) for _ in range(100)]):
             await store.silent(status, since=EPOCH, until=START, skip=skip, limit=100)
@@ -209,7 +213,7 @@ JOB_QUERIES: dict[str, tuple[Callable[[MongoJobStore], Awaitable[None]], int]] =
     "find": (find, 8),
     "time": (time, 0),
 }
-"""What calls each method in all its forms, and how many queries that must send at least."""
+"""For each method: a function that calls it in every way, and the fewest queries that it sends."""
 
 
 def public(adapter: type) -> set[str]:
@@ -222,9 +226,9 @@ def public(adapter: type) -> set[str]:
 
 
 def is_an_operators_look(query: Query) -> bool:
-    """The newest of all, or of a service: MongoDB ends at the limit, the embedded server does not.
+    """The newest jobs of all, or of a service, as `botdel jobs list` asks for.
 
-    Nothing in the pipeline waits for it; `botdel jobs list` does.
+    MongoDB stops at the limit; the embedded server reads on. Nothing in the pipeline waits for it.
     """
     fields = set(query["filter"])
     newest = query.get("sort") in ({"_id": -1}, {"createdAt": -1})
@@ -265,7 +269,7 @@ async def test_the_newest_of_all_are_read_along_the_ids_and_those_of_a_service_b
 async def test_every_update_of_a_job_names_the_shard_key(
     watched: Watched, store: MongoJobStore
 ) -> None:
-    """Or a sharded collection would ask every shard."""
+    """Without it a sharded collection asks every shard."""
     watched.watch()
     await record(store)
     await apply(store)
@@ -277,7 +281,7 @@ async def test_every_update_of_a_job_names_the_shard_key(
 
 @pytest.fixture
 async def bare_store(watched: Watched, database_name: str) -> AsyncIterator[MongoJobStore]:
-    """The same crowd where nobody has created an index."""
+    """As many jobs, in a collection without indexes."""
     crowd = [to_document(new_job(status=Status.COMPLETE)) for _ in range(CROWD)]
     database = watched.client[database_name]
     await database[COLLECTION].insert_many(crowd)
@@ -297,10 +301,10 @@ async def test_it_is_seen_when_an_index_of_the_jobs_is_missing(
     assert len(scanning) >= 4
 
 
-async def test_it_is_seen_when_the_look_for_what_collides_has_no_index(
+async def test_it_is_seen_when_the_search_for_what_collides_has_no_index(
     watched: Watched, bare_store: MongoJobStore
 ) -> None:
-    """Only a job offered under an id that is taken collides where no index is unique."""
+    """Without a unique index only the `_id` collides: the same job is recorded twice."""
     job = new_job()
     watched.watch()
     await bare_store.record([job])
@@ -312,7 +316,7 @@ async def test_it_is_seen_when_the_look_for_what_collides_has_no_index(
 async def test_an_update_and_a_delete_without_an_index_are_seen(
     watched: Watched, store: MongoJobStore
 ) -> None:
-    """Or else nothing above would mean anything."""
+    """Otherwise the tests above would pass whatever the store sends."""
     jobs = watched.database[COLLECTION]
     watched.watch()
     await jobs.find_one({"claimedBy": "nobody"})
@@ -321,10 +325,12 @@ async def test_an_update_and_a_delete_without_an_index_are_seen(
     assert len(await watched.scans()) == 3
 
 
-async def test_a_command_nobody_can_measure_is_seen(watched: Watched, store: MongoJobStore) -> None:
+async def test_a_command_that_cannot_be_measured_is_seen(
+    watched: Watched, store: MongoJobStore
+) -> None:
     watched.watch()
     await watched.database[COLLECTION].find_one_and_update({}, {"$set": {"attempt": 1}})
-    with pytest.raises(AssertionError, match="teach it"):
+    with pytest.raises(AssertionError, match="not measured"):
         await watched.scans()
     watched.listener.unknown.clear()
 
@@ -334,7 +340,7 @@ async def test_a_command_nobody_can_measure_is_seen(watched: Watched, store: Mon
 
 @pytest.fixture(scope="module")
 async def letters(watched: Watched) -> MongoDeadLetterStore:
-    """A store with a crowd of discarded letters of one service."""
+    """A store with many discarded letters of one service."""
     store = await indexed(MongoDeadLetterStore, watched.client, watched.database.name)
     await store.record([a_letter(service="crowded", status=DeadLetterStatus.DISCARDED)])
     collection = watched.database[DEAD_LETTERS]
@@ -346,7 +352,7 @@ async def letters(watched: Watched) -> MongoDeadLetterStore:
 
 
 async def record_letters(store: MongoDeadLetterStore) -> None:
-    """New ones, one that is known, and a replay that comes back, and comes again."""
+    """New letters, one that is known, and a replay that comes back, twice."""
     letter, other = a_letter(), a_letter()
     await store.record([letter, other])
     back = replay(letter)
@@ -371,7 +377,7 @@ async def find_letters(store: MongoDeadLetterStore) -> None:
 
 
 async def settle_letter(store: MongoDeadLetterStore) -> None:
-    """One that stands as it was read, and one that does not."""
+    """A letter that is as it was read, and one that has changed since."""
     [letter] = await store.record([a_letter()])
     assert await store.settle(letter, DeadLetterStatus.NEW)
     await store.record([again(letter)])
@@ -387,7 +393,7 @@ LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]
 
 
 def is_an_operators_look_at_letters(query: Query) -> bool:
-    """The newest of all, or of all with a reason: MongoDB walks `_id` and ends at the limit."""
+    """The newest of all, or of all with a reason: MongoDB walks `_id` and stops at the limit."""
     return set(query["filter"]) <= {"reason", "_id"} and query.get("sort") == {"_id": -1}
 
 
@@ -431,7 +437,7 @@ async def test_it_is_seen_when_an_index_of_the_dead_letters_is_missing(
 
 @pytest.fixture(scope="module")
 async def breakers(watched: Watched) -> MongoBreakerStore:
-    """A store with a crowd of hosts, of which there are only a few in life."""
+    """A store with many hosts; an installation has a few."""
     store = MongoBreakerStore(watched.client, watched.database.name)
     crowd = [{"_id": f"host-{number}.example", "stamp": "a"} for number in range(CROWD)]
     await watched.database[BREAKERS].insert_many(crowd)
@@ -441,7 +447,7 @@ async def breakers(watched: Watched) -> MongoBreakerStore:
 async def test_every_query_for_a_breaker_walks_an_index(
     watched: Watched, breakers: MongoBreakerStore
 ) -> None:
-    reads_all = {"open_breakers", "damaged"}  # of the few there are, for an operator
+    reads_all = {"open_breakers", "damaged"}  # for an operator, who has a few hosts
     assert public(MongoBreakerStore) - reads_all == {"apply", "get", "time"}
     closed = Breaker("billing.example")
     failed = closed.failed("a", str(ObjectId()), "503", START, BreakerPolicy())
@@ -455,6 +461,17 @@ async def test_every_query_for_a_breaker_walks_an_index(
     assert len(watched.listener.queries) == 4
 
 
+async def test_a_query_for_a_breaker_by_anything_but_its_id_is_seen(
+    watched: Watched, breakers: MongoBreakerStore
+) -> None:
+    """`_id` always has its index, so none can be left out here."""
+    collection = watched.database[BREAKERS]
+    watched.watch()
+    await collection.find_one({"stamp": "nobody's"})
+    await collection.update_one({"stamp": "nobody's"}, {"$set": {"stamp": "b"}})
+    assert len(await watched.scans()) == 2
+
+
 # --- the step that deletes from a collection
 
 BOTS = [ObjectId() for _ in range(4)]
@@ -462,7 +479,7 @@ BOTS = [ObjectId() for _ in range(4)]
 
 @pytest.fixture(params=["objectid", "string"])
 async def step(request: pytest.FixtureRequest, watched: Watched) -> MongoStep:
-    """A step of batches of three over ten documents of each bot, in a crowd of others."""
+    """A step with batches of three; each bot has ten documents among many others."""
     collection = watched.database[f"messages_{uuid4().hex[:8]}"]
     of_type: Callable[[ObjectId], Any] = str if request.param == "string" else lambda bot: bot
     await collection.insert_many([{"bot": of_type(ObjectId())} for _ in range(CROWD)])
@@ -471,7 +488,7 @@ async def step(request: pytest.FixtureRequest, watched: Watched) -> MongoStep:
 
 
 async def run(step: MongoStep) -> int:
-    """Begin, and go on from the first cursor to the end; how many batches it took."""
+    """Delete one batch, resume from its cursor to the end, and return the number of batches."""
     bot = str(BOTS[0])
     assert await step.count(bot) == 10
     assert not await step.is_empty(bot)
@@ -485,7 +502,7 @@ async def run(step: MongoStep) -> int:
 
 
 def test_every_method_of_the_step_is_called_here() -> None:
-    others = {"faults", "bots", "forbidden"}  # a hundred documents, whichever they are, and none
+    others = {"faults", "bots", "forbidden"}  # they read a hundred documents at most, or none
     assert public(MongoStep) - others == {"count", "delete", "is_empty", "missing", "provide"}
 
 
@@ -497,11 +514,11 @@ async def test_every_query_of_a_step_walks_its_index(step: MongoStep, watched: W
     batches = await run(step)
     assert await watched.scans() == []
     assert batches == 4
-    told = "count, read back, find ids, delete them"
-    assert len(watched.listener.queries) == 1 + 2 + 2 + batches, told
+    what = "a count, two read-backs, two searches for ids, and a deletion for each batch"
+    assert len(watched.listener.queries) == 1 + 2 + 2 + batches, what
 
 
-async def test_it_is_seen_and_said_when_the_index_of_a_step_is_missing(
+async def test_it_is_seen_and_reported_when_the_index_of_a_step_is_missing(
     step: MongoStep, watched: Watched
 ) -> None:
     said = await step.missing()
