@@ -28,8 +28,8 @@ async def test_jobs_are_listed_by_service_bot_and_status_and_shown(pipeline: Pip
     first, second = await pipeline.fill(12, 3)
     async with pipeline.consumer():
         await publish(pipeline, request_placed(first), request_placed(second))
-        await until(lambda: _is(pipeline, first, COMPLETE))
-        await until(lambda: _is(pipeline, second, COMPLETE))
+        await until(lambda: pipeline.has_status(first, COMPLETE))
+        await until(lambda: pipeline.has_status(second, COMPLETE))
 
     everything = await output_of(pipeline, "jobs", "list")
     assert {job["botId"] for job in everything} == {first, second}
@@ -56,13 +56,13 @@ async def test_only_an_operators_retry_sends_an_exhausted_job_on(pipeline: Pipel
         await publish(pipeline, request_placed(bot))
         marker = request_placed(str(ObjectId()))
         await publish(pipeline, marker)
-        await until(lambda: _is(pipeline, marker.bot_id, COMPLETE))
+        await until(lambda: pipeline.has_status(marker.bot_id, COMPLETE))
         assert await pipeline.status_of(bot) == "exhausted", "a new request does not run it"
 
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert code == 0, lines
         assert lines[-1] == f"`botdel jobs show {job_id}` shows its progress"
-        await until(lambda: _is(pipeline, bot, COMPLETE))
+        await until(lambda: pipeline.has_status(bot, COMPLETE))
         code, lines = await botdel(pipeline, "jobs", "retry", job_id)
         assert (code, "nothing to retry" in lines[-2]) == (1, True), lines
     assert await pipeline.left(bot) == 0
@@ -205,7 +205,7 @@ async def test_a_collection_without_the_index_is_reported_and_deleted_from_all_t
     async with pipeline.consumer() as consumer:
         await consumer.wait_for_line(lambda line: NOT_PROVIDED in line, WITHIN)
         await publish(pipeline, request_placed(bot))
-        await until(lambda: _is(pipeline, bot, COMPLETE))
+        await until(lambda: pipeline.has_status(bot, COMPLETE))
 
 
 async def test_every_command_explains_itself(pipeline: Pipeline) -> None:
@@ -214,10 +214,6 @@ async def test_every_command_explains_itself(pipeline: Pipeline) -> None:
         code, lines = await botdel(pipeline, *command.split(), "--help")
         assert code == 0
         assert any("Usage" in line for line in lines)
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status
 
 
 async def _insert_exhausted(pipeline: Pipeline, bot: str) -> str:

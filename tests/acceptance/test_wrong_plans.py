@@ -53,8 +53,8 @@ from tests.support.wrong_plans import (
     EMPTY_BUCKET,
     HARMLESS,
     UNSEEN,
-    Mutant,
-    mutants,
+    WrongPlan,
+    wrong_plans,
 )
 
 BOTS = 12
@@ -283,30 +283,30 @@ async def test_every_wrong_value_of_the_sample_plans_is_noticed(look: Look, tmp_
     """But for the exceptions, and of these the harmless ones leave the data as it must be."""
     by: dict[str, str | None] = {}
     excused, harmful = [], []
-    for number, mutant in enumerate(mutants()):
-        path = mutant.written(tmp_path / str(number))
-        by[str(mutant)] = await look.noticed(path)
-        if mutant.is_one_of(HARMLESS | UNSEEN):
-            excused.append(str(mutant))
-        if mutant.is_one_of(UNSEEN):
+    for number, wrong in enumerate(wrong_plans()):
+        path = wrong.written(tmp_path / str(number))
+        by[str(wrong)] = await look.noticed(path)
+        if wrong.is_one_of(HARMLESS | UNSEEN):
+            excused.append(str(wrong))
+        if wrong.is_one_of(UNSEEN):
             harmful.append(path)
     assert len(by) > 400
-    assert {mutant: by[mutant] for mutant in excused if by[mutant]} == {}, "harmless, but noticed"
-    assert [mutant for mutant, way in by.items() if way is None] == excused
+    assert {wrong: by[wrong] for wrong in excused if by[wrong]} == {}, "harmless, but noticed"
+    assert [wrong for wrong, way in by.items() if way is None] == excused
     assert look.harmful == harmful
     assert {way for way in by.values() if way} == {READ, CHECK, PREVIEW, DOCTOR, RUN}
 
 
 @pytest.mark.parametrize("pattern", [*HARMLESS, *UNSEEN])
 def test_every_exception_matches_a_mutant(pattern: str) -> None:
-    assert any(mutant.is_one_of({pattern: ""}) for mutant in mutants())
+    assert any(wrong.is_one_of({pattern: ""}) for wrong in wrong_plans())
 
 
 async def test_a_preview_of_a_live_bot_shows_what_a_wrong_plan_would_miss(
     look: Look, tmp_path: Path
 ) -> None:
     bot, path = look.platform.bots[0], ("steps", 0, "mongo", "field")
-    wrong = read_plan(Mutant("conversations.yaml", ((path, "_id"),)).written(tmp_path))
+    wrong = read_plan(WrongPlan("conversations.yaml", ((path, "_id"),)).written(tmp_path))
     assert await look.counts(read_plan(PLANS["conversations"]), bot) == {
         "messages": 5,
         "sessions": 1,
@@ -319,7 +319,7 @@ async def test_a_folder_of_others_with_ids_of_their_own_is_noticed_by_doctor(
 ) -> None:
     """Each key looks right by itself, so that `plan check` finds nothing wrong."""
     path = ("steps", 0, "objects", "prefix")
-    wrong = Mutant("media.yaml", ((path, "users/{bot_id}/"),)).written(tmp_path)
+    wrong = WrongPlan("media.yaml", ((path, "users/{bot_id}/"),)).written(tmp_path)
     plan, others = read_plan(wrong), [f"users/{ObjectId()}/face" for _ in range(3)]
     await look.platform.files.fill(dict.fromkeys(others, b"x"))
     assert not await look.is_found_by_check(plan)

@@ -129,9 +129,9 @@ async def test_a_run_longer_than_the_stale_threshold_is_not_disturbed_by_sweeps(
     bot, other = await pipeline.fill(MESSAGES, OTHERS)
     async with replicas(pipeline, "--pace", "2.5"), recoveries(pipeline, 1) as (url,):
         await publish(pipeline, request_placed(bot))
-        await until(lambda: _is(pipeline, bot, "in_progress"))
+        await until(lambda: pipeline.has_status(bot, "in_progress"))
         during = 0
-        while not await _is(pipeline, bot, "complete"):
+        while not await pipeline.has_status(bot, "complete"):
             assert await sweep(pipeline, url) == 0
             during += 1
     assert during > 2
@@ -175,7 +175,7 @@ async def test_several_old_events_at_once_use_up_no_attempts_of_a_job_that_rests
     event, newer = request_placed(bot), [request_placed(bot) for _ in range(5)]
     async with replicas(pipeline), recoveries(pipeline, 1) as (url,):
         await publish(pipeline, event)
-        await until(lambda: _is(pipeline, bot, "failed"))
+        await until(lambda: pipeline.has_status(bot, "failed"))
         await publish(pipeline, *[event] * 30, *newer)
         await publish_raw(pipeline, *(_resume_requested(event) for _ in range(10)))
 
@@ -190,7 +190,7 @@ async def test_several_old_events_at_once_use_up_no_attempts_of_a_job_that_rests
             assert await sweep(pipeline, url) == 0
         marker = request_placed(other)
         await publish(pipeline, marker)
-        await until(lambda: _is(pipeline, other, "failed"))  # of the shared document as well
+        await until(lambda: pipeline.has_status(other, "failed"))  # of the shared document as well
         job = await pipeline.job_of(bot)
         assert job
         assert (job["status"], job["attempt"], job["pastAttempts"]) == ("failed", 1, [])
@@ -274,7 +274,7 @@ async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_recor
 
         async def exhausted() -> bool:
             assert await sweep(pipeline, url) == 0
-            return await _is(pipeline, bot, "exhausted")
+            return await pipeline.has_status(bot, "exhausted")
 
         await until(exhausted)
         job = await pipeline.job_of(bot)
@@ -288,12 +288,8 @@ async def test_a_job_that_kills_its_process_each_time_is_exhausted_and_its_recor
             retried = pipeline.process("retry", "botdel.cli", "jobs", "retry", str(job["_id"]))
             async with retried:
                 assert await retried.wait(WITHIN) == 0
-            await until(lambda: _is(pipeline, bot, "complete"))
+            await until(lambda: pipeline.has_status(bot, "complete"))
     assert (await pipeline.left(bot), await pipeline.left(other)) == (0, OTHERS)
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status
 
 
 async def _is_stopped(process: ChildProcess) -> bool:
@@ -303,6 +299,6 @@ async def _is_stopped(process: ChildProcess) -> bool:
 async def _completed(pipeline: Pipeline, bot: str, url: str) -> None:
     async def complete() -> bool:
         assert await sweep(pipeline, url) == 0
-        return await _is(pipeline, bot, "complete")
+        return await pipeline.has_status(bot, "complete")
 
     await until(complete)

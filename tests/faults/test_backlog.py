@@ -102,9 +102,9 @@ async def test_a_job_that_ends_its_process_is_exhausted_alone_among_fifty_on_two
             await publish(pipeline, *(request_placed(bot) for bot in asked_for))
             for bot in innocent[INNOCENT:]:  # the load goes on while processes die
                 await publish(pipeline, request_placed(bot))
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)  # one by one
             await until(lambda: _count(pipeline, len(innocent), status="complete"), FATAL_WITHIN)
-            await until(lambda: _is(pipeline, killer, "exhausted"), FATAL_WITHIN)
+            await until(lambda: pipeline.has_status(killer, "exhausted"), FATAL_WITHIN)
         killed = sum(replica.ends[KILLED] for replica in replicas)
 
     jobs = await pipeline.jobs.find().to_list(None)
@@ -171,7 +171,3 @@ async def _is_empty_for(pipeline: Pipeline, seconds: float) -> bool:
 
 async def _count(pipeline: Pipeline, number: int, **fields: Any) -> bool:
     return int(await pipeline.jobs.count_documents(fields)) == number
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status

@@ -90,7 +90,7 @@ async def test_a_lost_answer_to_a_join_joins_once(
         assert proxy.lost == 1
         marker = request_placed("65f0a1b2c3d4e5f607182930")
         await publish(pipeline, *later, marker)
-        await until(lambda: _is(pipeline, marker.bot_id, "complete"))
+        await until(lambda: pipeline.has_status(marker.bot_id, "complete"))
     job = await pipeline.job_of(bot)
     assert job
     assert sorted(job["eventIds"]) == sorted([first.event_id, *(each.event_id for each in later)])
@@ -149,7 +149,3 @@ async def _keep_live(pipeline: Pipeline, bot: str, event_id: str) -> object:
 
 async def _all_complete(pipeline: Pipeline, count: int) -> bool:
     return int(await pipeline.jobs.count_documents({"status": "complete"})) == count
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status

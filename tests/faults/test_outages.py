@@ -63,7 +63,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
         url, probe = await listening(gateway), await listening(consumer)
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as http:
             assert (await http.delete(f"{url}/v1/bots/{first}")).status_code == 202
-            await until(lambda: _complete(fragile, first))
+            await until(lambda: fragile.has_status(first, "complete"))
 
             await own_broker.kill()
             await until(lambda: _is_ready(http, probe, ready=False))
@@ -72,7 +72,7 @@ async def test_a_restarted_emulator_that_forgot_everything_is_set_up_again_and_u
 
             answer = await http.delete(f"{url}/v1/bots/{second}", timeout=30)
             assert answer.status_code == 202
-            await until(lambda: _complete(fragile, second))
+            await until(lambda: fragile.has_status(second, "complete"))
         assert consumer.running
     assert await fragile.left(second) == 0
 
@@ -147,12 +147,8 @@ async def test_a_database_that_hangs_does_not_hold_a_terminated_consumer_beyond_
             assert await consumer.wait(within=4 + PULL_SECONDS) == 0
 
 
-async def _complete(pipeline: Pipeline, bot: str) -> bool:
-    return await pipeline.status_of(bot) == "complete"
-
-
 async def _all_complete(pipeline: Pipeline, bots: Sequence[str]) -> bool:
-    return all([await _complete(pipeline, bot) for bot in bots])
+    return all([await pipeline.has_status(bot, "complete") for bot in bots])
 
 
 async def _is_ready(http: httpx.AsyncClient, url: str, *, ready: bool) -> bool:

@@ -127,14 +127,10 @@ async def test_a_consumer_terminated_in_a_batch_that_takes_long_hands_over_withi
     async with faulty_consumer(pipeline, "slow", "--pace", "600") as slow:
         await listening(slow)
         await publish(pipeline, request_placed(bot))
-        await until(lambda: _is(pipeline, bot, "in_progress"))
+        await until(lambda: pipeline.has_status(bot, "in_progress"))
         slow.terminate()
         assert await slow.wait(within=WITHIN) == 0
     job = await stored(pipeline, bot)
     assert (job["status"], job["failure"]["interrupted"], job["attempt"]) == ("failed", True, 0)
     async with pipeline.consumer():
-        await until(lambda: _is(pipeline, bot, "complete"))
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status
+        await until(lambda: pipeline.has_status(bot, "complete"))

@@ -52,7 +52,7 @@ async def test_what_was_begun_is_undone_in_reverse_and_nothing_is_deleted(
         pipeline.consumer(plan=write_plan(pipeline, api)) as process,
     ):
         await publish(pipeline, request_placed(bot))
-        await until(lambda: _is(pipeline, bot, "compensated"))
+        await until(lambda: pipeline.has_status(bot, "compensated"))
         await process.wait_for_line(lambda line: '"job_compensated"' in line, WITHIN)
     assert [what(call) for call in api.calls] == ["POST pause", "POST unpublish", *UNDONE]
     assert await pipeline.left(bot) == 5
@@ -107,7 +107,7 @@ async def test_a_new_request_for_a_bot_that_was_rolled_back_gets_a_job_of_its_ow
         pipeline.consumer(plan=write_plan(pipeline, api)),
     ):
         await publish(pipeline, request_placed(bot))
-        await until(lambda: _is(pipeline, bot, "compensated"))
+        await until(lambda: pipeline.has_status(bot, "compensated"))
         api.behave = lambda _: Reply(204)
         await publish(pipeline, request_placed(bot))
 
@@ -117,7 +117,3 @@ async def test_a_new_request_for_a_bot_that_was_rolled_back_gets_a_job_of_its_ow
 
         await until(complete)
     assert await pipeline.left(bot) == 0
-
-
-async def _is(pipeline: Pipeline, bot: str, status: str) -> bool:
-    return await pipeline.status_of(bot) == status

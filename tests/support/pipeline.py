@@ -128,6 +128,10 @@ class Pipeline:
         job = await self.job_of(bot)
         return str(job["status"]) if job else None
 
+    async def has_status(self, bot: str, status: str) -> bool:
+        """Whether the bot's only job has that status."""
+        return await self.status_of(bot) == status
+
 
 async def listening(process: ChildProcess) -> str:
     """Wait until a process of the product listens; return its URL."""

@@ -61,28 +61,28 @@ HARMLESS: Final = {
     "*.name='another'": "a name is free",
     "*.batch_size=removed": "the default is right",
     "*.http.method=removed DELETE": "the default is what was removed",
-    "*.verify.gone=removed": "the default has it, and more: it only weakens what a wrong URL shows",
+    "*.verify.gone=removed": "the default has it too, and only makes a wrong URL harder to notice",
     "billing.yaml:steps.0.http.verify.url=channels": "they end with the account",
     "billing.yaml:steps.1.http.verify.url=subscription": "it ends with the account",
     "billing.yaml:steps.3.http.verify.url=subscription": "it ends with the account",
     "billing.yaml:steps.3.http.verify.url=channels": "they end with the account",
     "billing.yaml:steps.0.compensation.http.verify.url=withdrawal": (
-        "the other compensation, which is read back as well, ends it; the call itself is right"
+        "the other compensation ends it and is read back too; the call itself is right"
     ),
-    "billing.yaml:steps.1.compensation.http.verify.url=pause": "the same, the other way round",
+    "billing.yaml:steps.1.compensation.http.verify.url=pause": "as above, with the two exchanged",
 }
-"""Patterns of `str(Mutant)` with the reason: jobs still end correctly, as a test shows."""
+"""Patterns of `str(WrongPlan)` with the reason: jobs still end correctly, as a test shows."""
 UNSEEN: Final = {
     "media.yaml:*.prefix='bots/{bot_id}/transcripts/'": (
-        "a folder of the bot's inside the right one: what else belongs to the bot is known to "
-        "nobody, so only a count that is too small in `plan preview` can tell"
+        "a folder of the same bot, inside the right one: only somebody who knows the bot's other "
+        "folders can see that the count of `plan preview` is too small"
     ),
 }
 """Patterns of faults that cannot be noticed, with the reason."""
 
 
 @dataclass(frozen=True)
-class Mutant:
+class WrongPlan:
     """The plan `file`, with these values at their paths."""
 
     file: str
@@ -108,7 +108,7 @@ class Mutant:
         return out
 
     def is_one_of(self, patterns: Mapping[str, str]) -> bool:
-        """Whether a pattern matches the mutant."""
+        """Whether a pattern matches this wrong plan."""
         return any(fnmatchcase(str(self), _escaped(pattern)) for pattern in patterns)
 
     def _told(self, path: Place, value: object) -> str:
@@ -124,14 +124,14 @@ class Mutant:
         return f"removed {was}" if path[-1] == "method" else "removed"
 
 
-def mutants() -> Iterator[Mutant]:
-    """All mutants of all sample plans."""
+def wrong_plans() -> Iterator[WrongPlan]:
+    """All wrong versions of all sample plans."""
     for file in sorted(path.name for path in PLANS.values()):
         plan = _load(FOLDER / file)
         for path, right in _nodes(plan):
             for wrong in (*_values(file, path, right), REMOVED):
                 if wrong != right:
-                    yield Mutant(file, ((path, wrong),))
+                    yield WrongPlan(file, ((path, wrong),))
         yield from _moved_points(file, plan)
 
 
@@ -147,14 +147,14 @@ def _values(file: str, path: Place, right: object) -> tuple[object, ...]:
     return WRONG[field]
 
 
-def _moved_points(file: str, plan: Any) -> Iterator[Mutant]:
+def _moved_points(file: str, plan: Any) -> Iterator[WrongPlan]:
     """The point of no return moved to each other step, and added to each other step."""
     marked = [n for n, step in enumerate(plan["steps"]) if "point_of_no_return" in step]
     for now in marked:
         for other in set(range(len(plan["steps"]))) - {now}:
             to: tuple[Place, object] = (("steps", other, "point_of_no_return"), True)
-            yield Mutant(file, (to, (("steps", now, "point_of_no_return"), REMOVED)))
-            yield Mutant(file, (to,))
+            yield WrongPlan(file, (to, (("steps", now, "point_of_no_return"), REMOVED)))
+            yield WrongPlan(file, (to,))
 
 
 def _nodes(node: object, *path: int | str) -> Iterator[tuple[Place, object]]:
