@@ -41,6 +41,45 @@ def test_a_unit_test_stands_where_a_package_of_the_source_stands(path: Path) -> 
     assert (path.parent / "__init__.py").is_file(), "without one the names of two files may clash"
 
 
+def fixed_sleeps(node: ast.AST) -> Iterator[int]:
+    """The lines that sleep for longer than 0 s, other than in a `while` loop, which polls."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func) in {
+            "asyncio.sleep",
+            "time.sleep",
+        }:
+            if ast.unparse(child.args[0]) != "0":
+                yield child.lineno
+        elif not isinstance(child, ast.While):
+            yield from fixed_sleeps(child)
+
+
+def unexplained_sleeps(source: str) -> list[int]:
+    lines = source.splitlines()
+    return [line for line in fixed_sleeps(ast.parse(source)) if "#" not in lines[line - 1]]
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=below_tests)
+def test_a_fixed_sleep_says_why(path: Path) -> None:
+    source = path.read_text()
+    is_virtual = path.parent.name == "simulation" or "mark.virtual_time" in source
+    assert is_virtual or unexplained_sleeps(source) == []
+
+
+def test_a_fixed_sleep_that_does_not_say_why_is_found() -> None:
+    source = """
+async def test_it():
+    await asyncio.sleep(0.5)
+    time.sleep(SOON)
+    await asyncio.sleep(0.5)  # nothing happens meanwhile
+    await asyncio.sleep(0)
+    while not done:
+        await asyncio.sleep(0.01)
+    await clock.sleep(5)
+"""
+    assert unexplained_sleeps(source) == [3, 4]
+
+
 def test_every_folder_and_every_shared_module_is_in_the_readme() -> None:
     text = README.read_text()
     folders = {path.parent.name for path in TESTS.glob("*/__init__.py")} - {"support", "proofs"}

@@ -157,7 +157,7 @@ async def test_a_pull_can_be_answered_at_once(calls: Calls) -> None:
 async def test_a_pull_that_waits_is_woken(calls: Calls) -> None:
     await calls.subscribe()
     pulling = asyncio.create_task(calls.pull(seconds=10))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # no answer comes meanwhile
     assert not pulling.done()
     await calls.publish(b"x")
     published = time.monotonic()

@@ -121,7 +121,7 @@ async def test_a_late_ack_counts(calls: Calls) -> None:
     await calls.publish(b"x")
     [received] = await calls.receive(1)
     await calls.modify(1, received)
-    await asyncio.sleep(3)
+    await asyncio.sleep(3)  # longer than its deadline
     await calls.ack(received)
     await calls.nothing_comes(2)
 

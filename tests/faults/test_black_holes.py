@@ -81,7 +81,7 @@ async def test_a_pull_loop_leaves_a_flow_that_is_swallowed(line: Line, idle: boo
 @pytest.mark.proves("swallowed-packets")
 async def test_publishing_leaves_a_flow_that_is_swallowed(line: Line) -> None:
     await line.publisher.publish(Message(b"before", {}))
-    await asyncio.sleep(2 * PUBLISHING.every)
+    await asyncio.sleep(2 * PUBLISHING.every)  # a flow that nothing is sent on
     line.proxy.black_hole()
     await persisting(lambda: line.publisher.publish(Message(b"after", {})))
 

@@ -106,7 +106,7 @@ async def test_a_black_hole_swallows_both_directions_of_what_is_open_and_closes_
     assert not waiting.done()
     proxy.black_hole(new=True)
     later = asyncio.create_task(asked(await connected(proxy), b"lost\n"))
-    await asyncio.sleep(DELAY_BY)
+    await asyncio.sleep(DELAY_BY)  # no answer comes meanwhile
     assert not later.done()
     proxy.heal()
     assert [await waiting, await later] == [b"", b""]

@@ -104,7 +104,7 @@ async def test_a_kill_under_load_loses_nothing_confirmed_and_repeats_no_confirme
         for _ in range(KILLS):
             before = len(load.published)
             await eventually(partial(load.has_published, before + 200))
-            await asyncio.sleep(rng.random() / 5)
+            await asyncio.sleep(rng.random() / 5)  # killed at any moment of the load
             await broker.kill()
             await broker.start()
         load.publishing = False

@@ -103,7 +103,7 @@ async def test_python_extends_deadlines_and_nacks(calls: Calls) -> None:
         if len(received.data) == 1:
             message.nack()
         else:
-            time.sleep(ACK_DEADLINE + 1)
+            time.sleep(ACK_DEADLINE + 1)  # longer than its deadline
             message.ack()
             acked.set()
 

@@ -105,7 +105,7 @@ async def test_a_kill_at_its_beginning_ends_it(program: Path) -> None:
 
 
 def never_begins(*_: object) -> None:
-    time.sleep(SOON)
+    time.sleep(SOON)  # longer than BEGUN_WITHIN
 
 
 async def test_a_program_that_does_not_begin_is_an_error_in_time_and_ends(

@@ -95,7 +95,7 @@ async def test_another_process_goes_on_from_the_cursor_of_one_that_was_killed(
     async def is_complete() -> bool:
         if await pipeline.status_of(bot) == "in_progress":
             assert await sweep(pipeline, url) == 0
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # between two sweeps
         return await pipeline.status_of(bot) == "complete"
 
     async with (

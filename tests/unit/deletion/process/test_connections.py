@@ -234,7 +234,7 @@ async def test_a_byte_now_and_then_buys_no_time() -> None:
         started = perf_counter()
         for byte in GET + b"x: " + b"a" * 200:
             client.writer.write(bytes([byte]))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # a byte now and then
             if client.reader.at_eof() or client.writer.is_closing():
                 break
         assert perf_counter() - started < 2
@@ -256,7 +256,7 @@ async def test_an_idle_connection_is_closed_in_time() -> None:
 async def test_the_second_request_has_its_time_too_and_no_more() -> None:
     async with served() as server, server.connected() as client:
         for _ in range(3):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # idle, but not for too long
             assert await client.ask() == (200, b"ok")
         status, _ = await client.ask(GET)
         assert status == 408
@@ -266,7 +266,7 @@ async def test_an_answer_that_takes_longer_is_waited_for() -> None:
     async with served() as server, server.connected() as client:
         server.app.held = asyncio.Event()
         client.writer.write(GET + b"\r\n")
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # longer than each bound of QUICK
         server.app.held.set()
         assert await client.answer() == (200, b"ok")
         assert await client.ask() == (200, b"ok"), "and the connection is kept"
@@ -279,7 +279,7 @@ async def test_a_body_that_trickles_in_after_the_answer_is_not_waited_for() -> N
         closing = asyncio.create_task(client.closed())
         for _ in range(40):
             client.writer.write(b"x")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # a byte now and then
         assert await closing < 2
 
 
@@ -288,7 +288,7 @@ async def test_a_client_that_does_not_read_its_answer_is_not_waited_for(path: by
     async with served() as server, server.connected() as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # longer than each bound of QUICK
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert await client.closed() < 2
 
@@ -313,7 +313,7 @@ async def stack(server: Server, half: bytes) -> Client:
     reader, writer = await asyncio.open_connection("127.0.0.1", server._port)
     writer.write(half)
     await writer.drain()
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0.001)  # so that the next one is younger
     return Client(reader, writer)
 
 
@@ -331,7 +331,7 @@ async def test_one_connection_more_than_are_answered_is_refused_as_a_problem() -
         assert [await client.answer() for client in busy] == [(200, b"ok")] * 3
         for client in busy:
             client.writer.transport.abort()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the server closes its ends
         async with server.connected() as client:
             assert await client.ask() == (200, b"ok")
 
@@ -355,7 +355,7 @@ async def test_a_request_sent_ahead_is_not_parsed_before_its_turn(head: bytes) -
             await asyncio.sleep(0)
         while not server.app.under_way:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # nothing more is parsed meanwhile
         assert server.app.under_way == 1, "one at a time"
         assert parsed() - before <= 1 + PIECE // len(GET)
         server.app.held.set()
@@ -414,7 +414,7 @@ async def test_requests_sent_without_waiting_are_answered_in_order_up_to_a_bound
         async with server.connected() as client:
             server.app.held, server.app.under_way = asyncio.Event(), 0
             client.writer.write((GET + b"\r\n") * 10_000)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the server reads until it is full
             server.app.held.set()
             await client.closed()
             assert 10 <= server.app.under_way < 500
