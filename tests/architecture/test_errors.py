@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from deletion import errors
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, sources
 
-PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 PARSING = {
     "find",
     "index",
@@ -36,10 +35,24 @@ def errors_of(tree: ast.AST) -> set[str]:
     return {name for name in caught | given if name}
 
 
+def messages(tree: ast.AST) -> set[str]:
+    """The expressions that give the message of an error, and the names that one is assigned to."""
+    errors = errors_of(tree)
+    texts = {text for name in errors for text in (f"str({name})", f"f'{{{name}}}'")}
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.NamedExpr(target=ast.Name(id=name), value=value)
+            ) if ast.unparse(value) in texts:
+                texts.add(name)
+    return texts
+
+
 def parsed_messages(source: str) -> Iterator[int]:
     """The lines that take `str(error)` apart; `split()` alone folds white space."""
     tree = ast.parse(source)
-    texts = {f"str({name})" for name in errors_of(tree)}
+    texts = messages(tree)
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=text, attr="split"), args=[]):
@@ -53,10 +66,9 @@ def parsed_messages(source: str) -> Iterator[int]:
 
 
 def test_no_source_takes_the_message_of_an_error_apart() -> None:
-    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     found = [
         f"{path.relative_to(ROOT)}:{line}"
-        for path in paths
+        for path in sources()
         for line in parsed_messages(path.read_text(encoding="utf-8"))
     ]
     assert found == []
@@ -69,6 +81,9 @@ def test_no_source_takes_the_message_of_an_error_apart() -> None:
         ('what = str(error).split(": ")[0]', [4]),
         ("lines = str(error).splitlines()[1:]", [4]),
         ('found = re.search("line ([0-9]+)", str(error))', [4]),
+        ('what = f"{error}".partition(": ")[0]', [4]),
+        ('text = str(error); what = text.split(":")[0]', [4]),
+        ('what = text.split(":") if (text := str(error)) else []', [4]),
         ('what = " ".join(str(error).split())', []),
         ('what = str(other).partition(": ")', []),
         ("what = str(error)", []),
@@ -102,8 +117,7 @@ def test_an_error_is_one_sentence_with_a_colon_at_most() -> None:
     """Before its cause: a chain of colons has to be read from behind."""
     chains = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
-        for package in PACKAGES
-        for path in sorted((ROOT / package).rglob("*.py"))
+        for path in sources()
         for line, text in sentences(path.read_text(encoding="utf-8"))
         if text.count(": ") > 1
     ]

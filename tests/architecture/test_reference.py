@@ -6,17 +6,11 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import typer.main
 from pydantic import BaseModel
 
-import botdel
-import consumers
-import deletion
-import gateway
-import recovery
 from botdel.cli import app
 from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
@@ -30,35 +24,34 @@ from recovery.app import PROBLEMS, SHOWN, STARTED, SweepView
 from recovery.client import Exit
 from tests.architecture.documents import README, REFERENCE, table
 from tests.reference import READERS, commands, default, written
-from tests.support.paths import DOCS
+from tests.support.paths import DOCS, PACKAGES
 
 PLAN = REFERENCE / "plan.md"
-PACKAGES = (botdel, consumers, deletion, gateway, recovery)
 
 
 # --- settings
 
 
-def modules_of(package: ModuleType) -> Iterator[str]:
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if "settings" in module.name:
-            yield module.name
+def modules_of_settings() -> Iterator[str]:
+    for package in map(importlib.import_module, PACKAGES):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if "settings" in module.name:
+                yield module.name
 
 
-def read_by_nobody_else(settings: type[Settings]) -> Iterator[type[Settings]]:
-    """The classes at the ends of the tree: what a process reads, not what it is put together of."""
-    below = settings.__subclasses__()
-    if not below:
+def leaf_classes(settings: type[Settings]) -> Iterator[type[Settings]]:
+    """Those without subclasses: what a process reads, not what it is composed of."""
+    subclasses = settings.__subclasses__()
+    if not subclasses:
         yield settings
-    for each in below:
-        yield from read_by_nobody_else(each)
+    for each in subclasses:
+        yield from leaf_classes(each)
 
 
 def test_every_class_of_settings_belongs_to_a_command() -> None:
-    for package in PACKAGES:
-        for module in modules_of(package):
-            importlib.import_module(module)
-    assert set(read_by_nobody_else(Settings)) == set(READERS)
+    for module in modules_of_settings():
+        importlib.import_module(module)
+    assert set(leaf_classes(Settings)) == set(READERS)
 
 
 @pytest.mark.parametrize("settings", READERS, ids=lambda each: each.__name__)

@@ -1,12 +1,12 @@
-"""A source file is a room: a reader sees across it, and its name tells it from the next one."""
+"""Source files are neither too long nor too short, and no two names are easily confused."""
 
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
+from tests.support.paths import ROOT, sources
+
 LONGEST, SHORTEST = 300, 15
 """Lines of a file. A package's `__init__` may be short."""
 LONG = {
@@ -18,10 +18,7 @@ NAMED_AS_FOLDER = {
     "botdel/local/broker/broker.py": "the broker itself, which the others in its folder serve",
 }
 SOURCES = {
-    path.relative_to(ROOT).as_posix(): path
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if "generated" not in path.parts
+    path.relative_to(ROOT).as_posix(): path for path in sources() if "generated" not in path.parts
 }
 
 
@@ -46,7 +43,7 @@ def modules_by_folder() -> dict[Path, list[str]]:
 
 
 @pytest.mark.parametrize("file", [file for file in SOURCES if file not in LONG])
-def test_a_file_is_not_too_long_to_be_seen_across(file: str) -> None:
+def test_a_file_is_not_too_long(file: str) -> None:
     assert lines_of(file) <= LONGEST
 
 
@@ -56,7 +53,7 @@ def test_a_longer_file_is_still_there_and_still_longer(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", [file for file in SOURCES if not file.endswith("__init__.py")])
-def test_a_file_holds_enough_to_be_opened_for(file: str) -> None:
+def test_a_file_is_long_enough_to_be_worth_opening(file: str) -> None:
     assert lines_of(file) >= SHORTEST
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, sources
 
-PACKAGES = ("botdel", "consumers", "deletion", "gateway", "recovery")
 TERMINAL = ROOT / "botdel" / "terminal.py"
 ALLOWED = {
     "rich.box": {"SIMPLE_HEAD"},
@@ -36,7 +35,7 @@ def offences(source: str) -> Iterator[str]:
 
 
 def test_the_one_console_is_made_in_one_place() -> None:
-    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    files = sources()
     assert TERMINAL in files
     found = {path: list(offences(path.read_text())) for path in files if path != TERMINAL}
     assert {str(path): why for path, why in found.items() if why} == {}
