@@ -1,4 +1,4 @@
-"""The page: a table for each section, with the number of tests by tier and the nearest of each."""
+"""The page: a table for each section, with a test of each tier and the number of the others."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ def _row(guarantee: Guarantee, tests: Sequence[Proof]) -> Iterator[str]:
 
 
 def _cell(tests: Sequence[Proof]) -> str:
-    """The test that proves the least else, as a link to its file; and how many more there are."""
+    """A link to the file of the test whose mark has the fewest keys, and the number of others."""
     if not tests:
         return ""
     nearest = min(tests, key=lambda test: len(test.keys))
