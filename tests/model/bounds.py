@@ -1,4 +1,4 @@
-"""How far the model looks: which faults, and how many of them, in one life of a job."""
+"""The bounds of the model: which faults, and how many, in one life of a job."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,9 +13,9 @@ def of(*kinds: str, faults: int, **more: object) -> Bounds:
 
 
 SLEEPY = replace(COARSE, rest=timedelta(seconds=2), max_attempts=3)
-"""Rests longer than it takes to be stale."""
+"""Rests are longer than the stale threshold."""
 ONCE = replace(COARSE, max_attempts=1)
-"""The fewest attempts, where it is not they that count."""
+"""One attempt: far fewer worlds, for scopes in which the number makes no difference."""
 SCOPES = {
     "one fault of any kind": Bounds(1),
     "killed, retried, old reads": of("kill", "retry", "old read", faults=2),
@@ -38,7 +38,7 @@ SCOPES = {
     "a saga joined": of("refuse", faults=1, requests=2, policy=ONCE, saga=1),
     "a saga whose answers are late": of("late", faults=1, policy=ONCE, saga=1),
 }
-"""Within these every world is visited."""
+"""The tests visit every world within each of these bounds."""
 DEEPER = {
     "killed, retried, old reads": of("kill", "retry", "old read", faults=3),
     "failed, retried, old reads": of("fail", "retry", "old read", faults=3),
@@ -51,4 +51,4 @@ DEEPER = {
     "a saga joined": of("refuse", "retry", faults=2, requests=2, policy=ONCE, saga=1),
     "a saga whose answers are late": of("late", "refuse", "terminate", faults=2, saga=1),
 }
-"""The same for minutes: `python -m tests.model`."""
+"""Wider bounds: `python -m tests.model` takes some minutes."""

@@ -1,8 +1,8 @@
-"""When two worlds are the same: only what the future depends on counts.
+"""When two worlds are the same: what can happen next does not differ.
 
-Names of claims and times stand for themselves nowhere: what counts of a name is where else it
-stands, of a time how long ago it is, up to the longest wait, and which of two is later. So two
-worlds are the same that differ by a renaming, or by when everything happened.
+Names of claims and times are normalised: two worlds are the same if a renaming of claims and a
+shift of time turn one into the other. A time longer ago than the longest wait of the policy is
+just "long ago".
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ Key = tuple[Any, ...]
 
 
 class Canonical:
-    """Keys of worlds. What a job adds to them is remembered."""
+    """Computes keys of worlds. The part of a job is cached: many worlds have the same job."""
 
     def __init__(self, policy: LeasePolicy) -> None:
         longest = max(policy.stale_after, policy.rest_after(policy.max_attempts - 1))
@@ -28,7 +28,7 @@ class Canonical:
         self._parts: dict[int, tuple[Job, Key, str, int, int]] = {}
 
     def key(self, world: World) -> Key:
-        """Equal for worlds that are the same."""
+        """A hashable key, equal for worlds that are the same."""
         now = (at(world.tick) - at(0)) // _MILLISECOND
         runs = sorted(world.runs, key=lambda run: run.view.claimed_by)
         parts = [self._part(job) for job in _jobs(world, runs)]
@@ -49,7 +49,7 @@ class Canonical:
             world.letters,
             world.covered,
             world.fresh,
-            world.ends,
+            world.bad_ends,
             world.parked,
             world.silences,
             world.stops,
@@ -66,7 +66,7 @@ class Canonical:
 
 
 def known(job: Job) -> Key:
-    """What a job is apart from names and times."""
+    """Everything that counts of a job except the name of its claim and its times."""
     return (
         job.id,
         job.status,
@@ -76,14 +76,14 @@ def known(job: Job) -> Key:
         tuple((step.name, step.status) for step in job.compensations),
         job.rollback_cause is not None,
         job.failure is not None and job.failure.interrupted,
-        _ended_with_process(job),
+        _ends_with_process(job),
         job.placed_at,
         tuple(sorted(job.event_ids)),
     )
 
 
-def _ended_with_process(job: Job) -> Key:
-    """Its silences, and its interruptions with their places, since it was last sent on or back."""
+def _ends_with_process(job: Job) -> Key:
+    """The silences and interruptions since the last retry or rollback, each with its step."""
     anew = {RETRIED, ROLLED_BACK}
     latest = takewhile(lambda past: past.reason not in anew, reversed(job.past_attempts))
     ends = [past for past in latest if past.reason in {STALE, INTERRUPTED}]
@@ -97,7 +97,10 @@ def _times(job: Job) -> tuple[int, int]:
 
 
 def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
-    """Every version of a job that counts: of one that is complete, what somebody still knows."""
+    """Every version of a job that a later move may start from, stored or read.
+
+    Nobody changes a complete job, so of one only the versions count that a run or an outsider read.
+    """
     for job in world.jobs:
         if job.live or job.status is Status.COMPENSATED:
             yield job
@@ -111,8 +114,11 @@ def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
 
 
 def _ages(times: Iterable[int], now: int, long_ago: int) -> dict[int, tuple[int, int]]:
-    """Each time as ticks from `now`, and its place within the tick: whether it is the next
-    millisecond after another one counts, and which is later.
+    """Each time as (ticks from `now`, position within that tick).
+
+    The writes of one tick differ by milliseconds, as each is at least 1 ms later than the one
+    before. What counts is which of two is later, and whether the next millisecond is taken, but not
+    how far apart they are: so a gap of 1 ms counts as 1, and every longer one as 2.
     """
     ages: dict[int, tuple[int, int]] = {}
     last, place = None, 0

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _uncollected() -> Iterator[None]:
-    """Worlds form no cycles: to look for some among all of them takes a third of the time."""
+    """Worlds form no reference cycles, and the search for some takes a third of the time."""
     gc.disable()
     yield
     gc.enable()

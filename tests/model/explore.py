@@ -1,4 +1,4 @@
-"""Breadth first through every world within the bounds, to the shortest counterexample."""
+"""Visits every world within the bounds, breadth first: a counterexample is as short as can be."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.model.world import Book, World
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """How many worlds there are, and the way to the first one that breaks an invariant."""
+    """The number of worlds, and the trace to the first one that breaks an invariant."""
 
     states: int
     broken: str = ""
@@ -25,7 +25,7 @@ class Explored:
 
 
 def explore(bounds: Bounds) -> Explored:
-    """Every world that can be reached from an empty one, each once, in the order of the depth."""
+    """Visit every world that can be reached from an empty one, until an invariant is broken."""
     book = Book()
     moves, invariants, canonical = (
         Moves(bounds, book),
@@ -49,7 +49,7 @@ def explore(bounds: Bounds) -> Explored:
 
 
 def follow(bounds: Bounds, *labels: str) -> World:
-    """The world at the end of a trace, each step told by how its label begins.
+    """The world at the end of a trace. Each step is named by the beginning of its label.
 
     Raises `AssertionError` for a step that cannot be made, or one that breaks an invariant.
     """

@@ -1,7 +1,7 @@
-"""What must hold in every world and of every accepted write, judged without the rules of the code.
+"""What must hold in every world and of every accepted write.
 
-Each function yields a line for what is broken. They go by ghosts and by what the words of the
-design mean, never by a guard: a guard that is missing must not be missing here as well.
+Each function yields a line for each violation. They judge by the ghost state of the world and by
+the words of the design, never by the guards of the code: a missing guard must be seen here.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from tests.model.moves import Move, covers, event
 from tests.model.world import BEFORE, HOLDERS, POINT, SERVICE, Accepted, World, at, matches
 
 FAIR_STEPS = 40
-"""Within so many steps a healthy worker and sweeps bring any job to an end."""
+"""The most claims, sweeps and ticks in which a healthy installation finishes any job."""
 
 
 class Invariants:
-    """All of them. What they say of a job alone is remembered."""
+    """All of them. What depends on one job alone is cached."""
 
     def __init__(self, policy: LeasePolicy) -> None:
         self._policy = policy
         self._fates: dict[Key, str] = {}
 
     def broken(self, before: World, move: Move) -> Iterator[str]:
-        """What `move` breaks."""
+        """The invariants that `move` breaks, a line each."""
         world = move.world
         if world.jobs != before.jobs:
             if move.accepted:
@@ -52,7 +52,7 @@ class Invariants:
 
 
 def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator[str]:
-    """Only the holder's writes count, and an outsider's only upon what it has read."""
+    """A run writes only while it holds the job, an outsider only to the job as it has read it."""
     (rule, change, _), stored = accepted
     read = change.before
     if rule in HOLDERS:
@@ -68,7 +68,7 @@ def of_write(before: World, accepted: Accepted, policy: LeasePolicy) -> Iterator
 
 
 def of_end(before: World, accepted: Accepted) -> Iterator[str]:
-    """Everything of a saga is done and nothing undone, or every begun step is undone."""
+    """A complete saga has done every step and undone none; a compensated one has undone all."""
     (rule, change, _), stored = accepted
     if rule == "complete" and before.covered and stored.placed_at == change.before.placed_at:
         yield "complete: data is left that was written before a covered request was received"
@@ -85,7 +85,7 @@ def of_end(before: World, accepted: Accepted) -> Iterator[str]:
 
 
 def of_calls(before: World, world: World) -> Iterator[str]:
-    """Steps are undone in reverse, and nothing once the point of no return was called."""
+    """Steps are undone in reverse, and none after the point of no return was called."""
     if world.undone and POINT in world.called:
         yield f"undone after the point of no return: {world.undone}"
     for step in set(world.undone) - set(before.undone):
@@ -97,7 +97,9 @@ def of_calls(before: World, world: World) -> Iterator[str]:
 
 
 def of_saga(world: World, job: Job) -> Iterator[str]:
-    """The record always says what is left to undo; before a rollback the point is not called."""
+    """The record always says what is left to undo. A job that can still be rolled back has not
+    called the point of no return.
+    """
     begun = {step.name for step in job.steps if step.placed_at is not None}
     if POINT in begun and not job.rollback_cause:
         return
@@ -111,7 +113,7 @@ def of_saga(world: World, job: Job) -> Iterator[str]:
 
 
 def is_same(read: Job, stored: Job) -> bool:
-    """Nothing was written since but by requests that have joined."""
+    """Whether nothing was written since, apart from joins."""
     joined = replace(read, placed_at=stored.placed_at, event_ids=stored.event_ids)
     return read is stored or joined == stored
 
@@ -119,8 +121,8 @@ def is_same(read: Job, stored: Job) -> bool:
 def is_time(rule: str, stored: Job, before: World, policy: LeasePolicy) -> bool:
     """Whether an outsider may move the job now, by the true time.
 
-    A sweep's clock may be ahead by a third of the threshold: so nobody is robbed who wrote within
-    another third of it.
+    A sweep's clock may be ahead by a third of the stale threshold, so it may take a job from a run
+    that has been silent for two thirds of it, but from no other.
     """
     now, off = at(before.tick), policy.stale_after / 3
     silent = now - stored.last_modified_at
@@ -157,7 +159,7 @@ def of_requests(world: World) -> Iterator[str]:
 
 
 def of_job(world: World, job: Job, most: int) -> Iterator[str]:
-    """A claimable job is in a queue, no other is; attempts count what was spent, nothing else."""
+    """A job is in a queue if and only if it may be claimed; `attempt` counts what was spent."""
     if job.status is Status.COMPENSATED:
         yield "live: a compensated job holds its bot, and nobody moves it"
         return
@@ -166,18 +168,18 @@ def of_job(world: World, job: Job, most: int) -> Iterator[str]:
     if claimable != (job.queue in {SERVICE, suspects(SERVICE)}):
         yield f"queue: a job that is {job.status} is in queue {job.queue}"
     running = job.status is Status.IN_PROGRESS
-    if job.attempt != world.ends + world.parked + running:
-        yield f"attempts: {job.attempt} counted, {world.ends} + {world.parked} spent"
+    if job.attempt != world.bad_ends + world.parked + running:
+        yield f"attempts: {job.attempt} counted, {world.bad_ends} + {world.parked} spent"
     if world.stops > 2:
         yield f"immortal: handed over {world.stops} times at the same batch"
-    if running and world.ends >= most:
-        yield f"immortal: claimed once more after {world.ends} bad ends"
-    if job.status is Status.EXHAUSTED and world.ends + world.parked < most:
-        yield f"exhausted too soon: after {world.ends} bad ends"
+    if running and world.bad_ends >= most:
+        yield f"immortal: claimed once more after {world.bad_ends} bad ends"
+    if job.status is Status.EXHAUSTED and world.bad_ends + world.parked < most:
+        yield f"exhausted too soon: after {world.bad_ends} bad ends"
 
 
 def of_holders(world: World, job: Job) -> Iterator[str]:
-    """One holder: never two runs whose next write would be accepted."""
+    """At most one run holds the job: the next write of any other would be refused."""
     guard = RULES["checkpoint"].guard
     holding = [
         run.view.claimed_by
@@ -191,7 +193,7 @@ def of_holders(world: World, job: Job) -> Iterator[str]:
 
 
 def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
-    """Nothing when a healthy worker, sweeps and time bring the job to an end; else a line."""
+    """A line if a healthy worker, sweeps and time bring the job to no end; otherwise ''."""
     for _ in range(FAIR_STEPS):
         if job.status in {Status.COMPLETE, Status.COMPENSATED, Status.EXHAUSTED}:
             return ""

@@ -1,17 +1,17 @@
-"""Each guard taken away: a counterexample is found, or why it is redundant is said."""
+"""Without any one of the guards a counterexample is found, unless another guard does the same."""
 
 import pytest
 
 from deletion.job import HOLDER, RULES
 from tests.model import world
 from tests.model.bounds import ONCE, SCOPES, of
-from tests.model.broken import JOINING, assert_found, without_guard
+from tests.model.counterexamples import JOINING, assert_found, without_guard
 from tests.model.explore import explore
 
 BEATS = of("old read", faults=1)
 STRAYS = of("late", "terminate", "fail", faults=2)
 RETRIED = of("late", "retry", "fail", "terminate", "park", faults=3, policy=ONCE)
-"""A run that is paused as it ends, while an operator gives all attempts anew: of the fewest."""
+"""A run is paused at its end while an operator's retry gives the job all its attempts again."""
 SAGA = of("late", "refuse", "retry", faults=3, policy=ONCE, saga=1)
 UNIQUE = "claimedBy is unique to each claim, and so tells an attempt from every other one"
 VERSION = "lastModifiedAt grows with every write: it alone tells one state of a job from another"
@@ -23,7 +23,7 @@ FOUND = {
     ("park", "status"): of("late", "park", faults=2),
     **{(rule, "status"): ROLLBACK for rule in ("roll_back", "compensate")},
     ("complete", "claimed_by"): STRAYS,
-    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.ENDINGS - {"roll_back"})},
+    **{(rule, "claimed_by"): RETRIED for rule in sorted(world.RELEASES - {"roll_back"})},
     **{(rule, "claimed_by"): SAGA for rule in ("roll_back", "compensate")},
     ("checkpoint", "last_modified_at"): of("late", faults=1, policy=ONCE, saga=1),
     ("roll_back_spent", "last_modified_at"): of("old read", "kill", faults=2, policy=ONCE, saga=1),
@@ -38,7 +38,7 @@ REDUNDANT = {
     **{(rule, name): VERSION for rule in (*OUTSIDERS, "checkpoint") for name in HOLDER},
     ("claim", "last_modified_at"): LEFT_ONCE,
 }
-"""Guarded fields that guard nothing beside the others, and why: the second lock on a door."""
+"""Guarded fields that are redundant beside the others, and why: a second lock on the door."""
 
 
 def test_each_field_of_each_guard_is_accounted_for() -> None:
@@ -68,7 +68,7 @@ def test_a_guard_that_is_missing_is_found(
 def test_redundant_guards_can_all_be_missed_at_once(
     scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All but `lastModifiedAt` of a claim, which is redundant only beside `claimedBy`."""
+    """Except `lastModifiedAt` of a claim, which is redundant only beside `claimedBy`."""
     for rule, name in REDUNDANT:
         if name != "last_modified_at":
             without_guard(monkeypatch, rule, name)

@@ -4,7 +4,7 @@ import pytest
 
 from deletion.job import Status
 from tests.model.bounds import of
-from tests.model.broken import assert_found, without_guard
+from tests.model.counterexamples import assert_found, without_guard
 from tests.model.explore import explore, follow
 from tests.model.moves import Bounds, Moves
 from tests.model.world import PLACED_AT, World, matches

@@ -10,7 +10,7 @@ from deletion.job import RULES, Change, Job, LeasePolicy, Status, StepProgress, 
 from deletion.job import transitions as rules
 from tests.model import moves, world
 from tests.model.bounds import ONCE, SCOPES, SLEEPY, of
-from tests.model.broken import JOINING, Patch, assert_found, without_guard
+from tests.model.counterexamples import JOINING, Patch, assert_found, without_guard
 from tests.model.explore import explore
 from tests.model.moves import Bounds
 from tests.model.world import FINE
@@ -52,7 +52,7 @@ def modified_in_the_same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def modified_by_the_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with a claim that is told by time alone."""
+    """And a claim is identified by its time alone."""
     modified_in_the_same_millisecond(monkeypatch)
     without_guard(monkeypatch, "claim", "claimed_by")
 
@@ -66,7 +66,7 @@ def forgets_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def silences_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if nothing had ended yet."""
+    """Only failed jobs rest."""
     original = Job.rest
 
     def rest(job: Job, policy: LeasePolicy) -> timedelta:
@@ -275,6 +275,6 @@ def test_a_claim_needs_no_status_beside_due(monkeypatch: pytest.MonkeyPatch) -> 
     assert not explored.broken, str(explored)
 
 
-def test_a_sweep_whose_clock_is_too_far_ahead_robs_a_run_that_beats() -> None:
+def test_a_sweep_whose_clock_is_too_far_ahead_takes_a_job_from_a_run_that_beats() -> None:
     bounds = of("kill", faults=0, policy=FINE, ahead=2 * FINE.max_skew)
     assert_found(explore(bounds), starting="too early")

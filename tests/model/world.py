@@ -1,8 +1,8 @@
 """The state of the model, and how a change reaches the stored job.
 
-The rules are not written down here again: every change is made by a method of `Job`, and `stored`
-honours its guard exactly as a store does. What the model adds is who may act when, how old a view
-of the job may be, and ghosts: facts that no process knows, by which the invariants judge.
+The model does not restate the rules: every change is made by a method of `Job`, and `apply` checks
+its guard as a store does. The model adds who may act when, how outdated a view of the job may be,
+and ghost state: facts that no process knows, by which the invariants judge.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,22 @@ SERVICE, BOT, STEP = "service", "b" * 24, "step"
 BEFORE, POINT = ("first", "second"), "point"
 """The steps of a saga: those that can be undone, and the point of no return."""
 FINE: Final = LeasePolicy(timedelta(seconds=2.9), 2, rest=timedelta(seconds=0.9))
-"""Stale after 3 ticks; rests of 1 tick. What is missing from a whole tick is room for the
-milliseconds by which the writes of one tick differ."""
+"""Stale after 3 ticks; rests of 1 tick. Both are a little less than whole ticks, because the writes
+of one tick differ by milliseconds."""
 COARSE: Final = LeasePolicy(timedelta(seconds=0.9), 2, rest=timedelta(seconds=0.2))
-"""All waits of 1 tick: where it does not count which is longer, there are far fewer worlds."""
+"""All waits of 1 tick: far fewer worlds, for scopes in which it makes no difference."""
 PLACED_AT: Final = (START + 100 * TICK, START - 100 * TICK, START)
-"""What the gateways wrote into the three requests: one clock is ahead, one behind, one right."""
+"""`placed_at` of the three requests, from gateways whose clocks are ahead, behind and right."""
 HOLDERS: Final = frozenset(
     {"checkpoint", "complete", "compensate", "fail", "hand_over", "park", "roll_back"}
 )
 """The rules that only the run of a job applies."""
-ENDINGS: Final = frozenset({"fail", "hand_over", "park", "roll_back"})
+RELEASES: Final = frozenset({"fail", "hand_over", "park", "roll_back"})
+"""The rules by which a run gives up a job that is not finished."""
 ROLLBACKS: Final = frozenset({"roll_back", "roll_back_spent"})
-ENDS: Final = frozenset({"complete", "compensate"})
+"""The rules by which the rollback of a saga begins."""
+FINISHES: Final = frozenset({"complete", "compensate"})
+"""The rules by which a run finishes a job."""
 
 JOIN_GUARD: tuple[str, ...] = ("live", "placed_at")
 """What a store expects of a job that a request joins: see `deletion.ports.JobStore.record`."""
@@ -54,7 +57,7 @@ class Run(NamedTuple):
 
 
 class Write(NamedTuple):
-    """A change by its rule, and what the run that ends by it has spent: "", "error" or "call"."""
+    """A change, its rule, and what a run that ends with it has spent: "", "error" or "call"."""
 
     rule: str
     change: Change
@@ -62,7 +65,7 @@ class Write(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A write that the store accepted, and the job that it met there."""
+    """A write that the store accepted, and the job as it was stored before."""
 
     write: Write
     stored: Job
@@ -76,7 +79,7 @@ class World(NamedTuple):
     runs: tuple[Run, ...] = ()
     flights: tuple[Write, ...] = ()
     old: Job | None = None
-    """What somebody outside read some time ago, at `read_at`, and will act on."""
+    """The job as an outsider read it at tick `read_at`, and will act on it."""
     read_at: int = 0
     received: tuple[int, ...] = ()
     letters: tuple[int, ...] = ()
@@ -86,12 +89,12 @@ class World(NamedTuple):
     """Ghost: data is left that was written since."""
     holder: str = ""
     """Ghost: the claim that holds the live job, by the order of the writes alone."""
-    ends: int = 0
-    """Ghost: runs that ended in an error or in silence since all attempts were given anew."""
+    bad_ends: int = 0
+    """Ghost: runs that ended in an error or in silence since the job last got all its attempts."""
     parked: int = 0
-    """Ghost: runs that were parked after a call of theirs, since then."""
+    """Ghost: runs since then that were parked after they had called the API."""
     silences: int = 0
-    """Ghost: those of them that ended in silence, since an operator last sent the job on."""
+    """Ghost: runs that ended in silence since the last retry or rollback."""
     stops: int = 0
     """Ghost: runs in a row that were handed over before they had deleted anything."""
     called: tuple[str, ...] = ()
@@ -99,9 +102,9 @@ class World(NamedTuple):
     undone: tuple[str, ...] = ()
     """Ghost: those that were undone."""
     faults: int = 0
-    """Events so far of the kinds that are bounded."""
+    """Faults so far."""
     claims: int = 0
-    """Claims so far, by which each gets a name of its own."""
+    """Claims so far; they number the names of runs."""
 
     @property
     def live(self) -> Job | None:
@@ -129,7 +132,7 @@ def failure(tick: int) -> Failure:
 
 @dataclass
 class Book:
-    """Jobs and changes, each kept once: most are met again in many worlds."""
+    """Keeps each job and each change once: most occur in many worlds."""
 
     _jobs: dict[tuple[object, ...], Job] = field(default_factory=dict)
     _changes: dict[tuple[object, ...], Change | None] = field(default_factory=dict)
@@ -140,7 +143,10 @@ class Book:
         return self._jobs.setdefault(_values(job), job)
 
     def change(self, job: Job, make: Callable[[Job], Change], *what: object) -> Change | None:
-        """What `make` makes of `job`, by `what` alone; None where the rules forbid it."""
+        """The change that `make` makes of `job`, or None where the rules forbid it.
+
+        `what` identifies it: with the same values `make` must make the same change.
+        """
         key = (id(job), *what)
         if key not in self._changes:
             self._changes[key] = self._made(job, make)
@@ -163,10 +169,10 @@ class Book:
 
 
 def apply(stored: Job, change: Change) -> Job | None:
-    """The job as a store has it after `change`; None where the guard refuses it.
+    """The stored job after `change`, or None where the guard refuses it.
 
     As `deletion.ports.JobStore.apply`: only a join moves `placed_at` and `event_ids`, and a change
-    that stands there already is accepted once more.
+    that was already written is accepted again.
     """
     written = replace(change.after, placed_at=stored.placed_at, event_ids=stored.event_ids)
     if stored != written and not matches(stored, change.before, change.guard):
@@ -175,7 +181,7 @@ def apply(stored: Job, change: Change) -> Job | None:
 
 
 def _values(job: Job) -> tuple[object, ...]:
-    """What tells a job from others, hashable: nothing in the model has fields of later versions."""
+    """The job as a hashable value. No job of the model has fields of later versions."""
     steps = tuple((step.name, step.status, step.placed_at) for step in job.steps)
     past = tuple((p.attempt, p.claimed_by, p.step, p.at, p.reason) for p in job.past_attempts)
     end = job.failure and (job.failure.type, job.failure.at, job.failure.interrupted)
@@ -188,20 +194,20 @@ def _values(job: Job) -> tuple[object, ...]:
 
 
 def done(job: Job) -> tuple[StepProgress, ...]:
-    """What it has done or undone."""
+    """The steps that it has done or undone."""
     every = (*job.steps, *job.compensations)
     return tuple(step for step in every if step.status is StepStatus.COMPLETE)
 
 
 def matches(stored: Job, before: Job, guard: tuple[str, ...]) -> bool:
-    """The guard holds."""
+    """Whether the stored job has the values of `before` in the guarded fields."""
     return all(getattr(stored, name) == getattr(before, name) for name in guard)
 
 
 def accepted(world: World, write: Write, stored: Job, job: Job, most: int) -> World:
-    """The world after an accepted write: the job, and the ghosts, from what the rule means.
+    """The world after an accepted write: the new job, and the ghost state that the rule implies.
 
-    `most` is how many attempts a job has.
+    `most` is the number of attempts that a job has.
     """
     if job is stored:  # a repetition
         return world
@@ -211,15 +217,16 @@ def accepted(world: World, write: Write, stored: Job, job: Job, most: int) -> Wo
     if write.rule == "checkpoint":
         return world if done(job) == done(stored) else world._replace(stops=0)
     silent = stored.status is Status.IN_PROGRESS and write.rule not in HOLDERS
-    ends = world.ends + (silent or write.spent == "error")
+    bad_ends = world.bad_ends + (silent or write.spent == "error")
     parked = world.parked + (write.spent == "call")
-    anew = write.rule == "retry" and ends + parked >= most
-    if anew or write.rule in ENDS | ROLLBACKS:
-        ends = parked = 0
+    anew = write.rule == "retry" and bad_ends + parked >= most
+    if anew or write.rule in FINISHES | ROLLBACKS:
+        bad_ends = parked = 0
     silences, stops = world.silences + silent, world.stops
-    if write.rule in ENDS | ROLLBACKS | {"retry"}:
+    if write.rule in FINISHES | ROLLBACKS | {"retry"}:
         silences = stops = 0
-    if write.rule in ENDS:
+    world = world._replace(holder="", bad_ends=bad_ends, parked=parked)
+    if write.rule in FINISHES:
         world = world._replace(called=(), undone=())
     stops += write.rule == "hand_over" and not write.spent
-    return world._replace(holder="", ends=ends, parked=parked, silences=silences, stops=stops)
+    return world._replace(silences=silences, stops=stops)

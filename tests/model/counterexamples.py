@@ -1,4 +1,4 @@
-"""Rules with something taken away, and the counterexample that must be found then."""
+"""How tests weaken a rule, and require that the model finds a counterexample."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +14,13 @@ JOINING = Bounds(0, requests=2, writer=True)
 
 
 def without_guard(monkeypatch: pytest.MonkeyPatch, rule: str, *names: str) -> None:
-    """Take fields out of the guard of a rule."""
+    """Remove fields from the guard of a rule."""
     guard = tuple(name for name in RULES[rule].guard if name not in names)
     monkeypatch.setitem(RULES, rule, replace(RULES[rule], guard=guard))
 
 
 def assert_found(explored: Explored, *, starting: str = "") -> None:
-    """There is a counterexample, of the invariant that says so."""
+    """Assert that there is a counterexample, to the invariant whose line begins with `starting`."""
     print(explored)
     assert explored.broken.startswith(starting), str(explored)
     assert explored.trace, str(explored)
