@@ -1,4 +1,4 @@
-"""Run schedules: python -m tests.simulation [--seed N] [--schedules N] [--seconds S] [--shrink]."""
+"""Run schedules: python -m tests.simulation [--seed N] [--schedules N] [--seconds S] [--keep]."""
 
 import argparse
 import secrets
@@ -9,8 +9,8 @@ from collections import Counter
 from itertools import count, islice
 
 from tests.simulation.corpus import keep
-from tests.simulation.shrink import shrunk
-from tests.simulation.simulation import NEVER_AWAITED, Result, explore, replay
+from tests.simulation.shrink import described, shrunk
+from tests.simulation.simulation import NEVER_AWAITED, Result, explore
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
     print("faults:", _listed(faults))
     print("jobs:", _listed(jobs))
     print("sagas:", _listed(turns))
-    return _tell(result, shrink=options.shrink) if result.broken else 0
+    return _tell(result, is_kept=options.keep) if result.broken else 0
 
 
 def _options() -> argparse.Namespace:
@@ -44,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="run this seed, or count on from it")
     parser.add_argument("--schedules", type=int, help="run so many, one after another")
     parser.add_argument("--seconds", type=float, help="run for so long (60 by default)")
-    parser.add_argument("--shrink", action="store_true", help="keep a failure as a regression")
+    parser.add_argument("--keep", action="store_true", help="keep a failure as a regression test")
     options = parser.parse_args()
     if options.schedules is None and options.seconds is None:
         options.schedules, options.seconds = (None, 60.0) if options.seed is None else (1, None)
@@ -55,13 +55,13 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
 
 
-def _tell(result: Result, *, shrink: bool) -> int:
+def _tell(result: Result, *, is_kept: bool) -> int:
     seed = result.schedule.seed
-    if shrink:
-        result = replay(shrunk(result.schedule))
-        print(f"kept as {keep(result.schedule, f'seed-{seed}')}")
-    print(f"seed {seed} breaks:", *result.broken, sep="\n  ")
-    print(result.schedule.dump())
+    print(f"seed {seed} breaks:", *result.broken, sep="\n  ", flush=True)
+    smallest = shrunk(result.schedule)
+    print(f"the smallest schedule that breaks a rule:\n{described(smallest)}")
+    if is_kept:
+        print(f"kept as {keep(smallest, f'seed-{seed}')}")
     return 1
 
 

@@ -12,8 +12,8 @@ from tests.simulation.schedule import (
     RAISES,
     Action,
     Decision,
-    Replay,
     Scenario,
+    Scripted,
     rng,
 )
 
@@ -30,36 +30,37 @@ ANYWHERE = {
     Action.REPLAY: 1,
     Action.REQUEST: 2,
 }
-"""How often each is drawn, in relation to the others."""
+"""The weight with which each is drawn."""
 OVER_A_WIRE = {Action.DELAY: 4, Action.OUTAGE: 4, Action.LOSE_ANSWER: 4}
 DURATIONS = (0.05, 1.0, 5.0, 20.0, 65.0, 130.0)
-"""Seconds: from next to nothing to far beyond the stale threshold and the ack deadline."""
+"""Seconds: from far below the stale threshold and the ack deadline to far above them."""
 SKEWS = (-90.0, -5.0, -0.5, 0.5, 5.0, 90.0)
 LASTING = (Action.OUTAGE, Action.LOSE_ANSWER, Action.BREAK, Action.REFUSE)
 TIMES = (1, 1, 1, 3, 10)
-"""How often what is lost is lost again: an outage."""
+"""How many calls in a row a lasting fault hits; several are an outage."""
 DEPLOYMENTS = {Action.TERMINATE, Action.DUPLICATE, Action.SWEEP, Action.REQUEST}
-"""Nothing of which may cost a job an attempt."""
+"""What a deployment brings. None of it may cost a job an attempt."""
 HAND_OVERS = {Action.TERMINATE, Action.LOSE_ANSWER, Action.SWEEP, Action.DUPLICATE}
-"""Whose write that counted is repeated after somebody else has claimed the job."""
+"""A run hands its job over, and repeats that write because its answer was lost; another run has
+claimed the job meanwhile."""
 ROLLBACK = {
     *(Action.REFUSE, Action.PARK, Action.KILL, Action.KILL_AFTER, Action.TERMINATE),
     *(Action.PAUSE, Action.REQUEST, Action.RETRY),
 }
-"""What a saga is rolled back for, and what then happens to it."""
+"""What starts the rollback of a saga, and what may happen during it."""
 WHILE_POLLING = 0.3
-"""Faults while a process has nothing to do, in relation to those while it has."""
+"""The rate of faults at polls, as a factor: a process that polls has nothing to do."""
 OF_STEPS = 3.0
-"""Faults of a step's calls, in relation to the others."""
+"""The rate of faults at calls of a step, as a factor."""
 HOT_AWAITS, HOT_RATE = 10, 0.2
-"""Faults come together: for so many awaits after each, another one is as likely as that."""
+"""Faults come together: for `HOT_AWAITS` awaits after each one, the rate is `HOT_RATE`."""
 
 
 class Chaos:
-    """Draws decisions, at `rate` of the awaits and `most` at the most, and remembers them.
+    """Draws decisions at a share (`rate`) of the awaits, `most` at the most, and records them.
 
-    It draws from some `kinds` only: what needs many of one kind is found sooner than by all of
-    them alike (Groce et al., Swarm Testing, ISSTA 2012).
+    It draws from some `kinds` only. A defect that needs several faults of one kind is found sooner
+    than with all kinds mixed (Groce et al., Swarm Testing, ISSTA 2012).
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Chaos:
         self._rate = rate
         self._most = most
         self._hot = 0
-        self._lasting = Replay()
+        self._lasting = Scripted()
         self.made: list[Decision] = []
 
     def __call__(self, process: str, call: str, nth: int) -> Decision | None:
@@ -97,7 +98,7 @@ class Chaos:
 
 
 def _kinds(process: str, call: str) -> dict[Action, int]:
-    if process == GATEWAY:  # it has its own tests: here it is the client's side of the topic
+    if process == GATEWAY:  # it only publishes here, and has tests of its own
         return OVER_A_WIRE | {Action.LATE: 3}
     if call == CLOCK:
         return ANYWHERE
@@ -112,7 +113,7 @@ def _kinds(process: str, call: str) -> dict[Action, int]:
 
 
 def drawn(seed: int) -> tuple[Scenario, Chaos]:
-    """What a seed stands for."""
+    """The scenario of a seed, and the source of its decisions."""
     draw = rng("scenario", seed)
     scenario = Scenario(
         services=draw.choice((1, 1, 1, 2)),

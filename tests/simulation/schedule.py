@@ -1,4 +1,4 @@
-"""The schedule: what goes wrong, and at which await. A value that repeats itself exactly."""
+"""The schedule: what goes wrong, and at which await. The same schedule always runs the same way."""
 
 import json
 import random
@@ -107,8 +107,8 @@ Decide = Callable[[str, str, int], Decision | None]
 """Asked at each await."""
 
 
-class Replay:
-    """Decides as it was decided before."""
+class Scripted:
+    """Makes the decisions that it is given, and no other."""
 
     def __init__(self, decisions: Iterable[Decision] = ()) -> None:
         self._decisions: dict[Await, Decision] = {}
@@ -116,7 +116,7 @@ class Replay:
             self.add(decision)
 
     def add(self, decision: Decision) -> None:
-        """One more; of two for one await the later one counts."""
+        """Add a decision; of two for the same await the later one counts."""
         for nth in range(decision.nth, decision.nth + decision.times):
             self._decisions[decision.process, decision.call, nth] = decision
 

@@ -1,4 +1,4 @@
-"""Making a schedule that breaks a rule as small as it can be while it still breaks one."""
+"""Makes a schedule that breaks a rule as small as it can be while it still breaks one."""
 
 import time
 from collections.abc import Iterator
@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.schedule import Scenario, Schedule
-from tests.simulation.simulation import Result, replay
+from tests.simulation.simulation import Result, rerun
 
 
 def shrunk(schedule: Schedule, within: float = 30.0) -> Schedule:
-    """Nothing can be left out of it any more, or `within` seconds were not enough to find it."""
+    """The smallest schedule that still breaks a rule, as far as `within` seconds suffice."""
     deadline = time.monotonic() + within
     smaller = _smaller(schedule)
     while time.monotonic() < deadline and (simpler := next(smaller, None)):
-        if replay(simpler).broken:
+        if rerun(simpler).broken:
             schedule, smaller = simpler, _smaller(simpler)
     return schedule
 
 
 def _smaller(schedule: Schedule) -> Iterator[Schedule]:
-    """Everything that is one step simpler, the largest steps first."""
+    """Every schedule that is one step simpler, the largest steps first."""
     decisions = schedule.decisions
     size = (len(decisions) + 1) // 2
     while size:
@@ -42,7 +42,12 @@ def _simpler(scenario: Scenario) -> Iterator[Scenario]:
             yield replace(scenario, **{name: getattr(scenario, name) - 1})
 
 
+def described(schedule: Schedule) -> str:
+    """The rules that a schedule breaks, and the schedule."""
+    return "\n".join([*rerun(schedule).broken, schedule.dump()])
+
+
 def check(result: Result) -> None:
+    """Fail with the smallest schedule if a rule is broken."""
     if result.broken:
-        smallest = replay(shrunk(result.schedule))
-        pytest.fail("\n".join([*smallest.broken, smallest.schedule.dump()]), pytrace=False)
+        pytest.fail(described(shrunk(result.schedule)), pytrace=False)

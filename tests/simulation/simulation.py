@@ -19,7 +19,7 @@ from tests.simulation.fleet import Fleet
 from tests.simulation.invariants import unsettled, violations
 from tests.simulation.people import People
 from tests.simulation.process import ON_THE_WIRE
-from tests.simulation.schedule import Await, Decide, Decision, Replay, Schedule
+from tests.simulation.schedule import Await, Decide, Decision, Schedule, Scripted
 from tests.simulation.world import World
 
 LOOK_EVERY = 5.0
@@ -51,9 +51,9 @@ class Result:
     turns: Counter[str] = field(default_factory=Counter)
 
 
-def replay(schedule: Schedule) -> Result:
-    """Run a schedule that is known."""
-    return _run(schedule, Replay(schedule.decisions))
+def rerun(schedule: Schedule) -> Result:
+    """Run that schedule."""
+    return _run(schedule, Scripted(schedule.decisions))
 
 
 def explore(seed: int) -> Result:
@@ -66,11 +66,11 @@ def explore(seed: int) -> Result:
 def awaits(schedule: Schedule) -> list[Await]:
     """Every await of a run with no faults but those of the schedule, in order."""
     seen: list[Await] = []
-    replayed = Replay(schedule.decisions)
+    scripted = Scripted(schedule.decisions)
 
     def decide(process: str, call: str, nth: int) -> Decision | None:
         seen.append((process, call, nth))
-        return replayed(process, call, nth)
+        return scripted(process, call, nth)
 
     _run(schedule, decide)
     return seen
@@ -90,7 +90,7 @@ def staged(world: World, script: Callable[[People], Coroutine[Any, Any, None]]) 
 
 
 async def _staged(world: World, script: Callable[[People], Coroutine[Any, Any, None]]) -> None:
-    people = People(world, Replay())
+    people = People(world, Scripted())
     people.fleet.start()
     await script(people)
     await _ended(world, people.fleet)

@@ -13,7 +13,7 @@ from tests.simulation.chaos import drawn
 from tests.simulation.corpus import kept
 from tests.simulation.schedule import GATEWAY, Action, Decision, Scenario, Schedule
 from tests.simulation.shrink import check, shrunk
-from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, replay
+from tests.simulation.simulation import NEVER_AWAITED, Result, awaits, explore, rerun
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{NEVER_AWAITED}:RuntimeWarning")
 
@@ -77,7 +77,7 @@ def test_no_schedule_of_seeds_never_tried_before_breaks_a_rule() -> None:
 @pytest.mark.proves("late-checkpoint", "whatever-breaks")
 @pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
 def test_a_schedule_that_broke_a_rule_once_breaks_none_any_more(path: Path) -> None:
-    check(replay(Schedule.load(path)))
+    check(rerun(Schedule.load(path)))
 
 
 @pytest.mark.proves(
@@ -107,7 +107,7 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
     assert len(everywhere) > 40
     for process, call, nth in everywhere:
         decision = Decision(process, call, nth, action, PAST_STALE)
-        check(replay(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
+        check(rerun(Schedule(SMALL.seed, SMALL.scenario, (decision,))))
 
 
 @pytest.mark.proves("saga-ends")
@@ -116,12 +116,12 @@ def test_it_may_happen_at_any_await(action: Action) -> None:
     [Action.KILL_AFTER, Action.TERMINATE, Action.PAUSE],
 )
 def test_it_may_happen_at_any_await_of_a_saga_that_is_rolled_back(action: Action) -> None:
-    assert replay(ROLLED_BACK).jobs == {"compensated": 1}
+    assert rerun(ROLLED_BACK).jobs == {"compensated": 1}
     everywhere = [at for at in awaits(ROLLED_BACK) if at[0] != GATEWAY]
     assert sum(call.startswith("step.undo.") for _, call, _ in everywhere) >= 4
     for process, call, nth in everywhere:
         decision = Decision(process, call, nth, action, PAST_STALE)
-        check(replay(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))))
+        check(rerun(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))))
 
 
 def test_everything_that_can_happen_to_a_saga_happens_to_one(fixed: list[Result]) -> None:
@@ -131,9 +131,7 @@ def test_everything_that_can_happen_to_a_saga_happens_to_one(fixed: list[Result]
         seen.update(result.turns)
     for call, action in (("delete", "park"), ("undo.delete", "park"), ("undo.delete", "terminate")):
         decision = Decision("conversations-1", f"step.{call}", 1, Action(action), PAST_STALE)
-        seen.update(
-            replay(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))).turns
-        )
+        seen.update(rerun(replace(ROLLED_BACK, decisions=(*ROLLED_BACK.decisions, decision))).turns)
     assert seen.keys() >= TURNS, TURNS - seen.keys()
 
 
@@ -145,7 +143,7 @@ def test_a_rule_that_is_gone_is_found_and_its_schedule_is_made_small(
     monkeypatch.setattr(Job, "is_resumable", lambda job, *_: job.status in unended)
     found = next(result for seed in SEEDS if (result := explore(seed)).broken)
     smallest = shrunk(found.schedule)
-    assert replay(smallest).broken
+    assert rerun(smallest).broken
     assert len(smallest.decisions) <= 2
 
 
@@ -153,14 +151,14 @@ def test_without_a_fault_every_job_completes_at_its_first_attempt() -> None:
     for seed in range(20):
         scenario, _ = drawn(seed)
         if not scenario.cursed:
-            assert set(replay(Schedule(seed, scenario)).jobs) == {"complete"}
+            assert set(rerun(Schedule(seed, scenario)).jobs) == {"complete"}
 
 
 def test_a_run_repeats_itself_to_the_microsecond() -> None:
     for seed in range(10):
         first, second = explore(seed), explore(seed)
         assert first == second
-        assert replay(first.schedule) == first
+        assert rerun(first.schedule) == first
 
 
 def test_a_schedule_is_read_back_as_it_was_written(tmp_path: Path) -> None:
