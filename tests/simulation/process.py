@@ -1,8 +1,8 @@
 """A process that can be killed, stopped and delayed at each of its awaits.
 
 Everything a process does to the world goes through a port, and every call of a port through
-`Process.reach`: there the schedule is asked. A killed process reaches nothing any more, whatever
-its `finally` blocks try.
+`Process.reach`, which asks the schedule for a fault. A killed process reaches nothing any more,
+whatever its `finally` blocks try.
 """
 
 import asyncio
@@ -22,19 +22,20 @@ from tests.support.killed import Killed
 
 T = TypeVar("T")
 LATENCY = 0.02
-"""Seconds that a call takes at the most, when nothing is wrong."""
-HALF = 0.5
+"""Seconds that a call takes at most when nothing is wrong."""
+SENT_ANYWAY = 0.5
+"""The probability that a cancelled call takes effect all the same."""
 ON_THE_WIRE = (0.0, 0.1, 1.0, 10.0)
-"""Seconds after which a call takes effect that nobody waits for any more."""
+"""Seconds until a cancelled call takes effect."""
 GRACE = 25.0
 """Seconds from SIGTERM to SIGKILL."""
 DELAYING = (Action.DELAY, Action.LATE, Action.PAUSE, Action.SKEW)
-"""What may make a process need longer than that."""
+"""After one of these a process may need longer than that."""
 NOTHING = Decision("", "", 0, Action.DELAY)
 
 
 class Unexpected(Exception):
-    """What no port is said to raise."""
+    """An error that no port documents."""
 
 
 class Process:
@@ -68,7 +69,7 @@ class Process:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def adopt(self, task: "asyncio.Task[Any]") -> None:
-        """Remember what runs in this process: it dies with it."""
+        """Cancel `task` when this process is killed."""
         self._tasks.add(task)
         if self.dead:
             task.cancel()
@@ -83,7 +84,7 @@ class Process:
             HOST.reset(token)
 
     async def run(self, main: Coroutine[Any, Any, None]) -> BaseException | None:
-        """Until `main` ends or the process is killed. Answers with an error nobody caught."""
+        """Run until `main` ends or the process is killed; return an error that nobody caught."""
         task = self.spawn(main)
         await asyncio.wait({task})
         while True:
@@ -96,7 +97,7 @@ class Process:
         return task.exception()
 
     def kill(self) -> None:
-        """SIGKILL: from here on it reaches nothing."""
+        """SIGKILL: from now on it reaches nothing."""
         self.dead = True
         self._running.set()
         current = asyncio.current_task()
@@ -123,7 +124,7 @@ class Process:
     async def reach(
         self, call: str, effect: Callable[[], Awaitable[T]], error: type[Exception]
     ) -> T:
-        """One await of the product: the effect on the world, and what is decided to go wrong."""
+        """Make a call of the product, with the fault that the schedule has for this await."""
         await self._held()
         self._calls[call] += 1
         decision = self._decide(self.name, call, self._calls[call]) or NOTHING
@@ -149,7 +150,7 @@ class Process:
             case Action.OUTAGE:
                 raise error("lost on the way")
             case Action.BREAK:
-                raise Unexpected("nobody expects this")
+                raise Unexpected("an error that no port documents")
             case Action.PARK:
                 raise Parked(now() + timedelta(seconds=decision.seconds), "the circuit is open")
             case Action.KILL:
@@ -182,13 +183,13 @@ class Process:
         await self._held()
 
     async def _travel(self, call: str, effect: Callable[[], Awaitable[object]]) -> None:
-        """What was sent may take effect although nobody waits for it any more."""
+        """Wait for as long as the call takes. Cancelled meanwhile, it may take effect anyway."""
         if call == CLOCK:
             return
         try:
             await asyncio.sleep(self.rng.random() * LATENCY)
         except asyncio.CancelledError:
-            if not call.startswith("step.") and self.rng.random() < HALF:
+            if not call.startswith("step.") and self.rng.random() < SENT_ANYWAY:
                 _run_outside(effect, self.rng.choice(ON_THE_WIRE))
             raise
 

@@ -1,4 +1,4 @@
-"""What a simulated installation consists of, and what must hold whenever it is written to."""
+"""What outlives the processes of a simulated installation, and the rules for each write to it."""
 
 import asyncio
 import uuid
@@ -57,15 +57,15 @@ LEGAL = {
     (Status.IN_PROGRESS, Status.COMPENSATED),
     (Status.COMPENSATED, Status.PENDING),
 }
-"""What docs/state_machine.md allows, in words of its own: not `deletion.job.RULES`."""
+"""What docs/state_machine.md allows, stated independently of `deletion.job.RULES`."""
 ENDED = (Status.COMPLETE, Status.COMPENSATED)
 WITHOUT_WORKERS = (Status.IN_PROGRESS, Status.FAILED, Status.EXHAUSTED, *ENDED)
-"""Where no worker may claim a job, unless it is failed because it was handed over."""
+"""Statuses in which no worker may claim a job, except a failed one that was handed over."""
 
 
 @dataclass
 class Request:
-    """A client's DELETE, and the rows that were there when it was placed."""
+    """A client's DELETE, and the rows that the bot had when it was placed."""
 
     subject: BotDeletionSubject
     placed_at: datetime
@@ -82,7 +82,7 @@ class Table:
     world: "World"
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Delete behind `cursor`: what lies before it is the read-back's to find."""
+        """Delete what follows `cursor`. Rows before it are left for the read-back to find."""
         if self.world.scenario.saga and self.name == POINT:
             self.world.calls.passed(self.service, bot_id)
         last = -1 if cursor is None else int(cursor)
@@ -106,7 +106,7 @@ class Table:
 
 
 class WatchedStore(MemoryJobStore):
-    """The store, with a look at each write that is accepted."""
+    """The store; checks each write that it accepts against the rules."""
 
     def __init__(self, world: "World") -> None:
         super().__init__(now)
@@ -139,7 +139,7 @@ class WatchedStore(MemoryJobStore):
         job = await super().apply(change)
         after = self.jobs[job.id]
         if after.status is Status.IN_PROGRESS:
-            self._world.holds.wrote(after)  # a repetition too: its run has got its answer
+            self._world.holds.wrote(after)  # a repetition too: it gets the run its answer
         if before is not None and after != before:
             illegal = _illegal(before, after, self._world.policy, HOST.get())
             self._world.broken += [f"job {job.id}: {line}" for line in illegal]
@@ -155,12 +155,14 @@ class WatchedStore(MemoryJobStore):
 
 
 def _illegal(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
+    """The rules of docs/state_machine.md that a write breaks, stated independently of the code."""
     if (before.status, after.status) not in LEGAL:
         yield f"{before.status} became {after.status}"
     if not 0 <= after.attempt <= policy.max_attempts:
         yield f"attempt {after.attempt} of {policy.max_attempts}"
     if after.last_modified_at <= before.last_modified_at:
         yield "two states of it look alike to an outsider"
+    # A worker finds a job by `due`. One that was handed over is failed, and waits for a worker.
     if (after.due is None) != (after.status in WITHOUT_WORKERS and not _is_handed_over(after)):
         yield f"it is {after.status} and due {after.due}"
     if not set(before.event_ids) <= set(after.event_ids) or after.placed_at < before.placed_at:
@@ -174,6 +176,7 @@ def _illegal(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> I
 
 
 def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
+    # A failed job rests until a sweep resumes it; a handed-over one was not at fault.
     if before.status is Status.FAILED and not _is_handed_over(before):
         yield f"{after.claimed_by} claimed it while it rested"
     if before.due is None or before.due > after.last_modified_at:
@@ -183,35 +186,45 @@ def _illegal_claim(before: Job, after: Job) -> Iterator[str]:
 
 
 def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
-    """What a run writes, or what is written because it writes nothing any more."""
+    """A write to a job in progress: by its run, or by somebody who takes it from a silent run."""
     silent = after.last_modified_at - before.last_modified_at
     if after.rollback_cause and not before.rollback_cause:
+        # A run rolls back at once after a permanent error; a sweep only instead of giving up. The
+        # rollback has all attempts again.
         if _is_sweep(by) and (silent < policy.stale_after or before.attempt < policy.max_attempts):
             yield f"a sweep rolled it back after {silent} at attempt {before.attempt}"
         if (after.status, after.attempt) != (Status.PENDING, 0):
             yield f"it was rolled back and is {after.status} at attempt {after.attempt}"
         return
     if after.parks > before.parks:
+        # The attempt is handed back if the run has called nothing.
         if after.attempt not in (before.attempt, before.attempt - 1):
             yield f"it was parked and is at attempt {after.attempt} after {before.attempt}"
         return
+    # A run adds no past attempt, except one that hands over; so this was somebody else.
     if after.past_attempts != before.past_attempts and not _is_handed_over(after):
         if silent < policy.stale_after:
             yield f"it was taken from {before.claimed_by}, which was still heard of"
+        # An operator need not wait for the rest.
         if _is_sweep(by) and silent < _rest_of_silent(before, policy):
             yield f"it rested for {silent} only after {before.past_attempts}"
         if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
             yield f"it was given up at attempt {before.attempt}"
     elif after.status in (Status.PENDING, Status.EXHAUSTED):
         yield "its end is not among its past attempts"
+    # What is interrupted at the same batch again and again may be the reason itself.
     elif _interruptions(after) > 2:
         yield "it was handed over once more at the same batch"
+    # An interruption hands the attempt back.
     elif after.attempt != before.attempt - _is_handed_over(after):
         yield f"{after.claimed_by} made attempt {before.attempt} attempt {after.attempt}"
 
 
 def _interruptions(job: Job) -> int:
-    """At the same batch of the same way."""
+    """How often it was handed over at its batch, which in a rollback is another one.
+
+    A job drops its interruptions once it has moved on to another batch.
+    """
     count = 0
     for past in job.past_attempts:
         count = 0 if past.reason == "turned back" else count + (past.reason == "interrupted")
@@ -219,20 +232,25 @@ def _interruptions(job: Job) -> int:
 
 
 def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None) -> Iterator[str]:
-    """By a sweep, or by an operator who need not wait."""
+    """A write to a job that nobody runs: by a sweep, or by an operator, who need not wait."""
     rested = after.last_modified_at - before.last_modified_at
     swept = _is_sweep(by)
+    # Without attempts left it will only be given up or rolled back: the shortest rest is enough.
     attempt = before.attempt if before.attempt < policy.max_attempts else 1
     if before.status is Status.FAILED and swept and rested < policy.rest_after(attempt):
         yield f"it rested for {rested} only after attempt {before.attempt}"
+    # Only a claim moves what was handed over.
     if before.status is Status.FAILED and _is_handed_over(before):
         yield f"it was handed over, and became {after.status}"
     if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
         yield f"it was given up at attempt {before.attempt}"
+    # What has used up its attempts, or was undone, needs a decision of a person.
     if before.status in (Status.EXHAUSTED, Status.COMPENSATED) and swept:
         yield "a sweep sent it on, without an operator"
+    # With attempts left it is resumed.
     if after.rollback_cause and not before.rollback_cause and before.attempt < policy.max_attempts:
         yield f"a sweep rolled it back at attempt {before.attempt}"
+    # Its next run calls every step again, and has nothing to undo yet.
     if before.status is Status.COMPENSATED and (after.rollback_cause or after.compensations):
         yield "it was not started anew"
 
@@ -242,7 +260,10 @@ def _is_sweep(by: Host | None) -> bool:
 
 
 def _rest_of_silent(job: Job, policy: LeasePolicy) -> timedelta:
-    """The first silence needs none. Of one without attempts left the rest is the shortest."""
+    """The rest of a job whose run fell silent: none after the first silence.
+
+    A retry or a rollback begins a new count. Without attempts left the shortest rest is enough.
+    """
     silences = 0
     for past in job.past_attempts:
         is_anew = past.reason in ("retried", "turned back")
@@ -306,7 +327,7 @@ class World:
 
     @property
     def is_in_trouble(self) -> bool:
-        """Something is wrong with the data, which no schedule says."""
+        """Whether `trouble` makes faults that are not in the schedule."""
         return self.trouble is not _no_trouble
 
     def _plan(self, service: str) -> Plan:
@@ -319,11 +340,11 @@ class World:
         return replace(plan, point_of_no_return=POINT, compensations=undo)
 
     def curse(self, step: str, bot_id: str) -> None:
-        """What becomes of a call for a bot that cannot be deleted."""
+        """Kill the process or raise if the scenario says so for a call for this bot."""
         cursed_step = self.scenario.cursed_step
         if bot_id != self.cursed or step not in ((cursed_step,) if cursed_step else ROWS):
             if bot_id == self.cursed and cursed_step.startswith("undo") and step == BEFORE[-1]:
-                raise PermanentError("so that it is rolled back")
+                raise PermanentError("so that the saga is rolled back")
             return
         process = HOST.get()
         if process and self.scenario.cursed == KILLS:
@@ -331,14 +352,14 @@ class World:
         raise ArithmeticError("this bot cannot be deleted")
 
     def write(self, bot: str) -> None:
-        """The bot gets new rows in every service, anywhere among those it has."""
+        """Give the bot new rows in every service, anywhere among those it has."""
         for service in self.services:
             for table, number in ROWS.items():
                 keys = self.rng.sample(range(1_000_000), number)
                 self.rows.update((service, table, bot, key) for key in keys)
 
     def place(self, bot: str) -> Request:
-        """A client's new request."""
+        """A new request of a client."""
         event_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         skew = self.rng.choice((-1, 0, 1)) * self.scenario.gateway_skew
         at = self.clock.now() + timedelta(seconds=skew)
@@ -348,14 +369,14 @@ class World:
         return self.requests[-1]
 
     def covers(self, job: Job, request: Request) -> bool:
-        """Whether the job stands for the request: it was recorded there, its own or joined."""
+        """Whether the job covers the request, as recorded or, where clocks are right, by time."""
         if (job.id, request.subject.event_id) in self.covered:
             return True
         is_earlier = not self.scenario.gateway_skew and request.placed_at <= job.placed_at
         return job.bot_id == request.subject.bot_id and is_earlier
 
     def count_claims(self, won: int, lost: int, _refused: int) -> None:
-        """So many claims counted, and others were faster with so many."""
+        """Count claims that were won, and those that others won first."""
         self.won += won
         self.lost += lost
 
