@@ -1,8 +1,8 @@
 """`python -m tests.faults.faulty_consumer PLAN LEDGER [OPTION...]`: a consumer with faults.
 
 The product's own composition, with its ports wrapped: what it does is entered in a ledger, its
-clock may be off, its work may take its time, and at a chosen point of the first deletion the
-process sends itself a real signal, which is as exact as no other process could be.
+clock may be off, and its work may be slow. When it first reaches a chosen point, the process sends
+itself a signal: no other process could time that so exactly.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from botdel.local.processes import ChildProcess
@@ -41,7 +42,8 @@ BEFORE_RUN = "between-claim-and-run"
 BETWEEN_BATCHES = "between-two-batches"
 BEFORE_COMPLETE = "before-complete"
 BEFORE_THIRD_BATCH = "before-the-third-batch"
-"""After the fence, and so the last moment before data goes; resumed there, it is there again."""
+"""After the checkpoint of the second batch was accepted, and before the next documents go. A run
+that resumes behind that batch reaches this point again."""
 POINTS = (
     BEFORE_RECORD,
     BEFORE_ACK,
@@ -52,14 +54,14 @@ POINTS = (
 )
 
 KILLED = 137
-"""What the process exits with that the killer has ended."""
+"""The exit code of a process that the bot `killer` has ended."""
 
 Reached = Callable[[str], None]
 
 
 @dataclass
 class FaultyStore(LedgerStore):
-    """A job store that tells when a point is reached; recording takes `pace` seconds longer."""
+    """A job store that reports the points it reaches. A recording takes `pace` seconds longer."""
 
     reached: Reached
     pace: float
@@ -82,7 +84,7 @@ class FaultyStore(LedgerStore):
 
 @dataclass
 class FaultySubscription:
-    """A subscription that tells when a point is reached."""
+    """A subscription that reports the points it reaches."""
 
     subscription: Subscription
     reached: Reached
@@ -103,9 +105,9 @@ class FaultySubscription:
 
 @dataclass
 class FaultyStep:
-    """A step each batch of which takes `pace` seconds longer, and that tells of the third one.
+    """A step that reports the point before its third batch. Each batch takes `pace` seconds longer.
 
-    It ends its process, as nobody could catch it, in the first batch of the bot `killer`.
+    A run for the bot `killer` ends the process at once, in a way that no code can catch.
     """
 
     step: Step
@@ -120,7 +122,7 @@ class FaultyStep:
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
         if bot_id == self.killer:
             os._exit(KILLED)
-        gone = 0 if cursor is None else 2
+        gone = 0 if cursor is None else 2  # a test resumes only a run that ended at this point
         async with aclosing(self.step.delete(bot_id, cursor)) as batches:
             while True:
                 if gone == 2:
@@ -153,7 +155,7 @@ class SkewedClock:
 
 
 def signalling(point: str | None, number: str) -> Reached:
-    """Sends the signal to this process when `point` is reached for the first time."""
+    """Send the signal to this process when `point` is reached for the first time."""
     sent: list[str] = []
 
     def reached(here: str) -> None:
@@ -165,7 +167,7 @@ def signalling(point: str | None, number: str) -> Reached:
 
 
 def faulty(parts: Parts, options: argparse.Namespace) -> Parts:
-    """The parts, wrapped as the options say."""
+    """The parts, wrapped as the options ask for."""
     ledger = file_ledger(options.ledger)
     reached = signalling(options.at, options.signal)
     plan = entered(parts.plan, ledger)
@@ -191,20 +193,20 @@ async def consume(options: argparse.Namespace) -> None:
                 await work(settings, faulty(parts, options), stopping)
 
 
-def arguments() -> argparse.ArgumentParser:
-    """Times are in seconds."""
-    parser = argparse.ArgumentParser(prog="faulty_consumer")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="faulty_consumer", description="Times are in seconds.")
+    seconds = partial(parser.add_argument, type=float, default=0.0)
     parser.add_argument("plan", type=Path)
-    parser.add_argument("ledger", type=Path)
-    parser.add_argument("--skew", type=float, default=0.0)
-    parser.add_argument("--pace", type=float, default=0.0, help="longer takes each batch")
-    parser.add_argument(
-        "--record-pace", type=float, default=0.0, help="longer takes each recording"
-    )
+    parser.add_argument("ledger", type=Path, help="the file that each event is appended to")
+    seconds("--skew", help="how far the clock is ahead")
+    seconds("--pace", help="how much longer each batch takes")
+    seconds("--record-pace", help="how much longer each recording takes")
     parser.add_argument("--killer", help="the bot whose deletion ends the process")
-    parser.add_argument("--at", choices=(*POINTS, BEFORE_THIRD_BATCH))
-    parser.add_argument("--signal", default="SIGKILL")
-    return parser
+    parser.add_argument(
+        "--at", choices=(*POINTS, BEFORE_THIRD_BATCH), help="the point at which --signal is sent"
+    )
+    parser.add_argument("--signal", default="SIGKILL", help="its name")
+    return parser.parse_args()
 
 
 def ledger_of(pipeline: Pipeline) -> Path:
@@ -215,11 +217,11 @@ def ledger_of(pipeline: Pipeline) -> Path:
 def faulty_consumer(
     pipeline: Pipeline, name: str, *options: str, on_line: OnLine | None = None
 ) -> ChildProcess:
-    """The process, for the plan of the pipeline; not started yet."""
+    """The process, with the plan of the pipeline; not started yet."""
     module, ledger = "tests.faults.faulty_consumer", ledger_of(pipeline)
     arguments = (module, str(pipeline.plan), str(ledger), *options)
     return pipeline.process(name, *arguments, on_line=on_line)
 
 
 if __name__ == "__main__":
-    serve(consume(arguments().parse_args()))
+    serve(consume(_options()))

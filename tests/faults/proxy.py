@@ -5,14 +5,13 @@ from contextlib import suppress
 from typing import Self
 
 CHUNK = 64 * 1024
-"""Bytes that are passed on at once."""
+"""The most bytes that are passed on at once."""
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on to `target`, both on 127.0.0.1.
+    """Listens on a port of its own and passes everything on to the port `target`, on 127.0.0.1.
 
-    What is wrong with it stays so until `heal`. A target that does not listen is a connection
-    that is reset, as is one that is refused.
+    A fault lasts until `heal`. If the target does not accept a connection, the client's is reset.
     """
 
     def __init__(self, target: int) -> None:
@@ -49,14 +48,13 @@ class Proxy:
         self._delay = seconds
 
     def lose_answers(self) -> None:
-        """Pass requests on and drop what the server says: what it did, it did unheard."""
+        """Pass requests on and drop the answers: the server does what nobody hears of."""
         self._losing_answers = True
 
     def lose_answer_to(self, request: bytes, times: int = 1) -> None:
-        """Reset the connection in place of the answer to a request that holds these bytes.
+        """Once the server has answered a request that has these bytes, reset the connection.
 
-        The server has done by then what it was asked for. So for `times` requests, which must each
-        be in one chunk; `lost` counts them.
+        Do so for `times` requests, each of which must be in one chunk; `lost` counts them.
         """
         self._doomed, self._dooms_left = request, times
 
@@ -74,7 +72,7 @@ class Proxy:
         self._black_holes_new = new
 
     def heal(self) -> None:
-        """As at the beginning. A stream with a hole in it is of no use any more, and is reset."""
+        """End every fault. Connections that have lost bytes are of no use any more: reset them."""
         if self._losing_answers:
             self.cut()
         for writer in self._black_holed:
@@ -118,7 +116,7 @@ class Proxy:
         *,
         answering: bool = False,
     ) -> None:
-        """`lost` is of this connection: the next answer on it is not to arrive."""
+        """Pass on what `reader` gets. Once `lost` is set, the next answer resets the connection."""
         while data := await reader.read(CHUNK):
             if self._delay:
                 await asyncio.sleep(self._delay)

@@ -16,9 +16,10 @@ SERVERS: Final = (BROKER, DATABASE)
 TOPIC = "topic"
 
 STALE_AFTER: Final = 5.0
-"""Seconds; far below the product's 600, so that runs are taken over all the time."""
+"""Seconds; far below the product's 600, so that jobs of silent runs are often resumed."""
 MAX_SKEW: Final = 1.0
-"""Seconds a consumer's clock is off at the most: two of them and a heartbeat are not yet stale."""
+"""Seconds by which a consumer's clock is off at most. Two such clocks differ by 2 s: with the time
+between two heartbeats that is still less than STALE_AFTER."""
 
 
 class Kind(StrEnum):
@@ -28,16 +29,16 @@ class Kind(StrEnum):
     TERMINATE = "terminate"  # SIGTERM; likewise
     PAUSE = "pause"  # SIGSTOP, and SIGCONT after a while
     CUT = "cut"  # every connection to a server is reset
-    DELAY = "delay"  # whatever is said to a server or by it takes longer
-    LOSE_ANSWER = "lose_answer"  # a server hears, and what it answers never arrives
-    OUTAGE = "outage"  # no connection to a server comes about
+    DELAY = "delay"  # requests to a server and its answers take longer
+    LOSE_ANSWER = "lose_answer"  # requests to a server take effect, and no answer arrives
+    OUTAGE = "outage"  # every connection to a server is refused
     DUPLICATE = "duplicate"  # events are delivered again, in another order
     POISON = "poison"  # messages that can never be handled
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind` befalls `target`, not before `at`, and lasts for `seconds`.
+    """`kind` happens to `target`, not before `at`, and lasts for `seconds`.
 
     A consumer that is started again gets a clock that is off by `skew` seconds.
     """
@@ -65,7 +66,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A kind of fault: whom it befalls, between how many seconds it lasts, and how often."""
+    """A kind of fault, its targets, the range of seconds that it lasts, and its weight."""
 
     kind: Kind
     targets: tuple[str, ...]
@@ -76,7 +77,7 @@ class _Row:
 _ROWS: Final = (
     _Row(Kind.KILL, CONSUMERS, (0, 3), 6),
     _Row(Kind.KILL, (GATEWAY, RECOVERY), (0, 3), 2),
-    _Row(Kind.KILL, (BROKER,), (0, 3), 0.5),  # it has to wait until nothing is outstanding
+    _Row(Kind.KILL, (BROKER,), (0, 3), 0.5),  # rare: it waits until nothing is outstanding
     _Row(Kind.KILL, (DATABASE,), (0, 5), 2),
     _Row(Kind.TERMINATE, PROCESSES, (0, 3), 5),
     _Row(Kind.PAUSE, CONSUMERS, (1.5 * STALE_AFTER, 2.5 * STALE_AFTER), 4),  # it loses its jobs
@@ -89,11 +90,11 @@ _ROWS: Final = (
     _Row(Kind.POISON, (TOPIC,), (0, 0), 2),
 )
 _LONG_OUTAGE: Final = _Row(Kind.OUTAGE, (DATABASE,), (16, 20), 1)
-"""Longer than an event is kept waiting to be recorded, and not in every schedule."""
+"""Longer than intake keeps an event that it cannot record. Not every schedule has one."""
 
 
 def schedule(seed: int, seconds: float, count: int) -> Schedule:
-    """`count` faults in so many seconds, every kind there is among them, in an order of chance."""
+    """`count` faults within `seconds`, in random order, with every kind among them."""
     rng = random.Random(seed)  # noqa: S311
     drawn = (*_ROWS, _LONG_OUTAGE)
     rows = [*_ROWS]

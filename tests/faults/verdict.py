@@ -1,4 +1,4 @@
-"""What has become of every event, and everything that is not as it must be."""
+"""The fate of every event, and the invariants that must hold at the end."""
 
 import json
 from collections import Counter, defaultdict
@@ -119,7 +119,7 @@ async def recorded(stage: Stage, callers: Callers) -> list[Accepted]:
 
 
 async def unrecorded(stage: Stage, callers: Callers) -> list[str]:
-    """What an emulator that forgets everything would lose, a line each."""
+    """What an emulator would lose that forgets everything, a line each."""
     now = await records(stage)
     events = [
         f"event {event.event_id} of {service}"
@@ -131,7 +131,7 @@ async def unrecorded(stage: Stage, callers: Callers) -> list[str]:
 
 
 def unsettled(callers: Callers, now: Records) -> list[str]:
-    """Every accepted event that is neither done nor to be seen by an operator, a line each."""
+    """Every accepted event that is neither done nor visible to an operator, a line each."""
     return [
         f"event {event.event_id} of bot {event.bot_id}, placed {event.placed_at:%H:%M:%S.%f}, "
         f"is {fate} in {service}: {_told(now.covering(event, service))}"
@@ -144,7 +144,7 @@ def unsettled(callers: Callers, now: Records) -> list[str]:
 async def broken(
     stage: Stage, callers: Callers, now: Records, before: Census, entries: Sequence[Entry]
 ) -> list[str]:
-    """Every invariant that does not hold at the end, a line each; none is how it must be."""
+    """A line for each invariant that does not hold at the end."""
     after = await stage.data.census()
     return [
         *unsettled(callers, now),
@@ -180,7 +180,7 @@ def _twice_covered(now: Records) -> Iterator[str]:
 
 
 def _wrongly_queued(now: Records) -> Iterator[str]:
-    """A worker finds a job by `queue` and `due`, which both are there while it may be claimed."""
+    """A job has `queue` and `due`, by which a worker finds it, exactly while it may be claimed."""
     for job in now.jobs:
         interrupted = bool(job["failure"] and job["failure"]["interrupted"])
         is_due = job["status"] == Status.PENDING or (job["status"] == Status.FAILED and interrupted)
@@ -189,7 +189,7 @@ def _wrongly_queued(now: Records) -> Iterator[str]:
 
 
 def _poison_at_large(callers: Callers, now: Records) -> Iterator[str]:
-    """One that the database kept from being looked at five times was given up unseen."""
+    """Poison that is no dead letter. Five deliveries during an outage make it `undelivered`."""
     for data, reason in callers.poison.items():
         for service in SERVICES:
             if not now.given_up(data, service) & {reason, Reason.UNDELIVERED}:
@@ -197,7 +197,7 @@ def _poison_at_large(callers: Callers, now: Records) -> Iterator[str]:
 
 
 async def _unseen(stage: Stage, now: Records) -> list[str]:
-    """What an operator is to see and does not."""
+    """Exhausted jobs and dead letters that the commands of an operator do not list."""
     exhausted = {str(job["_id"]) for job in now.jobs if job["status"] == Status.EXHAUSTED}
     exhausted -= await _listed(stage, "jobs", "list", "--status", Status.EXHAUSTED)
     given_up = {str(letter["_id"]) for letter in now.dead_letters}

@@ -52,18 +52,18 @@ class Ledger:
     ) -> None:
         self.append = append
         self.now = now
-        self._owners: WeakKeyDictionary[asyncio.Task[object], list[Entry]] = WeakKeyDictionary()
+        self._unassigned: WeakKeyDictionary[asyncio.Task[object], list[Entry]] = WeakKeyDictionary()
 
     def deleted(self, began: int) -> None:
         """Note a batch; the checkpoint that this task writes next says for which job."""
         if task := asyncio.current_task():
             batch = Entry(began, self.now(), What.DELETE, job="", owner="")
-            self._owners.setdefault(task, []).append(batch)
+            self._unassigned.setdefault(task, []).append(batch)
 
     def settle(self, job: Job) -> None:
         """Assign the batch that this task noted to `job`."""
         if task := asyncio.current_task():
-            for batch in self._owners.pop(task, []):
+            for batch in self._unassigned.pop(task, []):
                 self.append(replace(batch, job=job.id, owner=job.claimed_by))
 
 
