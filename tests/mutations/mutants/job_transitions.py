@@ -16,7 +16,7 @@ MUTANTS: Final = (
     Mutant(
         "a resumption does not ask for a rest or a silence",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")',
+        'self._require(self.is_resumable(now, policy), "resume", _RESTS)',
         "pass",
     ),
     Mutant(
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "a sweep rolls back a job that rests",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "roll_back", "it is neither rested nor stale")',
+        'self._require(self.is_resumable(now, policy), "roll_back", _RESTS)',
         "pass",
         SAGA,
     ),
