@@ -37,7 +37,7 @@ class Step(Protocol):
 
     An implementation raises `TransientError` for errors that may pass by themselves, which are
     retried in place, and `Parked` to wait for longer without a slot. Any other exception fails the
-    job; a `PermanentError` turns a saga back instead, before its point of no return. It never
+    job; a `PermanentError` rolls a saga back instead, before its point of no return. It never
     touches data that does not belong to `bot_id`.
     """
 

@@ -32,6 +32,13 @@ MUTANTS: Final = (
         "if before := None:",
     ),
     Mutant(
+        "a run that stops before its first batch has tried it",
+        CALLS,
+        "self.has_tried = False",
+        "self.has_tried = True",
+        SAGA,
+    ),
+    Mutant(
         "a run that finds no place forgets why it retries",
         CALLS,
         "raise before.with_traceback(None) from busy",
