@@ -157,12 +157,12 @@ class HttpStep:
         return Outcome(state, 1)
 
     async def _is_still_there(self, verify: Endpoint, bot_id: str) -> bool:
-        """Poll with `verify`, in a slot of its host. If that is the host of the call, the deletion
-        holds one already.
+        """Poll with `verify`, holding a permit of its host. If that is the host of the call, the
+        deletion holds one already.
         """
         if verify.gate is self.endpoint.gate:
             return await self._is_there(verify, bot_id)
-        async with verify.gate.slot(reads=True):
+        async with verify.gate.permit(reads=True):
             return await self._is_there(verify, bot_id)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:

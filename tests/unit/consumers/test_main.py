@@ -43,5 +43,5 @@ async def test_a_step_that_cannot_say_what_it_lacks_does_not_end_the_consumer(
         await _report_missing(Plan(SERVICE, steps))
     assert [line["step"] for line in logs] == ["first", "second"]
     assert {line["missing"] for line in logs} == {
-        f"could not be checked: {type(error).__name__}: {error}"
+        f"could not be checked: {error} ({type(error).__name__})"
     }

@@ -192,7 +192,7 @@ async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
 async def test_a_run_that_comes_at_the_moment_when_the_front_is_left_reports_its_wait() -> None:
     """Another one is called to the front, but is not there yet."""
     world = World(Pace(busy_share=0.5))
-    async with world.pacer.turn(world.held):
+    async with world.pacer.turn(world.on_wait):
         first = asyncio.create_task(world.batch(1, of="first"))
         await world.clock.sleep(1)
     await world.batch(1, of="second")

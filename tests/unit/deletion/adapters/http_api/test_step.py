@@ -568,12 +568,12 @@ async def test_a_read_back_does_not_wait_for_deletions_that_take_hours() -> None
 
 
 @pytest.mark.parametrize(("host", "parks"), [("other.example", True), (HOST, False)])
-async def test_a_poll_with_verify_takes_a_place_at_another_host(host: str, parks: bool) -> None:
+async def test_a_poll_with_verify_takes_a_permit_of_another_host(host: str, parks: bool) -> None:
     """At its own host the deletion holds one already."""
     world = World(concurrency=1, verify={"url": f"https://{host}/seen/{{bot_id}}"})
     world.answers.extend([says(202), says(404)])
     assert world.step.verify
-    async with world.step.verify.gate.slot(reads=True):
+    async with world.step.verify.gate.permit(reads=True):
         with pytest.raises(Busy) if parks else nullcontext():
             await world.run()
     assert len(world.requests) == (1 if parks else 2)
