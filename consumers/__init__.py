@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from deletion.plan import (
         AnswerOnly,
         Batch,
+        Doubt,
+        Doubted,
         Paced,
         Permitted,
         Plan,
@@ -55,6 +57,8 @@ _HOMES: Final = {
     "deletion.plan": (
         "AnswerOnly",
         "Batch",
+        "Doubt",
+        "Doubted",
         "Paced",
         "Permitted",
         "Plan",
@@ -72,6 +76,8 @@ __all__ = [
     "AnswerOnly",
     "Batch",
     "BotDeletionError",
+    "Doubt",
+    "Doubted",
     "Gauge",
     "Outside",
     "Pace",

@@ -25,8 +25,10 @@ from deletion.quarantine import Quarantine, Rejected, refused
 from deletion.retry import Retry
 
 RECORD_WITHIN: Final = 15.0
-"""How long recording a group's jobs is tried, and then its dead letters, in seconds. With one more
-database call and the acks, that is less than the ack deadline: docs/decisions/0019."""
+"""How long recording a group's jobs may take, and then its dead letters, in seconds. With the acks,
+that is less than the ack deadline: docs/decisions/0019."""
+
+TOO_LATE: Final = f"not recorded in {RECORD_WITHIN:g} s"
 
 log = structlog.get_logger(__name__)
 
@@ -160,13 +162,21 @@ class Intake:
         return [self._placed(p, r) for p, r in zip(placed, recorded, strict=True)]
 
     async def _recorded(self, jobs: Sequence[Job], latest: float) -> list[Recorded]:
+        """Record by `latest`, or raise `StoreUnavailable`. If some were recorded nevertheless,
+        their redeliveries are duplicates.
+        """
+
         def too_late() -> StoreUnavailable | None:
             is_late = self._clock.monotonic() >= latest
-            return StoreUnavailable(f"not recorded in {RECORD_WITHIN:g} s") if is_late else None
+            return StoreUnavailable(TOO_LATE) if is_late else None
 
         if late := too_late():
             raise late
-        return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
+        try:
+            async with asyncio.timeout(latest - self._clock.monotonic()):
+                return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
+        except TimeoutError as error:
+            raise StoreUnavailable(TOO_LATE) from error
 
     async def _keep(self, rejected: Sequence[Rejected]) -> list[Taken]:
         """Quarantine. Return deliveries to Pub/Sub if the store does not answer in time. If they
@@ -177,7 +187,7 @@ class Intake:
             async with asyncio.timeout(RECORD_WITHIN):
                 await self._quarantine.keep(rejected)
         except (StoreUnavailable, TimeoutError) as error:
-            reason = str(error) or f"not recorded in {RECORD_WITHIN:g} s"
+            reason = str(error) or TOO_LATE
             log.warning("events handed back", count=len(rejected), reason=reason)
             return _all(deliveries, Outcome.RETURNED)
         except Exception:

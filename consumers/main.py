@@ -31,7 +31,7 @@ from deletion.adapters.spec import Outside
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
-from deletion.errors import Interrupted, StoreUnavailable
+from deletion.errors import Interrupted, with_type
 from deletion.gate import Gates
 from deletion.job import suspects
 from deletion.plan import Plan, Provisioned
@@ -224,7 +224,7 @@ async def _report_missing(plan: Plan) -> None:
         if isinstance(step, Provisioned):
             try:
                 missing = await step.missing()
-            except StoreUnavailable as error:
-                missing = f"could not be checked: {error}"
+            except Exception as error:  # noqa: BLE001 - logged: the step may work nevertheless
+                missing = f"could not be checked: {with_type(error)}"
             if missing:
                 log.warning(NOT_PROVIDED, step=step.name, missing=missing)

@@ -11,7 +11,7 @@ class AlertKind(StrEnum):
     DEAD_LETTER = "dead_letter"  # a message was quarantined
     JOB_EXHAUSTED = "job_exhausted"  # a job's attempts are spent
     JOB_COMPENSATED = "job_compensated"  # a saga was rolled back: the bot is not deleted
-    JOBS_WAITING = "jobs_waiting"  # jobs have been pending, or handed over, for too long
+    JOBS_WAITING = "jobs_waiting"  # jobs have been due, or handed over, for too long
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs stale
     BREAKER_OPEN = "breaker_open"  # calls to an external API are suspended, because it fails
     JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read or move some jobs

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 RECORD_ATTRIBUTE = "dead_letter"
 """The attribute of a replayed message that names the record it came from."""
+SOURCE = "CloudPubSubDeadLetterSource"
+"""The prefix of the attributes in which Pub/Sub says where a dead letter came from:
+https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
 CANARY_PREFIX = "doctor."
 """Prefix of the services of `botdel doctor`'s canaries. No real service's name has a dot."""
 

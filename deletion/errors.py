@@ -191,7 +191,8 @@ class StepUnknown(BotDeletionError):
 
 class Parked(BotDeletionError):
     """A step must not go on before `until`; the job waits for a day at most. `spent` says whether
-    this run has called the API. Raises `TypeError` unless `until` is a datetime with a time zone.
+    this run has called the API in vain. Raises `TypeError` unless `until` is a datetime with a time
+    zone.
     """
 
     def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:

@@ -35,8 +35,10 @@ class Batch:
 class Step(Protocol):
     """One idempotent, resumable part of a deletion.
 
-    An implementation raises `TransientError` for errors that may pass by themselves; any other
-    exception fails the job. It never touches data that does not belong to `bot_id`.
+    An implementation raises `TransientError` for errors that may pass by themselves, which are
+    retried in place, and `Parked` to wait for longer without a slot. Any other exception fails the
+    job; a `PermanentError` rolls a saga back instead, before its point of no return. It never
+    touches data that does not belong to `bot_id`.
     """
 
     @property

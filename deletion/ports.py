@@ -78,10 +78,10 @@ class JobStore(Protocol):
         """Insert `jobs`, all of one service, together. Returns one outcome for each, in order.
 
         A request that a job already covers is `KNOWN`, whatever the status of that job. A request
-        for a bot with a live job joins it (`Job.joined`), which changes nothing else; from then on
-        the job cannot complete before its run has looked for data again. If that job covers
-        `MAX_EVENTS` requests, the request is `FULL`. Repeating a call whose answer was lost is
-        safe.
+        for a bot with a live job joins it: its event is added to `event_ids`, `placed_at` moves
+        (`deletion.job.later`), and nothing else changes. From then on the job cannot complete
+        before its run has looked for data again. If that job covers `MAX_EVENTS` requests, the
+        request is `FULL`. Repeating a call whose answer was lost is safe.
         """
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
@@ -113,7 +113,9 @@ class JobStore(Protocol):
         """
 
     async def count(self, status: Status, *, until: datetime | None = None) -> int:
-        """How many jobs have `status`; with `until`, those last modified by then."""
+        """How many jobs have `status`; with `until`, those last modified by then, except jobs that
+        are due only later.
+        """
 
     async def find(
         self,
@@ -143,10 +145,10 @@ class Unfinished:
 
 
 class Census(Protocol):
-    """Counts the jobs that are not complete, for metrics."""
+    """Counts the live jobs, for metrics: those that are neither complete nor compensated."""
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """The jobs that are not complete, by service and status. Raises `StoreUnavailable`."""
+        """The live jobs, by service and status. Raises `StoreUnavailable`."""
 
 
 class DeadLetterStore(Protocol):

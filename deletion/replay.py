@@ -7,14 +7,14 @@ its record, so that it joins that record if it is quarantined again: docs/decisi
 from typing import Final
 
 from deletion.bus import Message
-from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, is_canary
+from deletion.dead_letter import RECORD_ATTRIBUTE, SOURCE, DeadLetter, is_canary
 from deletion.ids import is_service_name
 
 MAX_MESSAGE_BYTES: Final = 10_000_000
 MAX_ATTRIBUTES: Final = 100
 """What Pub/Sub accepts in one message: https://cloud.google.com/pubsub/quotas#resource_limits"""
 
-PUBSUBS_OWN: Final = ("CloudPubSubDeadLetterSource", "goog")
+PUBSUBS_OWN: Final = (SOURCE, "goog")
 """Prefixes of attributes that Pub/Sub adds itself; it refuses to publish `goog…`."""
 
 _INSTEAD: Final = "ask for the deletion of its bot again, then discard it"

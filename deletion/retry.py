@@ -115,9 +115,8 @@ class Retry:
 class Patience:
     """Attempts to loop over, until `seconds` have passed without progress. A stop ends every wait.
 
-    When the time is up, the last `TransientError` is raised unchanged. `error` is the error being
-    retried, from the second failure in a row on: a single one is routine, because the database cuts
-    long walks off (docs/decisions/0026).
+    When the time is up, the last `TransientError` is raised unchanged. `latest` is the latest error
+    since there was progress.
     """
 
     def __init__(self, retry: Retry, seconds: float, stopping: asyncio.Event) -> None:
@@ -127,14 +126,21 @@ class Patience:
         self._began = retry.clock.monotonic()
         self._failures = 0
         self._excused = 0.0
-        self.error: TransientError | None = None
+        self.latest: TransientError | None = None
+
+    @property
+    def error(self) -> TransientError | None:
+        """The error being retried, from the second failure in a row on: a single one is routine,
+        because the database cuts long walks off (docs/decisions/0026).
+        """
+        return self.latest if self._failures > 1 else None
 
     def renew(self) -> None:
         """Start the time and the back-off anew, because there was progress."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
         self._excused = 0.0
-        self.error = None
+        self.latest = None
 
     def excuse(self, seconds: float) -> None:
         """Do not count `seconds` spent waiting for a turn.
@@ -165,6 +171,5 @@ class Patience:
 
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        again = self._failures > 1  # `_wait` has counted this one
-        self.error = error if again and isinstance(error, TransientError) else None
+        self.latest = error if isinstance(error, TransientError) else None
         return self._retry.clock.monotonic() - self._began >= self._seconds

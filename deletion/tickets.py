@@ -1,6 +1,7 @@
 """The queue of the runs that share a step: first come, first served, one at the front."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -12,35 +13,30 @@ LONGEST_TURN: Final = 60.0
 
 
 class Ticket:
-    """A run's ticket for the front. `leave` may be called at any time, and more than once."""
+    """A run's place in `queue`. `leave` may be called at any time, and more than once."""
 
-    def __init__(self, front: asyncio.Lock) -> None:
-        self._front = front
-        self._is_in_front = False
+    def __init__(self, queue: deque["Ticket"]) -> None:
+        self._queue = queue
+        self._called = asyncio.Event()
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody is at the front."""
-        return not self._front.locked()
+    def join(self) -> bool:
+        """Join the queue. Returns whether the run is at the front at once."""
+        self._queue.append(self)
+        return self._queue[0] is self
 
-    async def take(self) -> None:
-        """Wait for the front. A run that is cancelled meanwhile leaves the queue."""
-        await self._front.acquire()
-        self._is_in_front = True
-
-    async def take_unless(self, stopping: asyncio.Event) -> None:
-        """Like `take`, but return without the front once `stopping` is set."""
-        taking = asyncio.create_task(self.take())
+    async def wait(self, stopping: asyncio.Event) -> None:
+        """Wait for the front, or return without it once `stopping` is set."""
+        called = asyncio.create_task(self._called.wait())
         stopped = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({called, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            called.cancel()
             stopped.cancel()
-            taking.cancel()
 
     @asynccontextmanager
     async def passed_on(self, clock: Clock) -> AsyncIterator[None]:
-        """Leave the front after `LONGEST_TURN`, even if the block is still running."""
+        """Leave the queue after `LONGEST_TURN`, even if the block is still running."""
 
         async def pass_on() -> None:
             await clock.sleep(LONGEST_TURN)
@@ -53,7 +49,8 @@ class Ticket:
             passing.cancel()
 
     def leave(self) -> None:
-        """Let the next run come to the front."""
-        if self._is_in_front:
-            self._is_in_front = False
-            self._front.release()
+        """Leave the queue. Whoever is first then comes to the front."""
+        if self in self._queue:
+            self._queue.remove(self)
+            if self._queue:
+                self._queue[0]._called.set()

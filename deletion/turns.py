@@ -4,6 +4,7 @@ Read `Pacer.turn` first: come to the front → pause → run the batch → measu
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -106,7 +107,7 @@ class Pacer:
         self._reader = (
             PressureReader(step.name, pressure.gauge, clock, on_unread) if pressure else None
         )
-        self._front = asyncio.Lock()  # first come, first served
+        self._queue: deque[Ticket] = deque()
         self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
         self._longest_pause = LONGEST_PAUSE  # after it
         own = step.batch_size if isinstance(step, Sized) else 1
@@ -126,7 +127,7 @@ class Pacer:
             async with self._measured() as turn:
                 yield turn
             return
-        ticket = Ticket(self._front)
+        ticket = Ticket(self._queue)
         try:
             await self._come_to_front(ticket, on_wait)
             await self._pause(on_wait)
@@ -136,11 +137,10 @@ class Pacer:
             ticket.leave()
 
     async def _come_to_front(self, ticket: Ticket, on_wait: OnWait) -> None:
-        if ticket.is_free:
-            await ticket.take()
+        if ticket.join():
             return
         async with self._waiting(Wait(BY_SHARE, self._share_in_words), on_wait):
-            await ticket.take_unless(self._stopping)
+            await ticket.wait(self._stopping)
 
     async def _pause(self, on_wait: OnWait) -> None:
         """Pause after the latest batch, reading the pressure again every few seconds."""

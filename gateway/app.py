@@ -111,9 +111,13 @@ async def _placed(placing: Awaitable[Placed]) -> Placed:
         log.warning("refused", reason=str(error))
         detail = "too many events are waiting for Pub/Sub; the request was not placed"
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, OVERLOADED_RETRY) from error
-    except (BusUnavailable, TopologyMissing) as error:
+    except BusUnavailable as error:
         log.warning("not confirmed", reason=str(error))
         detail = "Pub/Sub did not confirm in time; the request may have been placed: try again"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, UNAVAILABLE_RETRY) from error
+    except TopologyMissing as error:
+        log.error("not published", reason=str(error))
+        detail = "the topic is missing or may not be used; the request was not placed"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, UNAVAILABLE_RETRY) from error
 
 

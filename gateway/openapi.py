@@ -56,8 +56,8 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     ),
     500: documented("An unexpected error; the request may have been placed"),
     503: documented(
-        "Pub/Sub did not confirm in time, but the request may have been placed; or there are too "
-        "many connections, and it was not placed",
+        "Pub/Sub did not confirm in time, but the request may have been placed; or the topic is "
+        "missing, or there are too many connections, and it was not placed",
         Retry_After=_RETRY,
     ),
 }

@@ -16,9 +16,8 @@ from deletion.process.probes import Check, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
 from recovery.starting import Sweeps
-from recovery.sweep import SweepStatus
+from recovery.sweep import PATH, SweepStatus
 
-PATH = "/v1/recovery/sweeps"
 RETRY = {"Retry-After": "5"}
 """In seconds (RFC 9110, section 10.2.3)."""
 

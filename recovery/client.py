@@ -9,7 +9,6 @@ codes are the interface to the scheduler, which alerts on all but 0.
 
 import asyncio
 import re
-import ssl
 import sys
 from enum import IntEnum
 from typing import Final, Literal
@@ -17,14 +16,15 @@ from typing import Final, Literal
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
+from deletion.adapters.unproxied import unproxied
 from deletion.clock import Clock, SystemClock
 from deletion.ids import OBJECT_ID_PATTERN
+from recovery.sweep import PATH
 
 CALL_SECONDS: Final = 10.0
 """How long one request may take, but never longer than the whole call has left."""
 POLL_SECONDS: Final = 1.0
 """Seconds between two polls of a sweep."""
-SWEEPS: Final = "/v1/recovery/sweeps"
 
 _AWAY = {
     httpx.codes.BAD_GATEWAY,
@@ -81,13 +81,8 @@ async def recover(
     """
     try:
         _check(url, token)
-        async with httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
-            transport=transport,
-            trust_env=False,  # a proxy would get to see the token
-            verify=ssl.create_default_context(),
-        ) as http:
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+        async with unproxied(base_url=url, headers=headers, transport=transport) as http:
             await Call(http, clock or SystemClock(), timeout_seconds).run(wait=wait)
     except Stopped as stopped:
         print(f"recover: {stopped}", file=sys.stderr)
@@ -139,7 +134,7 @@ class Call:
         return unready
 
     async def _start(self) -> Sweep:
-        answer = await self._request("POST", SWEEPS)
+        answer = await self._request("POST", PATH)
         if answer.status_code != httpx.codes.ACCEPTED:
             raise _unexpected(answer)
         return _shown(answer)
@@ -160,7 +155,7 @@ class Call:
         return sweep
 
     async def _look(self, sweep: Sweep) -> Sweep:
-        answer = await self._request("GET", f"{SWEEPS}/{sweep.sweep_id}")
+        answer = await self._request("GET", f"{PATH}/{sweep.sweep_id}")
         if answer.status_code != httpx.codes.OK:
             raise _unexpected(answer)
         return _shown(answer)

@@ -13,7 +13,7 @@ import structlog
 
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.dead_letter import Reason, is_canary
+from deletion.dead_letter import SOURCE, Reason, is_canary
 from deletion.errors import BotDeletionError
 from deletion.pulling import WriteProof
 from deletion.quarantine import Quarantine, Rejected
@@ -27,9 +27,6 @@ PULL_LIMIT = 20
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Seconds between two tries while Pub/Sub or the database does not answer: the first, doubled
 each time, and the longest."""
-SOURCE = "CloudPubSubDeadLetterSource"
-"""The prefix of Pub/Sub's own attributes, which say where a message came from:
-https://cloud.google.com/pubsub/docs/handling-failures#track-delivery-attempts"""
 
 
 class DeadLetterConsumer:

@@ -11,12 +11,15 @@ from enum import StrEnum
 
 from deletion.job import LeasePolicy
 
+PATH = "/v1/recovery/sweeps"
+"""Where recovery shows sweeps, and its client asks for them."""
 SHORTEST_SILENCE = timedelta(seconds=60)
 """A running sweep may always be silent for this long, however short the stale threshold: pages
 may be slow."""
 
 
 WENT_SILENT = "its process went silent"
+"""The error of a sweep that the process of the next one has ended."""
 
 
 class SweepStatus(StrEnum):
@@ -73,10 +76,6 @@ class Sweep:
         return replace(
             self, status=SweepStatus.FAILED, last_modified_at=now, finished_at=now, error=error
         )
-
-    def silenced(self, now: datetime) -> "Sweep":
-        """Its process went silent, and the one that starts the next sweep takes it for dead."""
-        return self.failed(now, WENT_SILENT)
 
 
 def silence(policy: LeasePolicy) -> timedelta:

@@ -85,9 +85,8 @@ class Sweeper:
     """Runs sweeps over `jobs`, with `page_size` jobs in memory and under way at a time.
 
     It alerts for each job that it exhausts, for jobs that it cannot read or move, for jobs that
-    have been pending or handed over for longer than `waiting_after`, and when more than
-    `stale_share` (0 to 1) of the jobs in progress are stale: then many processes have died, not
-    one.
+    have been due or handed over for longer than `waiting_after`, and when more than `stale_share`
+    (0 to 1) of the jobs in progress are stale: then many processes have died, not one.
     """
 
     jobs: JobStore
@@ -206,7 +205,7 @@ class Sweeper:
             self.alerts.tell(Alert(AlertKind.JOBS_IMMOVABLE, "", reason, found[0], len(found)))
 
     async def _report_waiting(self, sweep: Sweep) -> None:
-        """Alert for jobs that have waited for long: their workers do not run, or are far too few.
+        """Alert for jobs that have been due for long: their workers do not run, or are far too few.
 
         Failed jobs that old were handed over: others rest for a day at most, unless a sweep cannot
         move them.

@@ -108,6 +108,15 @@ class Record:
         """The job's id and its current claim. A run whose fence differs has lost the job."""
         return self.id, self.attempt, self.claimed_by
 
+    @property
+    def place(self) -> tuple[str | None, int]:
+        """The step it stands at and the number of the next batch; (None, 0) when all are done."""
+        steps = self.current_steps[::-1] if self.rollback_cause else self.current_steps
+        begun = [p for p in steps if p.status is StepStatus.IN_PROGRESS]
+        pending = [p for p in steps if p.status is StepStatus.PENDING]
+        step = next(iter(begun + pending), None)  # a pending one may no longer be in the plan
+        return (step.name, step.batches + 1) if step else (None, 0)
+
     def progress(self, step: str) -> StepProgress:
         """The checkpoint of `step`; an empty one when there is none."""
         return next((p for p in self.current_steps if p.name == step), StepProgress(step))
@@ -159,22 +168,20 @@ class Record:
         latest = takewhile(lambda past: past.reason not in ANEW, reversed(self.past_attempts))
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
+    @property
+    def _past_here(self) -> tuple[PastAttempt, ...]:
+        """The past attempts, without interruptions at other batches."""
+        here = self.place
+        return tuple(p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == here)
+
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:
-        """The past attempts and the one that ends now, without interruptions at other batches."""
+        """`_past_here`, and the attempt that ends now."""
         ended = self._ended(reason, self.last_modified_at)
-        before = [
-            p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == ended.place
-        ]
-        return (*before, ended)[-KEPT_ATTEMPTS:]
+        return (*self._past_here, ended)[-KEPT_ATTEMPTS:]
 
     def _ended(self, reason: str, at: datetime) -> PastAttempt:
-        steps = self.current_steps[::-1] if self.rollback_cause else self.current_steps
-        begun = [p for p in steps if p.status is StepStatus.IN_PROGRESS]
-        pending = [p for p in steps if p.status is StepStatus.PENDING]
-        step = next(iter(begun + pending), None)  # a pending one may no longer be in the plan
-        name, batch = (step.name, step.batches + 1) if step else (None, 0)
         return PastAttempt(
-            self.attempt, self.claimed_by, name, batch, at, reason, direction=self.direction
+            self.attempt, self.claimed_by, *self.place, at, reason, direction=self.direction
         )
 
 

@@ -2,10 +2,10 @@
 
 A job is a value. Its methods return a `Change`: the job as it was, the job as it should be, and
 the fields that must be unchanged in the store for the write to be made. Stores have no rules of
-their own: all rules are in `RULES`, drawn in docs/state_machine.md.
+their own: all rules are in `RULES`, drawn in docs/state_machine.md. A request that joins a job is
+no transition: stores add it, and move `placed_at` by `later`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,6 +28,7 @@ from deletion.job.rules import RULES
 from deletion.job.status import BY_HAND, Status
 
 _TICK: Final = timedelta(milliseconds=1)
+_RESTS: Final = "it is neither failed nor stale, or it still rests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,6 @@ class Job(Record):
             traceparent=traceparent,
         )
 
-    def joined(self, event_ids: Sequence[str], placed_at: datetime) -> "Job":
-        """The job with further requests. `placed_at` becomes theirs, or moves by a millisecond if
-        theirs is not later.
-        """
-        moved = later(self.placed_at, placed_at)
-        return replace(self, event_ids=(*self.event_ids, *event_ids), placed_at=moved)
-
     def claim(self, by: str, now: datetime) -> Change:
         """Claim the job. `by` is unique to this claim; together with `attempt` it is the lease."""
         self._require(self.is_due(now), "claim", "it is not due")
@@ -91,9 +85,14 @@ class Job(Record):
 
     def checkpoint(self, now: datetime, *steps: StepProgress) -> Change:
         """Record the progress of `steps`; without steps, this is a heartbeat."""
-        noted, parks = self.noted(*steps), 0 if steps else self.parks
+        noted = self.noted(*steps)
         return self._move(
-            "checkpoint", now, parks=parks, steps=noted.steps, compensations=noted.compensations
+            "checkpoint",
+            now,
+            parks=0 if steps else self.parks,
+            steps=noted.steps,
+            compensations=noted.compensations,
+            past_attempts=noted._past_here,
         )
 
     def noted(self, *steps: StepProgress) -> "Job":
@@ -138,10 +137,11 @@ class Job(Record):
         may claim the job at once, before newer jobs.
 
         This happens at most `SUSPECT_ENDS` times at the same batch. After that, the run fails
-        instead, because the job may be the reason why its processes stop. A run that only waited
-        for its turn and has not tried the batch (`has_tried` is False) does not count.
+        instead, because the job may be the reason why its processes stop. A run that has not tried
+        the batch (`has_tried` is False), because it stopped before that or waited for its turn,
+        does not count.
         """
-        past = self._past(INTERRUPTED) if has_tried else self.past_attempts
+        past = self._past(INTERRUPTED) if has_tried else self._past_here
         times = 1 + self._ends(INTERRUPTED, place=past[-1].place) if has_tried else 0
         if times > SUSPECT_ENDS:
             message = f"interrupted {times} times at the same batch: {failure.message}"
@@ -167,10 +167,10 @@ class Job(Record):
         """End this run, with the job due again at `until`: an external API must not be called now,
         as `failure` says.
 
-        The attempt is handed back unless this run has called the API (`spent`). If it has, the job
-        rests as after a failure, so that an outage of a day exhausts nothing. A job whose last
-        attempt is spent cannot park: if its own call is the cause, it would never be exhausted.
-        `parks` does not count a wait for an API that is only busy (`is_busy`).
+        The attempt is handed back unless this run has called the API in vain (`spent`). If it has,
+        the job rests as after a failure, so that an outage of a day exhausts nothing. A job whose
+        last attempt is spent cannot park: if its own call is the cause, it would never be
+        exhausted. `parks` does not count a wait for an API that is only busy (`is_busy`).
         """
         left = not (spent and self.is_spent(policy))
         self._require(left, "park", "its attempts are spent")
@@ -179,7 +179,13 @@ class Job(Record):
         due = truncated(max(until, rested))
         parks = self.parks + (not is_busy)
         return self._move(
-            "park", failure.at, failure=failure, attempt=attempt, due=due, parks=parks
+            "park",
+            failure.at,
+            failure=failure,
+            attempt=attempt,
+            due=due,
+            parks=parks,
+            past_attempts=self._past_here,
         )
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
@@ -192,7 +198,7 @@ class Job(Record):
 
     def resume(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending again, due before newer jobs."""
-        self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")
+        self._require(self.is_resumable(now, policy), "resume", _RESTS)
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
         return self._move(
             "resume", now, due=self.created_at, past_attempts=self._past(self.end_reason)
@@ -200,7 +206,7 @@ class Job(Record):
 
     def roll_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
         """Roll the job back, because its attempts to go forward are spent."""
-        self._require(self.is_resumable(now, policy), "roll_back", "it is neither rested nor stale")
+        self._require(self.is_resumable(now, policy), "roll_back", _RESTS)
         self._require(self.is_spent(policy), "roll_back", "it has attempts left")
         self._require(self.may_roll_back, "roll_back", "it has passed its point of no return")
         silent = Failure(STALE, "its last attempt fell silent", now)
@@ -209,7 +215,7 @@ class Job(Record):
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
         """Exhaust the job: its last attempt has failed or gone silent."""
-        self._require(self.is_resumable(now, policy), "exhaust", "it is neither rested nor stale")
+        self._require(self.is_resumable(now, policy), "exhaust", _RESTS)
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         self._require(not self.may_roll_back, "exhaust", "it has to be rolled back")
         return self._move("exhaust", now, past_attempts=self._past(self.end_reason))
@@ -218,7 +224,9 @@ class Job(Record):
         """Make it pending for an operator, without a rest, and with all attempts restored if they
         were spent. A parked job is due at once; a compensated job starts anew, forward.
         """
-        self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")
+        is_interrupted = self.status is Status.FAILED and self.due is not None
+        why = "it was interrupted, and is due already" if is_interrupted else f"it is {self.status}"
+        self._require(self.is_retryable(now, policy), "retry", why)
         ended = self.status in BY_HAND
         was_parked = self.status is Status.PENDING
         past = self.past_attempts if ended or was_parked else self._past(self.end_reason)
@@ -271,5 +279,7 @@ class Job(Record):
 
 
 def later(placed_at: datetime, newer: datetime) -> datetime:
-    """`newer`, but at least a millisecond after `placed_at`."""
+    """The `placed_at` of a job that a request placed at `newer` has joined: `newer`, but at least a
+    millisecond after `placed_at`, so that every join moves it.
+    """
     return max(placed_at + _TICK, truncated(newer))

@@ -27,8 +27,6 @@ class Batches:
         self._clock = clock
         self.seconds = 0.0
         """How long the latest batch took, in seconds."""
-        self.only_waited = False
-        """Whether the run is waiting because of its step's pace and has tried no batch since."""
 
     @asynccontextmanager
     async def closing(
@@ -46,8 +44,8 @@ class Batches:
         self._calls.check_stopping()
         async with self._pacers.of(step).turn(partial(self._waited, step)) as turn:
             self._calls.check_stopping()
-            self.only_waited = False
             await self._lease.fence()
+            self._calls.has_tried = True
             began = self._clock.monotonic()
             with self._lease.one_batch():
                 batch = await anext(batches, None)
@@ -57,7 +55,7 @@ class Batches:
 
     async def _waited(self, step: Step, wait: Wait) -> None:
         """Note why the run waits; the next write, which may be a heartbeat, records it."""
-        self.only_waited = True
+        self._calls.has_tried = False
         self._patience.excuse(wait.seconds)
         progress = self._lease.job.progress(step.name)
         await self._lease.note(progress.waited(wait.why, wait.seconds))

@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deletion.errors import Busy, Interrupted, Parked, TransientError
-from deletion.plan import Step
+from deletion.errors import Busy, Interrupted, Parked
+from deletion.retry import Patience
 
 
 class Calls:
     """The calls that one run makes to its steps."""
 
-    def __init__(self, stopping: asyncio.Event) -> None:
+    def __init__(self, stopping: asyncio.Event, patience: Patience) -> None:
         self._stopping = stopping
-        self._errors: dict[str, TransientError] = {}  # the latest one of each step
+        self._patience = patience
+        self.has_tried = False
+        """Whether the run has called a step, and has not waited because of its pace since."""
 
     def check_stopping(self) -> None:
         """Raise `Interrupted` once the process was asked to stop."""
@@ -21,21 +23,19 @@ class Calls:
             raise Interrupted("the process was asked to stop")
 
     @contextmanager
-    def to(self, step: Step) -> Iterator[None]:
-        """Call `step` inside the block.
+    def one_try(self) -> Iterator[None]:
+        """Call a step inside the block.
 
-        A step that parks after an error in this run has spent its attempt. If it parks only because
-        no permit is free, the earlier error is raised instead, and its retries go on.
+        A step that parks after an error, without progress in between, has spent its attempt. If it
+        parks only because no permit is free, the earlier error is raised instead, and its retries
+        go on.
         """
         try:
             yield
-        except TransientError as error:
-            self._errors[step.name] = error
-            raise
         except Busy as busy:
-            if before := self._errors.get(step.name):
+            if before := self._patience.latest:
                 raise before.with_traceback(None) from busy
             raise
         except Parked as parked:
-            parked.spent = parked.spent or step.name in self._errors
+            parked.spent = parked.spent or self._patience.latest is not None
             raise

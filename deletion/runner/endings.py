@@ -41,7 +41,7 @@ class Endings:
             await self._lease.fail(failure)
 
     async def park(self, parked: Parked) -> None:
-        """Park the job, or fail it if this was its last attempt and has called the API.
+        """Park the job, or fail it if this was its last attempt and has called the API in vain.
 
         Jobs that wait for the same host become due at random times within a window, which doubles
         each time a job is parked because the host must not be called. `Busy` brings its own window.

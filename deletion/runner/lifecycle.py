@@ -92,7 +92,7 @@ class Runner:
             await to_its_end(endings.park(parked))
         except (Interrupted, asyncio.CancelledError) as error:
             failure = endings.interruption(error, patience.error)
-            await to_its_end(lease.fail(failure, has_tried=not run.batches.only_waited))
+            await to_its_end(lease.fail(failure, has_tried=run.calls.has_tried))
         except Exception as error:  # recorded: it becomes the job's failure
             unexpected = not isinstance(error, BotDeletionError)
             log.error("run failed", reason=with_type(error), exc_info=unexpected)

@@ -29,10 +29,7 @@ class ReadBack:
         left = []
         for step in steps:
             progress, is_empty = self._lease.job.progress(step.name), await self._is_empty(step)
-            if is_by_answer_only(step):
-                progress = replace(progress, read_back=ANSWER_ONLY)
-            elif isinstance(step, Verified):
-                progress = replace(progress, read_back=step.read_back)
+            progress = replace(progress, read_back=_how(step))
             done = replace(progress, status=StepStatus.COMPLETE)
             await self._lease.note(done if is_empty else progress.again())
             if not is_empty:
@@ -47,8 +44,9 @@ class ReadBack:
             return began is not None and began >= job.placed_at
         self._patience.renew()
         async for attempt in self._patience:
-            with attempt, self._calls.to(step):
+            with attempt, self._calls.one_try():
                 self._calls.check_stopping()
+                self._calls.has_tried = True
                 with self._lease.one_batch():
                     is_empty = await step.is_empty(self._lease.job.bot_id)
         self._patience.renew()
@@ -77,3 +75,10 @@ class ReadBack:
                 "plan says `expect: nonzero`",
                 "run `botdel plan check` and `botdel plan preview` to see whether it is wrong",
             )
+
+
+def _how(step: Step) -> str | None:
+    """How `step` was just read back; None when it does not report that."""
+    if is_by_answer_only(step):
+        return ANSWER_ONLY
+    return step.read_back if isinstance(step, Verified) else None

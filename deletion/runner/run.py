@@ -49,9 +49,9 @@ class Run:
         self._clock = clock
         self._stopping = stopping
         self._on_batch = on_batch
-        self._calls = Calls(stopping)
-        self.batches = Batches(lease, patience, self._calls, pacers, clock)
-        self._read_back = ReadBack(plan, lease, patience, self._calls)
+        self.calls = Calls(stopping, patience)
+        self._batches = Batches(lease, patience, self.calls, pacers, clock)
+        self._read_back = ReadBack(plan, lease, patience, self.calls)
         self._steps: tuple[Step, ...] = ()
 
     async def to_completion(self) -> None:
@@ -108,11 +108,11 @@ class Run:
         await self._read_back.look_first(step)
         self._patience.renew()
         async for attempt in self._patience:
-            with attempt, self._calls.to(step):
+            with attempt, self.calls.one_try():
                 is_first = attempt.retry_state.attempt_number == 1
                 progress = await self._delete_batches(step, is_first=is_first)
         self._patience.renew()
-        progress = self.batches.with_waits(progress)
+        progress = self._batches.with_waits(progress)
         # drop the cursor, which is no longer needed: it may name a file or a person
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
@@ -120,18 +120,19 @@ class Run:
         """Delete batch after batch, and return the progress after the last one.
 
         An empty batch that moves no cursor counts as progress on the first try of a step, and after
-        another batch of the same try. The last batch of the plan needs no checkpoint of its own:
-        its progress is part of the next write, which ends the job.
+        another batch of the same try. The last batch of the plan has no checkpoint of its own: its
+        progress is part of the next write, which is a heartbeat during the read-back, or ends the
+        run. If the process dies before that, the batch is just run again.
         """
         progress = self._lease.job.progress(step.name)
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
-        async with self.batches.closing(deleting) as batches:
-            while batch := await self.batches.next(step, batches):
+        async with self._batches.closing(deleting) as batches:
+            while batch := await self._batches.next(step, batches):
                 if batch.deleted or batch.cursor != progress.cursor or is_first:
                     self._patience.renew()
                 is_first = True  # later batches of any try count
-                progress = progress.advanced(batch.deleted, batch.cursor, self.batches.seconds)
-                progress = self.batches.with_waits(progress)
+                progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
+                progress = self._batches.with_waits(progress)
                 self._count(step, batch)
                 if batch.last and step is self._steps[-1]:
                     break

@@ -30,7 +30,7 @@ class Row:
     """What the model knows of a job. `owner` names the claim that was the last to succeed.
 
     `stops` has each interruption at the batch where it stands, and whether nothing was left to do.
-    `mark` is the last of its past attempts, if it is one.
+    `mark` is the last of its past attempts that is no interruption, if it is a mark.
     Of a saga: `begun` are its steps that may have been called, `compensations` says of each
     whether it is done, and `is_rollback` that the job goes through these.
     """
@@ -69,7 +69,7 @@ class Row:
             job.progress(STEP).deleted,
             sum(past.reason == "stale" for past in _latest(job)),
             tuple(past.step is None for past in _latest(job) if past.reason == "interrupted"),
-            next((past.reason for past in job.past_attempts[-1:] if past.reason in ANEW), ""),
+            _mark(job),
             job.point_of_no_return is not None,
             tuple(step.name for step in job.steps if step.placed_at is not None),
             tuple(step.status == "complete" for step in job.compensations),
@@ -139,12 +139,17 @@ def _is_running(row: Row, _: datetime) -> bool:
     return row.status is Status.IN_PROGRESS
 
 
+def _left_behind(row: Row) -> Row:
+    """Interruptions at a batch that is done are forgotten."""
+    return replace(row, stops=row.stops_here)
+
+
 def _written(row: Row, _owner: str, _now: datetime) -> Row:
     """A saga begins its steps first; a rollback undoes them."""
     if row.is_rollback and not row.compensations:
         return row
     if row.is_rollback:
-        return replace(row, deleted=row.deleted + 1, compensations=(True,))
+        return _left_behind(replace(row, deleted=row.deleted + 1, compensations=(True,)))
     if row.is_saga and not row.begun:
         return replace(row, begun=(STEP,), compensations=(False,))
     if row.can_roll_back:
@@ -186,7 +191,6 @@ def _handed_over(row: Row, _owner: str, _now: datetime) -> Row:
         attempt=row.attempt - 1,
         due=row.created,
         stops=(*row.stops_here, row.has_nothing_left),
-        mark="",
     )
 
 
@@ -203,6 +207,11 @@ def _retried(row: Row, owner: str, now: datetime) -> Row:
     if row.status is not Status.COMPENSATED:
         return sent
     return replace(sent, deleted=0, begun=(), compensations=(), is_rollback=False)
+
+
+def _mark(job: Job) -> str:
+    ends = [past.reason for past in job.past_attempts if past.reason != "interrupted"]
+    return ends[-1] if ends and ends[-1] in ANEW else ""
 
 
 def _latest(job: Job) -> list[PastAttempt]:
@@ -246,7 +255,7 @@ TRANSITIONS = {
     "park": Transition(
         lambda row, now: _is_running(row, now) and row.attempt < MAX_ATTEMPTS,
         _HOLDER,
-        lambda row, _, now: replace(row, status=Status.PENDING, due=now + PARKED),
+        lambda row, _, now: replace(_left_behind(row), status=Status.PENDING, due=now + PARKED),
     ),
     "resume": Transition(
         lambda row, now: row.is_abandoned(now) and row.attempt < MAX_ATTEMPTS, _OUTSIDER, _resumed

@@ -19,7 +19,7 @@ from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
 from recovery.ports import SweepStore
-from recovery.sweep import Outcome, Sweep, SweepStatus
+from recovery.sweep import WENT_SILENT, Outcome, Sweep, SweepStatus
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemorySweepStore
 
@@ -104,7 +104,7 @@ async def test_a_running_sweep_keeps_its_place_up_to_the_bound_and_not_beyond(
     later = new(store, NOW + BOUND + timedelta(milliseconds=1))
     assert await start(store, later) == later
     given_up = await store.get(running.id)
-    assert given_up == running.silenced(later.started_at)
+    assert given_up == running.failed(later.started_at, WENT_SILENT)
     assert given_up
     assert given_up.status is SweepStatus.FAILED
 
@@ -125,7 +125,7 @@ async def test_a_sweep_that_was_given_up_cannot_write_any_more(store: SweepStore
     for late in (silent.advanced(NOW, [Outcome.RESUMED]), silent.completed(NOW)):
         with pytest.raises(LeaseLost):
             await store.save(late)
-    assert await store.get(silent.id) == silent.silenced(successor.started_at)
+    assert await store.get(silent.id) == silent.failed(successor.started_at, WENT_SILENT)
     assert await store.get(successor.id) == successor
 
 

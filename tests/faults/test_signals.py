@@ -89,7 +89,7 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
         await publish(pipeline, request_placed(bot))
         assert await broken.wait(WITHIN) == 0
 
-    job, interrupted = await stored(pipeline, bot), []
+    job = await stored(pipeline, bot)
     if point == BEFORE_COMPLETE:
         assert job["status"] == "complete"
     else:
@@ -97,7 +97,8 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
             assert point in (BEFORE_RECORD, BEFORE_ACK, BEFORE_CLAIM)
         else:
             assert (job["status"], job["failure"]["interrupted"]) == ("failed", True)
-            interrupted = ["interrupted"]
+            tried = [past["reason"] for past in job["pastAttempts"]]
+            assert tried == ["interrupted"] or (not tried and point != BETWEEN_BATCHES)
         assert job["attempt"] == 0, "an interruption is no fault of the job"
         assert (job["queue"], job["due"]) == (SERVICE, job["createdAt"]), "due, before newer ones"
         # A run begins as soon as its job is won: its first batch may be under way by then.
@@ -114,7 +115,7 @@ async def test_a_terminated_consumer_hands_over_and_the_next_goes_on_without_a_s
     assert await pipeline.left(other) == OTHERS
     job = await stored(pipeline, bot)
     assert job["attempt"] == 1
-    assert [past["reason"] for past in job["pastAttempts"]] == interrupted
+    assert job["pastAttempts"] == [], "it has got further since"
 
 
 @pytest.mark.proves("hand-over")

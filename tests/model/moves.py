@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, StepStatus
+from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress, StepStatus, later
 from tests.model import world as model
 from tests.model.world import (
     BEFORE,
@@ -144,7 +144,7 @@ class Moves:
         return self.book.job(job)
 
     def _join(self, world: World, stored: Job, read: Job, request: int) -> World:
-        placed_at = read.joined([event(request)], PLACED_AT[request]).placed_at
+        placed_at = later(read.placed_at, PLACED_AT[request])
         event_ids = (*stored.event_ids, event(request))
         job = replace(stored, event_ids=event_ids, placed_at=placed_at)
         return covering(world.with_job(self.book.job(job)))

@@ -40,7 +40,7 @@ def resumes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def joins_without_moving(monkeypatch: pytest.MonkeyPatch) -> None:
     """The later of both clocks, as if they were one."""
-    monkeypatch.setattr(rules, "later", max)
+    monkeypatch.setattr(moves, "later", max)
 
 
 def forgets_that_it_joined(monkeypatch: pytest.MonkeyPatch) -> None:

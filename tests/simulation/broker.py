@@ -15,7 +15,7 @@ from typing import cast
 from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, BACK_OFF, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.clock import Clock
-from recovery.recorder import SOURCE
+from deletion.dead_letter import SOURCE
 from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription
 
 FIRST_WAIT = cast("timedelta", BACK_OFF.minimum_backoff)

@@ -7,7 +7,7 @@ import pytest
 
 from deletion.adapters.pubsub.wanted import ACK_DEADLINE_SECONDS, MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
-from recovery.recorder import SOURCE
+from deletion.dead_letter import SOURCE
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.schedule import rng
 from tests.support.clock import VirtualClock, now

@@ -12,7 +12,7 @@ from itertools import count
 from deletion.bus import Message
 from deletion.errors import PermanentError
 from deletion.events import BotDeletionSubject, RequestPlaced
-from deletion.job import Change, Job, LeasePolicy, Status
+from deletion.job import Change, Job, LeasePolicy, PastAttempt, Status
 from deletion.plan import Batch, Plan
 from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
@@ -201,8 +201,8 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) 
         if after.attempt not in (before.attempt, before.attempt - 1):
             yield f"it was parked and is at attempt {after.attempt} after {before.attempt}"
         return
-    # A run adds no past attempt, except one that hands over; so this was somebody else.
-    if after.past_attempts != before.past_attempts and not _is_handed_over(after):
+    # A run records no past attempt but an interruption; so this was somebody else.
+    if _ends(after) != _ends(before):
         if silent < policy.stale_after:
             yield f"it was taken from {before.claimed_by}, which was still heard of"
         # An operator need not wait for the rest.
@@ -218,6 +218,11 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) 
     # An interruption hands the attempt back.
     elif after.attempt != before.attempt - _is_handed_over(after):
         yield f"{after.claimed_by} made attempt {before.attempt} attempt {after.attempt}"
+
+
+def _ends(job: Job) -> list[PastAttempt]:
+    """Its past attempts. Interruptions are forgotten once they are a batch behind."""
+    return [past for past in job.past_attempts if past.reason != "interrupted"]
 
 
 def _interruptions(job: Job) -> int:

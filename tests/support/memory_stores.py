@@ -8,9 +8,10 @@ from itertools import count, islice
 from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost, TransitionError
-from deletion.job import MAX_EVENTS, Change, Job, Status
+from deletion.job import MAX_EVENTS, Change, Job, Status, later
 from deletion.ports import Placing, Read, ReadLetter, Recorded
-from recovery.sweep import Sweep, SweepStatus
+from deletion.silence import EPOCH
+from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
 
 
 class MemoryJobStore:
@@ -88,7 +89,8 @@ class MemoryJobStore:
     async def count(self, status: Status, *, until: datetime | None = None) -> int:
         """See the port."""
         return sum(
-            job.status is status and (until is None or job.last_modified_at <= until)
+            job.status is status
+            and (until is None or max(job.last_modified_at, job.due or EPOCH) <= until)
             for job in self.jobs.values()
         )
 
@@ -124,7 +126,8 @@ class MemoryJobStore:
             return Recorded(Placing.NEW, job.id)
         if len(live.event_ids) >= MAX_EVENTS:
             return _recorded(Placing.FULL, live)
-        self.jobs[live.id] = live.joined([job.event_id], job.placed_at)
+        event_ids, placed_at = (*live.event_ids, job.event_id), later(live.placed_at, job.placed_at)
+        self.jobs[live.id] = replace(live, event_ids=event_ids, placed_at=placed_at)
         return _recorded(Placing.JOINED, live)
 
 
@@ -230,7 +233,7 @@ class MemorySweepStore:
         if running and running.last_modified_at >= silent_since:
             return running
         if running:
-            self.sweeps[running.id] = running.silenced(sweep.started_at)
+            self.sweeps[running.id] = running.failed(sweep.started_at, WENT_SILENT)
         self.sweeps[sweep.id] = sweep
         return sweep
 

@@ -1,7 +1,6 @@
 """Alerts by webhook: grouped, logged and posted as JSON, without holding up the work."""
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,6 +9,7 @@ import structlog
 from pydantic import SecretStr
 
 from deletion.adapters.alerts.groups import AlertGroup, AlertGroups
+from deletion.adapters.unproxied import unproxied
 from deletion.alerts import Alert
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
@@ -39,12 +39,7 @@ class Webhook:
         self._url = url
         self._retry = retry
         self._answer_seconds = answer_seconds
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            timeout=answer_seconds,
-            trust_env=False,  # a proxy would get to see the URL
-            verify=ssl.create_default_context(),
-        )
+        self._http = unproxied(transport=transport, timeout=answer_seconds)
 
     async def post(self, body: Mapping[str, object]) -> None:
         """Return once a try has succeeded; earlier ones may have arrived too.

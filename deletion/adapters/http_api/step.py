@@ -118,7 +118,7 @@ class HttpStep:
         """Make the call, or check what became of it. `polls` counts the calls of this run."""
         location = state.location
         if location == VERIFY and self.verify:
-            there = await self._is_there(self.verify, bot_id)
+            there = await self._is_still_there(self.verify, bot_id)
             return self._working(state, polls) if there else Outcome(state, 1)
         if location and same_origin(location, self.endpoint.url):  # the plan may have changed since
             return await self._poll(bot_id, state, location, polls)
@@ -155,6 +155,15 @@ class HttpStep:
         if answer.status != SEE_OTHER and not httpx.codes.is_success(answer.status):
             raise HttpRefused(f"{poll.what} answered {answer.status} to a poll")
         return Outcome(state, 1)
+
+    async def _is_still_there(self, verify: Endpoint, bot_id: str) -> bool:
+        """Poll with `verify`, holding a permit of its host. If that is the host of the call, the
+        deletion holds one already.
+        """
+        if verify.gate is self.endpoint.gate:
+            return await self._is_there(verify, bot_id)
+        async with verify.gate.permit(reads=True):
+            return await self._is_there(verify, bot_id)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
         answer = await self._send(verify.of(bot_id), bot_id, reads=True)
@@ -204,7 +213,8 @@ class HttpStep:
     def _park_for(self, outcome: Outcome) -> None:
         """Park the job for a long wait.
 
-        That frees its slot and costs no attempt, because the host has answered.
+        That frees its slot and costs no attempt, because the host has answered: the batch before
+        was progress.
         """
         if outcome.wait > LONGEST_ASKED:
             until = self.clock.now() + timedelta(seconds=outcome.wait)

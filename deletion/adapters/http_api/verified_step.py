@@ -11,6 +11,11 @@ from deletion.plan import Doubt
 class VerifiedHttpStep(HttpStep):
     """A step with `verify`: it can be looked at before it deletes anything."""
 
+    @property
+    def read_back(self) -> str:
+        """See `deletion.plan.Verified`."""
+        return "verify"
+
     async def count(self, bot_id: str) -> int:
         """1 if `verify` says that the bot is there, else 0. Raises as `is_empty` does."""
         return int(not await self.is_empty(bot_id))

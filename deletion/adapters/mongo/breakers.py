@@ -3,13 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as field_of
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
 from pymongo.errors import DuplicateKeyError
 
-from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
+    Client,
+    Document,
+    bounded,
+    server_time,
+)
 from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.breaker import Breaker
 
@@ -63,10 +69,8 @@ class MongoBreakerStore:
 
     async def time(self) -> datetime:
         """The server's time, from `hello`."""
-        with bounded(self._call_seconds):
-            hello = await self._breakers.database.command("hello")
-        # The answer to a command is decoded without a time zone.
-        return field(hello, "localTime", datetime).replace(tzinfo=UTC)
+        database = self._breakers.database
+        return await server_time(database, self._call_seconds)  # type: ignore[arg-type]
 
     async def open_breakers(self) -> Sequence[Breaker]:
         """Read all documents, which are few; at most `MOST_SHOWN`."""

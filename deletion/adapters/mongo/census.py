@@ -1,4 +1,4 @@
-"""How many jobs are unfinished, counted by the database along an index."""
+"""How many jobs are live, counted by the database along an index."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ class MongoCensus:
         self._jobs = client[database][COLLECTION]
 
     async def unfinished(self) -> Sequence[Unfinished]:
-        """See the port. The cost grows with the unfinished jobs, not with all jobs."""
+        """See the port. The cost grows with the live jobs, not with all jobs."""
         of = {"service": "$service", "status": "$status"}
         is_time = {"$and": [{"$gte": ["$createdAt", FIRST]}, {"$lte": ["$createdAt", LAST]}]}
         oldest = {"$min": {"$cond": [is_time, "$createdAt", None]}}

@@ -6,6 +6,7 @@ Motor is at its end of life. A change to PyMongo's own asyncio API concerns this
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import Thread
 from time import monotonic
 from typing import Any
@@ -34,6 +35,7 @@ from deletion.adapters.mongo.driver import (
     calls_of,
     reserve_threads,
 )
+from deletion.adapters.mongo.fields import field
 from deletion.errors import ConfigurationError, StoreUnavailable
 
 Document = dict[str, Any]
@@ -147,6 +149,14 @@ async def ping(database: Database) -> None:
     """Make one round trip. Raises `StoreUnavailable` within `PING_SECONDS`."""
     with bounded(PING_SECONDS):
         await database.command("ping")
+
+
+async def server_time(database: Database, seconds: float) -> datetime:
+    """The server's clock, UTC, within `seconds`."""
+    with bounded(seconds):
+        answer = await database.command("hello")
+    local = field(answer, "localTime", datetime)
+    return local.replace(tzinfo=UTC)  # the answer to a command is decoded without a time zone
 
 
 async def build_indexes(collection: Collection, indexes: Sequence[pymongo.IndexModel]) -> None:

@@ -11,7 +11,14 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded, ping
+from deletion.adapters.mongo.connection import (
+    CALL_SECONDS,
+    Client,
+    Document,
+    bounded,
+    ping,
+    server_time,
+)
 from deletion.adapters.mongo.job_document import from_document, readable
 from deletion.adapters.mongo.recording import Recorder
 from deletion.adapters.mongo.writes import Writes
@@ -72,10 +79,7 @@ class MongoJobStore(Recorder):
 
     async def time(self) -> datetime:
         """The server's time, from `hello`."""
-        with bounded(self._call_seconds):
-            answer = await self._database.command("hello")
-        local: datetime = answer["localTime"]
-        return local.replace(tzinfo=UTC)  # the answer to a command is decoded without a time zone
+        return await server_time(self._database, self._call_seconds)
 
     def new_id(self) -> str:
         """An ObjectId, as hex."""
@@ -114,8 +118,8 @@ class MongoJobStore(Recorder):
     async def count(self, status: Status, *, until: datetime | None = None) -> int:
         """Count along the index of (status, lastModifiedAt)."""
         query: Document = {"status": status}
-        if until:
-            query["lastModifiedAt"] = {"$lte": until}
+        if until:  # a job without a due, or with a damaged one, counts
+            query |= {"lastModifiedAt": {"$lte": until}, "due": {"$not": {"$gt": until}}}
         with bounded(self._call_seconds):
             return await self._jobs.count_documents(query)
 

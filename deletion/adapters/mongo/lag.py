@@ -1,22 +1,25 @@
 """How far the secondaries of a replica set are behind its primary."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
 from deletion.adapters.mongo.connection import Client, bounded
+from deletion.adapters.mongo.rights import COMMAND_NOT_FOUND
 from deletion.errors import PressureUnknown, StoreUnavailable
 from deletion.pressure import READ_SECONDS
 
 PRIMARY, SECONDARY = "PRIMARY", "SECONDARY"
+WITHOUT_THE_RIGHT: Final = frozenset({13, COMMAND_NOT_FOUND})
+"""Error codes that stay: Unauthorized, and that of a server without the command."""
 
 
 class ReplicationLag:
     """The lag of the slowest secondary, in seconds.
 
-    Without the right to see the members (`clusterMonitor`), it is the lag of the majority, which
-    `hello` reports to everybody.
+    Without the right to see the members (`clusterMonitor`), and whenever the server refuses to show
+    them, it is the lag of the majority, which `hello` reports to everybody.
     """
 
     what = "replication lag"
@@ -36,13 +39,13 @@ class ReplicationLag:
             raise PressureUnknown(f"the server reports no lag ({type(error).__name__})") from error
 
     async def _of_members(self) -> float | None:
-        """None when the members may not be seen, or there is no primary or no secondary."""
+        """None when the server does not show the members, or none is primary or secondary."""
         if not self._may_see_members:
             return None
         try:
             status: dict[str, Any] = await self._client.admin.command("replSetGetStatus")
-        except OperationFailure:
-            self._may_see_members = False
+        except OperationFailure as error:
+            self._may_see_members = error.code not in WITHOUT_THE_RIGHT
             return None
         primary = _written(status, PRIMARY)
         secondaries = _written(status, SECONDARY)

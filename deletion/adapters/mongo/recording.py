@@ -23,7 +23,7 @@ TRIES: Final = 5
 
 
 class Recorder:
-    """The part of `MongoJobStore` that records. Each call ends within `call_seconds`."""
+    """The part of `MongoJobStore` that records. Each database call ends within `call_seconds`."""
 
     def __init__(self, jobs: Collection, call_seconds: float) -> None:
         self._jobs = jobs
@@ -34,7 +34,7 @@ class Recorder:
 
         For the refused ones it makes a query for each unique index, and one bulk write of the
         joins. That is repeated for those whose live job was joined by others, or has ended, in
-        between.
+        between: at most `TRIES` times four calls, so callers bound the whole.
         """
         outcomes: dict[str, Recorded] = {}
         offered: set[str] = set()

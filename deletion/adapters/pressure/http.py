@@ -2,14 +2,13 @@
 
 import json
 import math
-import ssl
 from collections.abc import Mapping
-from functools import cache
 from typing import Final
 
 import httpx
 from pydantic import SecretStr
 
+from deletion.adapters.unproxied import unproxied
 from deletion.errors import PressureUnknown
 from deletion.pressure import READ_SECONDS
 
@@ -74,7 +73,7 @@ def _number(text: object) -> float:
 async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> bytes:
     """The body of `url`. Raises `PressureUnknown` without the URL, which may hold a secret."""
     found = b""
-    client = httpx.AsyncClient(verify=_trust(), timeout=READ_SECONDS)
+    client = unproxied(timeout=READ_SECONDS)
     try:
         async with client, client.stream("GET", url.get_secret_value(), params=params) as answer:
             if not httpx.codes.is_success(answer.status_code):
@@ -86,9 +85,3 @@ async def _body(url: SecretStr, params: Mapping[str, str] | None = None) -> byte
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PressureUnknown(f"the gauge does not answer ({type(error).__name__})") from None
     return found
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Cached, because creating it reads all certificates of the system."""
-    return ssl.create_default_context()

@@ -143,6 +143,12 @@ class TestReading:
         assert await store.count(Status.PENDING, until=START + TICK) == 2
         assert await store.count(Status.PENDING, until=START - TICK) == 0
 
+    async def test_those_that_are_due_later_do_not_count_as_waiting(self, store: JobStore) -> None:
+        for due in (None, START, START + TICK):
+            await put(store, new_job(status=Status.PENDING, due=due, last_modified_at=START))
+        assert await store.count(Status.PENDING, until=START) == 2
+        assert await store.count(Status.PENDING) == 3
+
     async def test_an_unknown_id_is_no_job(self, store: JobStore) -> None:
         assert await store.get(str(ObjectId())) is None
 

@@ -36,8 +36,8 @@ MUTANTS: Final = (
     Mutant(
         "what was excused once is not excused after progress",
         "deletion/retry.py",
-        "        self._failures = 0\n        self._excused = 0.0\n        self.error = None\n\n    def excuse",
-        "        self._failures = 0\n        self.error = None\n\n    def excuse",
+        "        self._failures = 0\n        self._excused = 0.0\n        self.latest = None\n\n    def excuse",
+        "        self._failures = 0\n        self.latest = None\n\n    def excuse",
         UNIT,
     ),
     Mutant(
@@ -87,8 +87,8 @@ MUTANTS: Final = (
     Mutant(
         "one failure alone spends the attempt of an interruption",
         RETRY,
-        "again = self._failures > 1",
-        "again = True",
+        "return self.latest if self._failures > 1 else None",
+        "return self.latest",
         ("unit",),
     ),
     Mutant(

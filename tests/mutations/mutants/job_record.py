@@ -111,8 +111,8 @@ MUTANTS: Final = (
     Mutant(
         "an interruption at a batch that is done counts on",
         RECORD,
-        "if p.reason != INTERRUPTED or p.place == ended.place\n",
-        "if p\n",
+        "if p.reason != INTERRUPTED or p.place == here)",
+        "if p)",
     ),
     Mutant(
         "what fell silent before an operator's retry counts on",
@@ -129,8 +129,8 @@ MUTANTS: Final = (
     Mutant(
         "where an attempt stood is forgotten",
         RECORD,
-        "return (*before, ended)[-KEPT_ATTEMPTS:]",
-        "return tuple(before)",
+        "return (*self._past_here, ended)[-KEPT_ATTEMPTS:]",
+        "return self._past_here",
     ),
     Mutant(
         "a failure of an earlier attempt hides a silence",

@@ -16,7 +16,7 @@ MUTANTS: Final = (
     Mutant(
         "a resumption does not ask for a rest or a silence",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "resume", "it is neither rested nor stale")',
+        'self._require(self.is_resumable(now, policy), "resume", _RESTS)',
         "pass",
     ),
     Mutant(
@@ -28,7 +28,7 @@ MUTANTS: Final = (
     Mutant(
         "a retry takes a job that runs",
         TRANSITIONS,
-        'self._require(self.is_retryable(now, policy), "retry", f"it is {self.status}")',
+        'self._require(self.is_retryable(now, policy), "retry", why)',
         "pass",
     ),
     Mutant(
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "a sweep rolls back a job that rests",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "roll_back", "it is neither rested nor stale")',
+        'self._require(self.is_resumable(now, policy), "roll_back", _RESTS)',
         "pass",
         SAGA,
     ),
@@ -236,15 +236,15 @@ MUTANTS: Final = (
     Mutant(
         "a batch does not end the parks of a job",
         TRANSITIONS,
-        "noted, parks = self.noted(*steps), 0 if steps else self.parks",
-        "noted, parks = self.noted(*steps), self.parks",
+        "parks=0 if steps else self.parks,",
+        "parks=self.parks,",
         SAGA,
     ),
     Mutant(
         "a parked job does not say why",
         TRANSITIONS,
-        '"park", failure.at, failure=failure, attempt',
-        '"park", failure.at, attempt',
+        "            failure=failure,\n            attempt=attempt,\n",
+        "            attempt=attempt,\n",
     ),
     Mutant(
         "to hurry a parked job is the end of an attempt",
@@ -255,8 +255,22 @@ MUTANTS: Final = (
     Mutant(
         "parks are not counted",
         TRANSITIONS,
-        "attempt=attempt, due=due, parks=parks\n",
-        "attempt=attempt, due=due, parks=0\n",
+        "            parks=parks,\n",
+        "            parks=0,\n",
+        SAGA,
+    ),
+    Mutant(
+        "a job that got a batch further stays a suspect",
+        TRANSITIONS,
+        "past_attempts=noted._past_here,",
+        "past_attempts=noted.past_attempts,",
+        SAGA,
+    ),
+    Mutant(
+        "a job that got a batch further parks as a suspect",
+        TRANSITIONS,
+        "past_attempts=self._past_here,",
+        "past_attempts=self.past_attempts,",
         SAGA,
     ),
 )

@@ -47,8 +47,8 @@ MUTANTS: Final = (
     Mutant(
         "a stop waits for the runs in front",
         TICKETS,
-        "asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)",
-        "asyncio.wait({taking})",
+        "asyncio.wait({called, stopped}, return_when=asyncio.FIRST_COMPLETED)",
+        "asyncio.wait({called})",
         UNIT,
     ),
     Mutant(
@@ -59,10 +59,10 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
-        "a cancelled run may come to the front later",
+        "a run that leaves the queue calls nobody",
         TICKETS,
-        "            stopped.cancel()\n            taking.cancel()\n",
-        "            stopped.cancel()\n",
+        "                self._queue[0]._called.set()\n",
+        "                pass\n",
         UNIT,
     ),
     Mutant(

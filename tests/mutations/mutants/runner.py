@@ -28,14 +28,21 @@ MUTANTS: Final = (
     Mutant(
         "a run that retries is parked for want of a place",
         CALLS,
-        "if before := self._errors.get(step.name):",
+        "if before := self._patience.latest:",
         "if before := None:",
+    ),
+    Mutant(
+        "a run that stops before its first batch has tried it",
+        CALLS,
+        "self.has_tried = False",
+        "self.has_tried = True",
+        SAGA,
     ),
     Mutant(
         "a run that finds no place forgets why it retries",
         CALLS,
         "raise before.with_traceback(None) from busy",
-        "raise TransientError(str(busy)) from busy",
+        "raise type(before)(str(busy)) from busy",
     ),
     Mutant(
         "what is waited for counts as time without progress",
@@ -252,7 +259,7 @@ MUTANTS: Final = (
     Mutant(
         "a park after an error of the step costs nothing",
         CALLS,
-        "parked.spent = parked.spent or step.name in self._errors",
+        "parked.spent = parked.spent or self._patience.latest is not None",
         "pass",
         SAGA,
     ),

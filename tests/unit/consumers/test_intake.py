@@ -1,5 +1,6 @@
 """Decode, record, ack: in that order, whatever breaks in between."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -230,7 +231,8 @@ async def test_another_request_for_a_bot_whose_job_is_live_joins_it(
     world.clock.pause(1)
     request = placed(BOT, timestamp=world.clock.now())
     assert outcomes(await world.take(request)) == {"1": Outcome.JOINED}
-    assert world.jobs == [job.joined([request.event_id], world.clock.now())]
+    covered = (*job.event_ids, request.event_id)
+    assert world.jobs == [replace(job, event_ids=covered, placed_at=world.clock.now())]
     assert world.subscription.acked == ["1"]
 
 
@@ -422,6 +424,23 @@ async def test_the_dead_letters_database_away_does_not_hold_up_the_jobs(world: W
     world.store.down = True
     taken = await world.take(Message(b"\xff", {}), placed())
     assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RETURNED}
+
+
+async def test_a_record_that_hangs_is_given_up_in_time_to_hand_its_events_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One record may take many calls, each within its own bound."""
+
+    async def hanging(_jobs: Sequence[Job]) -> list[Recorded]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr("consumers.intake.RECORD_WITHIN", 0.01)
+    monkeypatch.setattr(world.store, "record", hanging)
+    async with asyncio.timeout(5):
+        taken = await world.take(placed(BOT), placed(OTHER_BOT))
+    assert outcomes(taken) == {"1": Outcome.RETURNED, "2": Outcome.RETURNED}
+    assert world.subscription.nacked == ["1", "2"]
 
 
 @pytest.mark.proves("letters-hold-no-ack")

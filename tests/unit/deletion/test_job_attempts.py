@@ -163,6 +163,20 @@ def test_an_interruption_hands_the_attempt_back_and_says_so() -> None:
     assert not after.is_retryable(SILENT, POLICY)
 
 
+def test_a_retry_that_is_refused_says_why() -> None:
+    with pytest.raises(TransitionError, match="it was interrupted, and is due already"):
+        CASES["failed, handed over"].retry(SILENT, POLICY)
+    with pytest.raises(TransitionError, match="it is complete"):
+        CASES["complete"].retry(SILENT, POLICY)
+
+
+def test_a_stale_job_that_rests_says_so() -> None:
+    stale = a_job(past_attempts=past(STALE))
+    now = START + POLICY.stale_after
+    with pytest.raises(TransitionError, match="it still rests"):
+        stale.resume(now, POLICY)
+
+
 WAITING = a_job(Status.PENDING, attempt=1, due=START, steps=STEPS)
 
 
@@ -194,6 +208,24 @@ def test_a_job_that_is_interrupted_at_one_batch_again_and_again_becomes_a_suspec
     further = replace(resumed, steps=(STEPS[0], replace(STEPS[1], batches=4)))
     freed = further.claim("worker/4", SILENT).after.hand_over(replace(ERROR, at=SILENT)).after
     assert (freed.attempt, freed.due, freed.queue) == (2, START, SERVICE), "it was a batch further"
+
+
+@pytest.mark.parametrize("transition", ["checkpoint", "park"])
+def test_a_batch_further_a_job_is_no_suspect_any_more(transition: str) -> None:
+    """A job that parks again and again would keep to the one slot of the suspects."""
+    suspect = interrupted(WAITING, 2)
+    running = suspect.claim("worker/3", LATER).after
+    assert len(CALLS[transition](running, LATER).after.past_attempts) == 2, "no batch further"
+    further = running.noted(replace(STEPS[1], batches=4))
+    after = CALLS[transition](further, LATER).after
+    assert (after.is_suspect, after.past_attempts) == (False, ())
+    parked = after if transition == "park" else CALLS["park"](after, LATER).after
+    assert parked.queue == SERVICE
+
+
+def test_silences_count_however_far_a_job_gets() -> None:
+    further = a_job(past_attempts=past(STALE, STALE), steps=STEPS).checkpoint(LATER, STEPS[0])
+    assert further.after.is_suspect
 
 
 def test_a_step_that_left_the_plan_is_not_where_a_job_stands() -> None:

@@ -376,6 +376,7 @@ async def test_a_parked_job_is_due_later_and_rests_when_its_own_call_has_failed(
 async def test_a_job_that_was_joined_tells_which_requests_it_covers() -> None:
     world = World()
     later = world.job.placed_at + timedelta(days=1)
-    world.store.put(world.job.joined(["another"], later))
+    both = (*world.job.event_ids, "another")
+    world.store.put(replace(world.job, event_ids=both, placed_at=later))
     assert not await world.lease.complete()
     assert world.lease.job.event_ids == (*world.job.event_ids, "another")

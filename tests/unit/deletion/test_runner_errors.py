@@ -1,16 +1,17 @@
 """Errors that may pass are retried; any other fails the job with its reason, or parks it."""
 
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from structlog.typing import EventDict
 
-from deletion.errors import Parked, SharedDocument, TransientError
+from deletion.errors import Busy, Parked, SharedDocument, StoreUnavailable, TransientError
 from deletion.job import LONGEST_REST, Status, StepProgress, StepStatus
 from deletion.plan import Batch, Plan
 from deletion.runner import PASSES, Runner
@@ -216,6 +217,23 @@ async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: Worl
     assert world.stored.status is Status.FAILED
     assert world.stored.failure is not None
     assert (world.stored.failure.type, world.stored.due) == ("Parked", None)
+
+
+@pytest.mark.parametrize("kind", [Parked, partial(Busy, window=60)])
+async def test_a_job_that_parks_after_progress_does_not_pay_for_an_error_before_it(
+    world: World, kind: Callable[[datetime, str], Parked]
+) -> None:
+    """503, then 202 with a long Retry-After: the host has accepted, and asks to be called later."""
+    world.job = world.store.put(replace(world.job, attempt=POLICY.max_attempts))
+    parked = kind(START + timedelta(minutes=5), "the next poll is not due yet")
+    world.second.script.extend([StoreUnavailable("503"), None, parked])
+    await world.run()
+    assert (world.stored.status, world.stored.attempt) == (
+        Status.PENDING,
+        POLICY.max_attempts - 1,
+    )
+    assert world.stored.due
+    assert world.stored.due <= START + timedelta(minutes=11), "no rest as after a failure"
 
 
 async def test_a_message_that_cannot_be_stored_as_it_is_is_stored_all_the_same(

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from deletion.errors import StoreUnavailable, TransientError
-from deletion.job import Status
+from deletion.job import Status, StepProgress, StepStatus
 from deletion.lease import LAST_CAP
 from tests.support.clock import START
 from tests.support.factories import BOT, POLICY
@@ -37,6 +37,18 @@ async def test_nothing_is_deleted_when_the_process_is_stopping_already(world: Wo
     await world.run()
     assert world.deleted == ([], [])
     assert world.stored.status is Status.FAILED
+    assert world.stored.past_attempts == (), "nobody has tried a batch"
+
+
+async def test_a_read_back_that_is_interrupted_counts_as_tried(world: World) -> None:
+    """It may be what ends the process, as a batch may."""
+    world.given(
+        StepProgress("first", StepStatus.COMPLETE), StepProgress("second", StepStatus.COMPLETE)
+    )
+    world.first.data[BOT] = world.second.data[BOT] = []
+    world.first.read_script.append(world.stopping.set)
+    await world.run()
+    assert [past.place for past in world.stored.past_attempts] == [(None, 0)]
 
 
 async def test_an_interrupted_job_is_finished_by_the_next_run(world: World) -> None:

@@ -486,3 +486,17 @@ async def test_a_step_that_cannot_read_back_runs_again_for_a_request_that_joined
     progress = ended.progress("call")
     assert (progress.read_back, progress.placed_at) == (ANSWER_ONLY, newer)
     assert step.read_backs == 0
+
+
+async def test_a_step_that_can_read_back_by_now_is_not_recorded_as_confirmed_by_answer_only() -> (
+    None
+):
+    """Its plan has changed since."""
+    clock = VirtualClock()
+    store = ScriptedStore(clock)
+    told = StepProgress("call", StepStatus.COMPLETE, read_back=ANSWER_ONLY)
+    job = store.put(a_job(steps=(told,)))
+    plan = Plan(SERVICE, (ScriptedStep("call", {}, clock),))
+    ended = await Runner(plan, store, clock, POLICY, stopping=asyncio.Event()).run(job)
+    assert ended
+    assert (ended.status, ended.progress("call").read_back) == (Status.COMPLETE, None)

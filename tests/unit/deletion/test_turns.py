@@ -185,7 +185,20 @@ async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
     assert len(others) == 2
     await asyncio.gather(*others)
     assert [at for _, at in world.began] == [0, 10, 20]
-    assert not world.pacer._front.locked()
+    assert not world.pacer._queue
+
+
+@pytest.mark.proves("held-back")
+async def test_a_run_that_comes_at_the_moment_when_the_front_is_left_reports_its_wait() -> None:
+    """Another one is called to the front, but is not there yet."""
+    world = World(Pace(busy_share=0.5))
+    async with world.pacer.turn(world.on_wait):
+        first = asyncio.create_task(world.batch(1, of="first"))
+        await world.clock.sleep(1)
+    await world.batch(1, of="second")
+    await first
+    assert world.began == [("first", 2), ("second", 4)]
+    assert world.waited == (1 + 1) + (2 + 1), "each in the queue, and at the front"
 
 
 @pytest.mark.proves("held-back")
@@ -196,7 +209,7 @@ async def test_a_batch_that_hangs_holds_the_others_up_for_a_minute_at_most() -> 
     await world.batch(1, of="next")
     assert world.began == [("hanging", 0), ("next", LONGEST_TURN)]
     await asyncio.gather(hanging, world.batch(1))
-    assert not world.pacer._front.locked()
+    assert not world.pacer._queue
 
 
 @pytest.mark.proves("share-of-time")

@@ -84,21 +84,22 @@ async def test_an_id_that_is_not_24_hex_digits_is_refused(served: Served, bot_id
 
 
 @pytest.mark.parametrize(
-    ("refusal", "status", "retry_after", "outcome"),
+    ("refusal", "status", "retry_after", "outcome", "placed"),
     [
-        (BusOverloaded("full"), 429, "1", "overloaded"),
-        (BusUnavailable("down"), 503, "5", "unavailable"),
-        (TopologyMissing("no topic"), 503, "5", "unavailable"),
+        (BusOverloaded("full"), 429, "1", "overloaded", "was not"),
+        (BusUnavailable("down"), 503, "5", "unavailable", "may have been"),
+        (TopologyMissing("no such thing"), 503, "5", "unavailable", "was not"),
     ],
 )
 async def test_what_the_bus_refuses_may_be_tried_again(
-    served: Served, refusal: Exception, status: int, retry_after: str, outcome: str
+    served: Served, refusal: Exception, status: int, retry_after: str, outcome: str, placed: str
 ) -> None:
     served.bus.refusal = refusal
     answer = await served.http.delete(PATH)
     assert answer.status_code == status
     assert answer.headers["retry-after"] == retry_after
     assert str(refusal) not in problem(answer)["detail"]
+    assert f"the request {placed} placed" in problem(answer)["detail"]
     assert served.count(outcome) == 1
 
 

@@ -47,7 +47,7 @@ class Jobs(ScriptedStore):
             placed_at=LONG_AGO,
             created_at=LONG_AGO,
             last_modified_at=modified,
-            due=LONG_AGO if status is Status.PENDING else due,
+            due=due or (LONG_AGO if status is Status.PENDING else None),
             failure=Failure("Boom", "it broke", LONG_AGO) if status is Status.FAILED else None,
         )
         return job_id

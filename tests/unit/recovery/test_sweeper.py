@@ -13,7 +13,7 @@ from deletion.alerts import Alert, AlertKind
 from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
 from deletion.job import LONGEST_REST, Change, Status
 from deletion.skew import check_clock
-from recovery.sweep import Sweep, SweepStatus
+from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
 from tests.support.clock import START
 from tests.unit.recovery.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World
@@ -216,9 +216,18 @@ async def test_jobs_that_wait_for_a_worker_for_too_long_are_told_once_with_their
     assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 0))
 
 
+async def test_a_parked_job_waits_for_a_worker_only_once_it_is_due() -> None:
+    world = World()
+    for due in (START + WAITING_AFTER, START, START - WAITING_AFTER):
+        world.jobs.add(Status.PENDING, modified=LONG_AGO, due=due)
+    await run(world)
+    [alert] = world.alerts.told
+    assert (alert.kind, alert.count) == (AlertKind.JOBS_WAITING, 1)
+
+
 async def test_handed_over_jobs_whose_service_is_gone_wait_too_and_resting_ones_do_not() -> None:
     world = World()
-    for due in (START, None):
+    for due in (LONG_AGO, None):
         world.jobs.add(Status.FAILED, modified=START - LONGEST_REST, due=due)
     await run(world)
     [alert] = world.alerts.told
@@ -369,7 +378,7 @@ async def test_a_sweep_that_was_given_up_stops_before_its_next_page() -> None:
 
     async def robbed(change: Change) -> None:
         for sweep in list(world.sweeps.sweeps.values()):
-            world.sweeps.sweeps[sweep.id] = sweep.silenced(START)
+            world.sweeps.sweeps[sweep.id] = sweep.failed(START, WENT_SILENT)
 
     world.jobs.before_apply = robbed
     sweep = await run(world)

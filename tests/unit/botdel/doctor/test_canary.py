@@ -10,12 +10,12 @@ from botdel.doctor.canary import DATA, Canary
 from botdel.doctor.findings import Finding, Status
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
-from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason, is_canary
+from deletion.dead_letter import SOURCE, DeadLetter, DeadLetterStatus, Reason, is_canary
 from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
 from recovery.metrics import Metrics
-from recovery.recorder import SOURCE, DeadLetterConsumer
+from recovery.recorder import DeadLetterConsumer
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock
 from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription

@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -17,9 +18,9 @@ from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import MOST_FORGOTTEN, SLICE_SECONDS, HttpStep
 from deletion.adapters.spec import Outside
 from deletion.breaker import LocalBreakerStore
-from deletion.errors import HttpRefused, HttpUnavailable, Parked
+from deletion.errors import Busy, HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
-from deletion.plan import AnswerOnly, Batch, Doubted, Previewed
+from deletion.plan import AnswerOnly, Batch, Doubted, Previewed, Verified
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT
 
@@ -470,6 +471,8 @@ async def test_verify_tells_whether_the_bot_is_gone(status: int, is_empty: bool)
     world.answers.append(says(status))
     assert not world.step.by_answer_only
     assert await world.step.is_empty(BOT) is is_empty
+    assert isinstance(world.step, Verified)
+    assert world.step.read_back == "verify"
     [request] = world.requests
     assert (request.method, request.url.path) == ("GET", f"/seen/{BOT}")
     assert request.headers["Authorization"] == "hunter22"
@@ -562,6 +565,18 @@ async def test_a_read_back_does_not_wait_for_deletions_that_take_hours() -> None
     await anext(first)
     assert await world.step.is_empty(BOT)
     await first.aclose()
+
+
+@pytest.mark.parametrize(("host", "parks"), [("other.example", True), (HOST, False)])
+async def test_a_poll_with_verify_takes_a_permit_of_another_host(host: str, parks: bool) -> None:
+    """At its own host the deletion holds one already."""
+    world = World(concurrency=1, verify={"url": f"https://{host}/seen/{{bot_id}}"})
+    world.answers.extend([says(202), says(404)])
+    assert world.step.verify
+    async with world.step.verify.gate.permit(reads=True):
+        with pytest.raises(Busy) if parks else nullcontext():
+            await world.run()
+    assert len(world.requests) == (1 if parks else 2)
 
 
 async def test_two_bots_that_fail_open_the_breaker_and_the_third_is_not_called_for(

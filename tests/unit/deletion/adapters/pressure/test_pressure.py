@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,13 @@ async def test_a_server_that_is_not_there_is_said_without_the_url() -> None:
     assert "hunter22" not in repr(caught.value)
 
 
+async def test_a_proxy_does_not_see_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    async with serving(b"12") as (url, _):
+        assert await gauge(url).read() == 12
+
+
 # --- replication lag
 
 
@@ -123,11 +131,18 @@ def members(**seconds_behind: float) -> Mapping[str, Any]:
     }
 
 
-async def lag(hello: Mapping[str, Any], status: Mapping[str, Any], times: int = 1) -> list[float]:
-    """What is read from a server that answers so, and how often it was asked for its members."""
+async def lag(
+    hello: Mapping[str, Any], *statuses: Mapping[str, Any], times: int = 1
+) -> list[float]:
+    """What is read from a server that answers so when its members are asked for; the last answer is
+    given again and again.
+    """
+    answers = deque(statuses)
 
     def reply(command: dict[str, Any]) -> Mapping[str, Any]:
-        return status if "replSetGetStatus" in command else {**hello}
+        if "replSetGetStatus" not in command:
+            return {**hello}
+        return answers.popleft() if len(answers) > 1 else answers[0]
 
     async with FakeMongo(hello, reply) as server:
         client = connect(server.uri)
@@ -155,6 +170,13 @@ async def test_without_the_right_to_see_the_members_it_is_that_of_the_majority(
     status: Mapping[str, Any],
 ) -> None:
     assert await lag({**REPLICA_SET, **LAST_WRITE}, status, times=2) == [4, 4]
+
+
+@pytest.mark.parametrize(("code", "then"), [(13, 4), (59, 4), (50, 9)])
+async def test_only_a_right_that_is_missing_is_never_asked_for_again(code: int, then: int) -> None:
+    """Code 50 is a command that took too long."""
+    status = members(primary=0, first=9)
+    assert await lag({**REPLICA_SET, **LAST_WRITE}, failure(code), status, times=2) == [4, then]
 
 
 async def test_a_server_that_tells_no_lag_says_so() -> None:

@@ -1,0 +1,47 @@
+"""A consumer's start: what is missing is logged, and keeps nobody from working."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from structlog.testing import capture_logs
+
+from consumers.main import _report_missing
+from deletion.errors import HttpUnavailable, PermanentError
+from deletion.plan import Batch, Plan
+from tests.support.factories import SERVICE
+
+
+class Provided:
+    """A step that needs something, and cannot say whether it is there."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name = name
+        self.error = error
+
+    async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+        raise NotImplementedError
+        yield
+
+    async def is_empty(self, bot_id: str) -> bool:
+        raise NotImplementedError
+
+    async def missing(self) -> str | None:
+        raise self.error
+
+    async def provide(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "error", [HttpUnavailable("away"), PermanentError("not permitted"), KeyError("index")]
+)
+async def test_a_step_that_cannot_say_what_it_lacks_does_not_end_the_consumer(
+    error: Exception,
+) -> None:
+    steps = (Provided("first", error), Provided("second", error))
+    with capture_logs() as logs:
+        await _report_missing(Plan(SERVICE, steps))
+    assert [line["step"] for line in logs] == ["first", "second"]
+    assert {line["missing"] for line in logs} == {
+        f"could not be checked: {error} ({type(error).__name__})"
+    }
