@@ -184,7 +184,7 @@ async def test_a_seek_holds_up_nobody_and_goes_on_when_its_client_leaves(calls: 
         await calls.publisher.get_topic(topic=calls.topic, timeout=CALL)
         answered += 1
     await seeking
-    assert answered > 10
+    assert answered > 3, "a seek in one piece would let one call in"
     with pytest.raises(gcp.DeadlineExceeded):
         await calls.subscriber.seek(request, timeout=0.02, retry=None)
     for _ in range(40):

@@ -257,7 +257,7 @@ async def test_while_the_api_is_down_jobs_are_parked_and_when_it_is_back_all_com
     down = True
 
     async with Api(*bots, behave=lambda _: Reply(503) if down else None) as api:
-        plan = write_plan(pipeline, api, timeout_seconds=0.5)
+        plan = write_plan(pipeline, api, timeout_seconds=5)  # a call that is late is not seen here
         async with pipeline.consumer("one", plan) as one, pipeline.consumer("two", plan) as two:
             url = await listening(one)
             await listening(two)

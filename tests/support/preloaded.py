@@ -8,6 +8,7 @@ from typing import Final
 MODULES: Final = (
     "botdel.dead_letters.command",
     "botdel.doctor.command",
+    "botdel.jobs",
     "botdel.jobs_retry",
     "botdel.plan",
     "botdel.topology",
