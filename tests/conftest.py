@@ -6,6 +6,7 @@ installed, the tests that need it fail, and say what to install.
 """
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,9 @@ async def pipeline(
         pipeline = Pipeline(broker.host, mongo.uri, project, database_name, tmp_path, client)
         await create_topology(pipeline)
         yield pipeline
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector of garbage from walking all tests again and again."""
+    gc.collect()
+    gc.freeze()
