@@ -113,7 +113,7 @@ class Platform:
             await self.clients.get().drop_database(name)
 
     async def run(self, source: PlanFile, bot: str) -> Job:
-        """The job of `bot` as it ends, by the real runner; a rollback too, if there is one."""
+        """Run the job of `bot` with the real runner, and its rollback if there is one."""
         clock, store = SystemClock(), MemoryJobStore()
         http = Http(self.http, Gates(LocalBreakerStore(clock), clock), clock)
         plan = source.build(Outside(self.clients.get, http=http))
@@ -235,9 +235,9 @@ class Look:
         return {str(name): int(n) for name, n in steps.items() if n is not None}
 
     async def is_found_by_run(self, plan: PlanFile, path: Path) -> bool:
-        """A job that does not end as it must, or whose record says that nothing was read back.
+        """Whether a job does not end as it should, or its record says that nothing was read back.
 
-        For a rollback there has to be another job: that of a bot whose account is disputed.
+        To see a rollback it runs a second job, for a bot whose account is disputed.
         """
         right = read_plan(PLANS[path.stem])
         for disputed in (False, True) if right.point_of_no_return else (False,):

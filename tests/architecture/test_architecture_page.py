@@ -45,8 +45,8 @@ def test_every_package_is_in_the_map() -> None:
     assert packages <= mapped
 
 
-def test_every_way_is_driven() -> None:
-    assert {title for title in SECTIONS if title.startswith("The way of")} == set(WAYS)
+def test_every_path_is_driven() -> None:
+    assert {title for title in SECTIONS if title.startswith("The path of")} == set(WAYS)
 
 
 @pytest.mark.virtual_time

@@ -114,7 +114,7 @@ def literal(node: ast.expr) -> str:
 
 
 def test_an_error_is_one_sentence_with_a_colon_at_most() -> None:
-    """Before its cause: a chain of colons has to be read from behind."""
+    """The colon precedes the cause. A longer chain would have to be read backwards."""
     chains = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in sources()

@@ -47,7 +47,7 @@ CROWD = 3000
 """Documents in each collection that no query asks for."""
 TRIES = 3
 SCAN_MILLISECONDS = 8
-"""A scan must take at least so long, or a query with an index could not be told from one."""
+"""A scan must take at least this long, or it could not be told from a query with an index."""
 MATCHES_NOTHING = {"no such field": 1}
 """No index has this field, so the server reads the whole collection."""
 READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}

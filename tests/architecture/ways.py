@@ -1,4 +1,4 @@
-"""The ways of docs/architecture.md, driven over parts in memory, and the functions they pass."""
+"""The paths of docs/architecture.md, driven over parts in memory, and the functions on them."""
 
 import asyncio
 import sys
@@ -244,9 +244,9 @@ async def a_parked_call() -> list[str]:
 
 
 WAYS: Final[Mapping[str, Callable[[], Awaitable[list[str]]]]] = {
-    "The way of a DELETE": a_delete,
-    "The way of a resumption": a_resumption,
-    "The way of a poison message": a_poison_message,
-    "The way of a saga that is rolled back": a_rollback,
-    "The way of a parked call": a_parked_call,
+    "The path of a DELETE": a_delete,
+    "The path of a resumption": a_resumption,
+    "The path of a poison message": a_poison_message,
+    "The path of a saga that is rolled back": a_rollback,
+    "The path of a parked call": a_parked_call,
 }

@@ -29,10 +29,10 @@ ANEW = ("retried", "turned back")
 class Row:
     """What the model knows of a job. `owner` names the claim that was the last to succeed.
 
-    `stops` has each interruption at the batch where it stands, and whether nothing was left to do.
-    `mark` is the last of its past attempts that is no interruption, if it is a mark.
-    Of a saga: `begun` are its steps that may have been called, `compensations` says of each
-    whether it is done, and `is_rollback` that the job goes through these.
+    `stops` has an item for each interruption: whether nothing was left to do then. `mark` is the
+    latest past attempt that is not an interruption, if that is a mark. For a saga, `begun` are the
+    steps that may have been called, `compensations` says for each whether it is done, and
+    `is_rollback` says that the job is being rolled back.
     """
 
     bot: str
@@ -99,12 +99,12 @@ class Row:
 
     @property
     def has_nothing_left(self) -> bool:
-        """A rollback of which everything is done. Forward its step is never finished here."""
+        """Whether it is a rollback with everything undone. Forward, its step never ends here."""
         return self.is_rollback and all(self.compensations)
 
     @property
     def stops_here(self) -> tuple[bool, ...]:
-        """Those that have not been left behind."""
+        """The interruptions at the batch where the job stands now."""
         return tuple(stop for stop in self.stops if stop is self.has_nothing_left)
 
     def is_parked(self, now: datetime) -> bool:
@@ -140,7 +140,7 @@ def _is_running(row: Row, _: datetime) -> bool:
 
 
 def _left_behind(row: Row) -> Row:
-    """Interruptions at a batch that is done are forgotten."""
+    """The row without its interruptions at a batch that is done."""
     return replace(row, stops=row.stops_here)
 
 

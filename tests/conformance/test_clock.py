@@ -1,4 +1,4 @@
-"""Virtual time is as real time, only that nobody waits for it; and what never ends is found."""
+"""Virtual time behaves like real time, but takes none; and waiting that never ends is found."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -44,11 +44,11 @@ class Proxy:
             writer.transport.abort()
 
     def delay(self, seconds: float) -> None:
-        """Hold up whatever is sent, in both directions, for so long."""
+        """Delay whatever is sent, in both directions, by this many seconds."""
         self._delay = seconds
 
     def lose_answers(self) -> None:
-        """Pass requests on and drop the answers: the server does what nobody hears of."""
+        """Pass requests on and drop the answers: they take effect, but no client learns of it."""
         self._losing_answers = True
 
     def lose_answer_to(self, request: bytes, times: int = 1) -> None:

@@ -119,7 +119,7 @@ async def recorded(stage: Stage, callers: Callers) -> list[Accepted]:
 
 
 async def unrecorded(stage: Stage, callers: Callers) -> list[str]:
-    """What an emulator would lose that forgets everything, a line each."""
+    """What would be lost if the broker forgot everything now, a line each."""
     now = await records(stage)
     events = [
         f"event {event.event_id} of {service}"
@@ -131,7 +131,7 @@ async def unrecorded(stage: Stage, callers: Callers) -> list[str]:
 
 
 def unsettled(callers: Callers, now: Records) -> list[str]:
-    """Every accepted event that is neither done nor visible to an operator, a line each."""
+    """Accepted events that are neither done nor visible to an operator, a line each."""
     return [
         f"event {event.event_id} of bot {event.bot_id}, placed {event.placed_at:%H:%M:%S.%f}, "
         f"is {fate} in {service}: {_told(now.covering(event, service))}"
@@ -189,7 +189,7 @@ def _wrongly_queued(now: Records) -> Iterator[str]:
 
 
 def _poison_at_large(callers: Callers, now: Records) -> Iterator[str]:
-    """Poison that is no dead letter. Five deliveries during an outage make it `undelivered`."""
+    """Poison that is not a dead letter. After five deliveries in an outage it is `undelivered`."""
     for data, reason in callers.poison.items():
         for service in SERVICES:
             if not now.given_up(data, service) & {reason, Reason.UNDELIVERED}:

@@ -99,7 +99,7 @@ def _times(job: Job) -> tuple[int, int]:
 def _jobs(world: World, runs: Iterable[Run]) -> Iterator[Job]:
     """Every version of a job that a later move may start from, stored or read.
 
-    Nobody changes a complete job, so of one only the versions count that a run or an outsider read.
+    A complete job never changes, so only those versions of it count that a run or an outsider read.
     """
     for job in world.jobs:
         if job.live or job.status is Status.COMPENSATED:
@@ -118,7 +118,7 @@ def _ages(times: Iterable[int], now: int, long_ago: int) -> dict[int, tuple[int,
 
     The writes of one tick differ by milliseconds, as each is at least 1 ms later than the one
     before. What counts is which of two is later, and whether the next millisecond is taken, but not
-    how far apart they are: so a gap of 1 ms counts as 1, and every longer one as 2.
+    how far apart they are. So a gap of 1 ms counts as 1, and every longer gap as 2.
     """
     ages: dict[int, tuple[int, int]] = {}
     last, place = None, 0

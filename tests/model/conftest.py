@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _uncollected() -> Iterator[None]:
-    """Worlds form no reference cycles, and the search for some takes a third of the time."""
+    """Worlds form no reference cycles, and searching for them takes a third of the time."""
     gc.disable()
     yield
     gc.enable()

@@ -39,7 +39,7 @@ def resumes_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def joins_without_moving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The later of both clocks, as if they were one."""
+    """`placed_at` becomes the later of the two times, so a join may leave it unchanged."""
     monkeypatch.setattr(moves, "later", max)
 
 
@@ -52,7 +52,7 @@ def modified_in_the_same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def modified_by_the_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a claim is identified by its time alone."""
+    """And a claim whose guard lacks `claimedBy` depends on the time of the last write."""
     modified_in_the_same_millisecond(monkeypatch)
     without_guard(monkeypatch, "claim", "claimed_by")
 

@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 
 LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
 WITHIN: Final = 600.0
-"""Seconds for one suite; no suite takes nearly that long. One that does proves nothing."""
+"""Seconds for one suite. No suite takes nearly that long; one that does proves nothing."""
 TEST_WITHIN: Final = 60
 """Seconds for one test: a mutation that makes a test hang makes it fail."""
 UNIT: Final = "tests/unit/"
@@ -114,8 +114,8 @@ class Verdict:
 
 
 async def main() -> int:
-    """0 when every mutation was noticed, 1 when one was not, or when that is unclear, 2 when the
-    code fails without any or none is chosen.
+    """Returns 0 if every mutation was noticed, 1 if one was not or that is unclear, and 2 if the
+    unchanged code fails or no mutation is chosen.
     """
     options = _options()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
@@ -159,7 +159,7 @@ def _copies(number: int) -> Iterator[list[Path]]:
 async def _each(
     work: Sequence[Work], copies: Sequence[Path], judge: Callable[[Work, Path], Awaitable[Said]]
 ) -> dict[Work, Said]:
-    """What `judge` says of each, as many at a time as there are copies."""
+    """What `judge` returns for each; it judges as many at a time as there are copies."""
     waiting, said = list(reversed(work)), dict[Work, Said]()
 
     async def judge_next(copy: Path) -> None:
@@ -220,8 +220,8 @@ def near(tests: Sequence[str], file: str) -> list[str]:
 
 
 async def judged(suite: str, tests: Sequence[str], root: Path) -> Verdict:
-    """Run the tests. Nothing but a test that fails says that something was noticed: not a suite
-    that does not end, nor one that pytest cannot collect or finds no test in.
+    """Run the tests. Only a test that fails has noticed something. It is unclear whether one does
+    if the suite does not end, cannot be collected, or has no tests.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -30,7 +30,7 @@ ON_THE_WIRE = (0.0, 0.1, 1.0, 10.0)
 GRACE = 25.0
 """Seconds from SIGTERM to SIGKILL."""
 DELAYING = (Action.DELAY, Action.LATE, Action.PAUSE, Action.SKEW)
-"""After one of these a process may need longer than that."""
+"""After one of these a process may need longer than `GRACE` to end."""
 NOTHING = Decision("", "", 0, Action.DELAY)
 
 

@@ -1,4 +1,4 @@
-"""The life cycle holds for steps that pause, too: one batch at a time, whatever becomes of it."""
+"""The life cycle holds for steps that pause, too: one batch at a time, however a batch ends."""
 
 import pytest
 

@@ -212,7 +212,7 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) 
             yield f"it was given up at attempt {before.attempt}"
     elif after.status in (Status.PENDING, Status.EXHAUSTED):
         yield "its end is not among its past attempts"
-    # What is interrupted at the same batch again and again may be the reason itself.
+    # A job that is interrupted at the same batch each time may be what ends its process.
     elif _interruptions(after) > 2:
         yield "it was handed over once more at the same batch"
     # An interruption hands the attempt back.
@@ -221,12 +221,12 @@ def _illegal_end(before: Job, after: Job, policy: LeasePolicy, by: Host | None) 
 
 
 def _ends(job: Job) -> list[PastAttempt]:
-    """Its past attempts. Interruptions are forgotten once they are a batch behind."""
+    """Its past attempts, without interruptions, which are dropped after another batch."""
     return [past for past in job.past_attempts if past.reason != "interrupted"]
 
 
 def _interruptions(job: Job) -> int:
-    """How often it was handed over at its batch, which in a rollback is another one.
+    """How often it was handed over at the batch where it stands; a rollback begins a new count.
 
     A job drops its interruptions once it has moved on to another batch.
     """
@@ -244,12 +244,12 @@ def _illegal_move(before: Job, after: Job, policy: LeasePolicy, by: Host | None)
     attempt = before.attempt if before.attempt < policy.max_attempts else 1
     if before.status is Status.FAILED and swept and rested < policy.rest_after(attempt):
         yield f"it rested for {rested} only after attempt {before.attempt}"
-    # Only a claim moves what was handed over.
+    # Only a claim moves a job that was handed over.
     if before.status is Status.FAILED and _is_handed_over(before):
         yield f"it was handed over, and became {after.status}"
     if after.status is Status.EXHAUSTED and before.attempt < policy.max_attempts:
         yield f"it was given up at attempt {before.attempt}"
-    # What has used up its attempts, or was undone, needs a decision of a person.
+    # A job whose attempts are spent, or that was rolled back, waits for an operator.
     if before.status in (Status.EXHAUSTED, Status.COMPENSATED) and swept:
         yield "a sweep sent it on, without an operator"
     # With attempts left it is resumed.
@@ -345,7 +345,7 @@ class World:
         return replace(plan, point_of_no_return=POINT, compensations=undo)
 
     def curse(self, step: str, bot_id: str) -> None:
-        """Kill the process or raise if the scenario says so for a call for this bot."""
+        """Kill the process or raise, if the scenario says so for this call."""
         cursed_step = self.scenario.cursed_step
         if bot_id != self.cursed or step not in ((cursed_step,) if cursed_step else ROWS):
             if bot_id == self.cursed and cursed_step.startswith("undo") and step == BEFORE[-1]:

@@ -1,4 +1,4 @@
-"""Virtual time: a loop in which it passes when nothing else can happen, and the loop's clock."""
+"""Virtual time: an event loop in which time passes only when nothing else can happen; its clock."""
 
 import asyncio
 from collections import deque
@@ -13,12 +13,12 @@ from deletion.clock import truncated
 START: Final = datetime(2025, 3, 30, 1, 59, 59, 250_000, UTC)
 HORIZON: Final = timedelta(days=30)
 TURNS: Final = 100_000
-"""Of the loop without any time passing, before that raises."""
+"""How many turns the loop may make while no time passes; one more raises."""
 T = TypeVar("T")
 
 
 class NothingLeft(AssertionError):
-    """Every task waits for another, and no time is waited for: it would hang for ever."""
+    """Every task waits for another, and none waits for a time: this would hang for ever."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -52,7 +52,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def select(self, timeout: float | None) -> list[object]:
-        """What a selector is asked before each turn: here the time passes if nothing is ready."""
+        """Called before each turn, in place of a selector: lets time pass if nothing is ready."""
         self._turns = (self._turns + 1) % TURNS
         assert self._turns, f"it goes round and round, and no time passes: {self._tasks()}"
         if timeout == 0:
@@ -100,7 +100,7 @@ class _Task(asyncio.Task[T]):
 
 
 def now(skew: float = 0) -> datetime:
-    """The time of the running loop as a clock shows it that is `skew` seconds ahead."""
+    """The time of the running loop, on a clock that is `skew` seconds ahead."""
     return truncated(START + timedelta(seconds=_time() + skew))
 
 

@@ -389,7 +389,7 @@ async def test_a_breaker_that_changes_all_the_time_parks_the_run(world: World) -
 
 
 async def hold(gate: Gate, clock: VirtualClock, seconds: float) -> float:
-    """When it got a permit."""
+    """Hold a permit for some seconds. Returns when it was given."""
     async with gate.permit():
         began = clock.monotonic()
         await clock.sleep(seconds)
@@ -397,7 +397,7 @@ async def hold(gate: Gate, clock: VirtualClock, seconds: float) -> float:
 
 
 async def slow(world: World) -> None:
-    """Permits of this host are held for four seconds each."""
+    """Let the gate see that permits of this host are held for four seconds each."""
     for _ in range(20):
         await hold(world.gates[0], world.clock, 4)
 

@@ -173,7 +173,7 @@ async def test_a_stop_ends_the_wait_for_a_batch_that_goes_on() -> None:
 @pytest.mark.proves("held-back")
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
-    """The one that pauses in front, and those behind it."""
+    """Whether it pauses at the front or waits behind it."""
     world = World(Pace(busy_share=0.1))
     await world.batch(1)
     waiting = [asyncio.create_task(world.batch(1, of=name)) for name in "abc"]
@@ -190,7 +190,7 @@ async def test_a_cancelled_run_holds_nobody_up(cancelled: int) -> None:
 
 @pytest.mark.proves("held-back")
 async def test_a_run_that_comes_at_the_moment_when_the_front_is_left_reports_its_wait() -> None:
-    """Another one is called to the front, but is not there yet."""
+    """Another run has been called to the front, but has not got there yet."""
     world = World(Pace(busy_share=0.5))
     async with world.pacer.turn(world.on_wait):
         first = asyncio.create_task(world.batch(1, of="first"))

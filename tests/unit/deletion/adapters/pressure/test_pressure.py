@@ -134,8 +134,8 @@ def members(**seconds_behind: float) -> Mapping[str, Any]:
 async def lag(
     hello: Mapping[str, Any], *statuses: Mapping[str, Any], times: int = 1
 ) -> list[float]:
-    """What is read from a server that answers so when its members are asked for; the last answer is
-    given again and again.
+    """The lags read from a server that gives these answers when asked for its members. The last
+    answer is repeated.
     """
     answers = deque(statuses)
 
