@@ -195,12 +195,12 @@ class Parked(BotDeletionError):
     zone.
     """
 
-    def __init__(self, until: datetime, why: str, *, spent: bool = False) -> None:
+    def __init__(self, until: datetime, why: str, *, has_called: bool = False) -> None:
         super().__init__(why)
         if not isinstance(until, datetime) or until.tzinfo is None:
             raise TypeError(f"until: expected a datetime with a time zone, found {until!r}")
         self.until = until
-        self.spent = spent
+        self.has_called = has_called
 
 
 class Busy(Parked):

@@ -154,7 +154,7 @@ class Gate:
                 return None
             now = await self._gates.time()
             if until := breaker.waits_until(bot_id, now):
-                raise self._suspended(until, now, breaker, spent=False)
+                raise self._suspended(until, now, breaker, has_called=False)
             lease = timedelta(seconds=seconds + LEASE_MARGIN)
             probe = breaker.probing(_stamp(), now, lease)
             if await self._apply(breaker, probe):
@@ -175,7 +175,7 @@ class Gate:
         if not breaker.is_open:
             return None
         until = breaker.waits_until(bot_id, now) or now
-        return self._suspended(until, now, breaker, spent=True)
+        return self._suspended(until, now, breaker, has_called=True)
 
     async def _recorded(self, bot_id: str, error: TransientError, probe: Breaker | None) -> Breaker:
         """Record the failure, and return the breaker after it. A call that began before it opened
@@ -237,14 +237,14 @@ class Gate:
             self._gates.alerts.tell(Alert(kind, service, self.host, self.host))
 
     def _suspended(
-        self, until: datetime, now: datetime, breaker: Breaker, *, spent: bool
+        self, until: datetime, now: datetime, breaker: Breaker, *, has_called: bool
     ) -> Parked:
         why = f"the breaker of {self.host} is open, because calls failed ({breaker.why})"
-        return self._parked((until - now).total_seconds(), why, spent=spent)
+        return self._parked((until - now).total_seconds(), why, has_called=has_called)
 
-    def _parked(self, seconds: float, why: str, *, spent: bool = False) -> Parked:
+    def _parked(self, seconds: float, why: str, *, has_called: bool = False) -> Parked:
         """Built from a duration, because the database's clock and this process's may differ."""
-        return Parked(self._clock.now() + timedelta(seconds=seconds), why, spent=spent)
+        return Parked(self._clock.now() + timedelta(seconds=seconds), why, has_called=has_called)
 
 
 def _stamp() -> str:

@@ -45,7 +45,7 @@ class Lease:
         self._began = clock.now(), clock.monotonic()
         since = (clock.now() - job.last_modified_at).total_seconds()
         self._written_at = clock.monotonic() - max(0.0, since)
-        self._vouched_until: float | None = None
+        self._beats_until: float | None = None
 
     def now(self) -> datetime:
         """The time for this run's writes: when the run began, plus the time that has passed since.
@@ -88,11 +88,11 @@ class Lease:
         """Limit the heartbeat to `LeasePolicy.batch` inside the block, so that a batch that hangs
         makes its job stale.
         """
-        self._vouched_until = self._clock.monotonic() + self._policy.batch.total_seconds()
+        self._beats_until = self._clock.monotonic() + self._policy.batch.total_seconds()
         try:
             yield
         finally:
-            self._vouched_until = None
+            self._beats_until = None
 
     async def checkpoint(self, *steps: StepProgress) -> None:
         """Record the progress of `steps`; without any, this is a heartbeat."""
@@ -155,18 +155,20 @@ class Lease:
             await self._write(lambda job: job.fail(failure), retry=self._last)
 
     async def park(
-        self, failure: Failure, until: datetime, *, spent: bool, is_busy: bool = False
+        self, failure: Failure, until: datetime, *, has_called: bool, is_busy: bool = False
     ) -> None:
         """End the run: the job is pending and due again at `until`.
 
         Raises `TransitionError` when `spent` and this was the last attempt.
         """
         await self._write(
-            lambda job: job.park(failure, until, self._policy, spent=spent, is_busy=is_busy),
+            lambda job: job.park(
+                failure, until, self._policy, has_called=has_called, is_busy=is_busy
+            ),
             retry=self._last,
         )
 
-    async def fence(self) -> None:
+    async def ensure_held(self) -> None:
         """Call this before each destructive call. If the run has not written for the stale
         threshold, because its process was paused, this writes first, and raises `LeaseLost` if
         another run holds the job.
@@ -183,7 +185,7 @@ class Lease:
         while self.job.status is Status.IN_PROGRESS:
             if self._idle < interval:
                 await self._clock.sleep(max(interval - self._idle, MILLISECOND))
-            elif self._may_vouch():
+            elif self._may_beat():
                 await self._write(lambda job: job.checkpoint(self.now()), after=interval)
             elif not self._stale():
                 await self._clock.sleep(interval)
@@ -195,14 +197,14 @@ class Lease:
         """Seconds since the last write, by the monotonic clock."""
         return self._clock.monotonic() - self._written_at
 
-    def _may_vouch(self) -> bool:
-        return self._vouched_until is None or self._clock.monotonic() < self._vouched_until
+    def _may_beat(self) -> bool:
+        return self._beats_until is None or self._clock.monotonic() < self._beats_until
 
     async def _was_joined(self) -> bool:
         stored = await self._retry.call(lambda: self._store.get(self.job.id), unless=self._stale)
         if stored is None or stored.status is not self.job.status:
             return False
-        joined = stored.fence == self.job.fence and stored.placed_at != self.job.placed_at
+        joined = stored.claim_key == self.job.claim_key and stored.placed_at != self.job.placed_at
         self.job = replace(self.job, placed_at=stored.placed_at, event_ids=stored.event_ids)
         return joined
 

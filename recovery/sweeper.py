@@ -171,7 +171,7 @@ class Sweeper:
             return Outcome.SKIPPED
         now = self.clock.now()
         try:
-            if not job.is_resumable(now, self.policy):
+            if not job.needs_sweep(now, self.policy):
                 return None
             change = job.sweep(now, self.policy)
             moved = await self.retry.call(lambda: self.jobs.apply(change))

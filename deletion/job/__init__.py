@@ -1,7 +1,7 @@
 """The job: one `DeletionJob` per (service, event), and every transition it may make.
 
 `Job` (transitions) is a `Record` (record) with a method for each transition of `RULES` (rules).
-The other modules hold its `Status` (status), the checkpoints of its steps (progress), how its
+The other modules hold its `Status` (status), the progress of its steps (progress), how its
 attempts ended (attempts), and how long it may be silent and has to rest (policy).
 """
 
@@ -19,16 +19,16 @@ from deletion.job.policy import LONGEST_REST, LeasePolicy
 from deletion.job.progress import StepProgress, Throttled, merged
 from deletion.job.record import MAX_EVENTS, suspects
 from deletion.job.rules import HOLDER, OUTSIDER, RULES, UNJOINED, Rule
-from deletion.job.status import ENDED, Direction, Status, StepStatus
+from deletion.job.status import NOT_LIVE, Direction, Status, StepStatus
 from deletion.job.transitions import Change, Job, later
 
 __all__ = [
-    "ENDED",
     "HOLDER",
     "INTERRUPTED",
     "KEPT_ATTEMPTS",
     "LONGEST_REST",
     "MAX_EVENTS",
+    "NOT_LIVE",
     "OUTSIDER",
     "RETRIED",
     "ROLLED_BACK",

@@ -16,13 +16,15 @@ RETRIED: Final = "retried"
 ROLLED_BACK: Final = "turned back"
 """Marks, in the word that records keep, where a rollback began: the job makes other calls from
 there on, so earlier attempts no longer count against it."""
-ANEW: Final = frozenset({RETRIED, ROLLED_BACK})
-"""The marks behind which the ends of earlier attempts are no longer counted."""
+FRESH_STARTS: Final = frozenset({RETRIED, ROLLED_BACK})
+"""Attempts before the latest of these marks are not counted."""
 KEPT_ATTEMPTS: Final = 20
 """How many past attempts a job keeps: the latest ones."""
 SUSPECT_ENDS: Final = 2
 """After this many attempts that ended with their process, a job goes to the queue of suspects: it
 may be what kills the process."""
+MAX_INTERRUPTIONS: Final = 2
+"""How often a job is handed over at the same batch; one more interruption there is a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """The last known position of an attempt: batch number `batch`, counted from 1, of `step`.
+    """How an attempt ended, and its last known position: batch number `batch`, from 1, of `step`.
 
-    `step` is None when every step was done or, in a rollback (`direction`), undone. `reason` is the
-    type of its failure, `STALE`, `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`. Interruptions are
-    dropped once the job has moved on to another batch.
+    `step` is None, and `batch` 0, when every step was done or, in a rollback (`direction`), undone.
+    `reason` is the type of its failure, `STALE`, `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`.
+    Interruptions are dropped once the job has moved on to another batch.
     """
 
     attempt: int

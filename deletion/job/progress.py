@@ -1,4 +1,4 @@
-"""The checkpoint of one step: how far the job has come with it."""
+"""How far a job has come with each step: what its checkpoints record."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """The checkpoint of one step.
+    """How far a job has come with the step `name`.
 
     `deleted` counts items, `cursor` is what the step returned last, `batches` counts its batches,
     and `slowest` is how long the slowest of them took, in seconds. `read_back` says how the step

@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Final
 
 from deletion.job.attempts import (
-    ANEW,
+    FRESH_STARTS,
     INTERRUPTED,
     KEPT_ATTEMPTS,
     STALE,
@@ -16,7 +16,7 @@ from deletion.job.attempts import (
 )
 from deletion.job.policy import LeasePolicy
 from deletion.job.progress import StepProgress
-from deletion.job.status import BY_HAND, ENDED, Direction, Status, StepStatus
+from deletion.job.status import BY_HAND, NOT_LIVE, Direction, Status, StepStatus
 
 MAX_EVENTS: Final = 1000
 """How many requests one job may cover; one more becomes a dead letter."""
@@ -30,8 +30,8 @@ class Record:
     of which moves `placed_at`. `due` is the time from which a worker may claim it; None while no
     worker may. `parks` counts how often it was parked since its last batch.
 
-    The job of a saga has a `point_of_no_return`, the name of a step. `compensations` are the
-    checkpoints of what a rollback has to run, in the order in which the steps began.
+    The job of a saga has a `point_of_no_return`, the name of a step. `compensations` is the
+    progress of those that a rollback has to run, in the order in which the steps began.
     `rollback_cause` is why it is rolled back, None while it goes forward; records call it
     `turnedBack`.
     """
@@ -66,7 +66,7 @@ class Record:
     @property
     def live(self) -> bool:
         """Whether it is neither complete nor compensated. A bot has one live job per service."""
-        return self.status not in ENDED
+        return self.status not in NOT_LIVE
 
     @property
     def direction(self) -> Direction:
@@ -75,7 +75,7 @@ class Record:
 
     @property
     def current_steps(self) -> tuple[StepProgress, ...]:
-        """The checkpoints of its steps or, in a rollback, of its compensations."""
+        """The progress of its steps or, in a rollback, of its compensations."""
         return self.compensations if self.rollback_cause else self.steps
 
     @property
@@ -95,22 +95,26 @@ class Record:
     @property
     def is_suspect(self) -> bool:
         """Whether it may be what ends its processes: `SUSPECT_ENDS` attempts ended with theirs."""
-        return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS
+        return self._times_ended(STALE, INTERRUPTED) >= SUSPECT_ENDS
 
     @property
     def end_reason(self) -> str:
-        """How its last attempt ended: the type of its failure, or `STALE` when it fell silent."""
+        """How the last attempt of a failed or stale job ended: the type of its failure, or `STALE`.
+        Meaningless in any other state.
+        """
         failed = self.failure if self.status is Status.FAILED else None
         return failed.type if failed else STALE
 
     @property
-    def fence(self) -> tuple[str, int, str]:
-        """The job's id and its current claim. A run whose fence differs has lost the job."""
+    def claim_key(self) -> tuple[str, int, str]:
+        """The job's id and its current claim. A run whose key differs has lost the job."""
         return self.id, self.attempt, self.claimed_by
 
     @property
     def place(self) -> tuple[str | None, int]:
-        """The step it stands at and the number of the next batch; (None, 0) when all are done."""
+        """The step at which it stands, in its direction, and the number of the next batch there;
+        (None, 0) when all steps are done.
+        """
         steps = self.current_steps[::-1] if self.rollback_cause else self.current_steps
         begun = [p for p in steps if p.status is StepStatus.IN_PROGRESS]
         pending = [p for p in steps if p.status is StepStatus.PENDING]
@@ -118,7 +122,7 @@ class Record:
         return (step.name, step.batches + 1) if step else (None, 0)
 
     def progress(self, step: str) -> StepProgress:
-        """The checkpoint of `step`; an empty one when there is none."""
+        """The progress of `step` in the current direction; empty when nothing is recorded."""
         return next((p for p in self.current_steps if p.name == step), StepProgress(step))
 
     def is_due(self, now: datetime) -> bool:
@@ -135,51 +139,54 @@ class Record:
         return self.status is Status.IN_PROGRESS and silent
 
     def is_spent(self, policy: LeasePolicy) -> bool:
-        """Whether all its attempts are spent."""
+        """Whether it has no attempt left after the latest one."""
         return self.attempt >= policy.max_attempts
 
-    def is_resumable(self, now: datetime, policy: LeasePolicy) -> bool:
+    def needs_sweep(self, now: datetime, policy: LeasePolicy) -> bool:
         """Whether a sweep has to move it: it has failed or is stale, and has rested."""
         rested = now - self.last_modified_at >= self.rest(policy)
-        return rested and self._has_ended(now, policy)
+        return rested and self._attempt_is_over(now, policy)
 
     def is_retryable(self, now: datetime, policy: LeasePolicy) -> bool:
         """Whether an operator may retry it. It need not have rested, and may be parked."""
-        return self.status in BY_HAND or self.is_parked(now) or self._has_ended(now, policy)
+        return self.status in BY_HAND or self.is_parked(now) or self._attempt_is_over(now, policy)
 
     def rest(self, policy: LeasePolicy) -> timedelta:
-        """How long it rests before a sweep moves it: longer after each failed attempt, and after
-        each silence except the first, so that an outage can pass. With all attempts spent, it
-        rests for the shortest time.
+        """How long a failed or stale job rests before a sweep moves it: longer after each failed
+        attempt, and after each silence except the first, so that an outage can pass. With all
+        attempts spent, it rests for the shortest time.
         """
-        ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)
-        if not ends:
+        ends = self.attempt if self.status is Status.FAILED else self._times_ended(STALE)
+        if not ends:  # this silence is the first: it is not a past attempt yet
             return timedelta(0)
         return policy.rest_after(1 if self.is_spent(policy) else ends)
 
-    def _has_ended(self, now: datetime, policy: LeasePolicy) -> bool:
+    def _attempt_is_over(self, now: datetime, policy: LeasePolicy) -> bool:
+        """Whether it has failed or is stale. An interrupted job does not count: it is due."""
         failed = self.status is Status.FAILED and self.due is None
         return failed or self.is_stale(now, policy)
 
-    def _ends(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:
-        """How many attempts ended for one of `reasons`, and at `place` if given, since the latest
-        mark of `ANEW`.
+    def _times_ended(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:
+        """How many past attempts ended for one of `reasons`, and at `place` if given, since the
+        latest of `FRESH_STARTS`.
         """
-        latest = takewhile(lambda past: past.reason not in ANEW, reversed(self.past_attempts))
+        latest = takewhile(
+            lambda past: past.reason not in FRESH_STARTS, reversed(self.past_attempts)
+        )
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     @property
     def _past_here(self) -> tuple[PastAttempt, ...]:
-        """The past attempts, without interruptions at other batches."""
+        """The past attempts, without interruptions at other batches than the next one."""
         here = self.place
         return tuple(p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == here)
 
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:
-        """`_past_here`, and the attempt that ends now."""
-        ended = self._ended(reason, self.last_modified_at)
+        """`_past_here`, and the attempt that ends now for `reason`."""
+        ended = self._past_attempt(reason, self.last_modified_at)
         return (*self._past_here, ended)[-KEPT_ATTEMPTS:]
 
-    def _ended(self, reason: str, at: datetime) -> PastAttempt:
+    def _past_attempt(self, reason: str, at: datetime) -> PastAttempt:
         return PastAttempt(
             self.attempt, self.claimed_by, *self.place, at, reason, direction=self.direction
         )

@@ -1,7 +1,7 @@
 """The transitions of a job, and what each expects of the stored job.
 
-The code runs by `RULES`. The rules are written down again elsewhere on purpose: a rule that is
-changed here by mistake then contradicts one of these.
+The code takes its rules from `RULES`. They are written down again elsewhere on purpose: a rule that
+is changed here by mistake then contradicts one of these.
 
 - docs/state_machine.md is for people. A test compares its table and its drawing with `RULES`.
 - tests/conformance/job_model.py and tests/simulation/world.py state the rules independently, and
@@ -30,15 +30,17 @@ class Rule:
 HOLDER: Final = ("status", "attempt", "claimed_by")
 """Guard for a run that holds the job."""
 OUTSIDER: Final = (*HOLDER, "last_modified_at")
-"""Guard for everybody else, and for a checkpoint. It includes the time of the last write, so that a
-run that is alive keeps its job, and so that a checkpoint that arrives late, after its repetition,
-does not overwrite what the run has recorded since.
+"""Guard for everybody else. It includes the time of the last write, so that a run that is alive
+keeps its job.
+
+The holder's checkpoints use it too: one that arrives late, after its repetition, must not overwrite
+what the run has recorded since.
 """
 UNJOINED: Final = (*HOLDER, "placed_at")
 """Guard for a completion: a request that joins moves `placed_at`, and needs another look."""
 
 _RUNNING: Final = frozenset({Status.IN_PROGRESS})
-_RESUMABLE: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
+_FAILED_OR_RUNNING: Final = frozenset({Status.FAILED, Status.IN_PROGRESS})
 
 RULES: Final[Mapping[str, Rule]] = {
     "claim": Rule(frozenset({Status.PENDING, Status.FAILED}), Status.IN_PROGRESS, OUTSIDER),
@@ -49,8 +51,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "hand_over": Rule(_RUNNING, Status.FAILED, HOLDER),
     "park": Rule(_RUNNING, Status.PENDING, HOLDER),
     "roll_back": Rule(_RUNNING, Status.PENDING, HOLDER),
-    "resume": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
-    "roll_back_spent": Rule(_RESUMABLE, Status.PENDING, OUTSIDER),
-    "exhaust": Rule(_RESUMABLE, Status.EXHAUSTED, OUTSIDER),
+    "resume": Rule(_FAILED_OR_RUNNING, Status.PENDING, OUTSIDER),
+    "roll_back_spent": Rule(_FAILED_OR_RUNNING, Status.PENDING, OUTSIDER),
+    "exhaust": Rule(_FAILED_OR_RUNNING, Status.EXHAUSTED, OUTSIDER),
     "retry": Rule(frozenset(Status) - {Status.COMPLETE}, Status.PENDING, OUTSIDER),
 }

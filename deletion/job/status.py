@@ -59,7 +59,7 @@ class StepStatus(StrEnum):
     COMPLETE = "complete"
 
 
-ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
-"""The statuses of jobs that are no longer live."""
+NOT_LIVE: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})
+"""The statuses of jobs that are no longer live: nothing is left to do for their requests."""
 BY_HAND: Final = frozenset({Status.EXHAUSTED, Status.COMPENSATED})
 """The statuses from which only an operator moves a job on."""

@@ -15,10 +15,10 @@ from deletion.errors import TransitionError
 from deletion.job.attempts import (
     INTERRUPTED,
     KEPT_ATTEMPTS,
+    MAX_INTERRUPTIONS,
     RETRIED,
     ROLLED_BACK,
     STALE,
-    SUSPECT_ENDS,
     Failure,
 )
 from deletion.job.policy import LeasePolicy
@@ -136,16 +136,18 @@ class Job(Record):
         """End this run although nothing was wrong: its attempt is handed back, and any replica
         may claim the job at once, before newer jobs.
 
-        This happens at most `SUSPECT_ENDS` times at the same batch. After that, the run fails
+        This happens at most `MAX_INTERRUPTIONS` times at the same batch. After that, the run fails
         instead, because the job may be the reason why its processes stop. A run that has not tried
         the batch (`has_tried` is False), because it stopped before that or waited for its turn,
         does not count.
         """
-        past = self._past(INTERRUPTED) if has_tried else self._past_here
-        times = 1 + self._ends(INTERRUPTED, place=past[-1].place) if has_tried else 0
-        if times > SUSPECT_ENDS:
-            message = f"interrupted {times} times at the same batch: {failure.message}"
-            return self.fail(replace(failure, message=message, interrupted=False))
+        past = self._past_here
+        if has_tried:
+            times = 1 + self._times_ended(INTERRUPTED, place=self.place)
+            if times > MAX_INTERRUPTIONS:
+                message = f"interrupted {times} times at the same batch: {failure.message}"
+                return self.fail(replace(failure, message=message, interrupted=False))
+            past = self._past(INTERRUPTED)
         return self._move(
             "hand_over",
             failure.at,
@@ -161,44 +163,46 @@ class Job(Record):
         until: datetime,
         policy: LeasePolicy,
         *,
-        spent: bool,
+        has_called: bool,
         is_busy: bool = False,
     ) -> Change:
         """End this run, with the job due again at `until`: an external API must not be called now,
         as `failure` says.
 
-        The attempt is handed back unless this run has called the API in vain (`spent`). If it has,
-        the job rests as after a failure, so that an outage of a day exhausts nothing. A job whose
-        last attempt is spent cannot park: if its own call is the cause, it would never be
+        The attempt is handed back unless this run has called the API in vain (`has_called`). If it
+        has, the job rests as after a failure, so that an outage of a day exhausts nothing. If that
+        was the last attempt, the job cannot park: were its own call the cause, it would never be
         exhausted. `parks` does not count a wait for an API that is only busy (`is_busy`).
         """
-        left = not (spent and self.is_spent(policy))
-        self._require(left, "park", "its attempts are spent")
-        attempt = self.attempt if spent else self.attempt - 1
-        rested = failure.at + policy.rest_after(self.attempt) if spent else until
-        due = truncated(max(until, rested))
-        parks = self.parks + (not is_busy)
+        if has_called:
+            self._require(not self.is_spent(policy), "park", "its attempts are spent")
+            attempt, due = self.attempt, max(until, failure.at + policy.rest_after(self.attempt))
+        else:
+            attempt, due = self.attempt - 1, until
+        parks = self.parks if is_busy else self.parks + 1
         return self._move(
             "park",
             failure.at,
             failure=failure,
             attempt=attempt,
-            due=due,
+            due=truncated(due),
             parks=parks,
             past_attempts=self._past_here,
         )
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:
-        """What a sweep does with a job that `is_resumable`: resume it, or, if its attempts are
+        """What a sweep does with a job that `needs_sweep`: resume it, or, if its attempts are
         spent, roll it back if that is possible, and otherwise exhaust it.
         """
         if not self.is_spent(policy):
             return self.resume(now, policy)
-        return (self.roll_back_spent if self.may_roll_back else self.exhaust)(now, policy)
+        if self.may_roll_back:
+            return self.roll_back_spent(now, policy)
+        return self.exhaust(now, policy)
 
     def resume(self, now: datetime, policy: LeasePolicy) -> Change:
         """Make it pending again, due before newer jobs."""
-        self._require(self.is_resumable(now, policy), "resume", _RESTS)
+        self._require(self.needs_sweep(now, policy), "resume", _RESTS)
         self._require(not self.is_spent(policy), "resume", "its attempts are spent")
         return self._move(
             "resume", now, due=self.created_at, past_attempts=self._past(self.end_reason)
@@ -206,7 +210,7 @@ class Job(Record):
 
     def roll_back_spent(self, now: datetime, policy: LeasePolicy) -> Change:
         """Roll the job back, because its attempts to go forward are spent."""
-        self._require(self.is_resumable(now, policy), "roll_back", _RESTS)
+        self._require(self.needs_sweep(now, policy), "roll_back", _RESTS)
         self._require(self.is_spent(policy), "roll_back", "it has attempts left")
         self._require(self.may_roll_back, "roll_back", "it has passed its point of no return")
         silent = Failure(STALE, "its last attempt fell silent", now)
@@ -215,7 +219,7 @@ class Job(Record):
 
     def exhaust(self, now: datetime, policy: LeasePolicy) -> Change:
         """Exhaust the job: its last attempt has failed or gone silent."""
-        self._require(self.is_resumable(now, policy), "exhaust", _RESTS)
+        self._require(self.needs_sweep(now, policy), "exhaust", _RESTS)
         self._require(self.is_spent(policy), "exhaust", "it has attempts left")
         self._require(not self.may_roll_back, "exhaust", "it has to be rolled back")
         return self._move("exhaust", now, past_attempts=self._past(self.end_reason))
@@ -227,28 +231,29 @@ class Job(Record):
         is_interrupted = self.status is Status.FAILED and self.due is not None
         why = "it was interrupted, and is due already" if is_interrupted else f"it is {self.status}"
         self._require(self.is_retryable(now, policy), "retry", why)
-        ended = self.status in BY_HAND
+        is_by_hand = self.status in BY_HAND
         was_parked = self.status is Status.PENDING
-        past = self.past_attempts if ended or was_parked else self._past(self.end_reason)
+        past = self.past_attempts if is_by_hand or was_parked else self._past(self.end_reason)
         if not was_parked or self.is_spent(policy):
-            past = (*past, self._ended(RETRIED, now))[-KEPT_ATTEMPTS:]
-        anew = self._anew() if self.status is Status.COMPENSATED else {}
+            past = (*past, self._past_attempt(RETRIED, now))[-KEPT_ATTEMPTS:]
+        never_run = self._never_run() if self.status is Status.COMPENSATED else {}
         return self._move(
             "retry",
             now,
             due=self.created_at,
-            attempt=0 if ended or self.is_spent(policy) else self.attempt,
+            attempt=0 if is_by_hand or self.is_spent(policy) else self.attempt,
             past_attempts=past,
             parks=0,
-            **anew,
+            **never_run,
         )
 
-    def _anew(self) -> dict[str, object]:
-        """The fields of a job that has never run."""
+    def _never_run(self) -> dict[str, object]:
+        """The fields that a run changes, as they are in a job that has never run."""
         steps = tuple(StepProgress(step.name) for step in self.steps)
         return {"steps": steps, "compensations": (), "rollback_cause": None, "finished_at": None}
 
     def _rolled_back(self, transition: str, now: datetime, why: Failure) -> Change:
+        """The change after which workers roll the job back, with all attempts."""
         past = self._past(why.type)
         return self._move(
             transition,
@@ -258,7 +263,7 @@ class Job(Record):
             parks=0,
             failure=why,
             rollback_cause=why,
-            past_attempts=(*past, self._ended(ROLLED_BACK, now))[-KEPT_ATTEMPTS:],
+            past_attempts=(*past, self._past_attempt(ROLLED_BACK, now))[-KEPT_ATTEMPTS:],
         )
 
     def _require(self, holds: bool, transition: str, otherwise: str) -> None:
@@ -268,8 +273,11 @@ class Job(Record):
     def _move(
         self, transition: str, now: datetime, *, due: datetime | None = None, **values: object
     ) -> Change:
-        """The change for `transition`. `last_modified_at` grows with every write, so that no two
-        states of a job match the same guard, even if the writers' clocks disagree.
+        """The change for `transition`, which sets `values` and `due`. Without `due`, no worker may
+        claim the job afterwards.
+
+        `last_modified_at` grows with every write, so that no two states of a job match the same
+        guard, even if the writers' clocks disagree.
         """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")

@@ -44,7 +44,7 @@ class Batches:
         self._calls.check_stopping()
         async with self._pacers.of(step).turn(partial(self._waited, step)) as turn:
             self._calls.check_stopping()
-            await self._lease.fence()
+            await self._lease.ensure_held()
             self._calls.has_tried = True
             began = self._clock.monotonic()
             with self._lease.one_batch():

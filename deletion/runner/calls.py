@@ -37,5 +37,5 @@ class Calls:
                 raise before.with_traceback(None) from busy
             raise
         except Parked as parked:
-            parked.spent = parked.spent or self._patience.latest is not None
+            parked.has_called = parked.has_called or self._patience.latest is not None
             raise

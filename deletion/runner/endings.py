@@ -57,7 +57,7 @@ class Endings:
         until = asked + timedelta(seconds=self._rng.uniform(0, window))
         failure = self._failure(parked)
         try:
-            await self._lease.park(failure, until, spent=parked.spent, is_busy=is_busy)
+            await self._lease.park(failure, until, has_called=parked.has_called, is_busy=is_busy)
         except TransitionError:
             log.error("run failed", reason=str(parked))
             await self._lease.fail(failure)

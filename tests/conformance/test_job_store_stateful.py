@@ -67,7 +67,9 @@ def change_of(transition: str, job: Job, now: datetime, owner: str) -> Change:
         "roll_back_spent": lambda: job.roll_back_spent(now, POLICY),
         "fail": lambda: job.fail(broken),
         "hand_over": lambda: job.hand_over(broken),
-        "park": lambda: job.park(Failure("Parked", "open", now), now + PARKED, POLICY, spent=True),
+        "park": lambda: job.park(
+            Failure("Parked", "open", now), now + PARKED, POLICY, has_called=True
+        ),
         "resume": lambda: job.resume(now, POLICY),
         "exhaust": lambda: job.exhaust(now, POLICY),
         "retry": lambda: job.retry(now, POLICY),

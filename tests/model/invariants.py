@@ -201,7 +201,7 @@ def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
         if job.queue in {SERVICE, suspects(SERVICE)} and job.is_due(now):
             claimed = job.claim("fair", now).after
             job = (claimed.compensate if claimed.rollback_cause else claimed.complete)(now).after
-        elif job.is_resumable(now, policy):
+        elif job.needs_sweep(now, policy):
             job = job.sweep(now, policy).after
         else:
             tick += 1

@@ -316,13 +316,15 @@ class Moves:
 
     def _park(self, world: World, run: Run) -> Iterator[Move]:
         now, until = at(world.tick), at(world.tick + 1)
-        for spent in (False, True) if not run.looked else (True,):
+        for has_called in (False, True) if not run.looked else (True,):
             parked = Failure("Parked", "down", now)
-            park = partial(Job.park, failure=parked, until=until, policy=self.policy, spent=spent)
-            if not (write := self._write("park", run.view, park, now, spent)):
+            park = partial(
+                Job.park, failure=parked, until=until, policy=self.policy, has_called=has_called
+            )
+            if not (write := self._write("park", run.view, park, now, has_called)):
                 continue  # the rules forbid it: the run fails instead, which is a move of its own
-            how = "after a call" if spent else "before its first call"
-            cost = write._replace(spent="call" if spent else "")
+            how = "after a call" if has_called else "before its first call"
+            cost = write._replace(spent="call" if has_called else "")
             yield from self._send(world, run, cost, f"{run.view.claimed_by} parks {how}")
 
     def _terminate(self, world: World, run: Run) -> Iterator[Move]:
@@ -386,7 +388,7 @@ class Moves:
 
     def _refuse(self, world: World, run: Run, write: Write, stored: Job) -> World:
         """As `Lease.complete`: after a join the run looks again. Otherwise it is over."""
-        joined = stored.fence == run.view.fence and stored.placed_at != run.view.placed_at
+        joined = stored.claim_key == run.view.claim_key and stored.placed_at != run.view.placed_at
         if write.rule != "complete" or stored.status is not run.view.status or not joined:
             return world
         view = replace(run.view, placed_at=stored.placed_at, event_ids=stored.event_ids)

@@ -62,7 +62,7 @@ def hands_an_error_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "SUSPECT_ENDS", 1000)
+    monkeypatch.setattr(rules, "MAX_INTERRUPTIONS", 1000)
 
 
 def silences_need_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def forgets_the_unique_index(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def starts_anew_with_old_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     anew = {"compensations": (), "rollback_cause": None}
-    monkeypatch.setattr(Job, "_anew", lambda job: anew)
+    monkeypatch.setattr(Job, "_never_run", lambda job: anew)
 
 
 def waits_for_nobody(transition: str) -> Patch:

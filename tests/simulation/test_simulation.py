@@ -140,7 +140,7 @@ def test_a_rule_that_is_gone_is_found_and_its_schedule_is_made_small(
 ) -> None:
     """Without the look at the heartbeat, whoever comes by takes a job from its run."""
     unended = (Status.FAILED, Status.IN_PROGRESS)
-    monkeypatch.setattr(Job, "is_resumable", lambda job, *_: job.status in unended)
+    monkeypatch.setattr(Job, "needs_sweep", lambda job, *_: job.status in unended)
     found = next(result for seed in SEEDS if (result := explore(seed)).broken)
     smallest = shrunk(found.schedule)
     assert rerun(smallest).broken

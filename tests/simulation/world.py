@@ -12,7 +12,16 @@ from itertools import count
 from deletion.bus import Message
 from deletion.errors import PermanentError
 from deletion.events import BotDeletionSubject, RequestPlaced
-from deletion.job import Change, Job, LeasePolicy, PastAttempt, Status
+from deletion.job import (
+    RETRIED,
+    ROLLED_BACK,
+    STALE,
+    Change,
+    Job,
+    LeasePolicy,
+    PastAttempt,
+    Status,
+)
 from deletion.plan import Batch, Plan
 from deletion.ports import Placing, Recorded
 from tests.simulation.broker import Broker, Rules
@@ -271,8 +280,8 @@ def _rest_of_silent(job: Job, policy: LeasePolicy) -> timedelta:
     """
     silences = 0
     for past in job.past_attempts:
-        is_anew = past.reason in ("retried", "turned back")
-        silences = 0 if is_anew else silences + (past.reason == "stale")
+        is_anew = past.reason in (RETRIED, ROLLED_BACK)
+        silences = 0 if is_anew else silences + (past.reason == STALE)
     if not silences:
         return timedelta(0)
     return policy.rest_after(silences if job.attempt < policy.max_attempts else 1)

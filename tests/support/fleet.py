@@ -92,7 +92,7 @@ class Fleet:
         """Move every job that a sweep would move."""
         now = self.clock.now()
         for job in [*self.store.jobs.values()]:
-            if job.is_resumable(now, POLICY):
+            if job.needs_sweep(now, POLICY):
                 self.store.jobs[job.id] = job.sweep(now, POLICY).after
 
     def job_of(self, bot: str) -> Job:

@@ -182,7 +182,7 @@ class HttpStep:
             if error.retry_after is None or error.retry_after <= LONGEST_ASKED:
                 raise
             until = self.clock.now() + timedelta(seconds=error.retry_after)
-            raise Parked(until, f"{error}, with Retry-After", spent=True) from error
+            raise Parked(until, f"{error}, with Retry-After", has_called=True) from error
 
     def _working(self, state: CallState, polls: int, answer: Answer | None = None) -> Outcome:
         """The outcome while the host still works. Raises `HttpUnavailable` after `done_within`.

@@ -6,12 +6,12 @@ from typing import Final
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.jobs import COLLECTION
-from deletion.job import ENDED, Status
+from deletion.job import NOT_LIVE, Status
 from deletion.ports import Unfinished
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 """A `createdAt` outside this range counts as damaged."""
-UNFINISHED: Final = tuple(status for status in Status if status not in ENDED)
+UNFINISHED: Final = tuple(status for status in Status if status not in NOT_LIVE)
 
 
 class MongoCensus:

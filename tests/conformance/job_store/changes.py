@@ -50,7 +50,7 @@ CHANGES: dict[str, tuple[Job, Callable[[Job], Change]]] = {
     "hand_over": (new_job(), lambda job: job.hand_over(FAILURE)),
     "park": (
         new_job(),
-        lambda job: job.park(FAILURE, LATER, POLICY, spent=False),
+        lambda job: job.park(FAILURE, LATER, POLICY, has_called=False),
     ),
     "resume failed": (
         new_job(status=Status.FAILED, failure=FAILURE),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
 from deletion.errors import LeaseLost
-from deletion.job import ENDED, Job, LeasePolicy, Status
+from deletion.job import NOT_LIVE, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Placing, Read, Recorded
 from tests.support.clock import START
 from tests.support.factories import LATER
@@ -14,7 +14,7 @@ TICK = timedelta(milliseconds=1)
 SILENT = START + timedelta(days=2)
 """Stale by then, and rested after any attempt."""
 SERVICE = "conversations"
-LIVE = [status for status in Status if status not in ENDED]
+LIVE = [status for status in Status if status not in NOT_LIVE]
 Open = Callable[[], Awaitable[JobStore]]
 """Another store object on the same jobs, with a connection of its own where there is one."""
 

@@ -75,15 +75,15 @@ MUTANTS: Final = (
     Mutant(
         "a failed probe hands its attempt back",
         GATE,
-        "return self._suspended(until, now, breaker, spent=True)",
-        "return self._suspended(until, now, breaker, spent=False)",
+        "return self._suspended(until, now, breaker, has_called=True)",
+        "return self._suspended(until, now, breaker, has_called=False)",
         HTTP,
     ),
     Mutant(
         "a parked run that made no call spends its attempt",
         GATE,
-        "raise self._suspended(until, now, breaker, spent=False)",
-        "raise self._suspended(until, now, breaker, spent=True)",
+        "raise self._suspended(until, now, breaker, has_called=False)",
+        "raise self._suspended(until, now, breaker, has_called=True)",
         HTTP,
     ),
     Mutant(

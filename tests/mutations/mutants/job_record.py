@@ -69,19 +69,19 @@ MUTANTS: Final = (
     Mutant(
         "a failed job does not rest",
         RECORD,
-        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
-        "ends = 0 if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = self.attempt if self.status is Status.FAILED else self._times_ended(STALE)",
+        "ends = 0 if self.status is Status.FAILED else self._times_ended(STALE)",
     ),
     Mutant(
         "a silent job does not rest",
         RECORD,
-        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = self.attempt if self.status is Status.FAILED else self._times_ended(STALE)",
         "ends = self.attempt if self.status is Status.FAILED else 0",
     ),
     Mutant(
         "a first silence rests",
         RECORD,
-        "ends = self.attempt if self.status is Status.FAILED else self._ends(STALE)",
+        "ends = self.attempt if self.status is Status.FAILED else self._times_ended(STALE)",
         "ends = self.attempt",
     ),
     Mutant(
@@ -117,14 +117,14 @@ MUTANTS: Final = (
     Mutant(
         "what fell silent before an operator's retry counts on",
         ATTEMPTS,
-        "ANEW: Final = frozenset({RETRIED, ROLLED_BACK})",
-        "ANEW: Final = frozenset({ROLLED_BACK})",
+        "FRESH_STARTS: Final = frozenset({RETRIED, ROLLED_BACK})",
+        "FRESH_STARTS: Final = frozenset({ROLLED_BACK})",
     ),
     Mutant(
         "a parked job cannot be hurried",
         RECORD,
-        "in BY_HAND or self.is_parked(now) or self._has_ended",
-        "in BY_HAND or self._has_ended",
+        "in BY_HAND or self.is_parked(now) or self._attempt_is_over",
+        "in BY_HAND or self._attempt_is_over",
     ),
     Mutant(
         "where an attempt stood is forgotten",
@@ -141,14 +141,14 @@ MUTANTS: Final = (
     Mutant(
         "there is no queue of suspects",
         RECORD,
-        "return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS",
+        "return self._times_ended(STALE, INTERRUPTED) >= SUSPECT_ENDS",
         "return False",
     ),
     Mutant(
         "an interruption makes nobody a suspect",
         RECORD,
-        "return self._ends(STALE, INTERRUPTED) >= SUSPECT_ENDS",
-        "return self._ends(STALE) >= SUSPECT_ENDS",
+        "return self._times_ended(STALE, INTERRUPTED) >= SUSPECT_ENDS",
+        "return self._times_ended(STALE) >= SUSPECT_ENDS",
     ),
     Mutant(
         "a step that left the plan is where a job stands",
@@ -173,15 +173,15 @@ MUTANTS: Final = (
     Mutant(
         "a compensated job stays live",
         STATUS,
-        "ENDED: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})",
-        "ENDED: Final = frozenset({Status.COMPLETE})",
+        "NOT_LIVE: Final = frozenset({Status.COMPLETE, Status.COMPENSATED})",
+        "NOT_LIVE: Final = frozenset({Status.COMPLETE})",
         SAGA,
     ),
     Mutant(
         "what fell silent on the way forward counts in a rollback",
         ATTEMPTS,
-        "ANEW: Final = frozenset({RETRIED, ROLLED_BACK})",
-        "ANEW: Final = frozenset({RETRIED})",
+        "FRESH_STARTS: Final = frozenset({RETRIED, ROLLED_BACK})",
+        "FRESH_STARTS: Final = frozenset({RETRIED})",
         SAGA,
     ),
     Mutant(

@@ -16,7 +16,7 @@ MUTANTS: Final = (
     Mutant(
         "a resumption does not ask for a rest or a silence",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "resume", _RESTS)',
+        'self._require(self.needs_sweep(now, policy), "resume", _RESTS)',
         "pass",
     ),
     Mutant(
@@ -34,7 +34,7 @@ MUTANTS: Final = (
     Mutant(
         "a retry gives no attempts anew",
         TRANSITIONS,
-        "attempt=0 if ended or self.is_spent(policy) else self.attempt",
+        "attempt=0 if is_by_hand or self.is_spent(policy) else self.attempt",
         "attempt=self.attempt",
     ),
     Mutant(
@@ -64,38 +64,38 @@ MUTANTS: Final = (
     Mutant(
         "a job that is interrupted at one batch for ever is handed over for ever",
         TRANSITIONS,
-        "if times > SUSPECT_ENDS:",
+        "if times > MAX_INTERRUPTIONS:",
         "if False:",
     ),
     Mutant(
         "parking always spends an attempt",
         TRANSITIONS,
-        "attempt = self.attempt if spent else self.attempt - 1",
-        "attempt = self.attempt",
+        "attempt, due = self.attempt - 1, until",
+        "attempt, due = self.attempt, until",
     ),
     Mutant(
         "parking never spends an attempt",
         TRANSITIONS,
-        "attempt = self.attempt if spent else self.attempt - 1",
-        "attempt = self.attempt - 1",
+        "attempt, due = self.attempt, max(",
+        "attempt, due = self.attempt - 1, max(",
     ),
     Mutant(
         "a parked job is due at once",
         TRANSITIONS,
-        "due = truncated(max(until, rested))",
-        "due = now",
+        "due=truncated(due),",
+        "due=failure.at,",
     ),
     Mutant(
         "a busy API counts as one that is down",
         TRANSITIONS,
-        "parks = self.parks + (not is_busy)",
+        "parks = self.parks if is_busy else self.parks + 1",
         "parks = self.parks + 1",
     ),
     Mutant(
         "a probe that failed does not rest",
         TRANSITIONS,
-        "rested = failure.at + policy.rest_after(self.attempt) if spent else until",
-        "rested = until",
+        "max(until, failure.at + policy.rest_after(self.attempt))",
+        "until",
     ),
     Mutant(
         "what is resumed waits behind newer jobs",
@@ -119,14 +119,14 @@ MUTANTS: Final = (
     Mutant(
         "an operator's retry remembers the interruptions",
         TRANSITIONS,
-        "times = 1 + self._ends(INTERRUPTED, place=past[-1].place)",
-        "times = sum(each.reason == INTERRUPTED for each in past)",
+        "times = 1 + self._times_ended(INTERRUPTED, place=self.place)",
+        "times = 1 + sum(each.reason == INTERRUPTED for each in past)",
     ),
     Mutant(
         "a last attempt parks again and again",
         TRANSITIONS,
-        "left = not (spent and self.is_spent(policy))",
-        "left = True",
+        'self._require(not self.is_spent(policy), "park", "its attempts are spent")',
+        "pass",
     ),
     Mutant(
         "a step of a saga records no compensation",
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "a sweep rolls back a job that rests",
         TRANSITIONS,
-        'self._require(self.is_resumable(now, policy), "roll_back", _RESTS)',
+        'self._require(self.needs_sweep(now, policy), "roll_back", _RESTS)',
         "pass",
         SAGA,
     ),
@@ -201,8 +201,8 @@ MUTANTS: Final = (
     Mutant(
         "a sweep exhausts what it should roll back",
         TRANSITIONS,
-        "(self.roll_back_spent if self.may_roll_back else self.exhaust)(",
-        "self.exhaust(",
+        "if self.may_roll_back:\n            return self.roll_back_spent(",
+        "if False:\n            return self.roll_back_spent(",
         SAGA,
     ),
     Mutant(
@@ -222,8 +222,8 @@ MUTANTS: Final = (
     Mutant(
         "a compensated job is retried with its old checkpoints",
         TRANSITIONS,
-        "anew = self._anew() if self.status is Status.COMPENSATED else {}",
-        "anew: dict[str, object] = {}",
+        "never_run = self._never_run() if self.status is Status.COMPENSATED else {}",
+        "never_run: dict[str, object] = {}",
         SAGA,
     ),
     Mutant(

@@ -89,7 +89,7 @@ MUTANTS: Final = (
     Mutant(
         "a run does not prove its hold after a pause",
         BATCHES,
-        "            await self._lease.fence()\n",
+        "            await self._lease.ensure_held()\n",
         "",
     ),
     Mutant(
@@ -125,7 +125,7 @@ MUTANTS: Final = (
     Mutant(
         "parking is a failure",
         ENDING,
-        "await self._lease.park(failure, until, spent=parked.spent, is_busy=is_busy)",
+        "await self._lease.park(failure, until, has_called=parked.has_called, is_busy=is_busy)",
         "await self._lease.fail(failure)",
     ),
     Mutant(
@@ -259,7 +259,7 @@ MUTANTS: Final = (
     Mutant(
         "a park after an error of the step costs nothing",
         CALLS,
-        "parked.spent = parked.spent or self._patience.latest is not None",
+        "parked.has_called = parked.has_called or self._patience.latest is not None",
         "pass",
         SAGA,
     ),

@@ -17,7 +17,7 @@ from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, to_message
 from deletion.events.codec import LATEST_YEAR
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
-from deletion.job import ENDED, MAX_EVENTS, Job, Status, StepProgress
+from deletion.job import MAX_EVENTS, NOT_LIVE, Job, Status, StepProgress
 from deletion.plan import Plan
 from deletion.ports import Recorded
 from deletion.quarantine import Quarantine
@@ -223,7 +223,7 @@ async def test_a_redelivery_changes_nothing_whatever_the_state_of_its_job(
 
 
 @pytest.mark.proves("join")
-@pytest.mark.parametrize("status", [s for s in Status if s not in ENDED])
+@pytest.mark.parametrize("status", [s for s in Status if s not in NOT_LIVE])
 async def test_another_request_for_a_bot_whose_job_is_live_joins_it(
     world: World, status: Status
 ) -> None:

@@ -98,7 +98,7 @@ class World:
         """Two bots fail."""
         with pytest.raises(HttpUnavailable):
             await self.call(ONE, away())
-        assert (await self.parked(TWO, away())).spent
+        assert (await self.parked(TWO, away())).has_called
 
     @property
     def stored(self) -> Breaker:
@@ -148,7 +148,7 @@ async def test_a_call_that_only_reads_does_not_outweigh_a_deletion_that_failed(
     with pytest.raises(HttpUnavailable):
         await world.call(ONE, away())
     await world.call(THREE, reads=True)
-    assert (await world.parked(TWO, away())).spent
+    assert (await world.parked(TWO, away())).has_called
 
 
 async def test_a_refusal_is_an_answer_and_no_failure_of_the_host(world: World) -> None:
@@ -174,7 +174,7 @@ async def test_while_it_is_open_no_call_is_made_and_no_attempt_is_spent(world: W
     made = len(world.made)
     for bot in BOTS[2:]:
         parked = await world.parked(bot)
-        assert (parked.until, parked.spent) == (START + POLICY.first, False)
+        assert (parked.until, parked.has_called) == (START + POLICY.first, False)
     assert len(world.made) == made
 
 
@@ -186,7 +186,7 @@ async def test_a_call_that_was_under_way_when_it_opened_changes_nothing(world: W
     opened = world.stored
     for ended in await asyncio.gather(*slow, return_exceptions=True):
         assert isinstance(ended, Parked)
-        assert ended.spent, "it was made"
+        assert ended.has_called, "it was made"
     assert world.stored == opened
 
 
@@ -218,7 +218,7 @@ async def test_of_replicas_that_see_it_fail_at_once_exactly_one_alerts() -> None
 async def test_a_restarted_replica_does_not_call_a_host_that_is_down(world: World) -> None:
     await world.open()
     restarted = Gates(world.store, world.clock).to(HOST, 2)
-    assert not (await world.parked(THREE, gate=restarted)).spent
+    assert not (await world.parked(THREE, gate=restarted)).has_called
 
 
 async def test_a_clock_that_is_off_the_databases_changes_no_duration(world: World) -> None:
@@ -262,7 +262,7 @@ async def test_of_all_replicas_one_probes_at_a_time_and_a_success_closes_it() ->
     ]
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert sorted(type(each).__name__ for each in ended) == ["NoneType"] + ["Parked"] * 7
-    assert not any(each.spent for each in ended if isinstance(each, Parked))
+    assert not any(each.has_called for each in ended if isinstance(each, Parked))
     assert len(world.made) == 3
     assert not world.stored.is_open
     await world.clock.sleep(KEEP_SECONDS)
@@ -275,7 +275,7 @@ async def test_a_probe_that_fails_spends_an_attempt_and_opens_it_for_longer(worl
     await world.open()
     await world.clock.sleep(FIRST)
     parked = await world.parked(THREE, away())
-    assert parked.spent
+    assert parked.has_called
     assert (await world.parked(FOUR)).until == world.clock.now() + 2 * POLICY.first
     assert len(world.alerts[0].told) == 1, "it was open before"
 
@@ -286,7 +286,7 @@ async def test_the_bot_whose_probe_failed_lets_others_go_first(world: World) -> 
     await world.clock.sleep(FIRST)
     await world.parked(THREE, away())
     await world.clock.sleep(2 * FIRST)
-    assert not (await world.parked(THREE)).spent
+    assert not (await world.parked(THREE)).has_called
     await world.call(FOUR)
     assert not world.stored.is_open
 
@@ -360,7 +360,7 @@ async def test_an_opening_whose_answer_was_lost_is_recognised_and_alerted_once(
     with pytest.raises(HttpUnavailable):
         await world.call(ONE, away())
     world.store.lost.append(StoreUnavailable("away"))
-    assert (await world.parked(TWO, away())).spent
+    assert (await world.parked(TWO, away())).has_called
     assert len(world.alerts[0].told) == 1
     assert world.stored.trips == 1
 
@@ -382,7 +382,7 @@ async def test_a_breaker_that_changes_all_the_time_parks_the_run(world: World) -
         )
 
     world.store.before_apply = change
-    assert not (await world.parked(THREE)).spent
+    assert not (await world.parked(THREE)).has_called
 
 
 # --- permits
@@ -411,7 +411,7 @@ async def test_one_call_more_than_a_slow_host_has_permits_is_parked_and_does_not
         before = world.clock.now()
         with pytest.raises(Parked) as caught:
             await hold(gate, world.clock, 0)
-    assert not caught.value.spent
+    assert not caught.value.has_called
     wait = (caught.value.until - before).total_seconds()
     assert wait == pytest.approx(4, abs=0.1), "about as long as a permit is held"
     await asyncio.gather(*(hold(gate, world.clock, 0) for _ in range(2)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deletion.clock import truncated
 from deletion.errors import TransitionError
 from deletion.job import (
-    ENDED,
+    NOT_LIVE,
     RULES,
     Job,
     LeasePolicy,
@@ -193,7 +193,7 @@ def test_a_placed_job_is_due_at_once_and_has_spent_nothing() -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 def test_a_job_is_live_until_it_has_ended(status: Status) -> None:
-    assert a_job(status).live is (status not in ENDED)
+    assert a_job(status).live is (status not in NOT_LIVE)
 
 
 def test_every_request_that_joins_moves_the_time() -> None:

@@ -95,7 +95,7 @@ def test_a_job_whose_steps_were_all_done_stood_at_none() -> None:
 
 
 def test_what_spent_no_attempt_leaves_none_behind() -> None:
-    parked = a_job(attempt=2).park(PARKED, LATER, POLICY, spent=False).after
+    parked = a_job(attempt=2).park(PARKED, LATER, POLICY, has_called=False).after
     assert parked.claim("worker/2", LATER).after.past_attempts == ()
     exhausted = CASES["failed, spent"].exhaust(SILENT, POLICY).after
     past = exhausted.retry(SILENT, POLICY).after.past_attempts
@@ -159,7 +159,7 @@ def test_an_interruption_hands_the_attempt_back_and_says_so() -> None:
     after = a_job(attempt=2).hand_over(ERROR).after
     assert (after.attempt, after.due) == (1, START)
     assert after.failure == replace(ERROR, interrupted=True)
-    assert not after.is_resumable(SILENT, POLICY), "it is a worker's, not a sweep's"
+    assert not after.needs_sweep(SILENT, POLICY), "it is a worker's, not a sweep's"
     assert not after.is_retryable(SILENT, POLICY)
 
 
@@ -241,21 +241,21 @@ def test_an_operators_retry_forgets_the_interruptions() -> None:
     assert claimed.hand_over(replace(ERROR, at=SILENT)).after.due == START
 
 
-@pytest.mark.parametrize(("spent", "attempt"), [(False, 1), (True, 2)])
-def test_a_parked_job_waits_and_pays_only_if_it_has_called(spent: bool, attempt: int) -> None:
+@pytest.mark.parametrize(("has_called", "attempt"), [(False, 1), (True, 2)])
+def test_a_parked_job_waits_and_pays_only_if_it_has_called(has_called: bool, attempt: int) -> None:
     until = LATER + timedelta(minutes=1, microseconds=77)
-    after = a_job(attempt=2).park(PARKED, until, POLICY, spent=spent).after
+    after = a_job(attempt=2).park(PARKED, until, POLICY, has_called=has_called).after
     assert (after.status, after.attempt) == (Status.PENDING, attempt)
     assert after.failure == PARKED, "so that an operator can read why"
-    wait = POLICY.rest_after(2) if spent else timedelta(minutes=1)
+    wait = POLICY.rest_after(2) if has_called else timedelta(minutes=1)
     assert after.due == LATER + wait, "as the database keeps it"
-    late = a_job(attempt=2).park(PARKED, LATER + LONGEST_REST, POLICY, spent=spent).after
+    late = a_job(attempt=2).park(PARKED, LATER + LONGEST_REST, POLICY, has_called=has_called).after
     assert late.due == LATER + LONGEST_REST, "never before the API may be called"
 
 
 def test_to_hurry_a_parked_job_is_no_end_of_an_attempt() -> None:
     """Its past attempts are few and kept for failures, and it may be hurried again and again."""
-    parked = a_job(attempt=1).park(PARKED, SILENT + LONGEST_REST, POLICY, spent=False).after
+    parked = a_job(attempt=1).park(PARKED, SILENT + LONGEST_REST, POLICY, has_called=False).after
     assert parked.retry(SILENT, POLICY).after.past_attempts == ()
     spent = replace(parked, attempt=SPENT).retry(SILENT, POLICY).after
     assert (spent.attempt, [past.reason for past in spent.past_attempts]) == (0, ["retried"])

@@ -35,8 +35,8 @@ def test_a_failed_job_rests_four_times_as_long_after_each_attempt_up_to_a_day(
     job = a_job(Status.FAILED, attempt=attempt, failure=ERROR)
     assert POLICY.rest_after(attempt) == timedelta(minutes=minutes) <= LONGEST_REST
     if attempt:
-        assert not job.is_resumable(rested - TICK, patient)
-        assert job.is_resumable(rested, patient)
+        assert not job.needs_sweep(rested - TICK, patient)
+        assert job.needs_sweep(rested, patient)
 
 
 @pytest.mark.proves("hour-without-database")
@@ -48,8 +48,8 @@ def test_a_stale_job_rests_from_its_second_silence_on(silences: int, minutes: in
     rested = START + timedelta(minutes=minutes)
     job = a_job(past_attempts=past(*[STALE] * silences))
     assert job.is_stale(rested, POLICY)
-    assert not job.is_resumable(rested - TICK, POLICY)
-    assert job.is_resumable(rested, POLICY)
+    assert not job.needs_sweep(rested - TICK, POLICY)
+    assert job.needs_sweep(rested, POLICY)
     assert job.is_retryable(START + POLICY.stale_after, POLICY), "an operator waits for no rest"
 
 
@@ -57,8 +57,8 @@ def test_a_stale_job_rests_from_its_second_silence_on(silences: int, minutes: in
 def test_a_job_without_attempts_is_given_up_after_the_shortest_rest(status: Status) -> None:
     rested = START + timedelta(minutes=20)
     job = a_job(status, attempt=SPENT, past_attempts=past(STALE, STALE))
-    assert not job.is_resumable(rested - TICK, POLICY)
-    assert job.is_resumable(rested, POLICY)
+    assert not job.needs_sweep(rested - TICK, POLICY)
+    assert job.needs_sweep(rested, POLICY)
 
 
 DEFAULTS = LeasePolicy(timedelta(minutes=10), max_attempts=5)
@@ -71,7 +71,7 @@ def test_an_hour_of_outages_of_the_job_database_exhausts_no_job_with_the_default
     while now < START + timedelta(hours=1):
         job = job.claim("worker/a", now).after if job.is_due(now) else job
         now += timedelta(minutes=12)  # no heartbeat is written
-        if job.is_resumable(now, DEFAULTS):
+        if job.needs_sweep(now, DEFAULTS):
             job = job.resume(now, DEFAULTS).after  # raises when its attempts are spent
     assert job.attempt <= 3
 
@@ -86,7 +86,7 @@ def test_a_day_without_the_data_database_exhausts_no_job_with_the_defaults() -> 
             job = job.claim("worker/a", now).after
             now += timedelta(minutes=10)
             job = job.fail(replace(ERROR, at=now)).after
-        elif job.is_resumable(now, policy):
+        elif job.needs_sweep(now, policy):
             job = job.resume(now, policy).after  # raises when its attempts are spent
         now += timedelta(minutes=1)
     assert not job.is_spent(policy)

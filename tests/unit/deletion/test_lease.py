@@ -74,7 +74,7 @@ async def test_a_clock_that_is_set_stops_no_heartbeat_and_costs_no_lease(step: t
     async with world.lease.heartbeat():
         world.clock.set(step)
         await world.clock.sleep(10 * STALE_SECONDS)
-        await world.lease.fence()
+        await world.lease.ensure_held()
     assert 30 <= len(world.store.applied) <= 50
     everybodys = START + timedelta(seconds=world.clock.monotonic())
     silent = everybodys - world.stored.last_modified_at
@@ -236,7 +236,7 @@ async def test_no_write_counts_once_the_job_is_anothers(write: str) -> None:
         "complete": world.lease.complete,
         "fail": lambda: world.lease.fail(FAILURE),
         "hand over": lambda: world.lease.fail(INTERRUPTION),
-        "park": lambda: world.lease.park(PARKED, START, spent=False),
+        "park": lambda: world.lease.park(PARKED, START, has_called=False),
     }
     with pytest.raises(LeaseLost):
         await writes[write]()
@@ -326,14 +326,14 @@ async def test_joining_disturbs_no_other_write() -> None:
 async def test_the_fence_costs_nothing_while_the_lease_is_fresh() -> None:
     world = World()
     world.clock.pause(STALE_SECONDS - 0.001)
-    await world.lease.fence()
+    await world.lease.ensure_held()
     assert world.store.calls == []
 
 
 async def test_the_fence_renews_a_lease_nobody_took_during_a_long_pause() -> None:
     world = World()
     world.clock.pause(STALE_SECONDS)
-    await world.lease.fence()
+    await world.lease.ensure_held()
     assert world.stored.last_modified_at == world.clock.now()
 
 
@@ -342,7 +342,7 @@ async def test_the_fence_stops_a_run_whose_job_was_taken_during_a_long_pause() -
     world.clock.pause(STALE_SECONDS)
     robber = world.rob()
     with pytest.raises(LeaseLost):
-        await world.lease.fence()
+        await world.lease.ensure_held()
     assert world.stored == robber
 
 
@@ -361,14 +361,14 @@ async def test_an_interruption_hands_the_job_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spent", "attempt", "wait"),
+    ("has_called", "attempt", "wait"),
     [(False, 0, timedelta(minutes=3)), (True, 1, POLICY.rest_after(1))],
 )
 async def test_a_parked_job_is_due_later_and_rests_when_its_own_call_has_failed(
-    spent: bool, attempt: int, wait: timedelta
+    has_called: bool, attempt: int, wait: timedelta
 ) -> None:
     world = World()
-    await world.lease.park(PARKED, START + timedelta(minutes=3), spent=spent)
+    await world.lease.park(PARKED, START + timedelta(minutes=3), has_called=has_called)
     assert (world.stored.status, world.stored.due) == (Status.PENDING, START + wait)
     assert world.stored.attempt == attempt
 

@@ -183,18 +183,18 @@ async def test_the_progress_of_a_failed_run_is_kept(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize(("spent", "attempt"), [(False, 0), (True, 1)])
+@pytest.mark.parametrize(("has_called", "attempt"), [(False, 0), (True, 1)])
 async def test_a_job_whose_step_must_not_call_now_is_parked(
-    world: World, spent: bool, attempt: int, logs: list[EventDict]
+    world: World, has_called: bool, attempt: int, logs: list[EventDict]
 ) -> None:
     until = START + timedelta(minutes=7)
-    world.second.script.extend([None, Parked(until, "the circuit is open", spent=spent)])
+    world.second.script.extend([None, Parked(until, "the circuit is open", has_called=has_called)])
     ended = await world.run()
     assert ended == world.stored
     assert world.stored.status is Status.PENDING
     assert world.stored.due
     wait = until - world.clock.now()
-    if spent:
+    if has_called:
         assert world.stored.due == world.clock.now() + POLICY.rest_after(1)
     else:
         assert until <= world.stored.due <= until + wait, "jobs that wait for one host are spread"
@@ -212,7 +212,7 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
 async def test_the_last_attempt_does_not_park_once_it_has_called_out(world: World) -> None:
     """A job that parks again and again would never run out of attempts."""
     world.job = world.store.put(replace(world.job, attempt=POLICY.max_attempts))
-    world.second.script.extend([None, Parked(START, "the circuit is open", spent=True)])
+    world.second.script.extend([None, Parked(START, "the circuit is open", has_called=True)])
     await world.run()
     assert world.stored.status is Status.FAILED
     assert world.stored.failure is not None

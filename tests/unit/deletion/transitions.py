@@ -24,7 +24,7 @@ CALLS: dict[str, Callable[[Job, datetime], Change]] = {
     "hand_over": lambda job, now: job.hand_over(replace(ERROR, at=now)),
     "compensate": lambda job, now: job.compensate(now),
     "park": lambda job, now: job.park(
-        replace(PARKED, at=now), now + timedelta(hours=1), POLICY, spent=True
+        replace(PARKED, at=now), now + timedelta(hours=1), POLICY, has_called=True
     ),
     "roll_back": lambda job, now: job.roll_back(replace(ERROR, at=now)),
     "roll_back_spent": lambda job, now: job.roll_back_spent(now, POLICY),

@@ -241,7 +241,7 @@ async def test_a_long_wait_parks_the_job_for_a_day_at_most(
     with pytest.raises(Parked) as caught:
         await world.run()
     assert caught.value.until == START + timedelta(seconds=wait)
-    assert caught.value.spent
+    assert caught.value.has_called
 
 
 # --- redirects
@@ -437,7 +437,7 @@ async def test_a_host_that_works_for_long_takes_up_no_permit(world: World) -> No
     with pytest.raises(Parked) as caught:
         await world.run(kept=cursors)
     assert caught.value.until == START + timedelta(seconds=1200)
-    assert not caught.value.spent
+    assert not caught.value.has_called
     assert json.loads(cursors[-1] or "")["location"] == f"https://{HOST}/j"
 
 
@@ -551,7 +551,7 @@ async def test_a_deletion_holds_its_permit_until_it_is_done() -> None:
     await anext(first)
     with pytest.raises(Parked) as caught:
         await world.run(await world.begun())
-    assert not caught.value.spent
+    assert not caught.value.has_called
     await first.aclose()
     world.answers.append(says(204))
     await world.run()
@@ -586,8 +586,8 @@ async def test_two_bots_that_fail_open_the_breaker_and_the_third_is_not_called_f
     world.answers.extend([says(500), says(500)])
     with pytest.raises(HttpUnavailable):
         await world.run()
-    for bot, spent in ((other, True), (third, False)):
+    for bot, has_called in ((other, True), (third, False)):
         with pytest.raises(Parked) as caught:
             await world.run(bot=bot)
-        assert caught.value.spent is spent
+        assert caught.value.has_called is has_called
     assert len(world.requests) == 2
