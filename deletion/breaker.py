@@ -33,19 +33,22 @@ class BreakerPolicy:
     they fail for one bot only, that bot may be the cause. The window is longer than a run retries
     in place, because a consumer with one slot reaches the second bot only after that. The breaker
     stays open for `first`, then twice as long after each failed probe, up to `longest`. If the host
-    asks for a longer wait with `Retry-After`, it stays open for that long, up to `longest_asked`.
+    asks for a longer wait with `Retry-After`, it stays open for that long, up to
+    `longest_requested`.
     """
 
     window: timedelta = timedelta(minutes=15)
     first: timedelta = timedelta(seconds=10)
     longest: timedelta = timedelta(minutes=5)
-    longest_asked: timedelta = timedelta(days=1)
+    longest_requested: timedelta = timedelta(days=1)
 
-    def open_for(self, trips: int, asked: timedelta) -> timedelta:
-        """How long it stays open, having opened `trips` times in a row and been `asked` to wait."""
+    def open_for(self, trips: int, requested_wait: timedelta) -> timedelta:
+        """How long it stays open after it has opened `trips` times in a row, at least for the
+        `requested_wait` of the host.
+        """
         doubled = self.first * int(2 ** min(trips - 1, _MAX_DOUBLINGS))
         own = min(max(self.longest, self.first), doubled)
-        return max(own, min(asked, self.longest_asked))
+        return max(own, min(requested_wait, self.longest_requested))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Breaker:
         return self.trips > 0
 
     @property
-    def tried_again_at(self) -> datetime | None:
+    def next_probe_at(self) -> datetime | None:
         """When the next probe is due: after the lease of the current one. None while closed.
 
         The bot whose call failed last waits longer: see `waits_until`.
@@ -107,17 +110,18 @@ class Breaker:
         why: str,
         now: datetime,
         policy: BreakerPolicy,
-        asked: timedelta = timedelta(0),
+        requested_wait: timedelta = timedelta(0),
     ) -> "Breaker":
         """The breaker after a failed call for `bot_id`; if it was open, that call was the probe.
 
-        `asked` is how long the host asked to wait with `Retry-After`. Returns `self` when there is
-        nothing to record.
+        `requested_wait` is how long the host asked to wait with `Retry-After`. Returns `self` when
+        there is nothing to record.
         """
         if not self.is_open and not self._is_second(bot_id, now, policy):
-            known = bot_id == self.failed_bot and self._failed_within(policy.window / 2, now)
-            noted = Breaker(self.host, stamp, bot_id, now, why[:LONGEST_WHY])
-            return self if known else noted
+            # half the window: `failed_at` stays recent without a write for every failure
+            if bot_id == self.failed_bot and self._failed_within(policy.window / 2, now):
+                return self
+            return Breaker(self.host, stamp, bot_id, now, why[:LONGEST_WHY])
         trips = self.trips + 1
         return Breaker(
             self.host,
@@ -127,7 +131,7 @@ class Breaker:
             why[:LONGEST_WHY],
             trips,
             opened_at=self.opened_at or now,
-            retry_at=now + policy.open_for(trips, asked),
+            retry_at=now + policy.open_for(trips, requested_wait),
         )
 
     def closed(self, stamp: str) -> "Breaker":
@@ -135,6 +139,7 @@ class Breaker:
         return Breaker(self.host, stamp)
 
     def _is_second(self, bot_id: str, now: datetime, policy: BreakerPolicy) -> bool:
+        """Whether `bot_id` is the second bot whose call has failed within the window."""
         return self.failed_bot not in ("", bot_id) and self._failed_within(policy.window, now)
 
     def _failed_within(self, period: timedelta, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from deletion.clock import Clock
 from deletion.errors import TransientError
 
 T = TypeVar("T")
-LONGEST_ASKED = 60.0
+LONGEST_REQUESTED_WAIT = 60.0
 """Longest wait, in seconds, that a retry in place grants when the other side asks for one. A step
 that is asked to wait for longer raises `Parked`, so that its job does not occupy a slot."""
 _MAX_DOUBLINGS = 64  # beyond any cap; a thousand doublings would overflow a float
@@ -59,13 +59,13 @@ class BackOff:
         self._failures = 0
 
 
-def asked(state: RetryCallState) -> float:
-    """Seconds to wait because the last error asks for it, at most `LONGEST_ASKED`. Jitter is added
-    to it, so that callers that were asked at the same time do not come back at the same time.
+def requested_wait(state: RetryCallState) -> float:
+    """Seconds that the last error asks to wait, at most `LONGEST_REQUESTED_WAIT`. Jitter is added
+    to it, so that callers that got the error at the same time do not come back at the same time.
     """
     error = state.outcome.exception() if state.outcome else None
     seconds = error.retry_after if isinstance(error, TransientError) else None
-    return min(seconds or 0.0, LONGEST_ASKED)
+    return min(seconds or 0.0, LONGEST_REQUESTED_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Retry:
         return AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             stop=lambda state: bounded and state.attempt_number >= self.attempts,
-            wait=lambda state: asked(state) + self.jitter(state.attempt_number - 1),
+            wait=lambda state: requested_wait(state) + self.jitter(state.attempt_number - 1),
             sleep=self.clock.sleep,
             reraise=True,
         )
@@ -125,7 +125,7 @@ class Patience:
         self._stopping = stopping
         self._began = retry.clock.monotonic()
         self._failures = 0
-        self._excused = 0.0
+        self._extended = 0.0  # seconds, since the first failure in a row
         self.latest: TransientError | None = None
 
     @property
@@ -139,19 +139,19 @@ class Patience:
         """Start the time and the back-off anew, because there was progress."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
-        self._excused = 0.0
+        self._extended = 0.0
         self.latest = None
 
-    def excuse(self, seconds: float) -> None:
-        """Do not count `seconds` spent waiting for a turn.
+    def extend(self, seconds: float) -> None:
+        """Extend the time by a wait for a turn, which took `seconds`.
 
-        Before the first error, nothing of such waits is counted; between retries, no more than
-        the patience's own `seconds` in total is excused. So it ends within twice its time and one
-        wait after the first try, however long the waits are.
+        Between retries, all extensions together are at most as long as the time itself. So the
+        retries end within twice that time and one wait after the first try, however long the waits
+        are.
         """
         if self._failures:
-            seconds = min(seconds, self._seconds - self._excused)
-            self._excused += seconds
+            seconds = min(seconds, self._seconds - self._extended)
+            self._extended += seconds
         self._began += seconds
 
     async def __aiter__(self) -> AsyncIterator[AttemptManager]:
@@ -167,7 +167,7 @@ class Patience:
     def _wait(self, state: RetryCallState) -> float:
         seconds = self._retry.jitter(self._failures)
         self._failures += 1
-        return asked(state) + seconds
+        return requested_wait(state) + seconds
 
     def _is_over(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

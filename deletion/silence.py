@@ -30,4 +30,7 @@ async def silent_pages(
         timeless |= {job.id for job in page if job.last_modified_at is None}
         last = max((job.last_modified_at for job in page if job.last_modified_at), default=since)
         ties = {job.id for job in page if job.last_modified_at == last}
-        since, seen = last, ties | seen if last == since else ties
+        if last == since:
+            seen |= ties
+        else:
+            since, seen = last, ties

@@ -27,9 +27,9 @@ async def check_clock(jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None
     Raises `ClockSkew` when they differ by more than `LeasePolicy.max_skew`, and `StoreUnavailable`.
     The database may read its clock at any moment during the call, so a slow call is not skew.
     """
-    asked = clock.now()
-    told = await jobs.time()
-    apart = max(asked - told, min(clock.now() - told, timedelta(0)))
+    sent_at = clock.now()
+    server_time = await jobs.time()
+    apart = max(sent_at - server_time, min(clock.now() - server_time, timedelta(0)))
     if abs(apart) > policy.max_skew:
         raise ClockSkew(
             f"this process's clock is {apart.total_seconds():+.1f} s off the database's, more than "

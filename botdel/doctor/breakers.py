@@ -33,7 +33,7 @@ def breaker_finding(breaker: Breaker, now: datetime) -> Finding:
     """Fail while calls must wait; warn once the host may be probed but no job has done so."""
     check, since = _check(breaker.host), breaker.opened_at or now
     detail = f"open since {rfc3339(since)}, because calls failed ({breaker.why})"
-    until = breaker.tried_again_at
+    until = breaker.next_probe_at
     if until and now < until:
         return failed(check, f"{detail}; the host is tried again at {rfc3339(until)}", REMEDY)
     idle = "the next job that calls it tries it again"

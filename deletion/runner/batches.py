@@ -56,7 +56,7 @@ class Batches:
     async def _waited(self, step: Step, wait: Wait) -> None:
         """Note why the run waits; the next write, which may be a heartbeat, records it."""
         self._calls.has_tried = False
-        self._patience.excuse(wait.seconds)
+        self._patience.extend(wait.seconds)
         progress = self._lease.job.progress(step.name)
         await self._lease.note(progress.waited(wait.why, wait.seconds))
 

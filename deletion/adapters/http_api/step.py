@@ -19,7 +19,7 @@ from deletion.clock import Clock
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
 from deletion.pace import UNPACED, Pace
 from deletion.plan import Batch
-from deletion.retry import LONGEST_ASKED, doubled
+from deletion.retry import LONGEST_REQUESTED_WAIT, doubled
 
 ACCEPTED: Final = 202
 SEE_OTHER: Final = 303
@@ -179,7 +179,7 @@ class HttpStep:
             async with call.gate.call(bot_id, seconds, reads=reads):
                 return await self.client.send(call.method, call.url, call.headers, seconds)
         except TransientError as error:
-            if error.retry_after is None or error.retry_after <= LONGEST_ASKED:
+            if error.retry_after is None or error.retry_after <= LONGEST_REQUESTED_WAIT:
                 raise
             until = self.clock.now() + timedelta(seconds=error.retry_after)
             raise Parked(until, f"{error}, with Retry-After", has_called=True) from error
@@ -194,7 +194,7 @@ class HttpStep:
             seconds = self.done_within.total_seconds()
             raise HttpUnavailable(
                 f"{self.endpoint.what} was accepted, but is not done within {seconds:g} s",
-                retry_after=min(outcome.wait, LONGEST_ASKED),
+                retry_after=min(outcome.wait, LONGEST_REQUESTED_WAIT),
             )
         return outcome
 
@@ -216,7 +216,7 @@ class HttpStep:
         That frees its slot and costs no attempt, because the host has answered: the batch before
         was progress.
         """
-        if outcome.wait > LONGEST_ASKED:
+        if outcome.wait > LONGEST_REQUESTED_WAIT:
             until = self.clock.now() + timedelta(seconds=outcome.wait)
             raise Parked(
                 until, f"{self.endpoint.what} was accepted, but the next poll is not due yet"

@@ -22,22 +22,22 @@ MUTANTS: Final = (
     Mutant(
         "waits for the pace stretch the time of retries without bound",
         "deletion/retry.py",
-        "            seconds = min(seconds, self._seconds - self._excused)\n",
+        "            seconds = min(seconds, self._seconds - self._extended)\n",
         "",
         UNIT,
     ),
     Mutant(
-        "waits before the first error use up what is excused",
+        "waits before the first error use up what may be extended",
         "deletion/retry.py",
         "        if self._failures:\n            seconds = min(",
         "        if True:\n            seconds = min(",
         UNIT,
     ),
     Mutant(
-        "what was excused once is not excused after progress",
+        "what was extended once is not extended after progress",
         "deletion/retry.py",
-        "        self._failures = 0\n        self._excused = 0.0\n        self.latest = None\n\n    def excuse",
-        "        self._failures = 0\n        self.latest = None\n\n    def excuse",
+        "        self._failures = 0\n        self._extended = 0.0\n        self.latest = None\n\n    def extend",
+        "        self._failures = 0\n        self.latest = None\n\n    def extend",
         UNIT,
     ),
     Mutant(
@@ -166,14 +166,14 @@ MUTANTS: Final = (
     Mutant(
         "a slow answer is taken for a clock that is off",
         SKEW,
-        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
-        "apart = clock.now() - told",
+        "apart = max(sent_at - server_time, min(clock.now() - server_time, timedelta(0)))",
+        "apart = clock.now() - server_time",
     ),
     Mutant(
         "how slow an answer was hides that a clock is off",
         SKEW,
-        "apart = max(asked - told, min(clock.now() - told, timedelta(0)))",
-        "apart = min(asked - told, timedelta(0))",
+        "apart = max(sent_at - server_time, min(clock.now() - server_time, timedelta(0)))",
+        "apart = min(sent_at - server_time, timedelta(0))",
     ),
     Mutant(
         "a clock is compared with the database's once",
@@ -196,8 +196,8 @@ MUTANTS: Final = (
     Mutant(
         "of a tie of silent jobs one page is seen",
         SILENCE,
-        "last == since else ties",
-        "last == since else set()",
+        "            since, seen = last, ties\n",
+        "            since, seen = last, set()\n",
     ),
     Mutant(
         "what cannot be read is seen again and again",
@@ -227,7 +227,7 @@ MUTANTS: Final = (
     Mutant(
         "a retry does not wait as long as it is asked to",
         RETRY,
-        "        return asked(state) + seconds\n",
+        "        return requested_wait(state) + seconds\n",
         "        return seconds\n",
     ),
     Mutant(

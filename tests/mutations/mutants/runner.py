@@ -47,7 +47,7 @@ MUTANTS: Final = (
     Mutant(
         "what is waited for counts as time without progress",
         BATCHES,
-        "        self._patience.excuse(wait.seconds)\n",
+        "        self._patience.extend(wait.seconds)\n",
         "",
         UNIT,
     ),

@@ -66,8 +66,8 @@ def test_the_bot_whose_call_failed_last_waits_twice_as_long() -> None:
     breaker = opened()
     assert breaker.waits_until(TWO, START + POLICY.first) == START + 2 * POLICY.first
     assert breaker.waits_until(TWO, START + 2 * POLICY.first) is None
-    asked = opened(asked=POLICY.longest_asked.total_seconds())
-    assert asked.waits_until(TWO, START) == START + POLICY.longest_asked + HEAD_START
+    asked = opened(asked=POLICY.longest_requested.total_seconds())
+    assert asked.waits_until(TWO, START) == START + POLICY.longest_requested + HEAD_START
 
 
 def test_while_a_probe_is_under_way_there_is_no_other_until_its_lease_expires() -> None:
@@ -79,10 +79,10 @@ def test_while_a_probe_is_under_way_there_is_no_other_until_its_lease_expires() 
 
 
 def test_it_is_tried_again_when_its_time_has_come_and_no_probe_is_under_way() -> None:
-    assert NEVER_OPEN.tried_again_at is None
+    assert NEVER_OPEN.next_probe_at is None
     due = START + POLICY.first
-    assert opened().tried_again_at == due
-    assert opened().probing("p", due, 15 * SECOND).tried_again_at == due + 15 * SECOND
+    assert opened().next_probe_at == due
+    assert opened().probing("p", due, 15 * SECOND).next_probe_at == due + 15 * SECOND
 
 
 def test_it_is_open_twice_as_long_after_each_failed_probe_up_to_a_bound() -> None:

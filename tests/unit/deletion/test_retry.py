@@ -9,7 +9,7 @@ import pytest
 
 from deletion.clock import Clock
 from deletion.errors import BusUnavailable, LeaseLost, StoreUnavailable, TransientError
-from deletion.retry import LONGEST_ASKED, Patience, Retry, pause
+from deletion.retry import LONGEST_REQUESTED_WAIT, Patience, Retry, pause
 from tests.support.clock import START, VirtualClock
 
 pytestmark = pytest.mark.virtual_time
@@ -197,7 +197,7 @@ async def test_waits_between_retries_are_excused_for_as_long_as_the_patience_its
     async def failing() -> str:
         if left:
             patient.clock.pause(left[0])
-            patient.patience.excuse(left.pop(0))
+            patient.patience.extend(left.pop(0))
         raise StoreUnavailable
 
     for _ in range(2):  # progress renews what is excused
@@ -214,7 +214,7 @@ async def test_waits_before_the_first_error_are_all_excused() -> None:
     patient = Patient()
     for _ in range(3):
         patient.clock.pause(3600)
-        patient.patience.excuse(3600)
+        patient.patience.extend(3600)
     with pytest.raises(StoreUnavailable):
         await patient.loop(Flaky(10**6))
     assert patient.took >= 3 * 3600 + 100
@@ -304,7 +304,7 @@ class Asking(Flaky):
 
 
 @pytest.mark.proves("retry-after")
-@pytest.mark.parametrize(("asked", "wait"), [(30, 30), (0, 0), (3600, LONGEST_ASKED)])
+@pytest.mark.parametrize(("asked", "wait"), [(30, 30), (0, 0), (3600, LONGEST_REQUESTED_WAIT)])
 async def test_a_retry_waits_as_long_as_it_is_asked_to_up_to_a_bound_and_the_jitter_on_top(
     asked: float, wait: float
 ) -> None:
