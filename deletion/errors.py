@@ -190,9 +190,10 @@ class StepUnknown(BotDeletionError):
 
 
 class Parked(BotDeletionError):
-    """A step must not go on before `until`; the job waits for a day at most. `spent` says whether
-    this run has called the API in vain. Raises `TypeError` unless `until` is a datetime with a time
-    zone.
+    """A step must not go on before `until`; the job waits for a day at most. `has_called` says
+    whether this run has called the API in vain, which spends its attempt.
+
+    Raises `TypeError` unless `until` is a datetime with a time zone.
     """
 
     def __init__(self, until: datetime, why: str, *, has_called: bool = False) -> None:

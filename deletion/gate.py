@@ -28,8 +28,9 @@ LEASE_MARGIN: Final = 10.0
 """Seconds of a probe's lease beyond its call, to record how the call ended."""
 TRIES: Final = 5
 """How often a change is tried when other processes change the breaker first."""
-AGAIN: Final = 0.1
-"""Seconds for which a job is parked when all these tries have failed."""
+SHORTEST_PARK: Final = 0.1
+"""Seconds for which a job is parked at least when all these tries have failed; `Endings.park` adds
+a random wait."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,13 @@ class Gates:
 
 
 class Gate:
-    """The calls of one process to `host`."""
+    """The calls of one process to `host`.
+
+    Each change of the breaker is an update from `before`, the breaker as the change expects to find
+    it, to `after`. It is lost if another process has changed the breaker first. A call that is the
+    probe carries `probe`: the breaker as its own update left it, with the lease; None in any other
+    call.
+    """
 
     def __init__(self, host: str, concurrency: int, gates: Gates) -> None:
         self.host = host
@@ -86,8 +93,8 @@ class Gate:
         self._clock = gates.clock
         self._deletions = Permits(concurrency, gates.clock)
         self._reads = Permits(concurrency, gates.clock)
-        self._known = Breaker(host)
-        self._fresh_until = float("-inf")
+        self._known = Breaker(host)  # as last read or written by this process
+        self._fresh_until = float("-inf")  # until then, it need not be read again
 
     @property
     def concurrency(self) -> int:
@@ -109,7 +116,7 @@ class Gate:
             if not is_given:
                 of = "read-backs" if reads else "deletions"
                 why = f"{permits.number} {of} are under way at {self.host}, as many as may be"
-                until = self._clock.now() + timedelta(seconds=permits.soon)
+                until = self._clock.now() + timedelta(seconds=permits.retry_after)
                 raise Busy(until, why, permits.window)
             yield
 
@@ -138,7 +145,7 @@ class Gate:
         await self._answered(probe, reads)
 
     async def look(self, *, again: bool = False) -> Breaker:
-        """The breaker, read at most `KEEP_SECONDS` ago; with `again`, read now."""
+        """The breaker, read or written at most `KEEP_SECONDS` ago; with `again`, read now."""
         if again or self._clock.monotonic() >= self._fresh_until:
             self._keep(await self._gates.store.get(self.host))
         return self._known
@@ -160,7 +167,7 @@ class Gate:
             if await self._apply(breaker, probe):
                 log.info("breaker: probing", host=self.host)
                 return probe
-        raise self._parked(AGAIN, f"the breaker of {self.host} keeps changing")
+        raise self._parked(SHORTEST_PARK, f"the breaker of {self.host} keeps changing")
 
     async def _failed(
         self, bot_id: str, error: TransientError, probe: Breaker | None
@@ -178,16 +185,21 @@ class Gate:
         return self._suspended(until, now, breaker, has_called=True)
 
     async def _recorded(self, bot_id: str, error: TransientError, probe: Breaker | None) -> Breaker:
-        """Record the failure, and return the breaker after it. A call that began before it opened
-        changes nothing. Neither does a probe whose lease expired before another process wrote.
+        """Record the failure, and return the breaker after it.
+
+        A probe that loses its update was too late: another process has written since its lease
+        expired. From then on it is a call like any other. Such a call changes a closed breaker
+        only: while the breaker is open, the result of a probe counts, not that of a call that began
+        before.
         """
-        asked = timedelta(seconds=error.retry_after or 0)
+        requested_wait = timedelta(seconds=error.retry_after or 0)
+        policy = self._gates.policy
         before = probe or await self.look(again=True)
         for _ in range(TRIES):
             if before.is_open and not probe:
                 break
             now = await self._gates.time()
-            after = before.failed(_stamp(), bot_id, str(error), now, self._gates.policy, asked)
+            after = before.failed(_stamp(), bot_id, str(error), now, policy, requested_wait)
             if after is before:
                 break
             if await self._apply(before, after):
@@ -197,8 +209,8 @@ class Gate:
         return before
 
     async def _answered(self, probe: Breaker | None, reads: bool) -> None:
-        """Close an open breaker, or forget a failure. If that cannot be written, the run goes on,
-        and the next answer tries again.
+        """Close an open breaker, or forget a failure. If that cannot be written, or another process
+        was first, the run goes on, and the next answer tries again.
         """
         before = probe or self._known
         if not probe and (before.is_open or not before.failed_bot or reads):

@@ -49,10 +49,10 @@ class Pressure:
     def __post_init__(self) -> None:
         check_limits(self.slow_above, self.wait_above)
 
-    def share(self, value: float) -> float:
-        """How far `value` is on the way from `slow_above` (0) to `wait_above` (1)."""
-        way = (value - self.slow_above) / (self.wait_above - self.slow_above)
-        return min(1.0, max(0.0, way))
+    def level(self, value: float) -> float:
+        """Where `value` is between `slow_above` (0) and `wait_above` (1); never outside."""
+        level = (value - self.slow_above) / (self.wait_above - self.slow_above)
+        return min(1.0, max(0.0, level))
 
     def described(self, value: float) -> str:
         """The value in words: `replication lag 12 s`."""

@@ -1,4 +1,11 @@
-"""Permits for a host: how many a process gives out at once. A run that gets none parks its job."""
+"""Permits for a host: how many a process gives out at once. A run that gets none parks its job.
+
+Parked jobs are due again at random times within a window. In a window that is too short for the
+backlog, each job is claimed and parked again many times; in one that is too long, permits stay
+free. So the window follows what happens: it grows while many runs are turned away for each one that
+gets a permit, and shrinks while few are. As measured, a backlog that parks for a fixed time costs
+216 claims a job, and 10 with this window (docs/performance.md; decision 0031).
+"""
 
 import asyncio
 from collections import deque
@@ -13,14 +20,16 @@ QUICK: Final = 0.1
 """Seconds: while permits are held for no longer, a short wait costs less than parking the job."""
 WAIT: Final = 0.25
 """Longest such wait, in seconds."""
-SOONEST, LATEST = 0.1, 10.0
-"""Bounds of `soon`, in seconds."""
+SHORTEST_RETRY, LONGEST_RETRY = 0.1, 10.0
+"""Bounds of `retry_after`, in seconds."""
 LONGEST_WINDOW: Final = 3600.0
-FEW, MANY = 3.0, 12
-"""Runs turned away for each one that gets a permit: below `FEW` on average, the window shrinks;
-after `MANY` in a row, it grows."""
-STEP: Final = 1.5
-"""The factor by which the window shrinks or grows."""
+"""Longest window, in seconds."""
+GROW_AFTER: Final = 12
+"""The window grows each time so many runs in a row are turned away."""
+SHRINK_BELOW: Final = 3.0
+"""The window shrinks while fewer runs than this, on average, are turned away for each permit."""
+FACTOR: Final = 1.5
+"""The factor by which the window grows or shrinks."""
 
 
 class Permits:
@@ -31,25 +40,20 @@ class Permits:
         self._clock = clock
         self._taken: dict[asyncio.Event, float] = {}  # since when each is held
         self._waiting: deque[asyncio.Event] = deque()
-        self._held = 0.0  # seconds for which a permit was held lately
+        self._usual_hold = 0.0  # seconds for which a permit was held lately
         self._window = 0.0
         self._turned_away = 0  # since a permit was last taken
-        self._average = FEW  # of runs turned away for each one that got a permit, lately
+        self._average = SHRINK_BELOW  # of runs turned away for each that got a permit, lately
 
     @property
-    def soon(self) -> float:
+    def retry_after(self) -> float:
         """Seconds after which to try again: about as long as a permit is held."""
-        return min(max(self._held, SOONEST), LATEST)
+        return min(max(self._usual_hold, SHORTEST_RETRY), LONGEST_RETRY)
 
     @property
     def window(self) -> float:
-        """Seconds over which jobs whose runs found no permit are spread, at random.
-
-        It grows with every `MANY` runs turned away before one gets a permit, and shrinks while the
-        average is below `FEW`. So a job in a long backlog is claimed a few times, however many
-        others there are, and no permit stays free for long.
-        """
-        return max(self._window, self.soon)
+        """Seconds over which jobs whose runs found no permit are spread, at random."""
+        return max(self._window, self.retry_after)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[bool]:
@@ -66,7 +70,7 @@ class Permits:
         try:
             yield True
         finally:
-            self._held = (self._held + self._clock.monotonic() - began) / 2
+            self._usual_hold = (self._usual_hold + self._clock.monotonic() - began) / 2
             self._free(permit)
 
     async def _given(self) -> asyncio.Event | None:
@@ -89,15 +93,15 @@ class Permits:
     def _give(self, permit: asyncio.Event) -> None:
         self._average = (3 * self._average + self._turned_away) / 4
         self._turned_away = 0
-        if self._average < FEW:
-            self._window = self.window / STEP
+        if self._average < SHRINK_BELOW:
+            self._window = self.window / FACTOR
         self._taken[permit] = self._clock.monotonic()
         permit.set()
 
     def _turn_away(self) -> None:
         self._turned_away += 1
-        if self._turned_away % MANY == 0:
-            self._window = min(self.window * STEP, LONGEST_WINDOW)
+        if self._turned_away % GROW_AFTER == 0:
+            self._window = min(self.window * FACTOR, LONGEST_WINDOW)
 
     def _free(self, permit: asyncio.Event) -> None:
         """Free a permit, and give it to the run that has waited longest."""
@@ -106,8 +110,8 @@ class Permits:
             self._give(self._waiting.popleft())
 
     def _is_quick(self) -> bool:
-        """Whether permits are held for `QUICK` seconds at most; those held now count with their
-        time so far.
+        """Whether permits are usually held for `QUICK` seconds at most, and none is held for longer
+        now.
         """
         oldest = self._clock.monotonic() - min(self._taken.values(), default=float("inf"))
-        return max(self._held, oldest) <= QUICK
+        return max(self._usual_hold, oldest) <= QUICK

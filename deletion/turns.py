@@ -1,6 +1,10 @@
 """Keeps each step to its pace, over all runs of a process.
 
-Read `Pacer.turn` first: come to the front → pause → run the batch → measure it.
+Read `Pacer.turn` first: come to the front → pause → run the batch → measure it. A *ticket* is the
+place of a run in the queue of those that share the step. At the front, the run *pauses* until the
+latest batch, of whichever run, has taken no more than the step's *busy share* of the time since it
+began, and longer under pressure. Then the run has its *turn*, which is one batch. A *wait* is what
+is reported of the queue and of the pause.
 """
 
 import asyncio
@@ -18,8 +22,8 @@ from deletion.retry import pause
 from deletion.tickets import Ticket
 
 BY_SHARE, BY_PRESSURE = "busy_share", "pressure"
-LONGEST_WAIT: Final = 60.0
-"""Longest wait after a batch because of pressure, in seconds, so that every job ends."""
+LONGEST_PAUSE_UNDER_PRESSURE: Final = 60.0
+"""Longest pause after a batch because of pressure, in seconds, so that every job ends."""
 LONGEST_PAUSE_AFTER_FAILURE: Final = 60.0
 """Longest pause after a batch that failed, in seconds: runs that retry share the turns, and a
 longer pause would leave them few tries."""
@@ -108,7 +112,8 @@ class Pacer:
             PressureReader(step.name, pressure.gauge, clock, on_unread) if pressure else None
         )
         self._queue: deque[Ticket] = deque()
-        self._took, self._ended = 0.0, clock.monotonic()  # the latest batch
+        self._latest_took = 0.0  # seconds of the latest batch
+        self._latest_ended = clock.monotonic()
         self._longest_pause = LONGEST_PAUSE  # after it
         own = step.batch_size if isinstance(step, Sized) else 1
         self._most = pace.max_batch or own
@@ -143,7 +148,7 @@ class Pacer:
             await ticket.wait(self._stopping)
 
     async def _pause(self, on_wait: OnWait) -> None:
-        """Pause after the latest batch, reading the pressure again every few seconds."""
+        """Pause until the next batch may begin, reading the pressure again every few seconds."""
         while not self._stopping.is_set():
             wait, seconds = self._next_wait(await self._reader.value() if self._reader else None)
             if seconds < MICROSECOND:
@@ -152,23 +157,31 @@ class Pacer:
                 await pause(self._clock, min(seconds, SAMPLE_SECONDS), self._stopping)
 
     def _next_wait(self, value: float | None) -> tuple[Wait, float]:
-        """Why and for how many seconds the next batch has to wait."""
-        since, share = self._clock.monotonic() - self._ended, self._pace.busy_share
-        wait, seconds = Wait(BY_SHARE, self._share_in_words), self._pause_at(share)
+        """Why, and for how many more seconds, the next batch has to wait; `value` is the pressure.
+        From `wait_above` on, that batch is also made as small as may be.
+        """
+        since = self._clock.monotonic() - self._latest_ended
+        wait, seconds = Wait(BY_SHARE, self._share_in_words), self._pause_for(self._pace.busy_share)
         pressure = self._pace.pressure
         if pressure and value is not None and value > pressure.slow_above:
-            way = pressure.share(value)
-            slowed = self._pause_at(share / (1 + way * SLOWEST))
-            slowed = LONGEST_WAIT if way == 1 else min(slowed, LONGEST_WAIT)
+            level = pressure.level(value)
+            slowed = self._slowed_pause(level)
             if slowed > seconds:
                 wait, seconds = Wait(BY_PRESSURE, pressure.described(value)), slowed
-            if way == 1:
+            if level == 1:
                 self._resize(self._least)
         return wait, seconds - since
 
-    def _pause_at(self, share: float) -> float:
-        """Seconds of pause after the latest batch that make its share of the time `share`."""
-        return min(self._longest_pause, self._took * (1 / share - 1))
+    def _pause_for(self, busy_share: float) -> float:
+        """Seconds of pause after the latest batch that make it `busy_share` of the time of both."""
+        return min(self._longest_pause, self._latest_took * (1 / busy_share - 1))
+
+    def _slowed_pause(self, level: float) -> float:
+        """Seconds of pause after the latest batch at a `level` of pressure from 0 to 1."""
+        if level == 1:
+            return LONGEST_PAUSE_UNDER_PRESSURE
+        busy_share = self._pace.busy_share / (1 + level * SLOWEST)
+        return min(LONGEST_PAUSE_UNDER_PRESSURE, self._pause_for(busy_share))
 
     @asynccontextmanager
     async def _waiting(self, wait: Wait, on_wait: OnWait) -> AsyncIterator[None]:
@@ -183,6 +196,7 @@ class Pacer:
 
     @asynccontextmanager
     async def _measured(self) -> AsyncIterator[Turn]:
+        """Measure the block as a batch: the pause after it and the size of the next follow."""
         turn, began = Turn(self._size), self._clock.monotonic()
         longest = LONGEST_PAUSE_AFTER_FAILURE
         try:
@@ -190,11 +204,11 @@ class Pacer:
             longest = LONGEST_PAUSE
         finally:  # after an error too: a batch that was cut off was too large
             self._longest_pause = longest
-            self._ended = self._clock.monotonic()
-            self._took = self._ended - began
-            self._follow(turn)
+            self._latest_ended = self._clock.monotonic()
+            self._latest_took = self._latest_ended - began
+            self._adapt_size(turn)
 
-    def _follow(self, turn: Turn) -> None:
+    def _adapt_size(self, turn: Turn) -> None:
         """Set the size of the next batch from the time that this one took.
 
         A batch that was not full, such as the last one of a bot, does not show how long a larger
@@ -202,8 +216,8 @@ class Pacer:
         """
         if self._pace.target_ms is None:
             return
-        times = self._pace.target_ms / max(self._took * 1000, 0.001)
-        wanted = round(turn.size * min(GROW, max(SHRINK, times)))
+        factor = self._pace.target_ms / max(self._latest_took * 1000, 0.001)
+        wanted = round(turn.size * min(GROW, max(SHRINK, factor)))
         if wanted < turn.size or turn.deleted >= turn.size:
             self._resize(wanted)
 

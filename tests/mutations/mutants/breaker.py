@@ -12,14 +12,14 @@ MUTANTS: Final = (
     Mutant(
         "a long backlog of a busy API is claimed again and again",
         PERMITS,
-        "if self._turned_away % MANY == 0:",
+        "if self._turned_away % GROW_AFTER == 0:",
         "if False:",
         ("http",),
     ),
     Mutant(
         "once many have waited for a permit, all wait for long",
         PERMITS,
-        "self._window = self.window / STEP",
+        "self._window = self.window / FACTOR",
         "pass",
         ("http",),
     ),

@@ -12,15 +12,15 @@ MUTANTS: Final = (
     Mutant(
         "a step takes more than its share of the time",
         PACER,
-        "return min(self._longest_pause, self._took * (1 / share - 1))",
-        "return min(self._longest_pause, self._took * (1 / share - 2))",
+        "return min(self._longest_pause, self._latest_took * (1 / busy_share - 1))",
+        "return min(self._longest_pause, self._latest_took * (1 / busy_share - 2))",
         UNIT,
     ),
     Mutant(
         "a pause has no end",
         PACER,
-        "return min(self._longest_pause, self._took * (1 / share - 1))",
-        "return self._took * (1 / share - 1)",
+        "return min(self._longest_pause, self._latest_took * (1 / busy_share - 1))",
+        "return self._latest_took * (1 / busy_share - 1)",
         UNIT,
     ),
     Mutant(
@@ -96,14 +96,14 @@ MUTANTS: Final = (
     Mutant(
         "a job waits for ever under pressure",
         PACER,
-        "slowed = LONGEST_WAIT if way == 1 else",
-        "slowed = LONGEST_PAUSE if way == 1 else",
+        "            return LONGEST_PAUSE_UNDER_PRESSURE\n",
+        "            return LONGEST_PAUSE\n",
         UNIT,
     ),
     Mutant(
         "under pressure batches stay large",
         PACER,
-        "            if way == 1:\n                self._resize(self._least)\n",
+        "            if level == 1:\n                self._resize(self._least)\n",
         "",
         UNIT,
     ),

@@ -11,7 +11,7 @@ from deletion.alerts import Alert, AlertKind
 from deletion.breaker import Breaker, BreakerPolicy, LocalBreakerStore
 from deletion.errors import HttpRefused, HttpUnavailable, Parked, StoreUnavailable
 from deletion.gate import KEEP_SECONDS, LEASE_MARGIN, Gate, Gates
-from deletion.permits import LATEST, WAIT
+from deletion.permits import LONGEST_RETRY, WAIT
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock, settle
 
@@ -426,7 +426,7 @@ async def test_calls_that_hang_make_nobody_wait_for_longer_than_a_moment(world: 
             with pytest.raises(Parked) as caught:
                 await hold(gate, world.clock, 0)
             assert world.clock.now() - before == timedelta(seconds=seconds)
-        assert caught.value.until - world.clock.now() <= timedelta(seconds=LATEST)
+        assert caught.value.until - world.clock.now() <= timedelta(seconds=LONGEST_RETRY)
 
 
 async def test_at_a_quick_host_runs_take_turns_within_the_bound(world: World) -> None:

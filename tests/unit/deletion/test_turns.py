@@ -18,7 +18,7 @@ from deletion.tickets import LONGEST_TURN
 from deletion.turns import (
     LONGEST_PAUSE,
     LONGEST_PAUSE_AFTER_FAILURE,
-    LONGEST_WAIT,
+    LONGEST_PAUSE_UNDER_PRESSURE,
     Pacer,
     Pacers,
     Wait,
@@ -148,7 +148,7 @@ async def test_a_stop_ends_every_wait_at_once() -> None:
     world = World(Pace(busy_share=0.01))
     running = asyncio.create_task(world.batch(0))
     await settle()
-    world.pacer._took = 5.0  # a pause of 495 s is due
+    world.pacer._latest_took = 5.0  # a pause of 495 s is due
     waiting = [asyncio.create_task(world.batch(0)) for _ in range(3)]
     await settle()
     assert not any(task.done() for task in waiting)
@@ -342,7 +342,7 @@ async def test_never_less_than_the_smallest_batch_a_minute() -> None:
         await world.batch(1)
         assert world.step.batch_size <= 20
     gaps = [after - before for before, after in zip(world.times, world.times[1:], strict=False)]
-    assert gaps == [1 + LONGEST_WAIT] * 3
+    assert gaps == [1 + LONGEST_PAUSE_UNDER_PRESSURE] * 3
 
 
 async def test_the_gauge_is_read_every_few_seconds_at_most() -> None:
