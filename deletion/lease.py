@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from deletion.clock import Clock, truncated
-from deletion.errors import ClockSkew, LeaseLost, TransientError
+from deletion.clock import Clock
+from deletion.errors import LeaseLost
 from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress
 from deletion.ports import JobStore
 from deletion.retry import Retry
-from deletion.skew import check_clock
+from deletion.skew import RunClock
 
 MILLISECOND: Final = 0.001
 """The shortest wait, in seconds, so that a rounding error cannot make the heartbeat spin."""
@@ -20,7 +20,7 @@ MILLISECOND: Final = 0.001
 EARLIER_JOBS: Final = 100
 """How many jobs of a bot `found_before` reads, the newest first."""
 
-LAST_CAP: Final = 2.0
+LAST_WRITE_CAP: Final = 2.0
 """Longest wait between two tries of the write that ends a run, in seconds: a process that stops has
 little time."""
 
@@ -30,6 +30,8 @@ class Lease:
 
     A write that the database does not answer is repeated until the lease would be stale. From then
     on another run may hold the job, so this one must stop.
+
+    `job` is the job as this run last wrote it, with what it has noted since.
     """
 
     def __init__(
@@ -40,22 +42,17 @@ class Lease:
         self._clock = clock
         self._policy = policy
         self._retry = retry
-        self._last = replace(retry, cap=LAST_CAP)
+        self._last_write_retry = replace(retry, cap=LAST_WRITE_CAP)
         self._writing = asyncio.Lock()
-        self._began = clock.now(), clock.monotonic()
+        self._run_clock = RunClock(store, clock, policy)
         since = (clock.now() - job.last_modified_at).total_seconds()
+        # both by the monotonic clock
         self._written_at = clock.monotonic() - max(0.0, since)
-        self._beats_until: float | None = None
+        self._beats_until: float | None = None  # None while no batch is running
 
     def now(self) -> datetime:
-        """The time for this run's writes: when the run began, plus the time that has passed since.
-
-        When the process's clock is set, this follows it only if the database's clock agrees. So a
-        wrong clock makes no job stale or immortal, and a correction, as after the machine was
-        suspended, takes effect.
-        """
-        wall, monotonic = self._began
-        return truncated(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+        """The time for this run's writes: see `RunClock`."""
+        return self._run_clock.now()
 
     @asynccontextmanager
     async def heartbeat(self) -> AsyncIterator[None]:
@@ -85,10 +82,11 @@ class Lease:
 
     @contextmanager
     def one_batch(self) -> Iterator[None]:
-        """Limit the heartbeat to `LeasePolicy.batch` inside the block, so that a batch that hangs
-        makes its job stale.
+        """Limit the heartbeat to `LeasePolicy.longest_batch` inside the block, so that a batch that
+        hangs makes its job stale.
         """
-        self._beats_until = self._clock.monotonic() + self._policy.batch.total_seconds()
+        longest = self._policy.longest_batch.total_seconds()
+        self._beats_until = self._clock.monotonic() + longest
         try:
             yield
         finally:
@@ -141,31 +139,28 @@ class Lease:
 
     async def roll_back(self, failure: Failure) -> None:
         """End the run: the next runs roll the job back."""
-        await self._write(lambda job: job.roll_back(failure), retry=self._last)
+        await self._write_last(lambda job: job.roll_back(failure))
 
     async def fail(self, failure: Failure, *, has_tried: bool = True) -> None:
         """End the run with `failure`. An interrupted job is handed over; if the run `has_tried` a
         batch, the interruption counts against that batch.
         """
         if failure.interrupted:
-            await self._write(
-                lambda job: job.hand_over(failure, has_tried=has_tried), retry=self._last
-            )
+            await self._write_last(lambda job: job.hand_over(failure, has_tried=has_tried))
         else:
-            await self._write(lambda job: job.fail(failure), retry=self._last)
+            await self._write_last(lambda job: job.fail(failure))
 
     async def park(
         self, failure: Failure, until: datetime, *, has_called: bool, is_busy: bool = False
     ) -> None:
         """End the run: the job is pending and due again at `until`.
 
-        Raises `TransitionError` when `spent` and this was the last attempt.
+        Raises `TransitionError` when `has_called` and this was the last attempt.
         """
-        await self._write(
+        await self._write_last(
             lambda job: job.park(
                 failure, until, self._policy, has_called=has_called, is_busy=is_busy
-            ),
-            retry=self._last,
+            )
         )
 
     async def ensure_held(self) -> None:
@@ -186,7 +181,7 @@ class Lease:
             if self._idle < interval:
                 await self._clock.sleep(max(interval - self._idle, MILLISECOND))
             elif self._may_beat():
-                await self._write(lambda job: job.checkpoint(self.now()), after=interval)
+                await self._write_heartbeat(interval)
             elif not self._stale():
                 await self._clock.sleep(interval)
             else:
@@ -198,9 +193,11 @@ class Lease:
         return self._clock.monotonic() - self._written_at
 
     def _may_beat(self) -> bool:
+        """Whether no batch is running, or the one that is has not taken too long."""
         return self._beats_until is None or self._clock.monotonic() < self._beats_until
 
     async def _was_joined(self) -> bool:
+        """Whether this run still holds the job, and a request has joined. Reads in what joined."""
         stored = await self._retry.call(lambda: self._store.get(self.job.id), unless=self._stale)
         if stored is None or stored.status is not self.job.status:
             return False
@@ -208,32 +205,29 @@ class Lease:
         self.job = replace(self.job, placed_at=stored.placed_at, event_ids=stored.event_ids)
         return joined
 
-    async def _write(
-        self, change: Callable[[Job], Change], *, after: float = 0, retry: Retry | None = None
-    ) -> None:
-        """Apply `change` to the job and write the result.
-
-        With `after`, do so only if the run goes on and has written nothing for that many seconds:
-        a heartbeat is skipped when another write came first.
-        """
+    async def _write(self, change: Callable[[Job], Change], retry: Retry | None = None) -> None:
+        """Apply `change` to the job and write the result, after any write under way."""
         async with self._writing:
-            if after and (self._idle < after or self.job.status is not Status.IN_PROGRESS):
-                return
-            await self._follow_clock()
-            began, written = self._clock.monotonic(), change(self.job)
-            self.job = await (retry or self._retry).call(
-                lambda: self._store.apply(written), unless=self._stale
-            )
-            self._written_at = began
+            await self._apply(change, retry or self._retry)
 
-    async def _follow_clock(self) -> None:
-        if abs(self._clock.now() - self.now()) <= self._policy.max_skew / 4:
-            return
-        with suppress(ClockSkew, TransientError):
-            await check_clock(self._store, self._clock, self._policy)
-            self._began = self._clock.now(), self._clock.monotonic()
+    async def _write_last(self, change: Callable[[Job], Change]) -> None:
+        """Write what ends the run without success, with short waits between the tries."""
+        await self._write(change, self._last_write_retry)
+
+    async def _write_heartbeat(self, interval: float) -> None:
+        """Write a heartbeat, unless another write came first, or the run has ended."""
+        async with self._writing:
+            if self._idle >= interval and self.job.status is Status.IN_PROGRESS:
+                await self._apply(lambda job: job.checkpoint(self.now()), self._retry)
+
+    async def _apply(self, change: Callable[[Job], Change], retry: Retry) -> None:
+        await self._run_clock.follow()
+        began, written = self._clock.monotonic(), change(self.job)
+        self.job = await retry.call(lambda: self._store.apply(written), unless=self._stale)
+        self._written_at = began  # and not now: the write may be older than its answer
 
     def _stale(self) -> LeaseLost | None:
+        """The error to raise once the lease is stale; None until then."""
         if self._idle < self._policy.stale_after.total_seconds():
             return None
         return LeaseLost(f"job {self.job.id}: no write was answered until the lease was stale")

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final
 
-from deletion.clock import Clock
-from deletion.errors import ClockSkew
+from deletion.clock import Clock, truncated
+from deletion.errors import ClockSkew, TransientError
 from deletion.job import LeasePolicy
 from deletion.ports import JobStore
 
@@ -74,3 +75,31 @@ class ClockCheck:
         except ClockSkew as skew:
             return skew
         return None
+
+
+class RunClock:
+    """The clock of one run: its time when the run began, plus the time that has passed since.
+
+    When the process's clock is set, this follows it only if the database's clock agrees. So a wrong
+    clock makes no job stale or immortal, and a correction, as after the machine was suspended,
+    takes effect.
+    """
+
+    def __init__(self, jobs: JobStore, clock: Clock, policy: LeasePolicy) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._policy = policy
+        self._began = clock.now(), clock.monotonic()
+
+    def now(self) -> datetime:
+        """UTC, truncated to milliseconds."""
+        wall, monotonic = self._began
+        return truncated(wall + timedelta(seconds=self._clock.monotonic() - monotonic))
+
+    async def follow(self) -> None:
+        """Begin anew at the time of the process's clock, if that was set and is right."""
+        if abs(self._clock.now() - self.now()) <= self._policy.max_skew / 4:
+            return
+        with suppress(ClockSkew, TransientError):
+            await check_clock(self._jobs, self._clock, self._policy)
+            self._began = self._clock.now(), self._clock.monotonic()

@@ -13,13 +13,13 @@ class LeasePolicy:
 
     A job is stale after being silent for `stale_after`, and exhausted after `max_attempts`. `rest`
     is how long it rests after its first failed attempt; each further rest is four times as long, up
-    to a day. `batch` is how long the heartbeat goes on during one batch of a step.
+    to a day. `longest_batch` is how long the heartbeat goes on during one batch of a step.
     """
 
     stale_after: timedelta
     max_attempts: int
     rest: timedelta = timedelta(minutes=20)
-    batch: timedelta = timedelta(minutes=5)
+    longest_batch: timedelta = timedelta(minutes=5)
 
     @property
     def heartbeat_interval(self) -> float:

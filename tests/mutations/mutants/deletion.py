@@ -75,7 +75,7 @@ MUTANTS: Final = (
     Mutant(
         "a clock that was put right is not followed",
         LEASE,
-        "            await self._follow_clock()\n",
+        "        await self._run_clock.follow()\n",
         "",
     ),
     Mutant(
@@ -117,14 +117,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a run writes the time of a clock that was set",
-        LEASE,
+        SKEW,
         "return truncated(wall + timedelta(seconds=self._clock.monotonic() - monotonic))",
         "return self._clock.now()",
     ),
     Mutant(
         "a run has no heartbeat",
         LEASE,
-        "await self._write(lambda job: job.checkpoint(self.now()), after=interval)",
+        "await self._write_heartbeat(interval)",
         "await self._clock.sleep(interval)",
     ),
     Mutant(
@@ -154,8 +154,8 @@ MUTANTS: Final = (
     Mutant(
         "two writes of a lease cross",
         LEASE,
-        "        async with self._writing:\n            if after",
-        "        if True:\n            if after",
+        "        async with self._writing:\n            if self._idle",
+        "        if True:\n            if self._idle",
     ),
     Mutant(
         "a sweep trusts any clock",

@@ -7,7 +7,7 @@ import pytest
 
 from deletion.errors import StoreUnavailable, TransientError
 from deletion.job import Status, StepProgress, StepStatus
-from deletion.lease import LAST_CAP
+from deletion.lease import LAST_WRITE_CAP
 from tests.support.clock import START
 from tests.support.factories import BOT, POLICY
 from tests.unit.deletion.running import World
@@ -97,7 +97,7 @@ async def test_a_run_that_hands_over_already_is_given_up_by_the_second_cancellat
     await asyncio.gather(running, return_exceptions=True)
     handed_over = world.stored.status is Status.FAILED and world.stored.due is not None
     assert handed_over == (cancelled == 1)
-    assert world.clock.now() - START <= timedelta(seconds=2 * cancelled + LAST_CAP)
+    assert world.clock.now() - START <= timedelta(seconds=2 * cancelled + LAST_WRITE_CAP)
 
 
 async def test_a_run_cancelled_while_it_completes_does_not_stay_in_progress(world: World) -> None:

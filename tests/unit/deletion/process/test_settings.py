@@ -166,7 +166,7 @@ def test_the_lease_follows_from_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("BOTDEL_BATCH_SECONDS", "44")
     for lease in (load(ConsumerSettings).lease, load(RecoverySettings).lease):
         assert (lease.stale_after, lease.max_attempts) == (timedelta(seconds=90), 7)
-        assert (lease.rest, lease.batch) == (timedelta(seconds=33), timedelta(seconds=44))
+        assert (lease.rest, lease.longest_batch) == (timedelta(seconds=33), timedelta(seconds=44))
         assert lease == load(JobsSettings).lease
 
 
