@@ -46,16 +46,15 @@ class Endings:
         Jobs that wait for the same host become due at random times within a window, which doubles
         each time a job is parked because the host must not be called. `Busy` brings its own window.
         """
-        asked = min(parked.until, self._lease.now() + LONGEST_REST)
-        wait = max(1.0, (asked - self._lease.now()).total_seconds())
-        is_busy = isinstance(parked, Busy)
-        window = (
-            parked.window
-            if isinstance(parked, Busy)
-            else doubled(wait, self._lease.job.parks, LONGEST_PARK)
-        )
-        until = asked + timedelta(seconds=self._rng.uniform(0, window))
-        failure = self._failure(parked)
+        now = self._lease.now()
+        earliest = min(parked.until, now + LONGEST_REST)
+        if isinstance(parked, Busy):
+            window = parked.window
+        else:
+            wait = max(1.0, (earliest - now).total_seconds())
+            window = doubled(wait, self._lease.job.parks, LONGEST_PARK)
+        until = earliest + timedelta(seconds=self._rng.uniform(0, window))
+        failure, is_busy = self._failure(parked), isinstance(parked, Busy)
         try:
             await self._lease.park(failure, until, has_called=parked.has_called, is_busy=is_busy)
         except TransitionError:
@@ -71,10 +70,10 @@ class Endings:
         if retried:
             return self._failure(retried)
         task = asyncio.current_task()
-        asked = self._stopping.is_set() or (task is not None and task.cancelling() > 0)
-        if not asked:
+        stop_requested = self._stopping.is_set() or (task is not None and task.cancelling() > 0)
+        if not stop_requested:
             log.error("the step cancelled itself")
-        return replace(self._failure(error), interrupted=asked)
+        return replace(self._failure(error), interrupted=stop_requested)
 
     def _failure(self, error: BaseException) -> Failure:
         message = str(error)[:MESSAGE_CHARACTERS].encode(errors="replace").decode()

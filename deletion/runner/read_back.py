@@ -25,7 +25,9 @@ class ReadBack:
         self._calls = calls
 
     async def left(self, steps: Sequence[Step]) -> list[Step]:
-        """Read back `steps`. Returns those that still find data of the bot; they begin again."""
+        """Read back `steps`, and note the result in their progress. Returns those that still find
+        data of the bot: they begin again.
+        """
         left = []
         for step in steps:
             progress, is_empty = self._lease.job.progress(step.name), await self._is_empty(step)
@@ -37,7 +39,9 @@ class ReadBack:
         return left
 
     async def _is_empty(self, step: Step) -> bool:
-        """Read back. A step that cannot counts as empty if it began after the newest request."""
+        """Read back. A step that cannot read back counts as empty if it began under the newest
+        request; otherwise it has to run again.
+        """
         if is_by_answer_only(step):
             job = self._lease.job
             began = job.progress(step.name).placed_at

@@ -79,6 +79,7 @@ class Run:
         for number in range(PASSES):
             if number:  # a read-back may lag behind the deletion
                 await pause(self._clock, PASS_PAUSE * number, self._stopping)
+                # the result is in the progress of the steps: those empty by now are complete again
                 await self._read_back.left(left)
             left = await self._pass()
             if not left:
@@ -109,18 +110,19 @@ class Run:
         self._patience.renew()
         async for attempt in self._patience:
             with attempt, self.calls.one_try():
-                is_first = attempt.retry_state.attempt_number == 1
-                progress = await self._delete_batches(step, is_first=is_first)
+                is_first_try = attempt.retry_state.attempt_number == 1
+                progress = await self._delete_batches(step, counts_empty=is_first_try)
         self._patience.renew()
         progress = self._batches.with_waits(progress)
         # drop the cursor, which is no longer needed: it may name a file or a person
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
-    async def _delete_batches(self, step: Step, *, is_first: bool) -> StepProgress:
+    async def _delete_batches(self, step: Step, *, counts_empty: bool) -> StepProgress:
         """Delete batch after batch, and return the progress after the last one.
 
-        An empty batch that moves no cursor counts as progress on the first try of a step, and after
-        another batch of the same try. The last batch of the plan has no checkpoint of its own: its
+        With `counts_empty`, a first batch that deletes nothing and moves no cursor counts as
+        progress, as all later ones do; without, an error that comes right after it each time is not
+        retried for ever. The last batch of the plan has no checkpoint of its own: its
         progress is part of the next write, which is a heartbeat during the read-back, or ends the
         run. If the process dies before that, the batch is just run again.
         """
@@ -128,9 +130,9 @@ class Run:
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
         async with self._batches.closing(deleting) as batches:
             while batch := await self._batches.next(step, batches):
-                if batch.deleted or batch.cursor != progress.cursor or is_first:
+                if batch.deleted or batch.cursor != progress.cursor or counts_empty:
                     self._patience.renew()
-                is_first = True  # later batches of any try count
+                counts_empty = True
                 progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
                 progress = self._batches.with_waits(progress)
                 self._count(step, batch)

@@ -137,7 +137,7 @@ MUTANTS: Final = (
     Mutant(
         "a step that cancels itself is handed back",
         ENDING,
-        "return replace(self._failure(error), interrupted=asked)",
+        "return replace(self._failure(error), interrupted=stop_requested)",
         "return replace(self._failure(error), interrupted=True)",
     ),
     Mutant(
@@ -167,8 +167,8 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUN,
-        "                    self._patience.renew()\n                is_first = True",
-        "                    pass\n                is_first = True",
+        "                    self._patience.renew()\n                counts_empty = True",
+        "                    pass\n                counts_empty = True",
     ),
     Mutant(
         "what is read back late is deleted again",
@@ -179,7 +179,7 @@ MUTANTS: Final = (
     Mutant(
         "an empty batch after an error is progress",
         RUN,
-        "if batch.deleted or batch.cursor != progress.cursor or is_first:",
+        "if batch.deleted or batch.cursor != progress.cursor or counts_empty:",
         "if True:",
     ),
     Mutant(
@@ -191,8 +191,8 @@ MUTANTS: Final = (
     Mutant(
         "a parked job waits for ever",
         ENDING,
-        "asked = min(parked.until, self._lease.now() + LONGEST_REST)",
-        "asked = parked.until",
+        "earliest = min(parked.until, now + LONGEST_REST)",
+        "earliest = parked.until",
     ),
     Mutant(
         "the last batch of any step has no checkpoint",
