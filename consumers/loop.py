@@ -14,7 +14,7 @@ from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS
-from deletion.pulling import WriteProof
+from deletion.pulling import StorageCheck
 from deletion.retry import BackOff, doubled, pause
 from deletion.skew import Check, unchecked
 
@@ -61,7 +61,7 @@ class Consumer:
         self._stopping = stopping
         self._check = check
         self._handling: set[asyncio.Task[None]] = set()
-        self._database = WriteProof(store.check_writes)
+        self._database = StorageCheck(store.check_writes)
         self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failures = 0  # groups in a row from which the database stored nothing
         self._not_pulling: str | None = "not started"
@@ -117,9 +117,9 @@ class Consumer:
         not need Pub/Sub.
         """
         try:
-            if not self._database.holds:
+            if not self._database.has_passed:
                 await pause(self._clock, self._delay(), self._stopping)
-                await self._database.renew()
+                await self._database.ensure()
             await self._check()
             deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
             await self._check()  # the clock may have been set; what was pulled is redelivered
@@ -137,7 +137,7 @@ class Consumer:
             await self._pause_refused(f"unexpected {type(error).__name__}")
             return []
         self._refused.reset()
-        if self._database.holds:  # a group may have been nacked during this pull
+        if self._database.has_passed:  # a group may have been nacked during this pull
             self._not_pulling = None
         return deliveries
 
@@ -172,7 +172,7 @@ class Consumer:
         if outcomes & STORED:
             self._failures = 0
         elif Outcome.RETURNED in outcomes:
-            self._database.doubt()
+            self._database.invalidate()
             self._not_pulling = "the database recorded no event of a group"
             self._failures += 1
 

@@ -3,22 +3,23 @@
 from collections.abc import Awaitable, Callable
 
 
-class WriteProof:
-    """Whether the database is known to take writes: `prove` returns if it does, and raises if not.
+class StorageCheck:
+    """A check of the database that must have passed before the next pull.
 
-    It must be proven before the first pull, and again after each `doubt`.
+    `check` returns if it passes, and raises if not: a consumer lets the database confirm a write,
+    recovery requires the indexes. It is made before the first pull, and after each `invalidate`.
     """
 
-    def __init__(self, prove: Callable[[], Awaitable[None]]) -> None:
-        self._prove = prove
-        self.holds = False
+    def __init__(self, check: Callable[[], Awaitable[None]]) -> None:
+        self._check = check
+        self.has_passed = False
 
-    async def renew(self) -> None:
-        """Prove it, unless it holds. Raises what `prove` raises."""
-        if not self.holds:
-            await self._prove()
-            self.holds = True
+    async def ensure(self) -> None:
+        """Make the check, unless it has passed. Raises what `check` raises."""
+        if not self.has_passed:
+            await self._check()
+            self.has_passed = True
 
-    def doubt(self) -> None:
-        """Require a new proof, because something could not be recorded."""
-        self.holds = False
+    def invalidate(self) -> None:
+        """Require a new check, because something could not be recorded."""
+        self.has_passed = False

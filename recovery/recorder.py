@@ -15,7 +15,7 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import SOURCE, Reason, is_canary
 from deletion.errors import BotDeletionError
-from deletion.pulling import WriteProof
+from deletion.pulling import StorageCheck
 from deletion.quarantine import Quarantine, Rejected
 from deletion.retry import BackOff
 from recovery.metrics import Metrics
@@ -50,7 +50,7 @@ class DeadLetterConsumer:
         self._quarantine = quarantine
         self._clock = clock
         self._prefix = prefix
-        self._database = WriteProof(prepare)
+        self._database = StorageCheck(prepare)
         self._metrics = metrics
         self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None
@@ -82,7 +82,7 @@ class DeadLetterConsumer:
 
     async def _pull(self) -> None:
         """Pull once and record; after a failure, only once the database answers."""
-        await self._database.renew()
+        await self._database.ensure()
         if deliveries := await self._subscription.pull(PULL_LIMIT):
             await self._take(deliveries)
 
@@ -110,5 +110,5 @@ class DeadLetterConsumer:
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason
         self._metrics.failed()
-        self._database.doubt()
+        self._database.invalidate()
         await self._back_off.pause(stopping)

@@ -80,8 +80,8 @@ MUTANTS: Final = (
     Mutant(
         "a database that takes no writes is pulled for",
         CONSUMER,
-        "WriteProof(store.check_writes)",
-        "WriteProof(store.ping)",
+        "StorageCheck(store.check_writes)",
+        "StorageCheck(store.ping)",
     ),
     Mutant(
         "what was pulled is taken in although the clock was set meanwhile",
@@ -152,14 +152,14 @@ MUTANTS: Final = (
     Mutant(
         "pulling goes on while the database is away",
         CONSUMER,
-        "            self._database.doubt()\n",
+        "            self._database.invalidate()\n",
         "",
     ),
     Mutant(
         "pulling begins before the database has answered",
         "deletion/pulling.py",
-        "        self._prove = prove\n        self.holds = False",
-        "        self._prove = prove\n        self.holds = True",
+        "        self._check = check\n        self.has_passed = False",
+        "        self._check = check\n        self.has_passed = True",
     ),
     Mutant(
         "a database that takes nothing wears out deliveries",
