@@ -20,7 +20,7 @@ from deletion.errors import EventError, StoreUnavailable
 from deletion.events import decode
 from deletion.job import MAX_EVENTS, Job, StepProgress
 from deletion.plan import Plan
-from deletion.ports import JobStore, Placing, Recorded
+from deletion.ports import JobStore, Recorded, RecordOutcome
 from deletion.quarantine import Quarantine, Rejected, refused
 from deletion.retry import Retry
 
@@ -45,9 +45,9 @@ class Outcome(StrEnum):
 
 
 _PLACED: Final = {
-    Placing.NEW: Outcome.RECORDED,
-    Placing.JOINED: Outcome.JOINED,
-    Placing.KNOWN: Outcome.KNOWN,
+    RecordOutcome.NEW: Outcome.RECORDED,
+    RecordOutcome.JOINED: Outcome.JOINED,
+    RecordOutcome.KNOWN: Outcome.KNOWN,
 }
 
 
@@ -199,15 +199,15 @@ class Intake:
         return _all(deliveries, Outcome.QUARANTINED)
 
     def _placed(self, placed: JobToRecord, recorded: Recorded) -> Taken | Rejected:
-        if recorded.placing is not Placing.FULL:
-            return Taken(placed.delivery, _PLACED[recorded.placing])
+        if recorded.outcome is not RecordOutcome.FULL:
+            return Taken(placed.delivery, _PLACED[recorded.outcome])
         detail = f"job {recorded.job_id} already covers {MAX_EVENTS} requests"
         return Rejected(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
         """Alert again when a request joined an exhausted job: it waits for an operator too."""
         for each in recorded:
-            if each.placing is Placing.JOINED and each.is_exhausted:
+            if each.outcome is RecordOutcome.JOINED and each.is_exhausted:
                 reason = "a request joined it"
                 self._alerts.tell(
                     Alert(AlertKind.JOB_EXHAUSTED, self._service, reason, each.job_id)

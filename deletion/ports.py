@@ -14,8 +14,8 @@ from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.job import Change, Job, Status
 
 
-class Placing(StrEnum):
-    """What became of a request."""
+class RecordOutcome(StrEnum):
+    """What became of a request that was recorded."""
 
     NEW = "new"  # a job was created for it
     JOINED = "joined"  # the live job of its bot now covers it
@@ -27,7 +27,7 @@ class Placing(StrEnum):
 class Recorded:
     """What became of a request, and the id of its job."""
 
-    placing: Placing
+    outcome: RecordOutcome
     job_id: str
     is_exhausted: bool = False
 

@@ -202,7 +202,7 @@ class JobStoreMachine(RuleBasedStateMachine):
         """One at a time: which of two for one bot makes the job is nobody's to say."""
         for job in jobs:
             [found] = self.call(self.store.record([job]))
-            assert (found.placing, found.job_id) == self.model.record(job)
+            assert (found.outcome, found.job_id) == self.model.record(job)
 
     def apply(self, transition: str, change: Change) -> Job | None:
         is_accepted = self.model.apply(transition, change.before, change.after)

@@ -17,7 +17,7 @@ from consumers.worker import Worker
 from deletion.errors import StoreUnavailable
 from deletion.job import Change, Job, LeasePolicy, StepProgress
 from deletion.plan import Batch
-from deletion.ports import Placing, Read, Recorded
+from deletion.ports import Read, Recorded, RecordOutcome
 from deletion.retry import Retry
 from deletion.runner import Runner
 from tests.simulation.schedule import rng
@@ -70,7 +70,7 @@ class IndexedStore(MemoryJobStore):
         if job.bot_id not in self._bots:
             self._bots.add(job.bot_id)
             self.jobs[job.id] = job
-            return Recorded(Placing.NEW, job.id)
+            return Recorded(RecordOutcome.NEW, job.id)
         return super()._record(job)
 
     def _enter(self, job: Job) -> None:

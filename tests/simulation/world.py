@@ -23,7 +23,7 @@ from deletion.job import (
     Status,
 )
 from deletion.plan import Batch, Plan
-from deletion.ports import Placing, Recorded
+from deletion.ports import Recorded, RecordOutcome
 from tests.simulation.broker import Broker, Rules
 from tests.simulation.holds import Holds
 from tests.simulation.loop import HOST, Host
@@ -124,9 +124,9 @@ class WatchedStore(MemoryJobStore):
     async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
         recorded = await super().record(jobs)
         for job, found in zip(jobs, recorded, strict=True):
-            if found.placing is Placing.JOINED and self.jobs[found.job_id].rollback_cause:
+            if found.outcome is RecordOutcome.JOINED and self.jobs[found.job_id].rollback_cause:
                 self._world.turns["joined in a rollback"] += 1
-            if found.placing is not Placing.FULL:
+            if found.outcome is not RecordOutcome.FULL:
                 self._world.covered.add((found.job_id, job.event_id))
         for job in (self.jobs[found.job_id] for found in recorded):
             same = [j for j in self.jobs.values() if j.service == job.service]

@@ -9,7 +9,7 @@ from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost, TransitionError
 from deletion.job import MAX_EVENTS, Change, Job, Status, later
-from deletion.ports import Placing, Read, ReadLetter, Recorded
+from deletion.ports import Read, ReadLetter, Recorded, RecordOutcome
 from deletion.silence import EPOCH
 from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
 
@@ -118,17 +118,17 @@ class MemoryJobStore:
         for standing in self.jobs.values():
             if _is_of(standing, job) and job.event_id in standing.event_ids:
                 if standing.id == job.id:
-                    return Recorded(Placing.NEW, job.id)
-                return _recorded(Placing.KNOWN, standing)
+                    return Recorded(RecordOutcome.NEW, job.id)
+                return _recorded(RecordOutcome.KNOWN, standing)
         live = next((j for j in self.jobs.values() if _is_of(j, job) and j.live), None)
         if live is None or not job.live:
             self.jobs[job.id] = job
-            return Recorded(Placing.NEW, job.id)
+            return Recorded(RecordOutcome.NEW, job.id)
         if len(live.event_ids) >= MAX_EVENTS:
-            return _recorded(Placing.FULL, live)
+            return _recorded(RecordOutcome.FULL, live)
         event_ids, placed_at = (*live.event_ids, job.event_id), later(live.placed_at, job.placed_at)
         self.jobs[live.id] = replace(live, event_ids=event_ids, placed_at=placed_at)
-        return _recorded(Placing.JOINED, live)
+        return _recorded(RecordOutcome.JOINED, live)
 
 
 class MemoryDeadLetterStore:
@@ -210,8 +210,8 @@ def _is_of(stored: Job, job: Job) -> bool:
     return (stored.service, stored.bot_id) == (job.service, job.bot_id)
 
 
-def _recorded(placing: Placing, job: Job) -> Recorded:
-    return Recorded(placing, job.id, job.status is Status.EXHAUSTED)
+def _recorded(outcome: RecordOutcome, job: Job) -> Recorded:
+    return Recorded(outcome, job.id, job.status is Status.EXHAUSTED)
 
 
 class MemorySweepStore:

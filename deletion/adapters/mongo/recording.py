@@ -17,7 +17,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.writes import DUPLICATE_KEY, check_confirmed
 from deletion.errors import StoreUnavailable
 from deletion.job import MAX_EVENTS, Job, Status, later
-from deletion.ports import Placing, Recorded
+from deletion.ports import Recorded, RecordOutcome
 
 TRIES: Final = 5
 
@@ -41,7 +41,7 @@ class Recorder:
         for _ in range(TRIES):
             refused = await self._insert([job for job in jobs if job.id not in outcomes])
             outcomes |= {
-                job.id: Recorded(Placing.NEW, job.id)
+                job.id: Recorded(RecordOutcome.NEW, job.id)
                 for job in jobs
                 if job.id not in outcomes and job.id not in refused
             }
@@ -82,9 +82,9 @@ class Recorder:
         for job in jobs:
             if standing := covering.get((job.bot_id, job.event_id)):
                 found = str(standing["_id"])
-                placing = Placing.JOINED if job.id in offered else Placing.KNOWN
-                placing = Placing.NEW if found == job.id else placing
-                outcomes[job.id] = Recorded(placing, found, _is_exhausted(standing))
+                outcome = RecordOutcome.JOINED if job.id in offered else RecordOutcome.KNOWN
+                outcome = RecordOutcome.NEW if found == job.id else outcome
+                outcomes[job.id] = Recorded(outcome, found, _is_exhausted(standing))
         return outcomes
 
     async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
@@ -109,11 +109,11 @@ class Recorder:
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
             for request in requests[room:]:
                 for copy in offers[request.event_id]:
-                    full[copy.id] = Recorded(Placing.FULL, found, exhausted)
+                    full[copy.id] = Recorded(RecordOutcome.FULL, found, exhausted)
             if requests[:room]:
                 updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:
-                    joining[request.id] = Recorded(Placing.JOINED, found, exhausted)
+                    joining[request.id] = Recorded(RecordOutcome.JOINED, found, exhausted)
         offered |= joining.keys()
         return full | joining if await self._all_match(updates) else full
 

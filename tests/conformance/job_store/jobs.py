@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from deletion.errors import LeaseLost
 from deletion.job import NOT_LIVE, Job, LeasePolicy, Status
-from deletion.ports import JobStore, Placing, Read, Recorded
+from deletion.ports import JobStore, Read, Recorded, RecordOutcome
 from tests.support.clock import START
 from tests.support.factories import LATER
 
@@ -28,12 +28,12 @@ async def stored(store: JobStore, job: Job) -> Job:
 
 async def put(store: JobStore, job: Job) -> Job:
     """Record `job`, in whatever state."""
-    assert await store.record([job]) == [Recorded(Placing.NEW, job.id)]
+    assert await store.record([job]) == [Recorded(RecordOutcome.NEW, job.id)]
     return job
 
 
-def placings(outcomes: Iterable[Recorded]) -> list[Placing]:
-    return [outcome.placing for outcome in outcomes]
+def outcomes_of(recorded: Iterable[Recorded]) -> list[RecordOutcome]:
+    return [each.outcome for each in recorded]
 
 
 def ids(jobs: Iterable[Read]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from deletion.errors import LeaseLost, TransitionError
 from deletion.job import RULES, Job, Status, StepProgress
-from deletion.ports import JobStore, Placing, Recorded
+from deletion.ports import JobStore, Recorded, RecordOutcome
 from tests.conformance.job_store.changes import CHANGES, FAILURE, INTERRUPTION, fresh
 from tests.conformance.job_store.jobs import LIVE, POLICY, SILENT, TICK, Open, put, stored
 from tests.support.clock import START
@@ -206,4 +206,4 @@ class TestApplying:
         job = await put(store, new_job(status=Status.EXHAUSTED, attempt=3))
         await store.apply(job.retry(LATER, POLICY))
         [outcome] = await store.record([request_for(job)])
-        assert outcome == Recorded(Placing.JOINED, job.id)
+        assert outcome == Recorded(RecordOutcome.JOINED, job.id)

@@ -42,7 +42,7 @@ from deletion.job import (
     StepProgress,
     StepStatus,
 )
-from deletion.ports import Placing, Recorded, Unreadable
+from deletion.ports import Recorded, RecordOutcome, Unreadable
 from tests.conformance.job_store.jobs import POLICY, put
 from tests.support.clock import START
 from tests.support.factories import new_job, redelivered, request_for
@@ -267,8 +267,8 @@ async def test_a_record_that_cannot_be_read_is_joined_all_the_same(
         new_job(service="damaged"),
         request_for(second),
     ]
-    outcomes = await store.record(offered)
-    assert [outcome.placing for outcome in outcomes] == ["joined", "known", "new", "joined"]
+    recorded = await store.record(offered)
+    assert [each.outcome for each in recorded] == ["joined", "known", "new", "joined"]
     found = await jobs.find_one({"_id": ObjectId(first.id)})
     assert found
     assert found["eventIds"] == [first.event_id, offered[0].event_id]
@@ -574,7 +574,7 @@ async def test_a_request_whose_live_job_completes_meanwhile_is_a_new_job(
     first = await put(store, new_job())
     racing = Racing(client, database_name, lambda live: live.complete(START))
     second = request_for(first)
-    assert await racing.record([second]) == [Recorded(Placing.NEW, second.id)]
+    assert await racing.record([second]) == [Recorded(RecordOutcome.NEW, second.id)]
 
 
 async def test_a_request_whose_live_job_beats_meanwhile_joins_it(
@@ -583,7 +583,7 @@ async def test_a_request_whose_live_job_beats_meanwhile_joins_it(
     first = await put(store, new_job())
     racing = Racing(client, database_name, lambda live: live.checkpoint(START))
     [outcome] = await racing.record([request_for(first)])
-    assert outcome == Recorded(Placing.JOINED, first.id)
+    assert outcome == Recorded(RecordOutcome.JOINED, first.id)
 
 
 class Doubled(MongoJobStore):
@@ -602,7 +602,7 @@ async def test_a_request_that_joins_twice_at_once_is_covered_once(
     first = await put(store, new_job())
     request = request_for(first)
     [outcome] = await Doubled(client, database_name).record([request])
-    assert outcome == Recorded(Placing.KNOWN, first.id)
+    assert outcome == Recorded(RecordOutcome.KNOWN, first.id)
     joined = await store.get(first.id)
     assert joined
     assert joined.event_ids == (first.event_id, request.event_id)

@@ -11,9 +11,9 @@ from bson import ObjectId
 
 from deletion.errors import LeaseLost, StoreUnavailable
 from deletion.job import MAX_EVENTS, Job, Status
-from deletion.ports import JobStore, Placing, Recorded
+from deletion.ports import JobStore, Recorded, RecordOutcome
 from tests.conformance.job_store.changes import FAILURE
-from tests.conformance.job_store.jobs import LIVE, TICK, Open, completed, placings, put, stored
+from tests.conformance.job_store.jobs import LIVE, TICK, Open, completed, outcomes_of, put, stored
 from tests.support.clock import START
 from tests.support.factories import LATER, new_job, redelivered, request_for
 
@@ -34,7 +34,7 @@ class TestRecording:
         first = await put(store, new_job(status=status))
         repeated = redelivered(first)
         [outcome] = await store.record([repeated])
-        assert outcome == Recorded(Placing.KNOWN, first.id, status is Status.EXHAUSTED)
+        assert outcome == Recorded(RecordOutcome.KNOWN, first.id, status is Status.EXHAUSTED)
         assert await store.get(repeated.id) is None
         assert await stored(store, first) == first, "and nothing moved"
 
@@ -44,7 +44,7 @@ class TestRecording:
         await store.record([joined])
         before = await stored(store, first)
         [outcome] = await store.record([redelivered(first, joined.event_id)])
-        assert outcome == Recorded(Placing.KNOWN, first.id)
+        assert outcome == Recorded(RecordOutcome.KNOWN, first.id)
         assert await stored(store, first) == before
 
     async def test_a_request_that_joined_is_known_after_its_job_is_complete(
@@ -56,17 +56,17 @@ class TestRecording:
         await store.record([joined])
         await store.apply((await stored(store, first)).complete(LATER))
         [outcome] = await store.record([redelivered(first, joined.event_id)])
-        assert outcome == Recorded(Placing.KNOWN, first.id)
+        assert outcome == Recorded(RecordOutcome.KNOWN, first.id)
         assert len(await store.find(bot_id=first.bot_id, limit=9)) == 1
 
     async def test_a_request_after_completion_is_a_new_job(self, store: JobStore) -> None:
         first = await put(store, new_job())
         done = await store.apply(first.complete(LATER))
         second = request_for(first)
-        assert await store.record([second]) == [Recorded(Placing.NEW, second.id)]
+        assert await store.record([second]) == [Recorded(RecordOutcome.NEW, second.id)]
         assert await stored(store, first) == done
         [outcome] = await store.record([request_for(first)])
-        assert outcome == Recorded(Placing.JOINED, second.id)
+        assert outcome == Recorded(RecordOutcome.JOINED, second.id)
 
     async def test_an_event_counts_for_its_job_even_if_another_one_lives(
         self, store: JobStore
@@ -75,7 +75,7 @@ class TestRecording:
         await store.apply(done.complete(LATER))
         live = await put(store, request_for(done))
         [outcome] = await store.record([redelivered(done)])
-        assert outcome == Recorded(Placing.KNOWN, done.id)
+        assert outcome == Recorded(RecordOutcome.KNOWN, done.id)
         assert await stored(store, live) == live
 
     async def test_services_do_not_know_of_each_other(self, store: JobStore) -> None:
@@ -95,12 +95,12 @@ class TestRecording:
         offered = [redelivered(first, event), redelivered(second, event)]
         outcomes = await store.record(offered)
         assert outcomes == [
-            Recorded(Placing.JOINED, first.id),
-            Recorded(Placing.JOINED, second.id),
+            Recorded(RecordOutcome.JOINED, first.id),
+            Recorded(RecordOutcome.JOINED, second.id),
         ]
         assert await store.record([*offered[:1], redelivered(second, event)]) == [
-            Recorded(Placing.KNOWN, first.id),
-            Recorded(Placing.KNOWN, second.id),
+            Recorded(RecordOutcome.KNOWN, first.id),
+            Recorded(RecordOutcome.KNOWN, second.id),
         ]
 
     async def test_an_event_another_bot_is_known_by_joins_the_job_of_its_own(
@@ -109,8 +109,8 @@ class TestRecording:
         first, second = await put(store, new_job()), await put(store, new_job())
         outcomes = await store.record([redelivered(first), redelivered(second, first.event_id)])
         assert outcomes == [
-            Recorded(Placing.KNOWN, first.id),
-            Recorded(Placing.JOINED, second.id),
+            Recorded(RecordOutcome.KNOWN, first.id),
+            Recorded(RecordOutcome.JOINED, second.id),
         ]
         assert (await stored(store, second)).event_ids == (second.event_id, first.event_id)
 
@@ -118,21 +118,21 @@ class TestRecording:
         first = new_job()
         outcomes = await store.record([first, redelivered(first), new_job(), redelivered(first)])
         assert [each.job_id for each in outcomes].count(first.id) == 3
-        assert placings(outcomes).count(Placing.NEW) == 2
-        assert placings(outcomes).count(Placing.KNOWN) == 2
+        assert outcomes_of(outcomes).count(RecordOutcome.NEW) == 2
+        assert outcomes_of(outcomes).count(RecordOutcome.KNOWN) == 2
 
     async def test_the_same_event_twice_in_one_call_joins_once(self, store: JobStore) -> None:
         first = await put(store, new_job())
         request = request_for(first)
         outcomes = await store.record([request, redelivered(first, request.event_id)])
-        assert placings(outcomes) == [Placing.JOINED, Placing.KNOWN]
+        assert outcomes_of(outcomes) == [RecordOutcome.JOINED, RecordOutcome.KNOWN]
         assert (await stored(store, first)).event_ids == (first.event_id, request.event_id)
 
     async def test_two_requests_for_one_bot_in_one_call_make_one_job(self, store: JobStore) -> None:
         first = new_job()
         second = request_for(first)
         outcomes = await store.record([first, second])
-        assert sorted(placings(outcomes)) == [Placing.JOINED, Placing.NEW]
+        assert sorted(outcomes_of(outcomes)) == [RecordOutcome.JOINED, RecordOutcome.NEW]
         [job] = await store.find(bot_id=first.bot_id, limit=9)
         assert isinstance(job, Job)
         assert set(job.event_ids) == {first.event_id, second.event_id}
@@ -142,10 +142,10 @@ class TestRecording:
         new, newer = new_job(), new_job()
         outcomes = await store.record([new, redelivered(by_event), newer, request_for(by_bot)])
         assert outcomes == [
-            Recorded(Placing.NEW, new.id),
-            Recorded(Placing.KNOWN, by_event.id),
-            Recorded(Placing.NEW, newer.id),
-            Recorded(Placing.JOINED, by_bot.id),
+            Recorded(RecordOutcome.NEW, new.id),
+            Recorded(RecordOutcome.KNOWN, by_event.id),
+            Recorded(RecordOutcome.NEW, newer.id),
+            Recorded(RecordOutcome.JOINED, by_bot.id),
         ]
 
     async def test_a_call_repeated_because_its_answer_was_lost_changes_nothing(
@@ -153,10 +153,14 @@ class TestRecording:
     ) -> None:
         standing = await put(store, new_job())
         group = [new_job(), request_for(standing), new_job()]
-        assert placings(await store.record(group)) == [Placing.NEW, Placing.JOINED, Placing.NEW]
+        assert outcomes_of(await store.record(group)) == [
+            RecordOutcome.NEW,
+            RecordOutcome.JOINED,
+            RecordOutcome.NEW,
+        ]
         before = [await stored(store, job) for job in (group[0], standing, group[2])]
         outcomes = await store.record(group)
-        assert placings(outcomes) == [Placing.NEW, Placing.KNOWN, Placing.NEW]
+        assert outcomes_of(outcomes) == [RecordOutcome.NEW, RecordOutcome.KNOWN, RecordOutcome.NEW]
         assert [await stored(store, job) for job in (group[0], standing, group[2])] == before
 
     async def test_a_repeated_call_takes_no_job_back_from_who_claimed_it(
@@ -176,7 +180,7 @@ class TestRecording:
             *(stores[number % 8].record([job]) for number, job in enumerate(offered))
         )
         outcomes = [outcome for [outcome] in answers]
-        assert sorted(placings(outcomes)) == [Placing.KNOWN] * 23 + [Placing.NEW]
+        assert sorted(outcomes_of(outcomes)) == [RecordOutcome.KNOWN] * 23 + [RecordOutcome.NEW]
         assert len({outcome.job_id for outcome in outcomes}) == 1
         assert len(await stores[0].find(bot_id=first.bot_id, limit=99)) == 1
 
@@ -191,8 +195,8 @@ class TestRecording:
             *(recorded(store, group) for store, group in zip(stores, groups, strict=True))
         )
         outcomes = [outcome for answer in answers for outcome in answer]
-        assert placings(outcomes).count(Placing.NEW) == 1
-        assert placings(outcomes).count(Placing.JOINED) == 8
+        assert outcomes_of(outcomes).count(RecordOutcome.NEW) == 1
+        assert outcomes_of(outcomes).count(RecordOutcome.JOINED) == 8
         [job] = await stores[0].find(bot_id=first.bot_id, limit=99)
         assert isinstance(job, Job)
         assert sorted(job.event_ids) == sorted(each.event_id for group in groups for each in group)
@@ -207,7 +211,7 @@ class TestRecording:
             *(recorded(store, [redelivered(first, event)]) for store in stores)
         )
         outcomes = [outcome for [outcome] in answers]
-        assert set(placings(outcomes)) <= {Placing.JOINED, Placing.KNOWN}
+        assert set(outcomes_of(outcomes)) <= {RecordOutcome.JOINED, RecordOutcome.KNOWN}
         joined = await stored(stores[0], first)
         assert joined.event_ids == (first.event_id, event), "it is covered once"
 
@@ -231,7 +235,7 @@ class TestJoining:
         first = await put(store, new_job(status=status))
         request = request_for(first)
         [outcome] = await store.record([request])
-        assert outcome == Recorded(Placing.JOINED, first.id, status is Status.EXHAUSTED)
+        assert outcome == Recorded(RecordOutcome.JOINED, first.id, status is Status.EXHAUSTED)
         events = (first.event_id, request.event_id)
         assert await stored(store, first) == replace(first, event_ids=events, placed_at=LATER)
 
@@ -285,12 +289,12 @@ class TestJoining:
         first = await put(store, new_job(event_ids=events))
         requests = [request_for(first) for _ in range(4)]
         outcomes = await store.record(requests)
-        assert placings(outcomes) == [Placing.JOINED] * 2 + [Placing.FULL] * 2
+        assert outcomes_of(outcomes) == [RecordOutcome.JOINED] * 2 + [RecordOutcome.FULL] * 2
         assert {outcome.job_id for outcome in outcomes} == {first.id}
         full = await stored(store, first)
         assert full.event_ids == (*events, *(each.event_id for each in requests[:2]))
         outcomes = await store.record([requests[3], redelivered(first, requests[0].event_id)])
-        assert placings(outcomes) == [Placing.FULL, Placing.KNOWN]
+        assert outcomes_of(outcomes) == [RecordOutcome.FULL, RecordOutcome.KNOWN]
         assert await stored(store, first) == full
 
     async def test_copies_of_one_request_for_a_full_job_hold_up_nobody(
@@ -300,13 +304,13 @@ class TestJoining:
         request = request_for(full)
         copies = [redelivered(full, request.event_id) for _ in range(10)]
         outcomes = await store.record([*copies, new_job()])
-        assert placings(outcomes) == [Placing.FULL] * 10 + [Placing.NEW]
+        assert outcomes_of(outcomes) == [RecordOutcome.FULL] * 10 + [RecordOutcome.NEW]
 
     async def test_a_job_that_a_later_version_let_cover_more_is_full(self, store: JobStore) -> None:
         first = new_job(event_ids=tuple(str(uuid4()) for _ in range(MAX_EVENTS + 3)))
         await put(store, first)
         outcomes = await store.record([request_for(first) for _ in range(5)])
-        assert placings(outcomes) == [Placing.FULL] * 5
+        assert outcomes_of(outcomes) == [RecordOutcome.FULL] * 5
         assert await stored(store, first) == first
 
     @pytest.mark.proves("join")
@@ -321,6 +325,6 @@ class TestJoining:
                 recording = both.create_task(intake.record([request]))
                 completing = both.create_task(completed(run, job))
             if completing.result():
-                assert recording.result() == [Recorded(Placing.NEW, request.id)]
+                assert recording.result() == [Recorded(RecordOutcome.NEW, request.id)]
             else:
-                assert recording.result() == [Recorded(Placing.JOINED, job.id)]
+                assert recording.result() == [Recorded(RecordOutcome.JOINED, job.id)]

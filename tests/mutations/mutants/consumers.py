@@ -50,14 +50,14 @@ MUTANTS: Final = (
     Mutant(
         "a request beyond the limit is taken for joined",
         INTAKE,
-        "if recorded.placing is not Placing.FULL:",
+        "if recorded.outcome is not RecordOutcome.FULL:",
         "if True:",
     ),
     Mutant(
         "nobody is told that an exhausted job was joined",
         INTAKE,
-        "if each.placing is Placing.JOINED and each.is_exhausted:",
-        "if each.placing is Placing.JOINED and False:",
+        "if each.outcome is RecordOutcome.JOINED and each.is_exhausted:",
+        "if each.outcome is RecordOutcome.JOINED and False:",
     ),
     Mutant(
         "one bad event stops its group",

@@ -115,8 +115,8 @@ async def test_a_request_joins_a_job_that_was_placed_beyond_the_calendar() -> No
         return finding(odd)(command) or {}
 
     async with connected(reply) as (client, server):
-        [outcome] = await MongoJobStore(client, "d").record([request])
-    assert outcome.placing == "joined"
+        [recorded] = await MongoJobStore(client, "d").record([request])
+    assert recorded.outcome == "joined"
     [update] = server.sent("update")[0]["updates"]
     assert update["u"]["$set"]["placedAt"] > datetime(2000, 1, 1)  # noqa: DTZ001 - as it is decoded
 
