@@ -1,32 +1,33 @@
-"""The commands: botdel/."""
+"""The commands, and what an operator does through them: botdel/, deletion/operating/."""
 
 from typing import Final
 
 from tests.mutations.mutants.base import PLANS, Mutant
 
-ACTING: Final = "botdel/acting.py"
-JOBS_COMMAND: Final = "botdel/jobs_retry.py"
+ACTING: Final = "deletion/operating/acting.py"
+ACTING_ON_JOBS: Final = "deletion/operating/jobs.py"
+ACTING_ON_LETTERS: Final = "deletion/operating/dead_letters.py"
 PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
 
 MUTANTS: Final = (
     Mutant(
         "a retry by hand takes a job that waits",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "isinstance(job, Unreadable) or job.is_retryable(now, policy)",
         "True",
         ("unit",),
     ),
     Mutant(
         "a dry run is none",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "action.refusal if dry_run else action",
         "action",
         ("unit",),
     ),
     Mutant(
         "a retry by hand trusts any clock",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "    await check_clock(store, clock, policy)\n",
         "",
         ("unit",),
@@ -40,7 +41,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a replay is marked that was not confirmed",
-        "botdel/dead_letters/actions.py",
+        ACTING_ON_LETTERS,
         "        await self._publisher.publish(replay_message(letter))\n"
         "        await self._mark(letter)\n",
         "        await self._mark(letter)\n"
@@ -48,7 +49,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the dry run of a replay does not look whether the message would arrive",
-        "botdel/dead_letters/actions.py",
+        ACTING_ON_LETTERS,
         " or await self._obstacle(letter.service)",
         "",
         ("unit",),
