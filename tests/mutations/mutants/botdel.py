@@ -7,6 +7,7 @@ from tests.mutations.mutants.base import PLANS, Mutant
 ACTING: Final = "deletion/operating/acting.py"
 ACTING_ON_JOBS: Final = "deletion/operating/jobs.py"
 ACTING_ON_LETTERS: Final = "deletion/operating/dead_letters.py"
+NEXT_MOVE: Final = "botdel/next_move.py"
 PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
 
@@ -126,7 +127,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an operator is told that a retry only saves the wait where it runs over the point instead",
-        "botdel/jobs.py",
+        NEXT_MOVE,
         "    if job.may_roll_back:\n        undoes",
         "    if False:\n        undoes",
         ("unit",),
@@ -154,9 +155,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a rollback is said to have undone what it has not",
-        "botdel/jobs.py",
-        "    if stays := [name for name in begun if name not in undone]:",
-        "    if stays := []:",
+        NEXT_MOVE,
+        "kept = [name for name in begun if name not in undone]",
+        "kept: list[str] = []",
         ("unit",),
     ),
     Mutant(
