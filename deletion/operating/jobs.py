@@ -44,8 +44,8 @@ class Choice:
             return
         for status in [self.status] if self.status else RETRYABLE:
             until = clock.now()
-            if status is Status.IN_PROGRESS:  # of a record that cannot be read, nothing else tells
-                until -= policy.stale_after
+            if status is Status.IN_PROGRESS:
+                until -= policy.stale_after  # all that tells of an unreadable record: it is silent
             async for page in silent_pages(
                 store, status, until=until, size=PAGE, retry=Retry(clock)
             ):
@@ -54,8 +54,7 @@ class Choice:
 
     def _fits(self, job: Read) -> bool:
         """Whether it matches the filters. A record whose service or bot cannot be read may."""
-        services, bots = {self.service, job.service}, {self.bot_id, job.bot_id}
-        return len(services - {None}) <= 1 and len(bots - {None}) <= 1
+        return _may_be(job.service, self.service) and _may_be(job.bot_id, self.bot_id)
 
 
 async def retry_jobs(
@@ -105,6 +104,10 @@ class RetryJob:
             return None
         silent = f", last heard of {job.last_modified_at}" if job.live else ""
         return f"it is {job.status}{silent}: there is nothing to retry"
+
+
+def _may_be(found: str | None, wanted: str | None) -> bool:
+    return wanted is None or found is None or found == wanted
 
 
 async def _read(store: JobStore, job_id: str) -> Read | None:

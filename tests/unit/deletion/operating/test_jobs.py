@@ -112,7 +112,7 @@ async def test_a_job_that_cannot_be_read_is_refused_by_its_id_too(world: World) 
     world.store.faults["get"] = deque([UnreadableJob(broken.id, "damaged")])
     tally = await world.retry(broken, good)
     assert tally.done == [good.id]
-    assert "cannot be read (damaged)" in tally.refused[broken.id]
+    assert "cannot be read: damaged; if" in tally.refused[broken.id]
 
 
 async def test_an_id_that_is_given_twice_counts_once(world: World) -> None:
