@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from botdel.listing import Cell, note_cut_off, show
+from botdel.next_move import next_move
 from botdel.options import object_id, one_of
 from botdel.store import opened
 from botdel.terminal import console, printable
@@ -16,15 +17,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
-from deletion.job import (
-    ROLLED_BACK,
-    Direction,
-    Job,
-    LeasePolicy,
-    PastAttempt,
-    Status,
-    StepStatus,
-)
+from deletion.job import ROLLED_BACK, Direction, Job, LeasePolicy, PastAttempt, Status
 from deletion.ports import Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings
@@ -142,25 +135,32 @@ def describe(job: Job, policy: LeasePolicy) -> None:
         out.print(printable(f"rollback began at {cause.at}: {cause}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
-    steps = Table("step", "status", "deleted", "batches", "slowest", "cursor")
-    undone = reversed(job.compensations) if job.rollback_cause else ()
-    undoing = ((f"undo {step.name}", step) for step in undone)
-    for name, step in (*((step.name, step) for step in job.steps), *undoing):
-        counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{round(step.slowest, 3):g} s")
-        steps.add_row(name, step.status, *counts, step.cursor or "")
-    out.print(steps)
+    out.print(_steps(job))
     for step in job.steps:
         if step.throttled and step.throttled.seconds >= SHOWN_FROM:
             out.print(printable(f"step {step.name} was throttled for {step.throttled}"))
     if job.past_attempts:
-        past = Table(
-            "attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts"
-        )
-        for each in job.past_attempts:
-            at = _stood_at(each)
-            reason = "rolled back" if each.reason == ROLLED_BACK else each.reason
-            past.add_row(str(each.attempt), at, f"{each.at}", reason, each.claimed_by)
-        out.print(past)
+        out.print(_past_attempts(job))
+
+
+def _steps(job: Job) -> Table:
+    """Return the steps and, if the job is rolled back, what undoes them, in that order."""
+    lines = [(step.name, step) for step in job.steps]
+    if job.rollback_cause:
+        lines += [(f"undo {step.name}", step) for step in reversed(job.compensations)]
+    table = Table("step", "status", "deleted", "batches", "slowest", "cursor")
+    for name, step in lines:
+        counts = (f"{step.deleted:,}", f"{step.batches:,}", f"{round(step.slowest, 3):g} s")
+        table.add_row(name, step.status, *counts, step.cursor or "")
+    return table
+
+
+def _past_attempts(job: Job) -> Table:
+    table = Table("attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts")
+    for past in job.past_attempts:
+        reason = "rolled back" if past.reason == ROLLED_BACK else past.reason
+        table.add_row(str(past.attempt), _stood_at(past), f"{past.at}", reason, past.claimed_by)
+    return table
 
 
 def _stood_at(past: PastAttempt) -> str:
@@ -169,61 +169,6 @@ def _stood_at(past: PastAttempt) -> str:
     if past.step is None:
         return "everything was undone" if is_rollback else "every step was done"
     return f"{'undo ' if is_rollback else ''}{past.step}, batch {past.batch:,}"
-
-
-def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
-    """Return who moves the job next, and when; "" for a complete job, which nobody moves."""
-    retry = f"`botdel jobs retry {job.id}`"
-    if job.is_parked(now):
-        return f"a worker claims it at {job.due}; {retry} does not wait for that"
-    if job.is_due(now):
-        return "any worker of the service claims it, as soon as one has a free slot"
-    if job.status in {Status.EXHAUSTED, Status.COMPENSATED}:
-        return f"nothing by itself: {_by_hand(job, retry)}"
-    if job.status is Status.COMPLETE:
-        return ""
-    if not job.is_retryable(now, policy):
-        silent = f"{policy.stale_after.total_seconds():g} s"
-        return f"its run moves it on; if the run is silent for {silent}, the next sweep does"
-    rested_at = job.last_modified_at + job.rest(policy)
-    rests = f"it rests until {rested_at}; " if rested_at > now else ""
-    which = "the first sweep after that" if rests else "the next sweep"
-    return f"{rests}{which} {_by_sweep(job, policy, retry)}"
-
-
-def _by_hand(job: Job, retry: str) -> str:
-    if job.status is Status.COMPENSATED:
-        undone = _rollback(job, "undone", "not undone")
-        return f"{undone}; {retry} starts it again"
-    if job.rollback_cause:
-        return (
-            f"remove the cause, then {retry} continues the rollback; once the job is compensated, "
-            "a second retry starts it again"
-        )
-    return f"remove the cause, then {retry}"
-
-
-def _by_sweep(job: Job, policy: LeasePolicy, retry: str) -> str:
-    if not job.is_spent(policy):
-        return f"resumes it; {retry} does not wait for it"
-    if job.may_roll_back:
-        undoes = _rollback(job, "will undo", "will not undo")
-        return f"rolls it back ({undoes}); {retry} runs it forward once more instead"
-    return f"marks it as exhausted; {retry} does not wait for it"
-
-
-def _rollback(job: Job, undoes: str, keeps: str) -> str:
-    """Return which of the begun steps a rollback `undoes`, and which it does not (`keeps`).
-
-    A step in progress counts as begun: its call may have been made.
-    """
-    undone = [step.name for step in reversed(job.compensations)]
-    begun = [step.name for step in job.steps if step.status is not StepStatus.PENDING]
-    said = f"{undoes}: {', '.join(undone) or 'nothing'}"
-    if stays := [name for name in begun if name not in undone]:
-        they = "they have" if len(stays) > 1 else "it has"
-        said += f"; {keeps}, because {they} no compensation: {', '.join(stays)}"
-    return said
 
 
 def _plain(value: object) -> str:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from botdel.acting import Tally
 from botdel.terminal import console, printable, waiting
+from deletion.operating.acting import Tally
 from deletion.process.run import FAILED
 
 

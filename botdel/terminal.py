@@ -77,7 +77,10 @@ def console() -> Terminal:
 
 
 def printable(text: str, *, keep: str = "") -> Text:
-    """Return `text` escaped on one line, so that one field of a record never looks like two."""
+    """Return `text` with control characters escaped, but for those in `keep`.
+
+    Without its line breaks, one field of a record never looks like two.
+    """
     return Text(escaped(text, keep=keep))
 
 

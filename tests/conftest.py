@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from pymongo import AsyncMongoClient
 
-from botdel.local.broker_choice import brokers, choose_broker, local_broker
+from botdel.local.broker_choice import brokers, choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
@@ -73,7 +73,7 @@ def virtual_runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 async def broker() -> AsyncIterator[LocalBroker]:
     """The broker on this machine; `broker.host` is a value for PUBSUB_EMULATOR_HOST."""
-    async with local_broker() as broker:
+    async with choose_broker().broker as broker:
         yield broker
 
 

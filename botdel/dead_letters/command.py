@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from botdel.acting import Action, Tally, act_on, why_not_read
-from botdel.dead_letters.actions import Choice, Discard, Replay
 from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.listing import note_cut_off
 from botdel.options import ids_or_filters, object_id, one_of
@@ -17,6 +15,8 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
+from deletion.operating.acting import Action, Tally, act_on, why_not_read
+from deletion.operating.dead_letters import Choice, Discard, Replay
 from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.bus import connected_bus
 from deletion.process.settings import load

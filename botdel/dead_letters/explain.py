@@ -13,7 +13,8 @@ MAX_FIELDS: Final = 200
 """Fields that are shown. Today's events have about ten."""
 
 _SCHEMA: Final = pb.DESCRIPTOR.message_types_by_name["BotDeletionSubject"]
-_MEMBERS: Final = _SCHEMA.oneofs_by_name["event"].fields
+_MEMBERS: Final = {member.name: member for member in _SCHEMA.oneofs_by_name["event"].fields}
+"""The members of the oneof. A parser keeps only the last one that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,24 @@ def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault 
     except UndecodableEvent as error:
         return broken or Fault(len(data), str(error))
     except InvalidEvent as error:
-        return _offence(error, fields, len(data))
+        return _locate(error, fields, len(data))
     except UnknownEventType:
         return None
     return None
 
 
-def _offence(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
-    """Return the fault at the offending field or, if it is missing, at the end of its message."""
+def _locate(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
+    """Return the fault at the field that `error` names or, if that is missing, at the end of the
+    message that should have it.
+    """
     path = _path(error.field)
-    if found := _last(path, fields):
-        return Fault(found.offset, str(error))
+    if kept := _kept(path, fields):
+        return Fault(kept.offset, str(error))
     if skipped := [each for each in fields if each.path == path and each.mismatch is not None]:
-        field = skipped[-1]
-        problem = f"{error} (its wire type is {field.wire_type}, expected {field.mismatch})"
-        return Fault(field.offset, problem)
-    message = _last(path.rpartition(".")[0], fields)
+        last = skipped[-1]
+        problem = f"{error} (its wire type is {last.wire_type}, expected {last.mismatch})"
+        return Fault(last.offset, problem)
+    message = _kept(path.rpartition(".")[0], fields)
     return Fault(message.end if message else end, str(error))
 
 
@@ -68,20 +71,23 @@ def _path(field: str) -> str:
     if field in _SCHEMA.fields_by_name:
         return field
     return next(
-        f"{member.name}.{field}"
-        for member in _MEMBERS
+        f"{name}.{field}"
+        for name, member in _MEMBERS.items()
         if member.message_type and field in member.message_type.fields_by_name
     )
 
 
-def _last(path: str, fields: Sequence[Field]) -> Field | None:
-    """Return the occurrence that counts: the last, unless another oneof member replaced it."""
+def _kept(path: str, fields: Sequence[Field]) -> Field | None:
+    """Return the occurrence of a field that a parser keeps, or None.
+
+    That is the last one, unless it is in a member of the oneof, and another member comes later.
+    """
     own = path.partition(".")[0]
-    members = {member.name for member in _MEMBERS}
-    rivals = members - {own} if own in members else set()
     for field in reversed(fields):
-        if field.path == path and field.mismatch is None:
+        if field.mismatch is not None:
+            continue  # parsers skip it
+        if field.path == path:
             return field
-        if field.path in rivals and field.mismatch is None:
+        if own in _MEMBERS and field.path in _MEMBERS and field.path != own:
             return None
     return None

@@ -7,7 +7,7 @@ tests/unit/botdel/dead_letters/test_explain.py checks.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
@@ -81,6 +81,14 @@ def read(data: bytes, schema: Descriptor) -> tuple[list[Field], Fault | None]:
     return reader.fields, reader.fault
 
 
+class _Tag(NamedTuple):
+    """The beginning of a field, at `offset`."""
+
+    offset: int
+    number: int
+    wire_type: WireType
+
+
 class _Broken(Exception):
     """This message cannot be read any further."""
 
@@ -100,7 +108,9 @@ class _Reader:
         self._end = len(data)
 
     def message(self, schema: Descriptor, prefix: str = "", depth: int = 0) -> None:
-        """Read one message to its end; `prefix` goes before the name of each field."""
+        """Read one message up to `_end`. `prefix` goes before the name of each field; `depth` is
+        how many messages this one is in.
+        """
         try:
             while self._at < self._end:
                 self._field(schema, prefix, depth)
@@ -112,33 +122,32 @@ class _Reader:
         self.fault = self.fault or fault
 
     def _field(self, schema: Descriptor, prefix: str, depth: int) -> None:
-        offset = self._at
-        number, wire_type = self._tag()
-        if not number:  # parsers accept this inside a group
-            raise _Broken(offset, "a tag with field number 0")
-        known = schema.fields_by_number.get(number)
-        path = prefix + (known.name if known else str(number))
+        tag = self._tag()
+        if not tag.number:  # not checked in `_tag`: inside a group, parsers accept it
+            raise _Broken(tag.offset, "a tag with field number 0")
+        known = schema.fields_by_number.get(tag.number)
+        path = prefix + (known.name if known else str(tag.number))
         expected = WIRE_TYPES[known.type] if known else None
-        if known is None or wire_type is not expected:
-            what = path if known else f"field {path}"
-            value = self._unknown(number, what, wire_type, offset, depth)
-            self.fields.append(Field(path, offset, self._at, wire_type, value, expected))
+        if known is None or tag.wire_type is not expected:
+            value = self._skip(tag, path if known else f"field {path}", depth)
+            self.fields.append(Field(path, tag.offset, self._at, tag.wire_type, value, expected))
         elif known.message_type:
-            self._nested(known.message_type, path, offset, depth + 1)
+            self._nested(tag, known.message_type, path, depth + 1)
         else:
             value = self._scalar(known, path)
-            self.fields.append(Field(path, offset, self._at, wire_type, value))
+            self.fields.append(Field(path, tag.offset, self._at, tag.wire_type, value))
 
-    def _nested(self, schema: Descriptor, path: str, offset: int, depth: int) -> None:
-        """Add the message as a field, followed by the fields it holds."""
+    def _nested(self, tag: _Tag, schema: Descriptor, path: str, depth: int) -> None:
+        """Add a message as a field, followed by the fields inside it."""
         length = self._length(path)
-        start, outer_end, place = self._at, self._end, len(self.fields)
+        start, outer_end = self._at, self._end
         self._end = start + length
-        self.fields.append(Field(path, offset, self._end, WireType.LENGTH_DELIMITED, ""))
+        index = len(self.fields)
+        self.fields.append(Field(path, tag.offset, self._end, tag.wire_type, ""))
         self.message(schema, f"{path}.", depth)
         if schema.full_name == Timestamp.DESCRIPTOR.full_name:
             time = _time(self._data[start : self._end])
-            self.fields[place] = replace(self.fields[place], value=time)
+            self.fields[index] = replace(self.fields[index], value=time)
         self._end = outer_end
 
     def _scalar(self, known: FieldDescriptor, path: str) -> str:
@@ -146,9 +155,9 @@ class _Reader:
             return self._string(path)
         return _number(known, self._varint(path))
 
-    def _unknown(self, number: int, what: str, wire_type: WireType, began: int, depth: int) -> str:
-        """Skip a value, and return a description of it."""
-        match wire_type:
+    def _skip(self, tag: _Tag, what: str, depth: int) -> str:
+        """Skip a value, which a fault calls `what`. Returns a description of it."""
+        match tag.wire_type:
             case WireType.VARINT:
                 return str(self._varint(what))
             case WireType.LENGTH_DELIMITED:
@@ -158,24 +167,25 @@ class _Reader:
             case WireType.FIXED64:
                 return self._bytes(8, what).hex()
             case WireType.START_GROUP:
-                return self._group(number, began, depth + 1)
-        raise _Broken(began, f"the end of a group {number} that has not begun")
+                return self._skip_group(tag, depth + 1)
+        raise _Broken(tag.offset, f"the end of a group {tag.number} that has not begun")
 
-    def _group(self, number: int, began: int, depth: int) -> str:
+    def _skip_group(self, group: _Tag, depth: int) -> str:
         if depth > _MAX_DEPTH:
-            raise _Broken(began, f"more than {_MAX_DEPTH} messages or groups inside one another")
+            problem = f"more than {_MAX_DEPTH} messages or groups inside one another"
+            raise _Broken(group.offset, problem)
         while self._at < self._end:
-            offset = self._at
-            inner, wire_type = self._tag()
-            if wire_type is not WireType.END_GROUP:
-                self._unknown(inner, f"field {inner}", wire_type, offset, depth)
-            elif inner == number:
-                return f"a group of {self._at - began} bytes"
+            tag = self._tag()
+            if tag.wire_type is not WireType.END_GROUP:
+                self._skip(tag, f"field {tag.number}", depth)
+            elif tag.number == group.number:
+                return f"a group of {self._at - group.offset} bytes"
             else:
-                raise _Broken(offset, f"the end of a group {inner} inside of a group {number}")
-        raise _Broken(began, f"a group {number} without an end")
+                problem = f"the end of a group {tag.number} inside of a group {group.number}"
+                raise _Broken(tag.offset, problem)
+        raise _Broken(group.offset, f"a group {group.number} without an end")
 
-    def _tag(self) -> tuple[int, WireType]:
+    def _tag(self) -> _Tag:
         offset = self._at
         tag = self._base128(_TAG_BYTES, "a tag")
         number, wire_type = tag >> 3, tag & 7
@@ -183,13 +193,15 @@ class _Reader:
             raise _Broken(offset, f"a tag with field number {number}, which is too high")
         if wire_type > max(WireType):
             raise _Broken(offset, f"field {number} has wire type {wire_type}, which is reserved")
-        return number, WireType(wire_type)
+        return _Tag(offset, number, WireType(wire_type))
 
     def _varint(self, what: str) -> int:
         return self._base128(_VARINT_BYTES, what)
 
     def _length(self, what: str) -> int:
-        """Return the length as given, or the number of bytes left if that is less."""
+        """Return the length of a value. If fewer bytes are left, note the fault and return their
+        number.
+        """
         offset = self._at
         length = self._base128(_LENGTH_BYTES, f"the length of {what}")
         left = self._end - self._at
@@ -227,12 +239,13 @@ class _Reader:
 
 
 def _number(known: FieldDescriptor, value: int) -> str:
-    """Return the value as two's complement, cut to the type's bits like in parsers; an enum by its
-    name.
+    """Return the value cut to the bits of the type, as parsers do, and read as two's complement. A
+    value of an enum is returned as its name.
     """
     bits = 64 if known.type == FieldDescriptor.TYPE_INT64 else 32
-    value &= 2**bits - 1
-    value -= value >> (bits - 1) << bits
+    value %= 2**bits
+    if value >= 2 ** (bits - 1):
+        value -= 2**bits
     named = known.enum_type.values_by_number.get(value) if known.enum_type else None
     return named.name if named else str(value)
 

@@ -4,6 +4,7 @@ A wrong field of the right type looks right on its own: there are documents, and
 no other step has data of these ids, and this step has none of the bots that others name.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -56,18 +57,18 @@ async def bot_findings(plans: Iterable[Plan], *, is_all: bool = False) -> list[F
         for plan, step in steps
         if (why := _left_out(step))
     ]
-    compared: list[SampledStep] = []
+    looked_at = [SampledStep(plan, step) for plan, step in steps if not _left_out(step)]
+    bots: dict[int, Sequence[str]] = {}
 
-    async def sample(known: SampledStep) -> Sequence[Finding]:
-        step = known.step
-        bots = list(await step.bots())[:FROM_EACH] if isinstance(step, Sampled) else []
-        compared.append(replace(known, bots=bots))
+    async def sample(index: int, step: Step) -> Sequence[Finding]:
+        """Note some bots of a step. Returns no finding: only an error becomes one."""
+        bots[index] = list(await step.bots())[:FROM_EACH] if isinstance(step, Sampled) else []
         return []
 
-    looked_at = [SampledStep(plan, step) for plan, step in steps if not _left_out(step)]
-    unread = await together(*(guarded(each.check, sample(each)) for each in looked_at))
-    order = {id(each.step): place for place, each in enumerate(looked_at)}
-    compared.sort(key=lambda known: order[id(known.step)])
+    unread = await together(
+        *(guarded(each.check, sample(index, each.step)) for index, each in enumerate(looked_at))
+    )
+    compared = [replace(looked_at[index], bots=bots[index]) for index in sorted(bots)]
     checks = (guarded(each.check, _compare(each, compared, is_all=is_all)) for each in compared)
     return left_out + unread + await together(*checks)
 
@@ -136,7 +137,8 @@ async def _empty(known: SampledStep, others: Sequence[SampledStep]) -> Sequence[
 
 def _spread(bots: Sequence[str], most: int) -> Sequence[str]:
     """Return at most `most` of `bots`, evenly spread."""
-    return bots[:: -(-len(bots) // most) or 1]
+    every = math.ceil(len(bots) / most)
+    return bots[:: max(1, every)]
 
 
 async def _has_any(step: Step, bots: Collection[str]) -> bool:

@@ -12,7 +12,6 @@ REMEDY: Final = (
     "make the API answer; the jobs wait as pending and continue by themselves: see "
     "docs/runbooks/open_breaker.md"
 )
-
 UNREADABLE: Final = "its record cannot be read, so it counts as closed"
 REPLACED: Final = (
     "nothing for now: the next failed call replaces it; if this comes back, find out what else "
@@ -25,13 +24,13 @@ async def breaker_findings(store: BreakerStore) -> list[Finding]:
     found = [
         breaker_finding(breaker, await store.time()) for breaker in await store.open_breakers()
     ]
-    found += [warning(_check(host), UNREADABLE, REPLACED) for host in await store.damaged()]
+    found += [warning(_label(host), UNREADABLE, REPLACED) for host in await store.damaged()]
     return found or [ok(BREAKERS, "no breaker is open")]
 
 
 def breaker_finding(breaker: Breaker, now: datetime) -> Finding:
     """Fail while calls must wait; warn once the host may be probed but no job has done so."""
-    check, since = _check(breaker.host), breaker.opened_at or now
+    check, since = _label(breaker.host), breaker.opened_at or now
     detail = f"open since {rfc3339(since)}, because calls failed ({breaker.why})"
     until = breaker.next_probe_at
     if until and now < until:
@@ -40,5 +39,5 @@ def breaker_finding(breaker: Breaker, now: datetime) -> Finding:
     return warning(check, f"{detail}; {idle}", REMEDY)
 
 
-def _check(host: str) -> str:
+def _label(host: str) -> str:
     return f"breaker of {host}"

@@ -46,13 +46,17 @@ class Leg(StrEnum):
 
 @dataclass(slots=True)
 class Trip:
-    """How far a canary has got."""
+    """How far a canary has got.
+
+    `delivered_at` is its last delivery, and `looked_at` the last time that the database answered,
+    but did not have its record.
+    """
 
     began: datetime
     confirmed: bool = False
     deliveries: int = 0
     delivered_at: datetime | None = None
-    read_at: datetime | None = None
+    looked_at: datetime | None = None
 
     def leg(self, now: datetime) -> Leg:
         """Return the part of the path where it is."""
@@ -62,7 +66,7 @@ class Trip:
             return Leg.DELIVERY
         if now - self.delivered_at < SILENCE:
             return Leg.DEAD_LETTERING
-        was_looked_for = self.read_at is not None and self.read_at >= self.delivered_at
+        was_looked_for = self.looked_at is not None and self.looked_at >= self.delivered_at
         return Leg.RECOVERY if was_looked_for else Leg.DATABASE
 
     def __str__(self) -> str:
@@ -95,7 +99,9 @@ class Canary:
         self._say = say
 
     async def fly(self, seconds: float) -> Finding:
-        """Send it. If it is not recorded within `seconds`, the finding names the failed leg."""
+        """Send it. If it is not recorded within `seconds`, the finding names the leg where it was
+        lost.
+        """
         trip = Trip(self._clock.now())
         try:
             await self._publisher.publish(Message(DATA, {"service": self._service}))
@@ -131,8 +137,9 @@ class Canary:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _recorded(self, trip: Trip) -> None:
+        """Return once the database has its record."""
         while not await self._letters.find(service=self._service, limit=1):
-            trip.read_at = self._clock.now()
+            trip.looked_at = self._clock.now()
             await self._clock.sleep(LOOK_EVERY)
 
     async def _nack(self, trip: Trip) -> None:

@@ -112,6 +112,9 @@ async def _entered(
     side: AbstractAsyncContextManager[T],
     findings: list[Finding],
 ) -> T | None:
+    """Connect a side until `stack` closes. If it cannot be connected, add a finding and return
+    None.
+    """
     try:
         return await stack.enter_async_context(side)
     except (ConfigurationError, PyMongoError) as error:

@@ -22,10 +22,10 @@ ALERTS = "alerts"
 
 def environment_findings() -> list[Finding]:
     """Return findings about settings and credentials. They name variables, and show no value."""
-    return [*(_of(process, settings) for process, settings in PROCESSES.items()), _alerts()]
+    return [*(_settings(process, settings) for process, settings in PROCESSES.items()), _alerts()]
 
 
-def _of(process: str, settings: type[Settings]) -> Finding:
+def _settings(process: str, settings: type[Settings]) -> Finding:
     check = f"settings of {process}"
     if wrong := _wrong(settings):
         return failed(check, wrong, SET_IT)
@@ -34,7 +34,7 @@ def _of(process: str, settings: type[Settings]) -> Finding:
 
 
 def _wrong(settings: type[Settings]) -> str:
-    """The variables that are missing or wrong; empty when none is."""
+    """Return the variables that are missing or wrong, with what is wrong; "" if none is."""
     try:
         load(settings)
     except SettingsError as error:

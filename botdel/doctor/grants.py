@@ -30,7 +30,7 @@ async def grant_findings(
     needed += [("subscription", names.subscription(each), SUBSCRIBER) for each in services]
     return await together(
         *(
-            guarded(_check(kind, path), _grant(publisher, names, kind, path, role))
+            guarded(_label(kind, path), _grant(publisher, names, kind, path, role))
             for kind, path, role in needed
         )
     )
@@ -46,7 +46,7 @@ async def _grant(
             )
     except TopologyMissing as error:
         command = grant_command(names.project, kind, path, role)
-        return [warning(_check(kind, path), f"not known: {error}", command)]
+        return [warning(_label(kind, path), f"not known: {error}", command)]
     bindings = {binding.role: list(binding.members) for binding in policy.bindings}
     return [grant_finding(names.project, kind, path, role, bindings)]
 
@@ -55,9 +55,9 @@ def grant_finding(project: str, kind: str, path: str, role: str, bindings: Bindi
     """Return the finding from the IAM policy of the topic or subscription itself."""
     for each in (role, *WIDER):
         for agent in filter(AGENT.fullmatch, bindings.get(each, ())):
-            return ok(_check(kind, path), f"{agent} has {each}")
+            return ok(_label(kind, path), f"{agent} has {each}")
     return warning(
-        _check(kind, path),
+        _label(kind, path),
         f"Pub/Sub's service agent has no {role} here; a grant on the whole project cannot be seen "
         "from here, but the canary shows whether it works",
         grant_command(project, kind, path, role),
@@ -75,5 +75,5 @@ def grant_command(project: str, kind: str, path: str, role: str) -> str:
     )
 
 
-def _check(kind: str, path: str) -> str:
+def _label(kind: str, path: str) -> str:
     return f"grant on {kind} {path.rpartition('/')[2]}"

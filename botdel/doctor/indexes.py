@@ -40,7 +40,7 @@ async def step_findings(plans: Iterable[Plan]) -> list[Finding]:
     """Check that an index serves each step of `plans`."""
     steps = [(plan.service, step) for plan in plans for step in plan.steps]
     return await together(
-        *(guarded(_check(service, step), _step(service, step)) for service, step in steps)
+        *(guarded(_label(service, step), _step(service, step)) for service, step in steps)
     )
 
 
@@ -59,7 +59,7 @@ async def _retention(database: Database) -> list[Finding]:
 
 
 async def _step(service: str, step: Step) -> list[Finding]:
-    check = _check(service, step)
+    check = _label(service, step)
     if not isinstance(step, Provisioned):
         return [ok(check, "needs no index")]
     if missing := await step.missing():
@@ -100,5 +100,5 @@ def retention_finding(
     return ok(RETENTION, f"they are deleted {days} days after their end")
 
 
-def _check(service: str, step: Step) -> str:
+def _label(service: str, step: Step) -> str:
     return f"step {service}/{step.name}"

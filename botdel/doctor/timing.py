@@ -23,7 +23,7 @@ EVERYWHERE = "the same for every process of the installation"
 @dataclass(frozen=True, slots=True)
 class RoundTrips:
     """The slowest round trip to the database, and how far this clock is ahead of the database's,
-    both in seconds.
+    both in seconds. `ahead` is None if the database does not report its time.
     """
 
     slowest: float
@@ -33,7 +33,7 @@ class RoundTrips:
 async def grace_findings(store: JobStore, services: Sequence[str], grace: float) -> list[Finding]:
     """Return the finding for each service. `grace` is in seconds."""
     return await together(
-        *(guarded(_check(service), _grace(store, service, grace)) for service in services)
+        *(guarded(_label(service), _grace(store, service, grace)) for service in services)
     )
 
 
@@ -55,8 +55,8 @@ async def round_trips(database: Database, clock: Clock) -> RoundTrips:
         seconds.append(perf_counter() - began)
         there = hello.get("localTime")
         if isinstance(there, datetime):
-            behind = clock.now() - there.replace(tzinfo=UTC)
-            ahead = behind.total_seconds() - seconds[-1] / 2
+            difference = (clock.now() - there.replace(tzinfo=UTC)).total_seconds()
+            ahead = difference - seconds[-1] / 2  # the answer took about half of the round trip
     return RoundTrips(max(seconds), ahead)
 
 
@@ -74,7 +74,7 @@ def slowest_batch(jobs: Iterable[Job]) -> StepProgress | None:
 
 def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> Finding:
     """Check that batches fit: every deployment interrupts one that outlasts its share of grace."""
-    check, share = _check(service), grace * RUNS
+    check, share = _label(service), grace * RUNS
     if slowest is None:
         return warning(
             check,
@@ -120,5 +120,5 @@ def clock_finding(ahead: float | None, policy: LeasePolicy) -> Finding:
     return ok(CLOCK, detail)
 
 
-def _check(service: str) -> str:
+def _label(service: str) -> str:
     return f"grace period of {service}"

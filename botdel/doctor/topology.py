@@ -70,12 +70,14 @@ async def _subscription(
 ) -> list[Finding]:
     differences = await topology.compare(wanted)
     service = topology.names.service_of(wanted.name)
-    unused = bool(service and service not in planned) and await _has_no_job(jobs, service)
+    unused = False
+    if service and service not in planned:
+        unused = await _has_no_job(jobs, service)
     found = subscription_finding(topology.names, wanted.name, differences, planned, unused=unused)
     return [found]
 
 
-async def _has_no_job(jobs: JobStore | None, service: str | None) -> bool:
+async def _has_no_job(jobs: JobStore | None, service: str) -> bool:
     """Whether the service is known to have no job."""
     try:
         return jobs is not None and not await jobs.find(service=service, limit=1)
@@ -113,12 +115,12 @@ def subscription_finding(
         unseen = "as it should be; without its --plan, the steps were not checked"
         if not planned:
             return ok(check, unseen)
-        either = "give its --plan too"
+        advice = "give its --plan too"
         if unused:
             name = path.rpartition("/")[2]
             delete = f"gcloud pubsub subscriptions delete {name} --project={names.project}"
-            either += f"; it has no job: if there is no service of that name, `{delete}`"
-        return warning(check, unseen, either)
+            advice += f"; it has no job: if there is no service of that name, `{delete}`"
+        return warning(check, unseen, advice)
     return ok(check, "as it should be")
 
 

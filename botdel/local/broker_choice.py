@@ -1,7 +1,7 @@
 """Pub/Sub on this machine: Google's emulator if it and Java are installed, or the embedded broker.
 
-`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and a suite
-over both brokers runs over each that is installed.
+`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and the suites
+over both brokers (conformance, acceptance, faults) use each that is installed.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class LocalSettings(Settings):
 
 
 def brokers() -> list[str]:
-    """Return the names of the brokers that a suite over both runs over.
+    """Return the names of the brokers that the suites over both brokers use.
 
     Raises `ConfigurationError` if BOTDEL_LOCAL_BROKER names none of them.
     """
@@ -44,7 +44,7 @@ def brokers() -> list[str]:
 
 
 def why_left_out(name: str) -> str:
-    """Return in one line why a suite over both brokers leaves this one out; "" if it does not."""
+    """Return in one line why the suites over both brokers leave this one out; "" if not."""
     if wanted := load(LocalSettings).local_broker:
         return "" if name == wanted else f"not over {name}, because BOTDEL_LOCAL_BROKER={wanted}"
     if name == EMBEDDED:
@@ -76,19 +76,14 @@ def choose_broker(
     the emulator does. Raises `ConfigurationError` if the named broker is unknown or not installed.
     """
     wanted = load(LocalSettings).local_broker
-    said = f"BOTDEL_LOCAL_BROKER={wanted}"
+    by_setting = f"BOTDEL_LOCAL_BROKER={wanted}"
     if wanted == EMBEDDED:
-        return Chosen(EmbeddedBroker(port, on_line, folder=folder), said)
+        return Chosen(EmbeddedBroker(port, on_line, folder=folder), by_setting)
     try:
         emulator = PubSubEmulator(port, on_line)
     except ConfigurationError as missing:
         if wanted == GOOGLE:
             remedy = f"{NEEDS_NEITHER}; {missing.remedy}"
-            raise ConfigurationError(f"{said}: {missing.what}", remedy) from None
+            raise ConfigurationError(f"{by_setting}: {missing.what}", remedy) from None
         return Chosen(EmbeddedBroker(port, on_line, folder=folder), missing.what)
-    return Chosen(emulator, said if wanted else "it and Java are installed")
-
-
-def local_broker(port: int | None = None, *, folder: Path | None = None) -> LocalBroker:
-    """Return the broker that `choose_broker` chooses."""
-    return choose_broker(port, folder=folder).broker
+    return Chosen(emulator, by_setting if wanted else "it and Java are installed")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from botdel.local.broker_choice import brokers, local_broker
+from botdel.local.broker_choice import brokers, choose_broker
 from botdel.local.server import LocalBroker
 
 
@@ -19,5 +19,5 @@ async def broker(broker_name: str) -> AsyncIterator[LocalBroker]:
     """In place of the one of all tests; what a test starts by itself starts the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOTDEL_LOCAL_BROKER", broker_name)
-        async with local_broker() as broker:
+        async with choose_broker().broker as broker:
             yield broker

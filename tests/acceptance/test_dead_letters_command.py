@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from botdel.dead_letters.actions import PAGE
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, Reason
 from deletion.events import BotDeletionSubject, to_message
+from deletion.operating.dead_letters import PAGE
 from tests.support.commands import botdel, output_of
 from tests.support.indexed import indexed
 from tests.support.pipeline import (

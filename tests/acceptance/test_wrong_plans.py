@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient
 from botdel.doctor.command import examine
 from botdel.doctor.findings import Status as Found
 from botdel.local.billing import Account, BillingApi, Mood
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.installation import PLANS
 from botdel.local.s3 import LocalS3, credentials
@@ -153,7 +153,7 @@ def _placed(plan: Plan, bot: str, job_id: str) -> Job:
 @pytest.fixture(scope="module")
 async def broker() -> AsyncIterator[LocalBroker]:
     """One of them: to what a plan says it makes no difference which."""
-    async with local_broker() as broker:
+    async with choose_broker().broker as broker:
         yield broker
 
 

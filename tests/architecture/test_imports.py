@@ -43,6 +43,10 @@ VIOLATIONS = {
     "a job knows its database": ("deletion/job/record.py", "import pymongo"),
     "a port knows an adapter": ("deletion/ports.py", "import deletion.adapters.mongo"),
     "the runner knows an adapter": ("deletion/runner/run.py", "import deletion.adapters.plan_file"),
+    "what an operator does knows an adapter": (
+        "deletion/operating/jobs.py",
+        "import deletion.adapters.mongo.jobs",
+    ),
     "an adapter knows a process's settings": (
         "deletion/adapters/alerts/webhook.py",
         "import deletion.process.alert_settings",

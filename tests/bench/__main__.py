@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from deletion.process.logs import configure
 from tests.bench import (
@@ -54,13 +54,16 @@ NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker")
 async def main(wanted: tuple[str, ...], out: Console) -> None:
     """Run the benchmarks that are wanted and print a table for each."""
     if "gateway" in wanted:
-        async with local_broker() as pubsub:
+        async with choose_broker().broker as pubsub:
             for row in await gateway.bench(pubsub.host):
                 out.print(_table("gateway: DELETEs per second", row))
     for name, (what, over_both) in OVER_BOTH.items():
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:
-                async with local_broker() as pubsub, EmbeddedMongo(Path(folder)) as database:
+                async with (
+                    choose_broker().broker as pubsub,
+                    EmbeddedMongo(Path(folder)) as database,
+                ):
                     found = await over_both(pubsub.host, database.uri)
                     out.print(_table(f"{name}: {what}", found))
     for name, (what, over_database) in OVER_DATABASE.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from botdel.local.broker_choice import brokers, local_broker
+from botdel.local.broker_choice import brokers, choose_broker
 from tests.faults.schedule import BROKER, DATABASE, Kind, schedule
 from tests.faults.suite import play
 
@@ -39,7 +39,7 @@ async def test_whatever_breaks_every_accepted_deletion_is_done_or_an_operator_ca
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setenv("BOTDEL_LOCAL_BROKER", name)
-    broker = local_broker(folder=tmp_path / "pubsub")
+    broker = choose_broker(folder=tmp_path / "pubsub").broker
     seed = int(os.environ.get("FAULT_SEED") or secrets.randbelow(2**32))
     print(f"FAULT_SEED={seed}")
     began = time.monotonic()

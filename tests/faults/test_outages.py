@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.subscription import PULL_SECONDS
@@ -29,7 +29,7 @@ from tests.support.polling import frozen
 @pytest.fixture
 async def own_broker() -> AsyncIterator[LocalBroker]:
     """One that may be killed."""
-    async with local_broker() as broker:
+    async with choose_broker().broker as broker:
         yield broker
 
 

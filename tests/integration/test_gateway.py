@@ -14,7 +14,7 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 from google.pubsub_v1.types import PubsubMessage
 
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.connection import PubSub
@@ -162,14 +162,14 @@ async def test_it_starts_without_pubsub_and_recovers_when_it_comes(project: str)
         await gateway.answers("/readyz", 503)
         async with asyncio.timeout(ANSWER_SECONDS):
             assert (await gateway.delete()).status_code == 503
-        async with local_broker(port):
+        async with choose_broker(port).broker:
             await gateway.answers("/readyz", 200)
             assert (await gateway.delete()).status_code == 202
 
 
 @pytest.mark.proves("bounded-answer")
 async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) -> None:
-    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
+    async with choose_broker().broker as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
         await broker.kill()
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -190,7 +190,7 @@ async def test_it_outlives_an_emulator_that_is_killed_and_forgets(project: str) 
 
 @pytest.mark.proves("ready-to-publish")
 async def test_a_probe_creates_nothing(project: str) -> None:
-    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
+    async with choose_broker().broker as broker, running(settings(broker.host, project)) as gateway:
         await broker.kill()
         await gateway.answers("/readyz", 503)
         await broker.start()
@@ -208,7 +208,7 @@ async def test_a_probe_creates_nothing(project: str) -> None:
 
 @pytest.mark.proves("bounded-answer")
 async def test_it_answers_while_pubsub_hangs(project: str) -> None:
-    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
+    async with choose_broker().broker as broker, running(settings(broker.host, project)) as gateway:
         assert (await gateway.delete()).status_code == 202
         async with frozen(broker.pid):
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -229,7 +229,7 @@ async def test_no_more_wait_than_are_allowed_to(project: str) -> None:
 
 
 async def test_sigterm_lets_those_under_way_be_answered(project: str) -> None:
-    async with local_broker() as broker, running(settings(broker.host, project)) as gateway:
+    async with choose_broker().broker as broker, running(settings(broker.host, project)) as gateway:
         await gateway.answers("/readyz", 200)
         async with frozen(broker.pid):
             waiting = [asyncio.create_task(gateway.delete(f"{n:024x}")) for n in range(5)]

@@ -187,10 +187,10 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from botdel.local.database import EmbeddedMongo
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 
 async def main():
-    async with local_broker() as broker, EmbeddedMongo(Path(sys.argv[1])) as mongo:
+    async with choose_broker().broker as broker, EmbeddedMongo(Path(sys.argv[1])) as mongo:
         print("pids", broker.pid, mongo.pid)
         await asyncio.sleep(60)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from botdel.local.broker_choice import local_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
@@ -47,7 +47,7 @@ class World:
 @pytest.fixture
 async def world(project: str, tmp_path: Path) -> AsyncIterator[World]:
     """Neither is started yet."""
-    broker = local_broker(free_port())
+    broker = choose_broker(free_port()).broker
     mongo = EmbeddedMongo(tmp_path / "mongodb", free_port())
     async with pipeline_at(broker.host, mongo.uri, project, "recovery", tmp_path) as pipeline:
         yield World(broker, mongo, pipeline)

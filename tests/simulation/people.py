@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from botdel.acting import Tally, act_on
-from botdel.dead_letters.actions import Choice, Replay
-from botdel.jobs_retry import Choice as Jobs
-from botdel.jobs_retry import retry_jobs
 from deletion.bus import Message
 from deletion.dead_letter import DeadLetterStatus
 from deletion.errors import BusUnavailable, EventError, StoreUnavailable
 from deletion.events import decode, to_message
 from deletion.job import Job, Status
+from deletion.operating.acting import Tally, act_on
+from deletion.operating.dead_letters import Choice, Replay
+from deletion.operating.jobs import Choice as Jobs
+from deletion.operating.jobs import retry_jobs
 from tests.simulation.fleet import Fleet
 from tests.simulation.process import Process
 from tests.simulation.reached import reached

@@ -27,5 +27,5 @@ subscription  what one subscription still has to deliver: leases, back-off and o
 entry         one message of a subscription, and the lane of an ordering key
 feed          who waits for the messages of one subscription
 streams       streaming pull
-seeking       a seek, in steps
+seeking       seeks, in steps
 """

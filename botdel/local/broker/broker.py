@@ -12,7 +12,7 @@ import structlog
 from botdel.local.broker import filters, letters
 from botdel.local.broker.entry import Entry
 from botdel.local.broker.fan_out import FanOut, fan_out
-from botdel.local.broker.journal import Journal, Kept
+from botdel.local.broker.journal import Journal, NumberedMessage
 from botdel.local.broker.limits import check_publish
 from botdel.local.broker.refusals import Refused, exhausted, invalid, not_found, precondition
 from botdel.local.broker.subscription import Subscription
@@ -50,8 +50,11 @@ class Broker:
         self.last_message = 0
         """The highest number of a message so far."""
         self.fault: BaseException | None = None
-        """What broke a seek off, so that memory lacks what is on disk: the broker must end."""
-        self._collected = 0
+        """An unexpected error that ended a seek: memory lacks messages that are on disk, so the
+        broker must end.
+        """
+        self._collected_up_to = 0
+        """The number of the last message that `collect` has looked at; 0 to begin anew."""
 
     def load(self) -> None:
         """Read back what the journal has; nothing is held. Raises ConfigurationError if it cannot
@@ -67,12 +70,13 @@ class Broker:
         for number, body, epoch in self.journal.subscriptions():
             self.attach(number, SubscriptionSettings.FromString(body), epoch)
         by_number = {each.id: each for each in self.subscriptions.values()}
-        shared: Kept | None = None
-        for unacked in self.journal.unacked():  # the rows of one message follow each other
+        shared: NumberedMessage | None = None
+        for unacked in self.journal.unacked():
             if shared is None or shared.id != unacked.message.id:
                 shared = unacked.message
             by_number[unacked.subscription].add([(shared, unacked.attempts)])
-        # The time in microseconds, because a message that nobody got has no number in the journal.
+        # A message that nobody got was never inserted, so its number is unknown after a restart:
+        # numbers therefore go on from the current time in microseconds.
         self.last_message = max(self.journal.last_message(), int(self.now() * 1e6))
 
     def attach(self, number: int, settings: Proto, epoch: int = 0) -> Subscription:
@@ -116,7 +120,7 @@ class Broker:
             raise exhausted(f"{full.name} has {full.bytes} bytes to acknowledge already")
         sent = self._fan_out(topic, request.messages)
         with self.journal.transaction():
-            sent.keep(self.journal)
+            sent.write(self.journal)
         sent.deliver()
         return [str(message.id) for message in sent.messages]
 
@@ -149,29 +153,30 @@ class Broker:
         """
         if not entries:
             return
-        target, counts = self._dead_letter_topic(subscription), _counts(subscription)
+        target = self._dead_letter_topic(subscription)
+        counts_failures = _counts_failures(subscription)
         dead: list[Entry] = []
-        failed: list[Entry] = []
+        again: list[Entry] = []
         for each in entries:
             is_dead = target is not None and letters.is_dead(subscription, each)
-            (dead if is_dead else failed).append(each)
+            (dead if is_dead else again).append(each)
         dead_letters = [letters.letter(subscription, each) for each in dead]
         sent = self._fan_out(target, dead_letters) if target and dead else None
         with self.journal.transaction():
-            if counts:
-                counted = ((each.message.id, each.attempts + 1) for each in failed)
-                self.journal.count_attempts(subscription.id, counted)
+            if counts_failures:
+                attempts = ((each.message.id, each.attempts + 1) for each in again)
+                self.journal.count_attempts(subscription.id, attempts)
             if sent is not None:
-                sent.keep(self.journal)
+                sent.write(self.journal)
                 self._ack(subscription, dead)
-        subscription.give_back(failed, self.now(), failed=counts)
+        subscription.give_back(again, self.now(), failed=counts_failures)
         subscription.remove(dead)
         if sent is not None:
             sent.deliver()
 
     def fail_or_give_back(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
-        """`fail`, where no client waits for an answer: what the disk does not take is delivered
-        again, uncounted.
+        """`fail` for when no client waits for an answer: if the disk does not take the change, the
+        messages are delivered again, uncounted.
         """
         try:
             self.fail(subscription, entries)
@@ -188,8 +193,8 @@ class Broker:
             raise self.fault
         now = self.now()
         for subscription in list(self.subscriptions.values()):
-            if expired := subscription.expired(now):
-                self.fail_or_give_back(subscription, expired)
+            if overdue := subscription.overdue(now):
+                self.fail_or_give_back(subscription, overdue)
             if subscription.wake(now):
                 subscription.on_ready()
 
@@ -212,8 +217,10 @@ class Broker:
         Returns whether there may be more.
         """
         with self.journal.transaction():
-            self._collected = self.journal.collect(self._collected, COLLECTED, self.now())
-        return self._collected > 0
+            self._collected_up_to = self.journal.collect(
+                self._collected_up_to, COLLECTED, self.now()
+            )
+        return self._collected_up_to > 0
 
     def retention(self, subscription: Subscription) -> float:
         """Return the seconds for which it keeps a message: its own or its topic's, if longer."""
@@ -223,23 +230,27 @@ class Broker:
 
     def _full_subscription(self, topic: Topic) -> Subscription | None:
         """Return a subscription of the topic with too much unacked to get more, or None."""
-        receivers = topic.subscriptions.values()
-        return next((each for each in receivers if each.bytes > self.max_unacked_bytes), None)
+        for subscription in topic.subscriptions.values():
+            if subscription.bytes > self.max_unacked_bytes:
+                return subscription
+        return None
 
     def _dead_letter_topic(self, subscription: Subscription) -> Topic | None:
         """Return None without a policy, and while the topic does not exist or is full."""
         topic = self.topics.get(subscription.settings.dead_letter_policy.dead_letter_topic)
-        return topic if topic is not None and self._full_subscription(topic) is None else None
+        if topic is None or self._full_subscription(topic) is not None:
+            return None
+        return topic
 
     def _fan_out(self, topic: Topic, messages: Sequence[Proto]) -> FanOut:
         """Number the messages, and choose who gets each. Nothing is kept yet."""
-        return fan_out(topic, [self._numbered(topic, each) for each in messages], messages)
+        return fan_out(topic, messages, [self._numbered(topic, each) for each in messages])
 
-    def _numbered(self, topic: Topic, message: Proto) -> Kept:
+    def _numbered(self, topic: Topic, message: Proto) -> NumberedMessage:
         self.last_message += 1
         published = whole_microseconds(self.now())
         body = stored(message, self.last_message, published)
-        return Kept(self.last_message, topic.id, published, body)
+        return NumberedMessage(self.last_message, topic.id, published, body)
 
     def _ack(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
         """Acknowledge on disk, in a transaction."""
@@ -247,7 +258,7 @@ class Broker:
         self.journal.ack(subscription.id, numbers, retain=subscription.retains_acked)
 
 
-def _counts(subscription: Subscription) -> bool:
+def _counts_failures(subscription: Subscription) -> bool:
     """Whether the subscription's policies need to know how often a message has failed."""
     settings = subscription.settings
     return bool(settings.HasField("dead_letter_policy") or settings.HasField("retry_policy"))

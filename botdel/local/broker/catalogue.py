@@ -35,7 +35,7 @@ class Topics:
         check_new(wanted.name, "topics")
         if wanted.name in self._broker.topics:
             raise already_exists(wanted.name)
-        settings.check_topic(wanted)
+        settings.complete_topic(wanted)
         with self._broker.journal.transaction():
             number = self._broker.journal.add_topic(wanted.name, wanted, retention_of(wanted))
         topic = self._broker.topics[wanted.name] = Topic(number, wanted)
@@ -49,7 +49,7 @@ class Topics:
         topic = self._broker.topic(request.topic.name)
         paths = request.update_mask.paths
         new = settings.updated(topic.settings, request.topic, paths, settings.TOPIC_MUTABLE)
-        settings.check_topic(new)
+        settings.complete_topic(new)
         with self._broker.journal.transaction():
             self._broker.journal.change_topic(topic.id, new, retention_of(new))
         topic.settings = new
@@ -208,6 +208,7 @@ def _page(names: Iterable[str], request: Proto) -> tuple[Sequence[str], str]:
 
 
 def _last_of(token: str) -> str:
+    """Return the last name of the page before. Raises `Refused` for an invalid token."""
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

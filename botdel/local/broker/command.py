@@ -28,15 +28,15 @@ async def pubsub(host: str, port: int, folder: str | None) -> None:
     AlreadyRuns if another broker uses the folder.
     """
     address = loopback(host)
-    kept = _folder(folder)
+    path = _folder(folder)
     _check_free(address, port)
     with ExitStack() as stack:
-        if kept is not None:
-            stack.enter_context(_held(kept))
+        if path is not None:
+            stack.enter_context(_held(path))
         stopping = stack.enter_context(stop_on_signals())
-        server = Server(Journal(kept))
+        server = Server(Journal(path))
         chosen = await server.start(_joined(address, port))
-        where = f"keeps everything in {kept}" if kept else "keeps everything in memory"
+        where = f"keeps everything in {path or 'memory'}"
         print(f"{NOTICE}; {where}", flush=True)
         print(f"listening on {_joined(address, chosen)}", flush=True)
         try:

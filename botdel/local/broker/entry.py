@@ -4,7 +4,7 @@ from collections import deque
 from enum import Enum, auto
 from typing import Protocol
 
-from botdel.local.broker.journal import Kept
+from botdel.local.broker.journal import NumberedMessage
 
 
 class State(Enum):
@@ -72,7 +72,7 @@ class Entry:
 
     __slots__ = ("attempts", "deadline", "holder", "lane", "message", "serial", "state")
 
-    def __init__(self, message: Kept, attempts: int) -> None:
+    def __init__(self, message: NumberedMessage, attempts: int) -> None:
         self.message = message
         self.attempts = attempts
         self.state = State.READY

@@ -4,22 +4,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from botdel.local.broker import filters
-from botdel.local.broker.journal import Journal, Kept
+from botdel.local.broker.journal import Journal, NumberedMessage
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.topic import Topic
 from botdel.local.broker.wire import Proto
 
 
 class FanOut(NamedTuple):
-    """Numbered messages, and those that each subscription gets. Call `keep`, then `deliver`."""
+    """Messages of a topic, and those that each subscription gets. Call `write`, then `deliver`."""
 
     topic: Topic
-    messages: Sequence[Kept]
-    receivers: Sequence[tuple[Subscription, Sequence[Kept]]]
+    messages: Sequence[NumberedMessage]
+    shares: Sequence[tuple[Subscription, Sequence[NumberedMessage]]]
 
-    def keep(self, journal: Journal) -> None:
-        """Keep what somebody gets, or all if the topic retains messages. In a transaction."""
-        deliveries = [(each.id, to.id) for to, some in self.receivers for each in some]
+    def write(self, journal: Journal) -> None:
+        """Write what somebody gets, or everything if the topic retains messages. Call it in a
+        transaction.
+        """
+        deliveries = [(each.id, to.id) for to, share in self.shares for each in share]
         messages = self.messages
         if not self.topic.retention:
             wanted = {number for number, _ in deliveries}
@@ -27,20 +29,23 @@ class FanOut(NamedTuple):
         journal.add(messages, deliveries)
 
     def deliver(self) -> None:
-        for subscription, some in self.receivers:
-            subscription.add((message, 0) for message in some)
+        for subscription, share in self.shares:
+            subscription.add((message, 0) for message in share)
 
 
-def fan_out(topic: Topic, kept: Sequence[Kept], messages: Sequence[Proto]) -> FanOut:
-    """Return who gets each of `messages`, which are `kept` once they are numbered."""
-    receivers = [(each, _matching(each, kept, messages)) for each in topic.subscriptions.values()]
-    return FanOut(topic, kept, receivers)
+def fan_out(topic: Topic, messages: Sequence[Proto], numbered: Sequence[NumberedMessage]) -> FanOut:
+    """Return which subscriptions get each of `messages`. `numbered` are the same messages, in the
+    same order.
+    """
+    subscriptions = topic.subscriptions.values()
+    shares = [(each, _share(each, messages, numbered)) for each in subscriptions]
+    return FanOut(topic, numbered, shares)
 
 
-def _matching(
-    subscription: Subscription, kept: Sequence[Kept], messages: Sequence[Proto]
-) -> Sequence[Kept]:
+def _share(
+    subscription: Subscription, messages: Sequence[Proto], numbered: Sequence[NumberedMessage]
+) -> Sequence[NumberedMessage]:
     if subscription.matches is filters.everything:
-        return kept
-    pairs = zip(kept, messages, strict=True)
-    return [each for each, message in pairs if subscription.matches(message.attributes)]
+        return numbered
+    pairs = zip(messages, numbered, strict=True)
+    return [each for message, each in pairs if subscription.matches(message.attributes)]

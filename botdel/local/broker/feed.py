@@ -15,7 +15,7 @@ ANSWER_BYTES: Final = 3_000_000
 most 4 MB, and a larger answer would never reach them."""
 
 
-class Consumer(Protocol):
+class Receiver(Protocol):
     """A pull or a stream that waits for messages."""
 
     @property
@@ -37,31 +37,31 @@ class Consumer(Protocol):
 
 
 class Feed:
-    """Gives ready messages to the consumers in turn, a share at a time."""
+    """Gives ready messages to the receivers in turn, a share at a time."""
 
     def __init__(self, subscription: Subscription, now: Callable[[], float]) -> None:
         self.subscription = subscription
         self.now = now
-        self._consumers: deque[Consumer] = deque()
+        self._receivers: deque[Receiver] = deque()
         self._scheduled = False
         self.has_ended = False
         """Whether the broker ended it: the subscription is gone, or the broker stops."""
 
     @property
     def is_idle(self) -> bool:
-        return not self._consumers
+        return not self._receivers
 
-    def add(self, consumer: Consumer) -> None:
-        self._consumers.append(consumer)
+    def add(self, receiver: Receiver) -> None:
+        self._receivers.append(receiver)
         self.wake()
 
-    def remove(self, consumer: Consumer) -> None:
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
+    def remove(self, receiver: Receiver) -> None:
+        if receiver in self._receivers:
+            self._receivers.remove(receiver)
 
     def wake(self) -> None:
         """Give what is ready after the current step of the event loop."""
-        if self._consumers and not self._scheduled:
+        if self._receivers and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._give)
 
@@ -71,17 +71,18 @@ class Feed:
 
     def end(self, error: Refused) -> None:
         self.has_ended = True
-        for consumer in list(self._consumers):
-            consumer.end(error)
-        self._consumers.clear()
+        for receiver in list(self._receivers):
+            receiver.end(error)
+        self._receivers.clear()
 
     def _give(self) -> None:
+        """Give until nothing is ready, or each receiver in turn has no room."""
         self._scheduled = False
         now, full = self.now(), 0
-        while full < len(self._consumers) and self.subscription.wake(now):
-            consumer = self._consumers[0]
-            self._consumers.rotate(-1)
-            messages, size = consumer.room
+        while full < len(self._receivers) and self.subscription.wake(now):
+            receiver = self._receivers[0]
+            self._receivers.rotate(-1)
+            messages, size = receiver.room
             if messages <= 0 or size <= 0:
                 full += 1
                 continue
@@ -90,15 +91,15 @@ class Feed:
                 now,
                 min(messages, ANSWER_MESSAGES),
                 min(size, ANSWER_BYTES),
-                consumer.holder,
-                consumer.seconds,
+                receiver.holder,
+                receiver.seconds,
             )
             if not entries:
                 break
-            consumer.give(entries)
+            receiver.give(entries)
 
 
-class Waiting:
+class WaitingPull:
     """One pull that waits for its first messages."""
 
     holder = None
@@ -129,7 +130,7 @@ async def pull(feed: Feed, most: int, seconds: float) -> Sequence[Entry]:
         taken = feed.subscription.take(feed.now(), min(most, ANSWER_MESSAGES), ANSWER_BYTES)
         if taken:
             return taken
-    waiting = Waiting(most)
+    waiting = WaitingPull(most)
     feed.add(waiting)
     try:
         await asyncio.wait({waiting.given}, timeout=max(0.0, seconds))

@@ -51,8 +51,8 @@ UNACKED: Final = (
 )
 
 
-class Kept(NamedTuple):
-    """A message as it is kept: `published` in seconds since 1970, `body` a PubsubMessage."""
+class NumberedMessage(NamedTuple):
+    """A message and its number: `published` in seconds since 1970, `body` a PubsubMessage."""
 
     id: int
     topic: int
@@ -72,7 +72,7 @@ class Unacked(NamedTuple):
 
     subscription: int
     attempts: int
-    message: Kept
+    message: NumberedMessage
 
 
 class JournalGone(BotDeletionError):
@@ -113,7 +113,9 @@ class Journal:
 
     @contextmanager
     def usable(self) -> Iterator[None]:
-        """During the start: raises ConfigurationError if the file cannot be read or written."""
+        """Raises ConfigurationError if the file cannot be read or written. For the start only:
+        later, `transaction` raises what a client gets.
+        """
         try:
             yield
         except sqlite3.Error as error:
@@ -200,7 +202,9 @@ class Journal:
 
     # --- messages
 
-    def add(self, messages: Iterable[Kept], deliveries: Iterable[tuple[int, int]]) -> None:
+    def add(
+        self, messages: Iterable[NumberedMessage], deliveries: Iterable[tuple[int, int]]
+    ) -> None:
         """Keep messages, and who gets them: pairs of a message's and a subscription's number."""
         self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", messages)
         self._db.executemany("INSERT INTO deliveries VALUES (?, ?, 0, 0)", deliveries)
@@ -245,11 +249,13 @@ class Journal:
         self._db.execute("DELETE FROM deliveries WHERE subscription = ?", (subscription,))
 
     def unacked(self) -> Iterator[Unacked]:
-        """Return the unacked messages of all subscriptions, oldest first."""
+        """Return the unacked messages of all subscriptions, oldest first: the rows of one message
+        follow each other.
+        """
         return map(_unacked, self._db.execute(f"{UNACKED} ORDER BY d.message"))
 
     def unacked_within(self, subscription: int, within: Range) -> Iterator[Unacked]:
-        """Return which of some messages are unacked in one subscription, oldest first."""
+        """Return which messages of a range are unacked in one subscription, oldest first."""
         rows = self._db.execute(
             f"{UNACKED} AND d.subscription = ? AND d.message > ? AND d.message <= ? "
             "ORDER BY d.message",
@@ -259,11 +265,11 @@ class Journal:
 
     def seekable(
         self, subscription: int, within: Range, since: float, topic: int, of_topic_since: float
-    ) -> list[tuple[Kept, bool]]:
+    ) -> list[tuple[NumberedMessage, bool]]:
         """Return messages published at `since` or later that can be delivered again, oldest first.
 
-        These are the messages that the subscription still has, acked or not, each with
-        True, and those that `topic` got at `of_topic_since` or later, each with False.
+        These are the messages that the subscription still has, acked or not, each with True, and
+        others that `topic` got at `of_topic_since` or later, each with False.
         """
         rows = self._db.execute(
             "SELECT d.message IS NOT NULL, m.id, m.topic, m.published, m.body FROM messages m "
@@ -272,7 +278,7 @@ class Journal:
             "AND (d.message IS NOT NULL OR (m.topic = ? AND m.published >= ?)) ORDER BY m.id",
             (subscription, *within, since, topic, of_topic_since),
         )
-        return [(Kept(*message), bool(has_it)) for has_it, *message in rows]
+        return [(NumberedMessage(*message), bool(has_it)) for has_it, *message in rows]
 
     def forget_acked(self, subscription: int, before: float = math.inf) -> None:
         """Remove acknowledged messages that were published `before`."""
@@ -289,11 +295,16 @@ class Journal:
         return int(row[0]) if row else 0
 
     def ranges(self, until: int, most: int, most_bytes: int) -> Iterator[Range]:
-        """Yield all messages up to number `until`, at most `most` at a time and of together at most
-        `most_bytes`, but always one; some may come or go then.
+        """Yield consecutive ranges of message numbers up to `until`.
+
+        Each holds at most `most` messages and `most_bytes` of bodies, but at least one message.
+        Messages may be added or removed in between.
         """
         after = 0
-        while after < until and (last := self._last_within(after, most, most_bytes)) is not None:
+        while after < until:
+            last = self._last_within(after, most, most_bytes)
+            if last is None:
+                return
             yield Range(after, min(last, until))
             after = last
 
@@ -314,7 +325,9 @@ class Journal:
         return last
 
     def _last_within(self, after: int, most: int, most_bytes: int) -> int | None:
-        """`_last`, or before it the last with which the bodies have no more than `most_bytes`."""
+        """Return the last number of the next messages after number `after`: at most `most`, with
+        bodies of at most `most_bytes`, but at least one. None if there is none.
+        """
         last, room = None, most_bytes
         for number, length in self._db.execute(
             "SELECT id, length(body) FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, most)
@@ -326,7 +339,9 @@ class Journal:
         return last
 
     def _last(self, after: int, most: int) -> int | None:
-        """Return the last number of the next `most` messages after number `after`, or None."""
+        """Return the last number of the next `most` messages after number `after`; None if there is
+        none.
+        """
         [last] = self._db.execute(
             "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
             (after, most),
@@ -336,7 +351,7 @@ class Journal:
 
 def _unacked(row: tuple[Any, ...]) -> Unacked:
     subscription, attempts, *message = row
-    return Unacked(subscription, attempts, Kept(*message))
+    return Unacked(subscription, attempts, NumberedMessage(*message))
 
 
 def _is_there(file: Path, opened: os.stat_result) -> bool:

@@ -15,7 +15,7 @@ from botdel.local.broker.limits import check_size
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.service import Context, Service
 from botdel.local.broker.upkeep import Upkeep
-from botdel.local.broker.wire import METHODS, Method, python_name, written
+from botdel.local.broker.wire import METHODS, Method, as_bytes, python_name
 
 MAX_REQUEST: Final = 16 * 1024 * 1024
 """Bytes; Pub/Sub takes 10 MB in a publish."""
@@ -115,10 +115,10 @@ def _handler(service: Service, name: str, method: Method) -> Any:
         return grpc.stream_stream_rpc_method_handler(
             partial(_answered, call),
             request_deserializer=partial(_parsed, name, method),  # `context.read` raises `Refused`
-            response_serializer=written,
+            response_serializer=as_bytes,
         )
     return grpc.unary_unary_rpc_method_handler(
-        partial(_answered, partial(_call_parsed, call, name, method)), response_serializer=written
+        partial(_answered, partial(_call_parsed, call, name, method)), response_serializer=as_bytes
     )
 
 

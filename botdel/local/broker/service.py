@@ -1,8 +1,6 @@
 """Every method of both services, as gRPC calls them."""
 
 import asyncio
-from collections.abc import Iterator
-from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -20,7 +18,7 @@ from botdel.local.broker.refusals import (
     precondition,
     stopping,
 )
-from botdel.local.broker.seeking import Seek
+from botdel.local.broker.seeking import Seeks
 from botdel.local.broker.streams import Stream
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.wire import (
@@ -53,10 +51,7 @@ class Service:
         self._topics = Topics(broker)
         self._subscriptions = Subscriptions(broker)
         self._feeds: dict[int, Feed] = {}
-        self._seeks: dict[int, tuple[tuple[float, int], asyncio.Task[None]]] = {}
-        """The seek that is under way on a subscription, after the time that it seeks to and the
-        subscription's `changes` when it began.
-        """
+        self._seeks = Seeks(broker)
         self._ending = False
         broker.on_ready = self._wake
 
@@ -68,6 +63,7 @@ class Service:
     def end(self) -> None:
         """End every pull and stream, present and future, so that clients connect again."""
         self._ending = True
+        self._seeks.end()
         for feed in self._feeds.values():
             feed.end(stopping())
 
@@ -166,7 +162,7 @@ class Service:
         try:
             while (answer := await stream.answer()) is not None:
                 await context.write(answer)
-                stream.written()
+                stream.sent()
         finally:
             reading.cancel()
             stream.close()
@@ -177,7 +173,7 @@ class Service:
             raise not_built("seeking to a snapshot")
         if not request.HasField("time"):
             raise invalid("A seek needs a time or a snapshot.")
-        await self._seek(subscription, _seconds(request.time))
+        await self._seeks.seek(subscription, _seconds(request.time))
         return SeekResponse()
 
     async def modify_push_config(self, request: Proto, _: Context) -> Proto:
@@ -200,38 +196,6 @@ class Service:
 
     async def delete_snapshot(self, request: Proto, _: Context) -> Proto:
         raise not_found(request.snapshot)
-
-    async def _seek(self, subscription: Subscription, to: float) -> None:
-        """Seek to the end, even if the client stops waiting. A repeat waits for the seek under way,
-        and seeks again unless nothing has changed since that began.
-        """
-        while under_way := self._seeks.get(subscription.id):
-            if under_way[0] == (to, subscription.changes):
-                break
-            await asyncio.wait({under_way[1]})
-        if under_way is None:
-            steps = Seek(self._broker, subscription, to).steps()
-            seeking = asyncio.create_task(self._in_turns(steps))
-            seeking.add_done_callback(partial(self._seek_ended, subscription))
-            under_way = (to, subscription.changes), seeking
-            self._seeks[subscription.id] = under_way
-        await asyncio.shield(under_way[1])
-
-    def _seek_ended(self, subscription: Subscription, seeking: asyncio.Task[None]) -> None:
-        """Record how it ended, because its client may be gone."""
-        del self._seeks[subscription.id]
-        error = None if seeking.cancelled() else seeking.exception()
-        if isinstance(error, Refused):
-            log.warning("a seek broke off", subscription=subscription.name, reason=str(error))
-        elif error is not None:
-            self._broker.fault = error
-
-    async def _in_turns(self, steps: Iterator[None]) -> None:
-        """Take one step at a time, and let other calls run in between."""
-        for _ in steps:
-            await asyncio.sleep(0)
-            if self._ending:
-                raise stopping()
 
     def _feed(self, subscription: Subscription) -> Feed:
         if self._ending:
@@ -267,7 +231,7 @@ def _check_ack_ids(request: Proto) -> None:
 
 
 def _seconds(time: Proto) -> float:
-    """The seconds since 1970 that a Timestamp is. Raises `Refused` for an invalid one."""
+    """Return the seconds since 1970 of a Timestamp. Raises `Refused` for an invalid one."""
     try:
         return whole_microseconds(time.ToNanoseconds() / 1e9)
     except ValueError as error:

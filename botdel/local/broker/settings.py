@@ -44,8 +44,10 @@ SUBSCRIPTION_NOT_BUILT: Final = ("bigquery_config", "cloud_storage_config", "big
 OUTPUT_ONLY: Final = ("state", "topic_message_retention_duration")
 
 
-def check_topic(topic: Proto) -> None:
-    """Raise `Refused` for settings that are invalid, or that this broker does not have."""
+def complete_topic(topic: Proto) -> None:
+    """Clear what is output only. Raises `Refused` for settings that are invalid, or that this
+    broker does not have.
+    """
     _refuse_unbuilt(topic, TOPIC_NOT_BUILT)
     topic.ClearField("state")
     if topic.HasField("message_retention_duration"):
@@ -53,8 +55,8 @@ def check_topic(topic: Proto) -> None:
 
 
 def complete_subscription(subscription: Proto) -> None:
-    """Fill in the defaults. Raises `Refused` for settings that are invalid, or that this broker
-    does not have.
+    """Fill in the defaults, and clear what is output only. Raises `Refused` for settings that are
+    invalid, or that this broker does not have.
     """
     _refuse_unbuilt(subscription, SUBSCRIPTION_NOT_BUILT)
     if subscription.push_config.push_endpoint:

@@ -12,14 +12,14 @@ from botdel.local.broker.entry import Entry
 from botdel.local.broker.feed import ANSWER_BYTES, ANSWER_MESSAGES, Feed
 from botdel.local.broker.refusals import Refused, invalid
 from botdel.local.broker.settings import ACK_DEADLINE
-from botdel.local.broker.wire import Proto, StreamingPullResponse, written
+from botdel.local.broker.wire import Proto, StreamingPullResponse, as_bytes
 
 PONG: Final = b""
 """An empty answer, for a client that checks whether the server is alive."""
 
 
 class Stream:
-    """One client's stream: a `Consumer` of a feed, and the `Holder` of what it was given.
+    """One client's stream: a `Receiver` of a feed, and the `Holder` of what it was given.
 
     It takes no messages while an answer waits to be written, or beyond the client's own limits. It
     gives back what it holds when it closes.
@@ -46,7 +46,7 @@ class Stream:
 
     @property
     def room(self) -> tuple[int, int]:
-        """See `Consumer`. A client's limit of 0 or less means no limit."""
+        """See `Receiver`. A client's limit of 0 or less means no limit."""
         if self._pending or self._ended:
             return 0, 0
         messages = self._most - len(self._held) if self._most > 0 else ANSWER_MESSAGES
@@ -108,14 +108,15 @@ class Stream:
             await self._changed.wait()
         return self._pending.pop(0)
 
-    def written(self) -> None:
+    def sent(self) -> None:
         """Note that the answer was sent: the next one can follow."""
         self._feed.wake()
 
     def close(self) -> None:
-        """Take no more messages, and give back those held: uncounted if the broker ended it,
-        or else as failed, as if their deadline had passed. A message that crashes its client comes
-        less and less often, and then is dead.
+        """Take no more messages, and give back those held.
+
+        They count as failed, as if their deadline had passed, unless the broker ended the stream.
+        So a message that crashes its client comes less and less often, and then is dead.
         """
         self._ended = True
         self._feed.remove(self)
@@ -143,4 +144,4 @@ def _properties(feed: Feed) -> bytes:
         return b""
     answer = StreamingPullResponse()
     answer.subscription_properties.message_ordering_enabled = True
-    return written(answer)
+    return as_bytes(answer)

@@ -2,6 +2,21 @@
 
 It is synchronous and in memory. Time comes in as `now`, in seconds. The broker writes the journal
 before it calls these methods.
+
+Every unacked message is an `Entry` in `entries`, in the order of the numbers. Its state says where
+else it is:
+
+READY    in `_ready` or, if it has an ordering key, waiting in its lane
+DELAYED  in `_delayed`, until its back-off is over
+LEASED   in `_leases`; if it has an ordering key, its lane holds it
+GONE     nowhere: it is not in `entries` either
+
+A lane with messages is in `_lanes`. It is also in `_ready`, or in `_delayed` until its back-off is
+over, unless it holds a message; while it holds one, the others wait.
+
+`_ready`, `_delayed` and `_leases` are only read from the front. What ends, moves or goes is left in
+them, and dropped when it comes to the front: its state (of a lease, its serial number and deadline)
+no longer fits. When too much of that has gathered, `_trim_ready` and `_trim_leases` remove it.
 """
 
 import heapq
@@ -14,19 +29,19 @@ from typing import Final
 
 from botdel.local.broker.entry import Entry, Holder, Lane, State
 from botdel.local.broker.filters import Predicate
-from botdel.local.broker.journal import Kept
+from botdel.local.broker.journal import NumberedMessage
 from botdel.local.broker.refusals import invalid
 from botdel.local.broker.wire import Proto, PubsubMessage, received, seconds_in
 
-STALE_LEASES: Final = 10_000
-STALE_BYTES: Final = 64 * 1024 * 1024
-"""Ended leases, and bytes of their messages, that may stay in the heap: with long deadlines, they
+ENDED_LEASES: Final = 10_000
+ENDED_BYTES: Final = 64 * 1024 * 1024
+"""Ended leases, and bytes of their messages, that may stay in `_leases`: with long deadlines, they
 would otherwise fill the memory."""
+GONE_READY: Final = 1_000
+"""Entries that are gone and may stay in `_ready`: without pulls, they would otherwise fill the
+memory."""
 ENTRY_BYTES: Final = 300
 """Bytes that each message takes in memory beside its own."""
-STALE_READY: Final = 1_000
-"""The queue is rebuilt when it is longer than this and twice the unacked messages: without pulls,
-nothing else removes entries that are gone."""
 
 
 class Subscription:
@@ -51,7 +66,9 @@ class Subscription:
         self.bytes = 0
         """Bytes that its unacked messages take in memory."""
         self.changes = 0
-        """Counts what a seek under way does not see: messages that come, and those that go."""
+        """How many messages came during a seek, or went at any time. If it has changed since a
+        seek began, that seek has not seen everything.
+        """
         self._ready: deque[Entry | Lane] = deque()
         self._delayed: list[tuple[float, int, Entry | Lane]] = []
         self._leases: list[tuple[float, int, Entry]] = []
@@ -60,10 +77,13 @@ class Subscription:
         one: they begin with the time in microseconds, and a subscription makes fewer than a million
         deliveries a second.
         """
-        self._held = 0
-        self._stale_bytes = 0
+        self._leased = 0
+        """How many entries are leased."""
+        self._ended_bytes = 0
+        """Bytes of the messages whose leases have ended since `_leases` was rebuilt."""
         self._lanes: dict[str, Lane] = {}
-        self._late: list[tuple[Kept, int]] | None = None
+        self._deferred: list[tuple[NumberedMessage, int]] | None = None
+        """What `add` got during a seek; None without a seek."""
 
     @property
     def name(self) -> str:
@@ -91,34 +111,37 @@ class Subscription:
         """
         return 0 < seconds_in(self.settings.expiration_policy.ttl) <= now - self.last_used
 
-    def add(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """Add `messages`, in the order of their numbers, each with how often it has failed."""
-        if self._late is None:
-            self.refill(messages)
+    def add(self, messages: Iterable[tuple[NumberedMessage, int]]) -> None:
+        """Add `messages`, in the order of their numbers, each with how often it has failed.
+
+        During a seek they wait for its end, because what it finds has lower numbers.
+        """
+        if self._deferred is None:
+            self.add_now(messages)
             return
         for message, attempts in messages:
-            self._late.append((message, attempts))
+            self._deferred.append((message, attempts))
             self.bytes += size(message)
             self.changes += 1
 
     @contextmanager
-    def refilled(self, epoch: int) -> Iterator[None]:
-        """Have only what `refill` adds inside, followed by what `add` gets in the meantime.
+    def sought(self, epoch: int) -> Iterator[None]:
+        """Drop everything, for a seek that calls `add_now` with what it finds.
 
-        Earlier ack ids become void.
+        What `add` gets in the meantime follows at the end. Earlier ack ids become void.
         """
         self.clear()
-        late: list[tuple[Kept, int]] = []
-        self.epoch, self._late = epoch, late
+        deferred: list[tuple[NumberedMessage, int]] = []
+        self.epoch, self._deferred = epoch, deferred
         try:
             yield
         finally:
-            self._late = None
-            self.bytes -= sum(size(message) for message, _ in late)  # `refill` counts them
-            self.refill(late)
+            self._deferred = None
+            self.bytes -= sum(size(message) for message, _ in deferred)  # `add_now` counts them
+            self.add_now(deferred)
 
-    def refill(self, messages: Iterable[tuple[Kept, int]]) -> None:
-        """Add `messages` at once, even inside `refilled`, where `add` has to wait."""
+    def add_now(self, messages: Iterable[tuple[NumberedMessage, int]]) -> None:
+        """`add` that does not wait for the end of a seek."""
         for message, attempts in messages:
             entry = Entry(message, attempts)
             self.entries[message.id] = entry
@@ -166,12 +189,12 @@ class Subscription:
                 self._ready.append(item)
         return bool(self._ready)
 
-    def expired(self, now: float) -> list[Entry]:
-        """Return what is held after its deadline. The caller gives it back."""
+    def overdue(self, now: float) -> list[Entry]:
+        """Return what is held after its deadline; each only once. The caller gives it back."""
         found = []
         while self._leases and self._leases[0][0] <= now:
             deadline, serial, entry = heapq.heappop(self._leases)
-            if _is_held(deadline, serial, entry):
+            if _is_current(deadline, serial, entry):
                 found.append(entry)
         return found
 
@@ -189,8 +212,10 @@ class Subscription:
 
     def held(self, ack_ids: Sequence[str]) -> list[Entry]:
         """Return what is held under `ack_ids` now: a late call must not touch a later lease."""
-        named = self._named(ack_ids)
-        held = {e.message.id: e for e, serial in named if 0 < e.serial == serial}
+        held = {}
+        for entry, serial in self._named(ack_ids):
+            if entry.state is State.LEASED and entry.serial == serial:
+                held[entry.message.id] = entry
         return list(held.values())
 
     def remove(self, entries: Iterable[Entry]) -> None:
@@ -205,28 +230,24 @@ class Subscription:
             del self.entries[entry.message.id]
             if entry.lane is not None:
                 self._drop(entry.lane, entry)
-        if len(self._ready) > 2 * len(self.entries) + STALE_READY:
-            self._ready = deque(
-                each
-                for each in self._ready
-                if (each.waiting if isinstance(each, Lane) else each.state is State.READY)
-            )
+        self._trim_ready()
 
     def extend(self, entries: Iterable[Entry], until: float) -> None:
         """Move the ack deadline of what is held."""
         for entry in entries:
             entry.deadline = until
             heapq.heappush(self._leases, (until, entry.serial, entry))
-        self._trim()
+        self._trim_leases()
 
     def give_back(self, entries: Iterable[Entry], now: float, *, failed: bool) -> None:
         """Deliver them again; if they have `failed`, after the back-off of the retry policy."""
         held = [entry for entry in entries if entry.state is State.LEASED]
+        if failed:
+            for entry in held:
+                entry.attempts += 1
         for entry in held:
-            entry.attempts += failed
-        for entry in held:
-            if entry.state is not State.LEASED:  # put back together with an earlier one of its lane
-                continue
+            if entry.state is not State.LEASED:
+                continue  # it went back into its lane together with an earlier one
             self._release(entry)
             delay = self._back_off(entry.attempts) if failed else 0.0
             if entry.lane is not None:
@@ -258,8 +279,8 @@ class Subscription:
         self._delayed.clear()
         self._leases.clear()
         self._lanes.clear()
-        if self._late is not None:
-            self._late.clear()
+        if self._deferred is not None:
+            self._deferred.clear()
 
     def _named(self, ack_ids: Sequence[str]) -> list[tuple[Entry, int]]:
         """Return the entries still unacked, with the serials of `ack_ids` from this epoch.
@@ -291,27 +312,32 @@ class Subscription:
         entry.state, entry.holder = State.LEASED, holder
         entry.serial, entry.deadline = next(self._serials), until
         heapq.heappush(self._leases, (until, entry.serial, entry))
-        self._held += 1
+        self._leased += 1
 
     def _release(self, entry: Entry) -> None:
         """End its lease, if there is one."""
         if entry.state is not State.LEASED:
             return
         entry.state, entry.serial = State.READY, 0
-        self._held -= 1
-        self._stale_bytes += len(entry.message.body)
-        self._trim()
+        self._leased -= 1
+        self._ended_bytes += len(entry.message.body)
+        self._trim_leases()
         if entry.holder is not None:
             holder, entry.holder = entry.holder, None
             holder.released(entry)
 
-    def _trim(self) -> None:
-        """Rebuild the heap once most of its leases have ended."""
-        too_many = len(self._leases) > 2 * self._held + STALE_LEASES
-        if too_many or self._stale_bytes > STALE_BYTES:
-            self._leases = [lease for lease in self._leases if _is_held(*lease)]
+    def _trim_leases(self) -> None:
+        """Remove the leases that have ended once they are most of all, or of many bytes."""
+        are_many = len(self._leases) > 2 * self._leased + ENDED_LEASES
+        if are_many or self._ended_bytes > ENDED_BYTES:
+            self._leases = [lease for lease in self._leases if _is_current(*lease)]
             heapq.heapify(self._leases)
-            self._stale_bytes = 0
+            self._ended_bytes = 0
+
+    def _trim_ready(self) -> None:
+        """Remove what is gone once it is most of `_ready`."""
+        if len(self._ready) > 2 * len(self.entries) + GONE_READY:
+            self._ready = deque(each for each in self._ready if _is_ready(each))
 
     # --- order: messages with the same key share a lane
 
@@ -325,22 +351,21 @@ class Subscription:
         if lane.is_free and len(lane.waiting) == 1:
             self._ready.append(lane)
 
-    def _lane_of(self, message: Kept) -> Lane | None:
+    def _lane_of(self, message: NumberedMessage) -> Lane | None:
         if not self.settings.enable_message_ordering:
             return None
         key = PubsubMessage.FromString(message.body).ordering_key
         return self._lanes.setdefault(key, Lane(key)) if key else None
 
     def _first(self) -> Entry | None:
-        """Return the next entry to take, or None if the first in the queue is gone or empty."""
+        """Return the next entry to take. If the first in the queue is not ready any more, drop it
+        from the queue and return None.
+        """
         first = self._ready[0]
-        if isinstance(first, Lane):
-            if first.waiting:
-                return first.waiting[0]
-        elif first.state is State.READY:
-            return first
-        self._ready.popleft()
-        return None
+        if not _is_ready(first):
+            self._ready.popleft()
+            return None
+        return first.waiting[0] if isinstance(first, Lane) else first
 
     def _pop(self, entry: Entry) -> None:
         if entry.lane is None:
@@ -365,10 +390,18 @@ class Subscription:
             heapq.heappush(self._delayed, (when, next(self._serials), lane))
 
 
-def size(message: Kept) -> int:
+def size(message: NumberedMessage) -> int:
     """Return the bytes that a message takes in memory while it is unacked."""
     return len(message.body) + ENTRY_BYTES
 
 
-def _is_held(deadline: float, serial: int, entry: Entry) -> bool:
+def _is_current(deadline: float, serial: int, entry: Entry) -> bool:
+    """Whether the entry is still leased under this number, until this deadline."""
     return entry.serial == serial and entry.deadline == deadline
+
+
+def _is_ready(queued: Entry | Lane) -> bool:
+    """Whether what was queued is ready: a lane if a message waits in it."""
+    if isinstance(queued, Lane):
+        return bool(queued.waiting)
+    return queued.state is State.READY

@@ -16,12 +16,13 @@ log = structlog.get_logger(__name__)
 
 
 class Upkeep:
-    """`now` are seconds of a clock that never goes back."""
+    """Does what is due. `now` is in seconds, by a clock that never goes back."""
 
     def __init__(self, broker: Broker, service: Service, now: float) -> None:
         self._broker = broker
         self._service = service
-        self._expired = self._collected = now
+        self._expire_at = now + RETENTION_EVERY
+        self._collect_at = now + COLLECT_EVERY
 
     def run(self, now: float) -> None:
         """Expire what is due, and clean the disk. What the disk refuses is logged and tried again,
@@ -30,13 +31,13 @@ class Upkeep:
         self._broker.journal.check_place()
         try:
             self._broker.expire_leases()
-            if now - self._expired >= RETENTION_EVERY:
-                self._expired = now
+            if now >= self._expire_at:
+                self._expire_at = now + RETENTION_EVERY
                 self._broker.expire_messages()
                 self._service.expire_subscriptions()
-            if now - self._collected >= COLLECT_EVERY:
-                self._collected, began = now, self._collected
+            if now >= self._collect_at:
+                self._collect_at = now + COLLECT_EVERY  # also if the disk refuses
                 if self._broker.collect():
-                    self._collected = began  # there may be more
+                    self._collect_at = now  # there may be more: go on in the next run
         except Refused as error:
             log.warning("not kept", reason=str(error))

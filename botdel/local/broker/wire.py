@@ -35,9 +35,9 @@ SeekResponse: Final = proto(types.SeekResponse)
 StreamingPullResponse: Final = proto(types.StreamingPullResponse)
 NOTHING: Final = Empty()
 LOW_BITS, HIGH_BIT, VARINT_BYTES = 0x7F, 0x80, 10
-KIND_BITS, VARINT_KIND, LENGTH_KIND = 0x07, 0, 2
+WIRE_TYPE_BITS, VARINT, LENGTH_DELIMITED = 0x07, 0, 2
 FIXED_BYTES: Final = {1: 8, 5: 4}
-"""Of a field's value, by its kind. The start and the end of a group have none."""
+"""Bytes of a value, by its wire type. The start and the end of a group have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def python_name(method: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", method).lower()
 
 
-def written(answer: Proto | bytes) -> bytes:
+def as_bytes(answer: Proto | bytes) -> bytes:
     """Return the bytes of an answer. An answer built by hand is bytes already."""
     return answer if isinstance(answer, bytes) else bytes(answer.SerializeToString())
 
@@ -146,19 +146,19 @@ def fields_in(request: bytes, most: int) -> int:
     while at < len(request) and found < most:
         found += 1
         tag, at = _number(request, at)
-        kind = tag & KIND_BITS
-        if kind == LENGTH_KIND:
+        wire_type = tag & WIRE_TYPE_BITS
+        if wire_type == LENGTH_DELIMITED:
             length, at = _number(request, at)
             at += length
-        elif kind == VARINT_KIND:
+        elif wire_type == VARINT:
             _, at = _number(request, at)
         else:
-            at += FIXED_BYTES.get(kind, 0)
+            at += FIXED_BYTES.get(wire_type, 0)
     return found
 
 
 def _number(request: bytes, at: int) -> tuple[int, int]:
-    """The varint at `at`, and where it ends; one without an end goes to the request's end."""
+    """Return the varint at `at`, and where it ends: if it has no end, at the request's end."""
     number = 0
     for place, byte in enumerate(request[at : at + VARINT_BYTES]):
         number |= (byte & LOW_BITS) << 7 * place

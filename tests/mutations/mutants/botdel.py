@@ -1,32 +1,34 @@
-"""The commands: botdel/."""
+"""The commands, and what an operator does through them: botdel/, deletion/operating/."""
 
 from typing import Final
 
 from tests.mutations.mutants.base import PLANS, Mutant
 
-ACTING: Final = "botdel/acting.py"
-JOBS_COMMAND: Final = "botdel/jobs_retry.py"
+ACTING: Final = "deletion/operating/acting.py"
+ACTING_ON_JOBS: Final = "deletion/operating/jobs.py"
+ACTING_ON_LETTERS: Final = "deletion/operating/dead_letters.py"
+NEXT_MOVE: Final = "botdel/next_move.py"
 PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
 
 MUTANTS: Final = (
     Mutant(
         "a retry by hand takes a job that waits",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "isinstance(job, Unreadable) or job.is_retryable(now, policy)",
         "True",
         ("unit",),
     ),
     Mutant(
         "a dry run is none",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "action.refusal if dry_run else action",
         "action",
         ("unit",),
     ),
     Mutant(
         "a retry by hand trusts any clock",
-        JOBS_COMMAND,
+        ACTING_ON_JOBS,
         "    await check_clock(store, clock, policy)\n",
         "",
         ("unit",),
@@ -40,7 +42,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a replay is marked that was not confirmed",
-        "botdel/dead_letters/actions.py",
+        ACTING_ON_LETTERS,
         "        await self._publisher.publish(replay_message(letter))\n"
         "        await self._mark(letter)\n",
         "        await self._mark(letter)\n"
@@ -48,7 +50,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the dry run of a replay does not look whether the message would arrive",
-        "botdel/dead_letters/actions.py",
+        ACTING_ON_LETTERS,
         " or await self._obstacle(letter.service)",
         "",
         ("unit",),
@@ -125,7 +127,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an operator is told that a retry only saves the wait where it runs over the point instead",
-        "botdel/jobs.py",
+        NEXT_MOVE,
         "    if job.may_roll_back:\n        undoes",
         "    if False:\n        undoes",
         ("unit",),
@@ -153,9 +155,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a rollback is said to have undone what it has not",
-        "botdel/jobs.py",
-        "    if stays := [name for name in begun if name not in undone]:",
-        "    if stays := []:",
+        NEXT_MOVE,
+        "kept = [name for name in begun if name not in undone]",
+        "kept: list[str] = []",
         ("unit",),
     ),
     Mutant(

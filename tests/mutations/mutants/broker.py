@@ -43,7 +43,7 @@ MUTANTS: Final = (
     Mutant(
         "broker: failures are not kept",
         BROKER_STATE,
-        "            if counts:\n",
+        "            if counts_failures:\n",
         "            if False:\n",
         BROKER,
     ),
@@ -64,7 +64,7 @@ MUTANTS: Final = (
     Mutant(
         "broker: a late call touches the lease after it",
         BROKER_LEASES,
-        "0 < e.serial == serial",
+        "entry.state is State.LEASED and entry.serial == serial",
         "True",
         BROKER,
     ),
@@ -92,7 +92,7 @@ MUTANTS: Final = (
     Mutant(
         "broker: leases that ended fill the memory",
         BROKER_LEASES,
-        "if too_many or self._stale_bytes > STALE_BYTES:",
+        "if are_many or self._ended_bytes > ENDED_BYTES:",
         "if False:",
         BROKER,
     ),
@@ -147,16 +147,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "broker: a repeated seek begins anew though nothing has changed",
-        BROKER_SERVICE,
-        "            if under_way[0] == (to, subscription.changes):\n",
-        "            if False:\n",
+        BROKER_SEEKING,
+        "return (self.to, self.changes) == (to, changes)",
+        "return False",
         BROKER,
     ),
     Mutant(
         "broker: a repeated seek is confirmed without what has changed since",
-        BROKER_SERVICE,
-        "            if under_way[0] == (to, subscription.changes):\n",
-        "            if under_way[0][0] == to:\n",
+        BROKER_SEEKING,
+        "return (self.to, self.changes) == (to, changes)",
+        "return self.to == to",
         BROKER,
     ),
     Mutant(
@@ -169,21 +169,22 @@ MUTANTS: Final = (
     Mutant(
         "broker: what is published during a seek is not counted as unacked",
         BROKER_LEASES,
-        "            self._late.append((message, attempts))\n            self.bytes += size(message)\n",
-        "            self._late.append((message, attempts))\n            late = size(message)\n",
+        "            self._deferred.append((message, attempts))\n"
+        "            self.bytes += size(message)\n",
+        "            self._deferred.append((message, attempts))\n",
         BROKER,
     ),
     Mutant(
         "broker: what is published during a seek comes before what it brings",
         BROKER_LEASES,
-        "        if self._late is None:",
+        "        if self._deferred is None:",
         "        if True:",
         BROKER,
     ),
     Mutant(
         "broker: a seek that the disk did not take forgets messages",
         BROKER_SEEKING,
-        "                    subscription.refill(self._as_before(each))\n",
+        "                    subscription.add_now(self._as_before(each))\n",
         "",
         BROKER,
     ),
@@ -203,16 +204,17 @@ MUTANTS: Final = (
     ),
     Mutant(
         "broker: a seek ends with its client",
-        BROKER_SERVICE,
-        "        await asyncio.shield(under_way[1])\n",
-        "        await under_way[1]\n",
+        BROKER_SEEKING,
+        "await asyncio.shield(seek.task)",
+        "await seek.task",
         BROKER,
     ),
     Mutant(
         "broker: seeks to two times are under way at once",
-        BROKER_SERVICE,
-        "            await asyncio.wait({under_way[1]})\n",
-        "            under_way = None\n            break\n",
+        BROKER_SEEKING,
+        "            await asyncio.wait({seek.task})\n"
+        "            seek = self._under_way.get(subscription.id)\n",
+        "            seek = None\n",
         BROKER,
     ),
     Mutant(
@@ -239,15 +241,15 @@ MUTANTS: Final = (
     Mutant(
         "broker: failures in a lane count on disk only",
         BROKER_LEASES,
-        "        for entry in held:\n            entry.attempts += failed\n",
-        "        for entry in held[:1]:\n            entry.attempts += failed\n",
+        "            for entry in held:\n                entry.attempts += 1\n",
+        "            for entry in held[:1]:\n                entry.attempts += 1\n",
         BROKER,
     ),
     Mutant(
         "broker: a dead letter takes room that there is not",
         BROKER_STATE,
-        "return topic if topic is not None and self._full_subscription(topic) is None else None",
-        "return topic",
+        "if topic is None or self._full_subscription(topic) is not None:",
+        "if topic is None:",
         BROKER,
     ),
     Mutant(
@@ -414,15 +416,15 @@ MUTANTS: Final = (
     Mutant(
         "broker: messages behind an unknown field are not counted",
         "botdel/local/broker/wire.py",
-        "at += FIXED_BYTES.get(kind, 0)",
+        "at += FIXED_BYTES.get(wire_type, 0)",
         "at += 0",
         BROKER,
     ),
     Mutant(
         "broker: a full disk is tried again at every tick",
         "botdel/local/broker/upkeep.py",
-        "self._collected, began = now, self._collected",
-        "began = self._collected",
+        "                self._collect_at = now + COLLECT_EVERY  # also if the disk refuses\n",
+        "",
         BROKER,
     ),
 )

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from botdel import jobs
-from botdel.jobs import as_dict, describe, next_move, tabulate
+from botdel.jobs import as_dict, describe, tabulate
+from botdel.next_move import next_move
 from deletion.job import (
     Direction,
     Failure,

@@ -5,7 +5,7 @@ from typing import Any
 from google.pubsub_v1 import types
 
 from botdel.local.broker.filters import everything
-from botdel.local.broker.journal import Kept
+from botdel.local.broker.journal import NumberedMessage
 from botdel.local.broker.subscription import Subscription
 from botdel.local.broker.wire import PubsubMessage
 
@@ -17,6 +17,6 @@ def subscription(**settings: Any) -> Subscription:
     return Subscription(7, types.Subscription.pb(wanted), everything)
 
 
-def message(number: int, key: str = "") -> Kept:
+def message(number: int, key: str = "") -> NumberedMessage:
     body = PubsubMessage(data=b"%d" % number, ordering_key=key).SerializeToString()
-    return Kept(number, 1, float(number), body)
+    return NumberedMessage(number, 1, float(number), body)

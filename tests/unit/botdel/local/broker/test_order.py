@@ -64,7 +64,7 @@ class History:
 
     def wait(self) -> None:
         self.now += self.rng.randint(1, 6)
-        expired = self.chat.expired(self.now)
+        expired = self.chat.overdue(self.now)
         self.chat.give_back(expired, self.now, failed=True)
         for key in KEYS:
             for entry in expired:

@@ -11,7 +11,7 @@ import pytest
 from google.pubsub_v1 import types
 
 from botdel.local.broker import seeking
-from botdel.local.broker.journal import Kept
+from botdel.local.broker.journal import NumberedMessage
 from botdel.local.broker.refusals import Refused
 from botdel.local.broker.seeking import Seek
 from botdel.local.broker.service import Service
@@ -65,7 +65,7 @@ def test_no_step_reads_more_than_some_megabytes(
     sizes: list[int] = []
     read = world.journal.seekable
 
-    def seen(*args: Any) -> list[tuple[Kept, bool]]:
+    def seen(*args: Any) -> list[tuple[NumberedMessage, bool]]:
         sizes.append(sum(len(each.body) for each, _ in read(args[0], args[1], 0, 1, 0)))
         return read(*args)
 

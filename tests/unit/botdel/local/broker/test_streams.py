@@ -56,7 +56,7 @@ async def test_a_stream_takes_no_more_than_it_said_and_a_unary_ack_makes_room() 
     served.publish(*(b"%d" % n for n in range(5)))
     stream = served.stream(max_outstanding_messages=2)
     held = await read(stream)
-    stream.written()
+    stream.sent()
     await settled()
     assert [each.message.data for each in held] == [b"0", b"1"]
     assert stream.room[0] == 0
@@ -70,7 +70,7 @@ async def test_a_stream_is_bounded_in_bytes_too() -> None:
     served.publish(b"x" * 100, b"y" * 100)
     stream = served.stream(max_outstanding_bytes=50)
     [first] = await read(stream)
-    stream.written()
+    stream.sent()
     await settled()
     assert stream.room[1] <= 0
     stream.request(request(ack_ids=[first.ack_id]))
@@ -134,7 +134,7 @@ async def test_acks_and_deadlines_on_a_stream_count() -> None:
     assert again.message.message_id == second.message.message_id
     served.time += 20
     served.broker.expire_leases()
-    stream.written()
+    stream.sent()
     [expired] = await read(stream)
     assert expired.message.message_id == second.message.message_id
     assert len(served.chat.entries) == 2
@@ -192,7 +192,7 @@ async def test_an_answer_on_a_stream_has_at_most_3_megabytes() -> None:
     served.publish(*[LARGE] * 4)
     stream = served.stream()
     assert len(await read(stream)) == 3
-    stream.written()
+    stream.sent()
     assert len(await read(stream)) == 1
 
 

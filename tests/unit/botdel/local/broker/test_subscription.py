@@ -23,7 +23,7 @@ def take(of: Subscription, now: float, most: int = 100) -> list[int]:
 
 
 def expire(of: Subscription, now: float) -> int:
-    expired = of.expired(now)
+    expired = of.overdue(now)
     of.give_back(expired, now, failed=True)
     return len(expired)
 
@@ -62,8 +62,8 @@ def test_an_ack_counts_late_and_twice_but_not_across_a_seek_or_for_another() -> 
     chat.remove([first])
     assert chat.unacked([ids[0]]) == []
     assert take(chat, 10) == [2]
-    with chat.refilled(epoch=1):
-        chat.refill([(second.message, 0)])
+    with chat.sought(epoch=1):
+        chat.add_now([(second.message, 0)])
     assert chat.unacked([ids[1]]) == []
     other = subscribed(2)
     other.id = 8
@@ -138,7 +138,7 @@ def test_a_holder_is_told_once_of_each_that_is_held_no_longer() -> None:
     assert stream.entries == []
 
 
-@pytest.mark.parametrize(("bound", "value"), [("STALE_LEASES", 10), ("STALE_BYTES", 20)])
+@pytest.mark.parametrize(("bound", "value"), [("ENDED_LEASES", 10), ("ENDED_BYTES", 20)])
 def test_leases_that_ended_do_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
@@ -147,7 +147,7 @@ def test_leases_that_ended_do_not_fill_the_memory(
     *most, last = chat.take(0, 100, ALL)
     chat.remove(most)
     assert len(chat._leases) <= 12
-    assert chat.expired(600) == [last]
+    assert chat.overdue(600) == [last]
 
 
 def test_what_is_too_old_is_found() -> None:
@@ -223,7 +223,7 @@ def test_a_lane_that_was_emptied_starts_anew() -> None:
 def test_what_is_gone_fills_no_memory_where_nobody_pulls(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STALE_READY", 10)
+    monkeypatch.setattr(module, "GONE_READY", 10)
     chat = subscription(enable_message_ordering=True)
     for number in range(1, 1001):
         chat.add([(message(number, key.format(number)), 0)])

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from botdel.acting import Unknown, by_ids
 from deletion.bus import Publisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import TopologyMissing
+from deletion.operating.acting import Unknown, by_ids
 from deletion.ports import DeadLetterStore, ReadLetter
 from deletion.replay import refusal, replay_message
 

@@ -95,7 +95,7 @@ def why_not_read(record: Unreadable | Unknown) -> str:
     if isinstance(record, Unknown):
         return "there is no record with this id"
     return (
-        f"it cannot be read ({record.reason}); if a later version wrote it, use the botdel of that "
+        f"it cannot be read: {record.reason}; if a later version wrote it, use the botdel of that "
         "version, otherwise its record in MongoDB is damaged"
     )
 

@@ -1,0 +1,121 @@
+"""Retrying jobs: an operator chooses them, and each becomes pending again for workers to claim."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from deletion.clock import Clock
+from deletion.errors import LeaseLost, TransitionError, UnreadableJob
+from deletion.job import Job, LeasePolicy, Status
+from deletion.operating.acting import Tally, Unknown, act_on, by_ids
+from deletion.ports import JobStore, Read, Unreadable
+from deletion.retry import Retry
+from deletion.silence import silent_pages
+from deletion.skew import check_clock
+
+RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
+"""The statuses that filters choose; a job in progress only if it is stale."""
+PAGE: Final = 100
+"""Jobs read and retried at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which jobs to retry: those of `ids` or, without ids, those that match every filter.
+
+    Filters choose the longest silent first, until `limit` jobs are retried.
+    """
+
+    ids: Sequence[str] = ()
+    service: str | None = None
+    bot_id: str | None = None
+    status: Status | None = None
+    limit: int | None = None
+
+    async def pages(
+        self, store: JobStore, clock: Clock, policy: LeasePolicy
+    ) -> AsyncIterator[Sequence[Read | Unknown]]:
+        """Yield the chosen jobs in pages. Filters pass over jobs that are running or due."""
+        if self.ids:
+            async for one in by_ids(self.ids, partial(_read, store)):
+                yield one
+            return
+        for status in [self.status] if self.status else RETRYABLE:
+            until = clock.now()
+            if status is Status.IN_PROGRESS:
+                until -= policy.stale_after  # all that tells of an unreadable record: it is silent
+            async for page in silent_pages(
+                store, status, until=until, size=PAGE, retry=Retry(clock)
+            ):
+                now = clock.now()
+                yield [j for j in page if self._fits(j) and _may_be_retried(j, now, policy)]
+
+    def _fits(self, job: Read) -> bool:
+        """Whether it matches the filters. A record whose service or bot cannot be read may."""
+        return _may_be(job.service, self.service) and _may_be(job.bot_id, self.bot_id)
+
+
+async def retry_jobs(
+    choice: Choice,
+    store: JobStore,
+    clock: Clock,
+    policy: LeasePolicy,
+    tally: Tally,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Make the chosen jobs pending with `Job.retry`, for workers to claim.
+
+    Raises `ClockSkew` before any job is changed: with a wrong clock, running jobs would look stale.
+    """
+    await check_clock(store, clock, policy)
+    action = RetryJob(store, clock, policy)
+    attempt = action.refusal if dry_run else action
+    pages = choice.pages(store, clock, policy)
+    await act_on(pages, attempt, tally, limit=choice.limit, progress=progress)
+
+
+class RetryJob:
+    """Makes a job pending."""
+
+    def __init__(self, store: JobStore, clock: Clock, policy: LeasePolicy) -> None:
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+
+    async def __call__(self, job: Job) -> str | None:
+        """Raises `StoreUnavailable`."""
+        if why := await self.refusal(job):
+            return why
+        try:
+            await self._store.apply(job.retry(self._clock.now(), self._policy))
+        except TransitionError:
+            return "another job of its bot is live: that one deletes what is left"
+        except LeaseLost:
+            return "it has changed in the meantime: look at it again"
+        return None
+
+    async def refusal(self, job: Job) -> str | None:
+        """Return why there is nothing to retry, or None."""
+        if job.is_retryable(self._clock.now(), self._policy):
+            return None
+        silent = f", last heard of {job.last_modified_at}" if job.live else ""
+        return f"it is {job.status}{silent}: there is nothing to retry"
+
+
+def _may_be(found: str | None, wanted: str | None) -> bool:
+    return wanted is None or found is None or found == wanted
+
+
+async def _read(store: JobStore, job_id: str) -> Read | None:
+    try:
+        return await store.get(job_id)
+    except UnreadableJob as error:
+        return Unreadable(error.job_id, error.reason)
+
+
+def _may_be_retried(job: Read, now: datetime, policy: LeasePolicy) -> bool:
+    return isinstance(job, Unreadable) or job.is_retryable(now, policy)
