@@ -23,7 +23,7 @@ from botdel.options import object_id
 from botdel.terminal import console
 from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.plan_source import PlanSource
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.plan import Doubted, Permitted, Plan, Previewed, Step
 from deletion.process.database import connected_clients
 from deletion.process.run import FAILED
@@ -88,7 +88,7 @@ async def _opened(source: PlanSource) -> AsyncIterator[Plan]:
     settings = load(JobsSettings)
     own = settings.mongodb_database
     async with opened_alone() as http, connected_clients(settings) as clients:
-        yield source.build(Outside(clients.get, own_database=own, http=http))
+        yield source.build(StepConnections(clients.get, own_database=own, http=http))
 
 
 def _checks(plan: Plan) -> Iterator[Awaitable[Sequence[Finding]]]:

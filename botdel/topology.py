@@ -14,7 +14,7 @@ from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
@@ -27,7 +27,7 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
     out = console()
     async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
-        built = [plan.build(Outside(clients.get, own_database=name)) for plan in plans]
+        built = [plan.build(StepConnections(clients.get, own_database=name)) for plan in plans]
         applied = await bus.topology.apply([plan.service for plan in plans])
         _show_created(out, settings.names, built, applied)
         database = clients.get()[name]

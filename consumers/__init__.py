@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from consumers.own import run
     from deletion.adapters.plan_source import PlanSource
-    from deletion.adapters.spec import Outside
+    from deletion.adapters.spec import StepConnections
     from deletion.errors import (
         BotDeletionError,
         Parked,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "consumers.own": ("run",),
     "deletion.adapters.plan_source": ("PlanSource",),
-    "deletion.adapters.spec": ("Outside",),
+    "deletion.adapters.spec": ("StepConnections",),
     "deletion.errors": (
         "BotDeletionError",
         "Parked",
@@ -79,7 +79,6 @@ __all__ = [
     "Doubt",
     "Doubted",
     "Gauge",
-    "Outside",
     "Pace",
     "Paced",
     "Parked",
@@ -96,6 +95,7 @@ __all__ = [
     "SharedDocument",
     "Sized",
     "Step",
+    "StepConnections",
     "TransientError",
     "Verified",
     "run",

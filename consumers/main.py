@@ -27,7 +27,7 @@ from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
@@ -107,8 +107,8 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
         client, database = clients.get(), settings.mongodb_database
         breakers = MongoBreakerStore(client, database, call_seconds=seconds)
         gates = Gates(breakers, clock, alerts, service=source.service, policy=settings.breaker)
-        outside = Outside(clients.get, seconds, database, Http(http, gates, clock))
-        plan = source.build(outside)
+        connections = StepConnections(clients.get, seconds, database, Http(http, gates, clock))
+        plan = source.build(connections)
         await Retry(clock).call(lambda: prepare(client[database], INDEXES, build=bus.is_emulated))
         services = [source.service]
         await bus.topology.ready_for(services)

@@ -90,7 +90,7 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
         planned = [source.service for source in sources.values()]
         findings += duplicate_plan_findings(planned)
         services = await _services(bus, planned, findings) if bus else planned
-        built = build_plans(sources, store.outside, findings) if store else []
+        built = build_plans(sources, store.connections, findings) if store else []
         given = GivenPlans(services, planned, built, unread=len(sources) < len(set(plans)))
         checks = list(_checks(bus, store, given))
         if bus and store and canary_seconds:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from botdel.doctor.findings import Finding, could_not, failed
 from deletion.adapters.plan_source import PlanSource, find_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.plan import Plan
 
 LEFT_OUT = (
@@ -28,13 +28,13 @@ def read_plans(paths: Iterable[Path], findings: list[Finding]) -> dict[str, Plan
 
 
 def build_plans(
-    sources: Mapping[str, PlanSource], outside: Outside, findings: list[Finding]
+    sources: Mapping[str, PlanSource], connections: StepConnections, findings: list[Finding]
 ) -> list[Plan]:
     """Return the built plans. Adds a finding for any error: a step's class may be a team's own."""
     built = []
     for path, source in sources.items():
         try:
-            built.append(source.build(outside))
+            built.append(source.build(connections))
         except Exception as error:  # noqa: BLE001 - recorded
             findings.append(_unusable(path, error))
     return built

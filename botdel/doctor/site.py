@@ -9,7 +9,7 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.job import LeasePolicy
 from deletion.process.bus import Bus, connected_bus
 from deletion.process.database import connected_clients
@@ -26,7 +26,7 @@ class Store:
     letters: MongoDeadLetterStore
     breakers: MongoBreakerStore
     lease: LeasePolicy
-    outside: Outside
+    connections: StepConnections
 
 
 @asynccontextmanager
@@ -48,5 +48,5 @@ async def connected_store() -> AsyncIterator[Store]:
             MongoDeadLetterStore(client, name),
             MongoBreakerStore(client, name),
             settings.lease,
-            Outside(clients.get, own_database=name, http=http),
+            StepConnections(clients.get, own_database=name, http=http),
         )

@@ -24,7 +24,7 @@ from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.pubsub.readiness import TopicProbe
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.plan import Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
@@ -246,7 +246,7 @@ async def _provide(env: Mapping[str, str]) -> None:
     async with connected_clients(settings) as clients:
         await prepare(clients.get()[settings.mongodb_database], COLLECTIONS, build=True)
         for plan in PLANS.values():
-            for step in read_plan(plan, env).build(Outside(clients.get)).steps:
+            for step in read_plan(plan, env).build(StepConnections(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
 

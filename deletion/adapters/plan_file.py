@@ -19,7 +19,7 @@ from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
-from deletion.adapters.spec import Kind, OfOneKind, Outside, Strict
+from deletion.adapters.spec import Kind, OfOneKind, StepConnections, Strict
 from deletion.errors import PlanError
 from deletion.ids import SERVICE_PATTERN
 from deletion.pace import Pace
@@ -77,16 +77,16 @@ class StepSpec(_OneStep):
             raise ValueError("pressure: expected replication_lag in `mongo` steps only")
         return self
 
-    def build(self, outside: Outside) -> Step:
+    def build(self, connections: StepConnections) -> Step:
         """The step this describes. Raises `PlanError`."""
-        return self.kind.build(self.name, outside)
+        return self.kind.build(self.name, connections)
 
-    def paces(self, step: Step, outside: Outside) -> Iterator[tuple[str, Pace]]:
+    def paces(self, step: Step, connections: StepConnections) -> Iterator[tuple[str, Pace]]:
         """Yield the name and the pace of the step if the plan gives it one."""
         if self.pace:
             uri = self.mongo.uri if self.mongo else None
             secret = uri.get_secret_value() if uri else None
-            yield self.name, self.pace.build(default_pace(step), outside.connect, secret)
+            yield self.name, self.pace.build(default_pace(step), connections.connect, secret)
 
 
 class PlanFile(Strict):
@@ -109,17 +109,17 @@ class PlanFile(Strict):
                     )
         return self
 
-    def build(self, outside: Outside) -> Plan:
+    def build(self, connections: StepConnections) -> Plan:
         """The plan this describes. Raises `PlanError`, which names file, line and step."""
         steps: list[Step] = []
         undo: dict[str, Step] = {}
         paces: dict[str, Pace] = {}
         for number, spec in enumerate(self.steps):
             with self._located("steps", number):
-                steps.append(spec.build(outside))
-                paces.update(spec.paces(steps[-1], outside))
+                steps.append(spec.build(connections))
+                paces.update(spec.paces(steps[-1], connections))
                 if spec.compensation:
-                    undo[spec.name] = spec.compensation.kind.build(spec.name, outside)
+                    undo[spec.name] = spec.compensation.kind.build(spec.name, connections)
         with self._located("steps"):
             expected = frozenset(step.name for step in self.steps if step.expect)
             point = self.point_of_no_return

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.references import imported, is_reference
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 from deletion.plan import Plan
 
@@ -19,7 +19,7 @@ class PlanSource(Protocol):
     def service(self) -> str:
         """The service that the plan belongs to."""
 
-    def build(self, outside: Outside) -> Plan:
+    def build(self, connections: StepConnections) -> Plan:
         """Build the plan. Raises `PlanError`, which names the step."""
 
 
@@ -34,7 +34,7 @@ class PythonPlan:
         """The service that the plan belongs to."""
         return self.plan.service
 
-    def build(self, _outside: Outside) -> Plan:
+    def build(self, _connections: StepConnections) -> Plan:
         """Return the plan."""
         return self.plan
 

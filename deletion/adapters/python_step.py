@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from deletion.adapters.references import imported, is_reference
-from deletion.adapters.spec import Outside, Strict
+from deletion.adapters.spec import StepConnections, Strict
 from deletion.errors import PlanError, with_type
 from deletion.plan import Step
 
@@ -109,7 +109,7 @@ class PythonSpec(Strict):
         except Exception as error:
             raise ValueError(with_type(error)) from error
 
-    def build(self, name: str, _outside: Outside) -> Step:
+    def build(self, name: str, _connections: StepConnections) -> Step:
         """Create the step. Raises `PlanError` when that fails, or the step has another name."""
         try:
             step = self.type(name) if self.options is None else self.type(name, self.options)

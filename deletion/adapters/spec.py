@@ -16,8 +16,8 @@ Connect = Callable[[str | None], Client]
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
-    """The connections that steps use. Each of their calls ends within `call_seconds`.
+class StepConnections:
+    """What steps connect with. Each of their calls ends within `call_seconds`.
 
     `own_database` is the pipeline's own database, whose records no plan may delete.
     """
@@ -59,8 +59,8 @@ class OfOneKind(Strict):
 class Kind(Protocol):
     """One kind of step as the plan file describes it; nothing is connected yet."""
 
-    def build(self, name: str, outside: Outside) -> Step:
-        """Build the step. Raises `PlanError` for faults that only `outside` can show."""
+    def build(self, name: str, connections: StepConnections) -> Step:
+        """Build the step. Raises `PlanError` for faults that only `connections` can show."""
 
 
 def is_loopback(host: str) -> bool:

@@ -32,7 +32,7 @@ from deletion.adapters.http_api.client import HttpClient
 from deletion.adapters.http_api.shared import Http
 from deletion.adapters.mongo.connection import Clients
 from deletion.adapters.plan_file import PlanFile, read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import SystemClock
 from deletion.errors import BotDeletionError, PlanError
@@ -116,7 +116,7 @@ class Platform:
         """Run the job of `bot` with the real runner, and its rollback if there is one."""
         clock, store = SystemClock(), MemoryJobStore()
         http = Http(self.http, Gates(LocalBreakerStore(clock), clock), clock)
-        plan = source.build(Outside(self.clients.get, http=http))
+        plan = source.build(StepConnections(self.clients.get, http=http))
         retry = Retry(clock, attempts=2, base=0.01, cap=0.02)
         runner = Runner(
             plan,

@@ -28,7 +28,7 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.step import MongoStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.clock import SystemClock, truncated
 from deletion.gate import Gates
 from deletion.job import Job, LeasePolicy, StepProgress
@@ -136,12 +136,12 @@ class Consumer:
         store = MongoJobStore(client, database)
         self._http = HttpClient(self._clock)
         gates = Gates(MongoBreakerStore(client, database), self._clock, alerts)
-        outside = Outside(lambda _: client, http=Http(self._http, gates, self._clock))
+        connections = StepConnections(lambda _: client, http=Http(self._http, gates, self._clock))
         steps: list[Step] = []
         if documents:
             steps.append(MongoStep("messages", client[database]["messages"], "botId"))
         spec = {"url": api.url, "timeout_seconds": 5}
-        steps.append(HttpSpec.model_validate(spec).build("account", outside))
+        steps.append(HttpSpec.model_validate(spec).build("account", connections))
         self._stopping = asyncio.Event()
         runner = Runner(
             Plan(SERVICE, tuple(steps)),

@@ -14,7 +14,7 @@ from typing import Final
 from consumers.main import run
 from consumers.settings import ConsumerSettings
 from deletion.adapters.plan_file import PlanFile, read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.pace import UNPACED
 from deletion.plan import Batch, Plan
 from deletion.process.logs import configure
@@ -55,8 +55,8 @@ class Endless:
     def service(self) -> str:
         return self.file.service
 
-    def build(self, outside: Outside) -> Plan:
-        plan = self.file.build(outside)
+    def build(self, connections: StepConnections) -> Plan:
+        plan = self.file.build(connections)
         endless = EndlessStep("endless")
         paces = {**plan.paces, endless.name: UNPACED}  # it is to take all slots
         return replace(plan, steps=(*plan.steps, endless), paces=paces)

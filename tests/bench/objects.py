@@ -25,7 +25,7 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.objects.obstore_way import REQUESTS
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Connect, Outside
+from deletion.adapters.spec import Connect, StepConnections
 from tests.support.s3 import S3, s3_server
 
 OBJECTS, PAGE, ROUNDS = 10_000, 1_000, 3
@@ -89,7 +89,7 @@ async def _ours(s3: S3) -> float:
 def _step(bucket: str) -> ObjectsStep:
     connect: Connect = None  # type: ignore[assignment]  # there is no database
     spec = ObjectsSpec(url=f"s3://{bucket}", prefix="bots/{bot_id}/")
-    return spec.build("media", Outside(connect, CALL_SECONDS))
+    return spec.build("media", StepConnections(connect, CALL_SECONDS))
 
 
 async def _deleted(step: ObjectsStep) -> float:

@@ -24,7 +24,7 @@ from deletion.adapters.objects.obstore_way import ObstoreWay
 from deletion.adapters.objects.s3 import OpenS3
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import ObjectsUnavailable
 from deletion.testing import Faults, StepConformance
 from tests.support.s3 import S3, s3_server
@@ -45,7 +45,7 @@ class ObjectsConformance(StepConformance):
             retained="accept",
             batch_size=self.batch_size,
         )
-        return spec.build("media", Outside(lambda _: pytest.fail("no database"), 10))
+        return spec.build("media", StepConnections(lambda _: pytest.fail("no database"), 10))
 
     def keys(self, bot_id: str, number: int) -> list[str]:
         return [f"bots/{bot_id}/{n % 2}/{uuid4().hex}" for n in range(number)]

@@ -16,7 +16,7 @@ from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.connection import Client, Collection, Document
 from deletion.adapters.mongo.owner import FieldType
 from deletion.adapters.mongo.step import MongoStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import SystemClock
 from deletion.gate import Gates
@@ -155,7 +155,7 @@ class TestHttpStep(StepConformance):
         http = Http(client, Gates(LocalBreakerStore(clock), clock), clock)
         verify = {"verify": {"url": self.api.url}} if self.verified else {}
         spec = HttpSpec.model_validate({"url": self.api.url, **verify})
-        return spec.build("account", Outside(_no_database, http=http))
+        return spec.build("account", StepConnections(_no_database, http=http))
 
     def fault(self) -> Exception:
         return httpx.ConnectError("injected by a test")

@@ -16,7 +16,7 @@ from botdel.local.processes import free_port
 from deletion.adapters.objects.obstore_way import ObstoreWay
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.plan import Batch
 from tests.support.s3 import S3, s3_server
@@ -57,7 +57,7 @@ def keys(bucket: Any) -> list[str]:
 
 def step_of(bucket: Any, **options: Any) -> ObjectsStep:
     spec = ObjectsSpec(url=f"gs://{bucket.name}", prefix="bots/{bot_id}/", **options)
-    return spec.build("media", Outside(lambda _: pytest.fail("no database"), 10))
+    return spec.build("media", StepConnections(lambda _: pytest.fail("no database"), 10))
 
 
 async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:

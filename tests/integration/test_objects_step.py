@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.clock import SystemClock, truncated
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.ids import is_object_id
@@ -76,7 +76,7 @@ async def new_bucket(s3: S3, *, versioned: bool = False) -> str:
 
 def step_of(bucket: str, batch_size: int = 1000, call_seconds: float = 10) -> ObjectsStep:
     spec = ObjectsSpec(url=f"s3://{bucket}", prefix="bots/{bot_id}/", batch_size=batch_size)
-    return spec.build("media", Outside(lambda _: pytest.fail("no database"), call_seconds))
+    return spec.build("media", StepConnections(lambda _: pytest.fail("no database"), call_seconds))
 
 
 async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:

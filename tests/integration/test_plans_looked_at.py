@@ -50,7 +50,7 @@ async def test_a_preview_leaves_no_connection_open(tmp_path: Path) -> None:
 async def test_doctor_leaves_no_connection_open(tmp_path: Path) -> None:
     async with Api(BOT) as api:
         async with connected_store() as store:
-            [step] = plan_over(api, tmp_path).build(store.outside).steps
+            [step] = plan_over(api, tmp_path).build(store.connections).steps
             assert isinstance(step, Previewed)
             assert await step.faults() == []
             assert api.connected == 1

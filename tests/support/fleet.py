@@ -16,7 +16,7 @@ from deletion.adapters.http_api.client import HttpClient
 from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.mongo.connection import Client
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.gate import Gates
 from deletion.job import Change, Job, LeasePolicy, Status, StepProgress
@@ -106,8 +106,8 @@ class Fleet:
     def _worker(self, number: int) -> Worker:
         client = HttpClient(self.clock, transport=httpx.MockTransport(self._answer))
         gates = Gates(self.breakers, self.clock, self.alerts, service=SERVICE)
-        outside = Outside(_no_database, http=Http(client, gates, self.clock))
-        step = HttpSpec.model_validate({"url": URL}).build("account", outside)
+        connections = StepConnections(_no_database, http=Http(client, gates, self.clock))
+        step = HttpSpec.model_validate({"url": URL}).build("account", connections)
         retry = Retry(self.clock, rng=random.Random(self._rng.random()))  # noqa: S311
         runner = Runner(
             Plan(SERVICE, (step,)),

@@ -13,7 +13,7 @@ from deletion.adapters.http_api.client import host_of
 from deletion.adapters.http_api.endpoint import Endpoint
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.http_api.verified_step import VerifiedHttpStep
-from deletion.adapters.spec import Outside, Strict, is_loopback
+from deletion.adapters.spec import StepConnections, Strict, is_loopback
 from deletion.gate import Gates
 from deletion.ids import BOT_ID
 
@@ -114,9 +114,9 @@ class HttpSpec(Strict):
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 2
     done_within_seconds: Annotated[float, Field(ge=1, le=30 * 86_400)] = 3600.0
 
-    def build(self, name: str, outside: Outside) -> HttpStep:
+    def build(self, name: str, connections: StepConnections) -> HttpStep:
         """The step; no call is made yet."""
-        http = outside.http
+        http = connections.http
         call = self._endpoint(self.method, self.url, self.headers, self.gone, http.gates)
         verify = None
         if self.verify:
@@ -131,7 +131,7 @@ class HttpSpec(Strict):
             verify,
             http.client,
             http.clock,
-            min(self.timeout_seconds, outside.call_seconds),
+            min(self.timeout_seconds, connections.call_seconds),
             timedelta(seconds=self.done_within_seconds),
         )
 

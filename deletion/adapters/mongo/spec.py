@@ -8,7 +8,7 @@ from deletion.adapters.mongo import breakers, dead_letters, jobs
 from deletion.adapters.mongo.owner import FieldType
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.mongo.uri import checked
-from deletion.adapters.spec import Outside, Strict
+from deletion.adapters.spec import StepConnections, Strict
 from deletion.errors import PlanError
 
 PIPELINE_COLLECTIONS: Final = frozenset(
@@ -62,20 +62,20 @@ class MongoSpec(Strict):
         mine, others = self.model_dump(), other.model_dump()
         return all(mine[each] == others[each] for each in IDENTITY)
 
-    def build(self, name: str, outside: Outside) -> MongoStep:
+    def build(self, name: str, connections: StepConnections) -> MongoStep:
         """The step over the documents. Raises `PlanError` for a collection of the pipeline."""
-        if self.database == outside.own_database and self.collection in PIPELINE_COLLECTIONS:
+        if self.database == connections.own_database and self.collection in PIPELINE_COLLECTIONS:
             raise PlanError(
                 f"{self.collection} in {self.database} (BOTDEL_MONGODB_DATABASE) holds the "
                 "pipeline's own records, which no plan deletes",
                 field=f"step {name}",
             )
-        client = outside.connect(None if self.uri is None else self.uri.get_secret_value())
+        client = connections.connect(None if self.uri is None else self.uri.get_secret_value())
         return MongoStep(
             name,
             client[self.database][self.collection],
             self.field,
             self.field_type,
             self.batch_size,
-            outside.call_seconds,
+            connections.call_seconds,
         )

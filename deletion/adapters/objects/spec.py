@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from deletion.adapters.objects.bucket import PER_REQUEST, Bucket
 from deletion.adapters.objects.files import Folder, folder_of
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Outside, Strict
+from deletion.adapters.spec import StepConnections, Strict
 from deletion.errors import PlanError
 from deletion.ids import BOT_ID
 
@@ -62,10 +62,10 @@ class ObjectsSpec(Strict):
             )
         return self
 
-    def build(self, name: str, outside: Outside) -> ObjectsStep:
+    def build(self, name: str, connections: StepConnections) -> ObjectsStep:
         """The step. Raises `PlanError` for a wrong endpoint, and where packages are missing."""
         try:
-            bucket = self._bucket(outside.call_seconds)
+            bucket = self._bucket(connections.call_seconds)
         except ImportError as error:
             raise PlanError(f"objects need {error.name}; {NEEDED}", field=f"step {name}") from None
         except PlanError as error:
@@ -76,7 +76,7 @@ class ObjectsSpec(Strict):
             self.prefix,
             retained_is_accepted=self.retained is not None,
             batch_size=self.batch_size,
-            call_seconds=outside.call_seconds,
+            call_seconds=connections.call_seconds,
         )
 
     def _bucket(self, call_seconds: float) -> Bucket:

@@ -106,7 +106,7 @@ MUTANTS: Final = (
     Mutant(
         "a pace that is given in part is as for a database",
         PLAN_FILE,
-        "self.pace.build(default_pace(step), outside",
-        "self.pace.build(Pace(), outside",
+        "self.pace.build(default_pace(step), connections",
+        "self.pace.build(Pace(), connections",
     ),
 )

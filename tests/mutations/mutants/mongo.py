@@ -41,7 +41,7 @@ MUTANTS: Final = (
     Mutant(
         "a plan deletes what the pipeline itself has recorded",
         "deletion/adapters/mongo/spec.py",
-        "if self.database == outside.own_database and self.collection in PIPELINE_COLLECTIONS:",
+        "if self.database == connections.own_database and self.collection in PIPELINE_COLLECTIONS:",
         "if False:",
         ("unit",),
     ),

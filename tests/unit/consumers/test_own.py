@@ -10,7 +10,7 @@ import pytest
 import consumers
 from deletion.adapters.plan_file import PlanFile
 from deletion.adapters.plan_source import find_plan, source_of
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 from deletion.plan import Batch, Plan
 
@@ -66,7 +66,7 @@ def test_a_step_needs_no_driver_and_no_broker() -> None:
 
 
 PLAN = Plan("avatars", (Nothing(),))
-OUTSIDE = Outside(lambda _: pytest.fail("connects"))
+CONNECTIONS = StepConnections(lambda _: pytest.fail("connects"))
 
 
 class Later:
@@ -74,7 +74,7 @@ class Later:
 
     service = "avatars"
 
-    def build(self, _outside: Outside) -> Plan:
+    def build(self, _connections: StepConnections) -> Plan:
         return PLAN
 
 
@@ -84,14 +84,14 @@ SOURCE = Later()
 def test_a_plan_made_in_python_is_taken_as_it_is() -> None:
     made = source_of(PLAN)
     assert made.service == "avatars"
-    assert made.build(OUTSIDE) is PLAN
+    assert made.build(CONNECTIONS) is PLAN
     assert source_of(SOURCE) is SOURCE
 
 
 @pytest.mark.proves("plan-in-python")
 @pytest.mark.parametrize("name", ["PLAN", "SOURCE"])
 def test_a_command_finds_a_plan_in_python(name: str) -> None:
-    assert find_plan(Path(f"{__name__}:{name}")).build(OUTSIDE) is PLAN
+    assert find_plan(Path(f"{__name__}:{name}")).build(CONNECTIONS) is PLAN
 
 
 def test_a_file_comes_before_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from structlog.typing import EventDict
 
 from deletion.adapters.http_api.spec import HttpSpec
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError, PressureUnknown, StoreUnavailable
 from deletion.pace import UNPACED, Pace, Pressure
 from deletion.plan import Plan
@@ -420,7 +420,9 @@ async def test_an_api_is_not_paced_unless_its_plan_says_so() -> None:
     """Runs that wait for a slow one would hold the slots of other work."""
 
     url = "https://api.test/bots/{bot_id}"
-    api = HttpSpec(url=SecretStr(url)).build("api", Outside(lambda _: pytest.fail("no database")))
+    api = HttpSpec(url=SecretStr(url)).build(
+        "api", StepConnections(lambda _: pytest.fail("no database"))
+    )
     data = ScriptedStep("data", {}, VirtualClock())
     assert [Plan(SERVICE, (api, data)).pace(step) for step in (api, data)] == [UNPACED, Pace()]
     paced = Plan(SERVICE, (api, data), paces={"api": Pace(busy_share=0.1)})

@@ -7,7 +7,7 @@ import pytest
 
 from botdel.doctor.findings import Finding, Status
 from botdel.doctor.plan_checks import build_plans, read_plans
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.plan import Plan
 from tests.unit.botdel.doctor.installation import by_check
 
@@ -31,7 +31,7 @@ def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_t
     sources = read_plans(paths, findings)
     assert [source.service for source in sources.values()] == ["right", "records"]
     clients = MagicMock()
-    [plan] = build_plans(sources, Outside(clients, own_database="own"), findings)
+    [plan] = build_plans(sources, StepConnections(clients, own_database="own"), findings)
     assert plan.service == "right"
     found = by_check(findings)
     unset, none, records = (
@@ -50,11 +50,11 @@ async def test_a_plan_whose_class_raises_what_nobody_foresaw_is_one_finding(
     class Raising:
         service = "raising"
 
-        def build(self, outside: Outside) -> Plan:
+        def build(self, connections: StepConnections) -> Plan:
             raise RuntimeError("boom")
 
     findings: list[Finding] = []
-    assert build_plans({"mine:PLAN": Raising()}, Outside(MagicMock()), findings) == []
+    assert build_plans({"mine:PLAN": Raising()}, StepConnections(MagicMock()), findings) == []
     assert [(each.check, each.detail) for each in findings] == [
         ("plan mine:PLAN", "boom (RuntimeError)")
     ]

@@ -11,7 +11,7 @@ import pytest
 from botdel.new_service.command import TEMPLATES, new_service
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.plan_file import read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
 from deletion.plan import Sized
@@ -62,7 +62,9 @@ def test_its_step_is_named_after_it(folder: Path) -> None:
 
 
 def test_the_size_of_its_batches_follows_its_pace(folder: Path) -> None:
-    plan = read_plan(folder / "plan.yaml", {"MY_AVATARS_ROOT": "/srv"}).build(Outside(no_client))
+    plan = read_plan(folder / "plan.yaml", {"MY_AVATARS_ROOT": "/srv"}).build(
+        StepConnections(no_client)
+    )
     [step] = plan.steps
     assert isinstance(step, Sized)
     assert step.batch_size == 100

@@ -12,7 +12,7 @@ from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 from tests.support.sample_steps import Resume
 from tests.unit.deletion.adapters.clients import clients
@@ -58,7 +58,7 @@ def refused(path: Path, text: str, environ: Mapping[str, str] = ENVIRONMENT) -> 
 
 def test_a_good_file_becomes_a_plan(path: Path) -> None:
     asked: list[str | None] = []
-    plan = read(path, GOOD).build(Outside(clients(asked)))
+    plan = read(path, GOOD).build(StepConnections(clients(asked)))
     first, second = plan.steps
     assert isinstance(first, MongoStep)
     assert isinstance(second, MongoStep)
@@ -94,7 +94,7 @@ steps:
 
 
 def test_a_saga_has_its_point_of_no_return_and_its_compensations(path: Path) -> None:
-    plan = read(path, SAGA).build(Outside(clients([])))
+    plan = read(path, SAGA).build(StepConnections(clients([])))
     assert plan.point_of_no_return == "invoices"
     [(name, compensation)] = plan.compensations.items()
     assert (name, compensation.name, type(compensation)) == ("pause", "pause", Resume)
@@ -104,13 +104,13 @@ def test_a_compensation_takes_no_404_for_done(path: Path) -> None:
     """A misspelt path answers 404, which is good news of a deletion only."""
     undo = 'compensation: {http: {method: POST, url: "https://x.example/{bot_id}/resume"}}'
     text = SAGA.replace(UNDO.strip(), undo)
-    step = read(path, text).build(Outside(clients([]))).compensations["pause"]
+    step = read(path, text).build(StepConnections(clients([]))).compensations["pause"]
     assert isinstance(step, HttpStep)
     assert step.endpoint.gone == frozenset()
     deletes = text.replace(
         'python: "tests.support.sample_steps:Pause"', 'http: {url: "https://x.example/{bot_id}"}'
     )
-    first, *_ = read(path, deletes).build(Outside(clients([]))).steps
+    first, *_ = read(path, deletes).build(StepConnections(clients([]))).steps
     assert isinstance(first, HttpStep)
     assert first.endpoint.gone == {404, 410}
 
@@ -162,8 +162,8 @@ def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     plan = read(path, text.replace("collection: messages", f"collection: {collection}"))
     named = f"plan.yaml:3: plan of conversations, step messages: {collection} in chat"
     with pytest.raises(PlanError, match=named):
-        plan.build(Outside(clients([]), own_database="chat"))
-    assert len(plan.build(Outside(clients([]), own_database="bot_deletion")).steps) == 2
+        plan.build(StepConnections(clients([]), own_database="chat"))
+    assert len(plan.build(StepConnections(clients([]), own_database="bot_deletion")).steps) == 2
 
 
 def test_what_only_the_built_plan_shows_is_named_with_file_and_line(path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_only_the_built_plan_shows_is_named_with_file_and_line(path: Path) 
     plan = read(path, f"service: chat\nsteps:\n{step}")
     named = r"plan.yaml:2: plan of chat, steps: expected account to have a `verify`"
     with pytest.raises(PlanError, match=named):
-        plan.build(Outside(clients([])))
+        plan.build(StepConnections(clients([])))
 
 
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (

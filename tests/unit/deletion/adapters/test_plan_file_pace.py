@@ -9,7 +9,7 @@ import pytest
 from deletion.adapters.mongo.lag import ReplicationLag
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.pressure.http import HttpGauge, PrometheusGauge
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 from deletion.pace import Pace, Pressure
 from deletion.plan import Plan
@@ -26,7 +26,7 @@ def plan(path: Path, *lines: str, more: str = "") -> Plan:
     file = path / "plan.yaml"
     file.write_text(text)
     asked: list[str | None] = []
-    return read_plan(file, {"SECRET": "hunter22"}).build(Outside(clients(asked)))
+    return read_plan(file, {"SECRET": "hunter22"}).build(StepConnections(clients(asked)))
 
 
 def test_a_step_without_a_pace_has_the_gentle_one(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_a_pace_leaves_out_is_as_it_suits_the_kind(
     """Objects are listed and deleted by requests, which take long however few there are."""
     file = tmp_path / "plan.yaml"
     file.write_text(f"{OBJECTS}    {line}\n")
-    built = read_plan(file).build(Outside(lambda _: pytest.fail("no database")))
+    built = read_plan(file).build(StepConnections(lambda _: pytest.fail("no database")))
     assert [built.pace(step) for step in built.steps] == [pace]
 
 

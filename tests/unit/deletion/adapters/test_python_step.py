@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from deletion.adapters.plan_file import read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 from deletion.plan import Step
 
@@ -112,7 +112,11 @@ def path(tmp_path: Path) -> Iterator[Path]:
 
 def read(path: Path, python: str, environ: dict[str, str] | None = None) -> Step:
     path.write_text(f"service: avatars\nsteps:\n  - name: files\n    python: {python}\n")
-    [step] = read_plan(path, environ or {}).build(Outside(lambda _: pytest.fail("connects"))).steps
+    [step] = (
+        read_plan(path, environ or {})
+        .build(StepConnections(lambda _: pytest.fail("connects")))
+        .steps
+    )
     return step
 
 

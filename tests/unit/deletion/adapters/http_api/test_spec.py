@@ -8,7 +8,7 @@ import pytest
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.plan_file import PlanFile, read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 
 GOOD = """\
@@ -35,11 +35,11 @@ def read(path: Path, text: str) -> PlanFile:
     return read_plan(path, ENVIRONMENT)
 
 
-def built(path: Path, text: str = GOOD, **outside: Any) -> HttpStep:
+def built(path: Path, text: str = GOOD, **connections: Any) -> HttpStep:
     def connect(_: str | None) -> Client:
         raise AssertionError("no database")
 
-    [step] = read(path, text).build(Outside(connect, **outside)).steps
+    [step] = read(path, text).build(StepConnections(connect, **connections)).steps
     assert isinstance(step, HttpStep)
     return step
 
@@ -160,7 +160,7 @@ def none(_: str | None) -> Client:
 
 
 def test_a_call_can_be_undone_by_another(path: Path) -> None:
-    plan = read(path, SAGA).build(Outside(none))
+    plan = read(path, SAGA).build(StepConnections(none))
     undo = plan.compensations["pause"]
     assert isinstance(undo, HttpStep)
     assert undo.endpoint.url.endswith("/resume/{bot_id}")
@@ -196,7 +196,9 @@ def test_a_compensation_has_to_say_its_method(path: Path) -> None:
     ],
 )
 def test_what_gone_is_for_a_compensation(path: Path, said: str, gone: list[int]) -> None:
-    plan = read(path, SAGA.replace(UNDO, UNDO.replace("method: POST", said))).build(Outside(none))
+    plan = read(path, SAGA.replace(UNDO, UNDO.replace("method: POST", said))).build(
+        StepConnections(none)
+    )
     undo = plan.compensations["pause"]
     assert isinstance(undo, HttpStep)
     assert sorted(undo.endpoint.gone) == gone

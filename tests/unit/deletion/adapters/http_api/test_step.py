@@ -16,7 +16,7 @@ from deletion.adapters.http_api.client import MOST_REDIRECTS, HttpClient
 from deletion.adapters.http_api.shared import Http
 from deletion.adapters.http_api.spec import HttpSpec
 from deletion.adapters.http_api.step import MOST_FORGOTTEN, SLICE_SECONDS, HttpStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.errors import Busy, HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
@@ -46,7 +46,9 @@ class World:
         client = HttpClient(self.clock, transport=httpx.MockTransport(self._answer))
         http = Http(client, Gates(self.store, self.clock), self.clock)
         spec = HttpSpec.model_validate({"url": URL} | fields)
-        return spec.build("billing", Outside(lambda _: pytest.fail("no database"), http=http))
+        return spec.build(
+            "billing", StepConnections(lambda _: pytest.fail("no database"), http=http)
+        )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)

@@ -13,7 +13,7 @@ from deletion.adapters.objects.cursor import Cursor
 from deletion.adapters.objects.files import Folder
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import ObjectsRefused
 from deletion.plan import Batch
 from tests.support.polling import eventually
@@ -23,7 +23,7 @@ BOT, OTHER = str(ObjectId()), str(ObjectId())
 
 def step_of(root: Path, batch_size: int = 1000) -> ObjectsStep:
     spec = ObjectsSpec(url=root.as_uri(), prefix="bots/{bot_id}/", batch_size=batch_size)
-    return spec.build("media", Outside(lambda _: pytest.fail("no database"), 10))
+    return spec.build("media", StepConnections(lambda _: pytest.fail("no database"), 10))
 
 
 def fill(root: Path, *names: str) -> None:

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from deletion.adapters.objects.files import folder_of
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.plan_file import read_plan
-from deletion.adapters.spec import Outside
+from deletion.adapters.spec import StepConnections
 from deletion.errors import PlanError
 
-OUTSIDE = Outside(lambda _: pytest.fail("no database"))
+CONNECTIONS = StepConnections(lambda _: pytest.fail("no database"))
 
 
 def spec(url: str = "s3://avatars", prefix: str = "bots/{bot_id}/") -> ObjectsSpec:
@@ -128,16 +128,16 @@ def test_plain_http_is_for_this_machine_only(
     for endpoint in ("http://10.0.0.1:9000", "http://localhost.example", "storage.example"):
         monkeypatch.setenv(variable, endpoint)
         with pytest.raises(PlanError, match=f"step media: {variable}: .*https://"):
-            plan.build("media", OUTSIDE)
+            plan.build("media", CONNECTIONS)
     for endpoint in ("http://127.0.0.1:9000", "http://[::1]:9000/", "https://storage.example"):
         monkeypatch.setenv(variable, endpoint)
-        plan.build("media", OUTSIDE)
+        plan.build("media", CONNECTIONS)
 
 
 def test_both_apis_of_google_need_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_BASE_URL", "https://storage.example")
     with pytest.raises(PlanError, match="STORAGE_EMULATOR_HOST to be set too"):
-        spec("gs://avatars").build("media", OUTSIDE)
+        spec("gs://avatars").build("media", CONNECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_missing_packages_are_named_with_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     plan = ObjectsSpec(url=url, prefix="bots/{bot_id}/", retained="accept")
     with pytest.raises(PlanError, match=r"step media: .*pip install '.*\[objects\]'"):
-        plan.build("media", OUTSIDE)
+        plan.build("media", CONNECTIONS)
 
 
 def test_a_plan_without_objects_loads_none_of_their_packages() -> None:
