@@ -1,20 +1,25 @@
 """Claims: takes due jobs, old before new, without colliding with other replicas.
 
-Due jobs are read in a window of `due` with two bounds, and claimed in random order. The window
-widens while it holds few jobs, and shrinks to what one read returns. Reads return more jobs while
-claims are lost to other replicas: docs/decisions/0020.
+Due jobs are read a page at a time, and claimed in random order. Pages grow while claims are lost to
+other replicas.
+
+A read costs what its range of `due` matches, whatever its limit, so the range is a window with two
+bounds. When the earliest job is due is not known. The window therefore begins in 1970, and its end
+moves: onward until a read finds jobs, and back to the last of them when there are more than one
+read returns. Each read goes on from the end of the one before: docs/decisions/0020.
 """
 
 import asyncio
 import random
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from deletion.clock import Clock
+from deletion.clock import TICK, Clock
 from deletion.errors import LeaseLost, UnreadableJob
 from deletion.job import Job, LeasePolicy
 from deletion.ports import JobStore, Read
@@ -30,11 +35,52 @@ REFUSED_SECONDS: Final = 300.0
 MOST_REFUSED: Final = 10_000
 """How many such jobs are remembered; beyond that, the earliest is forgotten."""
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
-TICK: Final = timedelta(milliseconds=1)
-CLOSER: Final = 0.9
-"""After an empty read, the window grows by this share of the time left until now."""
+"""Bounds of the width of a window."""
+LEAP: Final = 0.9
+"""After an empty read, the end of the window moves on by this share of the time left until now."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DueWindow:
+    """A range of `due` to read, bounds included. Its end moves on by `width` before each read."""
+
+    start: datetime = EPOCH
+    end: datetime = EPOCH
+    width: timedelta = NARROWEST
+
+    def moved_on(self, by: timedelta, now: datetime) -> "DueWindow":
+        """The window with its end later by `by`, but not after `now`."""
+        return replace(self, end=min(now, self.end + by))
+
+    def widened(self) -> "DueWindow":
+        """The window after a read that returned everything in it."""
+        return replace(self, width=min(WIDEST, self.width * 2))
+
+    def shrunk_to(self, page: Sequence[Read]) -> "DueWindow":
+        """The window that ends with the last job of a full page, and is as wide as the page."""
+        first, last = self._span(page)
+        return replace(self, end=last, width=max(NARROWEST, last - first))
+
+    def past(self, page: Sequence[Read], *, is_largest: bool) -> "DueWindow":
+        """The window that begins with the last job of a full page of which no job can be claimed.
+
+        Other jobs may be due in the same millisecond. It is skipped only if it fills the largest
+        page that can be read.
+        """
+        first, last = self._span(page)
+        start = last + TICK if first == last and is_largest else last
+        return replace(self, start=start, end=start)
+
+    def leap(self, now: datetime) -> timedelta:
+        """How far to move the end after an empty read: the first job may be due at any time."""
+        return max(self.width, (now - self.end) * LEAP)
+
+    def _span(self, page: Sequence[Read]) -> tuple[datetime, datetime]:
+        """The first and the last `due` of a page; the end for both if it has none."""
+        due = [job.due for job in page if job.due]
+        return (due[0], due[-1]) if due else (self.end, self.end)
 
 
 class Claims:
@@ -63,11 +109,10 @@ class Claims:
         self._rng = rng or random.Random()  # noqa: S311 - it spreads claims, it guards nothing
         self._retry = Retry(clock, cap=2.0, rng=self._rng)
         self._counted = counted
-        self._window: list[Job] = []
+        self._candidates: list[Job] = []  # read, and not claimed yet
         self._fresh_until = 0.0
         self._refused: dict[str, float] = {}  # job id → when to try it again, the earliest first
-        self._edge = EPOCH
-        self._width = NARROWEST
+        self._window = DueWindow()
         self._limit = FEWEST
 
     async def take(self, most: int, start: Callable[[Job], None] = lambda _job: None) -> list[Job]:
@@ -77,11 +122,11 @@ class Claims:
         `start` is called with each job as soon as it is won, because other claims of the round may
         take long, and meanwhile nobody would run the job.
         """
-        if not self._window or self._clock.monotonic() >= self._fresh_until:
-            self._window = await self._read_due()
+        if not self._candidates or self._clock.monotonic() >= self._fresh_until:
+            self._candidates = await self._read_due()
             self._fresh_until = self._clock.monotonic() + FRESH_SECONDS
-            self._rng.shuffle(self._window)
-        chosen = [self._window.pop() for _ in range(min(most, len(self._window)))]
+            self._rng.shuffle(self._candidates)
+        chosen = [self._candidates.pop() for _ in range(min(most, len(self._candidates)))]
         answers = await asyncio.gather(*(self._claim(job, start) for job in chosen))
         won = [answer for answer in answers if isinstance(answer, Job)]
         refused = sum(isinstance(answer, Exception) for answer in answers)
@@ -91,29 +136,26 @@ class Claims:
         return won
 
     async def _read_due(self) -> list[Job]:
-        """Read the earliest due jobs. The window moves on until it holds one or reaches now."""
+        """Read the earliest due jobs that may be claimed; none if the window has reached now."""
         now = self._clock.now()
-        since, step = EPOCH, self._width
         self._forget_refused()
         limit = min(MOST, self._limit + len(self._refused))
+        window = replace(self._window, start=EPOCH)
+        step = window.width
         while True:
-            self._edge = min(now, max(self._edge, since) + step)
-            page = await self._store.due(self._queue, since, self._edge, limit)
+            window = window.moved_on(step, now)
+            page = await self._store.due(self._queue, window.start, window.end, limit)
             is_full = len(page) >= limit
-            first, last = _span(page, self._edge)
-            if is_full:
-                self._edge, self._width = last, max(NARROWEST, last - first)
-            else:
-                self._width = min(WIDEST, self._width * 2)
+            window = window.shrunk_to(page) if is_full else window.widened()
+            self._window = window
             jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
-            if jobs or (self._edge >= now and not is_full):
+            if jobs or (window.end >= now and not is_full):
                 return jobs
-            if is_full:  # of jobs that cannot be read or claimed: look after them
+            if is_full:
                 log.warning("due jobs cannot be claimed", queue=self._queue, count=len(page))
-                since = last + TICK if first == last and limit >= MOST else last
-                limit = min(MOST, limit * 2)  # others may be due in the same millisecond
-            gap = (now - self._edge) * CLOSER  # nobody knows where the first job is
-            step = self._width if page else max(self._width, gap)
+                window = window.past(page, is_largest=limit >= MOST)
+                limit = min(MOST, limit * 2)
+            step = window.width if page else window.leap(now)
 
     async def _claim(self, job: Job, start: Callable[[Job], None]) -> Job | Exception | None:
         """Claim `job` and start it. Returns None when another process has it or it cannot be read,
@@ -165,12 +207,6 @@ class Claims:
 
     def _adapt(self, won: int, lost: int) -> None:
         if lost > won:
-            self._window, self._limit = [], min(MOST, self._limit * 2)
+            self._candidates, self._limit = [], min(MOST, self._limit * 2)
         elif not lost:
             self._limit = max(FEWEST, self._limit * 3 // 4)
-
-
-def _span(page: Sequence[Read], otherwise: datetime) -> tuple[datetime, datetime]:
-    """The first and the last `due` of a page, or `otherwise` for both if it has none."""
-    due = [job.due for job in page if job.due]
-    return (due[0], due[-1]) if due else (otherwise, otherwise)

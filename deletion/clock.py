@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+TICK: Final = timedelta(milliseconds=1)
+"""The smallest difference between two times that a database keeps."""
 _ELAPSED: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
-    """The one source of time of a process, so that tests can move it."""
+    """The time that jobs, leases and waits go by. Tests move it."""
 
     def now(self) -> datetime:
         """UTC with a time zone, truncated to milliseconds (what the database can store)."""

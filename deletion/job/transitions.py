@@ -7,10 +7,10 @@ no transition: stores add it, and move `placed_at` by `later`.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from deletion.clock import truncated
+from deletion.clock import TICK, truncated
 from deletion.errors import TransitionError
 from deletion.job.attempts import (
     INTERRUPTED,
@@ -27,7 +27,6 @@ from deletion.job.record import Record
 from deletion.job.rules import RULES
 from deletion.job.status import BY_HAND, Status
 
-_TICK: Final = timedelta(milliseconds=1)
 _RESTS: Final = "it is neither failed nor stale, or it still rests"
 
 
@@ -281,7 +280,7 @@ class Job(Record):
         """
         rule = RULES[transition]
         self._require(self.status in rule.sources, transition, f"it is {self.status}")
-        modified = max(now, self.last_modified_at + _TICK)
+        modified = max(now, self.last_modified_at + TICK)
         after = replace(self, status=rule.target, last_modified_at=modified, due=due, **values)  # type: ignore[arg-type]
         return Change(self, after, rule.guard)
 
@@ -290,4 +289,4 @@ def later(placed_at: datetime, newer: datetime) -> datetime:
     """The `placed_at` of a job that a request placed at `newer` has joined: `newer`, but at least a
     millisecond after `placed_at`, so that every join moves it.
     """
-    return max(placed_at + _TICK, truncated(newer))
+    return max(placed_at + TICK, truncated(newer))

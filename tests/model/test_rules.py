@@ -48,7 +48,7 @@ def forgets_that_it_joined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def modified_in_the_same_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_TICK", timedelta(0))
+    monkeypatch.setattr(rules, "TICK", timedelta(0))
 
 
 def modified_by_the_clock_alone(monkeypatch: pytest.MonkeyPatch) -> None:

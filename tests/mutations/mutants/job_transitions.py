@@ -106,13 +106,13 @@ MUTANTS: Final = (
     Mutant(
         "the time of a write does not grow",
         TRANSITIONS,
-        "modified = max(now, self.last_modified_at + _TICK)",
+        "modified = max(now, self.last_modified_at + TICK)",
         "modified = now",
     ),
     Mutant(
         "a request with an earlier time joins and leaves no trace",
         TRANSITIONS,
-        "return max(placed_at + _TICK, truncated(newer))",
+        "return max(placed_at + TICK, truncated(newer))",
         "return max(placed_at, truncated(newer))",
         ("unit", "simulation", "conformance"),
     ),
