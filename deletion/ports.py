@@ -1,4 +1,7 @@
-"""The ports for storage. Those for messages are in `deletion.bus`, for time in `deletion.clock`.
+"""The ports for jobs and dead letters.
+
+Others are where they are used: for messages in `deletion.bus`, for breakers in `deletion.breaker`,
+for time in `deletion.clock`, for alerts in `deletion.alerts`.
 
 Each docstring is the specification. `tests/conformance` runs one suite over every implementation,
 including those in memory.

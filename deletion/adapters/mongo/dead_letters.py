@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import DAMAGED, field
+from deletion.adapters.mongo.writes import DUPLICATE_KEY, check_confirmed
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable, with_type
 from deletion.ids import is_object_id
@@ -32,7 +33,6 @@ INDEXES = [
     IndexModel([("service", ASCENDING), ("_id", ASCENDING)], name=BY_SERVICE),
 ]
 
-_DUPLICATE_KEY = 11000
 _RECORD_TRIES = 3
 
 
@@ -155,10 +155,9 @@ class MongoDeadLetterStore:
                     [_upsert_of(letter) for letter in letters], ordered=False
                 )
         except BulkWriteError as error:
-            if error.details["writeConcernErrors"]:  # written, but it may be rolled back
-                raise StoreUnavailable("MongoDB has not confirmed the write") from error
+            check_confirmed(error)
             problems = error.details["writeErrors"]
-            if any(problem["code"] != _DUPLICATE_KEY for problem in problems):
+            if any(problem["code"] != DUPLICATE_KEY for problem in problems):
                 raise
             new = [letters[upserted["index"]] for upserted in error.details["upserted"]]
             return new, [letters[problem["index"]] for problem in problems]
