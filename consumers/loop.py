@@ -20,7 +20,7 @@ from deletion.skew import Check, unchecked
 
 PULL_LIMIT: Final = 100
 """Most messages in a group, which shares one pull, one bulk insert and one ack."""
-PROBE: Final = 2
+PROBE_LIMIT: Final = 2
 """Most messages in a pull while the database takes nothing. With only one, a message that can never
 be stored and is always delivered first would hide that the database takes the others."""
 GROUPS: Final = 2
@@ -121,7 +121,8 @@ class Consumer:
                 await pause(self._clock, self._delay(), self._stopping)
                 await self._database.ensure()
             await self._check()
-            deliveries = await self._subscription.pull(PROBE if self._failures else PULL_LIMIT)
+            limit = PROBE_LIMIT if self._failures else PULL_LIMIT
+            deliveries = await self._subscription.pull(limit)
             await self._check()  # the clock may have been set; what was pulled is redelivered
         except TransientError as error:
             log.warning("not pulling", reason=str(error))

@@ -39,7 +39,7 @@ from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.alerting import alerting
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
-from deletion.process.probes import Check, probes
+from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
@@ -72,7 +72,7 @@ class Parts:
     subscription: Subscription
     alerts: Alerts
     clock: Clock
-    attached: Check
+    attached: ReadinessCheck
     """Checks that the subscription still belongs to its topic."""
     gates: Gates
     """The hosts that the plan's steps call."""

@@ -14,7 +14,7 @@ from deletion.turns import BY_PRESSURE, BY_SHARE, Wait
 INTERRUPTED: Final = "interrupted"
 LOST: Final = "lost"
 REFUSED: Final = "refused"
-RUNS: Final = ("complete", "failed", INTERRUPTED, "pending", "compensated", LOST)
+RUN_OUTCOMES: Final = ("complete", "failed", INTERRUPTED, "pending", "compensated", LOST)
 """The outcomes of a run: the status of its job, handed over (interrupted), or the lease lost."""
 
 
@@ -43,7 +43,7 @@ class Metrics:
             "runs",
             "Runs by how they ended; pending ones were parked or are rolled back",
             "outcome",
-            RUNS,
+            RUN_OUTCOMES,
         )
         self._claims = self._counter(
             "claims",
@@ -90,7 +90,7 @@ class Metrics:
         self._claims.labels(self._service, REFUSED).inc(refused)
 
     def ended(self, outcome: str) -> None:
-        """Count a run by its outcome, one of `RUNS`."""
+        """Count a run by its outcome, one of `RUN_OUTCOMES`."""
         self._runs.labels(self._service, outcome).inc()
 
     def deleted(self, step: str, items: int) -> None:

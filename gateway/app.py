@@ -18,7 +18,7 @@ from starlette.routing import request_response
 from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
-from deletion.process.probes import Check, probes
+from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.process.tokens import BearerTokens
 from gateway.body import discard_body
@@ -43,7 +43,7 @@ def create_app(
     tokens: BearerTokens,
     *,
     registry: CollectorRegistry,
-    ready: Check,
+    ready: ReadinessCheck,
     now: Now = _utc_now,
     random_bytes: RandomBytes = os.urandom,
 ) -> FastAPI:

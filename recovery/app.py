@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
-from deletion.process.probes import Check, Refresh, no_refresh, probes
+from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
 from recovery.starting import Sweeps
@@ -64,7 +64,7 @@ def create_app(
     tokens: BearerTokens,
     *,
     registry: CollectorRegistry,
-    ready: Check,
+    ready: ReadinessCheck,
     refresh: Refresh = no_refresh,
 ) -> FastAPI:
     """The app over its ports."""

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from deletion.process.problems import Problem, documented
 
-Check = Callable[[], Awaitable[str | None]]
+ReadinessCheck = Callable[[], Awaitable[str | None]]
 """Returns what is missing, or None when all is well. It bounds its own time."""
 
 
@@ -21,7 +21,9 @@ async def no_refresh() -> None:
     """Does nothing: most metrics are counted as things happen."""
 
 
-def probes(registry: CollectorRegistry, ready: Check, refresh: Refresh = no_refresh) -> APIRouter:
+def probes(
+    registry: CollectorRegistry, ready: ReadinessCheck, refresh: Refresh = no_refresh
+) -> APIRouter:
     """`/healthz` (alive), `/readyz` (can work, else 503 and why), `/metrics` (Prometheus)."""
     router = APIRouter(tags=["operations"])
 

@@ -17,7 +17,7 @@ Ask = Callable[[], Awaitable[object]]
 
 
 class Readiness:
-    """`deletion.process.probes.Check` over several subjects by their names, asked side by side."""
+    """A `ReadinessCheck` over several subjects by their names, asked side by side."""
 
     def __init__(
         self, subjects: Mapping[str, Ask], monotonic: Callable[[], float] = time.monotonic

@@ -104,14 +104,14 @@ MUTANTS: Final = (
     Mutant(
         "a database that takes nothing is sent whole groups",
         CONSUMER,
-        "pull(PROBE if self._failures else PULL_LIMIT)",
-        "pull(PULL_LIMIT)",
+        "limit = PROBE_LIMIT if self._failures else PULL_LIMIT",
+        "limit = PULL_LIMIT",
     ),
     Mutant(
         "one message that cannot be stored hides that others can",
         CONSUMER,
-        "pull(PROBE if self._failures else PULL_LIMIT)",
-        "pull(1 if self._failures else PULL_LIMIT)",
+        "limit = PROBE_LIMIT if self._failures else PULL_LIMIT",
+        "limit = 1 if self._failures else PULL_LIMIT",
     ),
     Mutant(
         "one message that cannot be stored holds up the others of its group",

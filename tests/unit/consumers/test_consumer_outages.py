@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from consumers.loop import GROUPS, MAX_PAUSE_SECONDS, PROBE, PULL_LIMIT
+from consumers.loop import GROUPS, MAX_PAUSE_SECONDS, PROBE_LIMIT, PULL_LIMIT
 from deletion.bus import Delivery
 from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.job import Job, Status
@@ -95,7 +95,7 @@ async def test_a_database_that_takes_nothing_for_hours_wears_out_few_deliveries(
     await world.publish(*(placed(f"{n:024x}") for n in range(1, waiting + 1)))
     world.start()
     await world.clock.sleep(2 * 3600)
-    assert len(world.subscription.nacked) <= GROUPS * PULL_LIMIT + PROBE * (2 * 60 + 10)
+    assert len(world.subscription.nacked) <= GROUPS * PULL_LIMIT + PROBE_LIMIT * (2 * 60 + 10)
     assert world.consumer.problem is not None
     world.store.faults.clear()
     await until(lambda: world.subscription.unacked == [])
