@@ -3,6 +3,17 @@
 uvicorn limits neither the size of a head (request line and headers) nor the time to send one. It
 parses pipelined requests before the answer to the first one is complete, and its limit on
 connections refuses every client once it is reached: docs/decisions/0021.
+
+A connection is in one of these states. The client has a timer in those that are its turn.
+
+| next to read | answer under way | whose turn it is |
+|---|---|---|
+| a head | no | the client's, to send a request or the rest of its head |
+| a body | yes | the application's; a part of the body may still come |
+| a head | yes | the application's; what the client sends now is kept in `_ahead` |
+| a body | no | the client's, to send the rest of a body that nobody has waited for |
+| any | the client does not read it | the client's, to read |
+| nothing more | no | the client's, to read a refusal; then the connection is closed |
 """
 
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
@@ -20,7 +31,9 @@ PIECE: Final = 512
 """Bytes given to the parser at a time: how precisely a head behind another request is counted,
 and the most that is parsed of a pipelined request."""
 TOO_MANY: Final = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; not placed", {"Retry-After": "1"}
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many connections; the request was not read",
+    {"Retry-After": "1"},
 )
 
 
@@ -47,8 +60,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._ahead = b""  # pipelined bytes
         self._unparsed = 0  # bytes since the last head or part of a body was complete
         self._headers = 0  # of this head, or trailers of this body
-        self._progress = False
-        self._in_head = True
+        self._in_head = True  # a head is next to read, not a body
         self._done_reading = False
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -56,7 +68,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(cast("Transport", transport))  # uvloop's is no subclass
         if self._among.opened(self):
             self._among.waits(self)
-            self._wait(self._bounds.seconds)
+            self._start_timer(self._bounds.seconds)
         else:
             self._done_reading = True
             self.transport.write(_refusal(TOO_MANY))
@@ -64,7 +76,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remove it from the open connections."""
-        self._wait_no_longer()
+        self._stop_timer()
         self._among.closed(self)
         super().connection_lost(exc)
 
@@ -73,7 +85,7 @@ class BoundedHttp(HttpToolsProtocol):
         data, self._ahead, start = self._ahead + data, b"", 0
         while start < len(data) and not self._done_reading:
             if self._answering and self._in_head:
-                self._keep(data[start:])
+                self._keep_ahead(data[start:])
                 return
             room = self._bounds.head_bytes - self._unparsed
             if room <= 0:
@@ -84,14 +96,13 @@ class BoundedHttp(HttpToolsProtocol):
             start += len(piece)
             self._parse(piece)
         if self._in_head and self._unparsed and self._timer is None and not self._done_reading:
-            self._wait(self._bounds.seconds)
+            self._start_timer(self._bounds.seconds)
 
     def _parse(self, piece: bytes) -> None:
-        self._progress = False
+        self._unparsed += len(piece)  # the callbacks set it to 0
         super().data_received(piece)
-        self._unparsed = 0 if self._progress else self._unparsed + len(piece)
 
-    def _keep(self, ahead: bytes) -> None:
+    def _keep_ahead(self, ahead: bytes) -> None:
         """Keep pipelined bytes until the answers are complete; too many of them end the reading."""
         if len(ahead) > self._bounds.head_bytes:
             self._read_no_more()
@@ -108,20 +119,19 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete: it is the application's turn."""
-        self._progress, self._in_head, self._headers = True, False, 0
-        self._wait_no_longer()
+        self._in_head, self._unparsed, self._headers = False, 0, 0
+        self._stop_timer()
         self._among.works(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body, which does not count towards the head."""
-        self._progress = True
+        self._unparsed = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete: the next byte belongs to another head."""
-        self._progress = self._in_head = True
-        self._headers = 0
+        self._in_head, self._unparsed, self._headers = True, 0, 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -131,7 +141,7 @@ class BoundedHttp(HttpToolsProtocol):
             self.cycle.body.clear()  # the part that nobody has read
             self._among.waits(self)
             if self.transport.is_closing() or not self._in_head:
-                self._wait(self._bounds.seconds)
+                self._start_timer(self._bounds.seconds)
             elif self._ahead:
                 self.data_received(b"")
 
@@ -139,19 +149,19 @@ class BoundedHttp(HttpToolsProtocol):
         """The client does not read its answer: bound how long that lasts."""
         super().pause_writing()
         self._among.waits(self)
-        self._wait(self._bounds.seconds)
+        self._start_timer(self._bounds.seconds)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
-        self._wait_no_longer()
+        self._stop_timer()
         if self._answering:
             self._among.works(self)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, even if its client has not read everything."""
         super().timeout_keep_alive_handler()
-        self._wait(self._bounds.linger_seconds)
+        self._start_timer(self._bounds.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
         """Send uvicorn's 400 as a problem."""
@@ -166,16 +176,16 @@ class BoundedHttp(HttpToolsProtocol):
         self._done_reading = True
         self.transport.abort()
 
-    def _wait(self, seconds: float) -> None:
+    def _start_timer(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(seconds, self._waited)
+            self._timer = self.loop.call_later(seconds, self._time_is_up)
 
-    def _wait_no_longer(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _waited(self) -> None:
+    def _time_is_up(self) -> None:
         self._timer = None
         if self._done_reading or self.transport.is_closing() or self.flow.write_paused:
             self.drop()
@@ -210,8 +220,8 @@ class BoundedHttp(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.transport.write_eof()
             self._among.waits(self)
-            self._wait_no_longer()
-            self._wait(self._bounds.linger_seconds)
+            self._stop_timer()
+            self._start_timer(self._bounds.linger_seconds)
 
 
 def _refusal(problem: Problem) -> bytes:

@@ -26,8 +26,8 @@ MUTANTS: Final = (
     Mutant(
         "a head is counted anew with each piece",
         BOUNDED_HTTP,
-        "0 if self._progress else self._unparsed + len(piece)",
-        "0 if self._progress else len(piece)",
+        "self._unparsed += len(piece)",
+        "self._unparsed = len(piece)",
         EDGE,
     ),
     Mutant(
@@ -47,7 +47,7 @@ MUTANTS: Final = (
     Mutant(
         "a connection that asks nothing is held for ever",
         BOUNDED_HTTP,
-        "            self._among.waits(self)\n            self._wait(self._bounds.seconds)\n        else:",
+        "            self._among.waits(self)\n            self._start_timer(self._bounds.seconds)\n        else:",
         "            self._among.waits(self)\n        else:",
         EDGE,
     ),
@@ -61,7 +61,7 @@ MUTANTS: Final = (
     Mutant(
         "an answer that is not read is held for ever",
         BOUNDED_HTTP,
-        "        super().pause_writing()\n        self._among.waits(self)\n        self._wait(self._bounds.seconds)",
+        "        super().pause_writing()\n        self._among.waits(self)\n        self._start_timer(self._bounds.seconds)",
         "        super().pause_writing()\n        self._among.waits(self)",
         EDGE,
     ),
@@ -69,7 +69,7 @@ MUTANTS: Final = (
         "a byte buys a half-sent request more time",
         BOUNDED_HTTP,
         "if self._in_head and self._unparsed and self._timer is None and not self._done_reading:",
-        "if self._in_head and self._unparsed and not self._done_reading and not self._wait_no_longer():",
+        "if self._in_head and self._unparsed and not self._done_reading and not self._stop_timer():",
         EDGE,
     ),
     Mutant(
@@ -124,8 +124,8 @@ MUTANTS: Final = (
     Mutant(
         "headers of one request count for the next",
         BOUNDED_HTTP,
-        "self._progress, self._in_head, self._headers = True, False, 0",
-        "self._progress, self._in_head = True, False",
+        "self._in_head, self._unparsed, self._headers = False, 0, 0",
+        "self._in_head, self._unparsed = False, 0",
         EDGE,
     ),
     Mutant(
