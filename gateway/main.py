@@ -10,7 +10,7 @@ from deletion.adapters.pubsub.readiness import Probe, Publishing, TopicProbe
 from deletion.adapters.pubsub.topology import Topology
 from deletion.errors import BusUnavailable
 from deletion.process.bus import Bus, connected_bus
-from deletion.process.connections import Bounds
+from deletion.process.http_connections import Bounds
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals

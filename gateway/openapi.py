@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from deletion.ids import OBJECT_ID_PATTERN
-from deletion.process.connections import Bounds
+from deletion.process.http_connections import Bounds
 from deletion.process.problems import documented
 from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
 

@@ -32,10 +32,10 @@ from deletion.retry import Retry
 from deletion.skew import check_clock
 from recovery import mongo_sweeps
 from recovery.app import create_app
+from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.gauges import JobGauges
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
-from recovery.recorder import DeadLetterConsumer
 from recovery.settings import RecoverySettings
 from recovery.starting import Sweeps
 from recovery.sweep import silence

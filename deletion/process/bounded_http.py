@@ -24,7 +24,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from deletion.process.connections import Connections
+from deletion.process.http_connections import Connections
 from deletion.process.problems import Problem
 
 PIECE: Final = 512

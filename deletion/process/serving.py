@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from deletion.process.bounded_http import BoundedHttp
-from deletion.process.connections import Bounds, Connections
+from deletion.process.http_connections import Bounds, Connections
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck, check_clock
+from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.main import TRIES
 from recovery.metrics import Metrics as RecoveryMetrics
-from recovery.recorder import DeadLetterConsumer
 from recovery.starting import Sweeps
 from recovery.sweep import silence
 from recovery.sweeper import Sweeper

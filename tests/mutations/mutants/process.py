@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.mutations.mutants.base import EDGE, Mutant
 
-CONNECTIONS: Final = "deletion/process/connections.py"
+CONNECTIONS: Final = "deletion/process/http_connections.py"
 TOKENS: Final = "deletion/process/tokens.py"
 BOUNDED_HTTP: Final = "deletion/process/bounded_http.py"
 

@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutants.base import DATA, DATABASE, EDGE, Mutant
 
 CRON: Final = "recovery/client.py"
-DEAD_LETTERS: Final = "recovery/recorder.py"
+DEAD_LETTERS: Final = "recovery/dead_letter_consumer.py"
 RECOVERY: Final = "recovery/main.py"
 MONGO_SWEEPS: Final = "recovery/mongo_sweeps.py"
 SWEEPER: Final = "recovery/sweeper.py"

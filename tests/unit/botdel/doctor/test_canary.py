@@ -14,8 +14,8 @@ from deletion.dead_letter import SOURCE, DeadLetter, DeadLetterStatus, Reason, i
 from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
+from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.metrics import Metrics
-from recovery.recorder import DeadLetterConsumer
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock
 from tests.support.memory_bus import Copy, MemoryBus, MemorySubscription

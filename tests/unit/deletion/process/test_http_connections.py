@@ -16,7 +16,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from deletion.process.bounded_http import PIECE
-from deletion.process.connections import Bounds
+from deletion.process.http_connections import Bounds
 from deletion.process.serving import serving
 
 QUICK = Bounds(seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)

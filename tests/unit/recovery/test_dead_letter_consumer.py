@@ -12,8 +12,8 @@ from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
 from deletion.errors import StoreUnavailable
 from deletion.quarantine import Quarantine
+from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.metrics import Metrics
-from recovery.recorder import DeadLetterConsumer
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import VirtualClock, until
 from tests.support.memory_bus import MemoryBus
