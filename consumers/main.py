@@ -33,7 +33,7 @@ from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, with_type
 from deletion.gate import Gates
-from deletion.job import suspects
+from deletion.job import suspect_queue
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.alerting import alerting
@@ -180,7 +180,7 @@ def compose(
         intake=_intake(parts),
         workers=[
             worker(service, settings.consumer_slots),
-            worker(suspects(service), SUSPECT_SLOTS),
+            worker(suspect_queue(service), SUSPECT_SLOTS),
         ],
         subscription=parts.subscription,
         store=parts.store,

@@ -17,7 +17,7 @@ from deletion.job.attempts import (
 )
 from deletion.job.policy import LONGEST_REST, LeasePolicy
 from deletion.job.progress import StepProgress, Throttled, merged
-from deletion.job.record import MAX_EVENTS, suspects
+from deletion.job.record import MAX_EVENTS, suspect_queue
 from deletion.job.rules import HOLDER, OUTSIDER, RULES, UNJOINED, Rule
 from deletion.job.status import NOT_LIVE, Direction, Status, StepStatus
 from deletion.job.transitions import Change, Job, later
@@ -49,5 +49,5 @@ __all__ = [
     "Throttled",
     "later",
     "merged",
-    "suspects",
+    "suspect_queue",
 ]

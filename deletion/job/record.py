@@ -90,7 +90,7 @@ class Record:
         """The queue from which workers may claim it; None while none may."""
         if self.due is None:
             return None
-        return suspects(self.service) if self.is_suspect else self.service
+        return suspect_queue(self.service) if self.is_suspect else self.service
 
     @property
     def is_suspect(self) -> bool:
@@ -192,6 +192,6 @@ class Record:
         )
 
 
-def suspects(service: str) -> str:
+def suspect_queue(service: str) -> str:
     """The queue of the suspects of `service`; a process runs one of them at a time."""
     return f"{service}/suspect"

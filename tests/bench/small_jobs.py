@@ -34,7 +34,7 @@ from deletion.adapters.pubsub.topology import Topology
 from deletion.bus import Delivery
 from deletion.clock import SystemClock
 from deletion.events import BotDeletionSubject, RequestPlaced, decode, to_message
-from deletion.job import LeasePolicy, Status, suspects
+from deletion.job import LeasePolicy, Status, suspect_queue
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
@@ -185,7 +185,7 @@ async def _ours(
     letters = MongoDeadLetterStore(database.client, database.name)
     consumer = Consumer(
         intake=Intake(plan, subscription, store, Quarantine(letters, alerts, clock), alerts, clock),
-        workers=[worker(service, SLOTS), worker(suspects(service), 1)],
+        workers=[worker(service, SLOTS), worker(suspect_queue(service), 1)],
         subscription=subscription,
         store=store,
         clock=clock,

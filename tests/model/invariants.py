@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from deletion.job import RULES, Job, LeasePolicy, Status, StepStatus, suspects
+from deletion.job import RULES, Job, LeasePolicy, Status, StepStatus, suspect_queue
 from tests.model.canonical import Key, known
 from tests.model.moves import Move, covers, event
 from tests.model.world import BEFORE, HOLDERS, POINT, SERVICE, Accepted, World, at, matches
@@ -165,7 +165,7 @@ def of_job(world: World, job: Job, most: int) -> Iterator[str]:
         return
     interrupted = job.status is Status.FAILED and job.failure and job.failure.interrupted
     claimable = job.status is Status.PENDING or bool(interrupted)
-    if claimable != (job.queue in {SERVICE, suspects(SERVICE)}):
+    if claimable != (job.queue in {SERVICE, suspect_queue(SERVICE)}):
         yield f"queue: a job that is {job.status} is in queue {job.queue}"
     running = job.status is Status.IN_PROGRESS
     if job.attempt != world.bad_ends + world.parked + running:
@@ -198,7 +198,7 @@ def fate(job: Job, tick: int, policy: LeasePolicy) -> str:
         if job.status in {Status.COMPLETE, Status.COMPENSATED, Status.EXHAUSTED}:
             return ""
         now = at(tick)
-        if job.queue in {SERVICE, suspects(SERVICE)} and job.is_due(now):
+        if job.queue in {SERVICE, suspect_queue(SERVICE)} and job.is_due(now):
             claimed = job.claim("fair", now).after
             job = (claimed.compensate if claimed.rollback_cause else claimed.complete)(now).after
         elif job.needs_sweep(now, policy):

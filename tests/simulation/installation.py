@@ -12,7 +12,7 @@ from consumers.main import SUSPECT_SLOTS
 from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.errors import BusUnavailable, StoreUnavailable
-from deletion.job import suspects
+from deletion.job import suspect_queue
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
@@ -85,7 +85,7 @@ async def consume(process: Process, world: World, service: str) -> None:
         intake=intake,
         workers=[
             worker(service, world.scenario.slots),
-            worker(suspects(service), SUSPECT_SLOTS),
+            worker(suspect_queue(service), SUSPECT_SLOTS),
         ],
         subscription=subscription,
         store=store,

@@ -18,7 +18,7 @@ from deletion.job import (
     StepProgress,
     StepStatus,
     Throttled,
-    suspects,
+    suspect_queue,
 )
 from deletion.ports import JobStore, Read
 from deletion.silence import EPOCH
@@ -64,7 +64,7 @@ class TestQueues:
         once = await put(store, new_job(status=Status.PENDING, past_attempts=past[:1]))
         twice = await put(store, new_job(status=Status.PENDING, past_attempts=past))
         assert await self.due(store) == [once]
-        assert await self.due(store, suspects(SERVICE)) == [twice]
+        assert await self.due(store, suspect_queue(SERVICE)) == [twice]
 
     @pytest.mark.parametrize("name", CHANGES)
     async def test_a_job_is_in_a_queue_while_it_may_be_claimed_and_no_longer(
@@ -86,7 +86,7 @@ class TestQueues:
         claimed = await store.apply(once.claim("worker/2", SILENT))
         await store.apply(claimed.resume(SILENT + timedelta(days=2), POLICY))
         assert await self.due(store) == []
-        assert ids(await self.due(store, suspects(SERVICE))) == [job.id]
+        assert ids(await self.due(store, suspect_queue(SERVICE))) == [job.id]
 
 
 class TestReading:

@@ -9,7 +9,7 @@ from consumers.metrics import Metrics
 from consumers.worker import Worker
 from deletion.bus import Message
 from deletion.events import BotDeletionSubject, to_message
-from deletion.job import Job, Status, suspects
+from deletion.job import Job, Status, suspect_queue
 from deletion.plan import Plan
 from deletion.quarantine import Quarantine
 from deletion.runner import Runner
@@ -58,7 +58,7 @@ class World:
 
         return Consumer(
             intake=Intake(plan, self.subscription, self.store, quarantine, alerts, self.clock),
-            workers=[worker(SERVICE, self.slots), worker(suspects(SERVICE), 1)],
+            workers=[worker(SERVICE, self.slots), worker(suspect_queue(SERVICE), 1)],
             subscription=self.subscription,
             store=self.store,
             clock=self.clock,

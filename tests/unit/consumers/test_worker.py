@@ -13,7 +13,7 @@ from consumers.metrics import Metrics
 from consumers.worker import MAX_PAUSE_SECONDS, MAX_POLL_SECONDS, Worker
 from deletion.alerts import Alert, AlertKind
 from deletion.errors import Parked, StoreUnavailable
-from deletion.job import STALE, Change, Failure, Job, PastAttempt, Status, suspects
+from deletion.job import STALE, Change, Failure, Job, PastAttempt, Status, suspect_queue
 from deletion.runner import Runner
 from deletion.skew import KEEP_SECONDS, ClockCheck
 from tests.support.alerts import RecordedAlerts
@@ -179,7 +179,7 @@ async def test_a_suspect_is_run_by_the_worker_of_its_own_queue_only(world: World
     await until(lambda: world.count(Status.COMPLETE) == 4)
     await world.clock.sleep(60)
     assert world.store.jobs[suspect.id].status is Status.PENDING
-    other = world.new_worker(suspects(SERVICE), 1)
+    other = world.new_worker(suspect_queue(SERVICE), 1)
     working = asyncio.create_task(other.work())
     await until(lambda: world.count(Status.COMPLETE) == 5)
     world.stopping.set()
@@ -437,7 +437,7 @@ async def test_the_database_is_asked_for_its_time_once_a_minute_whoever_works(
     world: World, skew: timedelta
 ) -> None:
     world.store.skew = skew
-    other = world.new_worker(suspects(SERVICE), 1)
+    other = world.new_worker(suspect_queue(SERVICE), 1)
     working = asyncio.create_task(other.work())
     world.start()
     await world.clock.sleep(3600)

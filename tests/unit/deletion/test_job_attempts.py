@@ -18,7 +18,7 @@ from deletion.job import (
     Status,
     StepProgress,
     StepStatus,
-    suspects,
+    suspect_queue,
 )
 from tests.support.clock import START
 from tests.support.factories import SERVICE, a_job
@@ -134,13 +134,13 @@ def test_what_ended_with_its_process_twice_waits_in_a_queue_of_its_own(
 ) -> None:
     job = a_job(Status.PENDING, due=START, past_attempts=past(*reasons))
     assert job.is_suspect is suspect
-    assert job.queue == (suspects(SERVICE) if suspect else SERVICE)
-    assert suspects(SERVICE) == f"{SERVICE}/suspect"
+    assert job.queue == (suspect_queue(SERVICE) if suspect else SERVICE)
+    assert suspect_queue(SERVICE) == f"{SERVICE}/suspect"
 
 
 def test_a_suspect_that_is_handed_over_stays_among_the_suspects() -> None:
     job = a_job(past_attempts=past(STALE, STALE))
-    assert job.hand_over(ERROR).after.queue == suspects(SERVICE)
+    assert job.hand_over(ERROR).after.queue == suspect_queue(SERVICE)
 
 
 def test_a_silence_after_a_failure_is_a_silence() -> None:
@@ -194,14 +194,14 @@ def test_a_job_that_is_interrupted_at_one_batch_again_and_again_becomes_a_suspec
     """It may be why its process is asked to stop: nothing that ends processes is immortal."""
     assert interrupted(WAITING, 1).queue == SERVICE
     suspect = interrupted(WAITING, 2)
-    assert (suspect.attempt, suspect.queue) == (1, suspects(SERVICE))
+    assert (suspect.attempt, suspect.queue) == (1, suspect_queue(SERVICE))
     failed = interrupted(WAITING, 3)
     assert (failed.status, failed.attempt, failed.due) == (Status.FAILED, 2, None)
     assert failed.failure == Failure(
         ERROR.type, f"interrupted 3 times at the same batch: {ERROR.message}", LATER
     )
     resumed = failed.resume(SILENT, POLICY).after
-    assert resumed.queue == suspects(SERVICE)
+    assert resumed.queue == suspect_queue(SERVICE)
     again = resumed.claim("worker/4", SILENT).after.hand_over(replace(ERROR, at=SILENT)).after
     assert (again.attempt, again.due) == (3, None)
     assert again.is_spent(POLICY)
