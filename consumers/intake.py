@@ -21,7 +21,7 @@ from deletion.events import decode
 from deletion.job import MAX_EVENTS, Job, StepProgress
 from deletion.plan import Plan
 from deletion.ports import JobStore, Recorded, RecordOutcome
-from deletion.quarantine import Quarantine, Rejected, refused
+from deletion.quarantine import LetterToRecord, Quarantine, letter_for
 from deletion.retry import Retry
 
 RECORD_WITHIN: Final = 15.0
@@ -100,12 +100,12 @@ class Intake:
         foreign = [each for each in decoded if isinstance(each, Taken)]
         jobs, letters, _ = await asyncio.gather(
             self._take_jobs([each for each in decoded if isinstance(each, JobToRecord)]),
-            self._take_letters([each for each in decoded if isinstance(each, Rejected)]),
+            self._take_letters([each for each in decoded if isinstance(each, LetterToRecord)]),
             self._ack(foreign),
         )
         return [*jobs, *letters, *foreign]
 
-    def _decode(self, delivery: Delivery) -> JobToRecord | Rejected | Taken:
+    def _decode(self, delivery: Delivery) -> JobToRecord | LetterToRecord | Taken:
         """The job or dead letter to record; `Taken` if the delivery is for another service."""
         attributes = delivery.message.attributes
         if attributes.get("service", self._service) != self._service:
@@ -113,7 +113,7 @@ class Intake:
         try:
             subject = decode(delivery.message.data)
         except EventError as error:
-            return refused(delivery, self._service, error)
+            return letter_for(delivery, self._service, error)
         job = Job.placed(
             id=self._store.new_id(),
             service=self._service,
@@ -131,24 +131,24 @@ class Intake:
     async def _take_jobs(self, placed: Sequence[JobToRecord]) -> list[Taken]:
         """Record and ack. Then quarantine the requests that their bot's full job cannot cover."""
         latest = self._clock.monotonic() + RECORD_WITHIN
-        recorded = await self._place(placed, latest) if placed else []
+        recorded = await self._record_jobs(placed, latest) if placed else []
         taken = [each for each in recorded if isinstance(each, Taken)]
+        full = [each for each in recorded if isinstance(each, LetterToRecord)]
         await self._ack(taken)
-        full = await self._take_letters([each for each in recorded if isinstance(each, Rejected)])
-        return taken + full
+        return taken + await self._take_letters(full)
 
-    async def _take_letters(self, rejected: Sequence[Rejected]) -> list[Taken]:
+    async def _take_letters(self, letters: Sequence[LetterToRecord]) -> list[Taken]:
         """Quarantine and ack."""
-        taken = await self._keep(rejected) if rejected else []
+        taken = await self._record_letters(letters) if letters else []
         await self._ack(taken)
         return taken
 
-    async def _place(
+    async def _record_jobs(
         self, placed: Sequence[JobToRecord], latest: float
-    ) -> Sequence[Taken | Rejected]:
+    ) -> Sequence[Taken | LetterToRecord]:
         """Record in one bulk write, or one by one when an unexpected error makes that fail."""
         try:
-            recorded = await self._recorded([each.job for each in placed], latest)
+            recorded = await self._write_jobs([each.job for each in placed], latest)
         except StoreUnavailable as error:
             log.warning("events handed back", count=len(placed), reason=str(error))
             return _all([each.delivery for each in placed], Outcome.RETURNED)
@@ -156,12 +156,12 @@ class Intake:
             log.exception("events not recorded", count=len(placed))
             if len(placed) == 1:
                 return [Taken(placed[0].delivery, Outcome.RETURNED)]
-            alone = [await self._place([each], latest) for each in placed]
+            alone = [await self._record_jobs([each], latest) for each in placed]
             return [outcome for each in alone for outcome in each]
         self._alert(recorded)
-        return [self._placed(p, r) for p, r in zip(placed, recorded, strict=True)]
+        return [self._outcome_of(p, r) for p, r in zip(placed, recorded, strict=True)]
 
-    async def _recorded(self, jobs: Sequence[Job], latest: float) -> list[Recorded]:
+    async def _write_jobs(self, jobs: Sequence[Job], latest: float) -> list[Recorded]:
         """Record by `latest`, or raise `StoreUnavailable`. If some were recorded nevertheless,
         their redeliveries are duplicates.
         """
@@ -178,31 +178,31 @@ class Intake:
         except TimeoutError as error:
             raise StoreUnavailable(TOO_LATE) from error
 
-    async def _keep(self, rejected: Sequence[Rejected]) -> list[Taken]:
+    async def _record_letters(self, letters: Sequence[LetterToRecord]) -> list[Taken]:
         """Quarantine. Return deliveries to Pub/Sub if the store does not answer in time. If they
         were recorded nevertheless, their redeliveries are counted in the same records.
         """
-        deliveries = [each.delivery for each in rejected]
+        deliveries = [each.delivery for each in letters]
         try:
             async with asyncio.timeout(RECORD_WITHIN):
-                await self._quarantine.keep(rejected)
+                await self._quarantine.record(letters)
         except (StoreUnavailable, TimeoutError) as error:
             reason = str(error) or TOO_LATE
-            log.warning("events handed back", count=len(rejected), reason=reason)
+            log.warning("events handed back", count=len(letters), reason=reason)
             return _all(deliveries, Outcome.RETURNED)
         except Exception:
-            log.exception("events handed back", count=len(rejected))
+            log.exception("events handed back", count=len(letters))
             return _all(deliveries, Outcome.RETURNED)
-        for each in rejected:
+        for each in letters:
             message_id = each.delivery.message_id
             log.error("event quarantined", message_id=message_id, reason=each.detail)
         return _all(deliveries, Outcome.QUARANTINED)
 
-    def _placed(self, placed: JobToRecord, recorded: Recorded) -> Taken | Rejected:
+    def _outcome_of(self, placed: JobToRecord, recorded: Recorded) -> Taken | LetterToRecord:
         if recorded.outcome is not RecordOutcome.FULL:
             return Taken(placed.delivery, _PLACED[recorded.outcome])
         detail = f"job {recorded.job_id} already covers {MAX_EVENTS} requests"
-        return Rejected(placed.delivery, self._service, Reason.TOO_MANY, detail)
+        return LetterToRecord(placed.delivery, self._service, Reason.TOO_MANY, detail)
 
     def _alert(self, recorded: Sequence[Recorded]) -> None:
         """Alert again when a request joined an exhausted job: it waits for an operator too."""

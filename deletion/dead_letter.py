@@ -95,7 +95,7 @@ class DeadLetter:
             last_seen_at=max(self.last_seen_at, later.last_seen_at),
         )
 
-    def returned(self, later: "DeadLetter") -> "DeadLetter":
+    def came_back(self, later: "DeadLetter") -> "DeadLetter":
         """The letter after its replay was quarantined: new again, with the reason of `later`."""
         return replace(
             self.seen_again(later),

@@ -168,7 +168,7 @@ class DeadLetterStore(Protocol):
         """Record all, and return those that call for an alert, as they are stored now.
 
         These are new letters, and replays that came back. A letter that `is_replay_of` a record
-        joins it through `DeadLetter.returned`, whatever the record's status; if this code cannot
+        joins it through `DeadLetter.came_back`, whatever the record's status; if this code cannot
         read the record, the letter is recorded separately. A message that is already recorded, or
         has joined a record, is counted there through `seen_again`, and is not returned. Of
         concurrent calls with the same message, exactly one returns it. Repeating a call whose

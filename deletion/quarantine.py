@@ -18,7 +18,7 @@ DETAIL_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class LetterToRecord:
     """A delivery to quarantine, the service it belongs to, and the reason."""
 
     delivery: Delivery
@@ -27,8 +27,8 @@ class Rejected:
     detail: str
 
 
-def refused(delivery: Delivery, service: str, error: EventError) -> Rejected:
-    """What to quarantine for a delivery that `decode` refused with `error`."""
+def letter_for(delivery: Delivery, service: str, error: EventError) -> LetterToRecord:
+    """The dead letter to record for a delivery that `decode` refused with `error`."""
     match error:
         case InvalidEvent():
             reason = Reason.INVALID
@@ -38,7 +38,7 @@ def refused(delivery: Delivery, service: str, error: EventError) -> Rejected:
             reason = Reason.TOO_NEW
         case _:
             reason = Reason.UNDECODABLE
-    return Rejected(delivery, service, reason, str(error))
+    return LetterToRecord(delivery, service, reason, str(error))
 
 
 class Quarantine:
@@ -49,29 +49,29 @@ class Quarantine:
         self._alerts = alerts
         self._clock = clock
 
-    async def keep(self, rejected: Sequence[Rejected]) -> None:
+    async def record(self, letters: Sequence[LetterToRecord]) -> None:
         """Record all of them together, then alert for those that are new.
 
         A redelivered message is counted, and causes no second alert. Raises `StoreUnavailable`; the
         deliveries must not be acked then.
         """
-        for letter in await self._store.record([self._letter(each) for each in rejected]):
+        for letter in await self._store.record([self._letter(each) for each in letters]):
             if not is_canary(letter.service):
                 reason = letter.reason.value
                 self._alerts.tell(Alert(AlertKind.DEAD_LETTER, letter.service, reason, letter.id))
 
-    def _letter(self, rejected: Rejected) -> DeadLetter:
-        delivery, now = rejected.delivery, self._clock.now()
+    def _letter(self, letter: LetterToRecord) -> DeadLetter:
+        delivery, now = letter.delivery, self._clock.now()
         return DeadLetter(
             id=self._store.new_id(),
-            service=rejected.service,
+            service=letter.service,
             message_id=delivery.message_id,
             data=delivery.message.data,
             attributes=delivery.message.attributes,
             published_at=truncated(delivery.published_at),
             delivery_attempt=delivery.attempt,
-            reason=rejected.reason,
-            detail=rejected.detail[:DETAIL_CHARACTERS],
+            reason=letter.reason,
+            detail=letter.detail[:DETAIL_CHARACTERS],
             first_seen_at=now,
             last_seen_at=now,
         )

@@ -16,7 +16,7 @@ from deletion.clock import Clock
 from deletion.dead_letter import SOURCE, Reason, is_canary
 from deletion.errors import BotDeletionError
 from deletion.pulling import StorageCheck
-from deletion.quarantine import Quarantine, Rejected
+from deletion.quarantine import LetterToRecord, Quarantine
 from deletion.retry import BackOff
 from recovery.metrics import Metrics
 
@@ -87,17 +87,17 @@ class DeadLetterConsumer:
             await self._take(deliveries)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        rejected = [self._rejected(delivery) for delivery in deliveries]
-        await self._quarantine.keep(rejected)
+        letters = [self._letter(delivery) for delivery in deliveries]
+        await self._quarantine.record(letters)
         await self._subscription.ack(deliveries)
-        count = sum(not is_canary(each.service) for each in rejected)
-        if count < len(rejected):
-            log.info("canaries recorded", count=len(rejected) - count)
+        count = sum(not is_canary(each.service) for each in letters)
+        if count < len(letters):
+            log.info("canaries recorded", count=len(letters) - count)
         if count:
             self._metrics.recorded(count)
             log.error("dead letters recorded", count=count)
 
-    def _rejected(self, delivery: Delivery) -> Rejected:
+    def _letter(self, delivery: Delivery) -> LetterToRecord:
         attributes = delivery.message.attributes
         source = attributes.get(f"{SOURCE}Subscription", "").rpartition("/")[2]
         service = source.removeprefix(self._prefix) if source.startswith(self._prefix) else ""
@@ -105,7 +105,7 @@ class DeadLetterConsumer:
         attempt = int(times) if re.fullmatch("[0-9]{1,9}", times) else 0
         detail = f"delivered {attempt or 'too many'} times to {source or 'an unnamed subscription'}"
         delivery = replace(delivery, attempt=attempt)
-        return Rejected(delivery, service, Reason.UNDELIVERED, detail)
+        return LetterToRecord(delivery, service, Reason.UNDELIVERED, detail)
 
     async def _pause(self, stopping: asyncio.Event, reason: str) -> None:
         self._failing_since, self._reason = self._failing_since or self._clock.now(), reason

@@ -166,7 +166,7 @@ class TestReturning:
         letter = await put(store, a_letter())
         await store.settle(letter, status)
         back = replay(letter, reason=Reason.INVALID, detail="other", delivery_attempt=5)
-        expected = letter.returned(back)
+        expected = letter.came_back(back)
         assert await store.record([back]) == [expected]
         assert await store.find(limit=5) == [expected]
         assert (expected.status, expected.returns, expected.count) == (NEW, 1, 2)

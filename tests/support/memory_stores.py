@@ -198,7 +198,7 @@ class MemoryDeadLetterStore:
             self.letters[origin.id] = origin.seen_again(letter)
             return None
         self._returns.add(key)
-        self.letters[origin.id] = origin.returned(letter)
+        self.letters[origin.id] = origin.came_back(letter)
         return origin.id
 
 

@@ -17,11 +17,9 @@ MUTANTS: Final = (
     Mutant(
         "jobs are acked after the dead letters of their group",
         INTAKE,
-        "        await self._ack(taken)\n        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, Rejected)])\n",
-        "        full = await self._take_letters("
-        "[each for each in recorded if isinstance(each, Rejected)])\n"
-        "        await self._ack(taken)\n",
+        "        await self._ack(taken)\n        return taken + await self._take_letters(full)\n",
+        "        letters = await self._take_letters(full)\n"
+        "        await self._ack(taken)\n        return taken + letters\n",
     ),
     Mutant(
         "a dead letter is tried for ever",
@@ -38,7 +36,7 @@ MUTANTS: Final = (
     Mutant(
         "poison is acked and not recorded",
         INTAKE,
-        "            await self._quarantine.keep(rejected)\n",
+        "            await self._quarantine.record(letters)\n",
         "            pass\n",
     ),
     Mutant(

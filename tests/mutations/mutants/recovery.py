@@ -56,14 +56,14 @@ MUTANTS: Final = (
     Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep(rejected)\n",
+        "        await self._quarantine.record(letters)\n",
         "        await self._subscription.ack(deliveries)\n"
-        "        await self._quarantine.keep(rejected)\n",
+        "        await self._quarantine.record(letters)\n",
     ),
     Mutant(
         "a dead letter is acked and not recorded",
         DEAD_LETTERS,
-        "        await self._quarantine.keep(rejected)\n",
+        "        await self._quarantine.record(letters)\n",
         "",
     ),
     Mutant(

@@ -69,7 +69,7 @@ def test_what_is_dealt_with_is_replayed_by_force_only(status: DeadLetterStatus) 
 
 def test_what_came_back_dead_is_replayed_by_force_only() -> None:
     letter = a_letter()
-    returned = letter.returned(replay(letter))
+    returned = letter.came_back(replay(letter))
     assert returned.status is DeadLetterStatus.NEW
     assert "came back dead" in refused(returned)
     assert "--force" in refused(returned)
