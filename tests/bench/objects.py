@@ -22,7 +22,7 @@ from bson import ObjectId
 from obstore.store import S3Store
 
 from botdel.local.processes import ChildProcess
-from deletion.adapters.objects.obstore_way import REQUESTS
+from deletion.adapters.objects.obstore_lister import REQUESTS
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import Connect, StepConnections

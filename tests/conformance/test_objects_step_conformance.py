@@ -16,11 +16,19 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from botdel.local.processes import free_port
-from deletion.adapters.objects import gcs, gcs_ways
+from deletion.adapters.objects import gcs, gcs_listers
 from deletion.adapters.objects import s3 as s3_module
-from deletion.adapters.objects.bucket import Bucket, Item, Mark, OpenBucket, Page, Refusal, WayEnds
+from deletion.adapters.objects.bucket import (
+    Bucket,
+    Item,
+    ListerEnds,
+    Mark,
+    OpenBucket,
+    Page,
+    Refusal,
+)
 from deletion.adapters.objects.files import Files, Folder, OpenFolder
-from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.obstore_lister import ObstoreLister
 from deletion.adapters.objects.s3 import OpenS3
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
@@ -68,26 +76,26 @@ class FaultyClient:
 
 @dataclass
 class FaultyObstore:
-    """The fast way, each call of which may fail; it then ends, as at any error of obstore's."""
+    """The fast lister, each call of which may fail; it then ends, as at any error of obstore's."""
 
-    way: ObstoreWay
+    lister: ObstoreLister
     faults: Faults
     name: str = "obstore"
-    is_exact: bool = False
+    reads_back: bool = False
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         try:
             with self.faults.call():
-                return await self.way.page(prefix, behind, limit)
+                return await self.lister.page(prefix, behind, limit)
         except EndpointConnectionError:
-            raise WayEnds from None
+            raise ListerEnds from None
 
     async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
         try:
             with self.faults.call():
-                return await self.way.remove(items)
+                return await self.lister.remove(items)
         except EndpointConnectionError:
-            raise WayEnds from None
+            raise ListerEnds from None
 
 
 @dataclass
@@ -105,7 +113,7 @@ class FaultyS3:
     async def opened(self) -> AsyncIterator[OpenBucket]:
         async with self.bucket.opened() as found:
             real = cast("OpenS3", found)
-            fast = cast("ObstoreWay", FaultyObstore(real.fast, self.faults))
+            fast = cast("ObstoreLister", FaultyObstore(real.fast, self.faults))
             yield OpenS3(real.url, real.bucket, FaultyClient(real.client, self.faults), fast)
 
 
@@ -156,7 +164,7 @@ class TestS3WithVersions(TestS3):
     versioned = True
 
 
-class FaultyApi(gcs_ways.Api):
+class FaultyApi(gcs_listers.Api):
     """Each call of which may fail."""
 
     faults = Faults()

@@ -13,7 +13,7 @@ from google.cloud import storage
 from obstore.store import GCSStore
 
 from botdel.local.processes import free_port
-from deletion.adapters.objects.obstore_way import ObstoreWay
+from deletion.adapters.objects.obstore_lister import ObstoreLister
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import StepConnections
@@ -136,9 +136,9 @@ async def test_obstore_lists_and_deletes_google_buckets(s3: S3) -> None:
         credential_provider=token,
         client_options={"allow_http": True},
     )
-    way = ObstoreWay("gs://media", store, ThreadPoolExecutor(2), is_exact=True)
-    page = await way.page(f"bots/{BOT}/", None, 10)
-    last = await way.page(f"bots/{BOT}/", page.resume, 100)
+    lister = ObstoreLister("gs://media", store, ThreadPoolExecutor(2), is_alone=True)
+    page = await lister.page(f"bots/{BOT}/", None, 10)
+    last = await lister.page(f"bots/{BOT}/", page.resume, 100)
     assert (len(page.items), len(last.items), last.is_last) == (10, 15, True)
-    assert await way.remove([*page.items, *last.items]) == []
+    assert await lister.remove([*page.items, *last.items]) == []
     assert await s3.keys("media") == sorted(NEIGHBOURS)

@@ -14,8 +14,8 @@ from typing import Final
 
 from obstore.store import AzureStore
 
-from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.bucket import Lister
+from deletion.adapters.objects.obstore_lister import ObstoreLister, once
 from deletion.adapters.objects.provider_endpoint import endpoint
 
 ENDPOINTS: Final = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
@@ -33,7 +33,7 @@ class AzureBucket:
         self._call_seconds = call_seconds
         self._endpoint = endpoint(environ, *ENDPOINTS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
-        self._way: ObstoreWay | None = None
+        self._lister: ObstoreLister | None = None
 
     @property
     def url(self) -> str:
@@ -43,21 +43,21 @@ class AzureBucket:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["OpenAzure"]:
         """Connect once; obstore keeps its connections."""
-        if self._way is None:
+        if self._lister is None:
             store = AzureStore(self._name, **once(self._call_seconds, self._endpoint))
-            self._way = ObstoreWay(self.url, store, self._threads, is_exact=True)
-        yield OpenAzure(self._way)
+            self._lister = ObstoreLister(self.url, store, self._threads, is_alone=True)
+        yield OpenAzure(self._lister)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAzure:
     """One container."""
 
-    way: ObstoreWay
+    lister: ObstoreLister
 
-    async def ways(self) -> Sequence[Way]:
-        """The only way: obstore."""
-        return [self.way]
+    async def listers(self) -> Sequence[Lister]:
+        """The only lister: obstore."""
+        return [self.lister]
 
     async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
         """None: obstore does not show it."""

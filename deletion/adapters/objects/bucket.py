@@ -12,7 +12,7 @@ PER_REQUEST: Final = 1000
 """Objects in one page, and in one batch: the most that S3 lists or deletes in a request."""
 
 Mark = tuple[str, str | None]
-"""A key, and for some ways a version: a listing starts after it."""
+"""A key, and for some listers a version: a listing starts after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,15 @@ class Refusal:
         return f"{self.item.key!r}{version} ({self.code})"
 
 
-class WayEnds(Exception):
-    """This way cannot continue. The next way lists what is left."""
+class ListerEnds(Exception):
+    """This lister cannot continue. The next one lists what is left."""
 
 
-class Way(Protocol):
-    """One way to list and delete the objects under a prefix.
+class Lister(Protocol):
+    """Lists and deletes the objects under a prefix, through one API.
 
-    Raises `ObjectsUnavailable` for errors that may pass, `ObjectsRefused` for others, and `WayEnds`
-    where another way has to take over. An item that is already gone counts as deleted.
+    Raises `ObjectsUnavailable` for errors that may pass, `ObjectsRefused` for others, and
+    `ListerEnds` where another one has to take over. An item that is already gone counts as deleted.
     """
 
     @property
@@ -68,8 +68,11 @@ class Way(Protocol):
         """Unique within the bucket; cursors are kept under it."""
 
     @property
-    def is_exact(self) -> bool:
-        """Whether it lists everything there is, under exact keys."""
+    def reads_back(self) -> bool:
+        """Whether the read-back and the count use it.
+
+        Together, those of a bucket list everything that can be seen in it.
+        """
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """Begin a new listing. Returns at most `limit` items whose key begins with `prefix`."""
@@ -81,8 +84,8 @@ class Way(Protocol):
 class OpenBucket(Protocol):
     """A bucket with its connections open."""
 
-    async def ways(self) -> Sequence[Way]:
-        """The ways that together delete everything, in the order to take them."""
+    async def listers(self) -> Sequence[Lister]:
+        """The listers that together delete everything, in the order to use them."""
 
     async def retained_until(self, prefix: str) -> datetime | None:
         """Until when the provider retains what was deleted under `prefix`; None if it does not."""

@@ -15,7 +15,7 @@ NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The position of a deletion in a bucket: its way, and the mark after which it continues.
+    """The position of a deletion in a bucket: its lister, and the mark after which it continues.
 
     Everything before the mark is deleted, or was refused for good. Refused objects are counted in
     `refused`, and a few are `named`; the checkpoint keeps both, so that a resumed run fails with
@@ -23,7 +23,7 @@ class Cursor:
     """
 
     bucket: str
-    way: str | None = None
+    lister: str | None = None  # `way` in the text
     behind: Mark | None = None
     refused: int = 0
     named: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Cursor:
         """The cursor as JSON, for the checkpoint."""
         every = {
             "bucket": self.bucket,
-            "way": self.way,
+            "way": self.lister,
             "behind": self.behind,
             "refused": self.refused,
             "named": self.named,
@@ -69,9 +69,9 @@ class Cursor:
         """This cursor with `items` as the page that was deleted last."""
         return replace(self, page=_digest(items))
 
-    def on(self, way: str) -> "Cursor":
-        """This cursor if it is on `way` already, else the beginning of `way`."""
-        return self if self.way == way else replace(self, way=way, behind=None)
+    def on(self, lister: str) -> "Cursor":
+        """This cursor if it is one of `lister` already, else the beginning of `lister`."""
+        return self if self.lister == lister else replace(self, lister=lister, behind=None)
 
     def past(self, page: Page, items: Sequence[Item], refusals: Sequence[Refusal]) -> "Cursor":
         """The cursor after all of `items` were deleted, or refused for good.
@@ -107,7 +107,7 @@ class Cursor:
     @property
     def _is_sound(self) -> bool:
         key, version = self.behind or ("", None)
-        texts = (self.way, key, version or "", self.page or "", *self.named)
+        texts = (self.lister, key, version or "", self.page or "", *self.named)
         return all(isinstance(text, str) for text in texts) and isinstance(self.refused, int)
 
 

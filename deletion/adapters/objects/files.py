@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote
 
-from deletion.adapters.objects.bucket import Item, Mark, Page, Refusal, Way, one_by_one
+from deletion.adapters.objects.bucket import Item, Lister, Mark, Page, Refusal, one_by_one
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
 from deletion.ids import BOT_ID
 
@@ -71,8 +71,8 @@ class OpenFolder:
 
     files: "Files"
 
-    async def ways(self) -> Sequence[Way]:
-        """The only way: its files."""
+    async def listers(self) -> Sequence[Lister]:
+        """The only lister: its files."""
         return [self.files]
 
     async def retained_until(self, prefix: str) -> datetime | None:  # noqa: ARG002
@@ -98,7 +98,7 @@ class Files:
     depth: int
     threads: Executor
     name: str = "files"
-    is_exact: bool = True
+    reads_back: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """List in the file system's order, after the file of the mark `behind`.

@@ -21,9 +21,9 @@ from google.cloud import storage
 from obstore.auth.google import GoogleCredentialProvider
 from obstore.store import GCSStore
 
-from deletion.adapters.objects.bucket import PER_REQUEST, Way
-from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
-from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.bucket import PER_REQUEST, Lister
+from deletion.adapters.objects.gcs_listers import THREADS, Api, Generations
+from deletion.adapters.objects.obstore_lister import ObstoreLister, once
 from deletion.adapters.objects.provider_endpoint import endpoint
 from deletion.clock import Clock, SystemClock
 from deletion.errors import PlanError
@@ -48,7 +48,7 @@ class GcsBucket:
             raise PlanError("expected STORAGE_EMULATOR_HOST to be set too", field="GOOGLE_BASE_URL")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
         self._client: Any = None
-        self._fast: ObstoreWay | None = None
+        self._fast: ObstoreLister | None = None
 
     @property
     def url(self) -> str:
@@ -63,7 +63,7 @@ class GcsBucket:
             self._client, self._fast = await api.call(self._connected)
         yield OpenGcs(self._name, self._client, api, self._fast)
 
-    def _connected(self) -> tuple[Any, ObstoreWay | None]:
+    def _connected(self) -> tuple[Any, ObstoreLister | None]:
         """Both clients; obstore only where it talks to the same server."""
         options: dict[str, Any]
         if self._json:
@@ -77,7 +77,7 @@ class GcsBucket:
             client = storage.Client(project=project or "", credentials=credentials)
             options = {"credential_provider": GoogleCredentialProvider(credentials)}
         store = GCSStore(self._name, **once(self._call_seconds, self._xml), **options)
-        return client, ObstoreWay(self.url, store, self._threads)
+        return client, ObstoreLister(self.url, store, self._threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ class OpenGcs:
     name: str
     client: Any
     api: Api
-    fast: ObstoreWay | None
+    fast: ObstoreLister | None
     clock: Clock = field(default_factory=SystemClock)
 
-    async def ways(self) -> Sequence[Way]:
+    async def listers(self) -> Sequence[Lister]:
         """obstore first, unless the bucket is versioned.
 
         There its deletes would leave generations, which have to be deleted one by one anyway.

@@ -20,10 +20,10 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader, create_loader
 from obstore.store import S3Store
 
-from deletion.adapters.objects.bucket import Way
-from deletion.adapters.objects.obstore_way import ObstoreWay, once
+from deletion.adapters.objects.bucket import Lister
+from deletion.adapters.objects.obstore_lister import ObstoreLister, once
 from deletion.adapters.objects.provider_endpoint import endpoint
-from deletion.adapters.objects.s3_ways import (
+from deletion.adapters.objects.s3_listers import (
     ERRORS,
     LACKING,
     Uploads,
@@ -63,7 +63,7 @@ class S3Bucket:
         found = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         self._region = found or self._session.get_config_variable("region") or REGION
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="objects")
-        self._fast: ObstoreWay | None = None
+        self._fast: ObstoreLister | None = None
 
     @property
     def url(self) -> str:
@@ -88,7 +88,7 @@ class S3Bucket:
         except ERRORS as error:
             raise translated(self.url, error) from None
 
-    def _obstore(self) -> ObstoreWay:
+    def _obstore(self) -> ObstoreLister:
         if self._fast is None:
             session = self._session
             loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ class S3Bucket:
                 **once(self._call_seconds, self._endpoint),
                 **options,
             )
-            self._fast = ObstoreWay(self.url, store, self._threads)
+            self._fast = ObstoreLister(self.url, store, self._threads)
         return self._fast
 
 
@@ -117,13 +117,13 @@ class OpenS3:
     url: str
     bucket: str
     client: Any
-    fast: ObstoreWay
+    fast: ObstoreLister
 
-    async def ways(self) -> Sequence[Way]:
+    async def listers(self) -> Sequence[Lister]:
         """obstore first, but only if the bucket was never versioned: elsewhere it leaves delete
         markers.
         """
-        exact: list[Way] = [
+        exact: list[Lister] = [
             Versions(self.url, self.bucket, self.client),
             Uploads(self.url, self.bucket, self.client),
         ]

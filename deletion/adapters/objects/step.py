@@ -14,11 +14,11 @@ from deletion.adapters.objects.bucket import (
     PER_REQUEST,
     Bucket,
     Item,
+    Lister,
+    ListerEnds,
     Mark,
     OpenBucket,
     Page,
-    Way,
-    WayEnds,
 )
 from deletion.adapters.objects.cursor import Cursor
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
@@ -67,19 +67,19 @@ class ObjectsStep:
         return PACE
 
     async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
-        """Delete along each of the bucket's ways in turn, from `cursor` on.
+        """Delete along each of the bucket's listers in turn, from `cursor` on.
 
         Raises `ObjectsUnavailable` for errors that may pass. Objects that the provider refuses to
         delete do not hold up the others: `ObjectsRefused` names them at the end.
         """
         prefix, at = self._prefix(bot_id), self._at(cursor)
         async with self._opened() as bucket:
-            ways = await self._bounded_ways(bucket)
-            names = [way.name for way in ways]
-            if at.way not in names:
+            listers = await self._bounded_listers(bucket)
+            names = [lister.name for lister in listers]
+            if at.lister not in names:
                 at = Cursor(self.bucket.url)
-            for way in ways[names.index(at.way) if at.way else 0 :]:
-                async with aclosing(self._along(way, prefix, at.on(way.name))) as batches:
+            for lister in listers[names.index(at.lister) if at.lister else 0 :]:
+                async with aclosing(self._along(lister, prefix, at.on(lister.name))) as batches:
                     async for deleted, at in batches:
                         yield Batch(deleted, at.text)
         if at.refused:
@@ -87,15 +87,15 @@ class ObjectsStep:
             raise at.error()
 
     async def is_empty(self, bot_id: str) -> bool:
-        """Look once along each exact way, versions and unfinished uploads included.
+        """Look once along each lister that reads back, versions and unfinished uploads included.
 
         Raises `ObjectsRefused` when the provider retains deleted objects and the plan does not
         accept that.
         """
         prefix = self._prefix(bot_id)
         async with self._opened() as bucket:
-            for way in _exact(await self._bounded_ways(bucket)):
-                if await self._finds(way, prefix):
+            for lister in _reading_back(await self._bounded_listers(bucket)):
+                if await self._finds(lister, prefix):
                     return False
             async with self._bounded(COUNT_SECONDS):
                 until = await bucket.retained_until(prefix)
@@ -109,14 +109,14 @@ class ObjectsStep:
         return True
 
     async def count(self, bot_id: str) -> int:
-        """Count along each exact way, within `COUNT_SECONDS`. Every version counts."""
+        """Count along each lister that reads back, within `COUNT_SECONDS`. Every version counts."""
         prefix, found = self._prefix(bot_id), 0
         async with self._bounded(COUNT_SECONDS), self._opened() as bucket:
-            for way in _exact(await bucket.ways()):
-                page = await way.page(prefix, None, PER_REQUEST)
+            for lister in _reading_back(await bucket.listers()):
+                page = await lister.page(prefix, None, PER_REQUEST)
                 found += len(page.items)
                 while not page.is_last:
-                    page = await way.page(prefix, page.onward, PER_REQUEST)
+                    page = await lister.page(prefix, page.onward, PER_REQUEST)
                     found += len(page.items)
         return found
 
@@ -143,8 +143,8 @@ class ObjectsStep:
 
     async def _sample(self, bucket: OpenBucket) -> list[str]:
         """The keys of the first objects of any bot, without the marker of the folder above them."""
-        way = _exact(await self._bounded_ways(bucket))[0]
-        page = await self._page(way, self._literal, None, SAMPLE)
+        lister = _reading_back(await self._bounded_listers(bucket))[0]
+        page = await self._page(lister, self._literal, None, SAMPLE)
         return [item.key for item in page.items if item.key != self._literal]
 
     def _owners(self, keys: Sequence[str]) -> set[str]:
@@ -158,9 +158,9 @@ class ObjectsStep:
         return self.prefix.partition(BOT_ID)[0]
 
     async def _along(
-        self, way: Way, prefix: str, at: Cursor
+        self, lister: Lister, prefix: str, at: Cursor
     ) -> AsyncGenerator[tuple[int, Cursor], None]:
-        """Delete page by page along one way, until it finds nothing more or cannot go on.
+        """Delete page by page along one lister, until it finds nothing more or cannot go on.
 
         Yields the number deleted and the next cursor for each page that makes progress; a page that
         an earlier run deleted, but that is still listed, is deleted again without counting as
@@ -172,7 +172,7 @@ class ObjectsStep:
             while True:
                 # `batch_size` may change between batches; after an empty page, look further ahead
                 size = PER_REQUEST if was_empty else min(self.batch_size, PER_REQUEST)
-                page = await self._page(way, prefix, behind, size)
+                page = await self._page(lister, prefix, behind, size)
                 if items := _whole(page, prefix)[:size]:
                     is_again = at.is_at(items)
                     if is_again and tried:
@@ -180,7 +180,7 @@ class ObjectsStep:
                             f"{self.bucket.url} still lists {items[0].key!r} after it was deleted"
                         )
                     async with self._bounded():
-                        refusals = await way.remove(items)
+                        refusals = await lister.remove(items)
                     tried, later = True, [refusal for refusal in refusals if refusal.passes]
                     deleted = len(items) - len(refusals)
                     at = at.at(items) if later else at.past(page, items, refusals)
@@ -197,7 +197,7 @@ class ObjectsStep:
                 if was_empty:
                     at = at.beyond(page)
                     yield 0, at
-        except WayEnds:
+        except ListerEnds:
             return
 
     def _at(self, cursor: str | None) -> Cursor:
@@ -211,20 +211,20 @@ class ObjectsStep:
         log.warning("unreadable cursor: the step begins again", step=self.name)
         return Cursor(self.bucket.url)
 
-    async def _finds(self, way: Way, prefix: str) -> bool:
+    async def _finds(self, lister: Lister, prefix: str) -> bool:
         """Whether anything is left. An empty page need not be the last one."""
-        page = await self._page(way, prefix, None, 1)
+        page = await self._page(lister, prefix, None, 1)
         while not (page.items or page.is_last):
-            page = await self._page(way, prefix, page.onward, 1)
+            page = await self._page(lister, prefix, page.onward, 1)
         return bool(page.items)
 
-    async def _page(self, way: Way, prefix: str, behind: Mark | None, limit: int) -> Page:
+    async def _page(self, lister: Lister, prefix: str, behind: Mark | None, limit: int) -> Page:
         async with self._bounded():
-            return await way.page(prefix, behind, limit)
+            return await lister.page(prefix, behind, limit)
 
-    async def _bounded_ways(self, bucket: OpenBucket) -> Sequence[Way]:
+    async def _bounded_listers(self, bucket: OpenBucket) -> Sequence[Lister]:
         async with self._bounded():
-            return await bucket.ways()
+            return await bucket.listers()
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[OpenBucket]:
@@ -253,11 +253,11 @@ class ObjectsStep:
 def _whole(page: Page, prefix: str) -> Sequence[Item]:
     """The items that may be deleted.
 
-    A way that strips a trailing slash lists the folder marker `bots/7/` as `bots/7`, which may be
-    another object: it is never deleted.
+    A lister that strips a trailing slash lists the folder marker `bots/7/` as `bots/7`, which may
+    be another object: it is never deleted.
     """
     return [item for item in page.items if item.key.startswith(prefix)]
 
 
-def _exact(ways: Sequence[Way]) -> Sequence[Way]:
-    return [way for way in ways if way.is_exact]
+def _reading_back(listers: Sequence[Lister]) -> Sequence[Lister]:
+    return [lister for lister in listers if lister.reads_back]

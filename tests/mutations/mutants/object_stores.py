@@ -1,4 +1,4 @@
-"""The ways into each store of objects: deletion/adapters/objects/."""
+"""The listers of each store of objects: deletion/adapters/objects/."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ from tests.mutations.mutants.base import BUCKETS, Mutant
 ENDPOINTS: Final = "deletion/adapters/objects/provider_endpoint.py"
 FILES: Final = "deletion/adapters/objects/files.py"
 GCS: Final = "deletion/adapters/objects/gcs.py"
-GCS_WAYS: Final = "deletion/adapters/objects/gcs_ways.py"
-OBSTORE: Final = "deletion/adapters/objects/obstore_way.py"
+GCS_LISTERS: Final = "deletion/adapters/objects/gcs_listers.py"
+OBSTORE: Final = "deletion/adapters/objects/obstore_lister.py"
 S3: Final = "deletion/adapters/objects/s3.py"
-S3_WAYS: Final = "deletion/adapters/objects/s3_ways.py"
+S3_LISTERS: Final = "deletion/adapters/objects/s3_listers.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -23,7 +23,7 @@ MUTANTS: Final = (
     Mutant(
         "objects without content are counted by a name that is not theirs",
         OBSTORE,
-        'if meta["size"] or self.is_exact]',
+        'if meta["size"] or self.is_alone]',
         "]",
         BUCKETS,
     ),
@@ -57,21 +57,21 @@ MUTANTS: Final = (
     ),
     Mutant(
         "delete markers are left",
-        S3_WAYS,
+        S3_LISTERS,
         '*found.get("DeleteMarkers", ())',
         "",
         BUCKETS,
     ),
     Mutant(
         "errors in the answer to a bulk request are not read",
-        S3_WAYS,
+        S3_LISTERS,
         'answer.get("Errors", ())',
         "()",
         BUCKETS,
     ),
     Mutant(
         "a provider that asks to wait has refused",
-        S3_WAYS,
+        S3_LISTERS,
         "may_pass(status) or code in PASSING",
         "False",
         BUCKETS,
@@ -99,56 +99,56 @@ MUTANTS: Final = (
     ),
     Mutant(
         "held generations are tried for ever",
-        GCS_WAYS,
+        GCS_LISTERS,
         "[each for each in found if each > mark]",
         "found",
         BUCKETS,
     ),
     Mutant(
         "more held generations than a page has end the listing",
-        GCS_WAYS,
+        GCS_LISTERS,
         "if each > mark]) and token:",
         "if each > mark]) and False:",
         BUCKETS,
     ),
     Mutant(
         "a thread that was given up goes on deleting",
-        GCS_WAYS,
+        GCS_LISTERS,
         "await all_at_once(partial(one_by_one, self._remove), items, THREADS)",
         "list(filter(None, await self.api.call(lambda: [self._delete_now(each) for each in items])))",
         BUCKETS,
     ),
     Mutant(
         "credentials of Google that are late are a refusal",
-        GCS_WAYS,
+        GCS_LISTERS,
         "return ObjectsUnavailable(  # no credentials",
         "return ObjectsRefused(  # no credentials",
         BUCKETS,
     ),
     Mutant(
         "credentials of AWS that are late are a refusal",
-        S3_WAYS,
+        S3_LISTERS,
         '        return ObjectsUnavailable(\n            f"{url} cannot be used now',
         '        return ObjectsRefused(\n            f"{url} cannot be used now',
         BUCKETS,
     ),
     Mutant(
         "a token that has expired is a refusal",
-        S3_WAYS,
+        S3_LISTERS,
         '        "ExpiredToken",\n',
         "",
         BUCKETS,
     ),
     Mutant(
         "one key that XML cannot hold spoils a request",
-        S3_WAYS,
+        S3_LISTERS,
         "if not UNWRITABLE.search(item.key)]",
         "]",
         BUCKETS,
     ),
     Mutant(
         "versions are gone through in no order",
-        S3_WAYS,
+        S3_LISTERS,
         '(each["Key"], -each["LastModified"].timestamp())',
         'each["VersionId"]',
         BUCKETS,
@@ -184,8 +184,8 @@ MUTANTS: Final = (
     Mutant(
         "one held blob of Azure is a refusal of all",
         OBSTORE,
-        "(FileNotFoundError, *HELD) if self.is_exact",
-        "(FileNotFoundError,) if self.is_exact",
+        "(FileNotFoundError, *HELD) if self.is_alone",
+        "(FileNotFoundError,) if self.is_alone",
         BUCKETS,
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""The step that deletes objects: deletion/adapters/objects/, but for the ways into each store."""
+"""The step that deletes objects: deletion/adapters/objects/, but for the listers of each store."""
 
 from typing import Final
 

@@ -20,8 +20,8 @@ from google.auth.exceptions import (
     TransportError,
 )
 
-from deletion.adapters.objects.gcs_ways import Api
-from deletion.adapters.objects.s3_ways import translated
+from deletion.adapters.objects.gcs_listers import Api
+from deletion.adapters.objects.s3_listers import translated
 from deletion.errors import ObjectsRefused, ObjectsUnavailable, PermanentError
 
 SECRET = "token=hunter22"

@@ -15,7 +15,7 @@ from google.api_core.exceptions import BadRequest, Forbidden, NotFound
 
 from deletion.adapters.objects.bucket import PER_REQUEST, Item
 from deletion.adapters.objects.gcs import KEPT_PAGES, OpenGcs
-from deletion.adapters.objects.gcs_ways import THREADS, Api, Generations
+from deletion.adapters.objects.gcs_listers import THREADS, Api, Generations
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.clock import Clock, SystemClock
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
@@ -214,9 +214,9 @@ async def test_a_deletion_that_is_given_up_ends_with_the_calls_under_way() -> No
     client = Client(generations(100, 1))
     bucket = Bucket(client, Stopped())
     client.goes_on.clear()
-    way = Generations("media", client, bucket.api)
+    lister = Generations("media", client, bucket.api)
     items = [Item(blob.name, str(blob.generation)) for blob in client.blobs]
-    await given_up(client, way.remove(items), THREADS)
+    await given_up(client, lister.remove(items), THREADS)
     await asyncio.to_thread(bucket.api.threads.shutdown)
     assert len(client.blobs) == 100 - THREADS
 

@@ -150,11 +150,11 @@ def test_missing_packages_are_named_with_what_to_install(
     for module in [name for name in sys.modules if name.startswith("deletion.adapters.objects.")]:
         if module.rpartition(".")[2] in (
             "s3",
-            "s3_ways",
+            "s3_listers",
             "gcs",
-            "gcs_ways",
+            "gcs_listers",
             "azure",
-            "obstore_way",
+            "obstore_lister",
         ):
             monkeypatch.delitem(sys.modules, module)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from deletion.adapters.objects.bucket import (
     PER_REQUEST,
     Item,
+    Lister,
+    ListerEnds,
     Mark,
     Page,
     Refusal,
-    Way,
-    WayEnds,
     all_at_once,
 )
 from deletion.adapters.objects.step import ObjectsStep
@@ -41,8 +41,8 @@ UNTIL = datetime(2026, 12, 5, tzinfo=UTC)
 
 
 @dataclass
-class Wayward:
-    """A way over `keys`; `stripped` are listed as well, under a name that is not theirs."""
+class WaywardLister:
+    """A lister over `keys`; `stripped` are listed as well, under a name that is not theirs."""
 
     keys: list[str]
     stripped: Sequence[str] = ()
@@ -51,12 +51,12 @@ class Wayward:
     bound: int | None = None
     locked: Sequence[str] = ()
     name: str = "wayward"
-    is_exact: bool = True
+    reads_back: bool = True
     asked: list[Mark | None] = field(default_factory=list)
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         if self.ends:
-            raise WayEnds
+            raise ListerEnds
         self.asked.append(behind)
         after = behind[0] if behind else ""
         found = [key for key in sorted(self.keys) if key.startswith(prefix) and key > after]
@@ -76,7 +76,7 @@ class Wayward:
 class Bucket:
     """A bucket in memory."""
 
-    ways_of_it: list[Way]
+    listers_of_it: list[Lister]
     kept: datetime | None = None
     url: str = "mem://media"
 
@@ -84,8 +84,8 @@ class Bucket:
     async def opened(self) -> AsyncIterator["Bucket"]:
         yield self
 
-    async def ways(self) -> Sequence[Way]:
-        return self.ways_of_it
+    async def listers(self) -> Sequence[Lister]:
+        return self.listers_of_it
 
     async def retained_until(self, prefix: str) -> datetime | None:
         return self.kept
@@ -94,8 +94,8 @@ class Bucket:
         return []
 
 
-def step_of(*ways: Way, kept: datetime | None = None, accepted: bool = False) -> ObjectsStep:
-    bucket = Bucket([*ways], kept)
+def step_of(*listers: Lister, kept: datetime | None = None, accepted: bool = False) -> ObjectsStep:
+    bucket = Bucket([*listers], kept)
     return ObjectsStep("media", bucket, "bots/{bot_id}/", accepted, batch_size=3)
 
 
@@ -105,42 +105,42 @@ async def batches(step: ObjectsStep, cursor: str | None = None) -> list[Batch]:
 
 @pytest.mark.proves("whole-prefix")
 async def test_a_key_outside_of_the_prefix_is_never_deleted() -> None:
-    way = Wayward([MINE, f"{MINE}/a", "bots/other"], stripped=[MINE, "bots/other"])
-    assert [batch.deleted for batch in await batches(step_of(way))] == [1]
-    assert way.keys == [MINE, "bots/other"]
+    lister = WaywardLister([MINE, f"{MINE}/a", "bots/other"], stripped=[MINE, "bots/other"])
+    assert [batch.deleted for batch in await batches(step_of(lister))] == [1]
+    assert lister.keys == [MINE, "bots/other"]
 
 
 @pytest.mark.proves("objects-resumed")
 async def test_a_server_that_lists_what_it_has_deleted_is_no_endless_loop() -> None:
-    way = Wayward([f"{MINE}/{n}" for n in range(9)], forgets=True)
+    lister = WaywardLister([f"{MINE}/{n}" for n in range(9)], forgets=True)
     with pytest.raises(ObjectsUnavailable, match=r"still lists .*/0' after it was deleted"):
-        await batches(step_of(way))
+        await batches(step_of(lister))
 
 
 async def test_a_server_that_lists_more_than_it_was_asked_for_makes_no_larger_batch() -> None:
-    way = Wayward([f"{MINE}/{n}" for n in range(10)], bound=10)
-    assert max(batch.deleted for batch in await batches(step_of(way))) <= 3
-    assert way.keys == []
+    lister = WaywardLister([f"{MINE}/{n}" for n in range(10)], bound=10)
+    assert max(batch.deleted for batch in await batches(step_of(lister))) <= 3
+    assert lister.keys == []
 
 
 async def test_an_empty_page_need_not_be_the_last() -> None:
-    class Sparse(Wayward):
+    class Sparse(WaywardLister):
         async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
             if behind is None:
                 return Page((), ("further", None), is_last=False)
             return await super().page(prefix, None, limit)
 
-    way = Sparse([f"{MINE}/{n}" for n in range(2)])
-    step = step_of(way)
+    lister = Sparse([f"{MINE}/{n}" for n in range(2)])
+    step = step_of(lister)
     assert not await step.is_empty(BOT)
     assert await step.count(BOT) == 2
     assert [batch.deleted for batch in await batches(step)] == [0, 2]
     assert await step.is_empty(BOT)
 
 
-async def test_a_way_that_ends_leaves_the_rest_to_the_next() -> None:
+async def test_a_lister_that_ends_leaves_the_rest_to_the_next() -> None:
     keys = [f"{MINE}/{n}" for n in range(4)]
-    fast, exact = Wayward(keys, ends=True, name="fast", is_exact=False), Wayward(keys)
+    fast, exact = WaywardLister(keys, ends=True, name="fast", reads_back=False), WaywardLister(keys)
     step = step_of(fast, exact)
     assert sum(batch.deleted for batch in await batches(step)) == 4
     assert (await step.is_empty(BOT), fast.asked) == (True, [])
@@ -148,10 +148,10 @@ async def test_a_way_that_ends_leaves_the_rest_to_the_next() -> None:
 
 @pytest.mark.proves("kept-by-provider")
 async def test_what_the_provider_keeps_stands_in_the_record_or_fails_the_step() -> None:
-    strict = step_of(Wayward([]), kept=UNTIL)
+    strict = step_of(WaywardLister([]), kept=UNTIL)
     with pytest.raises(ObjectsRefused, match=r"until 2026-12-05.*`retained: accept`"):
         await strict.is_empty(BOT)
-    accepting = step_of(Wayward([]), kept=UNTIL, accepted=True)
+    accepting = step_of(WaywardLister([]), kept=UNTIL, accepted=True)
     assert await accepting.is_empty(BOT)
     assert accepting.read_back == "retained until 2026-12-05"
 
@@ -170,8 +170,8 @@ async def test_connecting_ends_in_time_too() -> None:
 
 
 async def test_the_size_of_a_batch_may_change_between_two() -> None:
-    way = Wayward([f"{MINE}/{n}" for n in range(9)])
-    step, deleted = step_of(way), []
+    lister = WaywardLister([f"{MINE}/{n}" for n in range(9)])
+    step, deleted = step_of(lister), []
     async for batch in step.delete(BOT, None):
         deleted.append(batch.deleted)
         step.batch_size = 5
@@ -194,12 +194,12 @@ async def collect(step: ObjectsStep, cursor: str | None, done: list[Batch]) -> N
 @pytest.mark.proves("refused-object")
 async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -> None:
     locked = [f"{MINE}/{n:02}" for n in (0, 4, 5, 6, 7, 19)]
-    way, uploads = (
-        Wayward([f"{MINE}/{n:02}" for n in range(20)], locked=locked),
-        Wayward([f"{MINE}/upload"], name="uploads"),
+    lister, uploads = (
+        WaywardLister([f"{MINE}/{n:02}" for n in range(20)], locked=locked),
+        WaywardLister([f"{MINE}/upload"], name="uploads"),
     )
-    done, said = await failing(step_of(way, uploads))
-    assert (way.keys, uploads.keys) == (locked, []), "everything else is gone, in one attempt"
+    done, said = await failing(step_of(lister, uploads))
+    assert (lister.keys, uploads.keys) == (locked, []), "everything else is gone, in one attempt"
     assert sum(batch.deleted for batch in done) == 15
     assert max(batch.deleted for batch in done) <= 3
     assert "6 objects were not deleted" in said
@@ -211,40 +211,40 @@ async def test_what_is_refused_holds_up_nothing_else_and_is_named_at_the_end() -
 
 async def test_a_bucket_that_is_locked_as_a_whole_is_gone_through_once() -> None:
     keys = [f"{MINE}/{n:02}" for n in range(20)]
-    way = Wayward([*keys], locked=keys)
-    done, said = await failing(step_of(way))
-    assert (len(done), len(way.asked)) == (8, 7)
+    lister = WaywardLister([*keys], locked=keys)
+    done, said = await failing(step_of(lister))
+    assert (len(done), len(lister.asked)) == (8, 7)
     assert "20 objects were" in said
 
 
 @pytest.mark.proves("refused-object")
 async def test_a_run_that_is_resumed_still_names_what_was_refused_before() -> None:
     keys = [f"{MINE}/{n}" for n in range(9)]
-    reference, _ = await failing(step_of(Wayward([*keys], locked=keys[1:2])))
+    reference, _ = await failing(step_of(WaywardLister([*keys], locked=keys[1:2])))
     for number in range(len(reference) - 1):
-        way = Wayward([*keys], locked=keys[1:2])
-        walk = step_of(way).delete(BOT, None)
+        lister = WaywardLister([*keys], locked=keys[1:2])
+        walk = step_of(lister).delete(BOT, None)
         cursors = [(await anext(walk)).cursor for _ in range(number + 1)]
         await walk.aclose()
-        _, said = await failing(step_of(way), cursors[-1])
-        assert (way.keys, said.count("Locked")) == (keys[1:2], 1)
+        _, said = await failing(step_of(lister), cursors[-1])
+        assert (lister.keys, said.count("Locked")) == (keys[1:2], 1)
 
 
 @pytest.mark.proves("refused-object")
 async def test_what_may_pass_is_tried_again_before_what_will_not_is_raised() -> None:
-    class Busy(Wayward):
+    class Busy(WaywardLister):
         async def remove(self, items: Sequence[Item]) -> Sequence[Refusal]:
             if len(self.asked) == 2:
                 return [Refusal(items[0], "AccessDenied", False), Refusal(items[1], "Slow", True)]
             return await super().remove(items)
 
     keys = [f"{MINE}/{n}" for n in range(9)]
-    way, done = Busy([*keys], locked=[keys[1], keys[3]]), list[Batch]()
+    lister, done = Busy([*keys], locked=[keys[1], keys[3]]), list[Batch]()
     with pytest.raises(ObjectsUnavailable, match=r"may later: .*/4' \(Slow"):
-        await collect(step_of(way), None, done)
+        await collect(step_of(lister), None, done)
     assert [batch.deleted for batch in done] == [2, 1], "what went beside them is counted"
-    _, said = await failing(step_of(way), done[-1].cursor)
-    assert way.keys == [keys[1], keys[3]]
+    _, said = await failing(step_of(lister), done[-1].cursor)
+    assert lister.keys == [keys[1], keys[3]]
     assert "2 objects were" in said, "each is counted once"
 
 
@@ -268,22 +268,22 @@ FOREIGN = (
 @pytest.mark.parametrize("cursor", FOREIGN)
 async def test_a_cursor_of_another_step_or_bucket_begins_again_and_says_so(cursor: str) -> None:
     """The plan has changed under the job: a step of this name was of another kind before."""
-    way = Wayward([f"{MINE}/{n}" for n in range(4)])
+    lister = WaywardLister([f"{MINE}/{n}" for n in range(4)])
     with capture_logs() as logs:
-        assert sum(batch.deleted for batch in await batches(step_of(way), cursor)) == 4
+        assert sum(batch.deleted for batch in await batches(step_of(lister), cursor)) == 4
     assert [(log["log_level"], log["step"]) for log in logs] == [("warning", "media")]
     assert "unreadable cursor" in logs[0]["event"]
 
 
 async def test_a_cursor_of_its_own_is_gone_on_from_without_a_word() -> None:
-    way = Wayward([f"{MINE}/{n}" for n in range(6)], locked=[f"{MINE}/0"])
-    walk = step_of(way).delete(BOT, None)
+    lister = WaywardLister([f"{MINE}/{n}" for n in range(6)], locked=[f"{MINE}/0"])
+    walk = step_of(lister).delete(BOT, None)
     cursor = (await anext(walk)).cursor
     await walk.aclose()
-    way.asked.clear()
+    lister.asked.clear()
     with capture_logs() as logs:
-        await failing(step_of(way), cursor)
-    assert (logs, way.asked[0]) == ([], (f"{MINE}/0", None))
+        await failing(step_of(lister), cursor)
+    assert (logs, lister.asked[0]) == ([], (f"{MINE}/0", None))
 
 
 async def deleted_at_its_pace(step: ObjectsStep, plan: Plan, number: int) -> tuple[int, float]:
@@ -324,7 +324,7 @@ async def _nothing(_wait: Wait) -> None:
 
 
 @dataclass
-class Slow(Wayward):
+class Slow(WaywardLister):
     """Each call takes `seconds`; a key that is `busy` may be deleted later."""
 
     clock: VirtualClock = field(default_factory=VirtualClock)
@@ -361,18 +361,18 @@ async def run(step: ObjectsStep, clock: VirtualClock) -> Job:
 @pytest.mark.parametrize("wrong", [{"busy": f"{MINE}/3"}, {"forgets": True}])
 async def test_what_cannot_be_deleted_fails_its_job_in_time(wrong: dict[str, Any]) -> None:
     """However often the others of its page are deleted, or seem to be, that is no progress."""
-    way = Slow([f"{MINE}/{n}" for n in range(9)], **wrong)
-    job = await run(step_of(way), way.clock)
+    lister = Slow([f"{MINE}/{n}" for n in range(9)], **wrong)
+    job = await run(step_of(lister), lister.clock)
     assert job.failure
     assert (job.status, job.failure.type) == (Status.FAILED, "ObjectsUnavailable")
     assert job.progress("media").deleted <= 9
-    assert way.removed < 200, "less and less often"
-    assert way.clock.monotonic() < 2 * RETRY_SECONDS
+    assert lister.removed < 200, "less and less often"
+    assert lister.clock.monotonic() < 2 * RETRY_SECONDS
 
 
 @pytest.mark.usefixtures("logs")
 async def test_many_pages_without_anything_to_delete_keep_the_lease() -> None:
-    """As of objects without content, which are left to the exact way."""
+    """As of objects without content, which are left to the exact lister."""
 
     @dataclass
     class Hollow(Slow):
@@ -385,15 +385,15 @@ async def test_many_pages_without_anything_to_delete_keep_the_lease() -> None:
                 return Page((), (f"{MINE}/{self.pages:05}", None), is_last=False)
             return await super().page(prefix, None, limit)
 
-    way = Hollow([f"{MINE}/a"], seconds=0.5)
-    job = await run(step_of(way), way.clock)
+    lister = Hollow([f"{MINE}/a"], seconds=0.5)
+    job = await run(step_of(lister), lister.clock)
     assert (job.status, job.progress("media").deleted) == (Status.COMPLETE, 1)
 
 
 async def test_after_a_page_without_items_a_whole_one_is_asked_for() -> None:
     limits: list[int] = []
 
-    class Hollow(Wayward):
+    class Hollow(WaywardLister):
         async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
             limits.append(limit)
             if len(limits) == 1:
@@ -404,9 +404,9 @@ async def test_after_a_page_without_items_a_whole_one_is_asked_for() -> None:
     done = await batches(step_of(Hollow(keys)))
     assert limits[:2] == [3, PER_REQUEST]
     assert [batch.deleted for batch in done] == [0, 8]
-    way = Wayward([])
-    await batches(step_of(way), done[0].cursor)
-    assert way.asked == [(f"{MINE}/0", None)], "it goes on behind it"
+    lister = WaywardLister([])
+    await batches(step_of(lister), done[0].cursor)
+    assert lister.asked == [(f"{MINE}/0", None)], "it goes on behind it"
 
 
 async def test_an_error_of_one_request_waits_for_those_beside_it() -> None:

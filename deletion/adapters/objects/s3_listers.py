@@ -74,7 +74,7 @@ class Versions:
     bucket: str
     client: Any
     name: str = "versions"
-    is_exact: bool = True
+    reads_back: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """List in the order of keys, and for each key from its newest version to its oldest."""
@@ -161,7 +161,7 @@ class Uploads:
     bucket: str
     client: Any
     name: str = "uploads"
-    is_exact: bool = True
+    reads_back: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """List in the order of keys."""

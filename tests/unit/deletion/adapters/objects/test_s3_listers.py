@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deletion.adapters.objects.bucket import Item
-from deletion.adapters.objects.s3_ways import Uploads, Versions
+from deletion.adapters.objects.s3_listers import Uploads, Versions
 from deletion.errors import ObjectsUnavailable
 
 ODD = ["a\x01", "\ufffe", "a\x1f/b"]
@@ -52,18 +52,18 @@ async def test_a_key_that_xml_cannot_hold_is_deleted_by_a_request_of_its_own() -
     assert sorted(client.deleted) == sorted((item.key, "v1") for item in items)
 
 
-@pytest.mark.parametrize("way", [Versions, Uploads])
-async def test_one_that_is_refused_holds_up_no_other(way: type[Versions | Uploads]) -> None:
+@pytest.mark.parametrize("lister", [Versions, Uploads])
+async def test_one_that_is_refused_holds_up_no_other(lister: type[Versions | Uploads]) -> None:
     denied, gone = answered("AccessDenied", 403), answered("NoSuchUpload", 404)
     client = Client({ODD[0]: denied, ODD[1]: gone})
     items = [Item(key, "v1") for key in ODD]
-    [refusal] = await way("s3://media", "media", client).remove(items)
+    [refusal] = await lister("s3://media", "media", client).remove(items)
     assert (refusal.item, refusal.code, refusal.passes) == (items[0], "AccessDenied", False)
     assert client.deleted == [(ODD[2], "v1")]
 
 
-@pytest.mark.parametrize("way", [Versions, Uploads])
-async def test_a_server_that_is_busy_is_unavailable(way: type[Versions | Uploads]) -> None:
+@pytest.mark.parametrize("lister", [Versions, Uploads])
+async def test_a_server_that_is_busy_is_unavailable(lister: type[Versions | Uploads]) -> None:
     client = Client({key: answered("SlowDown", 503) for key in ODD})
     with pytest.raises(ObjectsUnavailable, match="503 SlowDown"):
-        await way("s3://media", "media", client).remove([Item(ODD[0], "v1")])
+        await lister("s3://media", "media", client).remove([Item(ODD[0], "v1")])

@@ -1,7 +1,7 @@
-"""The fast way: listing and deleting through obstore's synchronous API, in threads.
+"""The fast lister: obstore's synchronous API, in threads.
 
 obstore cannot name a version, nor a key with an empty segment, `.`, `..` or a trailing slash (which
-it strips). Where the provider has its own API, an exact way follows.
+it strips). Where the provider has its own API, the lister of that API follows.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from obstore.exceptions import (
 
 from deletion.adapters.objects.bucket import (
     Item,
+    ListerEnds,
     Mark,
     Page,
     Refusal,
-    WayEnds,
     all_at_once,
     one_by_one,
 )
@@ -54,22 +54,27 @@ def once(call_seconds: float, endpoint: str | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class ObstoreWay:
-    """`is_exact` is True where no other way follows: errors are then raised, not left to the next
-    way.
+class ObstoreLister:
+    """`is_alone` means that no other lister follows: errors are then raised, not left to the next
+    one, and it reads back what it can see.
     """
 
     url: str
     store: "ObjectStore"
     threads: Executor
-    is_exact: bool = False
+    is_alone: bool = False
     name: str = "obstore"
+
+    @property
+    def reads_back(self) -> bool:
+        """See the port."""
+        return self.is_alone
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """List keys as obstore shows them, without a trailing slash.
 
-        An empty object may be a folder marker that lost its slash. It is left to the exact way, so
-        that only objects that were deleted are counted.
+        An empty object may be a folder marker that lost its slash. It is left to the next lister,
+        so that only objects that were deleted are counted.
         """
         offset = behind[0] if behind else None
 
@@ -79,10 +84,10 @@ class ObstoreWay:
             )
             if not chunk:
                 return Page(())
-            keys = [meta["path"] for meta in chunk if meta["size"] or self.is_exact]
+            keys = [meta["path"] for meta in chunk if meta["size"] or self.is_alone]
             last = chunk[-1]["path"]
             if offset is not None and last <= offset:  # only stripped markers are left
-                raise WayEnds
+                raise ListerEnds
             mark = (last, None)
             return Page([Item(key) for key in keys], mark, mark, len(chunk) < limit)
 
@@ -119,7 +124,7 @@ class ObstoreWay:
     @property
     def _of_one(self) -> tuple[type[Exception], ...]:
         """Errors that may concern one object alone."""
-        return (FileNotFoundError, *HELD) if self.is_exact else (FileNotFoundError,)
+        return (FileNotFoundError, *HELD) if self.is_alone else (FileNotFoundError,)
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, function)
@@ -130,10 +135,10 @@ class ObstoreWay:
         except ERRORS as error:
             raise self._translated(error) from None
 
-    def _translated(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | WayEnds:
+    def _translated(self, error: Exception) -> ObjectsUnavailable | ObjectsRefused | ListerEnds:
         """Classifies errors by their type only: their text is for people, and may change."""
-        if not self.is_exact:
-            return WayEnds()
+        if not self.is_alone:
+            return ListerEnds()
         if isinstance(error, PermissionDeniedError):
             return ObjectsRefused(
                 f"{self.url} may not be used with these credentials",

@@ -79,7 +79,7 @@ class Generations:
     client: Any
     api: Api
     name: str = "generations"
-    is_exact: bool = True
+    reads_back: bool = True
 
     async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
         """List in the order of keys, and for each key from its oldest generation to its newest.
