@@ -90,7 +90,7 @@ class Cursor:
         )
 
     def beyond(self, page: Page) -> "Cursor":
-        """The cursor after a page without items."""
+        """The cursor after a page with nothing to delete."""
         return replace(self, behind=page.onward)
 
     def error(self) -> ObjectsRefused:

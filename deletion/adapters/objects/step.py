@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from deletion.adapters.objects.bucket import (
     Mark,
     OpenBucket,
     Page,
+    Refusal,
 )
 from deletion.adapters.objects.cursor import Cursor
 from deletion.errors import ObjectsRefused, ObjectsUnavailable
@@ -40,6 +41,19 @@ of 100 ms would keep every batch at its smallest. Requests for a second, then a 
 provider."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What became of the items of one page.
+
+    `busy` is the first that may be deleted later, if there is one; `at` then stays before the page.
+    """
+
+    deleted: int
+    at: Cursor
+    busy: Refusal | None
+    is_progress: bool
 
 
 @dataclass(slots=True)
@@ -160,45 +174,56 @@ class ObjectsStep:
     async def _along(
         self, lister: Lister, prefix: str, at: Cursor
     ) -> AsyncGenerator[tuple[int, Cursor], None]:
-        """Delete page by page along one lister, until it finds nothing more or cannot go on.
+        """Delete page by page through one lister, until it finds nothing more or cannot go on.
 
-        Yields the number deleted and the next cursor for each page that makes progress; a page that
-        an earlier run deleted, but that is still listed, is deleted again without counting as
-        progress. Raises `ObjectsUnavailable` when a page is still listed after this run deleted it,
-        and, before the cursor moves, when items were refused but may be deleted later.
+        Yields the number deleted and the next cursor for each page that makes progress. Raises
+        `ObjectsUnavailable` when a page is still listed after this run deleted it, or has items
+        that can only be deleted later.
         """
-        behind, tried, was_empty = at.behind, False, False
-        try:
+        has_deleted = was_empty = False
+        with suppress(ListerEnds):
             while True:
                 # `batch_size` may change between batches; after an empty page, look further ahead
                 size = PER_REQUEST if was_empty else min(self.batch_size, PER_REQUEST)
-                page = await self._page(lister, prefix, behind, size)
-                if items := _whole(page, prefix)[:size]:
-                    is_again = at.is_at(items)
-                    if is_again and tried:
+                page = await self._page(lister, prefix, at.behind, size)
+                items = _whole(page, prefix)[:size]
+                was_empty = not items
+                if items:
+                    if has_deleted and at.is_at(items):
                         raise ObjectsUnavailable(
                             f"{self.bucket.url} still lists {items[0].key!r} after it was deleted"
                         )
-                    async with self._bounded():
-                        refusals = await lister.remove(items)
-                    tried, later = True, [refusal for refusal in refusals if refusal.passes]
-                    deleted = len(items) - len(refusals)
-                    at = at.at(items) if later else at.past(page, items, refusals)
-                    if not is_again and (deleted or not later):
-                        yield deleted, at
-                    if later:
+                    removed = await self._remove(lister, page, items, at)
+                    has_deleted, at = True, removed.at
+                    if removed.is_progress:
+                        yield removed.deleted, at
+                    if busy := removed.busy:
                         raise ObjectsUnavailable(
-                            f"{self.bucket.url} did not delete, but may later: {later[0].text}"
+                            f"{self.bucket.url} did not delete, but may later: {busy.text}"
                         )
                 if page.is_last and len(page.items) <= size:
                     return
-                behind = (page.resume or at.behind) if page.items else page.onward
-                was_empty = not page.items
                 if was_empty:
                     at = at.beyond(page)
                     yield 0, at
-        except ListerEnds:
-            return
+
+    async def _remove(
+        self, lister: Lister, page: Page, items: Sequence[Item], at: Cursor
+    ) -> "Removed":
+        """Delete the `items` of `page`, to which `at` has come.
+
+        A page that an earlier run deleted, but that is still listed, is no progress.
+        """
+        async with self._bounded():
+            refusals = await lister.remove(items)
+        busy = next((refusal for refusal in refusals if refusal.passes), None)
+        deleted = len(items) - len(refusals)
+        return Removed(
+            deleted,
+            at.at(items) if busy else at.past(page, items, refusals),
+            busy,
+            is_progress=not at.is_at(items) and (deleted > 0 or not busy),
+        )
 
     def _at(self, cursor: str | None) -> Cursor:
         """The parsed `cursor`; the beginning if it cannot be read, because deleting again is

@@ -69,8 +69,8 @@ MUTANTS: Final = (
     Mutant(
         "what is busy is left behind",
         OBJECTS,
-        "at = at.at(items) if later else at.past(",
-        "at = at.past(",
+        "at.at(items) if busy else at.past(",
+        "at.past(",
         BUCKETS,
     ),
     Mutant(
@@ -104,15 +104,15 @@ MUTANTS: Final = (
     Mutant(
         "a bucket that lists what it deleted is asked for ever",
         OBJECTS,
-        "if is_again and tried:",
+        "if has_deleted and at.is_at(items):",
         "if False:",
         BUCKETS,
     ),
     Mutant(
         "to delete the same page again and again is progress",
         OBJECTS,
-        "if not is_again and (deleted or not later):",
-        "if deleted or not later:",
+        "is_progress=not at.is_at(items) and (deleted > 0 or not busy),",
+        "is_progress=deleted > 0 or not busy,",
         BUCKETS,
     ),
     Mutant(
