@@ -127,11 +127,12 @@ class ObjectsStep:
         prefix, found = self._prefix(bot_id), 0
         async with self._bounded(COUNT_SECONDS), self._opened() as bucket:
             for lister in _reading_back(await bucket.listers()):
-                page = await lister.page(prefix, None, PER_REQUEST)
-                found += len(page.items)
-                while not page.is_last:
-                    page = await lister.page(prefix, page.onward, PER_REQUEST)
+                with suppress(ListerEnds):  # nothing is left that it can list
+                    page = await lister.page(prefix, None, PER_REQUEST)
                     found += len(page.items)
+                    while not page.is_last:
+                        page = await lister.page(prefix, page.onward, PER_REQUEST)
+                        found += len(page.items)
         return found
 
     async def faults(self) -> Sequence[str] | None:

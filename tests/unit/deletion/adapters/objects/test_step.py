@@ -138,6 +138,18 @@ async def test_an_empty_page_need_not_be_the_last() -> None:
     assert await step.is_empty(BOT)
 
 
+async def test_a_lister_that_ends_ends_its_count() -> None:
+    """As obstore does for Azure, when only markers without their slash are left."""
+
+    class Ending(WaywardLister):
+        async def page(self, prefix: str, behind: Mark | None, limit: int) -> Page:
+            if behind:
+                raise ListerEnds
+            return Page([Item(f"{MINE}/a")], (f"{MINE}/a", None), is_last=False)
+
+    assert await step_of(Ending([])).count(BOT) == 1
+
+
 async def test_a_lister_that_ends_leaves_the_rest_to_the_next() -> None:
     keys = [f"{MINE}/{n}" for n in range(4)]
     fast, exact = WaywardLister(keys, ends=True, name="fast", reads_back=False), WaywardLister(keys)
