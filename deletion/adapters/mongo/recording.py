@@ -1,10 +1,12 @@
 """Recording jobs on MongoDB: each request gets a job, or joins the live job of its bot.
 
-Read `Recorder.record` first: insert → covered → join, until every request has an outcome.
+Read `Recorder.record` first: insert → look who covers the rest → join, until every request has an
+outcome.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Final
 
 from bson import ObjectId
@@ -22,6 +24,17 @@ from deletion.ports import Recorded, RecordOutcome
 TRIES: Final = 5
 
 
+@dataclass(slots=True)
+class Joins:
+    """The joins of one round. Outcomes are by the id of the job that was to be recorded."""
+
+    updates: list[UpdateOne] = field(default_factory=list)
+    joined: dict[str, Recorded] = field(default_factory=dict)
+    """The outcomes if all updates match."""
+    full: dict[str, Recorded] = field(default_factory=dict)
+    """The outcomes of requests for which a live job has no room."""
+
+
 class Recorder:
     """The part of `MongoJobStore` that records. Each database call ends within `call_seconds`."""
 
@@ -34,42 +47,45 @@ class Recorder:
 
         For the refused ones it makes a query for each unique index, and one bulk write of the
         joins. That is repeated for those whose live job was joined by others, or has ended, in
-        between: at most `TRIES` times four calls, so callers bound the whole.
+        between: at most `TRIES` times four calls, so callers bound the whole. When not all joins of
+        a bulk write matched, the next round finds out which did: `sent` holds the ids of the jobs
+        whose joins this call has sent.
         """
         outcomes: dict[str, Recorded] = {}
-        offered: set[str] = set()
+        sent: set[str] = set()
         for _ in range(TRIES):
-            refused = await self._insert([job for job in jobs if job.id not in outcomes])
-            outcomes |= {
-                job.id: Recorded(RecordOutcome.NEW, job.id)
-                for job in jobs
-                if job.id not in outcomes and job.id not in refused
-            }
-            outcomes |= await self._covered([j for j in jobs if j.id not in outcomes], offered)
-            left = [job for job in jobs if job.id not in outcomes]
-            outcomes |= await self._joined(left, offered)
+            outcomes |= await self._inserted(_without(outcomes, jobs))
+            outcomes |= await self._covered(_without(outcomes, jobs), sent)
+            joins = await self._joins(_without(outcomes, jobs))
+            outcomes |= joins.full
+            sent |= joins.joined.keys()
+            if await self._all_match(joins.updates):
+                outcomes |= joins.joined
             if len(outcomes) == len(jobs):
                 return [outcomes[job.id] for job in jobs]
         raise StoreUnavailable(f"{len(jobs) - len(outcomes)} requests lost every race for a job")
 
-    async def _insert(self, jobs: Sequence[Job]) -> set[str]:
-        """Insert `jobs`. Returns the ids of those that the unique indexes refused."""
-        documents = [to_document(job) for job in jobs]
-        if not documents:
-            return set()
+    async def _inserted(self, jobs: Sequence[Job]) -> dict[str, Recorded]:
+        """Insert `jobs`. Returns the outcomes of those that no unique index refused."""
+        if not jobs:
+            return {}
+        refused: set[int] = set()
         try:
             with bounded(self._call_seconds):
-                await self._jobs.insert_many(documents, ordered=False)
+                await self._jobs.insert_many([to_document(job) for job in jobs], ordered=False)
         except BulkWriteError as error:
-            duplicates = _duplicates(error)
-            return {str(documents[index]["_id"]) for index in duplicates}
-        return set()
+            refused = {*_duplicates(error)}
+        return {
+            job.id: Recorded(RecordOutcome.NEW, job.id)
+            for index, job in enumerate(jobs)
+            if index not in refused
+        }
 
-    async def _covered(self, jobs: Sequence[Job], offered: Set[str]) -> dict[str, Recorded]:
+    async def _covered(self, jobs: Sequence[Job], sent: Set[str]) -> dict[str, Recorded]:
         """The outcomes of requests that a job covers already.
 
-        `NEW` if it is the request's own job, `JOINED` if this call `offered` the request, else
-        `KNOWN`.
+        The outcome is `NEW` if an earlier call, whose answer was lost, inserted the job itself. It
+        is `JOINED` if this call has `sent` the join, and `KNOWN` if the request is a duplicate.
         """
         if not jobs:
             return {}
@@ -82,25 +98,23 @@ class Recorder:
         for job in jobs:
             if standing := covering.get((job.bot_id, job.event_id)):
                 found = str(standing["_id"])
-                outcome = RecordOutcome.JOINED if job.id in offered else RecordOutcome.KNOWN
-                outcome = RecordOutcome.NEW if found == job.id else outcome
+                if found == job.id:
+                    outcome = RecordOutcome.NEW
+                elif job.id in sent:
+                    outcome = RecordOutcome.JOINED
+                else:
+                    outcome = RecordOutcome.KNOWN
                 outcomes[job.id] = Recorded(outcome, found, _is_exhausted(standing))
         return outcomes
 
-    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
-        """Join the live job of their bot. Returns those that joined, and those that found it full.
-
-        When not all joins succeeded, none of them is returned: the caller reads them back. Adds to
-        `offered` every job that may have joined.
-        """
+    async def _joins(self, jobs: Sequence[Job]) -> Joins:
+        """Decide which requests join the live job of their bot, and which find it full."""
+        joins = Joins()
         if not jobs:
-            return {}
+            return joins
         by_bot: dict[str, dict[str, list[Job]]] = defaultdict(lambda: defaultdict(list))
         for job in jobs:  # the same event twice joins once
             by_bot[job.bot_id][job.event_id].append(job)
-        full: dict[str, Recorded] = {}
-        joining: dict[str, Recorded] = {}
-        updates: list[UpdateOne] = []
         for document in await self._brief({**_of_bots(jobs), "live": True}):
             found, exhausted = str(document["_id"]), _is_exhausted(document)
             covered = set(document["eventIds"])  # an event may have joined since the last look
@@ -109,13 +123,12 @@ class Recorder:
             room = max(0, MAX_EVENTS - len(document["eventIds"]))
             for request in requests[room:]:
                 for copy in offers[request.event_id]:
-                    full[copy.id] = Recorded(RecordOutcome.FULL, found, exhausted)
+                    joins.full[copy.id] = Recorded(RecordOutcome.FULL, found, exhausted)
             if requests[:room]:
-                updates.append(_joining(document, requests[:room]))
+                joins.updates.append(_joining(document, requests[:room]))
                 for request in requests[:room]:
-                    joining[request.id] = Recorded(RecordOutcome.JOINED, found, exhausted)
-        offered |= joining.keys()
-        return full | joining if await self._all_match(updates) else full
+                    joins.joined[request.id] = Recorded(RecordOutcome.JOINED, found, exhausted)
+        return joins
 
     async def _all_match(self, updates: Sequence[UpdateOne]) -> bool:
         """Write the updates. Returns whether all matched: a driver reports only totals."""
@@ -134,6 +147,11 @@ class Recorder:
         fields = ("botId", "eventIds", "placedAt", "status")
         with bounded(self._call_seconds):
             return await self._jobs.find(query, dict.fromkeys(fields, True)).to_list(None)
+
+
+def _without(outcomes: Mapping[str, Recorded], jobs: Sequence[Job]) -> Sequence[Job]:
+    """The jobs that have no outcome yet."""
+    return [job for job in jobs if job.id not in outcomes]
 
 
 def _joining(document: Document, requests: Sequence[Job]) -> UpdateOne:

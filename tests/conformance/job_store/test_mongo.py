@@ -29,6 +29,7 @@ from deletion.adapters.mongo.connection import (
 )
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, GROUP_LIMIT, GROUPS, MongoJobStore
+from deletion.adapters.mongo.recording import Joins
 from deletion.adapters.mongo.writes import Writes
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.grouping import Grouping
@@ -559,13 +560,13 @@ class Racing(MongoJobStore):
         self.moves = list(moves)
         self.others = MongoJobStore(client, database)
 
-    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
+    async def _joins(self, jobs: Sequence[Job]) -> Joins:
         if jobs and self.moves:
             move = self.moves.pop()
             [live] = await self.others.find(bot_id=jobs[0].bot_id, limit=1)
             assert isinstance(live, Job)
             await self.others.apply(move(live))
-        return await super()._joined(jobs, offered)
+        return await super()._joins(jobs)
 
 
 async def test_a_request_whose_live_job_completes_meanwhile_is_a_new_job(
@@ -589,10 +590,11 @@ async def test_a_request_whose_live_job_beats_meanwhile_joins_it(
 class Doubled(MongoJobStore):
     """A store where each request that is to join is recorded by a redelivery just before."""
 
-    async def _joined(self, jobs: Sequence[Job], offered: set[str]) -> dict[str, Recorded]:
+    async def _joins(self, jobs: Sequence[Job]) -> Joins:
         if jobs:
-            await super()._joined([redelivered(job) for job in jobs], set())
-        return await super()._joined(jobs, offered)
+            other = await super()._joins([redelivered(job) for job in jobs])
+            assert await self._all_match(other.updates)
+        return await super()._joins(jobs)
 
 
 async def test_a_request_that_joins_twice_at_once_is_covered_once(

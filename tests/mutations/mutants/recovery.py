@@ -69,8 +69,8 @@ MUTANTS: Final = (
     Mutant(
         "a canary is counted and logged as a dead letter",
         DEAD_LETTERS,
-        "count = sum(not is_canary(each.service) for each in rejected)",
-        "count = len(rejected)",
+        "count = sum(not is_canary(each.service) for each in letters)",
+        "count = len(letters)",
         ("unit",),
     ),
     Mutant(
