@@ -12,9 +12,10 @@ from deletion.ids import BOT_ID
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A call that a plan names. `url` contains `{bot_id}`; it and `headers` may hold secrets.
+    """A call that a plan names, or one that is made of it. `url` and `headers` may hold secrets.
 
-    `gone` are the statuses that mean that the host has nothing of the bot.
+    In the plan's own, `url` contains `{bot_id}`; `of` makes the call for one bot. `gone` are the
+    statuses that mean that the host has nothing of the bot.
     """
 
     method: str

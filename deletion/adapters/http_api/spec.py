@@ -158,11 +158,10 @@ class UndoSpec(HttpSpec):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_done_where_nothing_is(cls, given: object) -> object:
+    def _default_gone(cls, given: object) -> object:
         """Default `gone` to none unless the method is DELETE.
 
-        DELETE wants nothing to be there. If any other method finds nothing there, nothing was
-        undone.
+        If a DELETE finds nothing there, it is done. If another method does, nothing was undone.
         """
         if not isinstance(given, Mapping) or given.get("method") == "DELETE":
             return given

@@ -52,6 +52,9 @@ class GroupingPublisher:
     `SLOW_SECONDS`, so that a slow one does not hold up the messages behind it. A message that is
     not confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` creates the topic again
     on an emulator, which forgets it in a restart.
+
+    It does not use `deletion.grouping.Grouping`, which never sends more while all requests are slow
+    than its fixed number of senders allows, and also sends what nobody waits for any more.
     """
 
     def __init__(
