@@ -8,6 +8,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import PressureUnknown
+from deletion.kept import Kept
 from deletion.pace import Gauge
 
 SAMPLE_SECONDS: Final = 5.0
@@ -28,24 +29,22 @@ class PressureReader:
     ) -> None:
         self._step = step
         self._gauge = gauge
-        self._clock = clock
         self._on_unread = on_unread
         self._problem: str | None = None
-        self._value: float | None = None
-        self._read_at = clock.monotonic() - SAMPLE_SECONDS
+        self._sample = Kept(self._read_now, SAMPLE_SECONDS, clock.monotonic)
 
     async def value(self) -> float | None:
         """The value, at most `SAMPLE_SECONDS` old; None when the gauge cannot be read."""
-        if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:
-            return self._value
-        self._value, problem = await _read(self._gauge)
-        self._read_at = self._clock.monotonic()
+        return await self._sample.get()
+
+    async def _read_now(self) -> float | None:
+        value, problem = await _read(self._gauge)
         if problem:
             self._on_unread(self._step)
         if problem != self._problem:
             self._log(problem)
         self._problem = problem
-        return self._value
+        return value
 
     def _log(self, problem: str | None) -> None:
         gauge = {"step": self._step, "of": self._gauge.what}

@@ -1,6 +1,5 @@
 """Clock skew: a process with a wrong clock takes live runs for stale, or its own look stale."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Final
 from deletion.clock import Clock, truncated
 from deletion.errors import ClockSkew, TransientError
 from deletion.job import LeasePolicy
+from deletion.kept import Kept
 from deletion.ports import JobStore
 
 KEEP_SECONDS: Final = 60.0
@@ -46,20 +46,15 @@ class ClockCheck:
         self._jobs = jobs
         self._clock = clock
         self._policy = policy
-        self._one_at_a_time = asyncio.Lock()
-        self._skew: ClockSkew | None = None
-        self._holds_until = float("-inf")
+        self._skew = Kept(self._compare, KEEP_SECONDS, clock.monotonic)
         self._offset = 0.0
 
     async def __call__(self) -> None:
         """Raise `ClockSkew` while the clock is wrong, or `StoreUnavailable`."""
-        async with self._one_at_a_time:
-            if self._clock.monotonic() >= self._holds_until or self._was_set():
-                self._skew = await self._compare()
-                self._holds_until = self._clock.monotonic() + KEEP_SECONDS
-                self._offset = self._apart()
-        if self._skew:
-            raise self._skew
+        if self._was_set():
+            self._skew.forget()
+        if skew := await self._skew.get():
+            raise skew
 
     def _was_set(self) -> bool:
         """Whether the clock was set since the last comparison: it moved more or less than time."""
@@ -70,11 +65,13 @@ class ClockCheck:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
     async def _compare(self) -> ClockSkew | None:
+        found = None
         try:
             await check_clock(self._jobs, self._clock, self._policy)
         except ClockSkew as skew:
-            return skew
-        return None
+            found = skew
+        self._offset = self._apart()
+        return found
 
 
 class RunClock:

@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.clock import Clock
+from deletion.kept import Kept
 from deletion.ports import Census, Unfinished
 
 KEPT_SECONDS: Final = 30.0
@@ -44,26 +45,23 @@ class JobGauges:
             registry=registry,
         )
         self._census = census
-        self._clock = clock
-        self._holds_until = float("-inf")
-        self._one_at_a_time = asyncio.Lock()
+        self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
 
     async def refresh(self) -> None:
         """Count again if the gauges are older than `KEPT_SECONDS`. Never raises."""
-        async with self._one_at_a_time:
-            if self._clock.monotonic() < self._holds_until:
-                return
-            self._holds_until = self._clock.monotonic() + KEPT_SECONDS
-            self._jobs.clear()
-            self._oldest.clear()
-            try:
-                async with asyncio.timeout(READ_SECONDS):
-                    found = await self._census.unfinished()
-                for group in found:
-                    self._show(group)
-            except Exception:
-                log.exception("jobs not counted")
-                self._failures.inc()
+        await self._counted.get()
+
+    async def _count(self) -> None:
+        self._jobs.clear()
+        self._oldest.clear()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                found = await self._census.unfinished()
+            for group in found:
+                self._show(group)
+        except Exception:
+            log.exception("jobs not counted")
+            self._failures.inc()
 
     def _show(self, group: Unfinished) -> None:
         self._jobs.labels(group.service, group.status).set(group.jobs)

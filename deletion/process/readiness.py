@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from deletion.errors import BotDeletionError
+from deletion.kept import Kept
 
 ANSWER_SECONDS: Final = 2.0
 """How long a probe waits for all subjects, which are asked side by side."""
@@ -23,19 +24,12 @@ class Readiness:
         self, subjects: Mapping[str, Ask], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._subjects = subjects
-        self._monotonic = monotonic
-        self._one_at_a_time = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[str | None]] = {}
-        self._answer: str | None = None
-        self._holds_until = float("-inf")
+        self._answer = Kept(self._ask_all, KEEP_SECONDS, monotonic)
 
     async def __call__(self) -> str | None:
         """What is missing, or None. Concurrent callers share one answer."""
-        async with self._one_at_a_time:
-            if self._monotonic() >= self._holds_until:
-                self._answer = await self._ask_all()
-                self._holds_until = self._monotonic() + KEEP_SECONDS
-            return self._answer
+        return await self._answer.get()
 
     async def _ask_all(self) -> str | None:
         answers = await asyncio.gather(*(self._ask(name) for name in self._subjects))

@@ -1,7 +1,6 @@
 """Whether a subscription still belongs to its topic: otherwise it looks healthy but gets
 nothing."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +12,7 @@ from google.pubsub_v1.types import Subscription
 
 from deletion.adapters.pubsub.connection import CALL_SECONDS
 from deletion.errors import TopologyMissing
+from deletion.kept import Kept
 
 KEEP_SECONDS: Final = 60.0
 """How long an answer is kept, however many probes come."""
@@ -54,20 +54,16 @@ class AttachmentCheck:
         self._client = client
         self._path = path
         self._topic = topic
-        self._monotonic = monotonic
-        self._one_at_a_time = asyncio.Lock()
         self._problem: TopologyMissing | None = None
-        self._holds_until = float("-inf")
+        self._kept = Kept(self._look, KEEP_SECONDS, monotonic)
 
     async def __call__(self) -> str | None:
         """The message of `detached`, at most `KEEP_SECONDS` old, or older if a call fails."""
-        async with self._one_at_a_time:
-            if self._monotonic() >= self._holds_until:
-                await self._look()
-                self._holds_until = self._monotonic() + KEEP_SECONDS
-            return str(self._problem) if self._problem else None
+        problem = await self._kept.get()
+        return str(problem) if problem else None
 
-    async def _look(self) -> None:
+    async def _look(self) -> TopologyMissing | None:
+        """The error when the topic is wrong; the last one seen if the call fails."""
         try:
             found = await self._client.get_subscription(
                 subscription=self._path, retry=None, timeout=CALL_SECONDS
@@ -76,3 +72,4 @@ class AttachmentCheck:
             log.debug("topic not checked", subscription=self._path, reason=str(error))
         else:
             self._problem = detached(found, self._topic)
+        return self._problem

@@ -69,8 +69,8 @@ MUTANTS: Final = (
     Mutant(
         "a clock that was set is trusted until the next comparison",
         SKEW,
-        " or self._was_set():",
-        ":",
+        "        if self._was_set():\n            self._skew.forget()\n",
+        "",
     ),
     Mutant(
         "a clock that was put right is not followed",
@@ -178,14 +178,14 @@ MUTANTS: Final = (
     Mutant(
         "a clock is compared with the database's once",
         SKEW,
-        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
-        'if self._holds_until == float("-inf"):',
+        "Kept(self._compare, KEEP_SECONDS, clock.monotonic)",
+        'Kept(self._compare, float("inf"), clock.monotonic)',
     ),
     Mutant(
         "clocks are compared before each claim",
         SKEW,
-        "if self._clock.monotonic() >= self._holds_until or self._was_set():",
-        "if True:",
+        "Kept(self._compare, KEEP_SECONDS, clock.monotonic)",
+        "Kept(self._compare, 0.0, clock.monotonic)",
     ),
     Mutant(
         "a clock that is behind is trusted",

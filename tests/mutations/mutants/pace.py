@@ -110,15 +110,16 @@ MUTANTS: Final = (
     Mutant(
         "a gauge is read before each batch",
         PRESSURE,
-        "if self._clock.monotonic() - self._read_at < SAMPLE_SECONDS:",
-        "if self._clock.monotonic() < self._read_at:",
+        "Kept(self._read_now, SAMPLE_SECONDS, clock.monotonic)",
+        "Kept(self._read_now, 0.0, clock.monotonic)",
         UNIT,
     ),
     Mutant(
         "an old value of a gauge is kept when it cannot be read",
         PRESSURE,
-        "        self._value, problem = await _read(self._gauge)\n",
-        "        value, problem = await _read(self._gauge)\n        self._value = self._value if value is None else value\n",
+        "        value, problem = await _read(self._gauge)\n",
+        "        value, problem = await _read(self._gauge)\n"
+        '        value = getattr(self._sample, "_value", None) if value is None else value\n',
         UNIT,
     ),
 )

@@ -50,8 +50,8 @@ MUTANTS: Final = (
     Mutant(
         "every probe of a consumer asks Pub/Sub",
         ATTACHMENT,
-        "self._holds_until = self._monotonic() + KEEP_SECONDS",
-        "self._holds_until = self._monotonic()",
+        "Kept(self._look, KEEP_SECONDS, monotonic)",
+        "Kept(self._look, 0.0, monotonic)",
     ),
     Mutant(
         "a lost topic is forgotten when Pub/Sub does not answer",

@@ -104,12 +104,8 @@ MUTANTS: Final = (
     Mutant(
         "a clock that is set back freezes the gauges",
         "recovery/gauges.py",
-        "            if self._clock.monotonic() < self._holds_until:\n"
-        "                return\n"
-        "            self._holds_until = self._clock.monotonic() + KEPT_SECONDS\n",
-        "            if self._clock.now().timestamp() < self._holds_until:\n"
-        "                return\n"
-        "            self._holds_until = self._clock.now().timestamp() + KEPT_SECONDS\n",
+        "Kept(self._count, KEPT_SECONDS, clock.monotonic)",
+        "Kept(self._count, KEPT_SECONDS, lambda: clock.now().timestamp())",
         ("unit",),
     ),
     Mutant(
