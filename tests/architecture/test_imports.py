@@ -5,6 +5,7 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_every_import_contract_is_kept() -> None:
     done = lint(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("contract", "modules"),
+    [("standard-library-only", CORE - WITH_LIBRARIES), ("core-without-frameworks", CORE)],
+)
+def test_a_contract_names_every_module_that_it_is_about(contract: str, modules: set[str]) -> None:
+    contracts = ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    named = contracts[f"importlinter:contract:{contract}"]["source_modules"].split()
+    assert sorted(named) == sorted(f"deletion.{module}" for module in modules)
 
 
 VIOLATIONS = {

@@ -53,8 +53,8 @@ class GroupingPublisher:
     not confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` creates the topic again
     on an emulator, which forgets it in a restart.
 
-    It does not use `deletion.grouping.Grouping`, which never sends more while all requests are slow
-    than its fixed number of senders allows, and also sends what nobody waits for any more.
+    `deletion.grouping.Grouping` would not do: with `max_requests` senders it would send many small
+    requests, and with two a slow request would hold up the messages behind it.
     """
 
     def __init__(
