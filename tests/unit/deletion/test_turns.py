@@ -367,7 +367,7 @@ async def test_what_cannot_be_read_is_said_once_and_the_normal_pace_goes_on(
     level = Level(30.0)
     world = pressed(level)
     assert world.pacer._reader
-    world.pacer._reader._value = 30.0
+    world.pacer._reader._sample._value = 30.0
     level.value = error
     for _ in range(4):
         await world.batch(5)
