@@ -47,7 +47,7 @@ class PastAttempt:
 
     `step` is None, and `batch` 0, when every step was done or, in a rollback (`direction`), undone.
     `reason` is the type of its failure, `STALE`, `INTERRUPTED`, `RETRIED` or `ROLLED_BACK`.
-    Interruptions are dropped once the job has moved on to another batch.
+    An interruption is dropped once its batch or its step is done; without a step, it is kept.
     """
 
     attempt: int

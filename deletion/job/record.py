@@ -176,15 +176,24 @@ class Record:
         return sum(past.reason in reasons and place in (None, past.place) for past in latest)
 
     @property
-    def _past_here(self) -> tuple[PastAttempt, ...]:
-        """The past attempts, without interruptions at other batches than the next one."""
-        here = self.place
-        return tuple(p for p in self.past_attempts if p.reason != INTERRUPTED or p.place == here)
+    def _past_kept(self) -> tuple[PastAttempt, ...]:
+        """The past attempts, without interruptions at batches that are done now."""
+        past = self.past_attempts
+        return tuple(p for p in past if p.reason != INTERRUPTED or not self._is_done(p))
+
+    def _is_done(self, past: PastAttempt) -> bool:
+        """Whether the batch at which an attempt ended is done. Without a step it was the read-back
+        at the end, which is never done, because it comes again while anybody writes.
+        """
+        if past.step is None:
+            return False
+        progress = self.progress(past.step)
+        return progress.status is StepStatus.COMPLETE or progress.batches >= past.batch
 
     def _past(self, reason: str) -> tuple[PastAttempt, ...]:
-        """`_past_here`, and the attempt that ends now for `reason`."""
+        """`_past_kept`, and the attempt that ends now for `reason`."""
         ended = self._past_attempt(reason, self.last_modified_at)
-        return (*self._past_here, ended)[-KEPT_ATTEMPTS:]
+        return (*self._past_kept, ended)[-KEPT_ATTEMPTS:]
 
     def _past_attempt(self, reason: str, at: datetime) -> PastAttempt:
         return PastAttempt(

@@ -91,7 +91,7 @@ class Job(Record):
             parks=0 if steps else self.parks,
             steps=noted.steps,
             compensations=noted.compensations,
-            past_attempts=noted._past_here,
+            past_attempts=noted._past_kept,
         )
 
     def noted(self, *steps: StepProgress) -> "Job":
@@ -140,7 +140,7 @@ class Job(Record):
         the batch (`has_tried` is False), because it stopped before that or waited for its turn,
         does not count.
         """
-        past = self._past_here
+        past = self._past_kept
         if has_tried:
             times = 1 + self._times_ended(INTERRUPTED, place=self.place)
             if times > MAX_INTERRUPTIONS:
@@ -186,7 +186,7 @@ class Job(Record):
             attempt=attempt,
             due=truncated(due),
             parks=parks,
-            past_attempts=self._past_here,
+            past_attempts=self._past_kept,
         )
 
     def sweep(self, now: datetime, policy: LeasePolicy) -> Change:

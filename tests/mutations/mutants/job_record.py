@@ -111,8 +111,20 @@ MUTANTS: Final = (
     Mutant(
         "an interruption at a batch that is done counts on",
         RECORD,
-        "if p.reason != INTERRUPTED or p.place == here)",
+        "if p.reason != INTERRUPTED or not self._is_done(p))",
         "if p)",
+    ),
+    Mutant(
+        "read-backs that end their process are forgotten once somebody has written",
+        RECORD,
+        "        if past.step is None:\n            return False\n",
+        "",
+    ),
+    Mutant(
+        "an interruption before the point of no return is forgotten with a batch of another step",
+        RECORD,
+        "return progress.status is StepStatus.COMPLETE or progress.batches >= past.batch",
+        "return past.place != self.place",
     ),
     Mutant(
         "what fell silent before an operator's retry counts on",
@@ -129,8 +141,8 @@ MUTANTS: Final = (
     Mutant(
         "where an attempt stood is forgotten",
         RECORD,
-        "return (*self._past_here, ended)[-KEPT_ATTEMPTS:]",
-        "return self._past_here",
+        "return (*self._past_kept, ended)[-KEPT_ATTEMPTS:]",
+        "return self._past_kept",
     ),
     Mutant(
         "a failure of an earlier attempt hides a silence",

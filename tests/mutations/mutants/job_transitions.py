@@ -262,14 +262,14 @@ MUTANTS: Final = (
     Mutant(
         "a job that got a batch further stays a suspect",
         TRANSITIONS,
-        "past_attempts=noted._past_here,",
+        "past_attempts=noted._past_kept,",
         "past_attempts=noted.past_attempts,",
         SAGA,
     ),
     Mutant(
         "a job that got a batch further parks as a suspect",
         TRANSITIONS,
-        "past_attempts=self._past_here,",
+        "past_attempts=self._past_kept,",
         "past_attempts=self.past_attempts,",
         SAGA,
     ),

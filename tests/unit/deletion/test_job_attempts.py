@@ -12,7 +12,9 @@ from deletion.job import (
     LONGEST_REST,
     RETRIED,
     STALE,
+    SUSPECT_ENDS,
     Failure,
+    Job,
     LeasePolicy,
     PastAttempt,
     Status,
@@ -221,6 +223,40 @@ def test_a_batch_further_a_job_is_no_suspect_any_more(transition: str) -> None:
     assert (after.is_suspect, after.past_attempts) == (False, ())
     parked = after if transition == "park" else CALLS["park"](after, LATER).after
     assert parked.queue == SERVICE
+
+
+READS_BACK = a_job(
+    attempt=1,
+    point_of_no_return="b",
+    steps=(StepProgress("a", StepStatus.COMPLETE, 9, batches=2), StepProgress("b")),
+)
+
+
+@pytest.mark.proves("interrupted-again")
+@pytest.mark.parametrize(
+    "reads_back",
+    [READS_BACK, replace(READS_BACK, steps=READS_BACK.steps[:1])],
+    ids=["before the point of no return", "at the end"],
+)
+def test_a_read_back_that_is_interrupted_each_time_is_not_forgotten_while_somebody_writes(
+    reads_back: Job,
+) -> None:
+    """Each of its runs deletes what was written since, and gets to the read-back again."""
+    job = reads_back
+    for _ in range(SUSPECT_ENDS):
+        job = job.hand_over(ERROR).after
+        assert (job.attempt, job.due) == (0, START)
+        job = job.claim("worker/2", LATER).after
+        a = job.progress("a")
+        job = job.checkpoint(LATER, a.again().advanced(1, "c", 0.1)).after
+        job = job.noted(replace(job.progress("a"), status=StepStatus.COMPLETE))
+    assert job.is_suspect
+    failed = job.hand_over(ERROR).after
+    assert (failed.status, failed.attempt, failed.due) == (Status.FAILED, 1, None)
+    job = failed.resume(SILENT, POLICY).after.claim("worker/3", SILENT).after
+    begun = job.checkpoint(SILENT, job.progress("b").advanced(1, "c", 0.1)).after
+    kept = [past.reason for past in begun.past_attempts if past.reason == INTERRUPTED]
+    assert len(kept) == (0 if reads_back is READS_BACK else SUSPECT_ENDS)
 
 
 def test_silences_count_however_far_a_job_gets() -> None:
