@@ -36,8 +36,8 @@ MUTANTS: Final = (
     Mutant(
         "what was extended once is not extended after progress",
         "deletion/retry.py",
-        "        self._failures = 0\n        self._extended = 0.0\n        self.latest = None\n\n    def extend",
-        "        self._failures = 0\n        self.latest = None\n\n    def extend",
+        "        self._extended = 0.0\n        if has_progressed:",
+        "        if has_progressed:",
         UNIT,
     ),
     Mutant(

@@ -167,8 +167,8 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUN,
-        "                    self._patience.renew()\n                counts_empty = True",
-        "                    pass\n                counts_empty = True",
+        "                    self._patience.renew(has_progressed=has_progressed)\n                counts_empty",
+        "                    pass\n                counts_empty",
     ),
     Mutant(
         "what is read back late is deleted again",
@@ -179,7 +179,7 @@ MUTANTS: Final = (
     Mutant(
         "an empty batch after an error is progress",
         RUN,
-        "if batch.deleted or batch.cursor != progress.cursor or counts_empty:",
+        "if has_progressed or counts_empty:",
         "if True:",
     ),
     Mutant(
@@ -255,6 +255,13 @@ MUTANTS: Final = (
         "if isinstance(error, PermanentError) and self._lease.job.may_roll_back:",
         "if self._lease.job.may_roll_back:",
         SAGA,
+    ),
+    Mutant(
+        "two polls that do nothing make the error before them free of charge",
+        RUN,
+        "self._patience.renew(has_progressed=has_progressed)",
+        "self._patience.renew()",
+        UNIT,
     ),
     Mutant(
         "a park after an error of the step costs nothing",

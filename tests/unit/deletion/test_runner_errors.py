@@ -236,6 +236,32 @@ async def test_a_job_that_parks_after_progress_does_not_pay_for_an_error_before_
     assert world.stored.due <= START + timedelta(minutes=11), "no rest as after a failure"
 
 
+async def test_a_step_that_fails_polls_in_vain_and_parks_in_each_run_is_exhausted() -> None:
+    """Two batches that did nothing renew the patience, but are no progress."""
+
+    class Polls(ScriptedStep):
+        tries = 0
+
+        async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+            self.tries += 1
+            if self.tries % 2:
+                raise TransientError("503")
+            yield Batch(0, "call")
+            yield Batch(0, "call")
+            raise Parked(world.clock.now() + timedelta(minutes=5), "not now")
+
+    world = World(kind=Polls)
+    world.given(StepProgress("first", StepStatus.IN_PROGRESS, cursor="call"))
+    for attempt in range(1, POLICY.max_attempts):
+        await world.run()
+        assert (world.stored.status, world.stored.attempt) == (Status.PENDING, attempt)
+        assert world.stored.due
+        world.clock.pause((world.stored.due - world.clock.now()).total_seconds())
+        world.take_up()
+    await world.run()
+    assert (world.stored.status, world.stored.attempt) == (Status.FAILED, POLICY.max_attempts)
+
+
 async def test_a_message_that_cannot_be_stored_as_it_is_is_stored_all_the_same(
     world: World,
 ) -> None:
