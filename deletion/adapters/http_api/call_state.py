@@ -23,6 +23,7 @@ class CallState:
     location: str | None = None
     since: datetime | None = None
     forgotten: int = 0
+    polls: int = 0
 
     @classmethod
     def begun(cls) -> "CallState":
@@ -40,6 +41,7 @@ class CallState:
                 None if location is None else _text(location),
                 None if since is None else datetime.fromisoformat(since),
                 _number(found.get("forgotten", 0)),
+                _number(found.get("polls", 0)),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -50,11 +52,16 @@ class CallState:
         since = None if self.since is None else self.since.isoformat()
         every: dict[str, object] = {"key": self.key, "location": self.location, "since": since}
         every["forgotten"] = self.forgotten or None
+        every["polls"] = self.polls or None
         return json.dumps({name: value for name, value in every.items() if value is not None})
 
     def accepted(self, now: datetime, location: str) -> "CallState":
         """The state after a 202. The first one sets `since`."""
         return replace(self, location=location, since=self.since or now)
+
+    def polled(self, location: str) -> "CallState":
+        """The state after a poll whose answer says that the host still works on it."""
+        return replace(self, location=location, polls=self.polls + 1)
 
     def forgot(self) -> "CallState":
         """The state when nothing is at `location` any more: the call has to be made again."""

@@ -119,7 +119,7 @@ class HttpStep:
         location = state.location
         if location == VERIFY and self.verify:
             there = await self._is_still_there(self.verify, bot_id)
-            return self._working(state, polls) if there else Outcome(state, 1)
+            return self._working(state.polled(VERIFY), polls) if there else Outcome(state, 1)
         if location and same_origin(location, self.endpoint.url):  # the plan may have changed since
             return await self._poll(bot_id, state, location, polls)
         return await self._call(bot_id, state)
@@ -150,8 +150,8 @@ class HttpStep:
         if answer.status in poll.gone:
             return Outcome(state.forgot(), wait=FIRST_POLL_SECONDS)
         if answer.status == ACCEPTED:
-            moved = replace(state, location=answer.location or location)
-            return self._working(moved, polls, answer)
+            polled = state.polled(answer.location or location)
+            return self._working(polled, polls, answer)
         if answer.status != SEE_OTHER and not httpx.codes.is_success(answer.status):
             raise HttpRefused(f"{poll.what} answered {answer.status} to a poll")
         return Outcome(state, 1)
@@ -214,7 +214,7 @@ class HttpStep:
         """Park the job for a long wait.
 
         That frees its slot and costs no attempt, because the host has answered: the batch before
-        was progress.
+        has moved the cursor, so it was progress.
         """
         if outcome.wait > LONGEST_REQUESTED_WAIT:
             until = self.clock.now() + timedelta(seconds=outcome.wait)

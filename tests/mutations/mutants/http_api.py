@@ -69,6 +69,13 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
+        "a poll that was answered is no progress",
+        CALL_STATE,
+        "return replace(self, location=location, polls=self.polls + 1)",
+        "return replace(self, location=location)",
+        HTTP,
+    ),
+    Mutant(
         "the time of what was forgotten begins anew",
         CALL_STATE,
         "return replace(self, location=None, forgotten=self.forgotten + 1)",

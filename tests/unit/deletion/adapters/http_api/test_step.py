@@ -1,5 +1,6 @@
 """A step that calls an API: which calls it makes, with what, and what it makes of the answers."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -20,9 +21,12 @@ from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.errors import Busy, HttpRefused, HttpUnavailable, Parked
 from deletion.gate import Gates
-from deletion.plan import AnswerOnly, Batch, Doubted, Previewed, Verified
+from deletion.job import Status, StepProgress
+from deletion.plan import AnswerOnly, Batch, Doubted, Plan, Previewed, Verified
+from deletion.runner import Runner
 from tests.support.clock import START, VirtualClock
-from tests.support.factories import BOT
+from tests.support.factories import BOT, POLICY, SERVICE, a_job
+from tests.support.scripted_stores import ScriptedStore
 
 pytestmark = pytest.mark.virtual_time
 
@@ -441,6 +445,38 @@ async def test_a_host_that_works_for_long_takes_up_no_permit(world: World) -> No
     assert caught.value.until == START + timedelta(seconds=1200)
     assert not caught.value.has_called
     assert json.loads(cursors[-1] or "")["location"] == f"https://{HOST}/j"
+
+
+@pytest.mark.usefixtures("logs")
+async def test_an_api_that_answers_costs_no_attempt_however_often_a_poll_fails_before() -> None:
+    """503, then "not yet" with a long Retry-After and the same Location, in each run."""
+    world = World(done_within_seconds=86_400)
+    store = ScriptedStore(world.clock)
+    plan = Plan(SERVICE, (world.step,))
+    runner = Runner(plan, store, world.clock, POLICY, stopping=asyncio.Event())
+    cursor = CallState("k", f"https://{HOST}/j", START).cursor
+    begun = StepProgress(world.step.name).began(START).advanced(0, cursor, 0.1)
+    job = store.put(a_job(steps=(begun,)))
+    for _ in range(POLICY.max_attempts + 1):
+        world.answers.extend([says(503), says(202, Retry_After="3600")])
+        await runner.run(job)
+        parked = store.jobs[job.id]
+        assert (parked.status, parked.attempt) == (Status.PENDING, 0)
+        assert parked.due
+        world.clock.pause((parked.due - world.clock.now()).total_seconds())
+        job = store.put(parked.claim("worker-2/b", world.clock.now()).after)
+    world.answers.append(says(204))
+    await runner.run(job)
+    assert store.jobs[job.id].status is Status.COMPLETE
+
+
+async def test_each_answer_to_a_poll_moves_the_cursor() -> None:
+    world = World(verify=VERIFY)
+    cursors: list[str | None] = []
+    world.answers.extend([says(202), says(200), says(200), says(404)])
+    await world.run(kept=cursors)
+    polls = [state.polls for state in map(CallState.read, cursors) if state]
+    assert sorted(set(polls)) == [0, 1, 2]
 
 
 async def test_a_202_that_names_no_place_is_refused_without_a_way_to_look(world: World) -> None:
