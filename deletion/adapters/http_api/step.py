@@ -5,6 +5,7 @@ that every try of the call, in any process, sends the same one.
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -16,7 +17,7 @@ from deletion.adapters.http_api.call_state import VERIFY, CallState
 from deletion.adapters.http_api.client import Answer, HttpClient, same_origin
 from deletion.adapters.http_api.endpoint import Endpoint
 from deletion.clock import Clock
-from deletion.errors import HttpRefused, HttpUnavailable, Parked, TransientError
+from deletion.errors import Busy, HttpRefused, HttpUnavailable, Parked, TransientError
 from deletion.pace import UNPACED, Pace
 from deletion.plan import Batch
 from deletion.retry import LONGEST_REQUESTED_WAIT, doubled
@@ -118,8 +119,7 @@ class HttpStep:
         """Make the call, or check what became of it. `polls` counts the calls of this run."""
         location = state.location
         if location == VERIFY and self.verify:
-            there = await self._is_still_there(self.verify, bot_id)
-            return self._working(state.polled(VERIFY), polls) if there else Outcome(state, 1)
+            return await self._poll_with(self.verify, bot_id, state, polls)
         if location and same_origin(location, self.endpoint.url):  # the plan may have changed since
             return await self._poll(bot_id, state, location, polls)
         return await self._call(bot_id, state)
@@ -156,14 +156,20 @@ class HttpStep:
             raise HttpRefused(f"{poll.what} answered {answer.status} to a poll")
         return Outcome(state, 1)
 
-    async def _is_still_there(self, verify: Endpoint, bot_id: str) -> bool:
+    async def _poll_with(
+        self, verify: Endpoint, bot_id: str, state: CallState, polls: int
+    ) -> Outcome:
         """Poll with `verify`, holding a permit of its host. If that is the host of the call, the
-        deletion holds one already.
+        deletion holds one already. If it is another and has none free, poll again later: parking
+        would give up the permit of the deletion, which is still under way.
         """
-        if verify.gate is self.endpoint.gate:
-            return await self._is_there(verify, bot_id)
-        async with verify.gate.permit(reads=True):
-            return await self._is_there(verify, bot_id)
+        is_same = verify.gate is self.endpoint.gate
+        try:
+            async with nullcontext() if is_same else verify.gate.permit(reads=True):
+                is_there = await self._is_there(verify, bot_id)
+        except Busy:
+            return self._working(state, polls)
+        return self._working(state.polled(VERIFY), polls) if is_there else Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:
         answer = await self._send(verify.of(bot_id), bot_id, reads=True)

@@ -69,6 +69,20 @@ MUTANTS: Final = (
         HTTP,
     ),
     Mutant(
+        "a poll that finds no permit parks the job of a deletion under way",
+        HTTP_STEP,
+        "        except Busy:\n            return self._working(state, polls)\n",
+        "        except Busy:\n            raise\n",
+        HTTP,
+    ),
+    Mutant(
+        "a poll that finds no permit is progress",
+        HTTP_STEP,
+        "return self._working(state, polls)\n",
+        "return self._working(state.polled(VERIFY), polls)\n",
+        HTTP,
+    ),
+    Mutant(
         "a poll that was answered is no progress",
         CALL_STATE,
         "return replace(self, location=location, polls=self.polls + 1)",

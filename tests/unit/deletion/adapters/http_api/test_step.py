@@ -605,16 +605,35 @@ async def test_a_read_back_does_not_wait_for_deletions_that_take_hours() -> None
     await first.aclose()
 
 
-@pytest.mark.parametrize(("host", "parks"), [("other.example", True), (HOST, False)])
-async def test_a_poll_with_verify_takes_a_permit_of_another_host(host: str, parks: bool) -> None:
+@pytest.mark.parametrize(("host", "waits"), [("other.example", True), (HOST, False)])
+async def test_a_poll_with_verify_takes_a_permit_of_another_host(host: str, waits: bool) -> None:
     """At its own host the deletion holds one already."""
-    world = World(concurrency=1, verify={"url": f"https://{host}/seen/{{bot_id}}"})
+    world = World(
+        concurrency=1, verify={"url": f"https://{host}/seen/{{bot_id}}"}, done_within_seconds=120
+    )
     world.answers.extend([says(202), says(404)])
     assert world.step.verify
     async with world.step.verify.gate.permit(reads=True):
-        with pytest.raises(Busy) if parks else nullcontext():
+        with pytest.raises(HttpUnavailable, match="not done within") if waits else nullcontext():
             await world.run()
-    assert len(world.requests) == (1 if parks else 2)
+    assert len(world.requests) == (1 if waits else 2)
+
+
+@pytest.mark.proves("permits")
+async def test_a_poll_that_finds_no_permit_waits_and_its_deletion_keeps_its_own() -> None:
+    """The host still deletes: a second deletion would be one more than its `concurrency`."""
+    world = World(concurrency=1, verify={"url": "https://other.example/seen/{bot_id}"})
+    world.answers.extend([says(202), says(404)])
+    assert world.step.verify
+    first = world.step.delete(BOT, None)
+    cursors = [(await anext(first)).cursor for _ in range(2)]
+    async with world.step.verify.gate.permit(reads=True):
+        waited = [await anext(first) for _ in range(9)]
+        assert {batch.cursor for batch in waited} == {cursors[1]}, "no answer, no progress"
+        with pytest.raises(Busy, match=f"1 deletions are under way at {HOST}"):
+            await world.run(await world.begun())
+    assert [batch.deleted async for batch in first][-1] == 1
+    assert world.methods() == ["DELETE", "GET"]
 
 
 async def test_two_bots_that_fail_open_the_breaker_and_the_third_is_not_called_for(
