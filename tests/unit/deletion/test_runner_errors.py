@@ -248,7 +248,7 @@ async def test_a_step_that_fails_polls_in_vain_and_parks_in_each_run_is_exhauste
                 raise TransientError("503")
             yield Batch(0, "call")
             yield Batch(0, "call")
-            raise Parked(world.clock.now() + timedelta(minutes=5), "not now")
+            raise Parked(self.clock.now() + timedelta(minutes=5), "not now")
 
     world = World(kind=Polls)
     world.given(StepProgress("first", StepStatus.IN_PROGRESS, cursor="call"))
