@@ -24,11 +24,14 @@ from deletion.ports import JobStore, Recorded, RecordOutcome
 from deletion.quarantine import LetterToRecord, Quarantine, letter_for
 from deletion.retry import Retry
 
-RECORD_WITHIN: Final = 15.0
-"""How long recording a group's jobs may take, and then its dead letters, in seconds. With the acks,
-that is less than the ack deadline: docs/decisions/0019."""
+RETRY_WITHIN: Final = 15.0
+"""How long recording a group is tried, in seconds: no job's record is begun later, and a dead
+letter's is given up."""
+RECORD_WITHIN: Final = 40.0
+"""Seconds after which nothing of a group is recorded any more. One record has time for the four
+calls of a join, and all acks are sent within the ack deadline: docs/decisions/0019."""
 
-TOO_LATE: Final = f"not recorded in {RECORD_WITHIN:g} s"
+TOO_LATE: Final = "not recorded in time"
 
 log = structlog.get_logger(__name__)
 
@@ -96,11 +99,14 @@ class Intake:
         Returns every delivery with its outcome. Raises nothing: deliveries that cannot be recorded
         now are nacked.
         """
+        began = self._clock.monotonic()
         decoded = [self._decode(delivery) for delivery in deliveries]
         foreign = [each for each in decoded if isinstance(each, Taken)]
         jobs, letters, _ = await asyncio.gather(
-            self._take_jobs([each for each in decoded if isinstance(each, JobToRecord)]),
-            self._take_letters([each for each in decoded if isinstance(each, LetterToRecord)]),
+            self._take_jobs([each for each in decoded if isinstance(each, JobToRecord)], began),
+            self._take_letters(
+                [each for each in decoded if isinstance(each, LetterToRecord)], began
+            ),
             self._ack(foreign),
         )
         return [*jobs, *letters, *foreign]
@@ -128,27 +134,26 @@ class Intake:
         )
         return JobToRecord(delivery, job)
 
-    async def _take_jobs(self, placed: Sequence[JobToRecord]) -> list[Taken]:
+    async def _take_jobs(self, placed: Sequence[JobToRecord], began: float) -> list[Taken]:
         """Record and ack. Then quarantine the requests that their bot's full job cannot cover."""
-        latest = self._clock.monotonic() + RECORD_WITHIN
-        recorded = await self._record_jobs(placed, latest) if placed else []
+        recorded = await self._record_jobs(placed, began) if placed else []
         taken = [each for each in recorded if isinstance(each, Taken)]
         full = [each for each in recorded if isinstance(each, LetterToRecord)]
         await self._ack(taken)
-        return taken + await self._take_letters(full)
+        return taken + await self._take_letters(full, began)
 
-    async def _take_letters(self, letters: Sequence[LetterToRecord]) -> list[Taken]:
+    async def _take_letters(self, letters: Sequence[LetterToRecord], began: float) -> list[Taken]:
         """Quarantine and ack."""
-        taken = await self._record_letters(letters) if letters else []
+        taken = await self._record_letters(letters, began) if letters else []
         await self._ack(taken)
         return taken
 
     async def _record_jobs(
-        self, placed: Sequence[JobToRecord], latest: float
+        self, placed: Sequence[JobToRecord], began: float
     ) -> Sequence[Taken | LetterToRecord]:
         """Record in one bulk write, or one by one when an unexpected error makes that fail."""
         try:
-            recorded = await self._write_jobs([each.job for each in placed], latest)
+            recorded = await self._write_jobs([each.job for each in placed], began)
         except StoreUnavailable as error:
             log.warning("events handed back", count=len(placed), reason=str(error))
             return _all([each.delivery for each in placed], Outcome.RETURNED)
@@ -156,35 +161,39 @@ class Intake:
             log.exception("events not recorded", count=len(placed))
             if len(placed) == 1:
                 return [Taken(placed[0].delivery, Outcome.RETURNED)]
-            alone = [await self._record_jobs([each], latest) for each in placed]
+            alone = [await self._record_jobs([each], began) for each in placed]
             return [outcome for each in alone for outcome in each]
         self._alert(recorded)
         return [self._outcome_of(p, r) for p, r in zip(placed, recorded, strict=True)]
 
-    async def _write_jobs(self, jobs: Sequence[Job], latest: float) -> list[Recorded]:
-        """Record by `latest`, or raise `StoreUnavailable`. If some were recorded nevertheless,
-        their redeliveries are duplicates.
+    async def _write_jobs(self, jobs: Sequence[Job], began: float) -> list[Recorded]:
+        """Record in time, or raise `StoreUnavailable`. If some were recorded nevertheless, their
+        redeliveries are duplicates.
         """
 
         def too_late() -> StoreUnavailable | None:
-            is_late = self._clock.monotonic() >= latest
+            is_late = self._clock.monotonic() >= began + RETRY_WITHIN
             return StoreUnavailable(TOO_LATE) if is_late else None
 
         if late := too_late():
             raise late
         try:
-            async with asyncio.timeout(latest - self._clock.monotonic()):
+            async with asyncio.timeout(self._left(began)):
                 return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
         except TimeoutError as error:
             raise StoreUnavailable(TOO_LATE) from error
 
-    async def _record_letters(self, letters: Sequence[LetterToRecord]) -> list[Taken]:
+    def _left(self, began: float) -> float:
+        """Seconds left to record something of the group that was begun then; may be negative."""
+        return began + RECORD_WITHIN - self._clock.monotonic()
+
+    async def _record_letters(self, letters: Sequence[LetterToRecord], began: float) -> list[Taken]:
         """Quarantine. Return deliveries to Pub/Sub if the store does not answer in time. If they
         were recorded nevertheless, their redeliveries are counted in the same records.
         """
         deliveries = [each.delivery for each in letters]
         try:
-            async with asyncio.timeout(RECORD_WITHIN):
+            async with asyncio.timeout(min(RETRY_WITHIN, self._left(began))):
                 await self._quarantine.record(letters)
         except (StoreUnavailable, TimeoutError) as error:
             reason = str(error) or TOO_LATE

@@ -24,7 +24,7 @@ MUTANTS: Final = (
     Mutant(
         "a dead letter is tried for ever",
         INTAKE,
-        "async with asyncio.timeout(RECORD_WITHIN):",
+        "async with asyncio.timeout(min(RETRY_WITHIN, self._left(began))):",
         "async with asyncio.timeout(None):",
     ),
     Mutant(
@@ -66,14 +66,32 @@ MUTANTS: Final = (
     Mutant(
         "a record is tried for ever",
         INTAKE,
-        "late = self._clock.monotonic() >= latest",
+        "late = self._clock.monotonic() >= began + RETRY_WITHIN",
         "late = False",
     ),
     Mutant(
         "a record is tried for as long as the clock is set back",
         INTAKE,
-        "late = self._clock.monotonic() >= latest",
-        "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RECORD_WITHIN",
+        "late = self._clock.monotonic() >= began + RETRY_WITHIN",
+        "late = (self._clock.now() - jobs[0].created_at).total_seconds() >= RETRY_WITHIN",
+    ),
+    Mutant(
+        "a slow join is cut off when no other try may begin",
+        INTAKE,
+        "RECORD_WITHIN: Final = 40.0",
+        "RECORD_WITHIN: Final = 15.0",
+    ),
+    Mutant(
+        "a record goes on beyond the ack deadline",
+        INTAKE,
+        "async with asyncio.timeout(self._left(began)):",
+        "async with asyncio.timeout(None):",
+    ),
+    Mutant(
+        "dead letters of full jobs are recorded beyond the ack deadline",
+        INTAKE,
+        "min(RETRY_WITHIN, self._left(began))",
+        "RETRY_WITHIN",
     ),
     Mutant(
         "a database that takes no writes is pulled for",
