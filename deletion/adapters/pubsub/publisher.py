@@ -180,10 +180,20 @@ class GroupingPublisher:
             await self._bounded(PublishRequest.wrap(request))
 
     async def _bounded(self, request: PublishRequest) -> None:
+        """Publish, and again while Pub/Sub does not answer.
+
+        A refusal after that does not say that nothing was published: the first try's answer may
+        have been lost. An emulator's topic is recreated all the same, and the request repeated.
+        """
         try:
             await self._once(request)
-        except (gcp.ServiceUnavailable, gcp.DeadlineExceeded):
-            await self._retrying(request)
+        except (gcp.ServiceUnavailable, gcp.DeadlineExceeded) as unanswered:
+            try:
+                await self._retrying(request)
+            except (gcp.NotFound, gcp.Forbidden) as refused:
+                if self._recreate:
+                    raise
+                raise unanswered from refused
 
     async def _once(self, request: PublishRequest) -> None:
         try:

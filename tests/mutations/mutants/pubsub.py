@@ -18,6 +18,12 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "a refusal after a lost answer says that nothing was published",
+        PUBLISHER,
+        "                raise unanswered from refused\n",
+        "                raise\n",
+    ),
+    Mutant(
         "a new subscription is not sought back",
         TOPOLOGY,
         "        is_asked = SEEK_LABEL in found.labels\n",

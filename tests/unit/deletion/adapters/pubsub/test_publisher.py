@@ -189,6 +189,31 @@ async def test_a_missing_topic_is_named_everywhere_else() -> None:
         await publisher(stub).publish(message(1))
 
 
+@pytest.mark.parametrize("refusal", [NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED])
+@pytest.mark.parametrize("lost", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE])
+async def test_a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_published(
+    refusal: grpc.StatusCode, lost: grpc.StatusCode
+) -> None:
+    stub = Stub()
+    stub.faults = [lost, refusal]
+    with pytest.raises(BusUnavailable, match=TOPIC):
+        await publisher(stub).publish(message(1))
+    assert stub.requests == [[b"1"]] * 2, "Pub/Sub may have taken the first one"
+
+
+async def test_a_topic_lost_in_a_restart_is_put_back_after_a_lost_answer_too() -> None:
+    stub = Stub()
+    stub.faults = [grpc.StatusCode.UNAVAILABLE, NOT_FOUND]
+    recreated = []
+
+    async def recreate() -> None:
+        recreated.append(TOPIC)
+
+    await publisher(stub, recreate=recreate).publish(message(1))
+    assert recreated == [TOPIC]
+    assert stub.requests == [[b"1"]] * 3
+
+
 async def test_an_error_that_may_pass_is_retried() -> None:
     stub = Stub()
     stub.faults = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED]
