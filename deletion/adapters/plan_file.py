@@ -158,7 +158,7 @@ def read_plan(path: Path, environ: Mapping[str, str] = os.environ) -> PlanFile:
     try:
         document = YAML().load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise PlanError(f"{path} cannot be read: {error.strerror}") from error
+        raise PlanError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise PlanError(f"{path} cannot be read: {error.reason}, expected UTF-8") from error
     except MarkedYAMLError as error:

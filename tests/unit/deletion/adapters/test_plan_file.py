@@ -315,6 +315,19 @@ def test_a_file_that_is_not_there_is_named(path: Path) -> None:
         read_plan(path)
 
 
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every `OSError` comes from the operating system, with its text."""
+
+    def unreadable(*_: object, **__: object) -> str:
+        raise OSError("the mount is gone")
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    with pytest.raises(PlanError, match="cannot be read: the mount is gone"):
+        read_plan(path)
+
+
 def test_a_file_that_is_not_text_is_refused(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00service")
     with pytest.raises(PlanError, match="cannot be read"):
