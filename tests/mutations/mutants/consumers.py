@@ -17,8 +17,8 @@ MUTANTS: Final = (
     Mutant(
         "jobs are acked after the dead letters of their group",
         INTAKE,
-        "        await self._ack(taken)\n        return taken + await self._take_letters(full)\n",
-        "        letters = await self._take_letters(full)\n"
+        "        await self._ack(taken)\n        return taken + await self._take_letters(full, began)\n",
+        "        letters = await self._take_letters(full, began)\n"
         "        await self._ack(taken)\n        return taken + letters\n",
     ),
     Mutant(

@@ -186,6 +186,7 @@ CALL = LeasePolicy(timedelta(hours=1), max_attempts=5).call_seconds
 
 def test_a_join_has_time_for_its_calls_and_its_ack_comes_before_the_deadline() -> None:
     """Before it, the clock may be compared once after the pull."""
+    assert BOUNDED_RETRY.timeout
     ack = BOUNDED_RETRY.timeout + CALL_SECONDS
     assert JOIN_CALLS * CALL <= RECORD_WITHIN
     assert CALL + RECORD_WITHIN + ack < ACK_DEADLINE
