@@ -1,6 +1,6 @@
 """The document that a job is stored as. Its field names are fixed: others read them too."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,6 +10,8 @@ from deletion.adapters.mongo.connection import Document
 from deletion.adapters.mongo.fields import DAMAGED, field, optional, time_or_none
 from deletion.errors import UnreadableJob, with_type
 from deletion.job import (
+    RETRIED,
+    ROLLED_BACK,
     Direction,
     Failure,
     Job,
@@ -126,7 +128,7 @@ def _job(document: Mapping[str, Any]) -> Job:
         finished_at=optional(document, "finishedAt", datetime),
         steps=tuple(_step(step) for step in document["steps"]),
         failure=_failure(document["failure"]),
-        past_attempts=tuple(_past(past) for past in document["pastAttempts"]),
+        past_attempts=tuple(_past_attempts(document)),
         parks=document.get("parks", 0),
         point_of_no_return=optional(document, "pointOfNoReturn", str),
         compensations=tuple(_step(step) for step in document.get("compensations", ())),
@@ -177,7 +179,26 @@ def _step_document(progress: StepProgress) -> Document:
     }
 
 
-def _past(document: Mapping[str, Any]) -> PastAttempt:
+def _past_attempts(job: Mapping[str, Any]) -> Iterator[PastAttempt]:
+    """Yield the past attempts. Where an earlier version recorded no direction, it is inferred.
+
+    A job goes backward from the attempt that rolled it back until an operator retries it after
+    everything was undone.
+    """
+    documents = job["pastAttempts"]
+    is_marked = any(past["reason"] == ROLLED_BACK for past in documents)
+    inferred = Direction.BACKWARD if job.get("turnedBack") and not is_marked else Direction.FORWARD
+    for document in documents:
+        past = _past(document, inferred)
+        yield past
+        inferred = past.direction
+        if past.reason == ROLLED_BACK:
+            inferred = Direction.BACKWARD
+        elif past.reason == RETRIED and past.step is None:
+            inferred = Direction.FORWARD
+
+
+def _past(document: Mapping[str, Any], inferred: Direction) -> PastAttempt:
     return PastAttempt(
         attempt=document["attempt"],
         claimed_by=document["claimedBy"],
@@ -186,7 +207,7 @@ def _past(document: Mapping[str, Any]) -> PastAttempt:
         at=field(document, "at", datetime),
         reason=document["reason"],
         extra=_others(document, _PAST),
-        direction=Direction(document.get("direction", Direction.FORWARD)),
+        direction=Direction(document.get("direction", inferred)),
     )
 
 
