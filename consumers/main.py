@@ -1,5 +1,6 @@
 """The consumer's process, composed in one place."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -136,7 +137,7 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
     steps = [step.name for step in parts.plan.steps]
     metrics = Metrics(parts.plan.service, steps, [outcome.value for outcome in Outcome])
     consumer = compose(settings, parts, metrics, stopping)
-    await unless_stopped(_report_missing(parts.plan), stopping)
+    await unless_stopped(_report_missing(parts.plan, settings.lease.call_seconds), stopping)
 
     async def ready() -> str | None:
         return consumer.problem or await parts.attached()
@@ -218,13 +219,18 @@ def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping
     )
 
 
-async def _report_missing(plan: Plan) -> None:
-    """Log what steps lack, such as indexes. They work without, but slowly."""
+async def _report_missing(plan: Plan, seconds: float) -> None:
+    """Log what steps lack, such as indexes. They work without, but slowly.
+
+    Each step gets `seconds`, because the process serves no probe before they have all answered.
+    """
     for step in plan.steps:
         if isinstance(step, Provisioned):
             try:
-                missing = await step.missing()
+                async with asyncio.timeout(seconds) as bound:
+                    missing = await step.missing()
             except Exception as error:  # noqa: BLE001 - logged: the step may work nevertheless
-                missing = f"could not be checked: {with_type(error)}"
+                reason = f"no answer within {seconds:g} s" if bound.expired() else with_type(error)
+                missing = f"could not be checked: {reason}"
             if missing:
                 log.warning(NOT_PROVIDED, step=step.name, missing=missing)

@@ -1,5 +1,6 @@
 """A consumer's start: what is missing is logged, and keeps nobody from working."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -40,8 +41,30 @@ async def test_a_step_that_cannot_say_what_it_lacks_does_not_end_the_consumer(
 ) -> None:
     steps = (Provided("first", error), Provided("second", error))
     with capture_logs() as logs:
-        await _report_missing(Plan(SERVICE, steps))
+        await _report_missing(Plan(SERVICE, steps), 10)
     assert [line["step"] for line in logs] == ["first", "second"]
     assert {line["missing"] for line in logs} == {
         f"could not be checked: {error} ({type(error).__name__})"
     }
+
+
+class Hanging(Provided):
+    """A step whose service accepts the question and never answers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, PermanentError("asked for nothing"))
+
+    async def missing(self) -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+
+@pytest.mark.virtual_time
+async def test_a_step_that_never_says_what_it_lacks_does_not_keep_the_consumer_from_starting() -> (
+    None
+):
+    with capture_logs() as logs:
+        await _report_missing(Plan(SERVICE, (Hanging("first"), Hanging("second"))), 10)
+    assert [line["step"] for line in logs] == ["first", "second"]
+    assert {line["missing"] for line in logs} == {"could not be checked: no answer within 10 s"}
+    assert asyncio.get_running_loop().time() == 20
