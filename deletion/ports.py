@@ -115,9 +115,13 @@ class JobStore(Protocol):
         Returns at most `limit` jobs, without those whose ids are in `skip`.
         """
 
-    async def count(self, status: Status, *, until: datetime | None = None) -> int:
-        """How many jobs have `status`; with `until`, those last modified by then, except jobs that
-        are due only later.
+    async def count(self, status: Status) -> int:
+        """How many jobs have `status`."""
+
+    async def count_waiting(self, status: Status, *, until: datetime, limit: int) -> int:
+        """How many jobs with `status` were last modified by `until`, and are not due only later.
+
+        Stops counting at `limit`.
         """
 
     async def find(

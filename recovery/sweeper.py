@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from deletion.errors import (
     Interrupted,
     LeaseLost,
     StoreUnavailable,
+    with_type,
 )
 from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
@@ -27,6 +29,9 @@ from deletion.retry import Retry
 from deletion.silence import silent_pages
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep
+
+MOST_WAITING: Final = 10_000
+"""How many waiting jobs of a status are counted: each is fetched, and an alert needs no more."""
 
 INTERRUPTED: Final = "interrupted: the process was asked to stop"
 
@@ -208,16 +213,29 @@ class Sweeper:
         """Alert for jobs that have been due for long: their workers do not run, or are far too few.
 
         Failed jobs that old were handed over: others rest for a day at most, unless a sweep cannot
-        move them.
+        move them. An error is logged only: every job was visited all the same.
         """
-        now = self.clock.now()
-        pending, handed_over = now - self.waiting_after, now - max(self.waiting_after, LONGEST_REST)
-        waiting = await self.retry.call(lambda: self.jobs.count(Status.PENDING, until=pending))
-        waiting += await self.retry.call(lambda: self.jobs.count(Status.FAILED, until=handed_over))
+        try:
+            waiting = await self._count_waiting()
+        except Exception as error:  # noqa: BLE001 - logged: the sweep has visited every job
+            log.error("jobs waiting not counted", sweep_id=sweep.id, reason=with_type(error))
+            return
         if waiting:
-            log.error("jobs waiting", sweep_id=sweep.id, waiting=waiting)
-            reason = f"not taken up for over {self.waiting_after}"
+            over = f"more than {MOST_WAITING:,} " if waiting > MOST_WAITING else ""
+            reason = f"{over}not taken up for over {self.waiting_after}"
+            log.error("jobs waiting", sweep_id=sweep.id, waiting=waiting, reason=reason)
             self.alerts.tell(Alert(AlertKind.JOBS_WAITING, "", reason, sweep.id, waiting))
+
+    async def _count_waiting(self) -> int:
+        """Count pending and handed-over jobs, up to one more than `MOST_WAITING` of each."""
+        now = self.clock.now()
+        handed_over = now - max(self.waiting_after, LONGEST_REST)
+        untils = {Status.PENDING: now - self.waiting_after, Status.FAILED: handed_over}
+        waiting = 0
+        for status, until in untils.items():
+            count = partial(self.jobs.count_waiting, status, until=until, limit=MOST_WAITING + 1)
+            waiting += await self.retry.call(count)
+        return min(waiting, MOST_WAITING + 1)
 
     async def _end(self, progress: Progress, reason: str | None) -> None:
         try:

@@ -189,7 +189,10 @@ async def silent(store: MongoJobStore) -> None:
 
 async def count(store: MongoJobStore) -> None:
     assert await store.count(Status.EXHAUSTED) == 10
-    assert await store.count(Status.PENDING, until=EPOCH) == 0
+
+
+async def count_waiting(store: MongoJobStore) -> None:
+    assert await store.count_waiting(Status.PENDING, until=EPOCH, limit=100) == 0
 
 
 async def time(store: MongoJobStore) -> None:
@@ -209,7 +212,8 @@ JOB_QUERIES: dict[str, tuple[Callable[[MongoJobStore], Awaitable[None]], int]] =
     "apply": (apply, 8),
     "get": (get, 3),
     "silent": (silent, 4),
-    "count": (count, 2),
+    "count": (count, 1),
+    "count_waiting": (count_waiting, 1),
     "find": (find, 8),
     "time": (time, 0),
 }

@@ -144,8 +144,11 @@ class LedgerStore:
     ) -> Sequence[Read]:
         return await self.store.silent(status, since=since, until=until, skip=skip, limit=limit)
 
-    async def count(self, status: Status, *, until: datetime | None = None) -> int:
-        return await self.store.count(status, until=until)
+    async def count(self, status: Status) -> int:
+        return await self.store.count(status)
+
+    async def count_waiting(self, status: Status, *, until: datetime, limit: int) -> int:
+        return await self.store.count_waiting(status, until=until, limit=limit)
 
     async def find(
         self,

@@ -86,13 +86,17 @@ class MemoryJobStore:
         ]
         return sorted(fitting, key=lambda job: (job.last_modified_at, job.id))[:limit]
 
-    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+    async def count(self, status: Status) -> int:
         """See the port."""
-        return sum(
-            job.status is status
-            and (until is None or max(job.last_modified_at, job.due or EPOCH) <= until)
+        return sum(job.status is status for job in self.jobs.values())
+
+    async def count_waiting(self, status: Status, *, until: datetime, limit: int) -> int:
+        """See the port."""
+        waiting = sum(
+            job.status is status and max(job.last_modified_at, job.due or EPOCH) <= until
             for job in self.jobs.values()
         )
+        return min(waiting, limit)
 
     async def find(
         self,

@@ -78,9 +78,13 @@ class ScriptedStore(MemoryJobStore):
         found = await super().silent(status, since=since, until=until, skip=skip, limit=limit)
         return [self.unreadable.get(job.id, job) for job in found]
 
-    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+    async def count(self, status: Status) -> int:
         await self._enter("count")
-        return await super().count(status, until=until)
+        return await super().count(status)
+
+    async def count_waiting(self, status: Status, *, until: datetime, limit: int) -> int:
+        await self._enter("count_waiting")
+        return await super().count_waiting(status, until=until, limit=limit)
 
     async def time(self) -> datetime:
         await self._enter("time")

@@ -115,13 +115,20 @@ class MongoJobStore(Recorder):
             query["_id"] = {"$nin": [ObjectId(job_id) for job_id in skip]}
         return await self._read(query, limit, "lastModifiedAt")
 
-    async def count(self, status: Status, *, until: datetime | None = None) -> int:
+    async def count(self, status: Status) -> int:
         """Count along the index of (status, lastModifiedAt)."""
-        query: Document = {"status": status}
-        if until:  # a job without a due, or with a damaged one, counts
-            query |= {"lastModifiedAt": {"$lte": until}, "due": {"$not": {"$gt": until}}}
         with bounded(self._call_seconds):
-            return await self._jobs.count_documents(query)
+            return await self._jobs.count_documents({"status": status})
+
+    async def count_waiting(self, status: Status, *, until: datetime, limit: int) -> int:
+        """Read along the same index; it does not hold `due`, so each document is fetched."""
+        query = {
+            "status": status,
+            "lastModifiedAt": {"$lte": until},
+            "due": {"$not": {"$gt": until}},  # a job without a due, or with a damaged one, counts
+        }
+        with bounded(self._call_seconds):
+            return await self._jobs.count_documents(query, limit=limit)
 
     async def find(
         self,

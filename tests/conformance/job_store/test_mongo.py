@@ -34,6 +34,9 @@ from deletion.adapters.mongo.writes import Writes
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable, UnreadableJob
 from deletion.grouping import Grouping
 from deletion.job import (
+    RETRIED,
+    ROLLED_BACK,
+    STALE,
     Change,
     Direction,
     Failure,
@@ -247,13 +250,44 @@ async def test_a_service_and_a_bot_that_are_none_are_not_those_of_a_record(
     assert (found.service, found.bot_id) == (None, None)
 
 
-async def test_a_past_attempt_that_an_earlier_version_recorded_went_forward(
-    store: MongoJobStore, jobs: Collection
+FORWARD, BACKWARD = Direction
+ROLLBACK = Failure("HttpRefused", "refused", START)
+
+
+@pytest.mark.parametrize(
+    ("cause", "attempts"),
+    [
+        (None, [("a", STALE, FORWARD)]),
+        (ROLLBACK, [("b", ROLLED_BACK, FORWARD), ("a", STALE, BACKWARD)]),
+        (ROLLBACK, [("b", STALE, BACKWARD), ("a", STALE, BACKWARD)]),
+        (
+            None,
+            [
+                ("b", ROLLED_BACK, FORWARD),
+                ("a", RETRIED, BACKWARD),
+                (None, RETRIED, BACKWARD),
+                ("a", STALE, FORWARD),
+            ],
+        ),
+    ],
+    ids=["no saga", "rolling back", "the rollback is no longer kept", "retried after a rollback"],
+)
+@pytest.mark.parametrize("recorded", [0, 1], ids=["no direction", "only the first direction"])
+async def test_the_direction_that_an_earlier_version_did_not_record_is_inferred(
+    store: MongoJobStore,
+    jobs: Collection,
+    cause: Failure | None,
+    attempts: Sequence[tuple[str | None, str, Direction]],
+    recorded: int,
 ) -> None:
-    past = PastAttempt(1, "worker/a", "a", 3, START, "stale")
-    job = await put(store, new_job(past_attempts=(past,)))
-    earlier = {"$unset": {"pastAttempts.0.direction": ""}}
-    assert (await jobs.update_one({"_id": ObjectId(job.id)}, earlier)).modified_count == 1
+    past = tuple(
+        PastAttempt(number, "worker/a", step, 3, START, reason, direction=direction)
+        for number, (step, reason, direction) in enumerate(attempts, start=1)
+    )
+    job = await put(store, new_job(past_attempts=past, rollback_cause=cause))
+    for number in range(recorded, len(past)):
+        earlier = {"$unset": {f"pastAttempts.{number}.direction": ""}}
+        assert (await jobs.update_one({"_id": ObjectId(job.id)}, earlier)).modified_count == 1
     assert await store.get(job.id) == job
 
 
@@ -473,7 +507,8 @@ CALLS: dict[str, Callable[[MongoJobStore], Awaitable[object]]] = {
     "time": lambda store: store.time(),
     "due": lambda store: store.due("conversations", START, START, 1),
     "silent": lambda store: store.silent(Status.FAILED, since=START, until=START, limit=1),
-    "count": lambda store: store.count(Status.FAILED, until=START),
+    "count": lambda store: store.count(Status.FAILED),
+    "count_waiting": lambda store: store.count_waiting(Status.FAILED, until=START, limit=9),
     "find": lambda store: store.find(limit=1),
 }
 

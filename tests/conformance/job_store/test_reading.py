@@ -140,14 +140,19 @@ class TestReading:
             at = START + number * TICK
             await put(store, new_job(status=Status.PENDING, last_modified_at=at))
         await put(store, new_job(last_modified_at=START))
-        assert await store.count(Status.PENDING, until=START + TICK) == 2
-        assert await store.count(Status.PENDING, until=START - TICK) == 0
+        assert await store.count_waiting(Status.PENDING, until=START + TICK, limit=9) == 2
+        assert await store.count_waiting(Status.PENDING, until=START - TICK, limit=9) == 0
 
     async def test_those_that_are_due_later_do_not_count_as_waiting(self, store: JobStore) -> None:
         for due in (None, START, START + TICK):
             await put(store, new_job(status=Status.PENDING, due=due, last_modified_at=START))
-        assert await store.count(Status.PENDING, until=START) == 2
+        assert await store.count_waiting(Status.PENDING, until=START, limit=9) == 2
         assert await store.count(Status.PENDING) == 3
+
+    async def test_no_more_waiting_ones_are_counted_than_asked_for(self, store: JobStore) -> None:
+        for _ in range(3):
+            await put(store, new_job(status=Status.PENDING, last_modified_at=START))
+        assert await store.count_waiting(Status.PENDING, until=START, limit=2) == 2
 
     async def test_an_unknown_id_is_no_job(self, store: JobStore) -> None:
         assert await store.get(str(ObjectId())) is None

@@ -54,6 +54,12 @@ MUTANTS: Final = (
         "        if waiting and False:\n",
     ),
     Mutant(
+        "a sweep fails because the jobs that wait cannot be counted",
+        SWEEPER,
+        "reason=with_type(error))\n            return\n",
+        "reason=with_type(error))\n            raise\n",
+    ),
+    Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
         "        await self._quarantine.record(letters)\n",

@@ -216,6 +216,33 @@ async def test_jobs_that_wait_for_a_worker_for_too_long_are_told_once_with_their
     assert (sweep.status, counts(sweep)) == ("complete", (0, 0, 0))
 
 
+async def test_of_very_many_jobs_that_wait_it_is_told_that_they_are_more_than_were_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recovery.sweeper.MOST_WAITING", 3)
+    world = World()
+    for _ in range(5):
+        world.jobs.add(Status.PENDING, modified=LONG_AGO)
+    await run(world)
+    [alert] = world.alerts.told
+    assert alert.reason.startswith("more than 3 not taken up")
+    assert alert.count == 4
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("too slow"), OverflowError("damaged")])
+async def test_a_sweep_that_cannot_count_the_jobs_that_wait_has_visited_all_the_same(
+    error: Exception,
+) -> None:
+    world = World()
+    world.jobs.add()
+    world.jobs.faults["count_waiting"] = deque([error] * 99)
+    with capture_logs() as logs:
+        sweep = await run(world)
+    assert (sweep.status, counts(sweep), sweep.error) == ("complete", (1, 0, 0), None)
+    assert [line["event"] for line in logs] == ["jobs waiting not counted"]
+    assert world.alerts.told == []
+
+
 async def test_a_parked_job_waits_for_a_worker_only_once_it_is_due() -> None:
     world = World()
     for due in (START + WAITING_AFTER, START, START - WAITING_AFTER):
