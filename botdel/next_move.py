@@ -43,7 +43,8 @@ def _move_of_sweep(job: Job, policy: LeasePolicy, now: datetime, retry: str) -> 
         return f"{sweep} resumes it; {retry} does not wait for it"
     if job.may_roll_back:
         undoes = _rollback(job, "will undo", "will not undo")
-        return f"{sweep} rolls it back ({undoes}); {retry} runs it forward once more instead"
+        instead = f"{retry} runs it forward again instead, with all attempts"
+        return f"{sweep} rolls it back ({undoes}); {instead}"
     return f"{sweep} marks it as exhausted; {retry} does not wait for it"
 
 

@@ -35,12 +35,12 @@ def ids_or_filters(
 ) -> list[str]:
     """Return the ids of the records that a command acts on, empty if `filters` choose them.
 
-    Raises `ConfigurationError` for an invalid id, and unless the options give either ids or at
-    least one of `filters`, which are named by their options, or --all. A limit goes with filters.
+    Raises `ConfigurationError` for an invalid id, for both ids and filters, for neither, and for a
+    limit with ids. `filters` maps each option to its value; --all counts as a filter.
     """
     options = ", ".join(filters)
     if bool(ids) == (everything or any(filters.values())):
-        raise ConfigurationError(f"expected either ids, or at least one of {options} and --all")
+        raise ConfigurationError(f"expected either ids, or at least one of {options} or --all")
     if ids and limit:
         raise ConfigurationError(f"--limit works with {options} or --all, not ids")
     return [object_id(each) for each in ids]

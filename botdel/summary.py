@@ -42,11 +42,19 @@ async def carry_out(
             await act(tally, lambda: say(counts()))
     finally:
         if as_json:
-            outcome = {wording.done: tally.done, "refused": tally.refused, "dry_run": dry_run}
-            print(json.dumps(outcome))
+            print(json.dumps(_as_dict(tally, wording, dry_run=dry_run)))
         else:
             _print(tally, counts(), wording, dry_run=dry_run)
     return FAILED if tally.refused else 0
+
+
+def _as_dict(tally: Tally, wording: Wording, *, dry_run: bool) -> dict[str, object]:
+    """Return the outcome for machines. A dry run has done nothing, so it lists nothing as done."""
+    if dry_run:
+        outcome = {wording.done: [], f"to_be_{wording.done}": tally.done}
+    else:
+        outcome = {wording.done: tally.done}
+    return {**outcome, "refused": tally.refused, "dry_run": dry_run}
 
 
 def _print(tally: Tally, counts: str, wording: Wording, *, dry_run: bool) -> None:

@@ -41,7 +41,7 @@ class Metrics:
         )
         self._runs = self._counter(
             "runs",
-            "Runs by how they ended; pending ones were parked or are rolled back",
+            "Runs by how they ended; pending ones were parked, or are being rolled back",
             "outcome",
             RUN_OUTCOMES,
         )

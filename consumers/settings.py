@@ -23,7 +23,7 @@ class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     """
     retry_seconds: float = Field(600.0, ge=0, le=86_400)
     """Seconds since the last progress during which an error that may pass is retried in place;
-    waits because of the `pace` of the step prolong that to twice as long at most; 0 to 86400.
+    waits for the step's `pace` extend that, to twice as long and one wait at most; 0 to 86400.
     """
     breaker_seconds: float = Field(10.0, ge=0.1, le=3600)
     """Seconds for which the circuit breaker of an external API is open at first; twice as long

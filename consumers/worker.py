@@ -65,7 +65,7 @@ class Worker:
         self._woken.set()
 
     async def work(self) -> None:
-        """Claim and run. After a stop, `end` ends what is under way."""
+        """Claim and run until the stop; `end` then ends the runs under way."""
         fruitless = 0
         while not self._stopping.is_set():
             self._woken.clear()

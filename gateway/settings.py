@@ -53,7 +53,7 @@ class GatewaySettings(PubSubSettings):
         for each in tokens:
             if names.setdefault(each.token.get_secret_value(), each.name) != each.name:
                 raise ValueError(
-                    "expected a token of its own for each client, found one with two names"
+                    "expected a token of its own for each client, found one token under two names"
                 )
         return tokens
 

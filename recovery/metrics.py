@@ -29,7 +29,7 @@ class Metrics:
         )
         self._recorded = Counter(
             "botdel_recovery_dead_letters_recorded",
-            "Messages of the dead-letter subscription that were recorded, canaries left out",
+            "Messages of the dead-letter subscription that were recorded, except canaries",
             registry=self.registry,
         )
         self._failures = Counter(

@@ -22,7 +22,7 @@ class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettin
     """A sweep alerts when more than this share of jobs in progress is stale; between 0 and 1."""
     alert_waiting_seconds: float = Field(86_400.0, gt=0)
     """A sweep alerts when it finds jobs that have been pending and due for more than this many
-    seconds, or handed over for longer than that and longer than a day.
+    seconds, or handed over for longer than both that and a day.
     """
 
 

@@ -12,14 +12,14 @@ from enum import StrEnum
 from deletion.job import LeasePolicy
 
 PATH = "/v1/recovery/sweeps"
-"""Where recovery shows sweeps, and its client asks for them."""
+"""The path of sweeps, for recovery and its client."""
 SHORTEST_SILENCE = timedelta(seconds=60)
 """A running sweep may always be silent for this long, however short the stale threshold: pages
 may be slow."""
 
 
 WENT_SILENT = "its process went silent"
-"""The error of a sweep that the process of the next one has ended."""
+"""The error of a sweep that went silent; whoever starts the next sweep records it."""
 
 
 class SweepStatus(StrEnum):

@@ -17,7 +17,7 @@ from deletion.adapters.mongo.connection import Client
 DATABASES: Final = "botdel_sample_"
 BUCKET: Final = "botdel-sample-media"
 EVERY: Final = 2
-"""Only each second conversation is used, so that a demo takes less than a minute."""
+"""Only every second conversation is used, so that a demo takes less than a minute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from deletion.errors import TransientError, with_type
 from deletion.ports import Unreadable
 
 
@@ -73,8 +74,9 @@ async def act_on(
 ) -> None:
     """Act on the records of `pages` until `limit` are done, on those of a page side by side.
 
-    Calls `progress` after each page. Raises the first error of `attempt`; `tally` then has what
-    was done by then.
+    An error of one record is its refusal. Calls `progress` after each page. Raises the first
+    `TransientError` of a page, which the next records would meet too; `tally` then has what was
+    done by then.
     """
     most = sys.maxsize if limit is None else limit
     async for page in pages:
@@ -102,11 +104,15 @@ def why_not_read(record: Unreadable | Unknown) -> str:
 
 async def _side_by_side(records: Sequence[R], attempt: Attempt[R], tally: Tally) -> None:
     answers = await asyncio.gather(*map(attempt, records), return_exceptions=True)
+    ends: list[BaseException] = []
     for record, answer in zip(records, answers, strict=True):
         if answer is None:
             tally.done.append(record.id)
         elif isinstance(answer, str):
             tally.refused[record.id] = answer
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
+        elif isinstance(answer, Exception) and not isinstance(answer, TransientError):
+            tally.refused[record.id] = with_type(answer)
+        else:
+            ends.append(answer)
+    if ends:
+        raise ends[0]

@@ -59,7 +59,7 @@ class Replay:
 
     A crash in between may replay it twice, but never skips a letter. `check_attached` raises
     `TopologyMissing` if a message for a service would not reach it, or if this identity may not
-    check that.
+    check that. What it found holds as long as this object, so make a new one for each command.
     """
 
     def __init__(
@@ -74,8 +74,7 @@ class Replay:
         self._publisher = publisher
         self._check_attached = check_attached
         self._force = force
-        self._checking = asyncio.Lock()
-        self._obstacles: dict[str, str | None] = {}
+        self._obstacles: dict[str, asyncio.Task[str | None]] = {}
 
     async def __call__(self, letter: DeadLetter) -> str | None:
         """Raises `BusUnavailable`, `StoreUnavailable`."""
@@ -90,15 +89,19 @@ class Replay:
         return refusal(letter, force=self._force) or await self._obstacle(letter.service)
 
     async def _obstacle(self, service: str) -> str | None:
-        """Return why a message would not reach the service, or None; Pub/Sub is asked once."""
-        async with self._checking:
-            if service not in self._obstacles:
-                try:
-                    await self._check_attached(service)
-                    self._obstacles[service] = None
-                except TopologyMissing as error:
-                    self._obstacles[service] = str(error)
-        return self._obstacles[service]
+        """Return why a message would not reach the service, or None. Pub/Sub is asked once: if it
+        does not answer, that is raised for each letter of the service.
+        """
+        if service not in self._obstacles:
+            self._obstacles[service] = asyncio.create_task(self._look(service))
+        return await self._obstacles[service]
+
+    async def _look(self, service: str) -> str | None:
+        try:
+            await self._check_attached(service)
+        except TopologyMissing as error:
+            return str(error)
+        return None
 
     async def _mark(self, letter: DeadLetter) -> None:
         """Mark the letter as replayed, unless its replay has come back already: it stays new."""
@@ -110,7 +113,9 @@ class Replay:
 
 
 class Discard:
-    """Marks a letter as discarded: nobody will replay it. A replayed letter stays replayed."""
+    """Marks a new letter as discarded: only `replay --force` publishes it after that. A letter that
+    was replayed already is refused.
+    """
 
     def __init__(self, store: DeadLetterStore) -> None:
         self._store = store

@@ -88,10 +88,11 @@ class RetryJob:
 
     async def __call__(self, job: Job) -> str | None:
         """Raises `StoreUnavailable`."""
-        if why := await self.refusal(job):
+        now = self._clock.now()
+        if why := self._refusal(job, now):
             return why
         try:
-            await self._store.apply(job.retry(self._clock.now(), self._policy))
+            await self._store.apply(job.retry(now, self._policy))
         except TransitionError:
             return "another job of its bot is live: that one deletes what is left"
         except LeaseLost:
@@ -100,7 +101,10 @@ class RetryJob:
 
     async def refusal(self, job: Job) -> str | None:
         """Return why there is nothing to retry, or None."""
-        if job.is_retryable(self._clock.now(), self._policy):
+        return self._refusal(job, self._clock.now())
+
+    def _refusal(self, job: Job, now: datetime) -> str | None:
+        if job.is_retryable(now, self._policy):
             return None
         silent = f", last heard of {job.last_modified_at}" if job.live else ""
         return f"it is {job.status}{silent}: there is nothing to retry"

@@ -79,8 +79,10 @@ async def test_retry_takes_filters_and_a_dry_run_changes_nothing(pipeline: Pipel
 
     async def retried(*filters: str) -> set[str]:
         answer = await output_of(pipeline, "jobs", "retry", *filters)
-        assert (answer["refused"], answer["dry_run"]) == ({}, "--dry-run" in filters)
-        return set(answer["retried"])
+        is_dry = "--dry-run" in filters
+        assert (answer["refused"], answer["dry_run"]) == ({}, is_dry)
+        assert not (is_dry and answer["retried"])
+        return set(answer["to_be_retried" if is_dry else "retried"])
 
     before = await pipeline.jobs.find().sort("_id").to_list(None)
     of_status = ("--status", "exhausted")

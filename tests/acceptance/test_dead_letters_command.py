@@ -90,7 +90,12 @@ async def test_poison_is_listed_shown_and_discarded(pipeline: Pipeline) -> None:
     assert any("not the whole" in line for line in lines), lines
 
     dry = await output_of(pipeline, "dead-letters", "discard", letter["_id"], "--dry-run")
-    assert dry == {"discarded": [letter["_id"]], "refused": {}, "dry_run": True}
+    assert dry == {
+        "discarded": [],
+        "to_be_discarded": [letter["_id"]],
+        "refused": {},
+        "dry_run": True,
+    }
     done = await output_of(pipeline, "dead-letters", "discard", letter["_id"])
     assert done == {"discarded": [letter["_id"]], "refused": {}, "dry_run": False}
     assert "it is discarded already" in await refused(pipeline, "discard", letter["_id"])

@@ -50,17 +50,53 @@ def test_the_choice_that_the_readme_shows_is_not_empty(name: str) -> None:
     assert [mutant for mutant in MUTANTS if name in mutant.name]
 
 
+FAILS_IN_SETUP = """
+import pytest
+@pytest.fixture
+def server(): raise OSError("address already in use")
+def test_it(server): pass
+"""
+FAILS_IN_TEARDOWN = """
+import pytest
+@pytest.fixture
+def server():
+    yield
+    raise OSError("no space left")
+def test_it(server):
+    print("FAILED")
+"""
+
+
 @pytest.mark.parametrize(
     ("test", "failed", "unclear"),
     [
         ("def test_it(): pass", "", ""),
         ("def test_it(): assert not 1", "test_it", ""),
         ("import time\ndef test_it(): time.sleep(60)", "test_it", ""),
+        (FAILS_IN_SETUP, "", "pytest exits with 1: test_it"),
+        (FAILS_IN_TEARDOWN, "", "pytest exits with 1: test_it"),
+        (f"{FAILS_IN_TEARDOWN}\n    assert not 1", "test_it", ""),
+        (
+            'def test_it(): print("FAILED it")\ndef teardown_module(): 1 / 0',
+            "",
+            "pytest exits with 1",
+        ),
         ("import no_such_module", "", "pytest exits with 2"),
         ("", "", "pytest exits with 5"),
         ("import time\ntime.sleep(60)", "", "not done within"),
     ],
-    ids=["passes", "fails", "hangs", "not collected", "no test", "no end"],
+    ids=[
+        "passes",
+        "fails",
+        "hangs",
+        "not set up",
+        "not torn down",
+        "fails and is not torn down",
+        "prints what looks like a failure",
+        "not collected",
+        "no test",
+        "no end",
+    ],
 )
 async def test_nothing_but_a_test_that_fails_notices_a_mutation(
     test: str, failed: str, unclear: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

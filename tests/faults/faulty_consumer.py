@@ -56,7 +56,11 @@ POINTS = (
 KILLED = 137
 """The exit code of a process that the bot `killer` has ended."""
 
-Reached = Callable[[str], None]
+SIGNAL_SECONDS = 0.2
+"""After these, a signal that the process has sent itself has stopped it."""
+
+Reached = Callable[[str], bool]
+"""Reports a point. Returns whether the signal was sent there."""
 
 
 @dataclass
@@ -75,8 +79,8 @@ class FaultyStore(LedgerStore):
         if change.after.status is Status.COMPLETE:
             self.reached(BEFORE_COMPLETE)
         job = await super().apply(change)
-        if change.before.status is not Status.IN_PROGRESS:
-            self.reached(BEFORE_RUN)
+        if change.before.status is not Status.IN_PROGRESS and self.reached(BEFORE_RUN):
+            await asyncio.sleep(SIGNAL_SECONDS)  # the run must not begin before it
         if any(step.deleted for step in job.steps):
             self.reached(BETWEEN_BATCHES)
         return job
@@ -158,10 +162,12 @@ def signalling(point: str | None, number: str) -> Reached:
     """Send the signal to this process when `point` is reached for the first time."""
     sent: list[str] = []
 
-    def reached(here: str) -> None:
-        if here == point and not sent:
-            sent.append(here)
-            os.kill(os.getpid(), signal.Signals[number])
+    def reached(here: str) -> bool:
+        if here != point or sent:
+            return False
+        sent.append(here)
+        os.kill(os.getpid(), signal.Signals[number])
+        return True
 
     return reached
 

@@ -221,7 +221,8 @@ def near(tests: Sequence[str], file: str) -> list[str]:
 
 async def judged(suite: str, tests: Sequence[str], root: Path) -> Verdict:
     """Run the tests. Only a test that fails has noticed something. It is unclear whether one does
-    if the suite does not end, cannot be collected, or has no tests.
+    if the suite does not end, cannot be collected, or has no tests, or if a test cannot be set up
+    or torn down, perhaps because a port is in use.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -239,20 +240,22 @@ async def judged(suite: str, tests: Sequence[str], root: Path) -> Verdict:
         process.kill()
         await process.wait()
         return Verdict(suite, unclear=f"not done within {WITHIN:g} s")
-    said = _failure(output.decode())
+    said = output.decode()
     match process.returncode:
         case pytest.ExitCode.OK:
             return Verdict(suite)
-        case pytest.ExitCode.TESTS_FAILED:
-            return Verdict(suite, failed=said)
+        case pytest.ExitCode.TESTS_FAILED if failed := _first("FAILED ", said):
+            return Verdict(suite, failed=failed)
         case code:
-            return Verdict(suite, unclear=f"pytest exits with {code}: {said}")
+            why = _first("ERROR ", said) or said[-200:]
+            return Verdict(suite, unclear=f"pytest exits with {code}: {why}")
 
 
-def _failure(output: str) -> str:
-    marks = ("FAILED ", "ERROR ")
-    lines = [line for line in output.splitlines() if line.startswith(marks)]
-    return lines[0].split(" - ")[0].split("::")[-1] if lines else output[-200:]
+def _first(mark: str, output: str) -> str:
+    """The name in the first line of pytest's summary that begins with `mark`, or ""."""
+    summary = output.rpartition("short test summary info")[2]
+    lines = [line for line in summary.splitlines() if line.startswith(mark)]
+    return lines[0].split(" - ")[0].split("::")[-1] if lines else ""
 
 
 def _noticed(verdicts: Sequence[Verdict]) -> bool:

@@ -4,7 +4,7 @@ import errno
 import sqlite3
 from typing import Final
 
-NO_FOLDER: Final = "move the file in its place away, or name another folder with --folder"
+NO_FOLDER: Final = "move the file at that path away, or name another folder with --folder"
 WRITABLE: Final = "name a folder that this user may write to with --folder"
 MAKE_ROOM: Final = "make room on the disk, or name a folder on another one with --folder"
 CHECK_DISK: Final = "check the disk, or name a folder on another one with --folder"

@@ -70,6 +70,13 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "an error of one record stops the others",
+        ACTING,
+        "isinstance(answer, Exception) and not isinstance(answer, TransientError)",
+        "False",
+        ("unit",),
+    ),
+    Mutant(
         "a record that cannot be read is passed over without a word",
         ACTING,
         "        tally.refused.update(\n",

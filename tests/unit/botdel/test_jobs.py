@@ -122,7 +122,7 @@ def test_a_failed_job_that_was_handed_over_and_waits_for_a_worker_is_told_from_o
         (a_job(Status.EXHAUSTED, attempt=SPENT), "nothing by itself: remove the cause, then"),
         (a_saga(Status.FAILED), "the first sweep after that resumes it"),
         (a_saga(Status.FAILED, attempt=SPENT), "rolls it back (will undo: pause); "),
-        (a_saga(Status.FAILED, attempt=SPENT), " runs it forward once more instead"),
+        (a_saga(Status.FAILED, attempt=SPENT), " runs it forward again instead, with all"),
         (a_saga(Status.FAILED, attempt=SPENT, rollback_cause=FAILURE), "marks it as exhausted"),
         (
             a_saga(Status.EXHAUSTED, rollback_cause=FAILURE),

@@ -68,6 +68,22 @@ async def test_why_a_letter_is_refused_does_not_act_on_the_terminal(
     assert harmless(said)
 
 
+async def test_a_script_cannot_take_a_dry_run_for_what_was_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def act(tally: Tally, _: Callable[[], None]) -> None:
+        tally.done.append(NO_ID)
+
+    said = []
+    for dry_run in (True, False):
+        assert await carry_out(act, Wording("replayed"), dry_run=dry_run, as_json=True) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said == [
+        {"replayed": [], "to_be_replayed": [NO_ID], "refused": {}, "dry_run": True},
+        {"replayed": [NO_ID], "refused": {}, "dry_run": False},
+    ]
+
+
 async def test_a_list_that_is_cut_off_says_so_beside_its_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

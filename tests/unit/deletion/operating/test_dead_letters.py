@@ -237,6 +237,29 @@ async def test_a_service_without_a_subscription_would_lose_what_is_published(wor
     assert sorted(world.looked_for) == ["conversations", "gone"], "each is looked for once"
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_while_pub_sub_is_away_a_page_of_letters_waits_for_it_once(
+    world: World, dry_run: bool
+) -> None:
+    """For each service, and all at once: it takes seconds to tell that nobody answers."""
+    letters = await world.put(PAGE // 2) + await world.put(PAGE // 2, service="analytics")
+    looked_for: list[str] = []
+
+    async def away(service: str) -> None:
+        looked_for.append(service)
+        await asyncio.sleep(6)
+        raise BusUnavailable("it does not answer")
+
+    replay = Replay(world.store, world.bus, away)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(BusUnavailable):
+        await world.act(replay.refusal if dry_run else replay, Choice(status=NEW))
+    assert asyncio.get_running_loop().time() - began == 6
+    assert sorted(looked_for) == ["analytics", "conversations"]
+    assert (world.tally, world.replayed) == (Tally(), [])
+    assert {world.status_of(letter) for letter in letters} == {NEW}
+
+
 async def test_an_id_that_is_not_there_is_refused(world: World) -> None:
     (letter,) = await world.put()
     tally = await world.act(world.replay(), Choice(ids=[NO_ID, letter.id]))

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable, UnreadableJob
+from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable, TransitionError, UnreadableJob
 from deletion.job import Job, Status
 from deletion.operating.acting import Tally
-from deletion.operating.jobs import Choice, retry_jobs
+from deletion.operating.jobs import Choice, RetryJob, retry_jobs
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import BOT, OTHER_BOT, POLICY, SERVICE, a_job
 from tests.support.scripted_stores import ScriptedStore
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.virtual_time
 
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
+LATER = START + timedelta(seconds=1)
 
 
 class World:
@@ -93,12 +94,34 @@ async def test_a_job_that_moved_meanwhile_is_left_alone_and_the_others_go_on(
     assert "has changed" in tally.refused[jobs[1].id]
 
 
-async def test_nothing_is_retried_when_the_database_refuses(world: World) -> None:
-    job = world.put(Status.EXHAUSTED, attempt=SPENT)
-    world.store.faults["apply"] = deque([PermissionError("not authorised")])
-    with pytest.raises(PermissionError):
-        await world.retry(job)
-    assert world.store.jobs == {job.id: job}
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_job_that_the_database_refuses_is_refused_and_the_others_are_retried(
+    world: World, by_id: bool
+) -> None:
+    """Such as a record that has grown beyond what the database stores, or is damaged since."""
+    jobs = [world.put(Status.EXHAUSTED, attempt=SPENT) for _ in range(4)]
+    errors = [PermissionError("not authorised"), UnreadableJob(jobs[2].id, "damaged")]
+    world.store.faults["apply"] = deque([None, *errors, None])
+    tally = await world.choose(Choice([job.id for job in jobs]) if by_id else Choice())
+    assert tally.done == [jobs[0].id, jobs[3].id]
+    assert tally.refused == {
+        jobs[1].id: "not authorised (PermissionError)",
+        jobs[2].id: f"job {jobs[2].id} cannot be read: damaged (UnreadableJob)",
+    }
+    assert [world.store.jobs[job.id] for job in jobs[1:3]] == jobs[1:3]
+
+
+async def test_nothing_but_another_live_job_of_the_bot_is_called_one(world: World) -> None:
+    other, parked = world.put(Status.COMPENSATED), world.put(Status.PENDING, due=LATER)
+    world.store.faults["apply"] = deque([TransitionError("another job of its bot is live")])
+    tally = await world.retry(other)
+    assert tally.refused == {
+        other.id: "another job of its bot is live: that one deletes what is left"
+    }
+    clock = VirtualClock()
+    moments = iter([START, LATER])  # its park ends while it is retried
+    clock.now = lambda: next(moments)  # type: ignore[method-assign]
+    assert await RetryJob(world.store, clock, POLICY)(parked) is None
 
 
 async def test_an_id_that_no_job_has_is_refused_and_the_others_are_retried(world: World) -> None:
