@@ -103,7 +103,7 @@ $(STAMP): pyproject.toml constraints.txt $(if $(usable),,FORCE)
 	    echo "or name the one you have: make PYTHON=/path/to/python3.12"; \
 	    exit 1; \
 	fi >&2; \
-	echo "installing into $(VENV) ($$("$$python" --version))"; \
+	echo "installing into $(VENV) ($$("$$python" --version)); this takes about a minute"; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
 	@$(BIN)/pip install -qq -c constraints.txt setuptools
 	@$(BIN)/pip install -qq -c constraints.txt --no-build-isolation -e '.[dev]'

@@ -58,7 +58,8 @@ class SettingsError(ConfigurationError):
 
     def __init__(self, *problems: str) -> None:
         lines = "".join(f"\n  {problem}" for problem in problems)
-        super().__init__(f"settings are missing or wrong:{lines}")
+        where = "see docs/reference/configuration.md, or run `. .local/env` beside `make up`"
+        super().__init__(f"settings are missing or wrong: {where}{lines}")
         self.problems = problems
 
 

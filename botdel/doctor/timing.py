@@ -79,7 +79,7 @@ def grace_finding(service: str, slowest: StepProgress | None, grace: float) -> F
         return warning(
             check,
             f"not known: no batch was measured in its newest {NEWEST} jobs",
-            "look again after the first deletion",
+            "look again after a deletion that finds data",
         )
     measured = f"the slowest batch, of step {slowest.name}, took {slowest.slowest:.2g} s"
     allowed = f"a run has {share:g} s to end between two batches"

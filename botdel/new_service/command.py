@@ -28,6 +28,8 @@ Next:
   botdel plan check plan.yaml
   botdel topology apply --plan plan.yaml    # the first run must say that the subscription is
                                             # `created`; if it is `in place`, see the guide, 6
+  # the consumer deletes as soon as it starts, also for the requests of the past 31 days, which the
+  # topic keeps: start it only if the check found nothing wrong
   botdel consumer --plan plan.yaml --port 0
 docs/add-a-service.md explains each step. Other services and the gateway stay as they are."""
 

@@ -106,6 +106,12 @@ class RetryJob:
     def _refusal(self, job: Job, now: datetime) -> str | None:
         if job.is_retryable(now, self._policy):
             return None
+        if job.is_due(now):
+            was = "was handed over and is" if job.status is Status.FAILED else "is pending and"
+            return (
+                f"it {was} due, there is nothing to retry: a worker claims it; start a "
+                f"consumer of `{job.service}` if none is running"
+            )
         silent = f", last heard of {job.last_modified_at}" if job.live else ""
         return f"it is {job.status}{silent}: there is nothing to retry"
 

@@ -8,6 +8,7 @@ import re
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deletion.adapters.pubsub.names import Names
@@ -83,11 +84,22 @@ def load(settings: type[S], **overrides: str | int | None) -> S:
     try:
         return settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = (f"{_variable(p['loc'])}: {p['msg']}" for p in error.errors())
+        problems = (f"{_variable(p['loc'])}: {_wrong(p, settings)}" for p in error.errors())
         raise SettingsError(*problems) from None
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
         raise SettingsError(f".env: expected UTF-8 text, found {byte}") from None
+
+
+def _wrong(problem: ErrorDetails, settings: type[BaseSettings]) -> str:
+    """Return what is wrong; for a missing setting, how its description begins."""
+    if problem["type"] != "missing":
+        return problem["msg"]
+    for name, field in settings.model_fields.items():
+        if problem["loc"] == (field.validation_alias or name,) and field.description:
+            first = " ".join(field.description.split()).split(". ")[0].rstrip(".")
+            return f"not set; expected: {first[0].lower()}{first[1:]}"
+    return "not set"
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -61,7 +61,8 @@ class Endings:
             log.error("run failed", reason=str(parked))
             await self._lease.fail(failure)
         else:
-            log.info("parked", until=rfc3339(until), reason=str(parked))
+            due = self._lease.job.due or until  # a park that spent an attempt rests for longer
+            log.info("parked", until=rfc3339(due), reason=str(parked))
 
     def interruption(self, error: BaseException, retried: TransientError | None) -> Failure:
         """The failure of a run that was stopped: an interruption, unless an error was being

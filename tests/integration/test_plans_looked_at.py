@@ -85,6 +85,17 @@ async def test_what_was_not_looked_at_is_not_called_right(
         assert await preview(plan_over(api, tmp_path, ""), BOT, as_json=True) == 0
 
 
+@pytest.mark.usefixtures("kept")
+async def test_nothing_is_said_to_have_been_sampled_where_only_a_read_back_was_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Api(behave=lambda _call: Reply(410)) as api:
+        assert await check(plan_over(api, tmp_path), as_json=True) == 0
+        found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
+        data = found["data of step billing/step-1"]
+        assert (data["status"], data["detail"]) == ("ok", "its read-back answers as the plan says")
+
+
 OWN = """
 import asyncio
 

@@ -27,5 +27,6 @@ def test_a_refused_plan_names_its_field() -> None:
 
 def test_settings_that_are_wrong_have_a_line_each() -> None:
     assert str(SettingsError("A: missing", "B: too short")) == (
-        "settings are missing or wrong:\n  A: missing\n  B: too short"
+        "settings are missing or wrong: see docs/reference/configuration.md, or run "
+        "`. .local/env` beside `make up`\n  A: missing\n  B: too short"
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
+from deletion.clock import rfc3339
 from deletion.errors import Busy, Parked, SharedDocument, StoreUnavailable, TransientError
 from deletion.job import LONGEST_REST, Status, StepProgress, StepStatus
 from deletion.plan import Batch, Plan
@@ -206,6 +207,7 @@ async def test_a_job_whose_step_must_not_call_now_is_parked(
     )
     assert world.stored.progress("second").deleted == 2, "what it has done is kept"
     [line] = [each for each in logs if each["event"] == "parked"]
+    assert line["until"] == rfc3339(world.stored.due), "when a worker may claim it"
     assert line["until"].endswith("Z"), "as every time in a log is written"
 
 

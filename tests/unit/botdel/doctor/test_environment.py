@@ -56,8 +56,8 @@ async def test_without_any_setting_everything_that_can_be_said_is(
         monkeypatch.delenv(name)
     assert await doctor([], 60, as_json=True) == 1
     found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
-    assert "GOOGLE_CLOUD_PROJECT: Field required" in found["Pub/Sub"]["detail"]
-    assert "BOTDEL_MONGODB_URI: Field required" in found["MongoDB"]["detail"]
+    assert "GOOGLE_CLOUD_PROJECT: not set; " in found["Pub/Sub"]["detail"]
+    assert "BOTDEL_MONGODB_URI: not set; " in found["MongoDB"]["detail"]
     assert {found[each]["status"] for each in ("Pub/Sub", "MongoDB")} == {"failed"}
     assert "canary" not in found
 

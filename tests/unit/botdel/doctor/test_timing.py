@@ -53,6 +53,7 @@ async def test_each_service_has_its_own_and_without_a_batch_it_cannot_be_told() 
     assert found[f"grace period of {SERVICE}"].status is Status.FAILED
     unknown = found["grace period of analytics"]
     assert (unknown.status, "not known" in unknown.detail) == (Status.WARNING, True)
+    assert unknown.remedy == "look again after a deletion that finds data"
 
 
 @pytest.mark.parametrize(

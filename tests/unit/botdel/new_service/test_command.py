@@ -55,6 +55,14 @@ def test_its_tests_pass_at_once_and_exercise_everything(folder: Path) -> None:
     assert "Warning" not in done.stdout + done.stderr
 
 
+def test_what_is_said_next_warns_of_the_consumer_before_it_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_service("avatars", tmp_path / "service")
+    said = capsys.readouterr().out
+    assert said.index("deletes as soon as it starts") < said.index("botdel consumer")
+
+
 def test_its_step_is_named_after_it(folder: Path) -> None:
     """So that a job tells the plans of two services apart, if both take the name of one."""
     plan = read_plan(folder / "plan.yaml", {"MY_AVATARS_ROOT": "/srv"})

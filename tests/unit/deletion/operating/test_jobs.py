@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable, TransitionError, UnreadableJob
-from deletion.job import Job, Status
+from deletion.job import Failure, Job, Status
 from deletion.operating.acting import Tally
 from deletion.operating.jobs import Choice, RetryJob, retry_jobs
 from tests.support.clock import START, VirtualClock
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.virtual_time
 SPENT = POLICY.max_attempts
 SILENT = START - POLICY.stale_after
 LATER = START + timedelta(seconds=1)
+HANDED_OVER = Failure("Interrupted", "the process was asked to stop", START, interrupted=True)
 
 
 class World:
@@ -82,6 +83,20 @@ async def test_a_job_named_that_waits_runs_or_is_complete_is_refused_with_why(
     assert tally.done == []
     assert "nothing to retry" in tally.refused[job.id]
     assert world.store.jobs == {job.id: job}
+
+
+async def test_a_job_that_was_handed_over_waits_for_a_worker_and_not_for_a_retry(
+    world: World,
+) -> None:
+    job = world.put(Status.FAILED, failure=HANDED_OVER, due=START)
+    waiting = world.put(Status.PENDING)
+    tally = await world.retry(job, waiting)
+    claims = f"a worker claims it; start a consumer of `{SERVICE}` if none is running"
+    assert tally.refused == {
+        job.id: f"it was handed over and is due, there is nothing to retry: {claims}",
+        waiting.id: f"it is pending and due, there is nothing to retry: {claims}",
+    }
+    assert world.store.jobs == {job.id: job, waiting.id: waiting}
 
 
 async def test_a_job_that_moved_meanwhile_is_left_alone_and_the_others_go_on(

@@ -21,6 +21,13 @@ NEEDED = {
     "BOTDEL_RECOVERY_TOKEN": TOKEN,
     "BOTDEL_GATEWAY_TOKENS": f"{TOKEN},{TOKEN[::-1]}",
 }
+EXPECTED = {
+    "GOOGLE_CLOUD_PROJECT": "project of the topic",
+    "BOTDEL_MONGODB_URI": "where the jobs are, and the data of steps without a `uri`; `mongodb://`",
+    "BOTDEL_RECOVERY_TOKEN": "bearer token of the recovery endpoint, at least 16 characters",
+    "BOTDEL_GATEWAY_TOKENS": "accepted bearer tokens as `name:token`, separated by commas",
+}
+"""How what is expected in place of each begins."""
 NEEDS: dict[type[BaseSettings], list[str]] = {
     GatewaySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_GATEWAY_TOKENS"],
     ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
@@ -63,7 +70,7 @@ def test_a_missing_setting_is_named(
 ) -> None:
     monkeypatch.delenv(name)
     said = refused(settings)
-    assert f"  {name}: " in said
+    assert f"\n  {name}: not set; expected: {EXPECTED[name]}" in said
     assert said.count("\n") == 1, "and no other"
 
 
