@@ -1,7 +1,8 @@
-"""Time: the port `Clock`, the clock of a process, and how times are written."""
+"""Time: the port `Clock`, the clock of a process, how times are written, and what comes first."""
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -39,6 +40,16 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the event loop."""
         await asyncio.sleep(seconds)
+
+
+async def first_of(*waits: Awaitable[object]) -> None:
+    """Return as soon as one of `waits` is over, and cancel the others."""
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def truncated(moment: datetime) -> datetime:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type
 
-from deletion.clock import Clock
+from deletion.clock import Clock, first_of
 from deletion.errors import TransientError
 
 T = TypeVar("T")
@@ -30,13 +30,7 @@ async def pause(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
     """Return after `seconds`, or as soon as one of `events` is set: a stop ends a back-off."""
     if any(event.is_set() for event in events):
         return
-    first: set[asyncio.Task[object]] = {asyncio.create_task(event.wait()) for event in events}
-    first.add(asyncio.create_task(clock.sleep(seconds)))
-    try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in first:
-            task.cancel()
+    await first_of(*(event.wait() for event in events), clock.sleep(seconds))
 
 
 class BackOff:

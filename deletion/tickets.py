@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from deletion.clock import Clock
+from deletion.clock import Clock, first_of
 
 LONGEST_TURN: Final = 60.0
 """Seconds after which a batch that hangs no longer holds the others up."""
@@ -26,13 +26,7 @@ class Ticket:
 
     async def wait(self, stopping: asyncio.Event) -> None:
         """Wait for the front, or return without it once `stopping` is set."""
-        called = asyncio.create_task(self._called.wait())
-        stopped = asyncio.create_task(stopping.wait())
-        try:
-            await asyncio.wait({called, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            called.cancel()
-            stopped.cancel()
+        await first_of(self._called.wait(), stopping.wait())
 
     @asynccontextmanager
     async def passed_on(self, clock: Clock) -> AsyncIterator[None]:
@@ -49,7 +43,7 @@ class Ticket:
             passing.cancel()
 
     def leave(self) -> None:
-        """Leave the queue. Whoever is first then comes to the front."""
+        """Leave the queue, and call the run that is first now."""
         if self in self._queue:
             self._queue.remove(self)
             if self._queue:

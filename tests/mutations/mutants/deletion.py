@@ -81,8 +81,8 @@ MUTANTS: Final = (
     Mutant(
         "a stop sits out a back-off",
         RETRY,
-        "{asyncio.create_task(event.wait()) for event in events}",
-        "set()",
+        "await first_of(*(event.wait() for event in events), clock.sleep(seconds))",
+        "await clock.sleep(seconds)",
     ),
     Mutant(
         "one failure alone spends the attempt of an interruption",

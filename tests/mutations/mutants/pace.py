@@ -47,8 +47,8 @@ MUTANTS: Final = (
     Mutant(
         "a stop waits for the runs in front",
         TICKETS,
-        "asyncio.wait({called, stopped}, return_when=asyncio.FIRST_COMPLETED)",
-        "asyncio.wait({called})",
+        "first_of(self._called.wait(), stopping.wait())",
+        "self._called.wait()",
         UNIT,
     ),
     Mutant(
