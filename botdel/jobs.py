@@ -105,7 +105,7 @@ def _status(job: Job, policy: LeasePolicy) -> Text:
     now, marks = SystemClock().now(), []
     if job.is_stale(now, policy):
         marks.append("stale")
-    elif job.status is Status.FAILED and job.due:
+    elif job.is_handed_over:
         marks.append("handed over")
     elif job.is_parked(now):
         marks.append("parked")

@@ -125,6 +125,11 @@ class Record:
         """The progress of `step` in the current direction; empty when nothing is recorded."""
         return next((p for p in self.current_steps if p.name == step), StepProgress(step))
 
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether it was interrupted, so that any worker may claim it."""
+        return self.status is Status.FAILED and self.due is not None
+
     def is_due(self, now: datetime) -> bool:
         """Whether a worker may claim it at `now`."""
         return self.due is not None and self.due <= now
@@ -162,8 +167,8 @@ class Record:
         return policy.rest_after(1 if self.is_spent(policy) else ends)
 
     def _attempt_is_over(self, now: datetime, policy: LeasePolicy) -> bool:
-        """Whether it has failed or is stale. An interrupted job does not count: it is due."""
-        failed = self.status is Status.FAILED and self.due is None
+        """Whether it has failed or is stale. One that is handed over does not count: it is due."""
+        failed = self.status is Status.FAILED and not self.is_handed_over
         return failed or self.is_stale(now, policy)
 
     def _times_ended(self, *reasons: str, place: tuple[str | None, int] | None = None) -> int:

@@ -227,8 +227,8 @@ class Job(Record):
         """Make it pending for an operator, without a rest, and with all attempts restored if they
         were spent. A parked job is due at once; a compensated job starts anew, forward.
         """
-        is_interrupted = self.status is Status.FAILED and self.due is not None
-        why = "it was interrupted, and is due already" if is_interrupted else f"it is {self.status}"
+        due = "it was interrupted, and is due already"
+        why = due if self.is_handed_over else f"it is {self.status}"
         self._require(self.is_retryable(now, policy), "retry", why)
         is_by_hand = self.status in BY_HAND
         was_parked = self.status is Status.PENDING

@@ -107,7 +107,7 @@ class RetryJob:
         if job.is_retryable(now, self._policy):
             return None
         if job.is_due(now):
-            was = "was handed over and is" if job.status is Status.FAILED else "is pending and"
+            was = "was handed over and is" if job.is_handed_over else "is pending and"
             return (
                 f"it {was} due, there is nothing to retry: a worker claims it; start a "
                 f"consumer of `{job.service}` if none is running"

@@ -99,7 +99,7 @@ MUTANTS: Final = (
     Mutant(
         "a sweep takes what was handed over",
         RECORD,
-        "failed = self.status is Status.FAILED and self.due is None",
+        "failed = self.status is Status.FAILED and not self.is_handed_over",
         "failed = self.status is Status.FAILED",
     ),
     Mutant(
