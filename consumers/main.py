@@ -222,15 +222,21 @@ def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping
 async def _report_missing(plan: Plan, seconds: float) -> None:
     """Log what steps lack, such as indexes. They work without, but slowly.
 
-    Each step gets `seconds`, because the process serves no probe before they have all answered.
+    The process serves no probe before all steps have answered. So they are asked side by side, and
+    each gets `seconds`.
     """
-    for step in plan.steps:
-        if isinstance(step, Provisioned):
-            try:
-                async with asyncio.timeout(seconds) as bound:
-                    missing = await step.missing()
-            except Exception as error:  # noqa: BLE001 - logged: the step may work nevertheless
-                reason = f"no answer within {seconds:g} s" if bound.expired() else with_type(error)
-                missing = f"could not be checked: {reason}"
-            if missing:
-                log.warning(NOT_PROVIDED, step=step.name, missing=missing)
+    steps = [step for step in plan.steps if isinstance(step, Provisioned)]
+    answers = await asyncio.gather(*(_missing(step, seconds) for step in steps))
+    for step, missing in zip(steps, answers, strict=True):
+        if missing:
+            log.warning(NOT_PROVIDED, step=step.name, missing=missing)
+
+
+async def _missing(step: Provisioned, seconds: float) -> str | None:
+    """What the step lacks, or why that is not known; None when it lacks nothing."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            return await step.missing()
+    except Exception as error:  # noqa: BLE001 - logged: the step may work nevertheless
+        reason = f"no answer within {seconds:g} s" if bound.expired() else with_type(error)
+        return f"could not be checked: {reason}"
