@@ -45,7 +45,8 @@ class MongoBreakerStore:
     def __init__(
         self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
     ) -> None:
-        self._breakers = client[database][COLLECTION]
+        self._database = client[database]
+        self._breakers = self._database[COLLECTION]
         self._call_seconds = call_seconds
 
     async def get(self, host: str) -> Breaker:
@@ -69,8 +70,7 @@ class MongoBreakerStore:
 
     async def time(self) -> datetime:
         """The server's time, from `hello`."""
-        database = self._breakers.database
-        return await server_time(database, self._call_seconds)  # type: ignore[arg-type]
+        return await server_time(self._database, self._call_seconds)
 
     async def open_breakers(self) -> Sequence[Breaker]:
         """Read all documents, which are few; at most `MOST_SHOWN`."""

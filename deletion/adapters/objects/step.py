@@ -210,7 +210,7 @@ class ObjectsStep:
 
     async def _remove(
         self, lister: Lister, page: Page, items: Sequence[Item], at: Cursor
-    ) -> "Removed":
+    ) -> Removed:
         """Delete the `items` of `page`, to which `at` has come.
 
         A page that an earlier run deleted, but that is still listed, is no progress.

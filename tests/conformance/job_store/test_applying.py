@@ -17,8 +17,6 @@ from tests.support.clock import START
 from tests.support.factories import LATER, new_job, request_for
 
 # Each transition from each of its sources: the job before it, and the change.
-ENDINGS = ("complete", "compensate")
-"""After them nobody joins."""
 UNDERNEATH: dict[str, Callable[[Job], Any]] = {
     "status": lambda job: next(s for s in LIVE if s is not job.status),
     "attempt": lambda job: job.attempt + 1,
