@@ -74,7 +74,7 @@ class HttpClient:
                         return answer
                     asked = httpx.URL(answer.location)
         except TimeoutError:
-            raise HttpUnavailable(f"{what} gave no answer within {seconds:g} s") from None
+            raise HttpUnavailable(f"{what} did not answer within {seconds:g} s") from None
         except httpx.TransportError as error:  # its text may quote what was sent
             raise HttpUnavailable(f"{what} failed ({type(error).__name__})") from None
         except (httpx.RequestError, httpx.InvalidURL) as error:
