@@ -25,6 +25,15 @@ from tests.support.paths import TESTS
 from tests.support.pipeline import Pipeline, create_topology
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of continuous integration."""
+    parser.addoption(
+        "--each-broker",
+        action="store_true",
+        help="run the acceptance suite over each broker that is installed, not only the chosen one",
+    )
+
+
 def pytest_report_header() -> str:
     """Which broker the tests start, and why. Raises `UsageError` if the chosen one is missing."""
     try:

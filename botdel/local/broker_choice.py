@@ -1,7 +1,7 @@
 """Pub/Sub on this machine: Google's emulator if it and Java are installed, or the embedded broker.
 
 `BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and the suites
-over both brokers (conformance, acceptance, faults) use each that is installed.
+over both brokers (conformance, faults, in CI acceptance) use each that is installed.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class LocalSettings(Settings):
     local_broker: Literal["google", "embedded"] | None = None
     """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
     `embedded`. If it is not set: the emulator if it and Java are installed, else the embedded
-    broker; the suites over both brokers (conformance, acceptance, faults) run over each that is
-    installed.
+    broker; the suites over both brokers (conformance, faults, with EACH_BROKER=1 acceptance)
+    run over each that is installed.
     """
 
 

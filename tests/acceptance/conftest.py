@@ -1,4 +1,4 @@
-"""The acceptance suite runs over the broker that is wanted, or each that can be started here."""
+"""The acceptance suite runs over the broker that is chosen; with `--each-broker`, over each."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,8 @@ from botdel.local.server import LocalBroker
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Not `params` of a fixture: a wrong setting would be an error of this import, with a trace."""
     if "broker_name" in metafunc.fixturenames:
-        metafunc.parametrize("broker_name", brokers(), scope="session")
+        wanted = brokers() if metafunc.config.getoption("--each-broker") else brokers()[:1]
+        metafunc.parametrize("broker_name", wanted, scope="session")
 
 
 @pytest.fixture(scope="session")
