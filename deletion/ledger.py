@@ -1,0 +1,163 @@
+"""The ports of the request ledger: requests, the services that owe them, and their jobs.
+
+Each docstring is the specification. `tests/conformance` runs one suite over every implementation.
+Every method raises `StoreUnavailable` when the database does not answer in time.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from deletion.dead_letter import DeadLetterStatus
+from deletion.ports import Unreadable
+from deletion.request import Chore, DeletionRequest, RequestState
+
+ReadRequest = DeletionRequest | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class RequestChange:
+    """Write `after` if the stored request still has the revision of `before`."""
+
+    before: DeletionRequest
+    after: DeletionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests: those that match all given filters. `state` is that at the time of asking;
+    `owed_by` names a service.
+    """
+
+    bot_id: str | None = None
+    owed_by: str | None = None
+    state: RequestState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCensus:
+    """How many open requests there are, each count at most the limit that was given.
+
+    `overdue` are part of `near`, which are part of `open`; `missing` were published again for a
+    service, and still lack its job. `oldest` is when the oldest open one was received (UTC).
+    """
+
+    open: int
+    near: int
+    overdue: int
+    missing: int
+    oldest: datetime | None
+
+
+class RequestStore(Protocol):
+    """Holds the requests."""
+
+    async def record(self, requests: Sequence[DeletionRequest]) -> None:
+        """Insert `requests` together. One that is recorded already stays as it is."""
+
+    async def get(self, event_ids: Collection[str]) -> Sequence[ReadRequest]:
+        """Those of `event_ids` that are recorded, in no particular order."""
+
+    async def save(self, changes: Sequence[RequestChange]) -> Sequence[RequestChange]:
+        """Write the changes, each guarded and atomic, and return those that were refused, because
+        their request was written meanwhile. The written ones have one revision more.
+
+        Repeating a change that was written does not refuse it, until somebody else has written.
+        """
+
+    async def due(
+        self, chore: Chore, since: datetime, until: datetime, limit: int
+    ) -> Sequence[ReadRequest]:
+        """At most `limit` requests whose `chore` is due in [since, until], the earliest first."""
+
+    async def find(
+        self,
+        wanted: RequestFilter,
+        now: datetime,
+        *,
+        before: tuple[datetime, str] | None = None,
+        limit: int,
+    ) -> Sequence[ReadRequest]:
+        """At most `limit` requests, the last received first (by `received_at`, then id), from
+        below `before`: the key of the last one of the page before.
+        """
+
+    async def census(self, now: datetime, limit: int) -> RequestCensus:
+        """Count the open requests, up to `limit` of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of the installation. It owes each request that is received until it is retired."""
+
+    name: str
+    registered_at: datetime
+    retired_at: datetime | None = None
+    retired_by: str | None = None
+    reason: str | None = None
+
+
+class ServiceStore(Protocol):
+    """Holds the services. `topology apply` registers them; only an operator retires one."""
+
+    async def register(self, names: Collection[str], now: datetime) -> None:
+        """Add those that are not recorded. One that was retired is no longer: its plan is back."""
+
+    async def all(self) -> Sequence[Service]:
+        """All services, retired ones too, by name."""
+
+    async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
+        """Retire a service. Returns whether there is one of this name that was not retired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A job as far as the ledger needs it: which requests it covers, and when it completed."""
+
+    job_id: str
+    service: str
+    bot_id: str
+    event_ids: tuple[str, ...]
+    completed_at: datetime | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was written before each of its requests is gone."""
+        return self.completed_at is not None
+
+
+class CoverageStore(Protocol):
+    """The jobs as the ledger sees them. Completing a job marks it as unreported, in the same write;
+    the mark keeps its record from expiring.
+    """
+
+    async def unreported(
+        self, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Coverage | Unreadable]:
+        """At most `limit` unreported jobs completed in [since, until], the earliest first."""
+
+    async def reported(self, job_ids: Collection[str]) -> None:
+        """Take the mark off. Repeating it does nothing."""
+
+    async def covering(self, requests: Collection[tuple[str, str]]) -> Sequence[Coverage]:
+        """The jobs of any service that cover one of `requests`, pairs of bot and event. A
+        compensated job covers what it was placed for, and is not complete.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EventLetter:
+    """A dead letter that carries an event, and what an operator has decided."""
+
+    letter_id: str
+    service: str
+    event_id: str
+    status: DeadLetterStatus
+
+
+class EventLetters(Protocol):
+    """The dead letters as the ledger sees them."""
+
+    async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
+        """The dead letters of `events`, pairs of service and event, as their attributes say."""

@@ -1,0 +1,214 @@
+"""The ledger's record of one request: which services owe it, and by when.
+
+open → settled, once no service owes it. A service owes its share until a complete job of it covers
+the request, or an operator waives it. Overdue is a query, never a stored state.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from deletion.clock import truncated
+
+LOOKS_APART: Final = timedelta(minutes=30)
+"""How long after publishing a request again the ledger looks for its job: doubled each time, up to
+`LONGEST_LOOKS_APART`."""
+LONGEST_LOOKS_APART: Final = timedelta(days=1)
+MOST_DOUBLINGS: Final = 10
+NEAR: Final = 0.75
+"""The share of the time to its deadline after which an open request is near it, 0 to 1."""
+
+
+class RequestState(StrEnum):
+    """Where a request stands."""
+
+    OPEN = "open"  # at least one service owes it
+    OVERDUE = "overdue"  # open, and its deadline has passed
+    SETTLED = "settled"  # no service owes it; this is final, however late
+
+
+class Chore(StrEnum):
+    """What the ledger has to do about a request at some time."""
+
+    LOOK = "look"  # look whether each service that owes it has a job for it
+    WARN = "warn"  # alert: its deadline is near, or has passed
+    ANNOUNCE = "announce"  # publish `DeletionCompleted`
+    CALL = "call"  # post to the callback
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Why a service no longer owes a request, and who decided that."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One service's share of a request: owed until `settled_at`.
+
+    Then it has the complete job that covers the request, or a waiver. `republished` counts how
+    often the request was published again for this service.
+    """
+
+    service: str
+    settled_at: datetime | None = None
+    job_id: str | None = None
+    waiver: Waiver | None = None
+    republished: int = 0
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the service still owes it."""
+        return self.settled_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPolicy:
+    """When a request is due, and when a service without a job for it is missing one."""
+
+    deadline: timedelta
+    missing_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRequest:
+    """One request. Its id is the event's; times are UTC in milliseconds.
+
+    `chores` holds when the ledger has to do each of them next. `revision` counts the writes of the
+    record: a write is guarded by the one that was read.
+    """
+
+    id: str
+    bot_id: str
+    placed_at: datetime
+    received_at: datetime
+    deadline: datetime
+    requested_by: str = ""
+    traceparent: str | None = None
+    shares: tuple[Share, ...] = ()
+    settled_at: datetime | None = None
+    chores: Mapping[Chore, datetime] = field(default_factory=dict)
+    revision: int = 0
+
+    @classmethod
+    def received(
+        cls,
+        *,
+        event_id: str,
+        bot_id: str,
+        placed_at: datetime,
+        services: Collection[str],
+        now: datetime,
+        policy: LedgerPolicy,
+        requested_by: str = "",
+        traceparent: str | None = None,
+    ) -> "DeletionRequest":
+        """The record of a new request, which `services` owe. The deadline counts from `now`, when
+        it was received, because gateways' clocks differ. Raises `ValueError` without a service: it
+        would be settled at once although nothing was deleted.
+        """
+        if not services:
+            raise ValueError("no service owes the request")
+        return cls(
+            id=event_id,
+            bot_id=bot_id,
+            placed_at=truncated(placed_at),
+            received_at=now,
+            deadline=now + policy.deadline,
+            requested_by=requested_by,
+            traceparent=traceparent,
+            shares=tuple(Share(service) for service in sorted(services)),
+            chores={
+                Chore.LOOK: now + policy.missing_after,
+                Chore.WARN: truncated(now + policy.deadline * NEAR),
+            },
+        )
+
+    @property
+    def owed(self) -> tuple[str, ...]:
+        """The services that still owe it, sorted."""
+        return tuple(share.service for share in self.shares if share.is_owed)
+
+    def state(self, now: datetime) -> RequestState:
+        """Where it stands at `now`."""
+        if self.settled_at is not None:
+            return RequestState.SETTLED
+        return RequestState.OVERDUE if now >= self.deadline else RequestState.OPEN
+
+    def is_near(self, now: datetime) -> bool:
+        """Whether it is open and near its deadline, or past it."""
+        warned_from = self.received_at + (self.deadline - self.received_at) * NEAR
+        return self.settled_at is None and now >= warned_from
+
+    def share(self, service: str) -> Share | None:
+        """The share of `service`, or None if it never owed the request."""
+        return next((share for share in self.shares if share.service == service), None)
+
+    def completed(self, service: str, job_id: str, now: datetime) -> "DeletionRequest":
+        """After a complete job of `service` that covers it. Unchanged if nothing was owed."""
+        return self._settled(service, now, job_id=job_id)
+
+    def waived(self, service: str, waiver: Waiver, now: datetime) -> "DeletionRequest":
+        """After the share of `service` is waived. Unchanged if nothing was owed."""
+        return self._settled(service, now, waiver=waiver)
+
+    def looked(
+        self, now: datetime, *, missing: Iterable[str], waiting: Iterable[str] = ()
+    ) -> "DeletionRequest":
+        """After a look for its jobs: it is about to be published again for the services `missing`.
+        It is looked for again while there are any, or services `waiting` for an operator, whose
+        dead letter of it is open.
+        """
+        again, held = set(missing), set(waiting)
+        shares = tuple(
+            replace(share, republished=share.republished + 1) if share.service in again else share
+            for share in self.shares
+        )
+        next_look = now + _apart(share.republished for share in shares if share.is_owed)
+        return replace(self, shares=shares)._due(Chore.LOOK, next_look if again or held else None)
+
+    def warned(self, now: datetime) -> "DeletionRequest":
+        """After an alert that its deadline is near; the last one is due when it has passed."""
+        return self._due(Chore.WARN, self.deadline if now < self.deadline else None)
+
+    def announced(self, call_at: datetime | None) -> "DeletionRequest":
+        """After `DeletionCompleted` is published. Calls back at `call_at`, never if it is None."""
+        return self._due(Chore.ANNOUNCE, None)._due(Chore.CALL, call_at)
+
+    def called(self) -> "DeletionRequest":
+        """After the callback has confirmed."""
+        return self._due(Chore.CALL, None)
+
+    def postponed(self, chore: Chore, until: datetime) -> "DeletionRequest":
+        """With the chore due at `until`: whoever writes this does it, others leave it alone."""
+        return self._due(chore, until)
+
+    def _settled(self, service: str, now: datetime, **how: object) -> "DeletionRequest":
+        if service not in self.owed:
+            return self
+        settled = replace(
+            self,
+            shares=tuple(
+                replace(share, settled_at=now, **how)  # type: ignore[arg-type]
+                if share.service == service
+                else share
+                for share in self.shares
+            ),
+        )
+        if settled.owed:
+            return settled
+        return replace(settled, settled_at=now, chores={Chore.ANNOUNCE: now})
+
+    def _due(self, chore: Chore, at: datetime | None) -> "DeletionRequest":
+        others = {name: due for name, due in self.chores.items() if name is not chore}
+        return replace(self, chores=others if at is None else {**others, chore: truncated(at)})
+
+
+def _apart(republished: Iterable[int]) -> timedelta:
+    """How long until the next look, after this many times of publishing again."""
+    times = min(max(republished, default=1), MOST_DOUBLINGS)
+    return min(LOOKS_APART * (1 << max(times - 1, 0)), LONGEST_LOOKS_APART)
