@@ -167,8 +167,8 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUN,
-        "                    self._patience.renew(has_progressed=has_progressed)\n                counts_empty",
-        "                    pass\n                counts_empty",
+        "                    self._patience.renew()\n                    counts_empty",
+        "                    counts_empty",
     ),
     Mutant(
         "what is read back late is deleted again",
@@ -179,7 +179,7 @@ MUTANTS: Final = (
     Mutant(
         "an empty batch after an error is progress",
         RUN,
-        "if has_progressed or counts_empty:",
+        "if counts_empty or batch.deleted or batch.cursor != progress.cursor:",
         "if True:",
     ),
     Mutant(
@@ -257,10 +257,10 @@ MUTANTS: Final = (
         SAGA,
     ),
     Mutant(
-        "two polls that do nothing make the error before them free of charge",
+        "a second empty batch after an error is progress",
         RUN,
-        "self._patience.renew(has_progressed=has_progressed)",
-        "self._patience.renew()",
+        "                    counts_empty = True",
+        "                counts_empty = True",
         UNIT,
     ),
     Mutant(
