@@ -28,6 +28,14 @@ MUTANTS: Final = (
         "async with asyncio.timeout(None):",
     ),
     Mutant(
+        "a record is tried again after its time, because the pause before it is not counted",
+        INTAKE,
+        "            if late := too_late():  # a pause before another try may have made it so\n"
+        "                raise late\n",
+        "",
+        ("unit",),
+    ),
+    Mutant(
         "what the database could not take is acked",
         INTAKE,
         "return _all([each.delivery for each in placed], Outcome.RETURNED)",
