@@ -165,6 +165,20 @@ MUTANTS: Final = (
         "                if True:\n                    is_empty",
     ),
     Mutant(
+        "a read-back that is interrupted does not count if an earlier one has found something",
+        READ_BACK,
+        "        except Interrupted:\n            raise\n        except Exception:\n",
+        "        except BaseException:\n",
+        UNIT,
+    ),
+    Mutant(
+        "an error of a read-back hides what an earlier one has found",
+        READ_BACK,
+        "            await self._begin_again(left)\n            raise\n",
+        "            raise\n",
+        UNIT,
+    ),
+    Mutant(
         "progress does not renew patience",
         RUN,
         "                    self._patience.renew()\n                    counts_empty",
