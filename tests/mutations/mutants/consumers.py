@@ -9,6 +9,13 @@ INTAKE: Final = "consumers/intake.py"
 
 MUTANTS: Final = (
     Mutant(
+        "a step that never says what it lacks keeps its consumer from starting",
+        "consumers/main.py",
+        "await asyncio.wait(asked, timeout=seconds)",
+        "await asyncio.wait(asked)",
+        ("unit",),
+    ),
+    Mutant(
         "an ack comes before its record",
         INTAKE,
         "        foreign = [each for",
