@@ -175,11 +175,14 @@ class Intake:
             is_late = self._clock.monotonic() >= began + RETRY_WITHIN
             return StoreUnavailable(TOO_LATE) if is_late else None
 
-        if late := too_late():
-            raise late
+        async def record() -> list[Recorded]:
+            if late := too_late():  # a pause before another try may have made it so
+                raise late
+            return await self._store.record(jobs)
+
         try:
             async with asyncio.timeout(self._left(began)):
-                return await self._retry.call(lambda: self._store.record(jobs), unless=too_late)
+                return await self._retry.call(record, unless=too_late)
         except TimeoutError as error:
             raise StoreUnavailable(TOO_LATE) from error
 

@@ -223,20 +223,27 @@ async def _report_missing(plan: Plan, seconds: float) -> None:
     """Log what steps lack, such as indexes. They work without, but slowly.
 
     The process serves no probe before all steps have answered. So they are asked side by side, and
-    each gets `seconds`.
+    none is waited for longer than `seconds`, even if it ignores that it is cancelled then.
     """
     steps = [step for step in plan.steps if isinstance(step, Provisioned)]
-    answers = await asyncio.gather(*(_missing(step, seconds) for step in steps))
-    for step, missing in zip(steps, answers, strict=True):
-        if missing:
+    asked = [asyncio.create_task(step.missing()) for step in steps]
+    try:
+        if asked:
+            await asyncio.wait(asked, timeout=seconds)
+    finally:
+        for task in asked:
+            task.cancel()
+    for step, task in zip(steps, asked, strict=True):
+        if missing := _answer(task, seconds):
             log.warning(NOT_PROVIDED, step=step.name, missing=missing)
 
 
-async def _missing(step: Provisioned, seconds: float) -> str | None:
+def _answer(asked: asyncio.Task[str | None], seconds: float) -> str | None:
     """What the step lacks, or why that is not known; None when it lacks nothing."""
-    try:
-        async with asyncio.timeout(seconds) as bound:
-            return await step.missing()
-    except Exception as error:  # noqa: BLE001 - logged: the step may work nevertheless
-        reason = f"no answer within {seconds:g} s" if bound.expired() else with_type(error)
-        return f"could not be checked: {reason}"
+    if not asked.done():
+        return f"could not be checked: no answer within {seconds:g} s"
+    if asked.cancelled():
+        return "could not be checked: the step cancelled itself"
+    if error := asked.exception():
+        return f"could not be checked: {with_type(error)}"
+    return asked.result()

@@ -49,7 +49,8 @@ class Step(Protocol):
         """Delete in bounded batches from `cursor` on, and yield after each batch.
 
         With `None` for `cursor`, start at the beginning. The caller writes a checkpoint between two
-        batches and may stop there, so do not delete the next batch before it is asked for.
+        batches and may stop there, so do not delete the next batch before it is asked for. After an
+        error, a batch that deletes nothing and moves no cursor is no progress.
         """
 
     async def is_empty(self, bot_id: str) -> bool:

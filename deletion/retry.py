@@ -129,15 +129,12 @@ class Patience:
         """
         return self.latest if self._failures > 1 else None
 
-    def renew(self, *, has_progressed: bool = True) -> None:
-        """Start the time and the back-off anew; forget the latest error if the work
-        `has_progressed`.
-        """
+    def renew(self) -> None:
+        """Start the time and the back-off anew, because there was progress."""
         self._began = self._retry.clock.monotonic()
         self._failures = 0
         self._extended = 0.0
-        if has_progressed:
-            self.latest = None
+        self.latest = None
 
     def extend(self, seconds: float) -> None:
         """Extend the time by a wait for a turn, which took `seconds`.

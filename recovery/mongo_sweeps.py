@@ -18,7 +18,7 @@ from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
 
 COLLECTION = "recovery_sweeps"
 RUNNING: Document = {"status": SweepStatus.RUNNING.value}
-ONE_RUNNING, BY_ID = "one_running", "_id_"
+ONE_RUNNING = "one_running"
 INDEXES = [
     IndexModel(
         [("status", ASCENDING)], name=ONE_RUNNING, unique=True, partialFilterExpression=RUNNING
@@ -93,7 +93,7 @@ class MongoSweepStore:
 
     async def _update(self, query: Document, fields: Document) -> int:
         with bounded(self._call_seconds):
-            result = await self._sweeps.update_one(query, {"$set": fields}, hint=BY_ID)
+            result = await self._sweeps.update_one(query, {"$set": fields})
         return result.matched_count
 
     async def _find(self, query: Document) -> Document | None:

@@ -117,6 +117,8 @@ class Sweeper:
             await self._end(progress, INTERRUPTED)
             raise
         await self._end(progress, reason)
+        if reason is None:
+            await self._report_waiting(progress.sweep)
         return progress.sweep
 
     async def _walk(self, progress: Progress, stopping: asyncio.Event) -> str | None:
@@ -129,7 +131,6 @@ class Sweeper:
             )
             self._report_stale(stale, running, progress.sweep)
             self._report_immovable(progress)
-            await self._report_waiting(progress.sweep)
         except Interrupted:
             return INTERRUPTED
         except BotDeletionError as error:
@@ -213,7 +214,8 @@ class Sweeper:
         """Alert for jobs that have been due for long: their workers do not run, or are far too few.
 
         Failed jobs that old were handed over: others rest for a day at most, unless a sweep cannot
-        move them. An error is logged only: every job was visited all the same.
+        move them. The sweep has ended by then, so a count that is slow does not make it silent, and
+        an error is logged only: every job was visited all the same.
         """
         try:
             waiting = await self._count_waiting()

@@ -15,7 +15,7 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
-from deletion.operating.acting import Action, Tally, act_on, why_not_read
+from deletion.operating.acting import Action, Tally, act_on, attempt_of, why_not_read
 from deletion.operating.dead_letters import Choice, Discard, Replay
 from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.bus import connected_bus
@@ -117,7 +117,7 @@ async def _act(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    attempt = action.refusal if dry_run else action
+    attempt = attempt_of(action, dry_run=dry_run)
 
     async def act(tally: Tally, progress: Callable[[], None]) -> None:
         await act_on(choice.pages(store), attempt, tally, limit=choice.limit, progress=progress)

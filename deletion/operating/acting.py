@@ -9,9 +9,9 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from deletion.errors import TransientError, with_type
+from deletion.errors import BotDeletionError, TransientError, with_type
 from deletion.ports import Unreadable
 
 
@@ -22,6 +22,9 @@ class Record(Protocol):
     def id(self) -> str:
         """24 hex digits."""
 
+
+MOST_ERRORS: Final = 20
+"""So many records in a row that end with an error end an action: its cause is none of them."""
 
 R = TypeVar("R", bound=Record)
 R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
@@ -56,6 +59,11 @@ class Action(Protocol[R_contra]):
         """Return why the record is refused, or None. Changes nothing."""
 
 
+def attempt_of(action: Action[R], *, dry_run: bool) -> Attempt[R]:
+    """Return what acts on one record, or its dry run."""
+    return action.refusal if dry_run else action
+
+
 async def by_ids(
     ids: Iterable[str], get: Callable[[str], Awaitable[R | Unreadable | None]]
 ) -> AsyncIterator[Sequence[R | Unreadable | Unknown]]:
@@ -75,17 +83,19 @@ async def act_on(
     """Act on the records of `pages` until `limit` are done, on those of a page side by side.
 
     An error of one record is its refusal. Calls `progress` after each page. Raises the first
-    `TransientError` of a page, which the next records would meet too; `tally` then has what was
-    done by then.
+    `TransientError` of a page, and `BotDeletionError` after `MOST_ERRORS` errors in a row, because
+    the next records would meet them too; `tally` then has what was done by then.
     """
-    most = sys.maxsize if limit is None else limit
+    most, errors = sys.maxsize if limit is None else limit, list[Exception]()
     async for page in pages:
         tally.refused.update(
             {each.id: why_not_read(each) for each in page if isinstance(each, Unreadable | Unknown)}
         )
         records = [each for each in page if not isinstance(each, Unreadable | Unknown)]
         while records and (left := most - len(tally.done)):
-            await _side_by_side(records[:left], attempt, tally)
+            of_group = await _side_by_side(records[:left], attempt, tally)
+            errors = [*errors, *of_group] if len(of_group) == len(records[:left]) else []
+            _check_errors(errors)
             records = records[left:]
         progress()
         if len(tally.done) == most:
@@ -102,9 +112,20 @@ def why_not_read(record: Unreadable | Unknown) -> str:
     )
 
 
-async def _side_by_side(records: Sequence[R], attempt: Attempt[R], tally: Tally) -> None:
+def _check_errors(in_a_row: Sequence[Exception]) -> None:
+    if len(in_a_row) >= MOST_ERRORS:
+        raise BotDeletionError(
+            f"{len(in_a_row)} records in a row ended with an error, the last one: "
+            f"{with_type(in_a_row[-1])}"
+        ) from in_a_row[-1]
+
+
+async def _side_by_side(
+    records: Sequence[R], attempt: Attempt[R], tally: Tally
+) -> Sequence[Exception]:
+    """Act on the records, and return the errors that refuse them."""
     answers = await asyncio.gather(*map(attempt, records), return_exceptions=True)
-    ends: list[BaseException] = []
+    ends, errors = list[BaseException](), list[Exception]()
     for record, answer in zip(records, answers, strict=True):
         if answer is None:
             tally.done.append(record.id)
@@ -112,7 +133,9 @@ async def _side_by_side(records: Sequence[R], attempt: Attempt[R], tally: Tally)
             tally.refused[record.id] = answer
         elif isinstance(answer, Exception) and not isinstance(answer, TransientError):
             tally.refused[record.id] = with_type(answer)
+            errors.append(answer)
         else:
             ends.append(answer)
     if ends:
         raise ends[0]
+    return errors

@@ -9,7 +9,7 @@ from typing import Final
 from deletion.clock import Clock
 from deletion.errors import LeaseLost, TransitionError, UnreadableJob
 from deletion.job import Job, LeasePolicy, Status
-from deletion.operating.acting import Tally, Unknown, act_on, by_ids
+from deletion.operating.acting import Tally, Unknown, act_on, attempt_of, by_ids
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
@@ -72,8 +72,7 @@ async def retry_jobs(
     Raises `ClockSkew` before any job is changed: with a wrong clock, running jobs would look stale.
     """
     await check_clock(store, clock, policy)
-    action = RetryJob(store, clock, policy)
-    attempt = action.refusal if dry_run else action
+    attempt = attempt_of(RetryJob(store, clock, policy), dry_run=dry_run)
     pages = choice.pages(store, clock, policy)
     await act_on(pages, attempt, tally, limit=choice.limit, progress=progress)
 

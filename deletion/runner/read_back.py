@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from deletion.errors import NothingFound
+from deletion.errors import Interrupted, NothingFound
 from deletion.job import StepStatus
 from deletion.lease import Lease
 from deletion.plan import Plan, Step, Verified, is_by_answer_only
@@ -27,16 +27,31 @@ class ReadBack:
     async def left(self, steps: Sequence[Step]) -> list[Step]:
         """Read back `steps`, and note the result in their progress. Returns those that still find
         data of the bot: they begin again.
+
+        A step begins again after the last read-back, or after one that fails. If the run is
+        interrupted before that, the job stands at the read-back, so that interruptions there count
+        whatever is found.
         """
-        left = []
-        for step in steps:
-            progress, is_empty = self._lease.job.progress(step.name), await self._is_empty(step)
-            progress = replace(progress, read_back=_how(step))
-            done = replace(progress, status=StepStatus.COMPLETE)
-            await self._lease.note(done if is_empty else progress.again())
-            if not is_empty:
-                left.append(step)
+        left: list[Step] = []
+        try:
+            for step in steps:
+                is_empty = await self._is_empty(step)
+                progress = replace(self._lease.job.progress(step.name), read_back=_how(step))
+                if is_empty:
+                    progress = replace(progress, status=StepStatus.COMPLETE)
+                else:
+                    left.append(step)
+                await self._lease.note(progress)
+        except Interrupted:
+            raise
+        except Exception:
+            await self._begin_again(left)
+            raise
+        await self._begin_again(left)
         return left
+
+    async def _begin_again(self, steps: Sequence[Step]) -> None:
+        await self._lease.note(*(self._lease.job.progress(step.name).again() for step in steps))
 
     async def _is_empty(self, step: Step) -> bool:
         """Read back. A step that cannot read back counts as empty if it began under the newest

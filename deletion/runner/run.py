@@ -120,21 +120,19 @@ class Run:
     async def _delete_batches(self, step: Step, *, counts_empty: bool) -> StepProgress:
         """Delete batch after batch, and return the progress after the last one.
 
-        With `counts_empty`, a first batch that deletes nothing and moves no cursor renews the
-        patience, as all later ones do; without, an error that comes right after it each time is not
-        retried for ever. Such a batch is no progress: an error before it still counts. The last
-        batch of the plan has no checkpoint of its own: its progress is part of the next write,
-        which is a heartbeat during the read-back, or ends the run. If the process dies before that,
-        the batch is just run again.
+        A batch that deletes nothing and moves no cursor is no progress. It renews the patience only
+        with `counts_empty`, or after progress in this try: an error that comes after such batches
+        each time is not retried for ever. The last batch of the plan has no checkpoint of its own:
+        its progress is part of the next write, which is a heartbeat during the read-back, or ends
+        the run. If the process dies before that, the batch is just run again.
         """
         progress = self._lease.job.progress(step.name)
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
         async with self._batches.closing(deleting) as batches:
             while batch := await self._batches.next(step, batches):
-                has_progressed = batch.deleted > 0 or batch.cursor != progress.cursor
-                if has_progressed or counts_empty:
-                    self._patience.renew(has_progressed=has_progressed)
-                counts_empty = True
+                if counts_empty or batch.deleted or batch.cursor != progress.cursor:
+                    self._patience.renew()
+                    counts_empty = True
                 progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
                 progress = self._batches.with_waits(progress)
                 self._count(step, batch)

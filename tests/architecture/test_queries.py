@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from pymongo.monitoring import (
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.breakers import MongoBreakerStore
+from deletion.adapters.mongo.census import UNFINISHED, MongoCensus
 from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -38,6 +40,9 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
 from deletion.silence import EPOCH
+from recovery.mongo_sweeps import COLLECTION as SWEEPS
+from recovery.mongo_sweeps import RUNNING, MongoSweepStore
+from recovery.sweep import Sweep, SweepStatus
 from tests.conformance.job_store.jobs import POLICY, SILENT
 from tests.support.clock import START
 from tests.support.factories import a_letter, again, new_job, redelivered, replay, request_for
@@ -474,6 +479,62 @@ async def test_a_query_for_a_breaker_by_anything_but_its_id_is_seen(
     await collection.find_one({"stamp": "nobody's"})
     await collection.update_one({"stamp": "nobody's"}, {"$set": {"stamp": "b"}})
     assert len(await watched.scans()) == 2
+
+
+# --- the sweeps, and the count of the live jobs
+
+
+@pytest.fixture(scope="module")
+async def sweeps(watched: Watched) -> MongoSweepStore:
+    """A store with the sweeps of years."""
+    store = await indexed(MongoSweepStore, watched.client, watched.database.name)
+    ended = {"status": SweepStatus.COMPLETE.value, "lastModifiedAt": EPOCH}
+    await watched.database[SWEEPS].insert_many([ended | {"_id": ObjectId()} for _ in range(CROWD)])
+    return store
+
+
+async def test_every_query_for_a_sweep_walks_an_index(
+    watched: Watched, sweeps: MongoSweepStore
+) -> None:
+    assert public(MongoSweepStore) == {"start", "save", "get"}
+    first, second, third = (
+        Sweep.started(sweeps.new_id(), at) for at in (EPOCH, START, START + timedelta(days=1))
+    )
+    watched.watch()
+    assert await sweeps.start(first, silent_since=EPOCH) == first
+    assert await sweeps.start(second, silent_since=EPOCH) == first, "it runs already"
+    assert await sweeps.start(third, silent_since=START) == third, "the first one is silent"
+    await sweeps.save(third.completed(third.started_at))
+    with pytest.raises(LeaseLost):
+        await sweeps.save(first.completed(START))
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) >= 8
+
+
+async def test_it_is_seen_when_the_index_of_the_sweeps_is_missing(
+    watched: Watched, sweeps: MongoSweepStore, database_name: str
+) -> None:
+    before, watched.database = watched.database, watched.client[database_name]
+    try:
+        crowd = await before[SWEEPS].find({}).to_list(None)
+        await watched.database[SWEEPS].insert_many(crowd)
+        watched.watch()
+        await watched.database[SWEEPS].find_one(RUNNING)
+        assert len(await watched.scans()) == 1
+    finally:
+        watched.database = before
+
+
+async def test_the_count_of_the_live_jobs_walks_an_index(
+    watched: Watched, store: MongoJobStore
+) -> None:
+    census = MongoCensus(watched.client, watched.database.name)
+    assert public(MongoCensus) == {"unfinished"}
+    watched.watch()
+    found = await census.unfinished()
+    assert {group.status for group in found} == set(UNFINISHED)
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 1
 
 
 # --- the step that deletes from a collection

@@ -4,17 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any
 
 import pytest
 from bson import ObjectId
-from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import monitoring
 
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
-from deletion.adapters.mongo import connection
 from deletion.adapters.mongo.connection import Client, Document, connect
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
@@ -233,69 +228,6 @@ async def test_a_database_that_is_away_is_told_as_such() -> None:
     answers = await asyncio.gather(*calls, return_exceptions=True)
     client.close()
     assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
-
-
-class Commands(monitoring.CommandListener):
-    """The reads and writes that were sent to the database."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name in {"find", "update"}:
-            self.sent.append(
-                {k: v for k, v in event.command.items() if k != "lsid" and k[0] != "$"}
-            )
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Of no interest."""
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Of no interest."""
-
-
-def stages(plan: object) -> set[str]:
-    """The names of all stages of a plan, however deep."""
-    if isinstance(plan, list):
-        return set().union(*(stages(part) for part in plan))
-    if not isinstance(plan, dict):
-        return set()
-    own = {plan["stage"]} if isinstance(plan.get("stage"), str) else set()
-    return own.union(*(stages(part) for part in plan.values()))
-
-
-def as_read(command: dict[str, Any]) -> dict[str, Any]:
-    """What an update looks for, as a find: not every server explains an update."""
-    if "find" in command:
-        return command
-    (update,) = command["updates"]
-    return {"find": command["update"], "filter": update["q"], "hint": update["hint"]}
-
-
-async def test_every_read_and_every_write_walks_an_index(
-    mongo: EmbeddedMongo, database_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commands = Commands()
-    listening = partial(AsyncIOMotorClient, event_listeners=[commands])
-    monkeypatch.setattr(connection, "AsyncIOMotorClient", listening)
-    client = connect(mongo.uri)
-    store = await indexed(MongoSweepStore, client, database_name)
-    silent = new(store)
-    await start(store, silent)
-    await start(store, new(store))
-    await start(store, new(store, NOW + BOUND * 2))
-    with pytest.raises(LeaseLost):
-        await store.save(silent.completed(NOW))
-    sent = list(commands.sent)
-    reads = [as_read(command) for command in sent]
-    explained = [await client[database_name].command("explain", read) for read in reads]
-    client.close()
-    assert {"_id" in read["filter"] for read in reads} == {True, False}
-    assert len([command for command in sent if "update" in command]) == 2
-    for read, plan in zip(reads, explained, strict=True):
-        walked = stages(plan["queryPlanner"]["winningPlan"])
-        assert walked & {"IXSCAN", "IDHACK", "EXPRESS_IXSCAN"}, (read, plan)
-        assert "COLLSCAN" not in walked, (read, plan)
 
 
 async def test_an_index_of_the_same_name_that_differs_is_not_taken_for_right(

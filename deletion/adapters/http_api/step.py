@@ -160,15 +160,20 @@ class HttpStep:
         self, verify: Endpoint, bot_id: str, state: CallState, polls: int
     ) -> Outcome:
         """Poll with `verify`, holding a permit of its host. If that is the host of the call, the
-        deletion holds one already. If it is another and has none free, poll again later: parking
-        would give up the permit of the deletion, which is still under way.
+        deletion holds one already.
+
+        If it is another and has none free, poll again later: parking would give up the permit of
+        the deletion, which is still under way. After `done_within` raise `Busy`: nobody has looked,
+        so the deletion may be done, and the job must not pay.
         """
         is_same = verify.gate is self.endpoint.gate
         try:
             async with nullcontext() if is_same else verify.gate.permit(reads=True):
                 is_there = await self._is_there(verify, bot_id)
         except Busy:
-            return self._working(state, polls)
+            if self._is_late(state):
+                raise
+            return Outcome(state, wait=_pause(None, polls))
         return self._working(state.polled(VERIFY), polls) if is_there else Outcome(state, 1)
 
     async def _is_there(self, verify: Endpoint, bot_id: str) -> bool:

@@ -9,6 +9,13 @@ INTAKE: Final = "consumers/intake.py"
 
 MUTANTS: Final = (
     Mutant(
+        "a step that never says what it lacks keeps its consumer from starting",
+        "consumers/main.py",
+        "await asyncio.wait(asked, timeout=seconds)",
+        "await asyncio.wait(asked)",
+        ("unit",),
+    ),
+    Mutant(
         "an ack comes before its record",
         INTAKE,
         "        foreign = [each for",
@@ -26,6 +33,14 @@ MUTANTS: Final = (
         INTAKE,
         "async with asyncio.timeout(min(RETRY_WITHIN, self._left(began))):",
         "async with asyncio.timeout(None):",
+    ),
+    Mutant(
+        "a record is tried again after its time, because the pause before it is not counted",
+        INTAKE,
+        "            if late := too_late():  # a pause before another try may have made it so\n"
+        "                raise late\n",
+        "",
+        ("unit",),
     ),
     Mutant(
         "what the database could not take is acked",

@@ -36,8 +36,8 @@ MUTANTS: Final = (
     Mutant(
         "what was extended once is not extended after progress",
         "deletion/retry.py",
-        "        self._extended = 0.0\n        if has_progressed:",
-        "        if has_progressed:",
+        "        self._extended = 0.0\n        self.latest = None",
+        "        self.latest = None",
         UNIT,
     ),
     Mutant(

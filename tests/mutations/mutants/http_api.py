@@ -71,15 +71,22 @@ MUTANTS: Final = (
     Mutant(
         "a poll that finds no permit parks the job of a deletion under way",
         HTTP_STEP,
-        "        except Busy:\n            return self._working(state, polls)\n",
+        "        except Busy:\n            if self._is_late(state):\n                raise\n",
         "        except Busy:\n            raise\n",
         HTTP,
     ),
     Mutant(
         "a poll that finds no permit is progress",
         HTTP_STEP,
-        "return self._working(state, polls)\n",
-        "return self._working(state.polled(VERIFY), polls)\n",
+        "return Outcome(state, wait=_pause(None, polls))",
+        "return Outcome(state.polled(VERIFY), wait=_pause(None, polls))",
+        HTTP,
+    ),
+    Mutant(
+        "a deletion is late though nobody has looked",
+        HTTP_STEP,
+        "            if self._is_late(state):\n                raise\n            return Outcome(state, wait=_pause(None, polls))\n",
+        "            return self._working(state, polls)\n",
         HTTP,
     ),
     Mutant(

@@ -60,6 +60,14 @@ MUTANTS: Final = (
         "reason=with_type(error))\n            raise\n",
     ),
     Mutant(
+        "a sweep is running while the jobs that wait are counted",
+        SWEEPER,
+        "            self._report_immovable(progress)\n",
+        "            self._report_immovable(progress)\n"
+        "            await self._report_waiting(progress.sweep)\n",
+        ("unit",),
+    ),
+    Mutant(
         "a dead letter is acked before it is recorded",
         DEAD_LETTERS,
         "        await self._quarantine.record(letters)\n",

@@ -165,10 +165,24 @@ MUTANTS: Final = (
         "                if True:\n                    is_empty",
     ),
     Mutant(
+        "a read-back that is interrupted does not count if an earlier one has found something",
+        READ_BACK,
+        "        except Interrupted:\n            raise\n        except Exception:\n",
+        "        except BaseException:\n",
+        UNIT,
+    ),
+    Mutant(
+        "an error of a read-back hides what an earlier one has found",
+        READ_BACK,
+        "            await self._begin_again(left)\n            raise\n",
+        "            raise\n",
+        UNIT,
+    ),
+    Mutant(
         "progress does not renew patience",
         RUN,
-        "                    self._patience.renew(has_progressed=has_progressed)\n                counts_empty",
-        "                    pass\n                counts_empty",
+        "                    self._patience.renew()\n                    counts_empty",
+        "                    counts_empty",
     ),
     Mutant(
         "what is read back late is deleted again",
@@ -179,7 +193,7 @@ MUTANTS: Final = (
     Mutant(
         "an empty batch after an error is progress",
         RUN,
-        "if has_progressed or counts_empty:",
+        "if counts_empty or batch.deleted or batch.cursor != progress.cursor:",
         "if True:",
     ),
     Mutant(
@@ -257,10 +271,10 @@ MUTANTS: Final = (
         SAGA,
     ),
     Mutant(
-        "two polls that do nothing make the error before them free of charge",
+        "a second empty batch after an error is progress",
         RUN,
-        "self._patience.renew(has_progressed=has_progressed)",
-        "self._patience.renew()",
+        "                    counts_empty = True",
+        "                counts_empty = True",
         UNIT,
     ),
     Mutant(

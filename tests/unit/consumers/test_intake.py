@@ -179,6 +179,14 @@ async def test_a_record_is_not_repeated_beyond_what_the_ack_deadline_allows(worl
     assert world.subscription.nacked == ["1"]
 
 
+async def test_no_record_is_begun_after_the_time_in_which_it_is_tried(world: World) -> None:
+    """Not even after the pause that follows an error within that time."""
+    world.store.faults["record"] = deque([StoreUnavailable("away")])
+    world.store.pauses["record"] = RETRY_WITHIN - 0.001
+    assert outcomes(await world.take(placed())) == {"1": Outcome.RETURNED}
+    assert world.store.calls == ["record"]
+
+
 JOIN_CALLS = 4
 """Insert, look for what covers the request, look for the live job, join it."""
 CALL = LeasePolicy(timedelta(hours=1), max_attempts=5).call_seconds

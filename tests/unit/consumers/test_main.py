@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ from tests.support.factories import SERVICE
 class Provided:
     """A step that needs something, and cannot say whether it is there."""
 
-    def __init__(self, name: str, error: Exception) -> None:
+    def __init__(self, name: str, error: BaseException) -> None:
         self.name = name
         self.error = error
 
@@ -34,7 +35,12 @@ class Provided:
 
 
 @pytest.mark.parametrize(
-    "error", [HttpUnavailable("away"), PermanentError("not permitted"), KeyError("index")]
+    "error",
+    [
+        HttpUnavailable("away"),
+        PermanentError("not permitted"),
+        KeyError("index"),
+    ],
 )
 async def test_a_step_that_cannot_say_what_it_lacks_does_not_end_the_consumer(
     error: Exception,
@@ -48,6 +54,16 @@ async def test_a_step_that_cannot_say_what_it_lacks_does_not_end_the_consumer(
     }
 
 
+async def test_a_step_that_cancels_itself_does_not_end_the_consumer_without_a_word() -> None:
+    steps = (Provided("first", asyncio.CancelledError()), Provided("second", KeyError("index")))
+    with capture_logs() as logs:
+        await _report_missing(Plan(SERVICE, steps), 10)
+    assert [line["missing"] for line in logs] == [
+        "could not be checked: the step cancelled itself",
+        "could not be checked: 'index' (KeyError)",
+    ]
+
+
 class Hanging(Provided):
     """A step whose service accepts the question and never answers."""
 
@@ -59,12 +75,22 @@ class Hanging(Provided):
         return None
 
 
+class Stubborn(Hanging):
+    """A step that tries again whatever happens."""
+
+    async def missing(self) -> str | None:
+        with suppress(asyncio.CancelledError):
+            await super().missing()
+        return await super().missing()
+
+
 @pytest.mark.virtual_time
-async def test_a_step_that_never_says_what_it_lacks_does_not_keep_the_consumer_from_starting() -> (
-    None
-):
+@pytest.mark.parametrize("kind", [Hanging, Stubborn])
+async def test_a_step_that_never_says_what_it_lacks_does_not_keep_the_consumer_from_starting(
+    kind: type[Hanging],
+) -> None:
     with capture_logs() as logs:
-        await _report_missing(Plan(SERVICE, (Hanging("first"), Hanging("second"))), 10)
+        await _report_missing(Plan(SERVICE, (kind("first"), kind("second"))), 10)
     assert [line["step"] for line in logs] == ["first", "second"]
     assert {line["missing"] for line in logs} == {"could not be checked: no answer within 10 s"}
     assert asyncio.get_running_loop().time() == 10

@@ -123,6 +123,30 @@ async def test_a_batch_that_did_nothing_after_an_error_is_no_progress() -> None:
     assert (world.clock.now() - START).total_seconds() <= PATIENCE + 60
 
 
+@pytest.mark.proves("bounded-retries")
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_batches_that_did_nothing_after_an_error_are_no_progress_however_many(
+    number: int,
+) -> None:
+    """Or a step that waits in empty batches before each failing call would be retried for ever."""
+
+    class Waits(ScriptedStep):
+        tries = 0
+
+        async def delete(self, bot_id: str, cursor: str | None) -> AsyncGenerator[Batch, None]:
+            self.tries += 1
+            assert self.tries < 1000, "retried for ever"
+            for _ in range(number):
+                yield Batch(0, cursor)
+            raise TransientError("away")
+
+    world = World(kind=Waits)
+    await world.run()
+    assert world.stored.failure
+    assert (world.stored.status, world.stored.failure.type) == (Status.FAILED, "TransientError")
+    assert PATIENCE <= (world.clock.now() - START).total_seconds() <= PATIENCE + 20
+
+
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001
 
 
@@ -239,7 +263,7 @@ async def test_a_job_that_parks_after_progress_does_not_pay_for_an_error_before_
 
 
 async def test_a_step_that_fails_polls_in_vain_and_parks_in_each_run_is_exhausted() -> None:
-    """Two batches that did nothing renew the patience, but are no progress."""
+    """Two batches that did nothing are no progress either."""
 
     class Polls(ScriptedStep):
         tries = 0

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from deletion.errors import StoreUnavailable, TransientError
+from deletion.errors import Parked, StoreUnavailable, TransientError
 from deletion.job import Status, StepProgress, StepStatus
+from deletion.job.attempts import MAX_INTERRUPTIONS
 from deletion.lease import LAST_WRITE_CAP
 from tests.support.clock import START
 from tests.support.factories import BOT, POLICY
@@ -49,6 +50,39 @@ async def test_a_read_back_that_is_interrupted_counts_as_tried(world: World) -> 
     world.first.read_script.append(world.stopping.set)
     await world.run()
     assert [past.place for past in world.stored.past_attempts] == [(None, 0)]
+
+
+@pytest.mark.proves("interrupted-again")
+async def test_a_read_back_that_ends_each_process_counts_whatever_the_one_before_it_has_found(
+    world: World,
+) -> None:
+    """Somebody writes to the first step all the time, and the read-back of the second hangs."""
+    for number in range(MAX_INTERRUPTIONS + 1):
+        world.first.read_script.append(lambda: world.first.data.update({BOT: [9]}))
+        world.second.read_script.append(3600.0)
+        running = asyncio.create_task(world.run())
+        await world.clock.sleep(60)
+        running.cancel()
+        await running
+        is_handed_over = number < MAX_INTERRUPTIONS
+        assert (world.stored.status, world.stored.is_handed_over) == (Status.FAILED, is_handed_over)
+        world.take_up()
+    await world.run()
+    assert world.stored.status is Status.COMPLETE
+    assert world.first.deleted == [0, 1, 2, 3, 4, 9]
+
+
+async def test_an_error_of_a_read_back_keeps_what_the_one_before_it_has_found(world: World) -> None:
+    """The next run deletes it, however long the second step cannot be read back."""
+    world.first.read_script.append(lambda: world.first.data.update({BOT: [9]}))
+    world.second.read_script.append(Parked(START, "the circuit is open"))
+    await world.run()
+    assert (world.stored.status, world.stored.place) == (Status.PENDING, ("first", 4))
+    world.clock.pause(3600)
+    world.take_up()
+    world.second.read_script.append(Parked(START, "the circuit is open"))
+    await world.run()
+    assert world.first.deleted == [0, 1, 2, 3, 4, 9]
 
 
 async def test_an_interrupted_job_is_finished_by_the_next_run(world: World) -> None:

@@ -243,6 +243,19 @@ async def test_a_sweep_that_cannot_count_the_jobs_that_wait_has_visited_all_the_
     assert world.alerts.told == []
 
 
+async def test_a_sweep_is_complete_while_the_jobs_that_wait_are_still_counted() -> None:
+    """A slow count is no heartbeat: the next call would end the sweep as silent."""
+    world = World()
+    world.jobs.add(Status.PENDING, modified=LONG_AGO)
+    world.jobs.pauses["count_waiting"] = 100
+    running = asyncio.create_task(run(world))
+    await world.clock.sleep(90)
+    [stored] = world.sweeps.sweeps.values()
+    assert stored.status == "complete"
+    assert await running == stored
+    assert [alert.kind for alert in world.alerts.told] == [AlertKind.JOBS_WAITING]
+
+
 async def test_a_parked_job_waits_for_a_worker_only_once_it_is_due() -> None:
     world = World()
     for due in (START + WAITING_AFTER, START, START - WAITING_AFTER):

@@ -8,9 +8,9 @@ import pytest
 
 from deletion.bus import Message
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetter, DeadLetterStatus
-from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
+from deletion.errors import BotDeletionError, BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.operating import dead_letters
-from deletion.operating.acting import Attempt, Tally, Unknown, act_on
+from deletion.operating.acting import MOST_ERRORS, Attempt, Tally, Unknown, act_on
 from deletion.operating.dead_letters import PAGE, Choice, Discard, Replay
 from deletion.ports import ReadLetter, Unreadable
 from tests.support.clock import VirtualClock
@@ -337,6 +337,41 @@ async def test_a_dry_run_of_a_replay_refuses_what_the_replay_would(world: World)
     assert dry.refused[letters[2].id] == "there is no subscription of gone"
     assert await world.act(world.replay(), of(*letters)) == dry
     assert dry.done == world.replayed == ids(letters[:2])
+
+
+class Unmarkable(MemoryDeadLetterStore):
+    """The user of the database may read letters, but not write those in `unwritable`."""
+
+    unwritable: frozenset[str] = frozenset()
+
+    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+        if letter.id in self.unwritable:
+            raise PermissionError("not authorized to update dead_letters")
+        return await super().settle(letter, status)
+
+
+async def test_an_error_of_every_record_ends_an_action_before_it_has_met_all(world: World) -> None:
+    """All letters would be published, and none marked: each repetition would publish all again."""
+    store = world.store = Unmarkable()
+    letters = await world.put(MOST_ERRORS + 2 * PAGE)
+    store.unwritable = frozenset(ids(letters))
+    with pytest.raises(BotDeletionError, match=r"in a row.*not authorized .*PermissionError"):
+        await world.act(world.replay(), Choice(status=NEW))
+    assert MOST_ERRORS <= len(world.bus.published) < MOST_ERRORS + PAGE
+    assert set(world.tally.refused) == set(world.replayed)
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_errors_of_many_records_that_are_not_in_a_row_are_their_refusals(
+    world: World, *, by_id: bool
+) -> None:
+    store = world.store = Unmarkable()
+    letters = await world.put(6 * PAGE)
+    store.unwritable = frozenset(ids(letters)) - {*ids(letters)[:: MOST_ERRORS // 2]}
+    choice = of(*letters) if by_id else Choice(status=NEW)
+    tally = await world.act(Discard(store), choice)
+    assert set(tally.refused) == store.unwritable
+    assert len(tally.done) + len(tally.refused) == len(letters)
 
 
 async def test_progress_is_told_after_each_page(world: World) -> None:

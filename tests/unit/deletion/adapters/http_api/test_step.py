@@ -12,6 +12,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from deletion.adapters.http_api.call_state import VERIFY as BY_VERIFY
 from deletion.adapters.http_api.call_state import CallState
 from deletion.adapters.http_api.client import MOST_REDIRECTS, HttpClient
 from deletion.adapters.http_api.shared import Http
@@ -614,9 +615,25 @@ async def test_a_poll_with_verify_takes_a_permit_of_another_host(host: str, wait
     world.answers.extend([says(202), says(404)])
     assert world.step.verify
     async with world.step.verify.gate.permit(reads=True):
-        with pytest.raises(HttpUnavailable, match="not done within") if waits else nullcontext():
+        with pytest.raises(Busy, match="1 read-backs are under way") if waits else nullcontext():
             await world.run()
     assert len(world.requests) == (1 if waits else 2)
+
+
+@pytest.mark.proves("accepted-call")
+async def test_nothing_is_said_to_be_late_by_a_poll_that_was_never_sent() -> None:
+    """After an outage of hours the call is long done: an error would spend the attempt."""
+    world = World(
+        concurrency=1, verify={"url": "https://other.example/seen/{bot_id}"}, done_within_seconds=60
+    )
+    cursor = CallState("k", BY_VERIFY, START - timedelta(hours=5)).cursor
+    assert world.step.verify
+    async with world.step.verify.gate.permit(reads=True):
+        with pytest.raises(Busy) as caught:
+            await world.run(cursor)
+    assert not caught.value.has_called
+    world.answers.append(says(404))
+    assert sum(batch.deleted for batch in await world.run(cursor)) == 1
 
 
 @pytest.mark.proves("permits")
