@@ -28,6 +28,8 @@ from gateway.settings import GatewaySettings
 from recovery.gauges import JobGauges
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
+from tests.support.monitoring import AlertRule, alert_rules
+from tests.support.paths import ROOT
 
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 ANY: Final = "any"
@@ -43,7 +45,7 @@ def written(page: str) -> str:
 def metrics() -> str:
     """A table of the metrics of all processes."""
     rows = (
-        (f"`{_exported(metric)}`", metric.type, _labels(metric), metric.documentation)
+        (f"`{exported(metric)}`", metric.type, _labels(metric), metric.documentation)
         for metric in _all_metrics()
     )
     return _table(("metric", "type", "labels", "counts"), rows)
@@ -75,7 +77,28 @@ def settings() -> str:
     return _table(("variable", "default", "read by", "meaning"), rows)
 
 
+def alerts() -> str:
+    """A table of the alert rules for Prometheus, each with a link to its runbook."""
+    rows = (
+        (f"`{rule.name}`", rule.severity, rule.lasts or "at once", rule.summary, _runbook(rule))
+        for rule in alert_rules()
+    )
+    return _table(("alert rule", "severity", "after", "what has happened", "what to do"), rows)
+
+
+def _runbook(rule: AlertRule) -> str:
+    """A link whose text is the heading of the section, or the title of its page."""
+    page, _, anchor = rule.runbook.partition("#")
+    title, *headings = re.findall(r"^#+ (.*)", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    name = title.removeprefix("Runbook: ")
+    if anchor != "what-to-do":
+        found = next(each for each in headings if each.lower().replace(" ", "-") == anchor)
+        name = found[0].lower() + found[1:]
+    return f"[{name}](../{page.removeprefix('docs/')}#{anchor})"
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "alerts": alerts,
     "metrics": metrics,
     "options": options,
     "settings": settings,
@@ -134,7 +157,13 @@ def _all_metrics() -> Iterator[Metric]:
         yield from registry.collect()
 
 
-def _exported(metric: Metric) -> str:
+def every_metric() -> list[Metric]:
+    """The metrics of all processes, with a child for each value of a label that is known."""
+    return list(_all_metrics())
+
+
+def exported(metric: Metric) -> str:
+    """The name under which `/metrics` has it."""
     return metric.name + ("_total" if metric.type == "counter" else "")
 
 

@@ -1,5 +1,6 @@
 """The documentation, read as a reader sees it."""
 
+import re
 from pathlib import Path
 
 from tests.support.paths import DOCS, ROOT
@@ -20,6 +21,12 @@ def table(document: Path, *columns: str) -> list[dict[str, str]]:
         rows.append(dict(zip(header, _cells(line), strict=True)))
     assert rows, f"the table {columns} of {document.name} is empty"
     return rows
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def _cells(line: str) -> list[str]:

@@ -5,23 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.documents import anchors
 from tests.support.paths import DOCS, ROOT
 
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
 CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z+]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
 FILE = re.compile(
-    r"(?<![\w./-])(?:botdel|consumers|deletion|docs|gateway|proto|recovery|tests)/[\w/.-]+\.[a-z]+\b"
+    r"(?<![\w./-])(?:botdel|consumers|deletion|deploy|docs|gateway|proto|recovery|tests)/[\w/.-]+\.[a-z]+\b"
 )
-
-
 ANCHOR = re.compile(r"(docs/[\w/-]+\.md)#([\w-]+)")
-
-
-def anchors(page: Path) -> set[str]:
-    """Those of the headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""What the runbooks quote of a process's answers and of failures is what the code says."""
+"""What the runbooks quote of answers, of failures and of alerts is what the code says."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from deletion import errors
 from tests.architecture.documents import table
+from tests.support.monitoring import alert_rules
 from tests.support.paths import DOCS, ROOT
 
 RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
@@ -18,6 +19,7 @@ SOURCE = "\n".join(
 )
 OTHERS = {"CancelledError", "ConnectError", "OperationFailure"}
 """Errors of Python and of libraries."""
+ALERTS = {alert.name for alert in alert_rules()}
 NAME = re.compile(r"`((?:[A-Z][a-z]+){2,})`")
 
 
@@ -30,6 +32,6 @@ def test_what_recovery_says_is_quoted_word_for_word(column: str) -> None:
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.name)
-def test_every_error_that_is_named_exists(page: Path) -> None:
+def test_every_error_and_every_alert_that_is_named_exists(page: Path) -> None:
     named = set(NAME.findall(page.read_text(encoding="utf-8")))
-    assert {name for name in named - OTHERS if not hasattr(errors, name)} == set()
+    assert {name for name in named - OTHERS - ALERTS if not hasattr(errors, name)} == set()

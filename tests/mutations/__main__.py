@@ -57,6 +57,7 @@ SUITES: Final = {
     "plans": ["tests/acceptance/test_wrong_plans.py"],
     "looks": ["tests/integration/test_plans_looked_at.py"],
     "http": [f"{CORE}test_breaker.py", f"{CORE}test_gate.py", f"{ADAPTERS}http_api/test_*.py"],
+    "alerts": ["tests/architecture/test_alert_rules.py"],
     "edge": [
         f"{ADAPTERS}alerts/test_*.py",
         f"{ADAPTERS}pubsub/test_publisher.py",

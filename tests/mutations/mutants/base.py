@@ -16,6 +16,7 @@ BUCKETS: Final = ("objects",)
 PLANS: Final = ("plans",)
 BROKER: Final = ("broker",)
 BROKER_PROCESS: Final = ("broker process",)
+ALERTS: Final = ("alerts",)
 
 
 @dataclass(frozen=True, slots=True)
