@@ -139,10 +139,20 @@ class DeletionRequest:
             return RequestState.SETTLED
         return RequestState.OVERDUE if now >= self.deadline else RequestState.OPEN
 
+    @property
+    def near_at(self) -> datetime:
+        """From when on it is near its deadline."""
+        return truncated(self.received_at + (self.deadline - self.received_at) * NEAR)
+
     def is_near(self, now: datetime) -> bool:
         """Whether it is open and near its deadline, or past it."""
-        warned_from = self.received_at + (self.deadline - self.received_at) * NEAR
-        return self.settled_at is None and now >= warned_from
+        return self.settled_at is None and now >= self.near_at
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it was published again for a service that had no job at the last look."""
+        looked_for = Chore.LOOK in self.chores
+        return looked_for and any(share.is_owed and share.republished for share in self.shares)
 
     def share(self, service: str) -> Share | None:
         """The share of `service`, or None if it never owed the request."""
