@@ -17,6 +17,9 @@ LOOKS_APART: Final = timedelta(minutes=30)
 `LONGEST_LOOKS_APART`."""
 LONGEST_LOOKS_APART: Final = timedelta(days=1)
 MOST_DOUBLINGS: Final = 10
+MAX_SERVICES: Final = 500
+"""The most services that may owe a request, so that the event of its completion is never too large
+to be read."""
 NEAR: Final = 0.75
 """The share of the time to its deadline after which an open request is near it, 0 to 1."""
 

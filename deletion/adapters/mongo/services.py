@@ -12,11 +12,10 @@ from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.errors import StoreUnavailable
 from deletion.ledger import Service
+from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
-MOST: Final = 1000
-"""More services than an installation has."""
 _TRIES: Final = 3
 
 
@@ -47,9 +46,10 @@ class MongoServiceStore:
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
     async def all(self) -> list[Service]:
-        """Read all documents, which are few: at most `MOST`."""
+        """Read all documents, which are few: at most `MAX_SERVICES`."""
         with bounded(self._call_seconds):
-            found = await self._services.find({}).sort("_id", ASCENDING).limit(MOST).to_list(MOST)
+            by_name = self._services.find({}).sort("_id", ASCENDING).limit(MAX_SERVICES)
+            found = await by_name.to_list(MAX_SERVICES)
         return [_service(document) for document in found]
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
