@@ -7,14 +7,16 @@ from rich.text import Text
 from botdel.doctor.indexes import COLLECTIONS
 from botdel.doctor.topology import LOST_TOPIC
 from botdel.terminal import Terminal, console, printable
-from deletion.adapters.mongo.connection import Database, build_indexes
+from deletion.adapters.mongo.connection import Client, Database, build_indexes
 from deletion.adapters.mongo.indexes import missing_indexes
 from deletion.adapters.mongo.retention import RetentionDifference, apply_retention
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
+from deletion.clock import SystemClock
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
@@ -23,7 +25,9 @@ from deletion.process.store_settings import TopologySettings
 
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
-    """Create topics, subscriptions and indexes. Returns 0, or 1 if something differs."""
+    """Create topics, subscriptions and indexes, and register the services, which from then on owe
+    each request. Returns 0, or 1 if something differs.
+    """
     out = console()
     async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
@@ -33,6 +37,7 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
         database = clients.get()[name]
         await prepare_indexes(database, out)
         retention = await apply_retention(database, settings.keep_complete_days)
+        await register_services(clients.get(), name, built, out)
         await _provide(built, out)
     _show_differences(out, applied, retention)
     return FAILED if applied.differences or retention else 0
@@ -42,7 +47,7 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
     for topic in wanted_topics(names):
         out.print(f"topic {topic.name}: {_state(topic.name in applied.created)}")
     services = (names.subscription(plan.service) for plan in plans)
-    for path in (names.dead_letter_subscription, *services):
+    for path in (names.dead_letter_subscription, names.ledger_subscription, *services):
         out.print(f"subscription {path}: {_state(path in applied.created)}")
 
 
@@ -67,6 +72,18 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
         lacking = await missing_indexes(database[name], wanted)
         await build_indexes(database[name], wanted)
         out.print(f"indexes of {name} in {database.name}: {_state(bool(lacking.missing))}")
+
+
+async def register_services(
+    client: Client, database: str, plans: Sequence[Plan], out: Terminal
+) -> None:
+    """Register the services of the plans, and print which were not, or were retired."""
+    services = MongoServiceStore(client, database)
+    owing = {service.name for service in await services.all() if service.retired_at is None}
+    await services.register([plan.service for plan in plans], SystemClock().now())
+    for plan in plans:
+        state = "in place" if plan.service in owing else "registered"
+        out.print(f"service {plan.service}: {state}")
 
 
 async def _provide(plans: Sequence[Plan], out: Terminal) -> None:

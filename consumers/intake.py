@@ -17,7 +17,7 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import Reason
 from deletion.errors import EventError, StoreUnavailable
-from deletion.events import decode
+from deletion.events import decode, requested
 from deletion.job import MAX_EVENTS, Job, StepProgress
 from deletion.plan import Plan
 from deletion.ports import JobStore, Recorded, RecordOutcome
@@ -118,6 +118,7 @@ class Intake:
             return Taken(delivery, Outcome.FOREIGN)
         try:
             subject = decode(delivery.message.data)
+            placed = requested(subject)
         except EventError as error:
             return letter_for(delivery, self._service, error)
         job = Job.placed(
@@ -125,11 +126,11 @@ class Intake:
             service=self._service,
             bot_id=subject.bot_id,
             event_id=subject.event_id,
-            placed_at=subject.event.placed_at,
+            placed_at=placed.placed_at,
             steps=self._steps,
             now=self._clock.now(),
             point_of_no_return=self._point_of_no_return,
-            requested_by=subject.event.requested_by,
+            requested_by=placed.requested_by,
             traceparent=attributes.get("traceparent"),
         )
         return JobToRecord(delivery, job)

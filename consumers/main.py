@@ -26,6 +26,7 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.adapters.spec import StepConnections
@@ -95,7 +96,10 @@ async def run(settings: ConsumerSettings, source: PlanSource) -> None:
 
 @asynccontextmanager
 async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIterator[Parts]:
-    """The real parts, with indexes and topology in place. They are closed at the end."""
+    """The real parts, with indexes and topology in place. They are closed at the end.
+
+    With an emulator it makes both itself, and registers the service, which then owes each request.
+    """
     clock = SystemClock()
     runs = settings.consumer_slots + SUSPECT_SLOTS
     grace, seconds = settings.shutdown_grace_seconds, settings.lease.call_seconds
@@ -112,6 +116,9 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
         plan = source.build(connections)
         await Retry(clock).call(lambda: prepare(client[database], INDEXES, build=bus.is_emulated))
         services = [source.service]
+        if bus.is_emulated:  # elsewhere `botdel topology apply` does it
+            registered = MongoServiceStore(client, database)
+            await Retry(clock).call(lambda: registered.register(services, clock.now()))
         await bus.topology.ready_for(services)
         yield Parts(
             plan=plan,

@@ -19,7 +19,7 @@ characters) and of its filter (at most 256 bytes)."""
 
 RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
 """Names that the pipeline itself uses for subscriptions (`<topic>.<name>`): for dead letters, for
-canaries (`doctor.<hex>`); `ledger` is reserved."""
+canaries (`doctor.<hex>`), and for the request ledger."""
 
 BOT_ID: Final = "{bot_id}"
 """Stands for the id of the bot in a plan."""

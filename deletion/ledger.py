@@ -14,6 +14,8 @@ from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest, RequestState
 
 ReadRequest = DeletionRequest | Unreadable
+"""Of an `Unreadable` request, `last_modified_at` is when it was received, and `due` when the chore
+is due that was asked for; both None when they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class RequestCensus:
     """How many open requests there are, each count at most the limit that was given.
 
     `overdue` are part of `near`, which are part of `open`; `missing` were published again for a
-    service, and still lack its job. `oldest` is when the oldest open one was received (UTC).
+    service, and still lack its job. `oldest` is when the oldest open one was received, and
+    `oldest_deadline` its deadline (UTC); both None without one.
     """
 
     open: int
@@ -48,6 +51,7 @@ class RequestCensus:
     overdue: int
     missing: int
     oldest: datetime | None
+    oldest_deadline: datetime | None
 
 
 class RequestStore(Protocol):
@@ -63,7 +67,9 @@ class RequestStore(Protocol):
         """Write the changes, each guarded and atomic, and return those that were refused, because
         their request was written meanwhile. The written ones have one revision more.
 
-        Repeating a change that was written does not refuse it, until somebody else has written.
+        Repeating a change that this object has written does not refuse it, until somebody else
+        has written. The same change of another object is refused: so of replicas that claim a
+        chore by writing, one has it.
         """
 
     async def due(
@@ -105,7 +111,7 @@ class ServiceStore(Protocol):
         """Add those that are not recorded. One that was retired is no longer: its plan is back."""
 
     async def all(self) -> Sequence[Service]:
-        """All services, retired ones too, by name."""
+        """All services, retired ones too, by name. One whose record is damaged is not retired."""
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """Retire a service. Returns whether there is one of this name that was not retired."""
@@ -135,14 +141,18 @@ class CoverageStore(Protocol):
     async def unreported(
         self, since: datetime, until: datetime, limit: int
     ) -> Sequence[Coverage | Unreadable]:
-        """At most `limit` unreported jobs completed in [since, until], the earliest first."""
+        """At most `limit` unreported jobs completed in [since, until], the earliest first.
+
+        `due` of an `Unreadable` is when it completed.
+        """
 
     async def reported(self, job_ids: Collection[str]) -> None:
         """Take the mark off. Repeating it does nothing."""
 
     async def covering(self, requests: Collection[tuple[str, str]]) -> Sequence[Coverage]:
         """The jobs of any service that cover one of `requests`, pairs of bot and event. A
-        compensated job covers what it was placed for, and is not complete.
+        compensated job covers what it was placed for, and is not complete. Neither is one whose
+        status cannot be read; one without a service or a list of events is left out.
         """
 
 
@@ -160,4 +170,6 @@ class EventLetters(Protocol):
     """The dead letters as the ledger sees them."""
 
     async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
-        """The dead letters of `events`, pairs of service and event, as their attributes say."""
+        """The dead letters of `events`, pairs of service and event, as their attributes say. One
+        whose status this code does not know is new: somebody has to look at it.
+        """

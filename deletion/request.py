@@ -17,6 +17,9 @@ LOOKS_APART: Final = timedelta(minutes=30)
 `LONGEST_LOOKS_APART`."""
 LONGEST_LOOKS_APART: Final = timedelta(days=1)
 MOST_DOUBLINGS: Final = 10
+MAX_SERVICES: Final = 500
+"""The most services that may owe a request, so that the event of its completion is never too large
+to be read."""
 NEAR: Final = 0.75
 """The share of the time to its deadline after which an open request is near it, 0 to 1."""
 
@@ -139,10 +142,20 @@ class DeletionRequest:
             return RequestState.SETTLED
         return RequestState.OVERDUE if now >= self.deadline else RequestState.OPEN
 
+    @property
+    def near_at(self) -> datetime:
+        """From when on it is near its deadline."""
+        return truncated(self.received_at + (self.deadline - self.received_at) * NEAR)
+
     def is_near(self, now: datetime) -> bool:
         """Whether it is open and near its deadline, or past it."""
-        warned_from = self.received_at + (self.deadline - self.received_at) * NEAR
-        return self.settled_at is None and now >= warned_from
+        return self.settled_at is None and now >= self.near_at
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it was published again for a service that had no job at the last look."""
+        looked_for = Chore.LOOK in self.chores
+        return looked_for and any(share.is_owed and share.republished for share in self.shares)
 
     def share(self, service: str) -> Share | None:
         """The share of `service`, or None if it never owed the request."""

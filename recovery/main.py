@@ -120,7 +120,7 @@ async def _serve(
     async with serving(
         app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace * REQUESTS
     ):
-        await unless_stopped(bus.topology.ready_for(keeper=True), stopping)
+        await unless_stopped(bus.topology.ready_for(recovery=True), stopping)
         consuming = asyncio.create_task(dead_letters.consume(stopping))
         await stopping.wait()
         ending = asyncio.wait({consuming}, timeout=grace * PAGE)

@@ -6,7 +6,7 @@ from typing import Final
 
 from botdel.dead_letters.wire import Fault, Field, read
 from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
-from deletion.events.codec import MAX_EVENT_BYTES, decode
+from deletion.events.codec import MAX_EVENT_BYTES, decode, requested
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 
 MAX_FIELDS: Final = 200
@@ -27,8 +27,8 @@ class Explanation:
 
 
 def explain(data: bytes) -> Explanation:
-    """Decode as much as possible. There is a fault exactly when `decode` refuses the event, except
-    for an event type that is newer than this code.
+    """Decode as much as possible. There is a fault exactly when a consumer refuses the event,
+    except for an event type that is newer than this code.
 
     Only the first `MAX_EVENT_BYTES` of `data` are read.
     """
@@ -39,7 +39,7 @@ def explain(data: bytes) -> Explanation:
 
 def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault | None:
     try:
-        decode(data)
+        requested(decode(data))
     except OversizedEvent as error:
         return Fault(MAX_EVENT_BYTES, str(error))
     except UndecodableEvent as error:
@@ -55,7 +55,7 @@ def _locate(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
     """Return the fault at the field that `error` names or, if that is missing, at the end of the
     message that should have it.
     """
-    path = _path(error.field)
+    path = _path(error.field, fields)
     if kept := _kept(path, fields):
         return Fault(kept.offset, str(error))
     if skipped := [each for each in fields if each.path == path and each.mismatch is not None]:
@@ -66,15 +66,20 @@ def _locate(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:
     return Fault(message.end if message else end, str(error))
 
 
-def _path(field: str) -> str:
-    """Return the path of the field an error names: a field of the event, or of a oneof member."""
+def _path(field: str, fields: Sequence[Field]) -> str:
+    """Return the path of the field an error names: a field of the event, or of a oneof member.
+
+    Of members that have such a field, it is the one that a parser keeps.
+    """
     if field in _SCHEMA.fields_by_name:
         return field
-    return next(
-        f"{name}.{field}"
+    having = [
+        name
         for name, member in _MEMBERS.items()
         if member.message_type and field in member.message_type.fields_by_name
-    )
+    ]
+    kept = (name for name in having if _kept(name, fields))
+    return f"{next(kept, having[0])}.{field}"
 
 
 def _kept(path: str, fields: Sequence[Field]) -> Field | None:

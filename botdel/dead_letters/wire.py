@@ -42,7 +42,7 @@ WIRE_TYPES: Final[Mapping[int, WireType]] = {
     FieldDescriptor.TYPE_INT32: WireType.VARINT,
     FieldDescriptor.TYPE_INT64: WireType.VARINT,
 }
-"""The wire type of each field type in the schema, which has no repeated fields."""
+"""The wire type of each field type in the schema, in which only messages are repeated."""
 
 
 @dataclass(frozen=True, slots=True)

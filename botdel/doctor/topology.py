@@ -153,7 +153,7 @@ def _flags(differences: Sequence[Difference]) -> str:
 
 
 def _policy(names: Names, path: str) -> str:
-    if path == names.dead_letter_subscription:
+    if names.service_of(path) is None:
         return "--clear-dead-letter-policy"
     topic = f"--dead-letter-topic={names.dead_letter_topic}"
     return f"{topic} --max-delivery-attempts={MAX_DELIVERY_ATTEMPTS}"

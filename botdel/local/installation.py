@@ -22,9 +22,11 @@ from botdel.local.samples import BUCKET
 from botdel.local.server import LocalServer, found_taken
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.indexes import prepare
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.pubsub.readiness import TopicProbe
 from deletion.adapters.spec import StepConnections
+from deletion.clock import SystemClock
 from deletion.plan import Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
@@ -237,14 +239,18 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
 
 
 async def _provide(env: Mapping[str, str]) -> None:
-    """Create the indexes of pipeline and sample plans, as `botdel topology apply` does."""
+    """Create the indexes of pipeline and sample plans, and register their services, as `botdel
+    topology apply` does.
+    """
     settings = load(
         StoreSettings,
         mongodb_uri=env["BOTDEL_MONGODB_URI"],
         mongodb_database=env.get("BOTDEL_MONGODB_DATABASE"),
     )
     async with connected_clients(settings) as clients:
-        await prepare(clients.get()[settings.mongodb_database], COLLECTIONS, build=True)
+        client, database = clients.get(), settings.mongodb_database
+        await prepare(client[database], COLLECTIONS, build=True)
+        await MongoServiceStore(client, database).register(PLANS, SystemClock().now())
         for plan in PLANS.values():
             for step in read_plan(plan, env).build(StepConnections(clients.get)).steps:
                 if isinstance(step, Provisioned):

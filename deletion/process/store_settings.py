@@ -68,9 +68,10 @@ class RetentionSettings(Settings):
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)
-    """Days after which MongoDB deletes the record of a complete job, and with it the memory of
-    its `Idempotency-Key`; 31 to 24855. Without it they are kept for ever. `botdel topology
-    apply` creates the TTL index; to remove it, run the command that `topology apply` prints.
+    """Days after which MongoDB deletes the record of a complete job that the request ledger has
+    settled, and with it the memory of its `Idempotency-Key`; 31 to 24855. Without it they are kept
+    for ever. `botdel topology apply` creates the TTL index; to remove it, run the command that
+    `topology apply` prints.
     """
 
 

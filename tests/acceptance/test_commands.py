@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from consumers.main import NOT_PROVIDED
 from deletion.adapters.mongo.retention import FINISHED
+from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.job import Failure, Job, Status
 from tests.support.commands import botdel, output_of
 from tests.support.pipeline import (
@@ -123,6 +124,20 @@ async def test_retry_refuses_to_choose_nothing_or_both_and_names_what_it_cannot_
     assert (code, unknown in lines[-2]) == (1, True), lines
 
 
+async def registered_services(pipeline: Pipeline) -> list[str]:
+    """The services that owe each request."""
+    services = pipeline.client[pipeline.database][SERVICES]
+    return [service["_id"] for service in await services.find({}).to_list()]
+
+
+async def test_a_consumer_registers_its_service_where_it_makes_its_topology_itself(
+    pipeline: Pipeline,
+) -> None:
+    async with pipeline.consumer() as consumer:
+        await listening(consumer)
+        assert await registered_services(pipeline) == [SERVICE]
+
+
 async def test_topology_apply_creates_everything_twice_and_says_what_differs(
     pipeline: Pipeline,
 ) -> None:
@@ -134,6 +149,9 @@ async def test_topology_apply_creates_everything_twice_and_says_what_differs(
         subscription = f"{pipeline.names.project}/subscriptions/another.{SERVICE}"
         assert f"subscription projects/{subscription}: {state}" in lines
         assert f"step {SERVICE}/messages: {state}" in lines
+        registered = "registered" if state == "created" else state
+        assert f"service {SERVICE}: {registered}" in lines
+    assert await registered_services(pipeline) == [SERVICE]
     indexes = await pipeline.messages.index_information()
     assert any(index["key"] == [("botId", 1), ("_id", 1)] for index in indexes.values())
 

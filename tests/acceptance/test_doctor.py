@@ -34,13 +34,17 @@ from tests.support.pipeline import (
 from tests.support.recovering import job, pipeline_at, recovering
 
 SUBSCRIPTION = f"subscription bot-deletion.{SERVICE}"
+LEDGER = "bot-deletion.ledger"
 LOOKED_AT = {
     "topic bot-deletion",
     "topic bot-deletion.dead-letter",
+    "topic bot-deletion.completed",
     "subscription bot-deletion.dead-letter",
+    "subscription bot-deletion.ledger",
     SUBSCRIPTION,
     "indexes of deletion_jobs",
     "indexes of dead_letters",
+    "indexes of deletion_requests",
     "indexes of recovery_sweeps",
     "retention of complete jobs",
     f"step {SERVICE}/messages",
@@ -116,7 +120,7 @@ async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
     assert letter["status"] == "discarded"
     assert sent == []
     assert await installed.jobs.count_documents({}) == 2
-    assert await attached(installed) == {f"bot-deletion.{SERVICE}"}
+    assert await attached(installed) == {f"bot-deletion.{SERVICE}", LEDGER}
 
 
 async def test_what_is_printed_is_a_line_for_each_check(installed: Pipeline) -> None:
@@ -147,7 +151,7 @@ async def test_without_recovery_the_canary_says_so_and_nothing_is_left_behind(
     assert (code, failures(found)) == (1, {"canary"})
     assert found["canary"]["detail"].startswith("lost at recovery: delivered 5 times")
     assert "run `botdel recovery`" in found["canary"]["remedy"]
-    assert await attached(installed) == {f"bot-deletion.{SERVICE}"}
+    assert await attached(installed) == {f"bot-deletion.{SERVICE}", LEDGER}
 
     async with recovering(installed):
         code, found = await examined(installed)
@@ -180,7 +184,7 @@ async def test_an_operator_who_does_not_wait_for_the_canary_leaves_nothing_behin
         await until(lambda: has_a_canary(installed))
         doctor.signal(signal.SIGINT)
         assert await doctor.wait(WITHIN) != 0
-    assert await attached(installed) == {f"bot-deletion.{SERVICE}"}
+    assert await attached(installed) == {f"bot-deletion.{SERVICE}", LEDGER}
 
 
 # --- what is wrong
@@ -211,7 +215,7 @@ async def test_subscriptions_and_topics_that_are_missing_are_found_and_not_creat
     code, found = await examined(installed, "--plan", str(installed.plan), NO_CANARY)
     assert (code, failures(found)) == (1, {SUBSCRIPTION})
     assert found["subscriptions"]["status"] == "warning", "no service has one"
-    assert await attached(installed) == set()
+    assert await attached(installed) == {LEDGER}
 
     async with pubsub(installed) as (publisher, _):
         await publisher.delete_topic(topic=installed.names.dead_letter_topic)

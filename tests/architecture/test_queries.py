@@ -10,7 +10,7 @@ it reports is real: 1 ms with an index, about 100 ms without.
 import copy
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,22 +30,38 @@ from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import UNFINISHED, MongoCensus
 from deletion.adapters.mongo.connection import Client, Database
+from deletion.adapters.mongo.coverage import MongoCoverageStore
 from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
+from deletion.adapters.mongo.requests import COLLECTION as REQUESTS
+from deletion.adapters.mongo.requests import MongoRequestStore
+from deletion.adapters.mongo.services import COLLECTION as SERVICES
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.mongo.step import MongoStep
 from deletion.breaker import Breaker, BreakerPolicy
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
+from deletion.ledger import RequestChange, RequestFilter
+from deletion.request import Chore, RequestState
 from deletion.silence import EPOCH
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from recovery.mongo_sweeps import RUNNING, MongoSweepStore
 from recovery.sweep import Sweep, SweepStatus
 from tests.conformance.job_store.jobs import POLICY, SILENT
 from tests.support.clock import START
-from tests.support.factories import a_letter, again, new_job, redelivered, replay, request_for
+from tests.support.factories import (
+    LATER,
+    a_deletion_request,
+    a_letter,
+    again,
+    new_job,
+    redelivered,
+    replay,
+    request_for,
+)
 from tests.support.indexed import indexed
 
 CROWD = 3000
@@ -393,11 +409,21 @@ async def settle_letter(store: MongoDeadLetterStore) -> None:
     assert not await store.settle(letter, DeadLetterStatus.NEW)
 
 
+async def letters_of_events(store: MongoDeadLetterStore) -> None:
+    """Of many services and events at once, as the ledger asks; and of one."""
+    [letter] = await store.record([a_letter(attributes={"event_id": "e-1"})])
+    many = [(service, str(uuid4())) for service in ("crowded", "media") for _ in range(100)]
+    found = await store.of_events([*many, (letter.service, "e-1")])
+    assert [each.letter_id for each in found] == [letter.id]
+    assert await store.of_events([("media", "e-1")]) == []
+
+
 LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]], int]] = {
     "record": (record_letters, 9),
     "get": (get_letter, 3),
     "find": (find_letters, 16),
     "settle": (settle_letter, 4),
+    "of_events": (letters_of_events, 2),
 }
 
 
@@ -535,6 +561,162 @@ async def test_the_count_of_the_live_jobs_walks_an_index(
     assert {group.status for group in found} == set(UNFINISHED)
     assert await watched.scans() == []
     assert len(watched.listener.queries) == 1
+
+
+# --- the ledger
+
+
+@pytest.fixture(scope="module")
+async def requests(watched: Watched) -> MongoRequestStore:
+    """A store with many settled requests, and ten open ones."""
+    store = await indexed(MongoRequestStore, watched.client, watched.database.name)
+    settled = [
+        a_deletion_request("crowded").completed("crowded", str(ObjectId()), START)
+        for _ in range(CROWD)
+    ]
+    await store.record([replace(each, chores={}) for each in settled])
+    await store.record([a_deletion_request("media", now=LATER) for _ in range(10)])
+    return store
+
+
+async def record_requests(store: MongoRequestStore) -> None:
+    """A new one, and one that is known: no query at all."""
+    request = a_deletion_request()
+    await store.record([request])
+    await store.record([request, a_deletion_request()])
+
+
+async def get_requests(store: MongoRequestStore) -> None:
+    request = a_deletion_request()
+    await store.record([request])
+    assert await store.get([request.id, *(str(uuid4()) for _ in range(100))]) == [request]
+
+
+async def save_requests(store: MongoRequestStore) -> None:
+    """Changes that are written, and one that is refused."""
+    request, other = a_deletion_request(), a_deletion_request()
+    await store.record([request, other])
+    change = RequestChange(request, request.warned(LATER))
+    assert await store.save([change]) == []
+    second = RequestChange(request, request.looked(LATER, missing=["conversations"]))
+    assert await store.save([second, RequestChange(other, other.warned(LATER))]) == [second]
+
+
+async def due_requests(store: MongoRequestStore) -> None:
+    for chore in Chore:
+        for since, until in ((EPOCH, LATER), (LATER, SILENT)):
+            await store.due(chore, since, until, 100)
+
+
+async def find_requests(store: MongoRequestStore) -> None:
+    for bot_id in (None, str(ObjectId())):
+        for service in (None, "media"):
+            for state in (None, *RequestState):
+                for before in (None, (LATER, str(uuid4()))):
+                    wanted = RequestFilter(bot_id, service, state)
+                    await store.find(wanted, START, before=before, limit=50)
+
+
+async def count_requests(store: MongoRequestStore) -> None:
+    census = await store.census(SILENT, 10_000)
+    assert census.open >= 10
+
+
+REQUEST_QUERIES: dict[str, tuple[Callable[[MongoRequestStore], Awaitable[None]], int]] = {
+    "record": (record_requests, 0),
+    "get": (get_requests, 1),
+    "save": (save_requests, 4),
+    "due": (due_requests, 8),
+    "find": (find_requests, 40),
+    "census": (count_requests, 5),
+}
+
+
+def is_an_operators_look_at_requests(query: Query) -> bool:
+    """The newest of all, or of all settled ones: MongoDB walks an index and stops at the limit."""
+    newest = query.get("sort") == {"receivedAt": -1, "_id": -1} and query.get("limit")
+    fields = set(query["filter"]) - {"receivedAt", "_id"}
+    settled = fields == {"open"} and query["filter"]["open"] is None
+    return bool(newest) and (not fields or settled)
+
+
+def test_every_method_of_the_request_store_is_called_here() -> None:
+    assert public(MongoRequestStore) == set(REQUEST_QUERIES)
+
+
+@pytest.mark.proves("every-query-indexed")
+@pytest.mark.parametrize("method", REQUEST_QUERIES)
+async def test_every_query_for_requests_walks_an_index(
+    watched: Watched, requests: MongoRequestStore, method: str
+) -> None:
+    call, at_least = REQUEST_QUERIES[method]
+    watched.watch()
+    await call(requests)
+    scanning = await watched.scans()
+    assert [query for query in scanning if not is_an_operators_look_at_requests(query)] == []
+    assert len(watched.listener.queries) >= at_least
+    assert not any({"$or", "$nor"} & set(query["filter"]) for query in watched.listener.queries)
+
+
+async def test_it_is_seen_when_the_indexes_of_the_requests_are_missing(
+    watched: Watched, requests: MongoRequestStore, database_name: str
+) -> None:
+    bare = MongoRequestStore(watched.client, database_name)
+    before, watched.database = watched.database, watched.client[database_name]
+    try:
+        crowd = await before[REQUESTS].find({}).to_list(None)
+        await watched.database[REQUESTS].insert_many(crowd)
+        watched.watch()
+        await bare.due(Chore.LOOK, EPOCH, LATER, 100)
+        await bare.find(RequestFilter(owed_by="media"), START, limit=50)
+        await bare.find(RequestFilter(bot_id=str(ObjectId())), START, limit=50)
+        await bare.census(SILENT, 10_000)
+        found = [set(query["filter"]) for query in await watched.scans()]
+        kinds = [{"open"}, {"open"}, {"near"}, {"open", "deadline"}, {"missing"}]
+        assert found == [{"chores.look"}, {"owed"}, {"botId"}, *kinds]
+    finally:
+        watched.database = before
+
+
+@pytest.fixture
+def coverage(watched: Watched, store: MongoJobStore) -> MongoCoverageStore:
+    """The jobs of `store` as the ledger sees them."""
+    return MongoCoverageStore(watched.client, watched.database.name)
+
+
+@pytest.mark.proves("every-query-indexed")
+async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
+    watched: Watched, store: MongoJobStore, coverage: MongoCoverageStore
+) -> None:
+    assert public(MongoCoverageStore) == {"unreported", "reported", "covering"}
+    jobs = [new_job() for _ in range(10)]
+    await store.record(jobs)
+    for job in jobs:
+        await store.apply(job.complete(LATER))
+    watched.watch()
+    assert len(await coverage.unreported(LATER, LATER, 5)) == 5
+    assert await coverage.unreported(EPOCH, EPOCH, 100) == []
+    await coverage.reported([job.id for job in jobs])
+    asked = [(job.bot_id, job.event_id) for job in jobs]
+    assert len(await coverage.covering(asked)) == 10
+    assert await coverage.covering([(str(ObjectId()), str(uuid4()))]) == []
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 5
+
+
+async def test_a_service_is_written_by_its_name_and_all_are_read_at_once(
+    watched: Watched,
+) -> None:
+    """There are a few. `_id` always has its index."""
+    assert public(MongoServiceStore) == {"register", "all", "retire"}
+    services = MongoServiceStore(watched.client, watched.database.name)
+    crowd = [{"_id": f"service-{number}"} for number in range(CROWD)]
+    await watched.database[SERVICES].insert_many(crowd)
+    watched.watch()
+    await services.register(["media"], START)
+    assert await services.retire("media", "ann", "shut down", LATER)
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 2
 
 
 # --- the step that deletes from a collection

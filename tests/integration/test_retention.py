@@ -1,14 +1,24 @@
 """The TTL index of complete jobs on the real server: opt-in, and never changed once it exists."""
 
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
-from deletion.adapters.mongo.connection import Client, Database
-from deletion.adapters.mongo.jobs import COLLECTION
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.connection import Client, Database, connect
+from deletion.adapters.mongo.coverage import MongoCoverageStore
+from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.adapters.mongo.retention import (
     FINISHED,
     apply_retention,
     retention_difference,
 )
+from deletion.job import Job, Status
+from tests.support.factories import new_job
+from tests.support.indexed import indexed
+from tests.support.pipeline import until
 
 DAY = 86_400
 
@@ -30,7 +40,7 @@ async def test_it_is_created_once_and_for_complete_jobs_alone(database: Database
         assert await apply_retention(database, 31) is None
     index = (await database[COLLECTION].index_information())[FINISHED]
     assert index["expireAfterSeconds"] == 31 * DAY
-    assert dict(index["partialFilterExpression"]) == {"status": "complete"}
+    assert dict(index["partialFilterExpression"]) == {"status": "complete", "unreported": None}
     assert index["key"] == [("finishedAt", 1)]
 
 
@@ -55,3 +65,63 @@ async def test_after_a_drop_it_is_as_the_setting_says(database: Database) -> Non
     assert await apply_retention(database, 90) is None
     index = (await database[COLLECTION].index_information())[FINISHED]
     assert index["expireAfterSeconds"] == 90 * DAY
+
+
+@pytest.mark.proves("retention")
+async def test_an_index_of_an_earlier_version_which_forgets_the_ledger_is_told(
+    database: Database,
+) -> None:
+    await database[COLLECTION].create_index(
+        [("finishedAt", 1)],
+        name=FINISHED,
+        expireAfterSeconds=31 * DAY,
+        partialFilterExpression={"status": "complete"},
+    )
+    difference = await apply_retention(database, 31)
+    assert difference is not None
+    assert "that the request ledger has not settled yet" in difference.what
+    assert f'db.{COLLECTION}.dropIndex("{FINISHED}")' in difference.remedy
+    await database[COLLECTION].drop_index(FINISHED)
+    assert await apply_retention(database, 31) is None
+
+
+class Sweeping(EmbeddedMongo):
+    """A database that looks for what has expired every second: MongoDB does once a minute."""
+
+    def command(self, port: int) -> list[str | Path]:
+        _, *options = super().command(port)
+        often = "SecantusDBServer.__init__.__kwdefaults__['ttl_sweep_seconds'] = 1"
+        started = f"from secantus import cli; cli.{often}; cli.main()"
+        return [sys.executable, "-c", started, *options]
+
+
+@pytest.mark.proves("retention")
+async def test_only_complete_jobs_that_the_ledger_has_settled_expire(tmp_path: Path) -> None:
+    """On a server that really deletes."""
+    old = datetime.now(UTC) - timedelta(days=40)
+    async with Sweeping(tmp_path) as server:
+        client = connect(server.uri)
+        store = await indexed(MongoJobStore, client, "expiring")
+        reported, unreported = (new_job(Status.COMPLETE, finished_at=old) for _ in range(2))
+        recent = new_job(Status.COMPLETE, finished_at=datetime.now(UTC))
+        failed = new_job(Status.FAILED, finished_at=old)
+        await store.record([reported, unreported, recent, failed])
+        ledger = MongoCoverageStore(client, "expiring")
+        await ledger.reported([reported.id, recent.id])
+        assert await apply_retention(client["expiring"], 31) is None
+
+        async def left() -> set[str]:
+            return {job.id for job in await store.find(limit=9)}
+
+        async def expires(job: Job) -> None:
+            async def is_gone() -> bool:
+                return job.id not in await left()
+
+            await until(is_gone)
+
+        await expires(reported)
+        assert await left() == {unreported.id, recent.id, failed.id}
+        await ledger.reported([unreported.id])
+        await expires(unreported)
+        assert await left() == {recent.id, failed.id}
+        client.close()

@@ -53,7 +53,7 @@ async def test_an_emulator_gets_what_it_lacks_and_real_pubsub_is_told_what_to_ap
 async def test_what_exists_is_not_changed_and_each_difference_is_told(
     clients: Clients, topology: Topology
 ) -> None:
-    assert len((await topology.apply(["conversations"])).created) == 4
+    assert len((await topology.apply(["conversations"])).created) == 6
     assert await topology.apply(["conversations"]) == Applied(), "applying twice is harmless"
     path = topology.names.subscription("conversations")
     await clients[1].delete_subscription(subscription=path)
@@ -114,16 +114,20 @@ async def test_a_subscription_whose_topic_was_made_again_is_told_of_with_what_to
     await topology.apply(["conversations"])
     path = topology.names.subscription("conversations")
     await clients[0].delete_topic(topic=topology.names.topic)
-    [difference] = (await topology.apply(["conversations"])).differences
+    of_ledger, difference = (await topology.apply(["conversations"])).differences
     assert (difference.resource, difference.found) == (path, DELETED_TOPIC)
-    assert await topology.compare(topology.wanted(["conversations"])[1]) == [difference]
+    assert (of_ledger.resource, of_ledger.found) == (
+        topology.names.ledger_subscription,
+        DELETED_TOPIC,
+    )
+    assert await topology.compare(topology.wanted(["conversations"])[-1]) == [difference]
     real = Topology(*clients, topology.names, emulated=False)
     remedy = r"_deleted-topic_.* delete bot-deletion.conversations .*`botdel topology apply`"
     with pytest.raises(TopologyMissing, match=remedy):
         await real.ready_for(["conversations"])
     assert re.search(remedy, str(await topology.attachment("conversations")()))
     await topology.ready_for(["conversations"])  # on an emulator the set-up replaces it
-    await real.ready_for(["conversations"], keeper=True)
+    await real.ready_for(["conversations"], recovery=True)
     assert await topology.attachment("conversations")() is None
 
 
@@ -137,21 +141,22 @@ async def test_recovery_does_not_start_without_a_sound_subscription_of_dead_lett
     await topology.apply()
     await real.ready_for()
     with pytest.raises(TopologyMissing, match=r"bot-deletion.dead-letter belongs to _deleted"):
-        await real.ready_for(keeper=True)
+        await real.ready_for(recovery=True)
     assert "_deleted-topic_" in str(await topology.keeper_attachment()())
     await clients[1].delete_subscription(subscription=topology.names.dead_letter_subscription)
     with pytest.raises(TopologyMissing, match=r"dead-letter does not exist"):
-        await real.ready_for(keeper=True)
+        await real.ready_for(recovery=True)
 
 
 async def test_comparing_creates_nothing_and_finds_what_applying_would(
     clients: Clients, topology: Topology
 ) -> None:
-    keeper, wanted = topology.wanted(["conversations"])
+    keeper, ledger, wanted = topology.wanted(["conversations"])
     with pytest.raises(TopologyMissing, match=r"subscriptions/bot-deletion.conversations"):
         await topology.compare(wanted)
     await topology.apply(["conversations"])
-    assert await topology.compare(wanted) == await topology.compare(keeper) == []
+    for each in (keeper, ledger, wanted):
+        assert await topology.compare(each) == []
     await clients[1].delete_subscription(subscription=wanted.name)
     await clients[1].create_subscription(name=wanted.name, topic=topology.names.topic)
     assert await topology.compare(wanted) != []

@@ -33,7 +33,7 @@ SUITES: Final = {
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
     "saga": [f"{CORE}test_{name}*.py" for name in ("saga", "job", "lease", "runner")],
     "model": ["tests/model/test_*.py"],
-    "conformance": ["tests/conformance/test_*_store*.py", "tests/conformance/job_store/test_*.py"],
+    "conformance": ["tests/conformance/test_*_store*.py", "tests/conformance/*/test_*.py"],
     "data": [
         f"{ADAPTERS}mongo/test_*.py",
         f"{UNIT}recovery/test_main.py",

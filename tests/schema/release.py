@@ -8,6 +8,9 @@ writes, `tests/schema/released/v<SCHEMA_VERSION>`:
 - `descriptor.binpb`, the schema, a FileDescriptorSet with its imports
 - `<sample>.binpb`, the bytes this version writes, and `<sample>.json`, what they mean
 
+A type of event on a topic of its own, which no reader of requests ever sees, keeps the version:
+raise `REVISION` instead, whose folder is `v<SCHEMA_VERSION>.<REVISION>`.
+
 A release is never written twice: running consumers may rely on it from then on.
 """
 
@@ -28,6 +31,8 @@ from tests.schema.rules import breaking, lint
 from tests.schema.samples import SAMPLES
 
 HOME: Final = Path(__file__).parent / "released"
+REVISION: Final = 1
+"""Of `SCHEMA_VERSION`; 1 added the completed deletion."""
 
 
 class ReleaseError(Exception):
@@ -41,8 +46,14 @@ class Release:
     folder: Path
 
     @property
+    def number(self) -> tuple[int, int]:
+        """Version and revision."""
+        version, _, revision = self.folder.name.removeprefix("v").partition(".")
+        return int(version), int(revision or 0)
+
+    @property
     def version(self) -> int:
-        return int(self.folder.name.removeprefix("v"))
+        return self.number[0]
 
     @property
     def schema(self) -> FileDescriptorSet:
@@ -58,7 +69,7 @@ class Release:
 
 def releases(home: Path = HOME) -> list[Release]:
     """Every released version, the oldest first."""
-    return sorted((Release(folder) for folder in home.glob("v*")), key=lambda each: each.version)
+    return sorted((Release(folder) for folder in home.glob("v*")), key=lambda each: each.number)
 
 
 def subject_class(schema: FileDescriptorSet) -> type[Message]:
@@ -76,15 +87,17 @@ def read(schema: FileDescriptorSet, data: bytes) -> dict[str, Any]:
     return meaning
 
 
-def release(schema: FileDescriptorSet, version: int, home: Path = HOME) -> Release:
-    """Write the folder of a new version.
+def release(
+    schema: FileDescriptorSet, version: int, home: Path = HOME, revision: int = 0
+) -> Release:
+    """Write the folder of a new version, or of a revision of one.
 
     Raises:
-        ReleaseError: the version is released already, or the schema breaks a rule.
+        ReleaseError: it is released already, or the schema breaks a rule.
     """
-    new = Release(home / f"v{version}")
+    new = Release(home / (f"v{version}.{revision}" if revision else f"v{version}"))
     if new.folder.exists():
-        raise ReleaseError(f"v{version} is released: raise SCHEMA_VERSION for a new one")
+        raise ReleaseError(f"{new.folder.name} is released: raise SCHEMA_VERSION for a new one")
     findings = lint(schema)
     findings += [line for old in releases(home) for line in breaking(old.schema, schema)]
     if findings:
@@ -101,6 +114,6 @@ def release(schema: FileDescriptorSet, version: int, home: Path = HOME) -> Relea
 
 if __name__ == "__main__":
     try:
-        print(release(describe(), SCHEMA_VERSION).folder)
+        print(release(describe(), SCHEMA_VERSION, revision=REVISION).folder)
     except ReleaseError as refusal:
         raise SystemExit(str(refusal)) from refusal

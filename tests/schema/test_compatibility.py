@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from deletion.errors import InvalidEvent, UnknownEventType
 from deletion.events import SCHEMA_VERSION, decode, encode
 from tests.schema.generate import describe
-from tests.schema.release import Release, read, releases, subject_class
-from tests.schema.rules import facts
+from tests.schema.release import REVISION, Release, read, releases, subject_class
+from tests.schema.rules import breaking, facts
 from tests.schema.samples import SAMPLES, as_json
 
 every_release = pytest.mark.parametrize(
@@ -19,7 +19,9 @@ every_release = pytest.mark.parametrize(
 
 
 def test_every_version_since_the_first_is_on_record() -> None:
-    assert [release.version for release in releases()] == list(range(1, SCHEMA_VERSION + 1))
+    versions = [release.version for release in releases()]
+    assert sorted(set(versions)) == list(range(1, SCHEMA_VERSION + 1))
+    assert releases()[-1].number == (SCHEMA_VERSION, REVISION)
 
 
 def test_the_schema_is_the_one_released_under_its_version() -> None:
@@ -40,6 +42,21 @@ def test_a_released_version_reads_its_own_events_when_today_writes_them(release:
     assert release.golden()
     for data, meaning in release.golden():
         assert read(release.schema, encode(decode(data))) == meaning
+
+
+def test_a_revision_only_adds_to_its_version_and_its_requests_are_the_same_bytes() -> None:
+    """So every reader of version 1 goes on working, and needs no new version."""
+    first, revised = releases()[:2]
+    assert (first.number, revised.number) == ((1, 0), (1, 1))
+    assert breaking(first.schema, revised.schema) == []
+    assert first.golden()[0] in revised.golden()
+
+
+def test_a_released_version_takes_a_completion_for_a_type_that_it_does_not_know() -> None:
+    """Its consumers make it a dead letter, `too_new`, and do not run it."""
+    meaning = read(releases()[0].schema, encode(SAMPLES["deletion_completed"]))
+    assert meaning["event_type"] == 3
+    assert "request_placed" not in meaning
 
 
 @every_release

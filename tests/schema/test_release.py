@@ -28,10 +28,10 @@ def test_a_release_records_the_schema_and_an_event_of_every_type(tmp_path: Path)
 
 
 def test_releases_are_listed_by_number(tmp_path: Path) -> None:
-    for version in (10, 9):
-        release(describe(), version, tmp_path)
+    for version, revision in ((10, 0), (9, 10), (9, 2), (9, 0)):
+        release(describe(), version, tmp_path, revision)
 
-    assert [each.version for each in releases(tmp_path)] == [9, 10]
+    assert [each.number for each in releases(tmp_path)] == [(9, 0), (9, 2), (9, 10), (10, 0)]
 
 
 def test_a_released_version_is_never_overwritten(tmp_path: Path) -> None:

@@ -155,10 +155,10 @@ def test_the_check_reports_a_schema_in_which(today: FileDescriptorSet, how: str)
 ADDITIONS: dict[str, Change] = {
     "a field": lambda file: subject(file).field.add(name="reason", number=6, type=9, label=1),
     "a member of the oneof": lambda file: subject(file).field.add(
-        name="request_withdrawn", number=12, type=9, label=1, oneof_index=0
+        name="request_withdrawn", number=13, type=9, label=1, oneof_index=0
     ),
     "a message": lambda file: file.message_type.add(name="BotArchived"),
-    "an enum value": lambda file: enum(file).value.add(name="EVENT_TYPE_ARCHIVED", number=3),
+    "an enum value": lambda file: enum(file).value.add(name="EVENT_TYPE_ARCHIVED", number=4),
 }
 
 

@@ -17,6 +17,7 @@ from deletion.events import BotDeletionSubject, RequestPlaced
 from deletion.job import Job, LeasePolicy, Status
 from deletion.pace import UNPACED
 from deletion.plan import Plan, Step
+from deletion.request import DeletionRequest, LedgerPolicy
 from tests.support.clock import START
 
 LATER = START + timedelta(seconds=1)
@@ -24,6 +25,7 @@ SERVICE = "conversations"
 BOT = "65f0a1b2c3d4e5f607182930"
 OTHER_BOT = "65f0a1b2c3d4e5f607182999"
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
+LEDGER_POLICY = LedgerPolicy(deadline=timedelta(days=30), missing_after=timedelta(minutes=10))
 numbers = count(1)
 
 
@@ -77,6 +79,19 @@ def placed(
     """The event that asks for a bot to be deleted."""
     event = RequestPlaced(timestamp)
     return BotDeletionSubject(event_id or str(uuid.uuid4()), timestamp, bot_id, event)
+
+
+def a_deletion_request(*services: str, **values: Any) -> DeletionRequest:
+    """The ledger's record of a new request, which `services` owe; `SERVICE` if none is given."""
+    fields: dict[str, Any] = {
+        "event_id": str(uuid.uuid4()),
+        "bot_id": str(ObjectId()),
+        "placed_at": START,
+        "services": services or (SERVICE,),
+        "now": START,
+        "policy": LEDGER_POLICY,
+    }
+    return DeletionRequest.received(**(fields | values))
 
 
 def a_letter(**values: Any) -> DeadLetter:

@@ -9,6 +9,7 @@ from deletion.clock import truncated
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import LeaseLost, TransitionError
 from deletion.job import MAX_EVENTS, Change, Job, Status, later
+from deletion.ledger import EventLetter
 from deletion.ports import Read, ReadLetter, Recorded, RecordOutcome
 from deletion.silence import EPOCH
 from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
@@ -19,6 +20,8 @@ class MemoryJobStore:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.jobs: dict[str, Job] = {}
+        self.unreported: dict[str, datetime] = {}
+        """When each complete job that the ledger has not settled yet completed."""
         self._now = now
         self._ids = count(1)
 
@@ -60,6 +63,8 @@ class MemoryJobStore:
         others = (job for job in self.jobs.values() if job.id != written.id)
         if written.live and any(_is_of(job, written) and job.live for job in others):
             raise TransitionError(f"job {written.id}: another job of its bot is live")
+        if stored.status is not Status.COMPLETE:
+            self._mark(written)
         self.jobs[change.after.id] = written
         return change.after
 
@@ -118,6 +123,10 @@ class MemoryJobStore:
         fitting.sort(key=lambda job: (job.last_modified_at if alone else job.created_at, job.id))
         return fitting[::-1][:limit]
 
+    def _mark(self, job: Job) -> None:
+        if job.status is Status.COMPLETE and job.finished_at:
+            self.unreported[job.id] = job.finished_at
+
     def _record(self, job: Job) -> Recorded:
         for standing in self.jobs.values():
             if _is_of(standing, job) and job.event_id in standing.event_ids:
@@ -126,6 +135,7 @@ class MemoryJobStore:
                 return _recorded(RecordOutcome.KNOWN, standing)
         live = next((j for j in self.jobs.values() if _is_of(j, job) and j.live), None)
         if live is None or not job.live:
+            self._mark(job)
             self.jobs[job.id] = job
             return Recorded(RecordOutcome.NEW, job.id)
         if len(live.event_ids) >= MAX_EVENTS:
@@ -183,6 +193,14 @@ class MemoryDeadLetterStore:
             return False
         self.letters[letter.id] = replace(stored, status=status)
         return True
+
+    async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
+        """See `deletion.ledger.EventLetters`."""
+        return [
+            EventLetter(letter.id, letter.service, letter.attributes["event_id"], letter.status)
+            for letter in self.letters.values()
+            if (letter.service, letter.attributes.get("event_id")) in events
+        ]
 
     def _record(self, letter: DeadLetter) -> str | None:
         """The id of the record for which an alert has to be raised."""

@@ -4,7 +4,7 @@ A unique index allows one record for each message of a service. Each query uses 
 tests/architecture measures. Upserts and guarded updates decide between concurrent calls.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,14 +15,16 @@ from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import DAMAGED, field
-from deletion.adapters.mongo.writes import DUPLICATE_KEY, check_confirmed
+from deletion.adapters.mongo.writes import duplicates
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable, with_type
 from deletion.ids import is_object_id
+from deletion.ledger import EventLetter
 from deletion.ports import ReadLetter, Unreadable
 
 COLLECTION = "dead_letters"
 BY_MESSAGE, BY_STATUS, BY_SERVICE = "service_message_unique", "status_id", "service_id"
+BY_EVENT = "event"
 INDEXES = [
     IndexModel(
         [("service", ASCENDING), ("messageId", ASCENDING), ("publishedAt", ASCENDING)],
@@ -31,13 +33,16 @@ INDEXES = [
     ),
     IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
     IndexModel([("service", ASCENDING), ("_id", ASCENDING)], name=BY_SERVICE),
+    IndexModel([("attributes.event_id", ASCENDING)], name=BY_EVENT, sparse=True),
 ]
 
 _RECORD_TRIES = 3
 
 
 class MongoDeadLetterStore:
-    """`deletion.ports.DeadLetterStore` on one collection of `database`; it needs its index."""
+    """`deletion.ports.DeadLetterStore` and `deletion.ledger.EventLetters` on one collection of
+    `database`; it needs its unique index.
+    """
 
     def __init__(
         self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
@@ -94,6 +99,19 @@ class MongoDeadLetterStore:
         with bounded(self._call_seconds):
             result = await self._letters.update_one(query, {"$set": {"status": status.value}})
         return bool(result.matched_count)
+
+    async def of_events(self, events: Collection[tuple[str, str]]) -> list[EventLetter]:
+        """One query along the index of the event alone: few letters have the same one, and with the
+        service the embedded server would walk that of the service.
+        """
+        if not events:
+            return []
+        query = {"attributes.event_id": {"$in": sorted({event for _, event in events})}}
+        fields = dict.fromkeys(("service", "attributes.event_id", "status"), True)
+        with bounded(self._call_seconds):
+            found = await self._letters.find(query, fields).to_list(None)
+        letters = map(_event_letter, found)
+        return [letter for letter in letters if (letter.service, letter.event_id) in events]
 
     async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
         """The letters that exist, by their ids. Anything that is not an id is ignored."""
@@ -155,12 +173,9 @@ class MongoDeadLetterStore:
                     [_upsert_of(letter) for letter in letters], ordered=False
                 )
         except BulkWriteError as error:
-            check_confirmed(error)
-            problems = error.details["writeErrors"]
-            if any(problem["code"] != DUPLICATE_KEY for problem in problems):
-                raise
+            refused = duplicates(error)
             new = [letters[upserted["index"]] for upserted in error.details["upserted"]]
-            return new, [letters[problem["index"]] for problem in problems]
+            return new, [letters[index] for index in refused]
         return [letters[index] for index in result.upserted_ids or {}], []
 
 
@@ -217,6 +232,17 @@ def _read(document: Mapping[str, Any]) -> ReadLetter:
         return _from_document(document)
     except DAMAGED as error:
         return Unreadable(str(document.get("_id")), with_type(error))
+
+
+def _event_letter(document: Mapping[str, Any]) -> EventLetter:
+    """The letter as the ledger sees it: new if this code does not know its status."""
+    known = {status.value: status for status in DeadLetterStatus}
+    return EventLetter(
+        str(document["_id"]),
+        document["service"],
+        document["attributes"]["event_id"],
+        known.get(str(document.get("status")), DeadLetterStatus.NEW),
+    )
 
 
 def _from_document(document: Mapping[str, Any]) -> DeadLetter:

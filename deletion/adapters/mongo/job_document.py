@@ -62,7 +62,8 @@ def update_of(job: Job) -> Document:
     """The update that a transition writes: no field of a later version is touched.
 
     `queue` and `due` are absent, not null, while no worker may claim the job: the index that
-    serves claims is sparse.
+    serves claims is sparse. So is that of `unreported`, which the write that completes a job sets;
+    the ledger takes it off once it has settled what the job covers.
     """
     fields: Document = {
         "status": job.status.value,
@@ -80,6 +81,8 @@ def update_of(job: Job) -> Document:
         "turnedBack": _failure_document(job.rollback_cause),
         "live": job.live,
     }
+    if job.status is Status.COMPLETE:
+        fields["unreported"] = job.finished_at
     if job.due is None:
         return {"$set": fields, "$unset": {"queue": "", "due": ""}}
     return {"$set": {**fields, "queue": job.queue, "due": job.due}}

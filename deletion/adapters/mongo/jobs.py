@@ -31,6 +31,7 @@ WRITE_CHECKS: Final = "write_checks"
 BY_EVENTS: Final = "bot_service_events_unique"
 BY_LIVE_BOT: Final = "bot_service_live_unique"
 BY_DUE, BY_SILENCE, BY_SERVICE = "queue_due", "status_modified", "status_service_created"
+BY_REPORT: Final = "unreported"
 INDEXES: Final = [
     IndexModel(
         [("botId", ASCENDING), ("service", ASCENDING), ("eventIds", ASCENDING)],
@@ -44,6 +45,7 @@ INDEXES: Final = [
         partialFilterExpression={"live": True},
     ),
     IndexModel([("queue", ASCENDING), ("due", ASCENDING)], name=BY_DUE, sparse=True),
+    IndexModel([("unreported", ASCENDING)], name=BY_REPORT, sparse=True),
     IndexModel([("status", ASCENDING), ("lastModifiedAt", ASCENDING)], name=BY_SILENCE),
     IndexModel(
         [("status", ASCENDING), ("service", ASCENDING), ("createdAt", ASCENDING)], name=BY_SERVICE

@@ -16,7 +16,7 @@ from pymongo.errors import BulkWriteError
 from deletion.adapters.mongo.connection import Collection, Document, bounded
 from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.job_document import to_document
-from deletion.adapters.mongo.writes import DUPLICATE_KEY, check_confirmed
+from deletion.adapters.mongo.writes import duplicates
 from deletion.errors import StoreUnavailable
 from deletion.job import MAX_EVENTS, Job, Status, later
 from deletion.ports import Recorded, RecordOutcome
@@ -74,7 +74,7 @@ class Recorder:
             with bounded(self._call_seconds):
                 await self._jobs.insert_many([to_document(job) for job in jobs], ordered=False)
         except BulkWriteError as error:
-            refused = {*_duplicates(error)}
+            refused = {*duplicates(error)}
         return {
             job.id: Recorded(RecordOutcome.NEW, job.id)
             for index, job in enumerate(jobs)
@@ -138,7 +138,7 @@ class Recorder:
             with bounded(self._call_seconds):
                 result = await self._jobs.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
-            _duplicates(error)  # another job covers one of the events by now
+            duplicates(error)  # another job covers one of the events by now
             return False
         return result.matched_count == len(updates)
 
@@ -184,12 +184,3 @@ def _of_bots(jobs: Sequence[Job]) -> Document:
 
 def _is_exhausted(document: Document) -> bool:
     return bool(document["status"] == Status.EXHAUSTED)
-
-
-def _duplicates(error: BulkWriteError) -> list[int]:
-    """The positions of the writes that a unique index refused. Raises for any other problem."""
-    check_confirmed(error)
-    problems = error.details["writeErrors"]
-    if any(problem["code"] != DUPLICATE_KEY for problem in problems):
-        raise error
-    return [problem["index"] for problem in problems]

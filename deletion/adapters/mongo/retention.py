@@ -1,11 +1,13 @@
-"""Retention: an optional TTL index deletes complete jobs after some time.
+"""Retention: an optional TTL index deletes complete jobs after some time, once they are reported.
 
 At least 31 days: a message may be redelivered for that long, and only the job's record shows that
 it is a duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from pymongo import ASCENDING, IndexModel
 
@@ -28,12 +30,14 @@ class RetentionDifference:
 
 
 def ttl_index(days: int) -> IndexModel:
-    """The TTL index over complete jobs only: any other job still needs somebody, however old."""
+    """The TTL index over complete jobs that the ledger has settled: any other job still needs
+    somebody, however old. In the filter, null stands for an absent field too.
+    """
     return IndexModel(
         [("finishedAt", ASCENDING)],
         name=FINISHED,
         expireAfterSeconds=int(timedelta(days=days).total_seconds()),
-        partialFilterExpression={"status": "complete"},
+        partialFilterExpression={"status": "complete", "unreported": None},
     )
 
 
@@ -57,12 +61,24 @@ async def retention_difference(database: Database, days: int | None) -> Retentio
         return None
     if days is not None and not gap([ttl_index(days)], found):
         return None
-    seconds = found[FINISHED].get("expireAfterSeconds")
+    return RetentionDifference(
+        _said(found[FINISHED], days),
+        f'run `db.{COLLECTION}.dropIndex("{FINISHED}")`'
+        + ("" if days is None else ", then run `botdel topology apply`"),
+    )
+
+
+def _said(found: Mapping[str, Any], days: int | None) -> str:
+    """What is wrong with the index that was found."""
+    seconds = found.get("expireAfterSeconds")
+    if days is not None and seconds == ttl_index(days).document["expireAfterSeconds"]:
+        return (
+            f"index {FINISHED} is of an earlier version: it deletes complete jobs that the request "
+            "ledger has not settled yet"
+        )
     kept = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
     wanted = "not set" if days is None else f"{days}"
-    then = "" if days is None else ", then run `botdel topology apply`"
-    return RetentionDifference(
+    return (
         f"index {FINISHED} deletes complete jobs after {kept}, and BOTDEL_KEEP_COMPLETE_DAYS is "
-        f"{wanted}",
-        f'run `db.{COLLECTION}.dropIndex("{FINISHED}")`{then}',
+        f"{wanted}"
     )

@@ -99,3 +99,12 @@ def check_confirmed(error: BulkWriteError) -> None:
     """Raise `StoreUnavailable` for a write that the replica set has not confirmed."""
     if error.details.get("writeConcernErrors"):  # written, but it may be rolled back
         raise StoreUnavailable("MongoDB has not confirmed the write") from error
+
+
+def duplicates(error: BulkWriteError) -> list[int]:
+    """The positions of the writes that a unique index refused. Raises for any other problem."""
+    check_confirmed(error)
+    problems = error.details["writeErrors"]
+    if any(problem["code"] != DUPLICATE_KEY for problem in problems):
+        raise error
+    return [problem["index"] for problem in problems]

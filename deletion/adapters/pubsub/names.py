@@ -27,6 +27,16 @@ class Names:
         """The subscription of the dead-letter topic, which would lose its messages without one."""
         return self.subscription("dead-letter")
 
+    @property
+    def completed_topic(self) -> str:
+        """Where the ledger announces each request that is settled."""
+        return f"{self.topic}.completed"
+
+    @property
+    def ledger_subscription(self) -> str:
+        """The subscription of the request ledger."""
+        return self.subscription("ledger")
+
     def subscription(self, service: str) -> str:
         """The subscription of one service."""
         return f"projects/{self.project}/subscriptions/{self.topic_id}.{service}"

@@ -1,7 +1,9 @@
-"""The topology: topic, dead-letter topic, and one subscription for each service.
+"""The topology: the topics, one subscription for each service, and the pipeline's own two.
 
 Names derive from the topic's (docs/decisions/0003): `T.dead-letter` is both the dead-letter topic
-and the subscription that keeps what arrives there; each `T.<service>` is a service's subscription.
+and the subscription that keeps what arrives there; `T.completed` is the topic on which the request
+ledger announces what is settled, and `T.ledger` its subscription; each `T.<service>` is a service's
+subscription.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ from deletion.adapters.pubsub.wanted import (
     topic_differences,
     wanted_canary,
     wanted_keeper,
+    wanted_ledger,
     wanted_subscription,
     wanted_topics,
 )
@@ -69,7 +72,7 @@ class Topology:
         self._emulated = emulated
         self.names = names
 
-    async def ready_for(self, services: Sequence[str] = (), *, keeper: bool = False) -> None:
+    async def ready_for(self, services: Sequence[str] = (), *, recovery: bool = False) -> None:
         """Create what is missing on an emulator; on real Pub/Sub raise `TopologyMissing` for it.
 
         When Pub/Sub does not answer, that is only logged.
@@ -78,7 +81,7 @@ class Topology:
             if self._emulated:
                 await self._set_up(services)
             else:
-                await self.require(services, keeper=keeper)
+                await self.require(services, recovery=recovery)
         except BusUnavailable as error:
             log.warning("topology not checked", reason=str(error))
 
@@ -105,18 +108,21 @@ class Topology:
             await self._apply(wanted, applied)
         return applied
 
-    async def require(self, services: Iterable[str] = (), *, keeper: bool = False) -> None:
+    async def require(self, services: Iterable[str] = (), *, recovery: bool = False) -> None:
         """Raise `TopologyMissing` for the first thing that keeps this identity from working.
 
-        Checks that the topic exists, and that the subscriptions of `services` and, with `keeper`,
-        the dead-letter subscription exist, belong to their topic, and may be pulled.
+        Checks that the topic exists, and that the subscriptions of `services` exist, belong to the
+        topic, and may be pulled. With `recovery`, checks the same of the subscriptions of dead
+        letters and of the ledger, and that there is a topic for what is completed.
         """
         await self._get_topic(self.names.topic)
         for service in services:
             await self._require_subscription(self.names.subscription(service), self.names.topic)
-        if keeper:
+        if recovery:
             path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
             await self._require_subscription(path, topic)
+            await self._require_subscription(self.names.ledger_subscription, self.names.topic)
+            await self._get_topic(self.names.completed_topic)
 
     async def require_attached(self, service: str) -> None:
         """Raise `TopologyMissing` unless the subscription of `service` belongs to the topic.
@@ -133,6 +139,10 @@ class Topology:
         """The same for the dead-letter subscription."""
         path, topic = self.names.dead_letter_subscription, self.names.dead_letter_topic
         return AttachmentCheck(self._subscriber, path, topic)
+
+    def ledger_attachment(self) -> AttachmentCheck:
+        """The same for the ledger's subscription."""
+        return AttachmentCheck(self._subscriber, self.names.ledger_subscription, self.names.topic)
 
     async def compare(self, wanted: Subscription) -> list[Difference]:
         """How the existing subscription differs. Raises `TopologyMissing` without one."""
@@ -171,9 +181,10 @@ class Topology:
             await self._delete_subscription(wanted.name)
 
     def wanted(self, services: Iterable[str]) -> list[Subscription]:
-        """All subscriptions as they should be: for dead letters, and for each of `services`."""
+        """All subscriptions as they should be: for dead letters, the ledger, and `services`."""
         return [
             wanted_keeper(self.names, emulated=self._emulated),
+            wanted_ledger(self.names, emulated=self._emulated),
             *(
                 wanted_subscription(self.names, service, emulated=self._emulated)
                 for service in services

@@ -47,40 +47,37 @@ class Difference:
 
 
 def wanted_topics(names: Names) -> list[Topic]:
-    """The topic and the dead-letter topic as they should be."""
+    """The topics of events, dead letters and completions as they should be."""
     return [
         Topic(name=name, message_retention_duration=RETENTION)
-        for name in (names.topic, names.dead_letter_topic)
+        for name in (names.topic, names.dead_letter_topic, names.completed_topic)
     ]
 
 
 def wanted_keeper(names: Names, *, emulated: bool) -> Subscription:
     """The subscription of the dead-letter topic as it should be."""
-    return Subscription(
-        name=names.dead_letter_subscription,
-        topic=names.dead_letter_topic,
-        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-        message_retention_duration=EMULATED_RETENTION if emulated else RETENTION,
-        expiration_policy=ExpirationPolicy(),
-        retry_policy=BACK_OFF,
-    )
+    return _lasting(names.dead_letter_subscription, names.dead_letter_topic, emulated=emulated)
+
+
+def wanted_ledger(names: Names, *, emulated: bool) -> Subscription:
+    """The subscription of the request ledger as it should be.
+
+    It gets requests, not the messages addressed to one service. No dead-letter policy: each
+    service's own subscription has one, and a request stays here until the ledger has recorded it.
+    """
+    wanted = _lasting(names.ledger_subscription, names.topic, emulated=emulated)
+    wanted.filter = "NOT attributes:service"
+    return wanted
 
 
 def wanted_subscription(names: Names, service: str, *, emulated: bool) -> Subscription:
     """The subscription of a service as it should be."""
-    return Subscription(
-        name=names.subscription(service),
-        topic=names.topic,
-        filter=f'NOT attributes:service OR attributes.service = "{service}"',
-        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
-        message_retention_duration=EMULATED_RETENTION if emulated else RETENTION,
-        expiration_policy=ExpirationPolicy(),
-        retry_policy=BACK_OFF,
-        dead_letter_policy=DeadLetterPolicy(
-            dead_letter_topic=names.dead_letter_topic,
-            max_delivery_attempts=MAX_DELIVERY_ATTEMPTS,
-        ),
+    wanted = _lasting(names.subscription(service), names.topic, emulated=emulated)
+    wanted.filter = f'NOT attributes:service OR attributes.service = "{service}"'
+    wanted.dead_letter_policy = DeadLetterPolicy(
+        dead_letter_topic=names.dead_letter_topic, max_delivery_attempts=MAX_DELIVERY_ATTEMPTS
     )
+    return wanted
 
 
 def wanted_canary(names: Names, service: str, *, emulated: bool) -> Subscription:
@@ -107,6 +104,18 @@ def topic_differences(wanted: Topic, found: Topic) -> list[Difference]:
     setting = "message_retention_duration"
     expected, was = wanted.message_retention_duration, found.message_retention_duration
     return _differences(wanted.name, {setting: expected}, {setting: was})
+
+
+def _lasting(name: str, topic: str, *, emulated: bool) -> Subscription:
+    """A subscription that never expires and keeps messages for as long as the broker allows."""
+    return Subscription(
+        name=name,
+        topic=topic,
+        ack_deadline_seconds=ACK_DEADLINE_SECONDS,
+        message_retention_duration=EMULATED_RETENTION if emulated else RETENTION,
+        expiration_policy=ExpirationPolicy(),
+        retry_policy=BACK_OFF,
+    )
 
 
 def _differences(

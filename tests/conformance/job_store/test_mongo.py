@@ -461,6 +461,7 @@ async def test_the_indexes_are_those_declared_and_begin_with_the_shard_key_where
         "bot_service_events_unique": ("botId", "service", "eventIds"),
         "bot_service_live_unique": ("botId", "service"),
         "queue_due": ("queue", "due"),
+        "unreported": ("unreported",),
         "status_modified": ("status", "lastModifiedAt"),
         "status_service_created": ("status", "service", "createdAt"),
     }
@@ -468,7 +469,8 @@ async def test_the_indexes_are_those_declared_and_begin_with_the_shard_key_where
     assert unique == {"bot_service_events_unique", "bot_service_live_unique"}
     live = indexes["bot_service_live_unique"][1]
     assert dict(live["partialFilterExpression"]) == {"live": True}
-    assert indexes["queue_due"][1].get("sparse")
+    for name in ("queue_due", "unreported"):
+        assert indexes[name][1].get("sparse"), "only jobs with the field"
 
 
 @pytest.mark.proves("duplicates")

@@ -56,7 +56,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an event may be of the last moment that can be written",
-        "deletion/events/codec.py",
+        "deletion/events/checks.py",
         "if utc.year > LATEST_YEAR:",
         "if False:",
     ),

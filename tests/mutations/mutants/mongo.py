@@ -237,8 +237,15 @@ MUTANTS: Final = (
     Mutant(
         "jobs that are not complete expire too",
         RETENTION,
-        """        partialFilterExpression={"status": "complete"},\n""",
-        "",
+        """partialFilterExpression={"status": "complete", "unreported": None}""",
+        """partialFilterExpression={"unreported": None}""",
+        DATA,
+    ),
+    Mutant(
+        "jobs that the ledger has not settled expire too",
+        RETENTION,
+        """partialFilterExpression={"status": "complete", "unreported": None}""",
+        """partialFilterExpression={"status": "complete"}""",
         DATA,
     ),
     Mutant(

@@ -16,8 +16,15 @@ from deletion.alerts import Alert, AlertKind
 from deletion.bus import Message
 from deletion.dead_letter import Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
-from deletion.events import BotDeletionSubject, to_message
-from deletion.events.codec import LATEST_YEAR
+from deletion.events import (
+    BotDeletionSubject,
+    CompletedShare,
+    DeletionCompleted,
+    RequestPlaced,
+    completion_id,
+    to_message,
+)
+from deletion.events.checks import LATEST_YEAR
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import MAX_EVENTS, NOT_LIVE, Job, LeasePolicy, Status, StepProgress
 from deletion.plan import Plan
@@ -111,7 +118,7 @@ async def test_a_new_event_is_recorded_as_pending_and_then_acked(world: World) -
 
 async def test_who_asked_is_kept_on_the_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     event = placed()
-    named = replace(event, event=replace(event.event, requested_by="crm"))
+    named = replace(event, event=RequestPlaced(START, "crm"))
     monkeypatch.setattr("consumers.intake.decode", lambda _: named)
     await world.take(event)
     assert [job.requested_by for job in world.jobs] == ["crm"]
@@ -338,6 +345,23 @@ async def test_an_event_of_a_newer_type_is_a_dead_letter_and_never_run(world: Wo
     assert (letter.reason, letter.data) == (Reason.TOO_NEW, message.data)
     assert world.journal.index("quarantine 1") < world.journal.index("ack 1")
     assert world.alerts.told == [Alert(AlertKind.DEAD_LETTER, SERVICE, Reason.TOO_NEW, letter.id)]
+    assert len(world.jobs) == 1
+
+
+@pytest.mark.proves("old-and-new-events")
+async def test_a_completion_on_the_topic_of_requests_is_a_dead_letter_and_never_run(
+    world: World,
+) -> None:
+    """Its place is another topic; run, it would delete what came after its request."""
+    request = placed()
+    share = CompletedShare(SERVICE, "", START)
+    event = DeletionCompleted(request.event_id, START, START, (share,))
+    stray = replace(request, event_id=completion_id(request.event_id), event=event)
+    taken = await world.take(stray, placed())
+    assert outcomes(taken) == {"1": Outcome.QUARANTINED, "2": Outcome.RECORDED}
+    [letter] = world.dead_letters.letters.values()
+    assert letter.reason is Reason.INVALID
+    assert "EVENT_TYPE_REQUEST_PLACED" in letter.detail
     assert len(world.jobs) == 1
 
 

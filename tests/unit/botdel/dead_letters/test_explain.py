@@ -61,25 +61,49 @@ def test_a_sound_event_is_told_in_the_names_of_the_schema() -> None:
 @pytest.mark.parametrize("event", SAMPLES)
 def test_every_field_is_found_where_its_bytes_are(event: str) -> None:
     data = encode(SAMPLES[event])
+    by_path = dict(every_field(SCHEMA))
     for field in explain(data).fields:
-        numbers = {each.name: each.number for each in every_field(SCHEMA)}
-        tag = numbers[field.path.rpartition(".")[2]] << 3 | field.wire_type
-        assert data[field.offset] == tag, field
+        assert data[field.offset] == by_path[field.path].number << 3 | field.wire_type, field
         if field.wire_type is WireType.LENGTH_DELIMITED:
-            assert field.end == field.offset + 2 + data[field.offset + 1], field
+            length, after = data[field.offset + 1], field.offset + 2
+            if length >= 0x80:
+                length, after = length & 0x7F | data[after] << 7, after + 1
+            assert field.end == after + length, field
 
 
-def every_field(schema: Descriptor) -> Iterator[Any]:
+def every_field(schema: Descriptor, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for field in schema.fields:
-        yield field
+        yield prefix + field.name, field
         if field.message_type:
-            yield from every_field(field.message_type)
+            yield from every_field(field.message_type, f"{prefix}{field.name}.")
 
 
 def test_every_type_of_the_schema_can_be_told() -> None:
-    for field in every_field(SCHEMA):
-        assert field.type in WIRE_TYPES, field.full_name
-        assert not field.is_repeated, field.full_name
+    for path, field in every_field(SCHEMA):
+        assert field.type in WIRE_TYPES, path
+        assert field.message_type or not field.is_repeated, path
+
+
+def test_a_completion_in_place_of_a_request_is_shown_whole_and_its_type_is_the_fault() -> None:
+    explanation = explain(encode(SAMPLES["deletion_completed"]))
+    shown = [(field.path, field.value) for field in explanation.fields]
+    services = [value for path, value in shown if path == "deletion_completed.services.service"]
+    assert services == ["billing", "legacy-crm"]
+    fault = explanation.fault
+    assert fault is not None
+    assert "event_type" in fault.problem
+    [event_type] = [field for field in explanation.fields if field.path == "event_type"]
+    assert fault.offset == event_type.offset
+
+
+@pytest.mark.parametrize("field", ["placed_at", "settled_at"])
+def test_a_time_that_a_completion_lacks_is_looked_for_in_the_completion(field: str) -> None:
+    found = pb.BotDeletionSubject.FromString(encode(SAMPLES["deletion_completed"]))
+    found.deletion_completed.ClearField(field)
+    explanation = explain(found.SerializeToString())
+    [completed] = [each for each in explanation.fields if each.path == "deletion_completed"]
+    assert explanation.fault is not None
+    assert (field in explanation.fault.problem, explanation.fault.offset) == (True, completed.end)
 
 
 BROKEN = {

@@ -124,8 +124,8 @@ def test_a_subscription_that_has_to_be_replaced_is_emptied_first(setting: str) -
     assert places == sorted(places)
 
 
-def test_dead_letters_are_given_up_by_nobody() -> None:
-    path = NAMES.dead_letter_subscription
+@pytest.mark.parametrize("path", [NAMES.dead_letter_subscription, NAMES.ledger_subscription])
+def test_dead_letters_and_requests_of_the_ledger_are_given_up_by_nobody(path: str) -> None:
     differences = [difference("dead_letter_policy.max_delivery_attempts", 5, 0, path)]
     found = subscription_finding(NAMES, path, differences, set())
     assert "--clear-dead-letter-policy" in found.remedy
@@ -137,6 +137,7 @@ def test_dead_letters_are_given_up_by_nobody() -> None:
     [
         (PATH, SERVICE),
         (NAMES.dead_letter_subscription, None),
+        (NAMES.ledger_subscription, None),
         (NAMES.subscription("doctor.0123456789abcdef"), None),
         ("projects/another/subscriptions/bot-deletion.conversations", None),
         ("projects/a-project/subscriptions/conversations", None),

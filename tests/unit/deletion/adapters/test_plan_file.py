@@ -9,6 +9,7 @@ from botdel.doctor.indexes import COLLECTIONS
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
+from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
@@ -177,7 +178,7 @@ def test_what_only_the_built_plan_shows_is_named_with_file_and_line(path: Path) 
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
     None
 ):
-    assert {*COLLECTIONS, WRITE_CHECKS, BREAKERS} == PIPELINE_COLLECTIONS
+    assert {*COLLECTIONS, WRITE_CHECKS, BREAKERS, SERVICES} == PIPELINE_COLLECTIONS
 
 
 def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:

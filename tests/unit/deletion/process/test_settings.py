@@ -190,6 +190,8 @@ def test_names_derive_from_project_and_topic(monkeypatch: pytest.MonkeyPatch) ->
     names = load(ConsumerSettings).names
     assert names.topic == "projects/a-project/topics/erasure"
     assert names.dead_letter_topic == "projects/a-project/topics/erasure.dead-letter"
+    assert names.completed_topic == "projects/a-project/topics/erasure.completed"
+    assert names.ledger_subscription == "projects/a-project/subscriptions/erasure.ledger"
     assert names.subscription("chat") == "projects/a-project/subscriptions/erasure.chat"
 
 

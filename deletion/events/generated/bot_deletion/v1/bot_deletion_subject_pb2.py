@@ -25,17 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bot_deletion/v1/bot_deletion_subject.proto\x12\x0f\x62ot_deletion.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n\x12\x42otDeletionSubject\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ot_id\x18\x04 \x01(\t\x12.\n\nevent_type\x18\x05 \x01(\x0e\x32\x1a.bot_deletion.v1.EventType\x12K\n\x0erequest_placed\x18\n \x01(\x0b\x32\x31.bot_deletion.v1.BotDeletionSubject.RequestPlacedH\x00\x1aT\n\rRequestPlaced\x12-\n\tplaced_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequested_by\x18\x02 \x01(\tB\x07\n\x05\x65ventJ\x04\x08\x0b\x10\x0cR\x10resume_requested*i\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VENT_TYPE_REQUEST_PLACED\x10\x01\"\x04\x08\x02\x10\x02*\x1b\x45VENT_TYPE_RESUME_REQUESTEDb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bot_deletion/v1/bot_deletion_subject.proto\x12\x0f\x62ot_deletion.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x05\n\x12\x42otDeletionSubject\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ot_id\x18\x04 \x01(\t\x12.\n\nevent_type\x18\x05 \x01(\x0e\x32\x1a.bot_deletion.v1.EventType\x12K\n\x0erequest_placed\x18\n \x01(\x0b\x32\x31.bot_deletion.v1.BotDeletionSubject.RequestPlacedH\x00\x12S\n\x12\x64\x65letion_completed\x18\x0c \x01(\x0b\x32\x35.bot_deletion.v1.BotDeletionSubject.DeletionCompletedH\x00\x1aT\n\rRequestPlaced\x12-\n\tplaced_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x1a\xaf\x02\n\x11\x44\x65letionCompleted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\tplaced_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nsettled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12M\n\x08services\x18\x04 \x03(\x0b\x32;.bot_deletion.v1.BotDeletionSubject.DeletionCompleted.Share\x1aX\n\x05Share\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12.\n\nsettled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05\x65ventJ\x04\x08\x0b\x10\x0cR\x10resume_requested*\x8c\x01\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VENT_TYPE_REQUEST_PLACED\x10\x01\x12!\n\x1d\x45VENT_TYPE_DELETION_COMPLETED\x10\x03\"\x04\x08\x02\x10\x02*\x1b\x45VENT_TYPE_RESUME_REQUESTEDb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bot_deletion.v1.bot_deletion_subject_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_start=461
-  _globals['_EVENTTYPE']._serialized_end=566
+  _globals['_EVENTTYPE']._serialized_start=853
+  _globals['_EVENTTYPE']._serialized_end=993
   _globals['_BOTDELETIONSUBJECT']._serialized_start=97
-  _globals['_BOTDELETIONSUBJECT']._serialized_end=459
-  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_start=342
-  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_end=426
+  _globals['_BOTDELETIONSUBJECT']._serialized_end=850
+  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_start=427
+  _globals['_BOTDELETIONSUBJECT_REQUESTPLACED']._serialized_end=511
+  _globals['_BOTDELETIONSUBJECT_DELETIONCOMPLETED']._serialized_start=514
+  _globals['_BOTDELETIONSUBJECT_DELETIONCOMPLETED']._serialized_end=817
+  _globals['_BOTDELETIONSUBJECT_DELETIONCOMPLETED_SHARE']._serialized_start=729
+  _globals['_BOTDELETIONSUBJECT_DELETIONCOMPLETED_SHARE']._serialized_end=817
 # @@protoc_insertion_point(module_scope)

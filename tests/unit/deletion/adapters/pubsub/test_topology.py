@@ -83,6 +83,8 @@ class Server:
 
     async def get_topic(self, *, topic: str, **_: object) -> Topic:
         self._called("get_topic")
+        if topic not in self.topics:
+            raise error(NotFound)
         return self.topics[topic]
 
     async def create_subscription(self, subscription: Subscription, **_: object) -> None:
@@ -130,10 +132,10 @@ def server() -> Server:
 async def test_on_a_topic_of_the_same_apply_it_is_sought_back_too(server: Server) -> None:
     """Gateways publish as soon as there is a topic."""
     applied = await server.topology().apply(["conversations"])
-    keeper = NAMES.dead_letter_subscription
-    created = [NAMES.topic, NAMES.dead_letter_topic, keeper, PATH]
-    assert applied == Applied(created=created, sought=[keeper, PATH])
-    assert set(server.sought) == {keeper, PATH}
+    topics = [NAMES.topic, NAMES.dead_letter_topic, NAMES.completed_topic]
+    subscriptions = [NAMES.dead_letter_subscription, NAMES.ledger_subscription, PATH]
+    assert applied == Applied(created=topics + subscriptions, sought=subscriptions)
+    assert set(server.sought) == set(subscriptions)
     assert SEEK_LABEL not in server.subscriptions[PATH].labels
     assert server.subscriptions[PATH].message_retention_duration == RETENTION
     assert {topic.message_retention_duration for topic in server.topics.values()} == {RETENTION}
@@ -166,7 +168,7 @@ async def test_an_apply_that_breaks_off_before_it_has_sought_is_completed_by_the
     server.breaking[call] = error(Forbidden)
     with pytest.raises(TopologyMissing):
         await server.topology().apply(["conversations"])
-    wanted = server.topology().wanted(["conversations"])[1]
+    wanted = server.topology().wanted(["conversations"])[-1]
     [difference] = await server.topology().compare(wanted)
     assert (difference.setting, difference.found) == (f"labels.{SEEK_LABEL}", "pending")
     server.sought.clear()
@@ -220,7 +222,7 @@ async def test_where_labels_are_fixed_nothing_is_sought_however_often_it_is_appl
         await server.topology().apply(["conversations"])
         assert await server.topology().apply(["conversations"]) == Applied()
         assert server.sought == {}
-        wanted = server.topology().wanted(["conversations"])[1]
+        wanted = server.topology().wanted(["conversations"])[-1]
         assert await server.topology().compare(wanted) == []
 
 
@@ -237,15 +239,47 @@ async def test_labels_of_others_stay(server: Server) -> None:
 # --- rights
 
 
+async def test_the_ledger_gets_requests_only_and_no_policy_takes_one_from_it(
+    server: Server,
+) -> None:
+    await server.topology().apply()
+    found = server.subscriptions[NAMES.ledger_subscription]
+    assert (found.topic, found.filter) == (NAMES.topic, "NOT attributes:service")
+    assert found.message_retention_duration == RETENTION
+    assert not found.dead_letter_policy.dead_letter_topic
+    assert NAMES.service_of(found.name) is None
+
+
+@pytest.mark.proves("letters-recorded")
+async def test_recovery_does_not_start_without_the_subscription_of_the_ledger_or_its_topic(
+    server: Server,
+) -> None:
+    await server.topology().apply()
+    await server.topology().ready_for(recovery=True)
+    assert await server.topology().ledger_attachment()() is None
+    server.subscriptions[NAMES.ledger_subscription].topic = DELETED_TOPIC
+    with pytest.raises(TopologyMissing, match=r"bot-deletion.ledger belongs to _deleted"):
+        await server.topology().ready_for(recovery=True)
+    assert "bot-deletion.ledger belongs to" in str(await server.topology().ledger_attachment()())
+    del server.subscriptions[NAMES.ledger_subscription]
+    with pytest.raises(TopologyMissing, match=r"bot-deletion.ledger does not exist"):
+        await server.topology().ready_for(recovery=True)
+    await server.topology().apply()
+    del server.topics[NAMES.completed_topic]
+    with pytest.raises(TopologyMissing, match=r"bot-deletion.completed does not exist"):
+        await server.topology().ready_for(recovery=True)
+    await server.topology().ready_for(["conversations"][:0])
+
+
 @pytest.mark.proves("letters-recorded")
 async def test_who_may_look_at_a_subscription_but_not_pull_does_not_start(server: Server) -> None:
     await server.topology().apply(["conversations"])
-    await server.topology().ready_for(["conversations"], keeper=True)
+    await server.topology().ready_for(["conversations"], recovery=True)
     server.permissions = []
     with pytest.raises(TopologyMissing, match=rf"conversations may not be pulled .*{CONSUME}"):
         await server.topology().ready_for(["conversations"])
     with pytest.raises(TopologyMissing, match=r"dead-letter may not be pulled"):
-        await server.topology().ready_for(keeper=True)
+        await server.topology().ready_for(recovery=True)
 
 
 async def test_who_only_publishes_needs_no_right_to_pull_what_it_publishes_to(
@@ -265,7 +299,7 @@ async def test_who_only_publishes_needs_no_right_to_pull_what_it_publishes_to(
 
 async def test_a_bus_that_does_not_answer_is_waited_for(server: Server) -> None:
     server.breaking["get_topic"] = error(ServiceUnavailable)
-    await server.topology().ready_for(["conversations"], keeper=True)
+    await server.topology().ready_for(["conversations"], recovery=True)
     server.breaking["get_topic"] = error(ServiceUnavailable)
     with pytest.raises(BusUnavailable):
         await server.topology().require()

@@ -1,0 +1,82 @@
+"""The services of the installation on MongoDB, one document each."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from pymongo import ASCENDING, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.fields import time_or_none
+from deletion.adapters.mongo.writes import duplicates
+from deletion.errors import StoreUnavailable
+from deletion.ledger import Service
+from deletion.request import MAX_SERVICES
+from deletion.silence import EPOCH
+
+COLLECTION: Final = "services"
+_TRIES: Final = 3
+
+
+class MongoServiceStore:
+    """`deletion.ledger.ServiceStore` on one collection of `database`. It needs no index: it is
+    small, and each name is an `_id`.
+    """
+
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._services = client[database][COLLECTION]
+        self._call_seconds = call_seconds
+
+    async def register(self, names: Collection[str], now: datetime) -> None:
+        """One bulk write of upserts, again when another process inserts one in the same moment."""
+        updates = [_registration(name, now) for name in sorted(set(names))]
+        for _ in range(_TRIES):
+            if not updates:
+                return
+            try:
+                with bounded(self._call_seconds):
+                    await self._services.bulk_write(updates, ordered=False)
+            except BulkWriteError as error:
+                updates = [updates[index] for index in duplicates(error)]
+            else:
+                return
+        raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
+
+    async def all(self) -> list[Service]:
+        """Read all documents, which are few: at most `MAX_SERVICES`."""
+        with bounded(self._call_seconds):
+            by_name = self._services.find({}).sort("_id", ASCENDING).limit(MAX_SERVICES)
+            found = await by_name.to_list(MAX_SERVICES)
+        return [_service(document) for document in found]
+
+    async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
+        """One update by `_id`, guarded by the absence of an earlier one."""
+        standing = {"_id": name, "retiredAt": {"$not": {"$type": "date"}}}
+        retired = {"retiredAt": now, "retiredBy": by, "reason": reason}
+        with bounded(self._call_seconds):
+            result = await self._services.update_one(standing, {"$set": retired})
+        return bool(result.matched_count)
+
+
+def _registration(name: str, now: datetime) -> UpdateOne:
+    returns: Document = dict.fromkeys(("retiredAt", "retiredBy", "reason"), "")
+    update = {"$setOnInsert": {"registeredAt": now}, "$unset": returns}
+    return UpdateOne({"_id": name}, update, upsert=True)
+
+
+def _service(document: Document) -> Service:
+    """The service, as far as its record can be read. A damaged one must go on owing requests."""
+    return Service(
+        name=str(document["_id"]),
+        registered_at=time_or_none(document.get("registeredAt")) or EPOCH,
+        retired_at=time_or_none(document.get("retiredAt")),
+        retired_by=_text(document.get("retiredBy")),
+        reason=_text(document.get("reason")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

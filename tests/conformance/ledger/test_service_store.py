@@ -1,0 +1,117 @@
+"""One suite for every store of services, and what only the one on MongoDB has to show."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.services import COLLECTION, MongoServiceStore
+from deletion.ledger import Service, ServiceStore
+from tests.conformance.replicas import PARTS, replicas
+from tests.support.clock import START
+from tests.support.factories import LATER
+from tests.support.memory_requests import MemoryServiceStore
+
+Open = Callable[[], Awaitable[ServiceStore]]
+
+
+@pytest.fixture(params=PARTS)
+async def open_store(
+    request: pytest.FixtureRequest, mongo: EmbeddedMongo, database_name: str
+) -> AsyncIterator[Open]:
+    memory = MemoryServiceStore()
+    with replicas(request.param, memory, MongoServiceStore, mongo.uri, database_name) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def store(open_store: Open) -> ServiceStore:
+    return await open_store()
+
+
+async def test_nothing_is_registered_at_first(store: ServiceStore) -> None:
+    assert await store.all() == []
+    await store.register([], START)
+    assert await store.all() == []
+
+
+async def test_services_are_registered_once_and_listed_by_name(store: ServiceStore) -> None:
+    await store.register(["media", "billing", "media"], START)
+    await store.register(["billing", "analytics"], LATER)
+    assert await store.all() == [
+        Service("analytics", LATER),
+        Service("billing", START),
+        Service("media", START),
+    ]
+
+
+async def test_a_service_is_retired_once_and_says_by_whom_and_why(store: ServiceStore) -> None:
+    await store.register(["media", "billing"], START)
+    assert await store.retire("media", "ann", "shut down", LATER)
+    assert not await store.retire("media", "ben", "again", LATER)
+    assert not await store.retire("nobody", "ben", "never was", LATER)
+    assert await store.all() == [
+        Service("billing", START),
+        Service("media", START, LATER, "ann", "shut down"),
+    ]
+
+
+async def test_a_retired_service_whose_plan_is_back_is_retired_no_more(
+    store: ServiceStore,
+) -> None:
+    await store.register(["media"], START)
+    await store.retire("media", "ann", "shut down", LATER)
+    await store.register(["media"], LATER)
+    assert await store.all() == [Service("media", START)]
+    assert await store.retire("media", "ben", "for good", LATER)
+
+
+async def test_processes_that_register_at_once_register_each_service_once(
+    open_store: Open,
+) -> None:
+    stores = [await open_store() for _ in range(6)]
+    names = [f"service-{number:02}" for number in range(20)]
+    await asyncio.gather(*(store.register(names, START) for store in stores))
+    assert [service.name for service in await stores[0].all()] == names
+
+
+# --- what only the store on MongoDB has to show
+
+
+async def test_a_service_is_stored_under_the_names_that_others_read(
+    client: Client, database_name: str
+) -> None:
+    store = MongoServiceStore(client, database_name)
+    await store.register(["media"], START)
+    await store.retire("media", "ann", "shut down", LATER)
+    assert await client[database_name][COLLECTION].find_one({}) == {
+        "_id": "media",
+        "registeredAt": START,
+        "retiredAt": LATER,
+        "retiredBy": "ann",
+        "reason": "shut down",
+    }
+
+
+@pytest.mark.proves("unreadable-reported")
+async def test_a_service_whose_record_is_damaged_goes_on_owing_until_it_is_retired(
+    client: Client, database_name: str
+) -> None:
+    """Otherwise its requests would be settled without it."""
+    store = MongoServiceStore(client, database_name)
+    await client[database_name][COLLECTION].insert_many(
+        [
+            {"_id": "billing", "registeredAt": "long ago", "retiredAt": "no", "reason": 7},
+            {"_id": "media"},
+        ]
+    )
+    found = await store.all()
+    assert [(service.name, service.retired_at) for service in found] == [
+        ("billing", None),
+        ("media", None),
+    ]
+    for service in found:
+        assert await store.retire(service.name, "ann", "shut down", LATER)
+    assert [service.retired_at for service in await store.all()] == [LATER, LATER]
