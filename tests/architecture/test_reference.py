@@ -18,9 +18,10 @@ from deletion.adapters.pace_spec import PaceSpec, PressureSpec
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.python_step import PythonSpec
 from deletion.alerts import AlertKind
+from deletion.process.answers import PROBLEMS
 from deletion.process.settings import Settings
 from gateway.openapi import ANSWERS
-from recovery.app import PROBLEMS, SHOWN, STARTED, SweepView
+from recovery.app import SHOWN, STARTED, SweepView
 from recovery.client import Exit
 from tests.architecture.documents import README, REFERENCE, table
 from tests.reference import READERS, commands, default, written
