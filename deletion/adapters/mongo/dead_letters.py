@@ -14,7 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
-from deletion.adapters.mongo.fields import DAMAGED, field
+from deletion.adapters.mongo.fields import DAMAGED, field, time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable, with_type
@@ -107,7 +107,8 @@ class MongoDeadLetterStore:
         if not events:
             return []
         query = {"attributes.event_id": {"$in": sorted({event for _, event in events})}}
-        fields = dict.fromkeys(("service", "attributes.event_id", "status"), True)
+        names = ("service", "attributes.event_id", "status", "reason", "firstSeenAt")
+        fields = dict.fromkeys(names, True)
         with bounded(self._call_seconds):
             found = await self._letters.find(query, fields).to_list(None)
         letters = map(_event_letter, found)
@@ -237,11 +238,14 @@ def _read(document: Mapping[str, Any]) -> ReadLetter:
 def _event_letter(document: Mapping[str, Any]) -> EventLetter:
     """The letter as the ledger sees it: new if this code does not know its status."""
     known = {status.value: status for status in DeadLetterStatus}
+    reasons = {reason.value: reason for reason in Reason}
     return EventLetter(
         str(document["_id"]),
         document["service"],
         document["attributes"]["event_id"],
         known.get(str(document.get("status")), DeadLetterStatus.NEW),
+        reasons.get(str(document.get("reason"))),
+        time_or_none(document.get("firstSeenAt")),
     )
 
 
