@@ -24,7 +24,7 @@ MOST_LISTED: Final = 100
 USUALLY_LISTED: Final = 20
 
 LISTED: Final[dict[int | str, dict[str, Any]]] = {
-    422: documented("bot_id is missing or not 24 hex digits, or limit or cursor is not valid"),
+    422: documented("A parameter is missing, not valid or not known; the detail says which"),
 }
 SHOWN: Final[dict[int | str, dict[str, Any]]] = {
     404: documented("No such request is recorded, yet or any more"),
@@ -32,17 +32,24 @@ SHOWN: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 EventId = Annotated[str, Path(pattern=UUID_PATTERN, description="A UUID, in either case")]
-BotId = Annotated[str, Query(pattern=OBJECT_ID_PATTERN, description="24 hex digits")]
-Limit = Annotated[int, Query(ge=1, le=MOST_LISTED)]
-Cursor = Annotated[
-    str, Query(pattern=CURSOR_PATTERN, description="`next` of the page before; empty for the first")
-]
 Time = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """RFC 3339, UTC, in milliseconds, as the gateway writes it."""
+
+
+class Wanted(BaseModel):
+    """Which requests to list. A parameter of another name is refused: it may be misspelt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bot_id: str = Field(pattern=OBJECT_ID_PATTERN, description="24 hex digits, in either case")
+    limit: int = Field(USUALLY_LISTED, ge=1, le=MOST_LISTED, description="most requests to list")
+    cursor: str = Field(
+        "", pattern=CURSOR_PATTERN, description="`next` of the page before; empty for the first"
+    )
 
 
 class View(BaseModel):
@@ -121,13 +128,11 @@ def create_api(deletions: Deletions, guard: Callable[..., Any]) -> APIRouter:
         return _view(found)
 
     @router.get("", responses=LISTED)
-    async def list_deletions(
-        bot_id: BotId, limit: Limit = USUALLY_LISTED, cursor: Cursor = ""
-    ) -> PageView:
+    async def list_deletions(wanted: Annotated[Wanted, Query()]) -> PageView:
         """List the requests for the deletion of a bot, the last received first."""
-        before = as_key(cursor)
+        bot_id, before = wanted.bot_id.lower(), as_key(wanted.cursor)
         return _page(
-            await answered(lambda: deletions.of_bot(bot_id.lower(), before=before, limit=limit))
+            await answered(lambda: deletions.of_bot(bot_id, before=before, limit=wanted.limit))
         )
 
     return router

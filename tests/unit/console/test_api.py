@@ -152,6 +152,7 @@ async def test_an_id_that_is_no_uuid_is_refused(served: Served, bad: str) -> Non
         f"bot_id={BOT}0",
         f"bot_id={BOT}%0A",
         f"bot_id={BOT}&limit=0",
+        f"bot_id={BOT}&limti=5",
         f"bot_id={BOT}&limit={MOST_LISTED + 1}",
         f"bot_id={BOT}&limit=many",
         f"bot_id={BOT}&cursor=x",
