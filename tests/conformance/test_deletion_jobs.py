@@ -123,7 +123,7 @@ class TestPlace:
 # --- what only the store on MongoDB has to show
 
 
-@pytest.mark.proves("unreadable-reported")
+@pytest.mark.proves("unreadable-reported", "status-damage")
 @pytest.mark.parametrize("damage", [{"attempt": "one"}, {"service": [SERVICE, 7]}], ids=str)
 async def test_a_job_that_cannot_be_read_is_shown_as_such_beside_the_others(
     client: Client, database_name: str, damage: dict[str, Any]

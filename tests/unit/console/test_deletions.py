@@ -39,6 +39,7 @@ class TestOne:
     async def test_nothing_is_shown_of_a_request_that_nobody_placed(self, world: World) -> None:
         assert await world.deletions.get(new_id()) is None
 
+    @pytest.mark.proves("status-of-each")
     async def test_each_service_that_owes_it_has_its_state(self, world: World) -> None:
         request = await world.request("analytics", "billing", "media", "search")
         await world.job(request, service="analytics", status=Status.COMPLETE)
@@ -53,6 +54,7 @@ class TestOne:
             "search": "missing",
         }
 
+    @pytest.mark.proves("status-of-each")
     async def test_a_request_that_joined_a_live_job_has_that_job(self, world: World) -> None:
         first, joined = await world.request(), await world.request()
         job = await world.job(first, joined)
@@ -89,6 +91,7 @@ class TestOne:
         world.requests.requests[request.id] = settled
         assert (await shown(world, request.id)).state is RequestState.SETTLED
 
+    @pytest.mark.proves("status-damage")
     async def test_a_job_that_cannot_be_read_hides_no_other_service(self, world: World) -> None:
         request = await world.request("billing", "media")
         damaged = await world.job(request, service="billing")
@@ -121,6 +124,7 @@ class TestRoundTrips:
         assert world.letters.asked == []
         assert world.jobs.calls == ["covering"]
 
+    @pytest.mark.proves("status-round-trips")
     async def test_a_page_asks_as_often_as_one_request(self, world: World) -> None:
         requests = [await world.request("billing", "media") for _ in range(10)]
         await world.job(*requests[5:], service="billing")
@@ -137,6 +141,7 @@ class TestRoundTrips:
         assert len(world.jobs.calls) == 1 + MOST_PLACES
         assert [each.reason for each in found.services].count("pending") == 5
 
+    @pytest.mark.proves("status-round-trips")
     async def test_a_database_that_hangs_is_given_up(self, world: World) -> None:
         class Hanging(Requests):
             async def get(self, event_ids: Collection[str]) -> Sequence[ReadRequest]:
@@ -177,6 +182,7 @@ class TestOfABot:
         assert all(len(page.deletions) == limit for page in pages[:-1])
         assert len(pages) == -(-6 // limit)
 
+    @pytest.mark.proves("status-damage")
     async def test_one_that_cannot_be_read_hides_no_other_and_ends_no_listing(
         self, world: World
     ) -> None:

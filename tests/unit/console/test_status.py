@@ -287,6 +287,7 @@ class TestDamage:
         assert found == expected
         assert status(Unreadable("a" * 24, "damaged")).since == START
 
+    @pytest.mark.proves("status-damage")
     @pytest.mark.parametrize(
         "damaged",
         [
@@ -314,6 +315,7 @@ class TestDamage:
         assert found.reason.endswith("x")
 
 
+@pytest.mark.proves("status-of-each")
 @pytest.mark.parametrize("each", Status)
 def test_every_status_of_a_job_has_its_state(each: Status) -> None:
     assert status(a_job(each)).state is ServiceState(each.value)
