@@ -27,7 +27,7 @@ LISTED: Final[dict[int | str, dict[str, Any]]] = {
     422: documented("A parameter is missing, not valid or not known; the detail says which"),
 }
 SHOWN: Final[dict[int | str, dict[str, Any]]] = {
-    404: documented("No such request is recorded, yet or any more"),
+    404: documented("No such request is recorded, or not yet"),
     422: documented("The id is not a UUID"),
 }
 
@@ -120,7 +120,8 @@ def create_api(deletions: Deletions, guard: Callable[..., Any]) -> APIRouter:
         if found is None:
             raise Problem(
                 HTTPStatus.NOT_FOUND,
-                f"no request {event_id} is recorded; one appears within seconds of its 202",
+                f"no request {event_id} is recorded; while recovery runs, one appears within "
+                "seconds of its 202",
             )
         if isinstance(found, Unreadable):
             detail = f"the record of request {event_id} cannot be read: {found.reason}"

@@ -131,7 +131,8 @@ async def test_an_event_that_nobody_placed_is_a_404_that_says_how_soon_one_appea
     served: Served,
 ) -> None:
     found = problem(await served.http.get(f"{PATH}/{NOBODYS}"))
-    why = f"no request {NOBODYS} is recorded; one appears within seconds of its 202"
+    appears = "while recovery runs, one appears within seconds of its 202"
+    why = f"no request {NOBODYS} is recorded; {appears}"
     assert (found["status"], found["detail"]) == (404, why)
 
 
