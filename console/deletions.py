@@ -21,6 +21,8 @@ from deletion.request import DeletionRequest, RequestState, Share
 
 MOST_PLACES: Final = 50
 """For how many waiting jobs their place in the queue is counted; a bot has one for each service."""
+PLACE_SECONDS: Final = 2.0
+"""How long counting may take: a job in a long queue is then shown without its place."""
 
 Key = tuple[datetime, str]
 """Where a page ends: when its last request was received, and its id."""
@@ -142,12 +144,18 @@ class Deletions:
         return by_share
 
     async def _ahead(self, jobs: Jobs, now: datetime) -> Mapping[str, int]:
-        """How many jobs wait before each of those that wait for a worker, by the id of the job."""
+        """How many jobs wait before each of those that wait for a worker, by the id of the job.
+        Empty if that cannot be counted in time.
+        """
         waiting = {job.id: place for job in jobs.values() if (place := queue_of(job, now))}
         counted = dict([*waiting.items()][:MOST_PLACES])
-        counts = await asyncio.gather(
-            *(self._jobs.count_due(*place, MOST_COUNTED) for place in counted.values())
-        )
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                counts = await asyncio.gather(
+                    *(self._jobs.count_due(*place, MOST_COUNTED) for place in counted.values())
+                )
+        except TimeoutError:
+            return {}
         return dict(zip(counted, counts, strict=True))
 
 

@@ -61,6 +61,13 @@ MUTANTS: Final = (
         CONSOLE,
     ),
     Mutant(
+        "a long queue hides where a deletion stands",
+        DELETIONS,
+        "        except TimeoutError:\n            return {}\n",
+        "        except ZeroDivisionError:\n            return {}\n",
+        CONSOLE,
+    ),
+    Mutant(
         "a job whose values make no sense hides every service",
         STATUS,
         "        except _UNUSABLE as error:\n            job =",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,7 +15,7 @@ from deletion.ledger import ReadRequest
 from deletion.ports import Unreadable
 from deletion.request import RequestState
 from tests.support.factories import BOT, LEDGER_POLICY, OTHER_BOT
-from tests.unit.console.looking import Requests, World, later, new_id
+from tests.unit.console.looking import Jobs, Requests, World, later, new_id
 
 pytestmark = pytest.mark.virtual_time
 
@@ -140,6 +140,21 @@ class TestRoundTrips:
         found = await shown(world, request.id)
         assert len(world.jobs.calls) == 1 + MOST_PLACES
         assert [each.reason for each in found.services].count("pending") == 5
+
+    async def test_a_queue_that_takes_too_long_to_count_hides_nothing_else(
+        self, world: World
+    ) -> None:
+        class LongQueue(Jobs):
+            async def count_due(self, queue: str, before: datetime, limit: int) -> int:
+                await asyncio.sleep(3600)
+                return 0
+
+        world.jobs = LongQueue()
+        request = await world.request("billing", "media")
+        await world.job(request, service="billing")
+        await world.job(request, service="media", status=Status.COMPLETE)
+        reasons = [each.reason for each in (await shown(world, request.id)).services]
+        assert reasons == ["pending", "everything is deleted, and was read back empty"]
 
     @pytest.mark.proves("status-round-trips")
     async def test_a_database_that_hangs_is_given_up(self, world: World) -> None:
