@@ -176,5 +176,6 @@ class EventLetters(Protocol):
 
     async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
         """The dead letters of `events`, pairs of service and event, as their attributes say. One
-        whose status this code does not know is new: somebody has to look at it.
+        whose status this code does not know is new: somebody has to look at it. One whose service
+        or event cannot be read is left out.
         """

@@ -59,3 +59,25 @@ async def test_a_letter_that_cannot_be_read_is_new(client: Client, database_name
     await letters.update_one({"_id": ObjectId(letter.id)}, {"$set": damage})
     [found] = await store.of_events([(letter.service, "e-1")])
     assert found == EventLetter(letter.id, letter.service, "e-1", DeadLetterStatus.NEW)
+
+
+@pytest.mark.proves("unreadable-reported")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"service": None},
+        {"service": ["conversations"]},
+        {"attributes": {"event_id": ["e-1"]}},
+        {"attributes": [{"event_id": "e-1"}]},
+    ],
+    ids=str,
+)
+async def test_one_that_does_not_say_whose_it_is_hides_no_other(
+    client: Client, database_name: str, damage: dict[str, object]
+) -> None:
+    store = await indexed(MongoDeadLetterStore, client, database_name)
+    damaged, whole = [await put(store, a_letter(attributes={"event_id": "e-1"})) for _ in range(2)]
+    letters = client[database_name][COLLECTION]
+    await letters.update_one({"_id": ObjectId(damaged.id)}, {"$set": damage})
+    found = await store.of_events({("conversations", "e-1")})
+    assert [letter.letter_id for letter in found] == [whole.id]
