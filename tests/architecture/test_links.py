@@ -11,9 +11,8 @@ from tests.support.paths import DOCS, PACKAGES, ROOT, sources
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
 CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z+]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
-FILE = re.compile(
-    rf"(?<![\w./-])(?:{'|'.join((*PACKAGES, 'deploy', 'docs', 'proto', 'tests'))})/[\w/.-]+\.[a-z]+\b"
-)
+FOLDERS = "|".join((*PACKAGES, "deploy", "docs", "proto", "tests"))
+FILE = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w/.-]+\.[a-z]+\b")
 ANCHOR = re.compile(r"(docs/[\w/-]+\.md)#([\w-]+)")
 
 
