@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
-CODE   := botdel consumers deletion gateway recovery tests
+CODE   := botdel console consumers deletion gateway recovery tests
 FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/test_queries.py
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from deletion.dead_letter import DeadLetterStatus
+from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest, RequestState
 
@@ -158,12 +158,17 @@ class CoverageStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventLetter:
-    """A dead letter that carries an event, and what an operator has decided."""
+    """A dead letter that carries an event, and what an operator has decided.
+
+    `reason` and `first_seen_at` are None when they cannot be read.
+    """
 
     letter_id: str
     service: str
     event_id: str
     status: DeadLetterStatus
+    reason: Reason | None = None
+    first_seen_at: datetime | None = None
 
 
 class EventLetters(Protocol):
@@ -171,5 +176,6 @@ class EventLetters(Protocol):
 
     async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
         """The dead letters of `events`, pairs of service and event, as their attributes say. One
-        whose status this code does not know is new: somebody has to look at it.
+        whose status this code does not know is new: somebody has to look at it. One whose service
+        or event cannot be read is left out.
         """

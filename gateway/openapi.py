@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from deletion.ids import OBJECT_ID_PATTERN
-from deletion.process.http_connections import Bounds
+from deletion.process.answers import PROBLEMS
+from deletion.process.http_connections import BOUNDS
 from deletion.process.problems import documented
 from gateway.body import BODY_SECONDS, MAX_BODY_BYTES
 
-BOUNDS: Final = Bounds()
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 KEY_PATTERN: Final = "^[!-~]{1,255}$"
 """1 to 255 visible ASCII characters."""
@@ -41,7 +41,7 @@ _RETRY = "Seconds after which to try again; with an Idempotency-Key that is alwa
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"description": "Pub/Sub has confirmed the event: every service will see it"},
     400: documented(f"The {IDEMPOTENCY_KEY} header is not valid"),
-    401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
+    401: PROBLEMS[401],
     408: documented(
         f"Request line and headers were not complete within {BOUNDS.seconds:g} s, or the body, "
         f"which is not needed, within {BODY_SECONDS:g} s"
@@ -51,9 +51,7 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     429: documented(
         "Too many events are waiting for Pub/Sub; the request was not placed", Retry_After=_RETRY
     ),
-    431: documented(
-        f"Request line and headers exceed {BOUNDS.head_bytes} bytes, or {BOUNDS.headers} headers"
-    ),
+    431: PROBLEMS[431],
     500: documented("An unexpected error; the request may have been placed"),
     503: documented(
         "Pub/Sub did not confirm in time, but the request may have been placed; or the topic is "

@@ -1,31 +1,21 @@
 """The HTTP interface of recovery. It never waits for a sweep or a deletion."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
-import structlog
 from fastapi import APIRouter, FastAPI, Path, Response, Security
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
-from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
 from deletion.ids import OBJECT_ID_PATTERN
+from deletion.process.answers import PROBLEMS, answered
 from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
 from recovery.starting import Sweeps
 from recovery.sweep import PATH, SweepStatus
 
-RETRY = {"Retry-After": "5"}
-"""In seconds (RFC 9110, section 10.2.3)."""
-
-PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    401: documented("No bearer token, or a wrong one", WWW_Authenticate="RFC 6750"),
-    500: documented("An unexpected error"),
-    503: documented("Not now; the detail says why", Retry_After="Seconds"),
-}
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
         "description": "A sweep is running, or has just ended if there was little to do",
@@ -37,10 +27,6 @@ SHOWN: Final[dict[int | str, dict[str, Any]]] = {
     422: documented("The id is not 24 hex digits"),
 }
 SweepId = Annotated[str, Path(pattern=OBJECT_ID_PATTERN, description="24 hex digits")]
-
-T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 
 class SweepView(BaseModel):
@@ -84,24 +70,16 @@ def _routes(sweeps: Sweeps, tokens: BearerTokens) -> APIRouter:
 
         Answers at once; the sweep goes on in the background.
         """
-        sweep = await _answered(sweeps.start)
+        sweep = await answered(sweeps.start)
         response.headers["Location"] = f"{PATH}/{sweep.id}"
         return SweepView.model_validate(sweep)
 
     @router.get(PATH + "/{sweep_id}", responses=SHOWN)
     async def show_sweep(sweep_id: SweepId) -> SweepView:
         """Show how far a sweep is, or how it ended."""
-        sweep = await _answered(lambda: sweeps.get(sweep_id))
+        sweep = await answered(lambda: sweeps.get(sweep_id))
         if sweep is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no sweep {sweep_id}")
         return SweepView.model_validate(sweep)
 
     return router
-
-
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await ask()
-    except (StoreUnavailable, Interrupted, ClockSkew) as error:
-        log.warning("not answered", reason=str(error))
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY) from error

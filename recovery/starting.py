@@ -10,6 +10,7 @@ import structlog
 
 from deletion.clock import Clock
 from deletion.errors import Interrupted, StoreUnavailable
+from deletion.process.answers import ANSWER_SECONDS, TOO_LATE, in_time
 from deletion.retry import Retry
 from recovery.ports import SweepStore
 from recovery.sweep import Sweep, SweepStatus
@@ -18,10 +19,6 @@ from recovery.sweeper import Sweeper
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-ANSWER_SECONDS = 5.0
-"""A caller gets an answer within this time, whatever the database does."""
-TOO_LATE = f"the database does not answer within {ANSWER_SECONDS:g} s"
 
 
 class Sweeps:
@@ -76,11 +73,7 @@ class Sweeps:
 
         Raises `StoreUnavailable` when the database does not answer in time.
         """
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._store.get(sweep_id)
-        except TimeoutError as error:
-            raise StoreUnavailable(TOO_LATE) from error
+        return await in_time(self._store.get(sweep_id))
 
     async def close(self, patience: float) -> None:
         """Stop the sweep of this process after its page; cut it short after `patience` seconds.

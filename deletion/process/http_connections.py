@@ -31,6 +31,10 @@ class Bounds:
     linger_seconds: float = 1.0
 
 
+BOUNDS: Final = Bounds()
+"""Those of every process, unless it is given others."""
+
+
 class Connection(Protocol):
     """One open connection."""
 

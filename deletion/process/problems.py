@@ -62,14 +62,18 @@ def install_problems(app: FastAPI) -> None:
 
 
 def documented(description: str, **headers: str) -> dict[str, Any]:
-    """A problem for FastAPI's `responses`; `Retry_After="…"` describes a header."""
+    """A problem for FastAPI's `responses`; `Retry_After="…"` describes a header that it has."""
     answer: dict[str, Any] = {
         "description": description,
         "content": {PROBLEM: {"schema": PROBLEM_SCHEMA}},
     }
     if headers:
         answer["headers"] = {
-            name.replace("_", "-"): {"description": meaning, "schema": {"type": "string"}}
+            name.replace("_", "-"): {
+                "description": meaning,
+                "required": True,
+                "schema": {"type": "string"},
+            }
             for name, meaning in headers.items()
         }
     return answer

@@ -6,14 +6,14 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from deletion.process.bounded_http import BoundedHttp
-from deletion.process.http_connections import Bounds, Connections
+from deletion.process.http_connections import BOUNDS, Bounds, Connections
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +24,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-BOUNDS: Final = Bounds()
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ def commands() -> Iterator[str]:
 
 def content_of_the_project() -> dict[str, str]:
     """Every source file of the gateway, the contract, and all the other parts, by its hash."""
-    folders = ("botdel", "consumers", "deletion", "gateway", "proto", "recovery")
+    folders = ("botdel", "console", "consumers", "deletion", "gateway", "proto", "recovery")
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders

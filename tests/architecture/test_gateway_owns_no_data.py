@@ -15,6 +15,7 @@ FORBIDDEN = (
     "motor",
     "obstore",
     "pymongo",
+    "console",
     "consumers",
     "recovery",
     "botdel.local",

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.documents import anchors
-from tests.support.paths import DOCS, ROOT
+from tests.support.paths import DOCS, PACKAGES, ROOT, sources
 
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
 CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z+]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
-FILE = re.compile(
-    r"(?<![\w./-])(?:botdel|consumers|deletion|deploy|docs|gateway|proto|recovery|tests)/[\w/.-]+\.[a-z]+\b"
-)
+FOLDERS = "|".join((*PACKAGES, "deploy", "docs", "proto", "tests"))
+FILE = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w/.-]+\.[a-z]+\b")
 ANCHOR = re.compile(r"(docs/[\w/-]+\.md)#([\w-]+)")
 
 
@@ -33,8 +32,7 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_anchor_that_a_message_names_exists() -> None:
-    folders = ("botdel", "consumers", "deletion", "gateway", "recovery")
-    code = "".join(file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    code = "".join(file.read_text() for file in sources())
     named = ANCHOR.findall(code)
     assert named
     for page, anchor in named:

@@ -26,6 +26,7 @@ from pymongo.monitoring import (
 )
 
 from botdel.local.database import EmbeddedMongo
+from console.mongo_jobs import MongoDeletionJobs
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import UNFINISHED, MongoCensus
@@ -358,6 +359,38 @@ async def test_a_command_that_cannot_be_measured_is_seen(
     with pytest.raises(AssertionError, match="not measured"):
         await watched.scans()
     watched.listener.unknown.clear()
+
+
+# --- the jobs as a status shows them
+
+
+async def look(seen: MongoDeletionJobs, job: Job) -> None:
+    """The job of a request among those of other services and requests; and its place."""
+    found = await seen.covering(job.bot_id, [job.service, "media"], [job.event_id, str(uuid4())])
+    assert [each.job.id for each in found] == [job.id]
+    await seen.count_due(job.service, SILENT, 100)
+
+
+async def test_every_query_of_a_status_walks_an_index(
+    watched: Watched, store: MongoJobStore
+) -> None:
+    assert public(MongoDeletionJobs) == {"covering", "count_due"}
+    [job] = await store.find(status=Status.PENDING, limit=1)
+    assert isinstance(job, Job)
+    watched.watch()
+    await look(MongoDeletionJobs(watched.client, watched.database.name), job)
+    assert await watched.scans() == []
+    assert len(watched.listener.queries) == 2
+
+
+async def test_it_is_seen_when_an_index_of_a_status_is_missing(
+    watched: Watched, bare_store: MongoJobStore
+) -> None:
+    [job] = await bare_store.find(status=Status.FAILED, limit=1)
+    assert isinstance(job, Job)
+    watched.watch()
+    await look(MongoDeletionJobs(watched.client, watched.database.name), job)
+    assert len(await watched.scans()) == 2
 
 
 # --- the dead letters

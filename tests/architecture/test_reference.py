@@ -12,15 +12,19 @@ import typer.main
 from pydantic import BaseModel
 
 from botdel.cli import app
+from console.api import LISTED, DeletionView, ServiceView
+from console.api import SHOWN as FOUND
+from console.status import ServiceState
 from deletion.adapters.mongo.spec import MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec, PressureSpec
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.python_step import PythonSpec
 from deletion.alerts import AlertKind
+from deletion.process.answers import PROBLEMS
 from deletion.process.settings import Settings
 from gateway.openapi import ANSWERS
-from recovery.app import PROBLEMS, SHOWN, STARTED, SweepView
+from recovery.app import SHOWN, STARTED, SweepView
 from recovery.client import Exit
 from tests.architecture.documents import README, REFERENCE, table
 from tests.reference import READERS, commands, default, written
@@ -108,6 +112,29 @@ def test_every_field_of_a_sweep_is_in_the_table_and_no_other() -> None:
     rows = table(REFERENCE / "http.md", "field of a sweep")
     said = [name for row in rows for name in row["field of a sweep"].split(", ")]
     assert sorted(said) == sorted(SweepView.model_fields)
+
+
+def test_every_answer_of_the_console_is_in_the_table_and_no_other() -> None:
+    rows = table(REFERENCE / "http.md", "answer of the console")
+    real = {HTTPStatus.OK.value, *LISTED, *FOUND, *PROBLEMS}
+    assert {int(row["answer of the console"]) for row in rows} == real
+
+
+@pytest.mark.parametrize(
+    ("heading", "view"),
+    [("field of a deletion", DeletionView), ("field of a service", ServiceView)],
+)
+def test_every_field_of_a_deletion_is_in_the_table_and_no_other(
+    heading: str, view: type[BaseModel]
+) -> None:
+    rows = table(REFERENCE / "http.md", heading)
+    said = [name for row in rows for name in row[heading].split(", ")]
+    assert sorted(said) == sorted(view.model_fields)
+
+
+def test_every_state_of_a_service_is_in_the_table_and_no_other() -> None:
+    rows = table(REFERENCE / "http.md", "state of a service")
+    assert sorted(row["state of a service"] for row in rows) == sorted(ServiceState)
 
 
 # --- alerts

@@ -7,7 +7,7 @@ import pytest
 from tests.support.paths import ROOT
 
 PLANS = sorted((ROOT / "botdel" / "local" / "plans").glob("*.yaml"))
-SHARED = ("consumers", "deletion", "gateway", "proto", "recovery")
+SHARED = ("console", "consumers", "deletion", "gateway", "proto", "recovery")
 """What every service uses, and what a further service changes no line of."""
 
 

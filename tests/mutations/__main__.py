@@ -33,7 +33,11 @@ SUITES: Final = {
     "simulation": [f"tests/simulation/test_{name}.py" for name in ("life", "simulation", "broker")],
     "saga": [f"{CORE}test_{name}*.py" for name in ("saga", "job", "lease", "runner")],
     "model": ["tests/model/test_*.py"],
-    "conformance": ["tests/conformance/test_*_store*.py", "tests/conformance/*/test_*.py"],
+    "conformance": [
+        "tests/conformance/test_*_store*.py",
+        "tests/conformance/test_deletion_jobs.py",
+        "tests/conformance/*/test_*.py",
+    ],
     "data": [
         f"{ADAPTERS}mongo/test_*.py",
         f"{UNIT}recovery/test_main.py",
@@ -52,6 +56,7 @@ SUITES: Final = {
         "tests/integration/test_objects_gcs.py",
         "tests/integration/test_objects_step.py",
     ],
+    "console": [f"{UNIT}console/**/test_*.py"],
     "broker": [f"{UNIT}botdel/local/broker/test_*.py"],
     "broker process": ["tests/integration/test_embedded_broker.py"],
     "plans": ["tests/acceptance/test_wrong_plans.py"],
@@ -89,6 +94,7 @@ NOT_LIFE_CYCLE: Final = (
     "local/test_processes.py",
     "new_service/",
     "recovery/test_client.py",
+    "unit/console/",
     "unit/gateway/",
 )
 """Parts of the paths of tests that have nothing to do with the life cycle: left out of `unit`."""

@@ -197,7 +197,14 @@ class MemoryDeadLetterStore:
     async def of_events(self, events: Collection[tuple[str, str]]) -> Sequence[EventLetter]:
         """See `deletion.ledger.EventLetters`."""
         return [
-            EventLetter(letter.id, letter.service, letter.attributes["event_id"], letter.status)
+            EventLetter(
+                letter.id,
+                letter.service,
+                letter.attributes["event_id"],
+                letter.status,
+                letter.reason,
+                letter.first_seen_at,
+            )
             for letter in self.letters.values()
             if (letter.service, letter.attributes.get("event_id")) in events
         ]

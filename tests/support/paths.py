@@ -6,7 +6,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 TESTS: Final = ROOT / "tests"
-PACKAGES: Final = ("botdel", "consumers", "deletion", "gateway", "recovery")
+PACKAGES: Final = ("botdel", "console", "consumers", "deletion", "gateway", "recovery")
 """The packages of the product."""
 
 

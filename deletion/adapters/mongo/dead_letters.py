@@ -14,7 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
-from deletion.adapters.mongo.fields import DAMAGED, field
+from deletion.adapters.mongo.fields import DAMAGED, field, time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable, with_type
@@ -107,10 +107,11 @@ class MongoDeadLetterStore:
         if not events:
             return []
         query = {"attributes.event_id": {"$in": sorted({event for _, event in events})}}
-        fields = dict.fromkeys(("service", "attributes.event_id", "status"), True)
+        names = ("service", "attributes.event_id", "status", "reason", "firstSeenAt")
+        fields = dict.fromkeys(names, True)
         with bounded(self._call_seconds):
             found = await self._letters.find(query, fields).to_list(None)
-        letters = map(_event_letter, found)
+        letters = [letter for document in found if (letter := _event_letter(document))]
         return [letter for letter in letters if (letter.service, letter.event_id) in events]
 
     async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
@@ -234,14 +235,24 @@ def _read(document: Mapping[str, Any]) -> ReadLetter:
         return Unreadable(str(document.get("_id")), with_type(error))
 
 
-def _event_letter(document: Mapping[str, Any]) -> EventLetter:
-    """The letter as the ledger sees it: new if this code does not know its status."""
+def _event_letter(document: Mapping[str, Any]) -> EventLetter | None:
+    """The letter as the ledger sees it: new if this code does not know its status. None if it does
+    not say whose it is.
+    """
+    try:
+        service = field(document, "service", str)
+        event_id = field(field(document, "attributes", dict), "event_id", str)
+    except DAMAGED:
+        return None
     known = {status.value: status for status in DeadLetterStatus}
+    reasons = {reason.value: reason for reason in Reason}
     return EventLetter(
         str(document["_id"]),
-        document["service"],
-        document["attributes"]["event_id"],
+        service,
+        event_id,
         known.get(str(document.get("status")), DeadLetterStatus.NEW),
+        reasons.get(str(document.get("reason"))),
+        time_or_none(document.get("firstSeenAt")),
     )
 
 

@@ -9,6 +9,7 @@ from deletion.dead_letter import DeadLetterStatus
 from deletion.ledger import EventLetter
 from tests.conformance.letters import put
 from tests.conformance.replicas import PARTS
+from tests.support.clock import START
 from tests.support.factories import a_letter
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemoryDeadLetterStore
@@ -32,7 +33,8 @@ async def test_the_letters_of_a_service_and_an_event_say_what_was_decided(store:
         await store.settle(letter, status)
     found = await store.of_events([("conversations", "e-1")])
     assert sorted(found, key=lambda each: each.letter_id) == [
-        EventLetter(letter.id, "conversations", "e-1", status) for status, letter in letters.items()
+        EventLetter(letter.id, "conversations", "e-1", status, letter.reason, START)
+        for status, letter in letters.items()
     ]
 
 
@@ -52,8 +54,30 @@ async def test_a_letter_that_cannot_be_read_is_new(client: Client, database_name
     """Somebody has to look at it; until then its event is not published again."""
     store = await indexed(MongoDeadLetterStore, client, database_name)
     letter = await put(store, a_letter(attributes={"event_id": "e-1"}))
-    damage = {"status": "handed_on", "data": "text"}
+    damage = {"status": "handed_on", "data": "text", "reason": "bored", "firstSeenAt": "today"}
     letters = client[database_name][COLLECTION]
     await letters.update_one({"_id": ObjectId(letter.id)}, {"$set": damage})
     [found] = await store.of_events([(letter.service, "e-1")])
     assert found == EventLetter(letter.id, letter.service, "e-1", DeadLetterStatus.NEW)
+
+
+@pytest.mark.proves("unreadable-reported")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"service": None},
+        {"service": ["conversations"]},
+        {"attributes": {"event_id": ["e-1"]}},
+        {"attributes": [{"event_id": "e-1"}]},
+    ],
+    ids=str,
+)
+async def test_one_that_does_not_say_whose_it_is_hides_no_other(
+    client: Client, database_name: str, damage: dict[str, object]
+) -> None:
+    store = await indexed(MongoDeadLetterStore, client, database_name)
+    damaged, whole = [await put(store, a_letter(attributes={"event_id": "e-1"})) for _ in range(2)]
+    letters = client[database_name][COLLECTION]
+    await letters.update_one({"_id": ObjectId(damaged.id)}, {"$set": damage})
+    found = await store.of_events({("conversations", "e-1")})
+    assert [letter.letter_id for letter in found] == [whole.id]

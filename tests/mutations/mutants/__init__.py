@@ -28,6 +28,7 @@ from tests.mutations.mutants import (
     pubsub,
     recovery,
     runner,
+    status,
     support,
     testing,
 )
@@ -63,4 +64,5 @@ MUTANTS: Final = (
     *objects.MUTANTS,
     *object_stores.MUTANTS,
     *broker.MUTANTS,
+    *status.MUTANTS,
 )

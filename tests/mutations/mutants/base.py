@@ -15,6 +15,7 @@ UNIT: Final = ("unit",)
 BUCKETS: Final = ("objects",)
 PLANS: Final = ("plans",)
 BROKER: Final = ("broker",)
+CONSOLE: Final = ("console",)
 BROKER_PROCESS: Final = ("broker process",)
 ALERTS: Final = ("alerts",)
 

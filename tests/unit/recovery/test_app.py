@@ -175,8 +175,8 @@ async def test_metrics_are_there_from_the_start_and_count(served: Served) -> Non
 async def test_openapi_knows_every_answer_and_the_credential(served: Served) -> None:
     paths = (await served.http.get("/openapi.json")).json()["paths"]
     start, show = paths[SWEEPS]["post"], paths[f"{SWEEPS}/{{sweep_id}}"]["get"]
-    assert set(start["responses"]) == {"202", "401", "500", "503"}
-    assert set(show["responses"]) == {"200", "401", "404", "422", "500", "503"}
+    assert set(start["responses"]) == {"202", "401", "408", "431", "500", "503"}
+    assert set(show["responses"]) == {"200", "401", "404", "408", "422", "431", "500", "503"}
     assert start["security"] == show["security"] == [{"bearer": []}]
     for operation in (start, show):
         for status, answer in operation["responses"].items():

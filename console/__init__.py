@@ -1,0 +1,1 @@
+"""Shows where requests and jobs stand: an HTTP API, and web pages."""
