@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Final
 
 MODULES: Final = (
+    "botdel.actions",
     "botdel.dead_letters.command",
     "botdel.doctor.command",
     "botdel.jobs",

@@ -23,6 +23,7 @@ from tests.mutations.mutants import (
     new_service,
     object_stores,
     objects,
+    operating,
     pace,
     process,
     pubsub,
@@ -61,6 +62,7 @@ MUTANTS: Final = (
     *mongo_jobs.MUTANTS,
     *gateway.MUTANTS,
     *objects.MUTANTS,
+    *operating.MUTANTS,
     *object_stores.MUTANTS,
     *broker.MUTANTS,
 )
