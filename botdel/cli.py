@@ -20,6 +20,8 @@ from botdel.commands import (
     jobs,
     local,
     plan,
+    requests,
+    services,
     topology,
 )
 from deletion.process.run import reported, run, serve
@@ -35,6 +37,8 @@ app.add_typer(topology.app, name="topology")
 app.add_typer(plan.app, name="plan")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(requests.app, name="requests")
+app.add_typer(services.app, name="services")
 app.add_typer(actions.app, name="actions")
 app.add_typer(local.app, name="local")
 

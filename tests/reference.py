@@ -114,8 +114,8 @@ READERS: Final[Mapping[type[Settings], tuple[str, ...]]] = {
     RecoverySettings: ("recovery",),
     RecoverSettings: ("recover",),
     TopologySettings: ("topology",),
-    JobsSettings: ("jobs", "dead-letters", "actions"),
-    ActingSettings: ("jobs", "dead-letters"),
+    JobsSettings: ("jobs", "dead-letters", "requests", "services", "actions"),
+    ActingSettings: ("jobs", "dead-letters", "requests", "services"),
     OperatorSettings: ("dead-letters",),
     LocalSettings: ("local", "demo"),
 }

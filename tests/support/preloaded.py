@@ -12,6 +12,8 @@ MODULES: Final = (
     "botdel.jobs",
     "botdel.jobs_retry",
     "botdel.plan",
+    "botdel.requests",
+    "botdel.services",
     "botdel.topology",
     "consumers.main",
     "deletion.process.logs",
