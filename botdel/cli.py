@@ -11,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from botdel.commands import AsJson, PlanFile, PlanFiles, dead_letters, jobs, local, plan, topology
+from botdel.commands import (
+    AsJson,
+    PlanFile,
+    PlanFiles,
+    actions,
+    dead_letters,
+    jobs,
+    local,
+    plan,
+    requests,
+    services,
+    topology,
+)
 from deletion.process.run import reported, run, serve
 
 app = typer.Typer(
@@ -25,6 +37,9 @@ app.add_typer(topology.app, name="topology")
 app.add_typer(plan.app, name="plan")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(requests.app, name="requests")
+app.add_typer(services.app, name="services")
+app.add_typer(actions.app, name="actions")
 app.add_typer(local.app, name="local")
 
 

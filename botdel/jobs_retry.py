@@ -4,15 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from botdel.options import ids_or_filters, object_id, one_of
-from botdel.store import opened
+from botdel.store import opened, recorded, with_actions
 from botdel.summary import Wording, carry_out
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.job import Status
 from deletion.operating.acting import Tally
-from deletion.operating.jobs import RETRYABLE, Choice, retry_jobs
+from deletion.operating.jobs import RETRYABLE, Choice, looks_of_job, retry_jobs
+from deletion.operating.record import ActionKind, Order
 from deletion.process.settings import load
-from deletion.process.store_settings import JobsSettings
+from deletion.process.store_settings import ActingSettings
 
 BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
 """The statuses that --status accepts. Compensated and parked jobs are chosen only by name."""
@@ -35,17 +36,27 @@ def chosen(
     return Choice(checked, service, object_id(bot) if bot else None, wanted, limit)
 
 
-async def retry(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Make the chosen jobs pending. Returns 1 if one is refused, else 0.
+async def retry(choice: Choice, why: str, *, dry_run: bool, as_json: bool) -> int:
+    """Make the chosen jobs pending, and record who did, and why. Returns 1 if one is refused, else
+    0.
 
     Raises what `retry_jobs` raises.
     """
-    settings, clock = load(JobsSettings), SystemClock()
-    async with opened(MongoJobStore, settings) as store:
+    settings, clock = load(ActingSettings), SystemClock()
+    order = Order(ActionKind.RETRY, settings.who, why, choice.words)
+    async with opened(with_actions(MongoJobStore), settings) as (store, actions):
 
         async def act(tally: Tally, progress: Callable[[], None]) -> None:
-            await retry_jobs(
-                choice, store, clock, settings.lease, tally, dry_run=dry_run, progress=progress
-            )
+            async with recorded(order, tally, looks_of_job, actions, dry_run=dry_run) as before:
+                await retry_jobs(
+                    choice,
+                    store,
+                    clock,
+                    settings.lease,
+                    tally,
+                    dry_run=dry_run,
+                    before=before,
+                    progress=progress,
+                )
 
         return await carry_out(act, RETRIED, dry_run=dry_run, as_json=as_json)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from deletion.errors import ConfigurationError
-from deletion.ids import is_object_id
+from deletion.ids import is_object_id, is_uuid
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -15,6 +15,20 @@ def object_id(text: str) -> str:
     if not is_object_id(text):
         raise ConfigurationError(f"expected 24 hex digits, found {text!r}")
     return text.lower()
+
+
+def event_id(text: str) -> str:
+    """Return the id in lower case. Raises `ConfigurationError` unless it is a UUID."""
+    if not is_uuid(text):
+        raise ConfigurationError(f"expected a UUID, found {text!r}")
+    return text.lower()
+
+
+def said(option: str, text: str) -> str:
+    """Return the text of an option. Raises `ConfigurationError`, which names it, if it is blank."""
+    if not text.strip():
+        raise ConfigurationError(f"{option}: expected text, found none")
+    return text.strip()
 
 
 def one_of(allowed: Iterable[E], option: str, name: str | None) -> E | None:

@@ -22,7 +22,12 @@ from deletion.adapters.mongo.census import UNFINISHED
 from deletion.clock import SystemClock
 from deletion.ports import Unfinished
 from deletion.process.settings import Settings
-from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
+from deletion.process.store_settings import (
+    ActingSettings,
+    JobsSettings,
+    OperatorSettings,
+    TopologySettings,
+)
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
 from recovery.gauges import JobGauges
@@ -109,7 +114,8 @@ READERS: Final[Mapping[type[Settings], tuple[str, ...]]] = {
     RecoverySettings: ("recovery",),
     RecoverSettings: ("recover",),
     TopologySettings: ("topology",),
-    JobsSettings: ("jobs", "dead-letters"),
+    JobsSettings: ("jobs", "dead-letters", "requests", "services", "actions"),
+    ActingSettings: ("jobs", "dead-letters", "requests", "services"),
     OperatorSettings: ("dead-letters",),
     LocalSettings: ("local", "demo"),
 }

@@ -13,4 +13,5 @@ Service = Annotated[str | None, typer.Option(help="Only this service's.")]
 Limit = Annotated[int, typer.Option(help="At most this many.", min=1)]
 LISTED: Final = 50
 """Records that a list shows unless `--limit` says otherwise."""
+Why = Annotated[str, typer.Option(help="Why: for the record of operators' actions.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service, Why
 from deletion.process.run import run
 
 app = typer.Typer(
@@ -59,6 +59,7 @@ def dead_letters_replay(
     force: Annotated[
         bool, typer.Option("--force", help="Also those that a replay brought back, or are not new.")
     ] = False,
+    why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +67,7 @@ def dead_letters_replay(
     from botdel.dead_letters.command import chosen, replay
 
     choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
-    sys.exit(run(replay(choice, force=force, dry_run=dry_run, as_json=as_json)))
+    sys.exit(run(replay(choice, why, force=force, dry_run=dry_run, as_json=as_json)))
 
 
 @app.command("discard")
@@ -76,6 +77,7 @@ def dead_letters_discard(
     reason: Reason = None,
     everything: Everything = False,
     limit: Most = None,
+    why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,4 +85,4 @@ def dead_letters_discard(
     from botdel.dead_letters.command import chosen, discard
 
     choice = chosen(letter_ids or [], service, reason, limit, everything=everything)
-    sys.exit(run(discard(choice, dry_run=dry_run, as_json=as_json)))
+    sys.exit(run(discard(choice, why, dry_run=dry_run, as_json=as_json)))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from botdel.commands import LISTED, AsJson, DryRun, Limit, Service
+from botdel.commands import LISTED, AsJson, DryRun, Limit, Service, Why
 from deletion.process.run import run
 
 app = typer.Typer(no_args_is_help=True, help="Look at deletion jobs, and retry them.")
@@ -63,6 +63,7 @@ def jobs_retry(
     limit: Annotated[
         int | None, typer.Option(help="At most this many, longest silent first.", min=1)
     ] = None,
+    why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,4 +74,4 @@ def jobs_retry(
     from botdel.jobs_retry import chosen, retry
 
     choice = chosen(job_ids or [], service, bot, status, limit, everything=everything)
-    sys.exit(run(retry(choice, dry_run=dry_run, as_json=as_json)))
+    sys.exit(run(retry(choice, why, dry_run=dry_run, as_json=as_json)))

@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.listing import note_cut_off
 from botdel.options import ids_or_filters, object_id, one_of
-from botdel.store import opened
+from botdel.store import opened, recorded, with_actions
 from botdel.summary import Wording, carry_out
 from botdel.terminal import console
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -16,11 +17,14 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
 from deletion.operating.acting import Action, Tally, act_on, attempt_of, why_not_read
-from deletion.operating.dead_letters import Choice, Discard, Replay
+from deletion.operating.dead_letters import Choice, Discard, Replay, looks_of_letter
+from deletion.operating.kinds import FORCE
+from deletion.operating.ports import ActionStore
+from deletion.operating.record import ActionKind, Order
 from deletion.ports import DeadLetterStore, Unreadable
 from deletion.process.bus import connected_bus
 from deletion.process.settings import load
-from deletion.process.store_settings import JobsSettings, OperatorSettings
+from deletion.process.store_settings import ActingSettings, JobsSettings, OperatorSettings
 
 REPLAYED: Final = Wording(
     "replayed", "`botdel jobs list --bot BOT_ID` shows the job; a letter that fails is new again"
@@ -61,21 +65,32 @@ async def show_one(letter_id: str, *, as_json: bool) -> None:
         console().print(described(letter))
 
 
-async def replay(choice: Choice, *, force: bool, dry_run: bool, as_json: bool) -> int:
-    """Replay the chosen letters, each to its own service. Returns 1 if one is refused, else 0."""
+async def replay(choice: Choice, why: str, *, force: bool, dry_run: bool, as_json: bool) -> int:
+    """Replay the chosen letters, each to its own service, and record who did, and why.
+
+    Returns 1 if one is refused, else 0.
+    """
     settings = load(OperatorSettings)
+    options = {FORCE: "yes"} if force else {}
+    order = Order(ActionKind.REPLAY, settings.who, why, choice.words, options)
     async with (
-        opened(MongoDeadLetterStore, settings) as store,
+        opened(with_actions(MongoDeadLetterStore), settings) as (store, actions),
         _replaying(settings, store, force=force) as action,
     ):
-        return await _act(action, choice, store, REPLAYED, dry_run=dry_run, as_json=as_json)
+        acting = _Acting(action, order, store, actions)
+        return await _act(acting, choice, REPLAYED, dry_run=dry_run, as_json=as_json)
 
 
-async def discard(choice: Choice, *, dry_run: bool, as_json: bool) -> int:
-    """Mark the chosen letters as discarded. Returns 1 if one is refused, else 0."""
-    async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        action = Discard(store)
-        return await _act(action, choice, store, DISCARDED, dry_run=dry_run, as_json=as_json)
+async def discard(choice: Choice, why: str, *, dry_run: bool, as_json: bool) -> int:
+    """Mark the chosen letters as discarded, and record who did, and why.
+
+    Returns 1 if one is refused, else 0.
+    """
+    settings = load(ActingSettings)
+    order = Order(ActionKind.DISCARD, settings.who, why, choice.words)
+    async with opened(with_actions(MongoDeadLetterStore), settings) as (store, actions):
+        acting = _Acting(Discard(store), order, store, actions)
+        return await _act(acting, choice, DISCARDED, dry_run=dry_run, as_json=as_json)
 
 
 def filtered(
@@ -108,19 +123,33 @@ def chosen(
     return filtered(service, reason, DeadLetterStatus.NEW, limit)
 
 
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """What is done to the letters of `store`, by which order, and where that is recorded."""
+
+    action: Action[DeadLetter]
+    order: Order
+    store: DeadLetterStore
+    actions: ActionStore
+
+
 async def _act(
-    action: Action[DeadLetter],
-    choice: Choice,
-    store: DeadLetterStore,
-    wording: Wording,
-    *,
-    dry_run: bool,
-    as_json: bool,
+    acting: _Acting, choice: Choice, wording: Wording, *, dry_run: bool, as_json: bool
 ) -> int:
-    attempt = attempt_of(action, dry_run=dry_run)
+    attempt = attempt_of(acting.action, dry_run=dry_run)
 
     async def act(tally: Tally, progress: Callable[[], None]) -> None:
-        await act_on(choice.pages(store), attempt, tally, limit=choice.limit, progress=progress)
+        async with recorded(
+            acting.order, tally, looks_of_letter, acting.actions, dry_run=dry_run
+        ) as before:
+            await act_on(
+                choice.pages(acting.store),
+                attempt,
+                tally,
+                limit=choice.limit,
+                before=before,
+                progress=progress,
+            )
 
     return await carry_out(act, wording, dry_run=dry_run, as_json=as_json)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pymongo import IndexModel
 
 from botdel.doctor.findings import Finding, failed, guarded, ok, together
-from deletion.adapters.mongo import dead_letters, jobs, requests
+from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
 from deletion.adapters.mongo.retention import FINISHED, RetentionDifference, retention_difference
@@ -17,7 +17,11 @@ from deletion.process.store_settings import RetentionSettings
 from recovery import mongo_sweeps
 
 COLLECTIONS: Indexes = {
-    module.COLLECTION: module.INDEXES for module in (jobs, dead_letters, mongo_sweeps, requests)
+    **{
+        module.COLLECTION: module.INDEXES
+        for module in (jobs, dead_letters, operator_actions, mongo_sweeps, requests)
+    },
+    operator_actions.PREVIEWS: operator_actions.PREVIEW_INDEXES,
 }
 
 RETENTION = "retention of complete jobs"

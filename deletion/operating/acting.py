@@ -49,6 +49,10 @@ Attempt = Callable[[R], Awaitable[str | None]]
 """Acts on one record. Returns why it refuses, or None."""
 
 
+async def unwatched(_: Sequence[object]) -> None:
+    """Records nothing: for a dry run, and where nobody keeps a record."""
+
+
 class Action(Protocol[R_contra]):
     """What is done to a record. As an `Attempt`, `refusal` is its dry run."""
 
@@ -78,13 +82,16 @@ async def act_on(
     tally: Tally,
     *,
     limit: int | None = None,
+    before: Callable[[Sequence[R]], Awaitable[None]] = unwatched,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Act on the records of `pages` until `limit` are done, on those of a page side by side.
 
-    An error of one record is its refusal. Calls `progress` after each page. Raises the first
+    Awaits `before` with the records that it is about to act on, at least once for each page. An
+    error of one record is its refusal. Calls `progress` after each page. Raises the first
     `TransientError` of a page, and `BotDeletionError` after `MOST_ERRORS` errors in a row, because
-    the next records would meet them too; `tally` then has what was done by then.
+    the next records would meet them too; `tally` then has what was done by then. Raises what
+    `before` raises, and acts on none of these records.
     """
     most, errors = sys.maxsize if limit is None else limit, list[Exception]()
     async for page in pages:
@@ -92,7 +99,10 @@ async def act_on(
             {each.id: why_not_read(each) for each in page if isinstance(each, Unreadable | Unknown)}
         )
         records = [each for each in page if not isinstance(each, Unreadable | Unknown)]
+        if not records:
+            await before(records)
         while records and (left := most - len(tally.done)):
+            await before(records[:left])
             of_group = await _side_by_side(records[:left], attempt, tally)
             errors = [*errors, *of_group] if len(of_group) == len(records[:left]) else []
             _check_errors(errors)

@@ -8,6 +8,8 @@ from deletion.bus import Publisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import TopologyMissing
 from deletion.operating.acting import Unknown, by_ids
+from deletion.operating.bulk import Bulk
+from deletion.operating.record import Looks, in_words
 from deletion.ports import DeadLetterStore, ReadLetter
 from deletion.replay import refusal, replay_message
 
@@ -29,6 +31,17 @@ class Choice:
     reason: Reason | None = None
     status: DeadLetterStatus | None = None
     limit: int | None = None
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The choice as the record of an action names it."""
+        return in_words(
+            self.ids,
+            service=self.service,
+            reason=self.reason,
+            status=self.status,
+            limit=self.limit,
+        )
 
     async def pages(self, store: DeadLetterStore) -> AsyncIterator[Sequence[ReadLetter | Unknown]]:
         """Yield the chosen letters in pages of at most `GROUP_BYTES` or of one larger letter."""
@@ -133,9 +146,35 @@ class Discard:
         return None if letter.status is DeadLetterStatus.NEW else f"it is {letter.status} already"
 
 
-def _groups(letters: Sequence[ReadLetter]) -> Iterator[list[ReadLetter]]:
+def replaying(choice: Choice, store: DeadLetterStore, replay: Replay) -> Bulk[DeadLetter]:
+    """Return the replay of the chosen letters, to be previewed, then performed."""
+    return _bulk(choice, store, replay)
+
+
+def discarding(choice: Choice, store: DeadLetterStore) -> Bulk[DeadLetter]:
+    """Return the discarding of the chosen letters, to be previewed, then performed."""
+    return _bulk(choice, store, Discard(store))
+
+
+def looks_of_letter(letter: DeadLetter) -> Looks:
+    """What shows whether the letter has arrived again, or was dealt with."""
+    return {"status": str(letter.status), "count": letter.count}
+
+
+def _bulk(choice: Choice, store: DeadLetterStore, action: Replay | Discard) -> Bulk[DeadLetter]:
+    return Bulk(
+        pages=lambda: choice.pages(store),
+        get=store.get,
+        looks=looks_of_letter,
+        act=action,
+        why_not=action.refusal,
+        grouped=_groups,
+    )
+
+
+def _groups(letters: Sequence[ReadLetter | Unknown]) -> Iterator[list[ReadLetter | Unknown]]:
     """Yield the letters in order, in groups of at most `GROUP_BYTES` or of one larger letter."""
-    group: list[ReadLetter] = []
+    group: list[ReadLetter | Unknown] = []
     for letter in letters:
         if group and sum(map(_size, [*group, letter])) > GROUP_BYTES:
             yield group
@@ -145,5 +184,5 @@ def _groups(letters: Sequence[ReadLetter]) -> Iterator[list[ReadLetter]]:
         yield group
 
 
-def _size(letter: ReadLetter) -> int:
+def _size(letter: ReadLetter | Unknown) -> int:
     return len(letter.data) if isinstance(letter, DeadLetter) else 0

@@ -1,6 +1,6 @@
 """Retrying jobs: an operator chooses them, and each becomes pending again for workers to claim."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,9 @@ from typing import Final
 from deletion.clock import Clock
 from deletion.errors import LeaseLost, TransitionError, UnreadableJob
 from deletion.job import Job, LeasePolicy, Status
-from deletion.operating.acting import Tally, Unknown, act_on, attempt_of, by_ids
+from deletion.operating.acting import Tally, Unknown, act_on, attempt_of, by_ids, unwatched
+from deletion.operating.bulk import Bulk
+from deletion.operating.record import Looks, in_words
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
@@ -34,12 +36,19 @@ class Choice:
     status: Status | None = None
     limit: int | None = None
 
+    @property
+    def words(self) -> dict[str, str]:
+        """The choice as the record of an action names it."""
+        return in_words(
+            self.ids, service=self.service, bot=self.bot_id, status=self.status, limit=self.limit
+        )
+
     async def pages(
         self, store: JobStore, clock: Clock, policy: LeasePolicy
     ) -> AsyncIterator[Sequence[Read | Unknown]]:
         """Yield the chosen jobs in pages. Filters pass over jobs that are running or due."""
         if self.ids:
-            async for one in by_ids(self.ids, partial(_read, store)):
+            async for one in by_ids(self.ids, partial(read, store)):
                 yield one
             return
         for status in [self.status] if self.status else RETRYABLE:
@@ -65,16 +74,42 @@ async def retry_jobs(
     tally: Tally,
     *,
     dry_run: bool = False,
+    before: Callable[[Sequence[Job]], Awaitable[None]] = unwatched,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make the chosen jobs pending with `Job.retry`, for workers to claim.
+    """Make the chosen jobs pending with `Job.retry`, for workers to claim. `before` and `progress`
+    are those of `act_on`.
 
     Raises `ClockSkew` before any job is changed: with a wrong clock, running jobs would look stale.
     """
     await check_clock(store, clock, policy)
     attempt = attempt_of(RetryJob(store, clock, policy), dry_run=dry_run)
     pages = choice.pages(store, clock, policy)
-    await act_on(pages, attempt, tally, limit=choice.limit, progress=progress)
+    await act_on(pages, attempt, tally, limit=choice.limit, before=before, progress=progress)
+
+
+def retrying(choice: Choice, store: JobStore, clock: Clock, policy: LeasePolicy) -> Bulk[Job]:
+    """Return the retry of the chosen jobs, to be previewed, then performed. As `retry_jobs`, it
+    raises `ClockSkew` while the clock is wrong.
+    """
+    action = RetryJob(store, clock, policy)
+    return Bulk(
+        pages=lambda: choice.pages(store, clock, policy),
+        get=partial(read, store),
+        looks=looks_of_job,
+        act=action,
+        why_not=action.why_not,
+        check=lambda: check_clock(store, clock, policy),
+    )
+
+
+def looks_of_job(job: Job) -> Looks:
+    """What shows whether the job has moved."""
+    return {
+        "status": str(job.status),
+        "attempt": job.attempt,
+        "lastModifiedAt": job.last_modified_at,
+    }
 
 
 class RetryJob:
@@ -102,7 +137,11 @@ class RetryJob:
         """Return why there is nothing to retry, or None."""
         return self._refusal(job, self._clock.now())
 
-    def _refusal(self, job: Job, now: datetime) -> str | None:
+    async def why_not(self, job: Job) -> str | None:
+        """As `refusal`, without the time, so that the reasons of many jobs can be counted."""
+        return self._refusal(job, self._clock.now(), is_brief=True)
+
+    def _refusal(self, job: Job, now: datetime, *, is_brief: bool = False) -> str | None:
         if job.is_retryable(now, self._policy):
             return None
         if job.is_due(now):
@@ -111,7 +150,8 @@ class RetryJob:
                 f"it {was} due, there is nothing to retry: a worker claims it; start a "
                 f"consumer of `{job.service}` if none is running"
             )
-        silent = f", last heard of {job.last_modified_at}" if job.live else ""
+        is_timed = job.live and not is_brief
+        silent = f", last heard of {job.last_modified_at}" if is_timed else ""
         return f"it is {job.status}{silent}: there is nothing to retry"
 
 
@@ -119,7 +159,8 @@ def _may_be(found: str | None, wanted: str | None) -> bool:
     return wanted is None or found is None or found == wanted
 
 
-async def _read(store: JobStore, job_id: str) -> Read | None:
+async def read(store: JobStore, job_id: str) -> Read | None:
+    """Return the job, or that it cannot be read, or None."""
     try:
         return await store.get(job_id)
     except UnreadableJob as error:

@@ -1,5 +1,8 @@
 """Settings of the processes that reach the jobs: all but the gateway."""
 
+import getpass
+import os
+import socket
 from datetime import timedelta
 from typing import Annotated
 
@@ -52,11 +55,29 @@ class LeaseSettings(Settings):
         )
 
 
+class OperatorNamed(Settings):
+    """Who acts: on record in `operator_actions`."""
+
+    operator: str | None = Field(None, min_length=1, max_length=200)
+    """Who an action is recorded for, such as `ada@example.com`; at most 200 characters. Without it,
+    the user and the host that the command runs as, `user@host`.
+    """
+
+    @property
+    def who(self) -> str:
+        """`operator`, or the user and the host of this process."""
+        return self.operator or f"{_user()}@{socket.gethostname()}"
+
+
 class JobsSettings(StoreSettings, LeaseSettings):
     """Commands that read or change records, and need no Pub/Sub."""
 
 
-class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings):
+class ActingSettings(StoreSettings, LeaseSettings, OperatorNamed):
+    """Commands that change records, and need no Pub/Sub."""
+
+
+class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings, OperatorNamed):
     """The command that publishes: `botdel dead-letters replay`."""
 
 
@@ -77,3 +98,11 @@ class RetentionSettings(Settings):
 
 class TopologySettings(PubSubSettings, StoreSettings, RetentionSettings):
     """`botdel topology apply`."""
+
+
+def _user() -> str:
+    """The name of the user that this process runs as, or its number if it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

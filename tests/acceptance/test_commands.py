@@ -1,5 +1,6 @@
 """What an operator types, against the real parts."""
 
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -106,6 +107,44 @@ async def test_retry_takes_filters_and_a_dry_run_changes_nothing(pipeline: Pipel
     left = {str(one["_id"]) for one in before} - everything
     after = [one for one in await pipeline.jobs.find().to_list(None) if str(one["_id"]) in left]
     assert sorted(after, key=_id) == [one for one in before if str(one["_id"]) in left]
+
+
+@pytest.mark.proves("action-recorded-first")
+async def test_who_retried_what_and_why_is_on_record(pipeline: Pipeline) -> None:
+    exhausted, complete = _given_up(Status.EXHAUSTED), job(Status.COMPLETE, silent=HOUR)
+    await seed(pipeline, [exhausted, complete])
+    pipeline.settings["GOOGLE_CLOUD_PROJECT"] = ""
+    await output_of(pipeline, "jobs", "retry", "--all", "--dry-run")
+    assert await output_of(pipeline, "actions", "list") == [], "a dry run does nothing"
+
+    pipeline.settings["BOTDEL_OPERATOR"] = "ada@example.com"
+    why = "the disk is full no more"
+    ids = (exhausted.id, complete.id)
+    code, _ = await botdel(pipeline, "jobs", "retry", *ids, "--why", why)
+    assert code == 1
+    pipeline.settings["BOTDEL_OPERATOR"] = ""
+    await botdel(pipeline, "jobs", "retry", "--status", "exhausted")
+    actions = await output_of(pipeline, "actions", "list")
+    second, first = sorted(actions, key=lambda action: bool(action["reason"]))
+    assert (first["kind"], first["by"], first["reason"]) == ("retry", "ada@example.com", why)
+    assert first["choice"] == {"ids": ", ".join(ids)}
+    assert (first["status"], first["done"], first["refused"]) == ("complete", 1, 1)
+    assert second["by"].endswith(f"@{socket.gethostname()}")
+    assert (second["choice"], second["reason"]) == ({"status": "exhausted"}, "")
+    assert await output_of(pipeline, "actions", "list", "--by", "ada@example.com") == [first]
+    assert await output_of(pipeline, "actions", "list", "--kind", "replay") == []
+
+    shown = await output_of(pipeline, "actions", "show", first["_id"])
+    assert {key: shown[key] for key in first} == first
+    assert [(each["_id"], each["status"]) for each in shown["targets"]] == [
+        (exhausted.id, "exhausted"),
+        (complete.id, "complete"),
+    ]
+    done, refused = shown["outcomes"]
+    assert done == {"_id": exhausted.id, "refusal": None}
+    assert (refused["_id"], "nothing to retry" in refused["refusal"]) == (complete.id, True)
+    code, lines = await botdel(pipeline, "actions", "show", first["_id"])
+    assert (code, f"why: {why}" in lines) == (0, True), lines
 
 
 async def test_retry_refuses_to_choose_nothing_or_both_and_names_what_it_cannot_do(

@@ -96,8 +96,11 @@ async def test_poison_is_listed_shown_and_discarded(pipeline: Pipeline) -> None:
         "refused": {},
         "dry_run": True,
     }
-    done = await output_of(pipeline, "dead-letters", "discard", letter["_id"])
+    why = ("--why", "it was a test")
+    done = await output_of(pipeline, "dead-letters", "discard", letter["_id"], *why)
     assert done == {"discarded": [letter["_id"]], "refused": {}, "dry_run": False}
+    (action,) = await output_of(pipeline, "actions", "list")
+    assert (action["kind"], action["done"], action["reason"]) == ("discard", 1, "it was a test")
     assert "it is discarded already" in await refused(pipeline, "discard", letter["_id"])
     code, lines = await botdel(pipeline, "dead-letters", "list", "--status", "discarded")
     assert (code, any(letter["_id"] in line for line in lines)) == (0, True), lines
@@ -137,6 +140,12 @@ async def test_a_replay_that_comes_back_dead_is_joined_and_not_replayed_again_wi
         assert "0 replayed, 1 refused" in await refused(pipeline, "replay", "--service", SERVICE)
         code, lines = await botdel(pipeline, "dead-letters", "replay", letter_id, "--force")
         assert code == 0, lines
+        actions = await output_of(pipeline, "actions", "list", "--kind", "replay")
+        done_by = [(each["options"], each["done"], each["refused"]) for each in actions]
+        assert len(done_by) == 4
+        assert done_by.count(({}, 0, 1)) == 2
+        assert ({}, 1, 0) in done_by
+        assert ({"force": "yes"}, 1, 0) in done_by
         await letter_is(count=3, returns=2, status="new")
 
 

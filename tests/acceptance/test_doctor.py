@@ -45,6 +45,8 @@ LOOKED_AT = {
     "indexes of deletion_jobs",
     "indexes of dead_letters",
     "indexes of deletion_requests",
+    "indexes of operator_actions",
+    "indexes of operator_previews",
     "indexes of recovery_sweeps",
     "retention of complete jobs",
     f"step {SERVICE}/messages",

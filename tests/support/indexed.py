@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from deletion.adapters.mongo import dead_letters, jobs, requests
+from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.coverage import MongoCoverageStore
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.adapters.mongo.services import MongoServiceStore
 from recovery import mongo_sweeps
@@ -22,11 +23,15 @@ S = TypeVar(
     MongoRequestStore,
     MongoServiceStore,
     MongoCoverageStore,
+    MongoActionStore,
+    MongoPreviewStore,
 )
 
 WANTED: Final[Mapping[type, Indexes]] = {
     MongoJobStore: {jobs.COLLECTION: jobs.INDEXES},
     MongoDeadLetterStore: {dead_letters.COLLECTION: dead_letters.INDEXES},
+    MongoActionStore: {operator_actions.COLLECTION: operator_actions.INDEXES},
+    MongoPreviewStore: {operator_actions.PREVIEWS: operator_actions.PREVIEW_INDEXES},
     MongoSweepStore: {mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES},
     MongoRequestStore: {requests.COLLECTION: requests.INDEXES},
     MongoServiceStore: {},

@@ -6,11 +6,14 @@ from importlib import import_module
 from typing import Final
 
 MODULES: Final = (
+    "botdel.actions",
     "botdel.dead_letters.command",
     "botdel.doctor.command",
     "botdel.jobs",
     "botdel.jobs_retry",
     "botdel.plan",
+    "botdel.requests",
+    "botdel.services",
     "botdel.topology",
     "consumers.main",
     "deletion.process.logs",

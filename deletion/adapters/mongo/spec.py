@@ -4,7 +4,14 @@ from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator
 
-from deletion.adapters.mongo import breakers, dead_letters, jobs, requests, services
+from deletion.adapters.mongo import (
+    breakers,
+    dead_letters,
+    jobs,
+    operator_actions,
+    requests,
+    services,
+)
 from deletion.adapters.mongo.owner import FieldType
 from deletion.adapters.mongo.step import MongoStep
 from deletion.adapters.mongo.uri import checked
@@ -17,6 +24,8 @@ PIPELINE_COLLECTIONS: Final = frozenset(
         dead_letters.COLLECTION,
         jobs.COLLECTION,
         jobs.WRITE_CHECKS,
+        operator_actions.COLLECTION,
+        operator_actions.PREVIEWS,
         requests.COLLECTION,
         services.COLLECTION,
         "recovery_sweeps",

@@ -10,7 +10,12 @@ from pydantic_settings import BaseSettings
 from consumers.settings import ConsumerSettings
 from deletion.errors import ConfigurationError
 from deletion.process.settings import load
-from deletion.process.store_settings import JobsSettings, OperatorSettings, TopologySettings
+from deletion.process.store_settings import (
+    ActingSettings,
+    JobsSettings,
+    OperatorSettings,
+    TopologySettings,
+)
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
 
@@ -33,6 +38,7 @@ NEEDS: dict[type[BaseSettings], list[str]] = {
     ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     RecoverySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_RECOVERY_TOKEN"],
     JobsSettings: ["BOTDEL_MONGODB_URI"],
+    ActingSettings: ["BOTDEL_MONGODB_URI"],
     OperatorSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     TopologySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
 }
@@ -222,3 +228,31 @@ def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
     assert "BOTDEL_KEEP_COMPLETE_DAYS" in refused(TopologySettings)
     monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", "31")
     assert load(TopologySettings).keep_complete_days == 31
+
+
+def test_who_acts_is_whom_the_setting_names_or_the_user_and_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    monkeypatch.setenv("BOTDEL_OPERATOR", "ada@example.com")
+    assert load(ActingSettings).who == "ada@example.com"
+    monkeypatch.delenv("BOTDEL_OPERATOR")
+    monkeypatch.setattr("socket.gethostname", lambda: "desk")
+    monkeypatch.setattr("getpass.getuser", lambda: "bob")
+    assert load(ActingSettings).who == "bob@desk"
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("no username")])
+def test_a_user_without_a_name_acts_under_its_number(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As in a container: `getpass` raises the one up to Python 3.12, the other from 3.13 on."""
+
+    def nameless() -> str:
+        raise error
+
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr("socket.gethostname", lambda: "desk")
+    monkeypatch.setattr("os.getuid", lambda: 1000)
+    assert load(ActingSettings).who == "uid 1000@desk"
