@@ -1,6 +1,6 @@
 """The spans of runs: one trace for each attempt, linked to the request; steps and batches below.
 
-Of a million batches 35 have a span, so that no trace grows with the data. The calls to the
+Of a million batches 31 have a span, so that no trace grows with the data. The calls to the
 database of the others have none either.
 """
 
