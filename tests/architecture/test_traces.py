@@ -13,7 +13,7 @@ from tests.architecture.ways import World
 from tests.support.factories import BOT
 from tests.support.spans import Seen, check, rows
 
-ELSEWHERE = {"send TOPIC", "nack SUBSCRIPTION", "COMMAND COLLECTION"}
+ELSEWHERE = {"send TOPIC", "nack SUBSCRIPTION", "COMMAND COLLECTION", "COMMAND DATABASE"}
 """Spans of real parts, and of a database that records nothing: tests/integration/test_traces.py and
 unit tests have them."""
 

@@ -139,9 +139,11 @@ def rows() -> list[Row]:
 def check(spans: Iterable[Seen]) -> set[str]:
     """Hold every span against its row. Returns the rows, by their first column, that had one."""
     by_id = {span.span_id: span for span in spans}
-    met = set()
+    met, table_rows = set(), rows()
     for span in by_id.values():
-        row = next(row for row in rows() if row.pattern.fullmatch(span.name))
+        fitting = [row for row in table_rows if row.pattern.fullmatch(span.name)]
+        names = set(span.attributes) - FAILURES
+        row = next((row for row in fitting if row.attributes == names), fitting[0])
         _check(span, row, by_id)
         met.add(row.span)
     return met
