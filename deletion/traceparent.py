@@ -12,13 +12,16 @@ RANDOM: Final = 0b10
 """The flag of a trace id that is random."""
 SPAN_BITS: Final = 64
 TRACE_BITS: Final = 128
+LENGTH: Final = 55
+"""The characters of a `traceparent`, and the fewest of one of a later version."""
+_ODD: Final = frozenset("13579bdf")
 
 _parse = re.compile(
-    r"(?P<version>(?!ff)[0-9a-f]{2})"
-    r"-(?P<trace>(?!0{32})[0-9a-f]{32})"
-    r"-(?P<span>(?!0{16})[0-9a-f]{16})"
-    r"-(?P<flags>[0-9a-f]{2})"
-    r"(?P<more>-.*)?"
+    r"((?!ff)[0-9a-f]{2})"
+    r"-((?!0{32})[0-9a-f]{32})"
+    r"-((?!0{16})[0-9a-f]{16})"
+    r"-([0-9a-f]{2})"
+    r"(-.*)?"
 ).fullmatch
 
 
@@ -37,11 +40,22 @@ def parsed(traceparent: str | None) -> Remote | None:
     versions: nobody here knows what they promise.
     """
     found = _parse(traceparent) if traceparent else None
-    if found is None or (found["version"] == "00" and found["more"]):
+    if found is None:
         return None
-    return Remote(found["trace"], found["span"], int(found["flags"], 16) & (SAMPLED | RANDOM))
+    version, trace_id, span_id, flags, more = found.groups()
+    if more and version == "00":
+        return None
+    return Remote(trace_id, span_id, int(flags, 16) & (SAMPLED | RANDOM))
 
 
 def formatted(trace_id: str, span_id: str, flags: int) -> str:
-    """The `traceparent` of a span."""
-    return f"00-{trace_id}-{span_id}-{flags:02x}"
+    """The `traceparent` of a span; `flags` are those of this version, 0 to 3."""
+    return f"00-{trace_id}-{span_id}-0{flags}"
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether one of at least `LENGTH` characters has the flag `SAMPLED`; its format may be wrong.
+
+    Takes a tenth of the time of `parsed`.
+    """
+    return traceparent[LENGTH - 1] in _ODD

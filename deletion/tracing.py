@@ -7,14 +7,23 @@ for every request: docs/decisions/0038.
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, Self
 
-from deletion.traceparent import RANDOM, SAMPLED, SPAN_BITS, TRACE_BITS, Remote, formatted, parsed
+from deletion.traceparent import (
+    LENGTH,
+    RANDOM,
+    SAMPLED,
+    SPAN_BITS,
+    TRACE_BITS,
+    Remote,
+    formatted,
+    is_sampled,
+)
 
 ERROR_TYPE: Final = "error.type"
 
@@ -67,17 +76,21 @@ class Span:
         self,
         name: str,
         kind: Kind,
-        place: Remote,
+        trace_id: str,
+        span_id: str,
+        flags: int,
         parent_id: str | None,
-        attributes: Attributes,
-        links: tuple[Remote, ...],
+        attributes: dict[str, Attribute],
+        links: tuple[str, ...],
         sink: Sink,
     ) -> None:
         self.name = name
         self.kind = kind
-        self.trace_id, self.span_id, self.flags = place
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
         self.parent_id = parent_id
-        self.attributes = dict(attributes)
+        self.attributes = attributes
         self.links = links
         self.error: str | None = None
         self.ended = 0
@@ -141,15 +154,15 @@ class Sampling:
     share: float = 1.0
     follows: bool = True
 
-    def flags(self, trace_id: str, before: Iterable[Remote]) -> int:
-        """`SAMPLED` or 0 for a span that continues the spans `before`, or is linked to them.
+    def flags(self, trace_id: str, before: Sequence[bool]) -> int:
+        """`SAMPLED` or 0 for a span that continues others, or is linked to them.
 
-        One of them that is recorded suffices.
+        `before` says of each of them whether it is recorded; one suffices.
         """
-        if self.follows and (flags := [span.flags for span in before]):
-            return SAMPLED if any(each & SAMPLED for each in flags) else 0
-        if self.share >= 1:
-            return SAMPLED
+        if self.follows and before:
+            return SAMPLED if any(before) else 0
+        if self.share in {0, 1}:
+            return SAMPLED if self.share else 0
         return SAMPLED if int(trace_id[16:], 16) < round(self.share * 2**SPAN_BITS) else 0
 
 
@@ -173,17 +186,26 @@ class Tracer:
         kind: Kind = Kind.INTERNAL,
         attributes: Attributes = NOTHING,
         *,
-        links: Iterable[str | None] = (),
+        links: Sequence[str | None] = (),
     ) -> Span:
         """A child of the current span; without one, the first of a trace.
 
-        `links` are `traceparent` values. Those whose format is wrong are left out.
+        `links` are `traceparent` values; those whose format is wrong are not exported.
         """
         outer = _current.get()
         if outer is None:
             return self.root(name, kind, attributes, links=links)
-        place = Remote(outer.trace_id, self._new_id(), outer.flags)
-        return Span(name, kind, place, outer.span_id, attributes, _valid(links), self._sink)
+        return Span(
+            name,
+            kind,
+            outer.trace_id,
+            self._new_id(),
+            outer.flags,
+            outer.span_id,
+            dict(attributes),
+            _given(links) if links else (),
+            self._sink,
+        )
 
     def root(
         self,
@@ -192,27 +214,39 @@ class Tracer:
         attributes: Attributes = NOTHING,
         *,
         parent: Remote | None = None,
-        links: Iterable[str | None] = (),
+        links: Sequence[str | None] = (),
     ) -> Span:
         """A span without a parent in this process, whatever is current.
 
         It continues the trace of `parent`, or begins one, which `links` connect with others.
         """
-        linked = _valid(links)
+        linked = _given(links) if links else ()
         if parent:
             trace_id, is_random = parent.trace_id, parent.flags & RANDOM
+            flags = self._sampling.flags(trace_id, (parent.flags & SAMPLED > 0,))
         else:
-            trace_id, is_random = f"{self._random_bits(TRACE_BITS) or 1:032x}", RANDOM
-        flags = self._sampling.flags(trace_id, (parent,) if parent else linked) | is_random
-        place = Remote(trace_id, self._new_id(), flags)
-        return Span(name, kind, place, parent and parent.span_id, attributes, linked, self._sink)
+            trace_id, is_random = self._new_id(TRACE_BITS), RANDOM
+            flags = self._sampling.flags(trace_id, [is_sampled(link) for link in linked])
+        return Span(
+            name,
+            kind,
+            trace_id,
+            self._new_id(),
+            flags | is_random,
+            parent.span_id if parent else None,
+            dict(attributes),
+            linked,
+            self._sink,
+        )
 
-    def _new_id(self) -> str:
-        return f"{self._random_bits(SPAN_BITS) or 1:016x}"
+    def _new_id(self, bits: int = SPAN_BITS) -> str:
+        """A random id as hex, which is never 0. Formatting a number takes four times as long."""
+        return (self._random_bits(bits) or 1).to_bytes(bits // 8).hex()
 
 
-def _valid(links: Iterable[str | None]) -> tuple[Remote, ...]:
-    return tuple(link for link in map(parsed, links) if link)
+def _given(links: Sequence[str | None]) -> tuple[str, ...]:
+    """Those that may be valid. A group has hundreds, which are parsed only when it is exported."""
+    return tuple(link for link in links if link and len(link) >= LENGTH)
 
 
 class NoSpan:
@@ -240,8 +274,9 @@ def muted() -> Iterator[NoSpan]:
     if outer is None:
         yield NO_SPAN
         return
-    place = Remote(outer.trace_id, outer.span_id, outer.flags & ~SAMPLED)
-    token = _current.set(Span(outer.name, outer.kind, place, None, NOTHING, (), outer.sink))
+    flags = outer.flags & ~SAMPLED
+    named = (outer.name, outer.kind, outer.trace_id, outer.span_id, flags)
+    token = _current.set(Span(*named, None, {}, (), outer.sink))
     try:
         yield NO_SPAN
     finally:

@@ -22,7 +22,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
-from deletion.traceparent import Remote
+from deletion.traceparent import Remote, parsed
 from deletion.tracing import Kind, Span
 
 QUEUE_LIMIT: Final = 2048
@@ -31,7 +31,7 @@ GROUP_LIMIT: Final = 256
 """The most spans in one request."""
 WAIT_SECONDS: Final = 2.0
 """How long a span waits for others."""
-BUSY_SHARE: Final = 0.05
+BUSY_SHARE: Final = 0.02
 """The most of the time of one core that exporting may take while the process works."""
 REPORT_SECONDS: Final = 60.0
 """The shortest time between two log lines about spans that were dropped."""
@@ -122,7 +122,9 @@ class Export:
             parent=_context(parent, is_remote=is_remote) if parent else None,
             resource=self._resource,
             attributes=span.attributes,
-            links=[Link(_context(link, is_remote=True)) for link in span.links],
+            links=[
+                Link(_context(link, is_remote=True)) for link in map(parsed, span.links) if link
+            ],
             kind=KINDS[span.kind],
             status=FAILED if span.error else UNSET,
             start_time=span.began,
@@ -143,3 +145,7 @@ def _context(span: Remote, *, is_remote: bool) -> SpanContext:
     return SpanContext(
         int(span.trace_id, 16), int(span.span_id, 16), is_remote, TraceFlags(span.flags)
     )
+
+
+def _link(span: Remote) -> Link:
+    return Link(_context(span, is_remote=True))

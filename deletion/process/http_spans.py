@@ -76,5 +76,5 @@ def _answered(span: Span, scope: Scope, status: int) -> None:
 
 def _parent(scope: Scope) -> Remote | None:
     """The span of the caller, if the request names exactly one."""
-    given = [value for name, value in scope["headers"] if name == HEADER]
+    given: list[bytes] = [value for name, value in scope["headers"] if name == HEADER]
     return parsed(given[0].decode("latin-1")) if len(given) == 1 else None

@@ -62,7 +62,7 @@ def test_a_root_has_no_parent_in_this_process_and_names_its_links() -> None:
         pass
     assert root.parent_id is None
     assert root.trace_id != outer.trace_id
-    assert root.links == (Remote(TRACE, SPAN, 1),)
+    assert root.links == (SAMPLED,)
 
 
 def test_a_root_continues_the_trace_of_a_parent_elsewhere() -> None:
@@ -107,17 +107,17 @@ LOW, HIGH = f"{'f' * 16}{'0' * 16}", f"{'0' * 16}{'f' * 16}"
     ("sampling", "trace_id", "before", "is_sampled"),
     [
         (Sampling(), LOW, [], True),
-        (Sampling(), LOW, [Remote(LOW, SPAN, 0)], False),
+        (Sampling(), LOW, [False], False),
         (Sampling(0.0), LOW, [], False),
-        (Sampling(0.0), LOW, [Remote(LOW, SPAN, 1)], True),
+        (Sampling(0.0), LOW, [True], True),
         (Sampling(0.5), LOW, [], True),
         (Sampling(0.5), HIGH, [], False),
-        (Sampling(1.0, follows=False), LOW, [Remote(LOW, SPAN, 0)], True),
-        (Sampling(0.0, follows=False), LOW, [Remote(LOW, SPAN, 1)], False),
+        (Sampling(1.0, follows=False), LOW, [False], True),
+        (Sampling(0.0, follows=False), LOW, [True], False),
     ],
 )
 def test_a_share_is_taken_by_the_trace_id_and_what_came_before_is_followed(
-    sampling: Sampling, trace_id: str, before: list[Remote], is_sampled: bool
+    sampling: Sampling, trace_id: str, before: list[bool], is_sampled: bool
 ) -> None:
     assert bool(sampling.flags(trace_id, before)) is is_sampled
 

@@ -56,7 +56,10 @@ async def test_what_is_exported_is_what_was_recorded() -> None:
     export = Export(exporter, RESOURCE)
     tracer = Tracer(export)
     outer = tracer.root("GET /", Kind.SERVER, {"a": 1}, parent=parsed(PARENT))
-    with outer, tracer.span("inner", Kind.CLIENT, links=[PARENT]) as inner:
+    with (
+        outer,
+        tracer.span("inner", Kind.CLIENT, links=[PARENT, PARENT.replace("-", "+")]) as inner,
+    ):
         inner.failed("503")
     await export.close(WITHIN)
     first, second = exporter.get_finished_spans()
@@ -117,7 +120,7 @@ async def test_an_exporter_that_raises_loses_its_group_and_no_other(logs: list[E
 
 
 async def test_exporting_keeps_to_its_share_of_the_time() -> None:
-    export = Export(InMemorySpanExporter(), RESOURCE)
+    export = Export(InMemorySpanExporter(), RESOURCE, busy_share=0.05)
     assert export._rest(0.01) == pytest.approx(0.19)
     await export.close(WITHIN)
 
