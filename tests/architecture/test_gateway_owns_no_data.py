@@ -95,6 +95,7 @@ async def test_a_gateway_that_has_run_has_loaded_nothing_that_reaches_data() -> 
     assert not sorted(filter(is_forbidden, loaded))
 
 
+@pytest.mark.proves("traces-off")
 async def test_a_gateway_without_traces_has_loaded_nothing_that_exports_them() -> None:
     """Google's libraries load the interface of OpenTelemetry themselves."""
     async with EmbeddedBroker() as broker:

@@ -48,6 +48,7 @@ async def test_every_span_of_a_whole_run_is_in_the_table() -> None:
     assert check(spans) == {row.span for row in rows()} - ELSEWHERE
 
 
+@pytest.mark.proves("traces-name-no-bot")
 @pytest.mark.virtual_time
 async def test_no_span_names_a_bot() -> None:
     for span in await seen_in_a_whole_run():

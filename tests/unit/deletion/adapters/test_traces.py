@@ -85,6 +85,7 @@ async def test_what_is_exported_is_what_was_recorded() -> None:
     assert encode_spans([first, second]).resource_spans
 
 
+@pytest.mark.proves("traces-cost-no-deletion")
 async def test_while_the_exporter_hangs_nothing_waits_and_what_has_no_room_is_dropped(
     logs: list[EventDict],
 ) -> None:

@@ -20,6 +20,7 @@ def settings(**values: Any) -> TracesSettings:
     return load(TracesSettings, **values)
 
 
+@pytest.mark.proves("traces-off")
 async def test_off_is_the_default_and_there_is_no_tracer() -> None:
     async with tracing(settings(), "gateway", GRACE) as tracer:
         assert tracer is None
