@@ -1,5 +1,7 @@
 """docs/reference/traces.md says which spans there are, and no span names a bot."""
 
+from typing import Any
+
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -8,10 +10,12 @@ from deletion.adapters.traces import Export
 from deletion.bus import Message
 from deletion.errors import PermanentError
 from deletion.job import Status
-from deletion.tracing import Tracer
+from deletion.message_spans import MessageSpans
+from deletion.tracing import Span, Tracer, current
 from tests.architecture.ways import World
+from tests.support.commands import python
 from tests.support.factories import BOT
-from tests.support.spans import Seen, check, rows
+from tests.support.spans import Kept, Seen, check, rows
 
 ELSEWHERE = {"send TOPIC", "nack SUBSCRIPTION", "COMMAND COLLECTION", "COMMAND DATABASE"}
 """Spans of real parts, and of a database that records nothing: tests/integration/test_traces.py and
@@ -79,3 +83,48 @@ async def test_a_request_and_its_event_are_one_trace() -> None:
     assert len(requests) == len(created) == 2
     for span in created:
         assert span.trace_id == requests[span.parent_id].trace_id
+
+
+@pytest.mark.virtual_time
+async def test_the_pages_of_a_sweep_record_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the trace of a sweep would grow with the jobs."""
+    kept, recorded = Kept(), list[bool]()
+    world = a_world(Tracer(kept), is_saga=False)
+    silent = world.store.silent
+
+    async def looking(*given: Any, **named: Any) -> Any:
+        outer = current()
+        recorded.append(outer is not None and outer.is_recorded)
+        return await silent(*given, **named)
+
+    monkeypatch.setattr(world.store, "silent", looking)
+    await world.sweep()
+    assert recorded
+    assert not any(recorded)
+    assert {"sweep", "sweep failed", "sweep in_progress"} <= set(kept.names)
+
+
+@pytest.mark.proves("traces-off")
+@pytest.mark.virtual_time
+async def test_without_a_tracer_nothing_of_one_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a span was made")
+
+    for owner, name in ((Span, "__init__"), (Tracer, "__init__"), (MessageSpans, "__init__")):
+        monkeypatch.setattr(owner, name, refuse)
+    world = World()
+    world.step.script.append(PermanentError("refused"))
+    await world.place()
+    await world.consume(lambda: world.is_now(Status.FAILED))
+    await world.sweep()
+    await world.consume(lambda: world.is_now(Status.COMPLETE))
+
+
+@pytest.mark.proves("traces-off")
+def test_no_process_loads_what_exports_traces_before_it_is_asked_to() -> None:
+    done = python("import consumers.main, gateway.main, recovery.main\nprint(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    assert "deletion.process.tracing" in loaded
+    exporting = ("deletion.adapters.traces", "opentelemetry.sdk", "opentelemetry.exporter")
+    assert not [name for name in loaded if name.startswith(exporting)]
