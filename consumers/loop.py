@@ -12,11 +12,13 @@ from consumers.worker import Worker
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, TransientError
+from deletion.message_spans import MessageSpans
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS
 from deletion.pulling import StorageCheck
 from deletion.retry import BackOff, doubled, pause
 from deletion.skew import Check, unchecked
+from deletion.tracing import NO_SPAN
 
 PULL_LIMIT: Final = 100
 """Most messages in a group, which shares one pull, one bulk insert and one ack."""
@@ -52,6 +54,7 @@ class Consumer:
         metrics: Metrics,
         stopping: asyncio.Event,
         check: Check = unchecked,
+        spans: MessageSpans | None = None,
     ) -> None:
         self._intake = intake
         self._workers = workers
@@ -60,6 +63,7 @@ class Consumer:
         self._metrics = metrics
         self._stopping = stopping
         self._check = check
+        self._spans = spans
         self._handling: set[asyncio.Task[None]] = set()
         self._database = StorageCheck(store.check_writes)
         self._refused = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
@@ -163,7 +167,8 @@ class Consumer:
         """Take a group in, and wake the workers. If some of its events were stored, the database
         works, whatever happened to the others, and pulling goes on.
         """
-        taken = await self._intake.take(deliveries)
+        with self._spans.process(deliveries) if self._spans else NO_SPAN:
+            taken = await self._intake.take(deliveries)
         for each in taken:
             self._metrics.took(each.outcome)
         outcomes = {each.outcome for each in taken}

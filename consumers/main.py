@@ -36,6 +36,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, with_type
 from deletion.gate import Gates
 from deletion.job import suspect_queue
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.plan import Plan, Provisioned
 from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.alerting import alerting
@@ -45,10 +46,12 @@ from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
+from deletion.process.tracing import tracing
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck
+from deletion.tracing import Tracer
 from deletion.turns import Pacers
 
 SUSPECT_SLOTS = 1
@@ -78,6 +81,9 @@ class Parts:
     """Checks that the subscription still belongs to its topic."""
     gates: Gates
     """The hosts that the plan's steps call."""
+    tracer: Tracer | None = None
+    spans: MessageSpans | None = None
+    """Those of the subscription, which records its own."""
 
 
 async def run(settings: ConsumerSettings, source: PlanSource) -> None:
@@ -104,7 +110,8 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
     runs = settings.consumer_slots + SUSPECT_SLOTS
     grace, seconds = settings.shutdown_grace_seconds, settings.lease.call_seconds
     async with (
-        connected_clients(settings, runs) as clients,
+        tracing(settings, f"consumer-{source.service}", grace) as tracer,
+        connected_clients(settings, runs, tracer) as clients,
         connected_bus(settings) as bus,
         closing(HttpClient(clock)) as http,
         alerting(settings, clock, grace) as alerts,
@@ -120,19 +127,20 @@ async def connected(settings: ConsumerSettings, source: PlanSource) -> AsyncIter
             registered = MongoServiceStore(client, database)
             await Retry(clock).call(lambda: registered.register(services, clock.now()))
         await bus.topology.ready_for(services)
+        path = settings.names.subscription(source.service)
+        spans = MessageSpans(tracer, path) if tracer else None
+        pulling = PullSubscription(bus.subscriber, path, recreate=bus.topology.recreating(services))
         yield Parts(
             plan=plan,
             store=MongoJobStore(client, database, call_seconds=seconds),
             dead_letters=MongoDeadLetterStore(client, database),
-            subscription=PullSubscription(
-                bus.subscriber,
-                settings.names.subscription(source.service),
-                recreate=bus.topology.recreating(services),
-            ),
+            subscription=TracedSubscription(pulling, spans) if spans else pulling,
             alerts=alerts,
             clock=clock,
             attached=bus.topology.attachment(source.service),
             gates=gates,
+            tracer=tracer,
+            spans=spans,
         )
 
 
@@ -196,6 +204,7 @@ def compose(
         metrics=metrics,
         stopping=stopping,
         check=check,
+        spans=parts.spans,
     )
 
 
@@ -223,6 +232,7 @@ def _runner(settings: ConsumerSettings, parts: Parts, metrics: Metrics, stopping
         retry_seconds=settings.retry_seconds,
         on_batch=metrics.deleted,
         pacers=pacers,
+        tracer=parts.tracer,
     )
 
 

@@ -8,9 +8,10 @@ from deletion.breaker import BreakerPolicy
 from deletion.process.alert_settings import AlertSettings
 from deletion.process.settings import PubSubSettings
 from deletion.process.store_settings import LeaseSettings, StoreSettings
+from deletion.process.traces_settings import TracesSettings
 
 
-class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):
+class ConsumerSettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings, TracesSettings):
     """`botdel consumer`."""
 
     consumer_host: str = "127.0.0.1"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,7 @@ class Grouping(Generic[T, R]):
 
     `answer` returns a result or an exception for each item, in order. If it raises, every item of
     the call gets that exception. While `answer` is slow, the groups grow, not the number of calls.
+    Each call runs in the context of the first of its items: that of whoever asked for it.
     """
 
     def __init__(
@@ -26,13 +28,13 @@ class Grouping(Generic[T, R]):
         self._answer = answer
         self._limit = limit
         self._most_senders = senders
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[T, asyncio.Future[R], Context]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
 
     async def ask(self, item: T) -> R:
         """Return the result for `item`, or raise its exception. Cancelling does not withdraw it."""
         outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, outcome))
+        self._waiting.append((item, outcome, copy_context()))
         self._wake()
         return await outcome
 
@@ -52,13 +54,17 @@ class Grouping(Generic[T, R]):
             size = min(len(self._waiting), self._limit)
             group = [self._waiting.popleft() for _ in range(size)]
             try:
-                results = await self._answer([item for item, _ in group])
+                asking = self._answered([item for item, _, _ in group])
+                results = await asyncio.create_task(asking, context=group[0][2])
             except Exception as error:  # noqa: BLE001 - the outcome of every waiting call
                 results = [error] * size
-            for (_, outcome), result in zip(group, results, strict=True):
+            for (_, outcome, _), result in zip(group, results, strict=True):
                 if outcome.done():
                     continue
                 if isinstance(result, Exception):
                     outcome.set_exception(result)
                 else:
                     outcome.set_result(result)
+
+    async def _answered(self, items: Sequence[T]) -> Sequence[R | Exception]:
+        return await self._answer(items)

@@ -18,14 +18,17 @@ from starlette.routing import request_response
 from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
+from deletion.message_spans import MessageSpans
+from deletion.process.http_spans import TracingMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.process.tokens import BearerTokens
+from deletion.tracing import Tracer
 from gateway.body import discard_body
 from gateway.metrics import Metrics, MetricsMiddleware
 from gateway.openapi import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
 from gateway.requests import DeletionRequests, Now, Placed
-from gateway.trace import RandomBytes
+from gateway.trace import RandomBytes, trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,15 +49,25 @@ def create_app(
     ready: ReadinessCheck,
     now: Now = _utc_now,
     random_bytes: RandomBytes = os.urandom,
+    tracer: Tracer | None = None,
+    spans: MessageSpans | None = None,
 ) -> FastAPI:
-    """The application over its ports: nothing is read or connected here."""
+    """The application over its ports: nothing is read or connected here.
+
+    With a `tracer` requests have spans; with `spans` each event has one, which it names.
+    """
     metrics = Metrics(registry)
+    placing = DeletionRequests(
+        publisher, now, random_bytes, trace_of(spans, random_bytes), metrics.pending
+    )
     app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    if tracer:
+        app.add_middleware(TracingMiddleware, tracer=tracer)
     app.router.add_api_route(
         "/v1/bots/{bot_id}",
-        _delete_bot(tokens, DeletionRequests(publisher, now, random_bytes, metrics.pending)),
+        _delete_bot(tokens, placing),
         methods=["DELETE"],
         summary="Request the deletion of a bot",
         tags=["deletion"],

@@ -9,12 +9,16 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.readiness import Probe, Publishing, TopicProbe
 from deletion.adapters.pubsub.topology import Topology
 from deletion.errors import BusUnavailable
+from deletion.message_spans import MessageSpans
 from deletion.process.bus import Bus, connected_bus
+from deletion.process.grace import TRACES
 from deletion.process.http_connections import Bounds
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
 from deletion.process.tokens import BearerTokens
+from deletion.process.tracing import tracing
+from deletion.tracing import Tracer
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 
@@ -28,12 +32,18 @@ async def run(settings: GatewaySettings) -> None:
     `ConfigurationError`, `OSError` for a port that is taken, and `TopologyMissing`. On an emulator
     the gateway creates a missing topic instead.
     """
-    async with connected_bus(settings) as bus:
+    async with (
+        tracing(settings, "gateway", settings.shutdown_grace_seconds) as tracer,
+        connected_bus(settings) as bus,
+    ):
         with stop_on_signals() as stopping:
-            await _serve(settings, bus, stopping)
+            await _serve(settings, bus, tracer, stopping)
 
 
-async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: GatewaySettings, bus: Bus, tracer: Tracer | None, stopping: asyncio.Event
+) -> None:
+    spans = MessageSpans(tracer, settings.names.topic) if tracer else None
     publisher = GroupingPublisher(
         bus.publisher,
         settings.names.topic,
@@ -41,6 +51,7 @@ async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -
         max_requests=settings.gateway_publish_requests,
         confirm_seconds=settings.gateway_confirm_seconds,
         recreate=bus.topology.recreating(),
+        spans=spans,
     )
     probe = TopicProbe(bus.publisher, settings.names.topic, emulated=bus.is_emulated)
     app = create_app(
@@ -48,6 +59,8 @@ async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -
         BearerTokens(settings.gateway_tokens),
         registry=CollectorRegistry(),
         ready=Readiness({"Pub/Sub": Publishing(publisher, probe)}),
+        tracer=tracer,
+        spans=spans,
     )
     await _look_for_topic(bus.topology, probe, emulated=bus.is_emulated)
     async with serving(
@@ -55,7 +68,7 @@ async def _serve(settings: GatewaySettings, bus: Bus, stopping: asyncio.Event) -
         settings.gateway_host,
         settings.gateway_port,
         name="gateway",
-        grace=settings.shutdown_grace_seconds,
+        grace=settings.shutdown_grace_seconds * (1 - TRACES),
         bounds=Bounds(connections=settings.gateway_max_connections),
     ):
         await stopping.wait()

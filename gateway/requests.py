@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from deletion.bus import Publisher
 from deletion.clock import rfc3339, truncated
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
-from gateway.trace import RandomBytes, continued
+from gateway.trace import RandomBytes, TraceOf
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +37,17 @@ class DeletionRequests:
     """Places requests for deletion."""
 
     def __init__(
-        self, publisher: Publisher, now: Now, random_bytes: RandomBytes, pending: Gauge
+        self,
+        publisher: Publisher,
+        now: Now,
+        random_bytes: RandomBytes,
+        trace_of: TraceOf,
+        pending: Gauge,
     ) -> None:
         self._publisher = publisher
         self._now = now
         self._random_bytes = random_bytes
+        self._trace_of = trace_of
         self._pending = pending
 
     async def place(
@@ -59,7 +65,7 @@ class DeletionRequests:
         subject = BotDeletionSubject(
             event_id, placed_at, bot_id, RequestPlaced(placed_at, requested_by)
         )
-        trace = continued(traceparent, self._random_bytes)
+        trace = self._trace_of(traceparent)
         with self._pending.track_inprogress():
             await self._publisher.publish(to_message(subject, trace))
         log.info(

@@ -8,11 +8,12 @@ from pydantic_settings import NoDecode
 
 from deletion.process.settings import PubSubSettings, long_enough
 from deletion.process.tokens import CLIENT, NamedToken
+from deletion.process.traces_settings import TracesSettings
 
 _is_name = re.compile("[A-Za-z0-9._-]{1,100}").fullmatch
 
 
-class GatewaySettings(PubSubSettings):
+class GatewaySettings(PubSubSettings, TracesSettings):
     """`botdel gateway`."""
 
     gateway_tokens: Annotated[tuple[NamedToken, ...], NoDecode]

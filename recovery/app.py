@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.answers import PROBLEMS, answered
+from deletion.process.http_spans import TracingMiddleware
 from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
+from deletion.tracing import Tracer
 from recovery.starting import Sweeps
 from recovery.sweep import PATH, SweepStatus
 
@@ -52,10 +54,13 @@ def create_app(
     registry: CollectorRegistry,
     ready: ReadinessCheck,
     refresh: Refresh = no_refresh,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
-    """The app over its ports."""
+    """The app over its ports. With a `tracer` requests have spans."""
     app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    if tracer:
+        app.add_middleware(TracingMiddleware, tracer=tracer)
     app.include_router(probes(registry, ready, refresh))
     app.include_router(_routes(sweeps, tokens))
     return app

@@ -15,9 +15,11 @@ from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import SOURCE, Reason, is_canary
 from deletion.errors import BotDeletionError
+from deletion.message_spans import MessageSpans
 from deletion.pulling import StorageCheck
 from deletion.quarantine import LetterToRecord, Quarantine
 from deletion.retry import BackOff
+from deletion.tracing import NO_SPAN
 from recovery.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class DeadLetterConsumer:
         prefix: str,
         prepare: Callable[[], Awaitable[None]],
         metrics: Metrics,
+        spans: MessageSpans | None = None,
     ) -> None:
         self._subscription = subscription
         self._quarantine = quarantine
@@ -52,6 +55,7 @@ class DeadLetterConsumer:
         self._prefix = prefix
         self._database = StorageCheck(prepare)
         self._metrics = metrics
+        self._spans = spans
         self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._failing_since: datetime | None = None
         self._reason = ""
@@ -84,7 +88,8 @@ class DeadLetterConsumer:
         """Pull once and record; after a failure, only once the database answers."""
         await self._database.ensure()
         if deliveries := await self._subscription.pull(PULL_LIMIT):
-            await self._take(deliveries)
+            with self._spans.process(deliveries) if self._spans else NO_SPAN:
+                await self._take(deliveries)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
         letters = [self._letter(delivery) for delivery in deliveries]

@@ -19,6 +19,7 @@ from deletion.alerts import Alerts
 from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.process.alerting import alerting
 from deletion.process.bus import Bus, connected_bus
 from deletion.process.database import connected_clients
@@ -27,9 +28,11 @@ from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
 from deletion.process.tokens import BearerTokens
+from deletion.process.tracing import tracing
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.skew import check_clock
+from deletion.tracing import Tracer
 from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
@@ -62,17 +65,20 @@ async def run(settings: RecoverySettings) -> None:
     emulator this process creates missing indexes and topology instead.
     """
     with stop_on_signals() as stopping:
-        async with connected_clients(settings) as clients:
+        grace = settings.shutdown_grace_seconds
+        async with (
+            tracing(settings, "recovery", grace) as tracer,
+            connected_clients(settings, tracer=tracer) as clients,
+        ):
             with suppress(Interrupted):
                 if settings.emulator is None:
                     database = clients.get()[settings.mongodb_database]
                     await unless_stopped(_require(database), stopping)
-                grace = settings.shutdown_grace_seconds
                 async with (
                     connected_bus(settings) as bus,
                     alerting(settings, SystemClock(), grace) as alerts,
                 ):
-                    await _serve(settings, clients.get(), bus, alerts, stopping)
+                    await _serve(settings, clients.get(), bus, alerts, tracer, stopping)
 
 
 async def _require(database: Database) -> None:
@@ -88,19 +94,20 @@ async def _serve(
     client: Client,
     bus: Bus,
     alerts: Alerts,
+    tracer: Tracer | None,
     stopping: asyncio.Event,
 ) -> None:
     clock, metrics = SystemClock(), Metrics()
     jobs = MongoJobStore(
         client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
     )
-    sweeps = _sweeps(settings, jobs, client, alerts, clock, metrics)
+    sweeps = _sweeps(settings, jobs, client, alerts, clock, metrics, tracer)
     dead = PullSubscription(
         bus.subscriber,
         settings.names.dead_letter_subscription,
         recreate=bus.topology.recreating(),
     )
-    dead_letters = _dead_letters(settings, client, dead, alerts, clock, metrics)
+    dead_letters = _dead_letters(settings, client, dead, alerts, clock, metrics, tracer)
     database, attached = Readiness({"MongoDB": jobs.ping}), bus.topology.keeper_attachment()
 
     async def ready() -> str | None:
@@ -115,6 +122,7 @@ async def _serve(
         registry=metrics.registry,
         ready=ready,
         refresh=gauges.refresh,
+        tracer=tracer,
     )
     grace = settings.shutdown_grace_seconds
     async with serving(
@@ -134,15 +142,19 @@ def _dead_letters(
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
+    tracer: Tracer | None,
 ) -> DeadLetterConsumer:
+    path = settings.names.dead_letter_subscription
+    spans = MessageSpans(tracer, path) if tracer else None
     store = MongoDeadLetterStore(client, settings.mongodb_database)
     return DeadLetterConsumer(
-        subscription,
+        TracedSubscription(subscription, spans) if spans else subscription,
         Quarantine(store, alerts, clock),
         clock,
         prefix=f"{settings.topic}.",
         prepare=partial(_prepared, settings, client, LETTER_INDEXES),
         metrics=metrics,
+        spans=spans,
     )
 
 
@@ -153,6 +165,7 @@ def _sweeps(
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
+    tracer: Tracer | None,
 ) -> Sweeps:
     store = MongoSweepStore(client, settings.mongodb_database)
     retry = Retry(clock, attempts=TRIES)
@@ -166,6 +179,7 @@ def _sweeps(
         alerts=alerts,
         stale_share=settings.alert_stale_share,
         waiting_after=timedelta(seconds=settings.alert_waiting_seconds),
+        tracer=tracer,
     )
 
     async def ready_to_sweep() -> None:
@@ -180,6 +194,7 @@ def _sweeps(
         silent_after=silence(settings.lease),
         prepare=ready_to_sweep,
         ended=metrics.ended,
+        tracer=tracer,
     )
 
 

@@ -5,9 +5,10 @@ from pydantic import Field
 from deletion.process.alert_settings import AlertSettings
 from deletion.process.settings import PubSubSettings, Settings, Token
 from deletion.process.store_settings import LeaseSettings, StoreSettings
+from deletion.process.traces_settings import TracesSettings
 
 
-class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings):
+class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings, TracesSettings):
     """`botdel recovery`."""
 
     recovery_token: Token

@@ -12,6 +12,7 @@ from deletion.clock import Clock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.process.answers import ANSWER_SECONDS, TOO_LATE, in_time
 from deletion.retry import Retry
+from deletion.tracing import NO_SPAN, NoSpan, Span, Tracer, current
 from recovery.ports import SweepStore
 from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
@@ -39,6 +40,7 @@ class Sweeps:
         silent_after: timedelta,
         ended: Callable[[Sweep], None],
         prepare: Callable[[], Awaitable[None]],
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._sweeper = sweeper
@@ -47,6 +49,7 @@ class Sweeps:
         self._silent_after = silent_after
         self._ended = ended
         self._prepare = prepare
+        self._tracer = tracer
         self._stopping = asyncio.Event()
         self._starting: asyncio.Task[Sweep] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -118,7 +121,9 @@ class Sweeps:
 
     async def _run(self, sweep: Sweep) -> None:
         log.info("sweep started", sweep_id=sweep.id)
-        sweep = await self._sweeper.run(sweep, self._stopping)
+        with self._span(sweep) as span:
+            sweep = await self._sweeper.run(sweep, self._stopping)
+            _note_end(span, sweep)
         self._ended(sweep)
         log.info(
             "sweep ended",
@@ -129,3 +134,27 @@ class Sweeps:
             skipped=sweep.skipped,
             error=sweep.error,
         )
+
+    def _span(self, sweep: Sweep) -> Span | NoSpan:
+        """The root of the sweep's trace, linked to the request that started it."""
+        if self._tracer is None:
+            return NO_SPAN
+        request = current()
+        return self._tracer.root(
+            "sweep",
+            attributes={"botdel.sweep.id": sweep.id},
+            links=[request.traceparent] if request else [],
+        )
+
+
+def _note_end(span: Span | NoSpan, sweep: Sweep) -> None:
+    span.note(
+        {
+            "botdel.sweep.status": sweep.status.value,
+            "botdel.sweep.resumed": sweep.resumed,
+            "botdel.sweep.exhausted": sweep.exhausted,
+            "botdel.sweep.skipped": sweep.skipped,
+        }
+    )
+    if sweep.status is SweepStatus.FAILED:
+        span.failed(sweep.status.value)

@@ -27,6 +27,7 @@ from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
+from deletion.tracing import NO_SPAN, NoSpan, Span, Tracer, muted
 from recovery.ports import SweepStore
 from recovery.sweep import Outcome, Sweep
 
@@ -103,6 +104,7 @@ class Sweeper:
     alerts: Alerts
     stale_share: float
     waiting_after: timedelta
+    tracer: Tracer | None = None
 
     async def run(self, sweep: Sweep, stopping: asyncio.Event) -> Sweep:
         """Run `sweep`. Returns it as it ended.
@@ -147,23 +149,28 @@ class Sweeper:
 
         Returns how many did not rest. Raises `Interrupted` when the process is stopping.
         """
-        found = 0
-        until = self.clock.now() - silence
-        async for page in silent_pages(
-            self.jobs, status, until=until, size=self.page_size, retry=self.retry
-        ):
-            outcomes = await asyncio.gather(
-                *(self._move(job, progress) for job in page), return_exceptions=True
-            )
-            moved = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
-            await progress.page(moved)
-            found += len(moved)
-            for error in outcomes:
-                if isinstance(error, BaseException):
-                    raise error
-            if stopping.is_set():
-                raise Interrupted(INTERRUPTED)
+        with self._span(status) as span, muted():  # else the trace would grow with the jobs
+            found = 0
+            until = self.clock.now() - silence
+            async for page in silent_pages(
+                self.jobs, status, until=until, size=self.page_size, retry=self.retry
+            ):
+                outcomes = await asyncio.gather(
+                    *(self._move(job, progress) for job in page), return_exceptions=True
+                )
+                moved = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+                await progress.page(moved)
+                found += len(moved)
+                span.note({"botdel.jobs": found})
+                for error in outcomes:
+                    if isinstance(error, BaseException):
+                        raise error
+                if stopping.is_set():
+                    raise Interrupted(INTERRUPTED)
         return found
+
+    def _span(self, status: Status) -> Span | NoSpan:
+        return self.tracer.span(f"sweep {status.value}") if self.tracer else NO_SPAN
 
     async def _move(self, job: Read, progress: Progress) -> Outcome | None:
         """Resume, roll back or exhaust one job. Returns None if it rests.

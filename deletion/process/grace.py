@@ -15,3 +15,5 @@ REQUESTS: Final = 1 / 4
 
 ALERTS: Final = 1 / 8
 """For both to send the alerts that still wait, before they close their connections."""
+TRACES: Final = 1 / 8
+"""For every process to export the spans that still wait, at its very end."""

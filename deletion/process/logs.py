@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from deletion.tracing import current
+
 
 def configure(log_format: str = "auto") -> None:
     """Set up logging for this process. `auto` is `console` on a terminal and `json` elsewhere."""
@@ -17,6 +19,7 @@ def configure(log_format: str = "auto") -> None:
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_span,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -44,6 +47,13 @@ def configure(log_format: str = "auto") -> None:
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+
+
+def _add_span(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the current span, if there is one, as OpenTelemetry's conventions for logs do."""
+    if span := current():
+        event["trace_id"], event["span_id"] = span.trace_id, span.span_id
+    return event
 
 
 class _Lines(structlog.WriteLogger):

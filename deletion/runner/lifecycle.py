@@ -18,6 +18,8 @@ from deletion.ports import JobStore
 from deletion.retry import Patience, Retry
 from deletion.runner.endings import Endings, to_its_end
 from deletion.runner.run import OnBatch, Run
+from deletion.runner.spans import RunSpans, note_end
+from deletion.tracing import Tracer
 from deletion.turns import Pacers
 
 RETRY_SECONDS = 600.0
@@ -41,6 +43,7 @@ class Runner:
         retry_seconds: float = RETRY_SECONDS,
         on_batch: OnBatch = lambda _step, _deleted: None,
         pacers: Pacers | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._plan = plan
         self._pacers = pacers or Pacers(plan, clock, stopping)
@@ -51,6 +54,7 @@ class Runner:
         self._retry = retry or Retry(clock)
         self._retry_seconds = retry_seconds
         self._on_batch = on_batch
+        self._spans = RunSpans(tracer)
 
     async def run(self, job: Job) -> Job | None:
         """Run `job`. Returns the job as the run left it, or None when the lease was lost.
@@ -62,22 +66,34 @@ class Runner:
         lease = Lease(job, self._store, self._clock, self._policy, self._retry)
         patience = Patience(self._retry, self._retry_seconds, self._stopping)
         run = Run(
-            self._plan, lease, patience, self._clock, self._stopping, self._on_batch, self._pacers
+            self._plan,
+            lease,
+            patience,
+            self._clock,
+            self._stopping,
+            self._on_batch,
+            self._pacers,
+            self._spans,
         )
-        with structlog.contextvars.bound_contextvars(
-            job_id=job.id,
-            event_id=job.event_id,
-            bot_id=job.bot_id,
-            service=job.service,
-            attempt=job.attempt,
-            traceparent=job.traceparent,
+        with (
+            structlog.contextvars.bound_contextvars(
+                job_id=job.id,
+                event_id=job.event_id,
+                bot_id=job.bot_id,
+                service=job.service,
+                attempt=job.attempt,
+                traceparent=job.traceparent,
+            ),
+            self._spans.attempt(job) as span,
         ):
             try:
                 await self._end(run, lease, patience)
             except LeaseLost as lost:
                 log.warning("lease lost", reason=str(lost))
+                span.failed(type(lost).__name__)
                 return None
             log.info("run ended", status=lease.job.status)
+            note_end(span, lease.job)
             return lease.job
 
     async def _end(self, run: Run, lease: Lease, patience: Patience) -> None:

@@ -10,6 +10,7 @@ from deletion.lease import Lease
 from deletion.plan import Plan, Step, Verified, is_by_answer_only
 from deletion.retry import Patience
 from deletion.runner.calls import Calls
+from deletion.runner.spans import RunSpans
 
 ANSWER_ONLY: Final = "answer only"
 """The `read_back` of a step that cannot read back."""
@@ -18,11 +19,14 @@ ANSWER_ONLY: Final = "answer only"
 class ReadBack:
     """What the steps of one run still find, and whether they have found anything."""
 
-    def __init__(self, plan: Plan, lease: Lease, patience: Patience, calls: Calls) -> None:
+    def __init__(
+        self, plan: Plan, lease: Lease, patience: Patience, calls: Calls, spans: RunSpans
+    ) -> None:
         self._plan = plan
         self._lease = lease
         self._patience = patience
         self._calls = calls
+        self._spans = spans
 
     async def left(self, steps: Sequence[Step]) -> list[Step]:
         """Read back `steps`, and note the result in their progress. Returns those that still find
@@ -35,7 +39,9 @@ class ReadBack:
         left: list[Step] = []
         try:
             for step in steps:
-                is_empty = await self._is_empty(step)
+                with self._spans.read_back(step.name) as span:
+                    is_empty = await self._is_empty(step)
+                    span.note({"botdel.empty": is_empty})
                 progress = replace(self._lease.job.progress(step.name), read_back=_how(step))
                 if is_empty:
                     progress = replace(progress, status=StepStatus.COMPLETE)

@@ -1,7 +1,8 @@
 """One run over a lease. Read `Run.to_completion` first: start → delete → read back → complete."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from deletion.retry import Patience, pause
 from deletion.runner.batches import Batches
 from deletion.runner.calls import Calls
 from deletion.runner.read_back import ReadBack
+from deletion.runner.spans import DELETED, RunSpans
 from deletion.runner.steps import begin, check_steps, is_last_chance, start
 from deletion.turns import Pacers
 
@@ -42,6 +44,7 @@ class Run:
         stopping: asyncio.Event,
         on_batch: OnBatch,
         pacers: Pacers,
+        spans: RunSpans,
     ) -> None:
         self._plan = plan
         self._lease = lease
@@ -51,7 +54,8 @@ class Run:
         self._on_batch = on_batch
         self.calls = Calls(stopping, patience)
         self._batches = Batches(lease, patience, self.calls, pacers, clock)
-        self._read_back = ReadBack(plan, lease, patience, self.calls)
+        self._read_back = ReadBack(plan, lease, patience, self.calls, spans)
+        self._spans = spans
         self._steps: tuple[Step, ...] = ()
 
     async def to_completion(self) -> None:
@@ -100,48 +104,74 @@ class Run:
                 if left := await self._read_back.left(self._steps[:number]):
                     return left
                 await self._read_back.check_found(self._steps[:number])
-            await self._delete(step)
+            with self._step_span(step):
+                await self._delete(step)
         return await self._read_back.left(self._steps)
 
     async def _delete(self, step: Step) -> None:
         """Run one step from its checkpoint; after a transient error, from the latest checkpoint."""
         await begin(step, self._plan, self._lease)
         await self._read_back.look_first(step)
+        earlier = self._lease.job.progress(step.name).batches
         self._patience.renew()
         async for attempt in self._patience:
             with attempt, self.calls.one_try():
                 is_first_try = attempt.retry_state.attempt_number == 1
-                progress = await self._delete_batches(step, counts_empty=is_first_try)
+                progress = await self._delete_batches(step, earlier, counts_empty=is_first_try)
         self._patience.renew()
         progress = self._batches.with_waits(progress)
         # drop the cursor, which is no longer needed: it may name a file or a person
         await self._lease.note(replace(progress, status=StepStatus.COMPLETE, cursor=None))
 
-    async def _delete_batches(self, step: Step, *, counts_empty: bool) -> StepProgress:
+    async def _delete_batches(
+        self, step: Step, earlier: int, *, counts_empty: bool
+    ) -> StepProgress:
         """Delete batch after batch, and return the progress after the last one.
 
         A batch that deletes nothing and moves no cursor is no progress. It renews the patience only
         with `counts_empty`, or after progress in this try: an error that comes after such batches
         each time is not retried for ever. The last batch of the plan has no checkpoint of its own:
         its progress is part of the next write, which is a heartbeat during the read-back, or ends
-        the run. If the process dies before that, the batch is just run again.
+        the run. If the process dies before that, the batch is just run again. `earlier` is how many
+        batches earlier runs have made.
         """
         progress = self._lease.job.progress(step.name)
         deleting = step.delete(self._lease.job.bot_id, progress.cursor)
         async with self._batches.closing(deleting) as batches:
-            while batch := await self._batches.next(step, batches):
-                if counts_empty or batch.deleted or batch.cursor != progress.cursor:
-                    self._patience.renew()
-                    counts_empty = True
-                progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
-                progress = self._batches.with_waits(progress)
-                self._count(step, batch)
-                if batch.last and step is self._steps[-1]:
-                    break
-                await self._lease.checkpoint(progress)
-                if batch.last:  # asking once more would be paced like a batch
-                    break
+            is_over = False
+            while not is_over:
+                with self._spans.batch(progress.batches - earlier + 1) as span:
+                    batch = await self._batches.next(step, batches)
+                    if batch is None:
+                        break
+                    span.note({DELETED: batch.deleted})
+                    if counts_empty or batch.deleted or batch.cursor != progress.cursor:
+                        self._patience.renew()
+                        counts_empty = True
+                    progress = progress.advanced(batch.deleted, batch.cursor, self._batches.seconds)
+                    progress = self._batches.with_waits(progress)
+                    self._count(step, batch)
+                    is_over = batch.last  # asking once more would be paced like a batch
+                    if not (is_over and step is self._steps[-1]):
+                        await self._lease.checkpoint(progress)
         return progress
+
+    @contextmanager
+    def _step_span(self, step: Step) -> Iterator[None]:
+        """The span of what this run does of `step`."""
+        job = self._lease.job
+        before = job.progress(step.name)
+        with self._spans.step(step.name, is_rollback=bool(job.rollback_cause)) as span:
+            try:
+                yield
+            finally:
+                after = self._lease.job.progress(step.name)
+                span.note(
+                    {
+                        DELETED: after.deleted - before.deleted,
+                        "botdel.batches": after.batches - before.batches,
+                    }
+                )
 
     def _count(self, step: Step, batch: Batch) -> None:
         """Report the batch, unless it is one of a compensation, which deletes nothing."""

@@ -95,6 +95,16 @@ async def test_a_gateway_that_has_run_has_loaded_nothing_that_reaches_data() -> 
     assert not sorted(filter(is_forbidden, loaded))
 
 
+@pytest.mark.proves("traces-off")
+async def test_a_gateway_without_traces_has_loaded_nothing_that_exports_them() -> None:
+    """Google's libraries load the interface of OpenTelemetry themselves."""
+    async with EmbeddedBroker() as broker:
+        loaded = await asyncio.to_thread(loaded_by, RUN, broker.host)
+    assert "deletion.tracing" in loaded
+    exporting = ("deletion.adapters.traces", "opentelemetry.sdk", "opentelemetry.exporter")
+    assert not [name for name in loaded if name.startswith(exporting)]
+
+
 @pytest.mark.parametrize("module", FORBIDDEN)
 def test_what_is_forbidden_exists(module: str) -> None:
     assert importlib.util.find_spec(module)

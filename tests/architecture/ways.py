@@ -21,10 +21,12 @@ from deletion.bus import Message
 from deletion.errors import PermanentError
 from deletion.gate import Gates
 from deletion.job import Status
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.plan import Plan
 from deletion.process.settings import load
 from deletion.process.tokens import BearerTokens
 from deletion.retry import Retry
+from deletion.tracing import Tracer
 from gateway import app as gateway
 from recovery import app as recovery
 from recovery.client import recover
@@ -41,6 +43,8 @@ from tests.support.scripted_step import ScriptedStep
 from tests.support.scripted_stores import ScriptedDeadLetters, ScriptedStore
 
 TOKEN: Final = SecretStr("a-token-that-is-long-enough")
+TOPIC: Final = "projects/any/topics/bot-deletion"
+SUBSCRIPTION: Final = f"projects/any/subscriptions/bot-deletion.{SERVICE}"
 STAND_INS: Final = {
     "GroupingPublisher": "MemoryBus",
     "MongoDeadLetterStore": "ScriptedDeadLetters",
@@ -85,10 +89,11 @@ def passed() -> Iterator[list[str]]:
 class World:
     """Gateway, consumer and recovery of one service, whose bot has five items.
 
-    With `is_saga` that step can be undone, and another one is the point of no return.
+    With `is_saga` that step can be undone, and another one is the point of no return. With a
+    `tracer` all of them record spans.
     """
 
-    def __init__(self, *, is_saga: bool = False) -> None:
+    def __init__(self, *, is_saga: bool = False, tracer: Tracer | None = None) -> None:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
         self.store = ScriptedStore(self.clock)
@@ -102,11 +107,17 @@ class World:
             else Plan(SERVICE, (self.step,))
         )
         self._subscription = self.bus.subscribe()
+        self._tracer = tracer
 
     async def place(self) -> None:
         """Ask for the deletion of the bot."""
         app = gateway.create_app(
-            self.bus, BearerTokens([TOKEN]), registry=CollectorRegistry(), ready=_ready
+            self.bus,
+            BearerTokens([TOKEN]),
+            registry=CollectorRegistry(),
+            ready=_ready,
+            tracer=self._tracer,
+            spans=self._spans(TOPIC),
         )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
@@ -120,7 +131,11 @@ class World:
         """Run the cron client against recovery, a day later."""
         self.clock.pause(timedelta(days=1).total_seconds())
         app = recovery.create_app(
-            self._sweeps(), BearerTokens([TOKEN]), registry=CollectorRegistry(), ready=_ready
+            self._sweeps(),
+            BearerTokens([TOKEN]),
+            registry=CollectorRegistry(),
+            ready=_ready,
+            tracer=self._tracer,
         )
         transport = httpx.ASGITransport(app)
         url = "http://recovery"
@@ -150,16 +165,23 @@ class World:
     def _settings(self) -> ConsumerSettings:
         return load(ConsumerSettings, GOOGLE_CLOUD_PROJECT="any", mongodb_uri="mongodb://localhost")
 
+    def _spans(self, path: str) -> MessageSpans | None:
+        return MessageSpans(self._tracer, path) if self._tracer else None
+
     def _parts(self) -> Parts:
+        spans = self._spans(SUBSCRIPTION)
+        pulling = self._subscription
         return Parts(
             plan=self._plan,
             store=self.store,
             dead_letters=self.dead_letters,
-            subscription=self._subscription,
+            subscription=TracedSubscription(pulling, spans) if spans else pulling,
             alerts=self.alerts,
             clock=self.clock,
             attached=_ready,
             gates=Gates(LocalBreakerStore(self.clock), self.clock),
+            tracer=self._tracer,
+            spans=spans,
         )
 
     def _sweeps(self) -> Sweeps:
@@ -174,6 +196,7 @@ class World:
             alerts=self.alerts,
             stale_share=0.5,
             waiting_after=timedelta(days=1),
+            tracer=self._tracer,
         )
         return Sweeps(
             store,
@@ -183,6 +206,7 @@ class World:
             silent_after=lease.stale_after,
             ended=lambda _: None,
             prepare=_nothing,
+            tracer=self._tracer,
         )
 
 

@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker, objects, broker. Each gets an emulator and a database of its own, or
-what it needs. Takes about half an hour; use a machine that does nothing else.
+memory, claims, sweep, breaker, objects, broker, traces. Each gets an emulator and a database of its
+own, or what it needs. Takes about half an hour; use a machine that does nothing else.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from tests.bench import (
     pace,
     small_jobs,
     sweep,
+    traces,
 )
 
 Figures = Mapping[str, float]
@@ -48,7 +49,7 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
     "sweep": ("finding 100 jobs", sweep.bench),
     "breaker": ("an API that is down", breaker.bench),
 }
-NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker")
+NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker", "traces")
 
 
 async def main(wanted: tuple[str, ...], out: Console) -> None:
@@ -57,6 +58,9 @@ async def main(wanted: tuple[str, ...], out: Console) -> None:
         async with choose_broker().broker as pubsub:
             for row in await gateway.bench(pubsub.host):
                 out.print(_table("gateway: DELETEs per second", row))
+    if "traces" in wanted:
+        async with choose_broker().broker as pubsub:
+            out.print(_table("traces: a gateway with them", await traces.bench(pubsub.host)))
     for name, (what, over_both) in OVER_BOTH.items():
         if name in wanted:
             with tempfile.TemporaryDirectory() as folder:

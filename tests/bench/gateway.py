@@ -18,7 +18,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from statistics import median
 from typing import Final
 
@@ -33,6 +33,9 @@ ROUNDS: Final = 9
 TOKEN: Final = secrets.token_hex(16)
 START_SECONDS: Final = 30.0
 ROUND_SECONDS: Final = 60.0
+
+BARE: Final = ("tests.bench.bare_gateway",)
+OURS: Final = ("botdel.cli", "gateway")
 
 Figures = dict[str, float]
 """`per_second`, and `p50_ms` and `p99_ms` of the time to answer."""
@@ -52,9 +55,9 @@ async def bench(emulator_host: str, rounds: int = ROUNDS) -> list[Figures]:
 
 @contextlib.asynccontextmanager
 async def _both(host: str) -> AsyncIterator[tuple[int, int]]:
-    async with _server("bare", host) as bare, _server("ours", host) as ours:
+    async with server(host, *BARE) as bare, server(host, *OURS) as ours:
         for port in (bare, ours):
-            await _load(port, max(REQUESTS), WARM_UP)
+            await load(port, max(REQUESTS), WARM_UP)
         yield bare, ours
 
 
@@ -77,7 +80,7 @@ async def _row(bare: int, ours: int, connections: int, requests: int, rounds: in
     found: list[Figures] = []
     for number in range(rounds):
         ports = (bare, ours) if number % 2 else (ours, bare)
-        loads = {port: await _load(port, connections, requests) for port in ports}
+        loads = {port: await load(port, connections, requests) for port in ports}
         found.append(_compared(loads[bare], loads[ours]))
     return {"connections": connections} | {
         name: median(row[name] for row in found) for name in found[0]
@@ -95,15 +98,18 @@ def _compared(bare: Figures, ours: Figures) -> Figures:
 
 
 @contextlib.asynccontextmanager
-async def _server(name: str, emulator_host: str) -> AsyncIterator[int]:
+async def server(
+    emulator_host: str, *command: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[int]:
+    """A process with a topic of its own that listens; yields its port."""
     port = free_port()
-    command = ["botdel.cli", "gateway"] if name == "ours" else ["tests.bench.bare_gateway"]
     environment = {
         "PUBSUB_EMULATOR_HOST": emulator_host,
         "GOOGLE_CLOUD_PROJECT": "bench",
         "BOTDEL_TOPIC": f"bench-{secrets.token_hex(8)}",
         "BOTDEL_GATEWAY_TOKENS": TOKEN,
         "BOTDEL_GATEWAY_PORT": str(port),
+        **(settings or {}),
     }
     with tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_exec(
@@ -128,7 +134,8 @@ async def _listening(port: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _load(port: int, connections: int, requests: int) -> Figures:
+async def load(port: int, connections: int, requests: int) -> Figures:
+    """Make so many requests on so many connections, from another process."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.http_load"),
         *(str(port), str(connections), str(requests), TOKEN),

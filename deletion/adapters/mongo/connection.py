@@ -26,6 +26,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from deletion.adapters.mongo.command_spans import CommandSpans
 from deletion.adapters.mongo.driver import (
     OTHER_CALLS,
     AgnosticBaseCursor,
@@ -37,6 +38,7 @@ from deletion.adapters.mongo.driver import (
 )
 from deletion.adapters.mongo.fields import field
 from deletion.errors import ConfigurationError, StoreUnavailable
+from deletion.tracing import Tracer
 
 Document = dict[str, Any]
 Client = AsyncIOMotorClient[Document]
@@ -97,15 +99,15 @@ TRANSIENT_CODES = frozenset(
 https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml"""
 
 
-def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
-    """A client that connects when it is first used.
+def connect(uri: str, connections: int = OTHER_CALLS, tracer: Tracer | None = None) -> Client:
+    """A client that connects when it is first used. With a `tracer` its commands have spans.
 
     It opens at most `connections` to each server, besides those that monitor it. Raises
     `ConfigurationError` for a URI that the driver refuses. The driver's text is left out, because
     it may quote a password.
     """
     try:
-        return _client(uri, connections)
+        return _client(uri, connections, [CommandSpans(tracer)] if tracer else [])
     except (PyMongoError, ValueError) as error:
         raise ConfigurationError(
             "BOTDEL_MONGODB_URI, or the uri of a step, is refused by the driver "
@@ -115,7 +117,7 @@ def connect(uri: str, connections: int = OTHER_CALLS) -> Client:
         ) from None
 
 
-def _client(uri: str, connections: int) -> Client:
+def _client(uri: str, connections: int, listeners: list[CommandSpans]) -> Client:
     return AsyncIOMotorClient(
         uri,
         tz_aware=True,
@@ -132,6 +134,7 @@ def _client(uri: str, connections: int) -> Client:
         maxPoolSize=connections,
         minPoolSize=0,
         maxIdleTimeMS=IDLE_SECONDS * 1000,
+        event_listeners=listeners,
     )
 
 
@@ -211,18 +214,19 @@ class Clients:
     `MOTOR_MAX_WORKERS` makes the pool too small.
     """
 
-    def __init__(self, default_uri: str, runs: int = 0) -> None:
+    def __init__(self, default_uri: str, runs: int = 0, tracer: Tracer | None = None) -> None:
         if runs:  # a command-line process has no heartbeats that would wait for a thread
             reserve_threads(runs)
         self._default_uri = default_uri
         self._runs = runs
+        self._tracer = tracer
         self._by_uri: dict[str, Client] = {}
 
     def get(self, uri: str | None = None) -> Client:
         """The client of `uri`."""
         uri = uri or self._default_uri
         if uri not in self._by_uri:
-            self._by_uri[uri] = connect(uri, self._connections(uri))
+            self._by_uri[uri] = connect(uri, self._connections(uri), self._tracer)
         return self._by_uri[uri]
 
     def _connections(self, uri: str) -> int:

@@ -17,6 +17,8 @@ from google.pubsub_v1.types import PublishRequest
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.bus import Message
 from deletion.errors import BotDeletionError, BusOverloaded, BusUnavailable, TopologyMissing
+from deletion.message_spans import MessageSpans
+from deletion.tracing import NO_SPAN
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +53,7 @@ class GroupingPublisher:
     groups grow, not the number of requests. When Pub/Sub is slow, another request starts every
     `SLOW_SECONDS`, so that a slow one does not hold up the messages behind it. A message that is
     not confirmed in `confirm_seconds` raises `BusUnavailable`. `recreate` creates the topic again
-    on an emulator, which forgets it in a restart.
+    on an emulator, which forgets it in a restart. With `spans` each request has a span.
 
     `deletion.grouping.Grouping` would not do: with `max_requests` senders it would send many small
     requests, and with two a slow request would hold up the messages behind it.
@@ -67,6 +69,7 @@ class GroupingPublisher:
         confirm_seconds: float = 8.0,
         recreate: Callable[[], Awaitable[object]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        spans: MessageSpans | None = None,
     ) -> None:
         self._topic = topic
         # Calling the client's own method would double the cost of each request.
@@ -78,6 +81,7 @@ class GroupingPublisher:
         self._confirm_seconds = confirm_seconds
         self._recreate = recreate
         self._monotonic = monotonic
+        self._spans = spans
         self._waiting: deque[Waiting] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._slow: asyncio.TimerHandle | None = None
@@ -148,7 +152,9 @@ class GroupingPublisher:
         error: BotDeletionError | None = None
         self._begun = self._monotonic()
         try:
-            await self._publish([message for message, _ in group])
+            messages = [message for message, _ in group]
+            with self._spans.send(messages) if self._spans else NO_SPAN:
+                await self._publish(messages)
         except BotDeletionError as expected:
             error = expected
         except Exception as unexpected:

@@ -32,6 +32,7 @@ from tests.mutations.mutants import (
     status,
     support,
     testing,
+    tracing,
 )
 from tests.mutations.mutants.base import Mutant
 
@@ -62,6 +63,7 @@ MUTANTS: Final = (
     *support.MUTANTS,
     *mongo_jobs.MUTANTS,
     *gateway.MUTANTS,
+    *tracing.MUTANTS,
     *objects.MUTANTS,
     *operating.MUTANTS,
     *object_stores.MUTANTS,

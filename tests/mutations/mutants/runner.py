@@ -68,8 +68,8 @@ MUTANTS: Final = (
     Mutant(
         "a step is asked once more behind its last batch",
         RUN,
-        "                if batch.last:  # asking once more would be paced like a batch\n                    break\n",
-        "",
+        "is_over = batch.last  # asking once more would be paced like a batch",
+        "is_over = batch.last and step is self._steps[-1]",
         UNIT,
     ),
     Mutant(
@@ -181,8 +181,8 @@ MUTANTS: Final = (
     Mutant(
         "progress does not renew patience",
         RUN,
-        "                    self._patience.renew()\n                    counts_empty",
-        "                    counts_empty",
+        "                        self._patience.renew()\n                        counts_empty",
+        "                        counts_empty",
     ),
     Mutant(
         "what is read back late is deleted again",
@@ -211,8 +211,8 @@ MUTANTS: Final = (
     Mutant(
         "the last batch of any step has no checkpoint",
         RUN,
-        "if batch.last and step is self._steps[-1]:",
-        "if batch.last:",
+        "if not (is_over and step is self._steps[-1]):",
+        "if not is_over:",
     ),
     Mutant(
         "the point of no return is called before it is on record",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -94,3 +95,21 @@ async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
     assert await second == 4
     assert answers.groups == [[1, 2]]
     assert first.cancelled()
+
+
+async def test_a_group_is_answered_in_the_context_of_whoever_asked_first() -> None:
+    asking: ContextVar[int] = ContextVar("asking")
+    seen: list[int] = []
+
+    async def answer(items: Sequence[int]) -> list[int | Exception]:
+        seen.append(asking.get())
+        await asyncio.sleep(0)
+        return list(items)
+
+    async def asked(number: int) -> int:
+        asking.set(number)
+        return await grouping.ask(number)
+
+    grouping = Grouping[int, int](answer, limit=2, senders=1)
+    assert await asyncio.gather(*map(asked, range(1, 6))) == [1, 2, 3, 4, 5]
+    assert seen == [1, 3, 5]

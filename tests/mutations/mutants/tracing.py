@@ -1,0 +1,64 @@
+"""Traces: deletion/tracing.py, what opens spans, and what exports them."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import TRACES, Mutant
+
+MUTANTS: Final = (
+    Mutant(
+        "every batch has a span",
+        "deletion/runner/spans.py",
+        "return number <= FIRST or number & (number - 1) == 0",
+        "return True",
+        TRACES,
+    ),
+    Mutant(
+        "a run is not linked to its request",
+        "deletion/runner/spans.py",
+        "links=[job.traceparent]",
+        "links=[]",
+        TRACES,
+    ),
+    Mutant(
+        "a span has the path, which names a bot",
+        "deletion/process/http_spans.py",
+        'span.name = f"{span.name} {template}"',
+        "span.name = f\"{span.name} {scope['path']}\"",
+        TRACES,
+    ),
+    Mutant(
+        "spans wait without a bound",
+        "deletion/adapters/traces.py",
+        "if len(waiting) >= QUEUE_LIMIT:",
+        "if False:",
+        TRACES,
+    ),
+    Mutant(
+        "a process ends only when its exporter does",
+        "deletion/adapters/traces.py",
+        "while self._thread.is_alive() and time.monotonic() < until:",
+        "while self._thread.is_alive():",
+        TRACES,
+    ),
+    Mutant(
+        "a command has a span below one that is not recorded",
+        "deletion/adapters/mongo/command_spans.py",
+        "if outer is None or not outer.is_recorded:",
+        "if False:",
+        TRACES,
+    ),
+    Mutant(
+        "an empty pull has a span",
+        "deletion/message_spans.py",
+        "        if deliveries:\n            self._received(began, deliveries)",
+        "        self._received(began, deliveries)",
+        TRACES,
+    ),
+    Mutant(
+        "a trace that its caller does not record is recorded",
+        "deletion/tracing.py",
+        "return SAMPLED if any(before) else 0",
+        "return SAMPLED",
+        TRACES,
+    ),
+)
