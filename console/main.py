@@ -1,0 +1,58 @@
+"""The console's process: all its parts, composed in one place."""
+
+import asyncio
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from console.app import create_app
+from console.pages.render import Renderer
+from console.proxy import Proxy
+from console.sessions import Sessions
+from console.settings import ConsoleSettings
+from console.users import Users
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.clock import SystemClock
+from deletion.process.database import connected_clients
+from deletion.process.readiness import Readiness
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
+
+
+async def run(settings: ConsoleSettings) -> None:
+    """Serve until a signal, then answer the requests under way.
+
+    It also starts when the database does not answer; `/readyz` then says so. Raises
+    `ConfigurationError`, and `OSError` for a port that is taken.
+    """
+    with stop_on_signals() as stopping:
+        async with connected_clients(settings) as clients:
+            await _serve(settings, clients.get(), stopping)
+
+
+async def _serve(settings: ConsoleSettings, client: Client, stopping: asyncio.Event) -> None:
+    async with serving(
+        _app(settings, client),
+        settings.console_host,
+        settings.console_port,
+        name="console",
+        grace=settings.shutdown_grace_seconds,
+    ):
+        await stopping.wait()
+
+
+def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
+    clock, users = SystemClock(), Users(settings.console_users)
+    secret, audience = settings.console_secret, settings.console_iap_audience
+    jobs = MongoJobStore(client, settings.mongodb_database)
+    return create_app(
+        users,
+        Sessions(users, clock, secret.get_secret_value() if secret else None),
+        Proxy(users, audience, clock) if audience else None,
+        own_origin=settings.console_url,
+        clock=clock,
+        render=Renderer(clock),
+        registry=CollectorRegistry(),
+        ready=Readiness({"MongoDB": jobs.ping}),
+    )
