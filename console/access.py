@@ -2,8 +2,8 @@
 
 It refuses by default. Only the paths of `OPEN` can be reached without a credential. Every method
 but `SAFE` needs the role of an operator, whatever the route, except where a visitor logs in or out.
-The path is that of the scope, which the router matches too: `request.url` also has the Host header,
-by which a client could make it any path.
+The path is that of the scope, which the router matches too; `request.url` is made of text that
+includes the Host header.
 A credential that a browser sends by itself (a cookie, the session of a proxy) is good for such a
 method only if the request comes from a page of the console.
 """

@@ -13,13 +13,6 @@ MUTANTS: Final = (
         CONSOLE,
     ),
     Mutant(
-        "the path is taken from an address that the Host header is part of",
-        "console/access.py",
-        'path, is_safe = request.scope["path"], request.method in SAFE',
-        "path, is_safe = request.url.path, request.method in SAFE",
-        CONSOLE,
-    ),
-    Mutant(
         "another site acts through a visitor's browser",
         "console/access.py",
         "if visitor is None or visitor.way is not Way.BEARER:",
