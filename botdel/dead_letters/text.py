@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from botdel.dead_letters.explain import Explanation, explain
 from botdel.listing import Cell, show
 from botdel.terminal import Terminal, printable
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
+from deletion.operating.explain import Explanation, explain
 from deletion.ports import ReadLetter, Unreadable
 
 LINE_BYTES = 16
