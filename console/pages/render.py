@@ -8,15 +8,22 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from console.access import VISITOR, is_poll
 from console.assets import assets
 from console.pages.words import FILTERS
 from deletion.clock import Clock
+from deletion.process.run import escaped
 
 PART: Final = "part"
 """The query parameter with which a page asks for the part of itself that changes."""
-SECTIONS: Final[tuple[tuple[str, str], ...]] = ()
+SECTIONS: Final = (
+    ("/", "Overview"),
+    ("/requests", "Requests"),
+    ("/jobs", "Jobs"),
+    ("/dead-letters", "Dead letters"),
+)
 """The addresses of the sections, and their names."""
 
 
@@ -29,6 +36,7 @@ class Renderer:
             loader=PackageLoader("console"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=_printable,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -67,6 +75,11 @@ class Renderer:
         return self._environment.get_template(template).render(
             **values, layout=layout, path=path, visitor=visitor, now=self._clock.now()
         )
+
+
+def _printable(value: object) -> object:
+    """Text with its control characters escaped, as on a terminal: they could hide other text."""
+    return value if isinstance(value, Markup) else escaped(str(value), keep="\n\t")
 
 
 def _part_of(request: Request) -> str:

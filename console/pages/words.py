@@ -126,6 +126,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "badge": badge,
     "duration": duration,
     "icon": icon,
+    "look": look,
     "number": number,
     "time": time,
     "word": lambda state: look(state).word,

@@ -40,9 +40,12 @@ class Visited:
         """The header of a browser in which `user` has logged in."""
         return {"Cookie": f"{COOKIE}={self.sessions.cookie_of(user)}"}
 
-    async def get(self, path: str, user: User = VIEWER, **headers: str) -> httpx.Response:
-        """A page as a browser asks for it."""
-        return await self.http.get(path, headers=BROWSER | self.cookie(user) | headers)
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        """A page as the browser of the viewer asks for it. An underscore of a header's name stands
+        for a hyphen.
+        """
+        given = {name.replace("_", "-"): text for name, text in headers.items()}
+        return await self.http.get(path, headers=BROWSER | self.cookie(VIEWER) | given)
 
 
 def bearer(user: User) -> dict[str, str]:
