@@ -6,15 +6,15 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from console.access import KnownVisitor
-from console.app import create_app
 from console.mongo_jobs import MongoDeletionJobs
 from console.mongo_lists import MongoJobLists, MongoLetterLists
 from console.pages.render import Renderer
-from console.parts import Stores, routers
 from console.proxy import Proxy
 from console.sessions import Sessions
 from console.settings import ConsoleSettings
+from console.stores import Stores, routers
 from console.users import Users
+from console.web import create_app
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client

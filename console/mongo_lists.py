@@ -5,6 +5,7 @@ as long as the one before, until there are enough: a database that does not stop
 itself reads little more than the page.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -27,6 +28,8 @@ from deletion.silence import EPOCH
 
 FIRST_WINDOW: Final = timedelta(minutes=1)
 GROWTH: Final = 10
+MOST_TIES: Final = 10_000
+"""Jobs of one status that are looked at in one millisecond."""
 AHEAD: Final = timedelta(days=365)
 """A job may be stamped by a clock that is ahead."""
 NO_DATA: Final = {"data": False, "attributes": False}
@@ -45,21 +48,19 @@ class MongoJobLists:
     async def page(
         self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
     ) -> Sequence[Listed]:
-        """Read those of the same millisecond by their ids first, because an `$or` would walk no
-        index; then those of earlier or later ones.
+        """Read those of the same millisecond first, because an `$or` would walk no index; then
+        those of earlier or later ones.
         """
         order = "createdAt" if wanted.by_creation else "lastModifiedAt"
-        query, way = _query(wanted), ASCENDING if oldest_first else DESCENDING
         found: list[Document] = []
         if beyond:
-            at, job_id = beyond
-            others = {"$gt" if oldest_first else "$lt": ObjectId(job_id)}
-            found += await self._read(query | {order: at, "_id": others}, order, way, limit)
+            found += await self._same(wanted, beyond, order, limit, oldest_first=oldest_first)
         for since, until in self._windows(beyond, oldest_first=oldest_first):
             if len(found) >= limit:
                 break
-            within = query | {order: {"$gte": since, "$lte": until}}
-            found += await self._read(within, order, way, limit - len(found))
+            within = {order: {"$gte": since, "$lte": until}}
+            left = limit - len(found)
+            found += await self._merged(wanted, within, order, left, oldest_first=oldest_first)
         return [
             Listed((document[order], str(document["_id"])), readable(document))
             for document in found
@@ -85,6 +86,37 @@ class MongoJobLists:
             since = EPOCH if since - EPOCH <= length else since - length
             yield since, until
             until, length = since - TICK, length * GROWTH
+
+    async def _same(
+        self, wanted: JobFilter, beyond: Position, order: str, limit: int, *, oldest_first: bool
+    ) -> list[Document]:
+        """Those of the millisecond of `beyond`. With a bound of the ids in the query, a server may
+        walk the ids instead of the index.
+        """
+        at, last = beyond[0], ObjectId(beyond[1])
+        ids: list[ObjectId] = []
+        for query in _queries(wanted):
+            with bounded(self._call_seconds):
+                found = self._jobs.find(query | {order: at}, {"_id": True}).limit(MOST_TIES)
+                ids += [each["_id"] for each in await found.to_list(MOST_TIES)]
+        others = [each for each in ids if (each > last if oldest_first else each < last)]
+        others = sorted(others, reverse=not oldest_first)[:limit]
+        if not others:
+            return []
+        with bounded(self._call_seconds):
+            tied = await self._jobs.find({"_id": {"$in": others}}).to_list(limit)
+        return sorted(tied, key=lambda each: each["_id"], reverse=not oldest_first)
+
+    async def _merged(
+        self, wanted: JobFilter, when: Document, order: str, limit: int, *, oldest_first: bool
+    ) -> list[Document]:
+        """Read each status by itself and merge them: with `$in`, a server may walk no index."""
+        way = ASCENDING if oldest_first else DESCENDING
+        queries = [query | when for query in _queries(wanted)]
+        parts = await asyncio.gather(*(self._read(each, order, way, limit) for each in queries))
+        found = [document for part in parts for document in part]
+        found.sort(key=lambda each: (each[order], each["_id"]), reverse=not oldest_first)
+        return found[:limit]
 
     async def _read(self, query: Document, order: str, way: int, limit: int) -> list[Document]:
         with bounded(self._call_seconds):
@@ -130,16 +162,15 @@ class MongoLetterLists:
             return [_head(document) for document in await found.to_list(limit)]
 
 
-def _query(wanted: JobFilter) -> Document:
-    """The filter of each index begins with the bot or with the status."""
+def _queries(wanted: JobFilter) -> list[Document]:
+    """One for each status, unless a bot is given: each index begins with the bot or the status."""
     query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
     if wanted.service:
         query["service"] = wanted.service
-    if wanted.status:
-        query["status"] = wanted.status.value
-    elif not wanted.bot_id:
-        query["status"] = {"$in": [status.value for status in Status]}
-    return query
+    if wanted.bot_id and not wanted.status:
+        return [query]
+    statuses = [wanted.status] if wanted.status else list(Status)
+    return [query | {"status": each.value} for each in statuses]
 
 
 def _group(document: Mapping[str, Any]) -> LetterGroup:

@@ -8,7 +8,7 @@ from typing import Final
 
 from console.access import KnownVisitor
 from console.pages.render import Renderer
-from console.parts import Stores, routers
+from console.stores import Stores, routers
 from deletion.breaker import LocalBreakerStore
 from deletion.job import NOT_LIVE
 from deletion.ports import Unfinished

@@ -10,11 +10,11 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from console.app import create_app
 from console.pages.render import Renderer
 from console.proxy import Proxy
 from console.sessions import COOKIE, Sessions
 from console.users import Role, User, Users
+from console.web import create_app
 from tests.support.clock import VirtualClock
 
 ORIGIN: Final = "https://console.example.org"
