@@ -18,6 +18,8 @@ from deletion.process.run import escaped
 
 PART: Final = "part"
 """The query parameter with which a page asks for the part of itself that changes."""
+POLL_EVERY: Final = "5s"
+"""How often a page asks for that part, as htmx reads it."""
 SECTIONS: Final = (
     ("/", "Overview"),
     ("/requests", "Requests"),
@@ -28,9 +30,9 @@ SECTIONS: Final = (
 
 
 class Renderer:
-    """Renders the templates of this package, with the time of `clock`."""
+    """Renders the templates of this package, with the time of `clock`. Pages poll `poll_every`."""
 
-    def __init__(self, clock: Clock, sections: tuple[tuple[str, str], ...] = SECTIONS) -> None:
+    def __init__(self, clock: Clock, poll_every: str = POLL_EVERY) -> None:
         self._clock = clock
         self._environment = Environment(
             loader=PackageLoader("console"),
@@ -41,7 +43,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.filters.update(FILTERS)
-        self._environment.globals.update(assets=assets(), sections=sections)
+        self._environment.globals.update(assets=assets(), sections=SECTIONS, poll_every=poll_every)
 
     def page(
         self,

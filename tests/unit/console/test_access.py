@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 from console.access import CHALLENGE, visitor_of
 from console.users import User, Way
 from deletion.process.problems import PROBLEM
-from tests.unit.console.visiting import (
+from tests.support.visiting import (
     BROWSER,
     OPERATOR,
     ORIGIN,

@@ -9,7 +9,7 @@ import pytest
 from console.assets import assets
 from console.headers import HEADERS, POLICY
 from tests.support.paths import ROOT
-from tests.unit.console.visiting import BROWSER, VIEWER, bearer, visiting
+from tests.support.visiting import BROWSER, VIEWER, bearer, visiting
 
 pytestmark = pytest.mark.virtual_time
 

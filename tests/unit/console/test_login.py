@@ -11,7 +11,7 @@ from console.pages.login import own_path
 from console.sessions import COOKIE, SESSION, Sessions
 from console.users import Role, User, Users
 from tests.support.clock import VirtualClock
-from tests.unit.console.visiting import (
+from tests.support.visiting import (
     BROWSER,
     OPERATOR,
     OWN_PAGE,

@@ -26,8 +26,8 @@ from deletion.request import RequestState
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
-from tests.unit.console.paged import Console, Page
-from tests.unit.console.visiting import Visited
+from tests.support.visiting import Console, Visited
+from tests.unit.console.paged import Page
 
 pytestmark = pytest.mark.virtual_time
 
@@ -102,7 +102,7 @@ async def test_the_overview_is_read_once_a_second_however_many_ask() -> None:
         for _ in range(5):
             await page_of(visited, "/")
         assert reads == 1
-        console.clock.pause(1.1)
+        console.virtual.pause(1.1)
         await page_of(visited, "/")
         assert reads == 2
 
@@ -120,7 +120,7 @@ async def test_a_part_that_has_not_changed_is_a_304_and_one_that_has_is_new() ->
         assert (again.status_code, again.text) == (304, "")
         job = new_job(Status.FAILED)
         console.jobs.jobs[job.id] = job
-        console.clock.pause(1.1)
+        console.virtual.pause(1.1)
         changed = await visited.get("/jobs?status=failed&part=1", **tagged)
         assert changed.status_code == 200
         assert job.id in changed.text

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from console.proxy import AGAIN_SECONDS, HEADER, ISSUER, KEPT_SECONDS, KeysUnavailable, Proxy
 from console.users import Role, User, Users
 from tests.support.clock import VirtualClock
-from tests.unit.console.visiting import OWN_PAGE, VIEWER, visiting
+from tests.support.visiting import OWN_PAGE, VIEWER, visiting
 
 pytestmark = pytest.mark.virtual_time
 
