@@ -98,3 +98,25 @@ class LetterLists(Protocol):
         self, wanted: LetterFilter, *, before: str | None, limit: int
     ) -> Sequence[LetterHead | Unreadable]:
         """At most `limit` that match, with ids below `before`, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """A sweep of recovery as a list shows it; `status` is running, complete or failed."""
+
+    id: str
+    status: str
+    started_at: datetime
+    last_modified_at: datetime
+    finished_at: datetime | None
+    resumed: int
+    exhausted: int
+    skipped: int
+    error: str | None
+
+
+class SweepLists(Protocol):
+    """The sweeps as lists show them."""
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """At most `limit` sweeps with ids below `before`, the last started first."""

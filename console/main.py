@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from console.access import KnownVisitor
 from console.mongo_jobs import MongoDeletionJobs
-from console.mongo_lists import MongoJobLists, MongoLetterLists
+from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from console.pages.render import Renderer
 from console.proxy import Proxy
 from console.sessions import Sessions
@@ -80,4 +80,5 @@ def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
         letter_lists=MongoLetterLists(client, database),
         event_letters=letters,
         breakers=MongoBreakerStore(client, database),
+        sweeps=MongoSweepLists(client, database),
     )

@@ -13,10 +13,18 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 
-from console.lists import JobFilter, LetterFilter, LetterGroup, LetterHead, Listed, Position
+from console.lists import (
+    JobFilter,
+    LetterFilter,
+    LetterGroup,
+    LetterHead,
+    Listed,
+    Position,
+    SweepRow,
+)
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
-from deletion.adapters.mongo.fields import DAMAGED, field
+from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.adapters.mongo.job_document import readable
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
 from deletion.clock import TICK, Clock
@@ -26,6 +34,8 @@ from deletion.job import Status
 from deletion.ports import Unreadable
 from deletion.silence import EPOCH
 
+SWEEPS: Final = "recovery_sweeps"
+"""The collection in which recovery records its sweeps."""
 FIRST_WINDOW: Final = timedelta(minutes=1)
 GROWTH: Final = 10
 MOST_TIES: Final = 10_000
@@ -162,6 +172,23 @@ class MongoLetterLists:
             return [_head(document) for document in await found.to_list(limit)]
 
 
+class MongoSweepLists:
+    """`console.lists.SweepLists` on what recovery records in `database`."""
+
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._sweeps = client[database][SWEEPS]
+        self._call_seconds = call_seconds
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """Along `_id`: a later sweep has a later id."""
+        query: Document = {"_id": {"$lt": ObjectId(before)}} if before else {}
+        with bounded(self._call_seconds):
+            found = self._sweeps.find(query).sort("_id", DESCENDING).limit(limit)
+            return [_sweep(document) for document in await found.to_list(limit)]
+
+
 def _queries(wanted: JobFilter) -> list[Document]:
     """One for each status, unless a bot is given: each index begins with the bot or the status."""
     query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
@@ -194,6 +221,23 @@ def _head(document: Mapping[str, Any]) -> LetterHead | Unreadable:
             count=field(document, "count", int),
             returns=field(document, "returns", int),
             last_seen_at=field(document, "lastSeenAt", datetime),
+        )
+    except DAMAGED as error:
+        return Unreadable(str(document.get("_id")), with_type(error))
+
+
+def _sweep(document: Mapping[str, Any]) -> SweepRow | Unreadable:
+    try:
+        return SweepRow(
+            id=str(document["_id"]),
+            status=field(document, "status", str),
+            started_at=field(document, "startedAt", datetime),
+            last_modified_at=field(document, "lastModifiedAt", datetime),
+            finished_at=optional(document, "finishedAt", datetime),
+            resumed=field(document, "resumed", int),
+            exhausted=field(document, "exhausted", int),
+            skipped=field(document, "skipped", int),
+            error=optional(document, "error", str),
         )
     except DAMAGED as error:
         return Unreadable(str(document.get("_id")), with_type(error))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from console.lists import JobLists, LetterGroup, LetterLists
+from console.lists import JobLists, LetterGroup, LetterLists, SweepLists, SweepRow
 from deletion.breaker import Breaker, BreakerStore
 from deletion.clock import Clock
 from deletion.kept import Kept
 from deletion.ledger import RequestCensus, RequestStore
-from deletion.ports import Census, Unfinished
+from deletion.ports import Census, Unfinished, Unreadable
 
 MOST_COUNTED: Final = 10_000
 """Requests of each kind, and dead letters, that are counted."""
@@ -45,6 +45,7 @@ class Overview:
     letters: Sequence[LetterGroup]
     breakers: Sequence[Breaker]
     hours: Sequence[Hour]
+    last_sweep: SweepRow | Unreadable | None
 
 
 class Throughput:
@@ -89,8 +90,10 @@ class Overviews:
         jobs: JobLists,
         letters: LetterLists,
         breakers: BreakerStore,
+        sweeps: SweepLists,
         clock: Clock,
     ) -> None:
+        self._sweeps = sweeps
         self._requests = requests
         self._unfinished = Kept(census.unfinished, CENSUS_SECONDS, clock.monotonic)
         self._throughput = Throughput(jobs)
@@ -101,11 +104,13 @@ class Overviews:
     async def take(self) -> Overview:
         """Read all parts side by side."""
         now = self._clock.now()
-        requests, unfinished, letters, breakers, hours = await asyncio.gather(
+        requests, unfinished, letters, breakers, hours, sweeps = await asyncio.gather(
             self._requests.census(now, MOST_COUNTED),
             self._unfinished.get(),
             self._letters.groups(MOST_COUNTED),
             self._breakers.open_breakers(),
             self._throughput.last_day(now),
+            self._sweeps.newest(before=None, limit=1),
         )
-        return Overview(now, requests, unfinished, letters, breakers, hours)
+        last = sweeps[0] if sweeps else None
+        return Overview(now, requests, unfinished, letters, breakers, hours, last)

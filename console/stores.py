@@ -8,13 +8,14 @@ from fastapi import APIRouter
 
 from console.api import create_api
 from console.deletions import Deletions
-from console.lists import JobLists, LetterLists
+from console.lists import JobLists, LetterLists, SweepLists
 from console.overview import Overviews
 from console.pages.jobs import JobPages
 from console.pages.letters import LetterPages
 from console.pages.overview import overview_routes
 from console.pages.render import Renderer
 from console.pages.requests import RequestPages
+from console.pages.sweeps import sweep_routes
 from console.ports import DeletionJobs
 from console.snapshots import Snapshots
 from deletion.breaker import BreakerStore
@@ -37,6 +38,7 @@ class Stores:
     letter_lists: LetterLists
     event_letters: EventLetters
     breakers: BreakerStore
+    sweeps: SweepLists
 
 
 def routers(
@@ -57,6 +59,7 @@ def routers(
         jobs=stores.job_lists,
         letters=stores.letter_lists,
         breakers=stores.breakers,
+        sweeps=stores.sweeps,
         clock=clock,
     )
     return [
@@ -73,4 +76,5 @@ def routers(
             render,
         ).routes(),
         LetterPages(stores.letter_lists, stores.letters, snapshots, render).routes(),
+        sweep_routes(stores.sweeps, snapshots, render),
     ]

@@ -25,6 +25,7 @@ SECTIONS: Final = (
     ("/requests", "Requests"),
     ("/jobs", "Jobs"),
     ("/dead-letters", "Dead letters"),
+    ("/sweeps", "Sweeps"),
 )
 """The addresses of the sections, and their names."""
 

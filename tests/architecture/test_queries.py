@@ -28,7 +28,7 @@ from pymongo.monitoring import (
 from botdel.local.database import EmbeddedMongo
 from console.lists import JobFilter, LetterFilter
 from console.mongo_jobs import MongoDeletionJobs
-from console.mongo_lists import MongoJobLists, MongoLetterLists
+from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from console.overview import HOUR
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.breakers import MongoBreakerStore
@@ -445,6 +445,7 @@ async def count_completed(lists: MongoJobLists) -> None:
 def test_every_method_of_the_lists_is_called_here() -> None:
     assert public(MongoJobLists) == {"page", "completed"}
     assert public(MongoLetterLists) == {"groups", "heads"}
+    assert public(MongoSweepLists) == {"newest"}, "along `_id`, one record for each sweep"
 
 
 @pytest.mark.parametrize("call", [list_jobs, count_completed])

@@ -8,6 +8,7 @@ from deletion.breaker import Breaker
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.events import encode
 from deletion.job import STALE, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
+from recovery.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.visiting import Console
@@ -35,6 +36,8 @@ async def told(console: Console) -> None:
         ]
     )
     event = jobs[0].event_id
+    sweep = Sweep.started(console.sweeps.new_id(), now - HOUR).completed(now)
+    console.sweeps.sweeps[sweep.id] = sweep
     request = a_deletion_request(*SERVICES, event_id=event, bot_id=BOT, now=now - HOUR)
     late = replace(a_deletion_request("media", now=now - 2 * HOUR), deadline=now - HOUR)
     done = a_deletion_request("media", now=now - HOUR).completed("media", jobs[-1].id, now)

@@ -15,8 +15,10 @@ from console.lists import (
     LetterHead,
     LetterLists,
     Listed,
+    SweepLists,
+    SweepRow,
 )
-from console.mongo_lists import MongoJobLists, MongoLetterLists
+from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -26,12 +28,16 @@ from deletion.clock import SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Job, Status
 from deletion.ports import DeadLetterStore, JobStore, Unreadable
+from recovery.mongo_sweeps import COLLECTION as SWEEPS
+from recovery.mongo_sweeps import MongoSweepStore
+from recovery.ports import SweepStore
+from recovery.sweep import Outcome, Sweep
 from tests.conformance.replicas import PARTS
 from tests.support.clock import START
 from tests.support.factories import BOT, a_letter, new_job
 from tests.support.indexed import indexed
-from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists
-from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
+from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 TICK = timedelta(milliseconds=1)
 ALL = JobFilter()
@@ -230,3 +236,45 @@ async def test_a_damaged_letter_is_listed_as_such(client: Client, database_name:
     assert isinstance(head, Unreadable)
     [group] = await lists.groups(9)
     assert group.reason == "unheard of"
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """The same sweeps as recovery records them, and as lists show them."""
+
+    store: SweepStore
+    lists: SweepLists
+
+
+@pytest.fixture(params=PARTS)
+async def sweeps(request: pytest.FixtureRequest, client: Client, database_name: str) -> Sweeps:
+    if request.param == "memory":
+        memory = MemorySweepStore()
+        return Sweeps(memory, MemorySweepLists(memory))
+    store = await indexed(MongoSweepStore, client, database_name)
+    return Sweeps(store, MongoSweepLists(client, database_name))
+
+
+async def test_sweeps_are_listed_as_they_were_recorded_the_last_first(sweeps: Sweeps) -> None:
+    ids = [sweeps.store.new_id() for _ in range(3)]
+    for sweep_id, reason in zip(ids, ("", "no primary", ""), strict=True):
+        sweep = Sweep.started(sweep_id, START)
+        await sweeps.store.start(sweep, silent_since=START)
+        counted = sweep.advanced(START + TICK, [Outcome.RESUMED, Outcome.SKIPPED])
+        now = START + 2 * TICK
+        await sweeps.store.save(counted.failed(now, reason) if reason else counted.completed(now))
+    found = await sweeps.lists.newest(before=None, limit=9)
+    assert [row.id for row in found] == ids[::-1]
+    second = found[1]
+    assert isinstance(second, SweepRow)
+    assert (second.status, second.error) == ("failed", "no primary")
+    assert (second.resumed, second.exhausted, second.skipped) == (1, 0, 1)
+    assert (second.started_at, second.finished_at) == (START, START + 2 * TICK)
+    assert [row.id for row in await sweeps.lists.newest(before=ids[1], limit=9)] == ids[:1]
+    assert [row.id for row in await sweeps.lists.newest(before=None, limit=1)] == ids[2:]
+
+
+async def test_a_damaged_sweep_is_listed_as_such(client: Client, database_name: str) -> None:
+    await client[database_name][SWEEPS].insert_one({"status": 7})
+    [row] = await MongoSweepLists(client, database_name).newest(before=None, limit=9)
+    assert isinstance(row, Unreadable)

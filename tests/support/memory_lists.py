@@ -10,11 +10,13 @@ from console.lists import (
     LetterHead,
     Listed,
     Position,
+    SweepRow,
 )
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.job import Job, Status
 from deletion.ports import Unreadable
-from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
+from recovery.sweep import Sweep
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 
 class MemoryJobLists:
@@ -83,6 +85,18 @@ class MemoryLetterLists:
         return [_head(each) if isinstance(each, DeadLetter) else each for each in found]
 
 
+class MemorySweepLists:
+    """`console.lists.SweepLists` on the sweeps of `store`."""
+
+    def __init__(self, store: MemorySweepStore) -> None:
+        self.store = store
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """See the port."""
+        ids = sorted(each for each in self.store.sweeps if not before or each < before)
+        return [_sweep(self.store.sweeps[each]) for each in ids[::-1][:limit]]
+
+
 def _matches(job: Job, wanted: JobFilter) -> bool:
     return (
         wanted.service in (None, job.service)
@@ -101,4 +115,18 @@ def _head(letter: DeadLetter) -> LetterHead:
         letter.count,
         letter.returns,
         letter.last_seen_at,
+    )
+
+
+def _sweep(sweep: Sweep) -> SweepRow:
+    return SweepRow(
+        sweep.id,
+        sweep.status.value,
+        sweep.started_at,
+        sweep.last_modified_at,
+        sweep.finished_at,
+        sweep.resumed,
+        sweep.exhausted,
+        sweep.skipped,
+        sweep.error,
     )

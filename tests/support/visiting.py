@@ -25,9 +25,9 @@ from deletion.ports import Unfinished
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY
 from tests.support.memory_console import MemoryDeletionJobs
-from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists
+from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_requests import MemoryRequestStore
-from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 ORIGIN: Final = "https://console.example.org"
 VIEWER: Final = User("vera", Role.VIEWER, SecretStr("the-token-of-the-viewer"))
@@ -128,6 +128,7 @@ class Console:
         self.jobs = MemoryJobStore()
         self.letters = MemoryDeadLetterStore()
         self.breakers = LocalBreakerStore(self.clock)
+        self.sweeps = MemorySweepStore()
 
     def stores(self) -> Stores:
         """The ports of the console."""
@@ -141,6 +142,7 @@ class Console:
             letter_lists=MemoryLetterLists(self.letters),
             event_letters=self.letters,
             breakers=self.breakers,
+            sweeps=MemorySweepLists(self.sweeps),
         )
 
     def app(self, own_origin: str = ORIGIN, poll_every: str = POLL_EVERY) -> FastAPI:

@@ -23,6 +23,7 @@ from deletion.job import (
     Throttled,
 )
 from deletion.request import RequestState
+from recovery.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
@@ -338,6 +339,21 @@ async def test_what_a_visitor_asks_for_is_only_text() -> None:
         ):
             answer = await visited.get(path)
             assert Page(answer.text).tags.count("script") == 1
+
+
+async def test_sweeps_are_listed_and_the_last_one_is_on_the_overview() -> None:
+    console = Console()
+    ended = Sweep.started("0" * 23 + "1", START).failed(START, HOSTILE)
+    running = Sweep.started("0" * 23 + "2", START - timedelta(minutes=5))
+    console.sweeps.sweeps.update({each.id: each for each in (ended, running)})
+    async with console.visited() as visited:
+        page = await page_of(visited, "/sweeps")
+        assert page.says("000002 running 2025-03-30")
+        assert page.says("failed")
+        assert page.says(SHOWN)
+        overview = await page_of(visited, "/")
+        assert overview.says("Last sweep: running , started 5 min ago; 0 resumed")
+        assert (await page_of(visited, f"/sweeps?beyond={ended.id}")).says("No sweep is recorded.")
 
 
 @pytest.mark.parametrize("state", [*Status, *StepStatus, *DeadLetterStatus, *RequestState], ids=str)
