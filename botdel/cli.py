@@ -194,13 +194,18 @@ def doctor(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    console: Annotated[
+        bool,
+        typer.Option("--console", help="Then show what happened in a browser, until Ctrl-C."),
+    ] = False,
+) -> None:
     """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
     check the result.
     """
     from botdel.local.demo import demo as show
 
-    sys.exit(run(show()))
+    sys.exit(run(show(with_console=console)))
 
 
 def main() -> None:

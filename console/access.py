@@ -58,10 +58,10 @@ class Access:
 
         Raises a problem: 413, 401, 403, or 503 while the proxy's keys cannot be fetched.
         """
-        if declared_too_large(request.headers):
+        path, is_safe = request.scope["path"], request.method in SAFE
+        if not is_safe and declared_too_large(request.headers):  # no route reads a GET's body
             detail = f"the request body exceeds {MAX_FORM_BYTES} bytes"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        path, is_safe = request.scope["path"], request.method in SAFE
         is_open = path in OPEN or path.startswith(STATIC)
         if is_open and is_safe:
             return None
