@@ -11,6 +11,8 @@ from fastapi import Request
 from deletion.process.problems import Problem
 
 MAX_FORM_BYTES: Final = 64 * 1024
+MAX_DIGITS: Final = 10
+"""Python refuses to read a number of thousands of digits."""
 MAX_FIELDS: Final = 2000
 """A list of 1,000 ids, and what comes with it."""
 FORM_SECONDS: Final = 5.0
@@ -24,7 +26,7 @@ Form = Mapping[str, list[str]]
 def declared_too_large(headers: Mapping[str, str]) -> bool:
     """Whether a request declares a body above `MAX_FORM_BYTES`, or a length that is no number."""
     length = headers.get("content-length", "0")
-    return not length.isdecimal() or int(length) > MAX_FORM_BYTES
+    return not length.isdecimal() or len(length) > MAX_DIGITS or int(length) > MAX_FORM_BYTES
 
 
 async def read_form(request: Request, most: int = MAX_FORM_BYTES) -> Form:

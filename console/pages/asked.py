@@ -13,7 +13,7 @@ from fastapi import Request
 from console.lists import Position
 from console.pages.render import PART
 from deletion.clock import TICK
-from deletion.ids import UUID_PATTERN, is_object_id, is_service_name, is_uuid
+from deletion.ids import is_object_id, is_service_name, is_uuid
 from deletion.process.problems import Problem
 from deletion.silence import EPOCH
 
@@ -25,7 +25,7 @@ LISTED: Final = 50
 MOST_CHARACTERS: Final = 200
 BEYOND: Final = "beyond"
 """The query parameter that says where a page of a list begins."""
-_position = re.compile(rf"(\d{{1,14}})-([0-9a-f]{{24}}|{UUID_PATTERN.strip('^$')})").fullmatch
+_position = re.compile(r"([0-9]{1,14})-([0-9a-f-]+)").fullmatch
 
 
 class Order(StrEnum):
@@ -90,13 +90,15 @@ def letter_service(request: Request) -> str | None:
     return text
 
 
-def position(request: Request) -> Position | None:
-    """Where the page begins; None for the first. Raises a 422 problem."""
+def position(request: Request, is_id: Callable[[str], bool]) -> Position | None:
+    """Where the page begins; None for the first. Raises a 422 problem for what is no position, or
+    one of a record that `is_id` does not know.
+    """
     text = given(request, BEYOND)
     if text is None:
         return None
     found = _position(text.lower())
-    if found is None:
+    if found is None or not is_id(found[2]):
         raise _wrong(BEYOND, "expected what the link to a page has")
     return EPOCH + timedelta(milliseconds=int(found[1])), found[2]
 

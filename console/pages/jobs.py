@@ -17,6 +17,7 @@ from console.snapshots import Snapshots
 from console.status import MOST_COUNTED, queue_of
 from deletion.clock import Clock
 from deletion.errors import UnreadableJob
+from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status, StepProgress
 from deletion.operating.next_move import next_move
 from deletion.ports import JobStore, Unreadable
@@ -49,7 +50,10 @@ class JobPages:
             bot_id=asked.object_id(request, "bot"),
             status=asked.one_of(Status, request, "status"),
         )
-        order, beyond = asked.one_of(asked.Order, request, "order"), asked.position(request)
+        order, beyond = (
+            asked.one_of(asked.Order, request, "order"),
+            asked.position(request, is_object_id),
+        )
         is_oldest_first = order is asked.Order.OLDEST
         read = partial(
             self.lists.page,

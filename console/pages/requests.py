@@ -15,6 +15,7 @@ from console.pages.charts import time_line
 from console.pages.render import Renderer
 from console.snapshots import Snapshots
 from deletion.clock import Clock
+from deletion.ids import is_uuid
 from deletion.ledger import ReadRequest, RequestFilter, RequestStore
 from deletion.ports import Unreadable
 from deletion.process.problems import Problem
@@ -45,7 +46,7 @@ class RequestPages:
             owed_by=asked.service(request),
             state=asked.one_of(RequestState, request, "state"),
         )
-        before, now = asked.position(request), self.clock.now()
+        before, now = asked.position(request, is_uuid), self.clock.now()
         read = partial(self.requests.find, wanted, now, before=before, limit=asked.LISTED + 1)
         found: Sequence[ReadRequest] = await self.snapshots.get(("requests", wanted, before), read)
         page = asked.Paged(request, found, _position)
