@@ -145,6 +145,10 @@ class Console:
             sweeps=MemorySweepLists(self.sweeps),
         )
 
+    def routers(self, render: Renderer) -> Sequence[APIRouter]:
+        """The API and all pages, over these stores."""
+        return routers(self.stores(), self.clock, POLICY, render, KnownVisitor())
+
     def app(self, own_origin: str = ORIGIN, poll_every: str = POLL_EVERY) -> FastAPI:
         """The console over these stores, for `USERS`."""
         render = Renderer(self.clock, poll_every)
@@ -162,7 +166,7 @@ class Console:
             render=render,
             registry=CollectorRegistry(),
             ready=ready,
-            routers=routers(self.stores(), self.clock, POLICY, render, KnownVisitor()),
+            routers=self.routers(render),
         )
 
     @asynccontextmanager

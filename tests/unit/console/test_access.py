@@ -1,6 +1,7 @@
 """Who may do what, for every route of the router itself, every role and every way."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import httpx
@@ -9,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from console.access import CHALLENGE, visitor_of
+from console.pages.render import Renderer
 from console.users import User, Way
 from deletion.process.problems import PROBLEM
 from tests.support.visiting import (
@@ -17,6 +19,7 @@ from tests.support.visiting import (
     ORIGIN,
     OWN_PAGE,
     VIEWER,
+    Console,
     Visited,
     bearer,
     visiting,
@@ -43,6 +46,16 @@ def acting() -> APIRouter:
     for path in ("/act", "/v1/act"):
         router.add_api_route(path, act, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     return router
+
+
+@asynccontextmanager
+async def everything() -> AsyncIterator[Visited]:
+    """The whole console, and routes that change something."""
+    console = Console()
+    render = Renderer(console.clock)
+    pages = [*console.routers(render), acting()]
+    async with visiting(pages, clock=console.virtual, render=render) as visited:
+        yield visited
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
@@ -75,9 +88,10 @@ async def asked(visited: Visited, method: str, path: str, headers: dict[str, str
 
 @pytest.mark.proves("console-access")
 async def test_every_route_is_refused_to_whoever_may_not() -> None:
-    async with visiting([acting()]) as visited:
+    async with everything() as visited:
         found = list(routes(visited.app))
-        assert {("POST", "/act"), ("GET", "/openapi.json"), ("POST", "/logout")} <= set(found)
+        assert {("POST", "/act"), ("GET", "/openapi.json"), ("GET", "/jobs/{job_id}")} <= set(found)
+        assert ("GET", "/v1/deletions/{event_id}") in found
         for method, path in found:
             for way, headers in ways(visited, None).items():
                 if path == "/logout" and way == "wrong bearer":
@@ -91,7 +105,7 @@ async def test_every_route_is_refused_to_whoever_may_not() -> None:
 @pytest.mark.proves("console-access")
 @pytest.mark.parametrize("user", [VIEWER, OPERATOR], ids=["viewer", "operator"])
 async def test_every_route_is_open_to_a_role_as_its_method_says(user: User) -> None:
-    async with visiting([acting()]) as visited:
+    async with everything() as visited:
         for method, path in routes(visited.app):
             for way, headers in ways(visited, user).items():
                 status = await asked(visited, method, path, headers | OWN_PAGE)
