@@ -1,24 +1,27 @@
 """What the overview shows: one reading of everything that an operator looks at first."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from console.lists import JobLists, LetterGroup, LetterLists, SweepLists, SweepRow
 from deletion.breaker import Breaker, BreakerStore
 from deletion.clock import Clock
-from deletion.kept import Kept
 from deletion.ledger import RequestCensus, RequestStore
 from deletion.ports import Census, Unfinished, Unreadable
+
+T = TypeVar("T")
 
 MOST_COUNTED: Final = 10_000
 """Requests of each kind, and dead letters, that are counted."""
 MOST_COMPLETED: Final = 1_000_000
 """Jobs of an hour that are counted."""
-CENSUS_SECONDS: Final = 10.0
-"""How long the count of jobs is kept: it reads all that are unfinished."""
+COUNT_SECONDS: Final = 10.0
+"""How long counts of jobs are kept: they read as much as there is to count."""
+PART_SECONDS: Final = 2.0
+"""How long an overview waits for a count of jobs."""
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
 SETTLED: Final = timedelta(minutes=10)
@@ -37,14 +40,16 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at about one moment. Counts are at most `MOST_COUNTED`."""
+    """Everything at about one moment. Counts are at most `MOST_COUNTED`. `unfinished` and `hours`
+    are None while they have never been counted in time.
+    """
 
     taken_at: datetime
     requests: RequestCensus
-    unfinished: Sequence[Unfinished]
+    unfinished: Sequence[Unfinished] | None
     letters: Sequence[LetterGroup]
     breakers: Sequence[Breaker]
-    hours: Sequence[Hour]
+    hours: Sequence[Hour] | None
     last_sweep: SweepRow | Unreadable | None
 
 
@@ -79,6 +84,35 @@ class Throughput:
         return completed
 
 
+class Counted(Generic[T]):
+    """What `count` returned last, counted again after `COUNT_SECONDS`.
+
+    A count that takes longer than `PART_SECONDS` goes on; whoever asks meanwhile gets the one
+    before, None at first: a large installation is slow to count, not impossible to look at.
+    """
+
+    def __init__(self, count: Callable[[], Awaitable[T]], clock: Clock) -> None:
+        self._count = count
+        self._clock = clock
+        self._counting: asyncio.Future[T] | None = None
+        self._value: T | None = None
+        self._holds_until = float("-inf")
+
+    async def get(self) -> T | None:
+        """Raises what `count` raises."""
+        counting = self._counting
+        if counting is None and self._clock.monotonic() >= self._holds_until:
+            counting = self._counting = asyncio.ensure_future(self._count())
+        if counting is None:
+            return self._value
+        await asyncio.wait({counting}, timeout=PART_SECONDS)
+        if counting.done() and counting is self._counting:
+            self._counting = None
+            self._value = counting.result()
+            self._holds_until = self._clock.monotonic() + COUNT_SECONDS
+        return self._value
+
+
 class Overviews:
     """Reads overviews. Raises `StoreUnavailable` when the database does not answer."""
 
@@ -95,8 +129,9 @@ class Overviews:
     ) -> None:
         self._sweeps = sweeps
         self._requests = requests
-        self._unfinished = Kept(census.unfinished, CENSUS_SECONDS, clock.monotonic)
-        self._throughput = Throughput(jobs)
+        throughput = Throughput(jobs)
+        self._unfinished = Counted(census.unfinished, clock)
+        self._hours = Counted(lambda: throughput.last_day(clock.now()), clock)
         self._letters = letters
         self._breakers = breakers
         self._clock = clock
@@ -109,7 +144,7 @@ class Overviews:
             self._unfinished.get(),
             self._letters.groups(MOST_COUNTED),
             self._breakers.open_breakers(),
-            self._throughput.last_day(now),
+            self._hours.get(),
             self._sweeps.newest(before=None, limit=1),
         )
         last = sweeps[0] if sweeps else None

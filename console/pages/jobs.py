@@ -1,5 +1,6 @@
 """Jobs: a list with filters, and everything about one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +9,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from console.deletions import PLACE_SECONDS
 from console.lists import JobFilter, JobLists
 from console.pages import asked
 from console.pages.machine import drawing
@@ -113,11 +115,20 @@ class JobPages:
         }
 
     async def _ahead(self, job: Job) -> int | None:
-        """How many jobs of its queue are due earlier; None if it does not wait for a worker."""
+        """How many jobs of its queue are due earlier; None if it does not wait for a worker, or
+        that cannot be counted in time.
+        """
         place = queue_of(job, self.clock.now())
         if place is None:
             return None
-        count = partial(self.queues.count_due, *place, MOST_COUNTED)
+
+        async def count() -> int | None:
+            try:
+                async with asyncio.timeout(PLACE_SECONDS):
+                    return await self.queues.count_due(*place, MOST_COUNTED)
+            except TimeoutError:
+                return None
+
         return await self.snapshots.get(("place", job.id, place), count)
 
 

@@ -50,7 +50,7 @@ def service_rows(unfinished: Sequence[Unfinished]) -> list[ServiceRow]:
 
 
 def _shown(taken: Overview) -> dict[str, object]:
-    rows = service_rows(taken.unfinished)
+    rows, hours = service_rows(taken.unfinished or ()), taken.hours or ()
     return {
         "taken": taken,
         "rows": rows,
@@ -58,7 +58,7 @@ def _shown(taken: Overview) -> dict[str, object]:
         "jobs": sum(sum(row.counts) for row in rows),
         "letters": sum(group.letters for group in taken.letters),
         "on_track": max(0, taken.requests.open - taken.requests.near),
-        "completed": sum(hour.completed for hour in taken.hours),
-        "bars": bars(taken.hours),
+        "completed": sum(hour.completed for hour in hours),
+        "bars": bars(hours),
         "most": MOST_COUNTED,
     }

@@ -1,14 +1,19 @@
 """What the pages show, and that text of others is only text."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from console.access import KnownVisitor
 from console.overview import HOUR
 from console.pages.asked import LISTED
+from console.pages.render import Renderer
 from console.pages.words import LOOKS, SHAPES, badge
+from console.stores import routers
 from deletion.breaker import Breaker
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
@@ -22,12 +27,14 @@ from deletion.job import (
     StepStatus,
     Throttled,
 )
+from deletion.ports import Unfinished
 from deletion.request import RequestState
 from recovery.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
-from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
-from tests.support.visiting import Console, Visited
+from tests.support.factories import BOT, POLICY, a_deletion_request, a_letter, new_job
+from tests.support.memory_console import MemoryDeletionJobs
+from tests.support.visiting import Console, MemoryCensus, Visited, visiting
 from tests.unit.console.paged import Page
 
 pytestmark = pytest.mark.virtual_time
@@ -87,6 +94,44 @@ async def test_the_overview_shows_what_waits_and_what_is_wrong() -> None:
     assert page.says("api.example")
     assert page.says("1 past their deadline")
     assert "/jobs?service=media&status=failed" in page.links
+
+
+async def test_what_is_slow_to_count_does_not_hold_up_the_overview() -> None:
+    console = Console()
+    job = new_job(Status.PENDING, service="media")
+    console.jobs.jobs[job.id] = job
+
+    class Slow(MemoryCensus):
+        async def unfinished(self) -> Sequence[Unfinished]:
+            await asyncio.sleep(20)
+            return await super().unfinished()
+
+    stores = replace(console.stores(), census=Slow(console.jobs))
+    render = Renderer(console.clock)
+    pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
+    async with visiting(pages, clock=console.virtual, render=render) as visited:
+        assert (await page_of(visited, "/")).says("They are many, and still being counted.")
+        await console.clock.sleep(30)
+        assert (await page_of(visited, "/")).says("media")
+
+
+async def test_a_place_that_is_slow_to_count_is_left_out() -> None:
+    console = Console()
+    job = new_job(Status.PENDING)
+    console.jobs.jobs[job.id] = job
+
+    class Slow(MemoryDeletionJobs):
+        async def count_due(self, queue: str, before: datetime, limit: int) -> int:
+            await asyncio.sleep(20)
+            return 0
+
+    stores = replace(console.stores(), deletion_jobs=Slow(console.jobs))
+    render = Renderer(console.clock)
+    pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
+    async with visiting(pages, clock=console.virtual, render=render) as visited:
+        page = await page_of(visited, f"/jobs/{job.id}")
+        assert page.says("Next: any worker")
+        assert not page.says("due earlier")
 
 
 async def test_the_overview_is_read_once_a_second_however_many_ask() -> None:
