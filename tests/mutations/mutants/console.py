@@ -91,6 +91,13 @@ MUTANTS: Final = (
         CONSOLE,
     ),
     Mutant(
+        "a slow count holds up the overview",
+        "console/overview.py",
+        "await asyncio.wait({counting}, timeout=PART_SECONDS)",
+        "await asyncio.wait({counting})",
+        CONSOLE,
+    ),
+    Mutant(
         "a list begins again with the record that it ended with",
         "console/pages/asked.py",
         "ends = [place for each in self.rows if (place := where(each))]",
