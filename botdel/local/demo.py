@@ -226,7 +226,7 @@ async def _run(installation: Installation, out: Terminal, *, with_console: bool)
         await jobs.delete_many({})
         code = await Demo(installation, store, breakers, samples).run(out)
         if with_console:
-            await _leave_open(installation, out)
+            await leave_open(installation, out)
         if not installation.is_disposable:
             await samples.clear()
             await jobs.delete_many({})
@@ -235,7 +235,7 @@ async def _run(installation: Installation, out: Terminal, *, with_console: bool)
         client.close()
 
 
-async def _leave_open(installation: Installation, out: Terminal) -> None:
+async def leave_open(installation: Installation, out: Terminal) -> None:
     """Start a console, say how to log in, and wait for a signal."""
     token = await installation.start_console()
     with stop_on_signals() as stopping:
