@@ -1,10 +1,9 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker, objects, broker, traces. Each gets an emulator and a database of its
-own, or what it needs. Takes about half an hour; use a machine that does nothing else.
-memory, claims, sweep, breaker, console, objects, broker. Each gets an emulator and a database of
-its own, or what it needs. Takes about half an hour; use a machine that does nothing else.
+memory, claims, sweep, breaker, console, objects, broker, traces. Each gets an emulator and a
+database of its own, or what it needs. Takes about half an hour; use a machine that does nothing
+else.
 """
 
 import asyncio
