@@ -17,7 +17,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up test-unit watch test lint format check reference proofs proto simulate model mutations test-faults bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ proofs: $(STAMP) ## Write the tables of docs/PROOFS.md from the marks of the tes
 
 proto: $(STAMP) ## Generate the Python code of the event contract
 	@$(BIN)/python -m tests.schema.generate
+
+pictures: $(STAMP) ## Take the README's pictures of the console (needs Chromium)
+	@$(BIN)/python -m tests.browser.screenshots
 
 simulate: $(STAMP) ## Run the life cycle in virtual time under faults for a minute (SEED=... repeats one)
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED))

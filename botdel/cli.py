@@ -58,6 +58,8 @@ ConsumerHost = Annotated[str | None, _host("CONSUMER")]
 ConsumerPort = Annotated[int | None, _port("CONSUMER", 8081)]
 RecoveryHost = Annotated[str | None, _host("RECOVERY")]
 RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
+ConsoleHost = Annotated[str | None, _host("CONSOLE")]
+ConsolePort = Annotated[int | None, _port("CONSOLE", 8083)]
 NewName = Annotated[
     str, typer.Argument(help="3 to 63 characters: a-z, 0-9 and `-`, beginning with a letter.")
 ]
@@ -123,6 +125,19 @@ def recovery(host: RecoveryHost = None, port: RecoveryPort = None) -> None:
 
 
 @app.command()
+def console(host: ConsoleHost = None, port: ConsolePort = None) -> None:
+    """Show requests, jobs and dead letters in a browser."""
+    from console.main import run as work
+    from console.settings import ConsoleSettings
+    from deletion.process.logs import configure
+    from deletion.process.settings import load
+
+    settings = load(ConsoleSettings, console_host=host, console_port=port)
+    configure(settings.log_format)
+    serve(work(settings))
+
+
+@app.command()
 def recover(
     url: Annotated[str, typer.Option(help="Where recovery listens, http://host:port.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the sweep has ended.")] = False,
@@ -179,13 +194,18 @@ def doctor(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    console: Annotated[
+        bool,
+        typer.Option("--console", help="Then show what happened in a browser, until Ctrl-C."),
+    ] = False,
+) -> None:
     """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
     check the result.
     """
     from botdel.local.demo import demo as show
 
-    sys.exit(run(show()))
+    sys.exit(run(show(with_console=console)))
 
 
 def main() -> None:

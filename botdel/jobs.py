@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from botdel.listing import Cell, note_cut_off, show
-from botdel.next_move import next_move
 from botdel.options import object_id, one_of
 from botdel.store import opened
 from botdel.terminal import console, printable
@@ -18,6 +17,7 @@ from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
 from deletion.job import ROLLED_BACK, Direction, Job, LeasePolicy, PastAttempt, Status
+from deletion.operating.next_move import next_move
 from deletion.ports import Read, Unreadable
 from deletion.process.settings import load
 from deletion.process.store_settings import JobsSettings

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from botdel.cli import app
 from botdel.local.broker_choice import LocalSettings
+from console.settings import ConsoleSettings
 from consumers.intake import Outcome
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
@@ -112,6 +113,7 @@ READERS: Final[Mapping[type[Settings], tuple[str, ...]]] = {
     GatewaySettings: ("gateway",),
     ConsumerSettings: ("consumer",),
     RecoverySettings: ("recovery",),
+    ConsoleSettings: ("console",),
     RecoverSettings: ("recover",),
     TopologySettings: ("topology",),
     JobsSettings: ("jobs", "dead-letters", "requests", "services", "actions"),

@@ -8,17 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from botdel.dead_letters.explain import Explanation, explain
 from botdel.listing import Cell, show
 from botdel.terminal import Terminal, printable
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
+from deletion.operating.excerpt import LINE_BYTES, lines, skipped_at_end
+from deletion.operating.explain import Explanation, explain
 from deletion.ports import ReadLetter, Unreadable
 
-LINE_BYTES = 16
-EXCERPT_LINES = 8
-"""Lines of bytes shown around the fault."""
-FIRST_BYTES = 64
-"""Bytes shown from the beginning, which identifies the message, if the fault comes later."""
 DETAIL_CHARACTERS = 60
 """Characters of the detail that a list shows."""
 COLUMNS: Final = (
@@ -160,23 +156,17 @@ def _verdict(explanation: Explanation) -> Text:
 
 def _excerpt(data: bytes, explanation: Explanation) -> Text:
     """Return the first lines and those around the fault, with the faulty byte highlighted."""
-    fault = explanation.fault.offset if explanation.fault else -1
-    first = max(0, fault // LINE_BYTES - EXCERPT_LINES // 2) * LINE_BYTES
-    around = range(first, min(len(data), first + EXCERPT_LINES * LINE_BYTES), LINE_BYTES)
+    fault = explanation.fault.offset if explanation.fault else None
     shown = Text(f"{len(data):,} bytes\n")
-    end = 0
-    for start in [*range(0, min(first, FIRST_BYTES), LINE_BYTES), *around]:
-        if start > end:
-            shown.append(f"{'…':>8}  {start - end:,} bytes\n", "dim")
-        end = start + LINE_BYTES
-        line = data[start : start + LINE_BYTES]
-        shown.append(f"{start:8} ", "dim")
-        for offset, byte in enumerate(line, start):
+    for line in lines(data, fault):
+        if line.skipped:
+            shown.append(f"{'…':>8}  {line.skipped:,} bytes\n", "dim")
+        shown.append(f"{line.start:8} ", "dim")
+        for offset, byte in enumerate(line.data, line.start):
             shown.append(f" {byte:02x}", "reverse red" if offset == fault else "")
-        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)  # noqa: PLR2004
-        shown.append("   " * (LINE_BYTES - len(line)) + f"  {text}\n")
-    if len(data) > end:
-        shown.append(f"{'…':>8}  {len(data) - end:,} bytes\n", "dim")
+        shown.append("   " * (LINE_BYTES - len(line.data)) + f"  {line.text}\n")
+    if left := skipped_at_end(data, fault):
+        shown.append(f"{'…':>8}  {left:,} bytes\n", "dim")
     if fault == len(data):
         shown.append(f"{fault:8}  the end, where something is missing\n", "red")
     return shown

@@ -29,6 +29,7 @@ from deletion.adapters.mongo.connection import connect
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.breaker import BreakerPolicy
 from deletion.job import Job, Status, StepProgress
+from deletion.process.signals import stop_on_signals
 
 BOTS: Final = 150
 DELETED: Final = 20
@@ -191,8 +192,11 @@ class Demo:
         return [job for job in found if isinstance(job, Job)]
 
 
-async def demo() -> int:
-    """Start everything, run the demo, and stop everything. Returns 0, or 1 if a check fails."""
+async def demo(*, with_console: bool = False) -> int:
+    """Start everything, run the demo, and stop everything. Returns 0, or 1 if a check fails.
+
+    With a console, everything runs on until a signal, so that a person can look at it.
+    """
     out = console()
     out.rule("bot deletion: the whole pipeline on this machine")
     tail: deque[Text] = deque(maxlen=TAIL)
@@ -204,7 +208,7 @@ async def demo() -> int:
             out.print(f"broker: {installation.broker}", soft_wrap=True)
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
-            code = await _run(installation, out)
+            code = await _run(installation, out, with_console=with_console)
     out.print(f"everything has stopped; {time.monotonic() - began:.1f} s in total")
     if code:
         out.print(Text("a check failed; the last log lines:", "red"))
@@ -213,7 +217,7 @@ async def demo() -> int:
     return code
 
 
-async def _run(installation: Installation, out: Terminal) -> int:
+async def _run(installation: Installation, out: Terminal, *, with_console: bool) -> int:
     client = connect(installation.env["BOTDEL_MONGODB_URI"])
     urls, jobs = installation.urls, client[DATABASE][COLLECTION]
     samples = Samples(client, urls["s3"], urls["billing api"])
@@ -221,12 +225,25 @@ async def _run(installation: Installation, out: Terminal) -> int:
     try:
         await jobs.delete_many({})
         code = await Demo(installation, store, breakers, samples).run(out)
+        if with_console:
+            await leave_open(installation, out)
         if not installation.is_disposable:
             await samples.clear()
             await jobs.delete_many({})
         return code
     finally:
         client.close()
+
+
+async def leave_open(installation: Installation, out: Terminal) -> None:
+    """Start a console, say how to log in, and wait for a signal."""
+    token = await installation.start_console()
+    with stop_on_signals() as stopping:
+        out.rule("console")
+        out.print(f"open {installation.urls['console']} in a browser", soft_wrap=True)
+        out.print(f"and log in with the token {token}", soft_wrap=True)
+        out.print("Ctrl-C ends everything.")
+        await stopping.wait()
 
 
 def _places(census: Mapping[str, Mapping[str, Census]]) -> Iterator[Census]:

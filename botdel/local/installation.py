@@ -20,6 +20,7 @@ from botdel.local.s3 import LocalS3, credentials
 from botdel.local.sample_data import Files
 from botdel.local.samples import BUCKET
 from botdel.local.server import LocalServer, found_taken
+from console.settings import ConsoleSettings
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.mongo.services import MongoServiceStore
@@ -120,6 +121,17 @@ class Installation:
         """Start the consumer of a sample service, or restart it, and wait until it listens."""
         await self._start(f"consumer {service}", "consumer", "--plan", str(PLANS[service]))
 
+    async def start_console(self) -> str:
+        """Start the console, wait until it listens, and return the token of its first user."""
+        await self._start("console", "console")
+        settings = load(
+            ConsoleSettings,
+            console_users=self.env["BOTDEL_CONSOLE_USERS"],
+            mongodb_uri=self.env["BOTDEL_MONGODB_URI"],
+            GOOGLE_CLOUD_PROJECT=self.env["GOOGLE_CLOUD_PROJECT"],
+        )
+        return settings.console_users[0].token.get_secret_value()
+
     def consumer(self, service: str) -> ChildProcess:
         """Return the process last started as the consumer of a sample service."""
         return self._processes[f"consumer {service}"]
@@ -207,6 +219,7 @@ class Installation:
             "GOOGLE_CLOUD_PROJECT": "botdel-local",
             "BOTDEL_GATEWAY_TOKENS": secrets.token_hex(32),
             "BOTDEL_RECOVERY_TOKEN": secrets.token_hex(32),
+            "BOTDEL_CONSOLE_USERS": f"you:operator:{secrets.token_hex(32)}",
         }
         given = {name: os.environ.get(name) or value for name, value in made.items()}
         return given | {"BOTDEL_LOG_FORMAT": "json"}  # `_listening` reads it

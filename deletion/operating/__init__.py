@@ -1,4 +1,6 @@
-"""What an operator does to records: retry jobs, replay and discard dead letters, waive requests.
+"""What an operator does to records: retry jobs, replay and discard dead letters, waive requests;
+and what a person needs to know for that: who moves a job next (`next_move`), and what the bytes of
+a dead letter say (`explain`).
 
 It reads no options and prints nothing, so that not only the command line can act through it. Who
 did what, when, why, to what and with which outcome is on record before it is done: see `record`.

@@ -26,7 +26,10 @@ from pymongo.monitoring import (
 )
 
 from botdel.local.database import EmbeddedMongo
+from console.lists import JobFilter, LetterFilter
 from console.mongo_jobs import MongoDeletionJobs
+from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.overview import HOUR
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import UNFINISHED, MongoCensus
@@ -48,6 +51,7 @@ from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.mongo.step import MongoStep
 from deletion.breaker import Breaker, BreakerPolicy
+from deletion.clock import TICK, SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import LeaseLost
 from deletion.job import MAX_EVENTS, Failure, Job, Status
@@ -412,6 +416,62 @@ async def test_it_is_seen_when_an_index_of_a_status_is_missing(
     watched.watch()
     await look(MongoDeletionJobs(watched.client, watched.database.name), job)
     assert len(await watched.scans()) == 2
+
+
+# --- the console's lists
+
+
+async def list_jobs(lists: MongoJobLists) -> None:
+    """Every filter, in both orders, on the first page and on one where no job is left. A page of
+    all jobs matches the crowd, so only the last one of them is asked for.
+    """
+    beyond = (START - TICK, str(ObjectId()))
+    few = {"status": Status.FAILED}
+    for wanted in (few, {**few, "service": "conversations"}, {"bot_id": str(ObjectId())}):
+        for oldest_first in (False, True):
+            for begin in (None, beyond):
+                await lists.page(
+                    JobFilter(**wanted), beyond=begin, oldest_first=oldest_first, limit=50
+                )
+    for every in (JobFilter(), JobFilter("conversations")):
+        await lists.page(every, beyond=beyond, oldest_first=False, limit=50)
+
+
+async def count_completed(lists: MongoJobLists) -> None:
+    """An hour before any job was completed."""
+    assert await lists.completed(START - HOUR, START, 1000) == 0
+
+
+def test_every_method_of_the_lists_is_called_here() -> None:
+    assert public(MongoJobLists) == {"page", "completed"}
+    assert public(MongoLetterLists) == {"groups", "heads"}
+    assert public(MongoSweepLists) == {"newest"}, "along `_id`, one record for each sweep"
+
+
+@pytest.mark.parametrize("call", [list_jobs, count_completed])
+async def test_every_list_of_jobs_walks_an_index(
+    watched: Watched, store: MongoJobStore, call: Callable[[MongoJobLists], Awaitable[None]]
+) -> None:
+    watched.watch()
+    await call(MongoJobLists(watched.client, watched.database.name, SystemClock()))
+    assert await watched.scans() == []
+    assert watched.listener.queries
+
+
+async def test_every_list_of_dead_letters_walks_an_index(
+    watched: Watched, letters: MongoDeadLetterStore
+) -> None:
+    lists = MongoLetterLists(watched.client, watched.database.name)
+    watched.watch()
+    await lists.groups(1000)
+    for service in (None, "conversations"):
+        for status in (None, DeadLetterStatus.NEW):
+            for before in (None, letters.new_id()):
+                wanted = LetterFilter(service=service, status=status)
+                await lists.heads(wanted, before=before, limit=50)
+    scanning = await watched.scans()
+    assert [query for query in scanning if not is_an_operators_look_at_letters(query)] == []
+    assert len(watched.listener.queries) == 9
 
 
 # --- the dead letters

@@ -1,8 +1,9 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker, objects, broker, traces. Each gets an emulator and a database of its
-own, or what it needs. Takes about half an hour; use a machine that does nothing else.
+memory, claims, sweep, breaker, console, objects, broker, traces. Each gets an emulator and a
+database of its own, or what it needs. Takes about half an hour; use a machine that does nothing
+else.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from tests.bench import (
     breaker,
     broker,
     claims,
+    console,
     deletion,
     gateway,
     intake,
@@ -48,6 +50,7 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
     "claims": ("eight at a time", claims.bench),
     "sweep": ("finding 100 jobs", sweep.bench),
     "breaker": ("an API that is down", breaker.bench),
+    "console": ("a page of a list", console.bench),
 }
 NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker", "traces")
 

@@ -12,7 +12,7 @@ MARK: Final = "pytest.mark.proves"
 TIERS: Final = {
     "unit and conformance": ("unit", "conformance", "schema", "architecture"),
     "simulation": ("simulation", "model"),
-    "real parts": ("integration", "faults", "acceptance"),
+    "real parts": ("integration", "faults", "acceptance", "browser"),
 }
 """The folders of each. A file whose name ends in `_stateful` is a simulation, wherever it is."""
 

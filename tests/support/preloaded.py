@@ -15,6 +15,7 @@ MODULES: Final = (
     "botdel.requests",
     "botdel.services",
     "botdel.topology",
+    "console.main",
     "consumers.main",
     "deletion.process.logs",
     "gateway.main",

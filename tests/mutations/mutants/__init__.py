@@ -8,6 +8,7 @@ from tests.mutations.mutants import (
     breaker,
     broker,
     claims,
+    console,
     consumers,
     deletion,
     doctor,
@@ -69,4 +70,5 @@ MUTANTS: Final = (
     *object_stores.MUTANTS,
     *broker.MUTANTS,
     *status.MUTANTS,
+    *console.MUTANTS,
 )

@@ -7,7 +7,7 @@ from tests.mutations.mutants.base import PLANS, Mutant
 ACTING: Final = "deletion/operating/acting.py"
 ACTING_ON_JOBS: Final = "deletion/operating/jobs.py"
 ACTING_ON_LETTERS: Final = "deletion/operating/dead_letters.py"
-NEXT_MOVE: Final = "botdel/next_move.py"
+NEXT_MOVE: Final = "deletion/operating/next_move.py"
 PLAN_COMMAND: Final = "botdel/plan.py"
 TERMINAL: Final = "botdel/terminal.py"
 

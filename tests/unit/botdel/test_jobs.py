@@ -10,7 +10,6 @@ import pytest
 
 from botdel import jobs
 from botdel.jobs import as_dict, describe, tabulate
-from botdel.next_move import next_move
 from deletion.job import (
     Direction,
     Failure,
@@ -21,6 +20,7 @@ from deletion.job import (
     StepStatus,
     Throttled,
 )
+from deletion.operating.next_move import next_move
 from tests.support.clock import START
 from tests.support.factories import POLICY, a_job, new_job
 from tests.support.hostile import HOSTILE, SHOWN, harmless

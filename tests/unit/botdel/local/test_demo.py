@@ -1,11 +1,17 @@
 """`botdel demo`: what its bars and its proof say at the end."""
 
+import asyncio
+import os
+import signal
 from datetime import timedelta
 from io import StringIO
+from typing import ClassVar, cast
 
 import pytest
 
+from botdel.local.demo import leave_open
 from botdel.local.faults import UNDER_WAY, most_calls
+from botdel.local.installation import Installation
 from botdel.local.proof import Proof, end_bars
 from botdel.terminal import Bars, Terminal
 from deletion.breaker import BreakerPolicy
@@ -58,3 +64,17 @@ def test_an_api_that_is_down_may_get_what_was_under_way_and_the_probes(
 ) -> None:
     policy = BreakerPolicy(first=timedelta(seconds=1))
     assert most_calls(policy, seconds) == 2 * UNDER_WAY + probes
+
+
+async def test_a_console_is_left_open_until_a_signal() -> None:
+    class Started:
+        urls: ClassVar = {"console": "http://127.0.0.1:8083"}
+
+        async def start_console(self) -> str:
+            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+            return "the-token-of-the-console"
+
+    out = StringIO()
+    await leave_open(cast("Installation", Started()), Terminal(file=out))
+    assert "open http://127.0.0.1:8083 in a browser" in out.getvalue()
+    assert "log in with the token the-token-of-the-console" in out.getvalue()

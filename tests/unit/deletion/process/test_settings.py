@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
+from console.settings import ConsoleSettings
 from consumers.settings import ConsumerSettings
 from deletion.errors import ConfigurationError
 from deletion.process.settings import load
@@ -25,18 +26,21 @@ NEEDED = {
     "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1/",
     "BOTDEL_RECOVERY_TOKEN": TOKEN,
     "BOTDEL_GATEWAY_TOKENS": f"{TOKEN},{TOKEN[::-1]}",
+    "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN},otto:operator:{TOKEN[::-1]}",
 }
 EXPECTED = {
     "GOOGLE_CLOUD_PROJECT": "project of the topic",
     "BOTDEL_MONGODB_URI": "where the jobs are, and the data of steps without a `uri`; `mongodb://`",
     "BOTDEL_RECOVERY_TOKEN": "bearer token of the recovery endpoint, at least 16 characters",
     "BOTDEL_GATEWAY_TOKENS": "accepted bearer tokens as `name:token`, separated by commas",
+    "BOTDEL_CONSOLE_USERS": "who may use the console as `name:role:token`, separated by commas",
 }
 """How what is expected in place of each begins."""
 NEEDS: dict[type[BaseSettings], list[str]] = {
     GatewaySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_GATEWAY_TOKENS"],
     ConsumerSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
     RecoverySettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_RECOVERY_TOKEN"],
+    ConsoleSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI", "BOTDEL_CONSOLE_USERS"],
     JobsSettings: ["BOTDEL_MONGODB_URI"],
     ActingSettings: ["BOTDEL_MONGODB_URI"],
     OperatorSettings: ["GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"],
@@ -126,6 +130,26 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{'n' * 101}:hunter22{TOKEN}"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"a:hunter22{TOKEN},b:hunter22{TOKEN}"),
     (GatewaySettings, "BOTDEL_GATEWAY_PUBLISH_REQUESTS", "0"),
+    *(
+        (ConsoleSettings, "BOTDEL_CONSOLE_USERS", users)
+        for users in (
+            f"hunter22{TOKEN}",
+            f"vera:hunter22{TOKEN}",
+            "vera:viewer:hunter22",
+            f"vera:admin:hunter22{TOKEN}",
+            f":viewer:hunter22{TOKEN}",
+            f"ve ra:viewer:hunter22{TOKEN}",
+            " , ",
+            f"vera:viewer:hunter22{TOKEN},otto:operator:hunter22{TOKEN}",
+            f"vera:viewer:hunter22{TOKEN}1,Vera:operator:hunter22{TOKEN}2",
+            ",".join(f"u{n}:viewer:hunter22{TOKEN}{n}" for n in range(201)),
+        )
+    ),
+    *(
+        (ConsoleSettings, "BOTDEL_CONSOLE_URL", url)
+        for url in ("hunter22", "ftp://hunter22", "https://hunter22/path", "https://u:hunter22@h")
+    ),
+    (ConsoleSettings, "BOTDEL_CONSOLE_SECRET", "hunter22"),
     (GatewaySettings, "BOTDEL_GATEWAY_MAX_CONNECTIONS", "0"),
 ]
 
@@ -164,6 +188,26 @@ def test_tokens_have_names_and_a_client_may_have_two(monkeypatch: pytest.MonkeyP
         ("portal", f"{TOKEN}2"),
         ("n" * 100, f"{TOKEN}:3"),
     ]
+
+
+def test_users_of_the_console_have_a_name_a_role_and_a_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = f"vera@example.org:viewer:{TOKEN}1, otto:operator:{TOKEN}:2,otto:operator:{TOKEN}3"
+    monkeypatch.setenv("BOTDEL_CONSOLE_USERS", value)
+    users = load(ConsoleSettings).console_users
+    assert [(each.name, each.role, each.token.get_secret_value()) for each in users] == [
+        ("vera@example.org", "viewer", f"{TOKEN}1"),
+        ("otto", "operator", f"{TOKEN}:2"),
+        ("otto", "operator", f"{TOKEN}3"),
+    ]
+
+
+def test_the_address_of_the_console_is_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("https://console.example.org", "http://127.0.0.1:8083"):
+        for given in (url, f"{url}/"):
+            monkeypatch.setenv("BOTDEL_CONSOLE_URL", given)
+            assert load(ConsoleSettings).console_url == url
 
 
 def test_secrets_are_not_printed() -> None:

@@ -10,11 +10,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from botdel.dead_letters.explain import MAX_FIELDS, explain
-from botdel.dead_letters.wire import VALUE_CHARACTERS, WIRE_TYPES, Fault, WireType, read
 from deletion.errors import EventError, UnknownEventType
 from deletion.events import MAX_EVENT_BYTES, decode, encode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
+from deletion.operating.explain import MAX_FIELDS, explain
+from deletion.operating.wire import VALUE_CHARACTERS, WIRE_TYPES, Fault, WireType, read
 from tests.schema.samples import SAMPLES
 from tests.support.events import BOT_ID, EVENT_ID, PLACED, message
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from botdel.dead_letters.wire import Fault, Field, read
 from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
 from deletion.events.codec import MAX_EVENT_BYTES, decode, requested
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
+from deletion.operating.wire import Fault, Field, read
 
 MAX_FIELDS: Final = 200
 """Fields that are shown. Today's events have about ten."""

@@ -1,7 +1,7 @@
 """Reads Protobuf's wire format up to the fault, where a parser only says that bytes are broken.
 
 https://protobuf.dev/programming-guides/encoding. It accepts exactly what the parser accepts, which
-tests/unit/botdel/dead_letters/test_explain.py checks.
+tests/unit/deletion/operating/test_explain.py checks.
 """
 
 from collections.abc import Mapping

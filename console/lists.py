@@ -1,0 +1,122 @@
+"""The ports of the pages that list records. Each docstring is the specification, which
+tests/conformance checks. Every method raises `StoreUnavailable` when the database does not answer.
+
+A page of a list begins beyond a position, the time and the id of the last record of the page
+before; nothing is ever skipped by counting.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.job import Status
+from deletion.ports import Read, Unreadable
+
+Position = tuple[datetime, str]
+"""The time by which a list is sorted (UTC), and the id of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs: those that match all given filters."""
+
+    service: str | None = None
+    bot_id: str | None = None
+    status: Status | None = None
+
+    @property
+    def by_creation(self) -> bool:
+        """Whether they are sorted by `created_at`; otherwise they are by `last_modified_at`."""
+        return self.service is not None or self.bot_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One job of a list, and its position there."""
+
+    position: Position
+    job: Read
+
+
+class JobLists(Protocol):
+    """The jobs as lists show them."""
+
+    async def page(
+        self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
+    ) -> Sequence[Listed]:
+        """At most `limit` jobs that match, from beyond a position in the order that was asked for.
+
+        One whose time or status cannot be read may be left out.
+        """
+
+    async def completed(self, since: datetime, until: datetime, limit: int) -> int:
+        """How many jobs completed in [since, until). Stops counting at `limit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """How many new dead letters a service has for a reason, and when one was seen last."""
+
+    service: str
+    reason: str
+    letters: int
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterHead:
+    """A dead letter without its bytes and attributes, which may be 10 MB."""
+
+    id: str
+    service: str
+    reason: Reason
+    detail: str
+    status: DeadLetterStatus
+    count: int
+    returns: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters: those that match all given filters."""
+
+    service: str | None = None
+    reason: Reason | None = None
+    status: DeadLetterStatus | None = None
+
+
+class LetterLists(Protocol):
+    """The dead letters as lists show them."""
+
+    async def groups(self, limit: int) -> Sequence[LetterGroup]:
+        """The new ones by service and reason, the largest group first. Counts `limit` of them."""
+
+    async def heads(
+        self, wanted: LetterFilter, *, before: str | None, limit: int
+    ) -> Sequence[LetterHead | Unreadable]:
+        """At most `limit` that match, with ids below `before`, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """A sweep of recovery as a list shows it; `status` is running, complete or failed."""
+
+    id: str
+    status: str
+    started_at: datetime
+    last_modified_at: datetime
+    finished_at: datetime | None
+    resumed: int
+    exhausted: int
+    skipped: int
+    error: str | None
+
+
+class SweepLists(Protocol):
+    """The sweeps as lists show them."""
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """At most `limit` sweeps with ids below `before`, the last started first."""

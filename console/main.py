@@ -1,0 +1,84 @@
+"""The console's process: all its parts, composed in one place."""
+
+import asyncio
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from console.access import KnownVisitor
+from console.mongo_jobs import MongoDeletionJobs
+from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.pages.render import Renderer
+from console.proxy import Proxy
+from console.sessions import Sessions
+from console.settings import ConsoleSettings
+from console.stores import Stores, routers
+from console.users import Users
+from console.web import create_app
+from deletion.adapters.mongo.breakers import MongoBreakerStore
+from deletion.adapters.mongo.census import MongoCensus
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.requests import MongoRequestStore
+from deletion.clock import Clock, SystemClock
+from deletion.process.database import connected_clients
+from deletion.process.readiness import Readiness
+from deletion.process.serving import serving
+from deletion.process.signals import stop_on_signals
+
+
+async def run(settings: ConsoleSettings) -> None:
+    """Serve until a signal, then answer the requests under way.
+
+    It also starts when the database does not answer; `/readyz` then says so. Raises
+    `ConfigurationError`, and `OSError` for a port that is taken.
+    """
+    with stop_on_signals() as stopping:
+        async with connected_clients(settings) as clients:
+            await _serve(settings, clients.get(), stopping)
+
+
+async def _serve(settings: ConsoleSettings, client: Client, stopping: asyncio.Event) -> None:
+    async with serving(
+        _app(settings, client),
+        settings.console_host,
+        settings.console_port,
+        name="console",
+        grace=settings.shutdown_grace_seconds,
+    ):
+        await stopping.wait()
+
+
+def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
+    clock, users = SystemClock(), Users(settings.console_users)
+    secret, audience = settings.console_secret, settings.console_iap_audience
+    stores, render = _stores(settings, client, clock), Renderer(clock)
+    return create_app(
+        users,
+        Sessions(users, clock, secret.get_secret_value() if secret else None),
+        Proxy(users, audience, clock) if audience else None,
+        own_origin=settings.console_url,
+        clock=clock,
+        render=render,
+        registry=CollectorRegistry(),
+        ready=Readiness({"MongoDB": stores.jobs.ping}),
+        routers=routers(stores, clock, settings.lease, render, KnownVisitor()),
+    )
+
+
+def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
+    database = settings.mongodb_database
+    letters = MongoDeadLetterStore(client, database)
+    return Stores(
+        requests=MongoRequestStore(client, database),
+        jobs=MongoJobStore(client, database),
+        deletion_jobs=MongoDeletionJobs(client, database),
+        job_lists=MongoJobLists(client, database, clock),
+        census=MongoCensus(client, database),
+        letters=letters,
+        letter_lists=MongoLetterLists(client, database),
+        event_letters=letters,
+        breakers=MongoBreakerStore(client, database),
+        sweeps=MongoSweepLists(client, database),
+    )

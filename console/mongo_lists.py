@@ -1,0 +1,243 @@
+"""The lists of the pages, on MongoDB.
+
+A list of jobs is read newest first in windows of time that are closed at both ends, each ten times
+as long as the one before, until there are enough: a database that does not stop at a limit by
+itself reads little more than the page.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING
+
+from console.lists import (
+    JobFilter,
+    LetterFilter,
+    LetterGroup,
+    LetterHead,
+    Listed,
+    Position,
+    SweepRow,
+)
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
+from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
+from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.adapters.mongo.job_document import readable
+from deletion.adapters.mongo.jobs import COLLECTION as JOBS
+from deletion.clock import TICK, Clock
+from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.errors import with_type
+from deletion.job import Status
+from deletion.ports import Unreadable
+from deletion.silence import EPOCH
+
+SWEEPS: Final = "recovery_sweeps"
+"""The collection in which recovery records its sweeps."""
+FIRST_WINDOW: Final = timedelta(minutes=1)
+GROWTH: Final = 10
+MOST_TIES: Final = 10_000
+"""Jobs of one status that are looked at in one millisecond."""
+AHEAD: Final = timedelta(days=365)
+"""A job may be stamped by a clock that is ahead."""
+NO_DATA: Final = {"data": False, "attributes": False}
+
+
+class MongoJobLists:
+    """`console.lists.JobLists` on the jobs of `database`; it needs their indexes."""
+
+    def __init__(
+        self, client: Client, database: str, clock: Clock, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._jobs = client[database][JOBS]
+        self._clock = clock
+        self._call_seconds = call_seconds
+
+    async def page(
+        self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
+    ) -> Sequence[Listed]:
+        """Read those of the same millisecond first, because an `$or` would walk no index; then
+        those of earlier or later ones.
+        """
+        order = "createdAt" if wanted.by_creation else "lastModifiedAt"
+        found: list[Document] = []
+        if beyond:
+            found += await self._same(wanted, beyond, order, limit, oldest_first=oldest_first)
+        for since, until in self._windows(beyond, oldest_first=oldest_first):
+            if len(found) >= limit:
+                break
+            within = {order: {"$gte": since, "$lte": until}}
+            left = limit - len(found)
+            found += await self._merged(wanted, within, order, left, oldest_first=oldest_first)
+        return [
+            Listed((document[order], str(document["_id"])), readable(document))
+            for document in found
+        ]
+
+    async def completed(self, since: datetime, until: datetime, limit: int) -> int:
+        """Count along the index of (status, lastModifiedAt): nothing changes a complete job."""
+        query = {"status": Status.COMPLETE.value, "lastModifiedAt": {"$gte": since, "$lt": until}}
+        with bounded(self._call_seconds):
+            return await self._jobs.count_documents(query, limit=limit)
+
+    def _windows(
+        self, beyond: Position | None, *, oldest_first: bool
+    ) -> Iterator[tuple[datetime, datetime]]:
+        """Windows of time, from the position on; the oldest first are read in one."""
+        now = self._clock.now()
+        if oldest_first:
+            yield (beyond[0] + TICK if beyond else EPOCH), now + AHEAD
+            return
+        until = beyond[0] - TICK if beyond else now + AHEAD
+        since, length = min(until, now), FIRST_WINDOW
+        while until >= EPOCH:
+            since = EPOCH if since - EPOCH <= length else since - length
+            yield since, until
+            until, length = since - TICK, length * GROWTH
+
+    async def _same(
+        self, wanted: JobFilter, beyond: Position, order: str, limit: int, *, oldest_first: bool
+    ) -> list[Document]:
+        """Those of the millisecond of `beyond`. With a bound of the ids in the query, a server may
+        walk the ids instead of the index.
+        """
+        at, last = beyond[0], ObjectId(beyond[1])
+        ids: list[ObjectId] = []
+        for query in _queries(wanted):
+            with bounded(self._call_seconds):
+                found = self._jobs.find(query | {order: at}, {"_id": True}).limit(MOST_TIES)
+                ids += [each["_id"] for each in await found.to_list(MOST_TIES)]
+        others = [each for each in ids if (each > last if oldest_first else each < last)]
+        others = sorted(others, reverse=not oldest_first)[:limit]
+        if not others:
+            return []
+        with bounded(self._call_seconds):
+            tied = await self._jobs.find({"_id": {"$in": others}}).to_list(limit)
+        return sorted(tied, key=lambda each: each["_id"], reverse=not oldest_first)
+
+    async def _merged(
+        self, wanted: JobFilter, when: Document, order: str, limit: int, *, oldest_first: bool
+    ) -> list[Document]:
+        """Read each status by itself and merge them: with `$in`, a server may walk no index."""
+        way = ASCENDING if oldest_first else DESCENDING
+        queries = [query | when for query in _queries(wanted)]
+        parts = await asyncio.gather(*(self._read(each, order, way, limit) for each in queries))
+        found = [document for part in parts for document in part]
+        found.sort(key=lambda each: (each[order], each["_id"]), reverse=not oldest_first)
+        return found[:limit]
+
+    async def _read(self, query: Document, order: str, way: int, limit: int) -> list[Document]:
+        with bounded(self._call_seconds):
+            found = self._jobs.find(query).sort([(order, way), ("_id", way)]).limit(limit)
+            return await found.to_list(limit)
+
+
+class MongoLetterLists:
+    """`console.lists.LetterLists` on the dead letters of `database`; it needs their indexes."""
+
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._letters = client[database][LETTERS]
+        self._call_seconds = call_seconds
+
+    async def groups(self, limit: int) -> Sequence[LetterGroup]:
+        """One aggregation along the index of the status."""
+        by = {"service": "$service", "reason": "$reason"}
+        pipeline: list[Document] = [
+            {"$match": {"status": DeadLetterStatus.NEW.value}},
+            {"$limit": limit},
+            {"$group": {"_id": by, "letters": {"$sum": 1}, "last": {"$max": "$lastSeenAt"}}},
+        ]
+        with bounded(self._call_seconds):
+            found = await self._letters.aggregate(pipeline).to_list(None)
+        groups = [_group(document) for document in found]
+        return sorted(groups, key=lambda group: (-group.letters, group.service, group.reason))
+
+    async def heads(
+        self, wanted: LetterFilter, *, before: str | None, limit: int
+    ) -> Sequence[LetterHead | Unreadable]:
+        """Newest first, along the index of the service or of the status; else along `_id`."""
+        filters = {
+            "service": wanted.service,
+            "reason": wanted.reason and wanted.reason.value,
+            "status": wanted.status and wanted.status.value,
+            "_id": before and {"$lt": ObjectId(before)},
+        }
+        query = {name: value for name, value in filters.items() if value is not None}
+        with bounded(self._call_seconds):
+            found = self._letters.find(query, NO_DATA).sort("_id", DESCENDING).limit(limit)
+            return [_head(document) for document in await found.to_list(limit)]
+
+
+class MongoSweepLists:
+    """`console.lists.SweepLists` on what recovery records in `database`."""
+
+    def __init__(
+        self, client: Client, database: str, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
+        self._sweeps = client[database][SWEEPS]
+        self._call_seconds = call_seconds
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """Along `_id`: a later sweep has a later id."""
+        query: Document = {"_id": {"$lt": ObjectId(before)}} if before else {}
+        with bounded(self._call_seconds):
+            found = self._sweeps.find(query).sort("_id", DESCENDING).limit(limit)
+            return [_sweep(document) for document in await found.to_list(limit)]
+
+
+def _queries(wanted: JobFilter) -> list[Document]:
+    """One for each status, unless a bot is given: each index begins with the bot or the status."""
+    query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
+    if wanted.service:
+        query["service"] = wanted.service
+    if wanted.bot_id and not wanted.status:
+        return [query]
+    statuses = [wanted.status] if wanted.status else list(Status)
+    return [query | {"status": each.value} for each in statuses]
+
+
+def _group(document: Mapping[str, Any]) -> LetterGroup:
+    by, last = document["_id"], document["last"]
+    return LetterGroup(
+        str(by.get("service") or ""),
+        str(by.get("reason") or ""),
+        document["letters"],
+        last if isinstance(last, datetime) else None,
+    )
+
+
+def _head(document: Mapping[str, Any]) -> LetterHead | Unreadable:
+    try:
+        return LetterHead(
+            id=str(document["_id"]),
+            service=field(document, "service", str),
+            reason=Reason(document["reason"]),
+            detail=field(document, "detail", str),
+            status=DeadLetterStatus(document["status"]),
+            count=field(document, "count", int),
+            returns=field(document, "returns", int),
+            last_seen_at=field(document, "lastSeenAt", datetime),
+        )
+    except DAMAGED as error:
+        return Unreadable(str(document.get("_id")), with_type(error))
+
+
+def _sweep(document: Mapping[str, Any]) -> SweepRow | Unreadable:
+    try:
+        return SweepRow(
+            id=str(document["_id"]),
+            status=field(document, "status", str),
+            started_at=field(document, "startedAt", datetime),
+            last_modified_at=field(document, "lastModifiedAt", datetime),
+            finished_at=optional(document, "finishedAt", datetime),
+            resumed=field(document, "resumed", int),
+            exhausted=field(document, "exhausted", int),
+            skipped=field(document, "skipped", int),
+            error=optional(document, "error", str),
+        )
+    except DAMAGED as error:
+        return Unreadable(str(document.get("_id")), with_type(error))

@@ -1,0 +1,71 @@
+"""Charts as lists of shapes; the templates draw them as SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from console.deletions import Deletion
+from console.overview import Hour
+from console.status import ServiceStatus
+
+BARS: Final = (24, 120)
+"""Width of a bar with its gap, and height of the highest, in units of the drawing."""
+LINE: Final = (180, 640)
+"""Where the time line begins, and its length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One hour."""
+
+    x: int
+    y: float
+    height: float
+    hour: Hour
+
+
+def bars(hours: Sequence[Hour]) -> list[Bar]:
+    """A bar for each hour; the highest has full height, and none is lower than a line."""
+    width, full = BARS
+    most = max((hour.completed for hour in hours), default=0) or 1
+    heights = [max(full * hour.completed / most, 1.0) for hour in hours]
+    return [
+        Bar(at * width, round(full - height, 1), round(height, 1), hour)
+        for at, (height, hour) in enumerate(zip(heights, hours, strict=True))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One service on the time line: its mark stands at `x`."""
+
+    y: int
+    x: float
+    status: ServiceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLine:
+    """From the receipt of a request to its end, or to now while it is open."""
+
+    rows: Sequence[Row]
+    begin: datetime
+    end: datetime
+    deadline_x: float | None
+
+
+def time_line(deletion: Deletion, now: datetime) -> TimeLine:
+    """A row for each service, with the time since which it stands as it does."""
+    request = deletion.request
+    begin = request.received_at
+    end = max(request.settled_at or now, begin)
+    length = (end - begin).total_seconds() or 1.0
+
+    def x(moment: datetime) -> float:
+        share = (moment - begin).total_seconds() / length
+        return round(LINE[0] + LINE[1] * min(max(share, 0.0), 1.0), 1)
+
+    rows = [Row(26 + 24 * at, x(each.since), each) for at, each in enumerate(deletion.services)]
+    deadline = x(request.deadline) if request.deadline < end else None
+    return TimeLine(rows, begin, end, deadline)

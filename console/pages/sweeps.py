@@ -1,0 +1,26 @@
+"""The sweeps of recovery: when each ran, and what it did."""
+
+from functools import partial
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from console.lists import SweepLists
+from console.pages import asked
+from console.pages.render import Renderer
+from console.snapshots import Snapshots
+
+
+def sweep_routes(sweeps: SweepLists, snapshots: Snapshots, render: Renderer) -> APIRouter:
+    """`/sweeps`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/sweeps")
+    async def listed(request: Request) -> Response:
+        before = asked.object_id(request, asked.BEYOND)
+        read = partial(sweeps.newest, before=before, limit=asked.LISTED + 1)
+        found = await snapshots.get(("sweeps", before), read)
+        page = asked.Paged(request, found, lambda row: row.id)
+        return render.page(request, "sweeps.html", {"page": page}, live=True)
+
+    return router

@@ -1,0 +1,87 @@
+"""The console's HTTP: pages, the API, probes; every request passes the one check of access."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from console.access import Access, AccessMiddleware, is_page
+from console.assets import asset_routes
+from console.headers import HeadersMiddleware
+from console.pages.login import login_routes
+from console.pages.render import Renderer
+from console.proxy import Proxy
+from console.sessions import Sessions
+from console.users import Users
+from deletion.clock import Clock
+from deletion.process.probes import ReadinessCheck, probes
+from deletion.process.problems import Problem, install_problems
+
+
+class _Console(FastAPI):
+    """Adds the headers outside everything else, so that an unexpected error has them too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return HeadersMiddleware(super().build_middleware_stack())
+
+
+def create_app(
+    users: Users,
+    sessions: Sessions,
+    proxy: Proxy | None,
+    *,
+    own_origin: str | None,
+    clock: Clock,
+    render: Renderer,
+    registry: CollectorRegistry,
+    ready: ReadinessCheck,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The app over its parts; `routers` are those of the pages and of the API.
+
+    The page with which FastAPI shows the OpenAPI document is left out: it loads scripts from
+    elsewhere.
+    """
+    app = _Console(
+        title="Console", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    install_problems(app)
+    _install_pages(app, render)
+    app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
+    app.include_router(probes(registry, ready))
+    app.include_router(asset_routes())
+    app.include_router(login_routes(users, sessions, render, clock.monotonic))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def _install_pages(app: FastAPI, render: Renderer) -> None:
+    """Show a problem as a page to whoever looks at pages."""
+
+    def shown(request: Request, problem: Problem) -> Response:
+        if not is_page(request):
+            return problem.response()
+        values = {"title": problem.status.phrase, "detail": problem.detail}
+        response = render.page(request, "problem.html", values, problem.status)
+        response.headers.update(problem.headers or {})
+        return response
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, error: Problem) -> Response:
+        return shown(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers) if error.headers else None
+        return shown(request, Problem(HTTPStatus(error.status_code), str(error.detail), headers))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        found = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
+        return shown(request, Problem(HTTPStatus.UNPROCESSABLE_ENTITY, found))

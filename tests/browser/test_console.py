@@ -1,0 +1,196 @@
+"""The console's pages in Chromium: what a person can do, and what a browser must not have to do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from console.users import User
+from deletion.job import Status
+from tests.browser.conftest import Site
+from tests.support.factories import BOT, new_job
+from tests.support.visiting import OPERATOR
+
+WITHIN = 10_000.0
+"""Milliseconds; far more than anything waited for takes."""
+TABS = 7
+"""One more than the connections that a browser opens to one host."""
+VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", event =>
+    window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+@dataclass
+class Visit:
+    """A page of a browser, and what it complained about or asked elsewhere."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    async def open(self, path: str) -> None:
+        answer = await self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.status == 200, path
+
+    async def log_in(self, user: User = OPERATOR) -> None:
+        await self.page.goto(self.url + "/jobs?status=failed")
+        await self.page.get_by_label("Token").fill(user.token.get_secret_value())
+        await self.page.get_by_role("button", name="Log in").click()
+        await expect(self.page).to_have_url(self.url + "/jobs?status=failed")
+
+    def _watch(self) -> None:
+        own = urlsplit(self.url).netloc
+
+        def asked(request: Any) -> None:
+            if urlsplit(request.url).netloc != own:
+                self.complaints.append(f"asked {request.url}")
+
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                self.complaints.append(message.text)
+
+        self.page.on("request", asked)
+        self.page.on("console", said)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+@asynccontextmanager
+async def visit(browser: Browser, site: Site, **options: Any) -> AsyncIterator[Visit]:
+    """A visit by an operator, in a context of its own. At the end nothing may have been wrong."""
+    context = await browser.new_context(**options)
+    try:
+        context.set_default_timeout(WITHIN)
+        await context.add_init_script(VIOLATIONS)
+        visit = Visit(await context.new_page(), site.url)
+        visit._watch()
+        await visit.log_in()
+        yield visit
+        assert visit.complaints == []
+    finally:
+        await context.close()
+
+
+async def tour(site: Site) -> list[str]:
+    """The address of every page."""
+    newest = next(iter(site.console.letters.letters))
+    event = next(iter(site.console.requests.requests))
+    jobs = [f"/jobs/{job.id}" for job in [*site.console.jobs.jobs.values()][:6]]
+    pages = ["/", "/sweeps", "/requests", "/jobs", "/dead-letters", f"/requests/{event}"]
+    return [*pages, f"/dead-letters/{newest}", "/jobs?service=media&order=oldest", *jobs]
+
+
+@pytest.mark.proves("console-pages")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_accessible_and_breaks_no_policy(
+    browser: Browser, site: Site, scheme: Any
+) -> None:
+    async with visit(browser, site, color_scheme=scheme) as visited:
+        for path in ["/login", *await tour(site)]:
+            await visited.open(path)
+            assert await visited.page.evaluate("window.violations") == [], path
+            found = await Axe().run(visited.page)
+            assert found.violations_count == 0, f"{path}\n{found.generate_report()}"
+        assert await visited.page.evaluate("document.adoptedStyleSheets.length") == 0
+
+
+@pytest.mark.proves("console-pages")
+async def test_every_page_works_without_javascript(browser: Browser, site: Site) -> None:
+    async with visit(browser, site, java_script_enabled=False) as visited:
+        page = visited.page
+        for path in await tour(site):
+            await visited.open(path)
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        await visited.open("/jobs")
+        await page.get_by_label("Service").fill("media")
+        await page.get_by_label("Status").select_option("complete")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page).to_have_url(
+            f"{site.url}/jobs?service=media&bot=&status=complete&order=newest"
+        )
+        await page.get_by_role("link", name="Next page").click()
+        await expect(page.get_by_role("link", name="First page")).to_be_visible()
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page).to_have_url(f"{site.url}/login")
+        await page.goto(f"{site.url}/jobs")
+        await expect(page).to_have_url(f"{site.url}/login?next=/jobs")
+
+
+@pytest.mark.proves("console-pages")
+async def test_a_poll_shows_what_is_new_and_keeps_focus_and_open_details(
+    browser: Browser, site: Site
+) -> None:
+    job = next(each for each in site.console.jobs.jobs.values() if each.bot_id == BOT)
+    async with visit(browser, site) as visited:
+        page = visited.page
+        await visited.open(f"/jobs/{job.id}")
+        await page.locator("#covers summary").click()
+        link = page.locator("#covers a").first
+        await link.focus()
+        await expect(page.get_by_text("attempt 1 of 3")).to_be_visible()
+        site.console.jobs.jobs[job.id] = replace(job, attempt=2)
+        await expect(page.get_by_text("attempt 2 of 3")).to_be_visible(timeout=WITHIN)
+        await expect(page.locator("#covers")).to_have_attribute("open", "")
+        await expect(link).to_be_focused()
+
+
+async def test_a_part_that_has_not_changed_is_not_sent_again(browser: Browser, site: Site) -> None:
+    async with visit(browser, site) as visited:
+        seen: list[tuple[int, int]] = []
+
+        async def answered(response: Any) -> None:
+            if "part=1" in response.url:
+                sizes = await response.request.sizes()
+                seen.append((response.status, sizes["responseBodySize"]))
+
+        visited.page.on("response", answered)
+        await visited.open("/dead-letters")
+        async with asyncio.timeout(WITHIN / 1000):
+            while [size for _, size in seen[-2:]] != [0, 0]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_a_session_that_ends_leads_a_polling_page_to_the_log_in(
+    browser: Browser, site: Site
+) -> None:
+    async with visit(browser, site) as visited:
+        await visited.open("/jobs")
+        await visited.page.context.clear_cookies()
+        await expect(visited.page).to_have_url(f"{site.url}/login?next=/jobs", timeout=WITHIN)
+        visited.complaints.clear()  # the browser notes the 401 of the poll
+
+
+async def test_seven_tabs_that_poll_leave_every_page_quick(browser: Browser, site: Site) -> None:
+    async with visit(browser, site) as visited:
+        tabs = [await visited.page.context.new_page() for _ in range(TABS)]
+        for tab in tabs:
+            await tab.goto(f"{site.url}/jobs")
+        begun = perf_counter()
+        job = new_job(Status.FAILED, last_modified_at=site.console.clock.now())
+        site.console.jobs.jobs[job.id] = job
+        for tab in tabs:
+            await tab.bring_to_front()
+            await expect(tab.get_by_role("link", name=job.id)).to_be_visible(timeout=WITHIN)
+        await visited.open("/dead-letters")
+        assert perf_counter() - begun < WITHIN / 1000
+
+
+async def test_a_wrong_token_is_said_to_be_wrong(browser: Browser, site: Site) -> None:
+    context = await browser.new_context()
+    try:
+        page = await context.new_page()
+        await page.goto(f"{site.url}/")
+        await page.get_by_label("Token").fill("not-a-token-of-anybody")
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("not valid")
+    finally:
+        await context.close()

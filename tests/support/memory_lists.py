@@ -1,0 +1,132 @@
+"""The lists of the console's pages, in memory. They pass the same suite as the real ones."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from console.lists import (
+    JobFilter,
+    LetterFilter,
+    LetterGroup,
+    LetterHead,
+    Listed,
+    Position,
+    SweepRow,
+)
+from deletion.dead_letter import DeadLetter, DeadLetterStatus
+from deletion.job import Job, Status
+from deletion.ports import Unreadable
+from recovery.sweep import Sweep
+from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
+
+
+class MemoryJobLists:
+    """`console.lists.JobLists` on the jobs of `store`."""
+
+    def __init__(self, store: MemoryJobStore) -> None:
+        self.store = store
+
+    async def page(
+        self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
+    ) -> Sequence[Listed]:
+        """See the port."""
+        found = [
+            Listed((job.created_at if wanted.by_creation else job.last_modified_at, job.id), job)
+            for job in self.store.jobs.values()
+            if _matches(job, wanted)
+        ]
+        found.sort(key=lambda listed: listed.position, reverse=not oldest_first)
+        if beyond:
+            found = [
+                each
+                for each in found
+                if (each.position > beyond if oldest_first else each.position < beyond)
+            ]
+        return found[:limit]
+
+    async def completed(self, since: datetime, until: datetime, limit: int) -> int:
+        """See the port."""
+        times = [
+            job.last_modified_at
+            for job in self.store.jobs.values()
+            if job.status is Status.COMPLETE
+        ]
+        return min(limit, sum(since <= time < until for time in times))
+
+
+class MemoryLetterLists:
+    """`console.lists.LetterLists` on the letters of `store`."""
+
+    def __init__(self, store: MemoryDeadLetterStore) -> None:
+        self.store = store
+
+    async def groups(self, limit: int) -> Sequence[LetterGroup]:
+        """See the port."""
+        new = [x for x in self.store.letters.values() if x.status is DeadLetterStatus.NEW][:limit]
+        by: dict[tuple[str, str], list[DeadLetter]] = {}
+        for letter in new:
+            by.setdefault((letter.service, letter.reason.value), []).append(letter)
+        groups = [
+            LetterGroup(service, reason, len(each), max(x.last_seen_at for x in each))
+            for (service, reason), each in by.items()
+        ]
+        return sorted(groups, key=lambda group: (-group.letters, group.service, group.reason))
+
+    async def heads(
+        self, wanted: LetterFilter, *, before: str | None, limit: int
+    ) -> Sequence[LetterHead | Unreadable]:
+        """See the port."""
+        found = await self.store.find(
+            service=wanted.service,
+            reason=wanted.reason,
+            status=wanted.status,
+            before=before,
+            limit=limit,
+        )
+        return [_head(each) if isinstance(each, DeadLetter) else each for each in found]
+
+
+class MemorySweepLists:
+    """`console.lists.SweepLists` on the sweeps of `store`."""
+
+    def __init__(self, store: MemorySweepStore) -> None:
+        self.store = store
+
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+        """See the port."""
+        ids = sorted(each for each in self.store.sweeps if not before or each < before)
+        return [_sweep(self.store.sweeps[each]) for each in ids[::-1][:limit]]
+
+
+def _matches(job: Job, wanted: JobFilter) -> bool:
+    return (
+        wanted.service in (None, job.service)
+        and wanted.bot_id in (None, job.bot_id)
+        and wanted.status in (None, job.status)
+    )
+
+
+def _head(letter: DeadLetter) -> LetterHead:
+    return LetterHead(
+        letter.id,
+        letter.service,
+        letter.reason,
+        letter.detail,
+        letter.status,
+        letter.count,
+        letter.returns,
+        letter.last_seen_at,
+    )
+
+
+def _sweep(sweep: Sweep) -> SweepRow:
+    return SweepRow(
+        sweep.id,
+        sweep.status.value,
+        sweep.started_at,
+        sweep.last_modified_at,
+        sweep.finished_at,
+        sweep.resumed,
+        sweep.exhausted,
+        sweep.skipped,
+        sweep.error,
+    )

@@ -1,0 +1,95 @@
+"""Counting for the overview: hours that are over once, and nothing that is slow in the way."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from console.overview import COUNT_SECONDS, HOUR, HOURS, PART_SECONDS, SETTLED, Counted, Throughput
+from deletion.errors import StoreUnavailable
+from deletion.job import Status
+from tests.support.clock import START, VirtualClock
+from tests.support.factories import new_job
+from tests.support.memory_lists import MemoryJobLists
+from tests.support.memory_stores import MemoryJobStore
+
+pytestmark = pytest.mark.virtual_time
+
+CURRENT = START.replace(minute=0, second=0, microsecond=0)
+
+
+class Lists(MemoryJobLists):
+    """Lists that note which hours were counted."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryJobStore())
+        self.counted: list[datetime] = []
+
+    async def completed(self, since: datetime, until: datetime, limit: int) -> int:
+        self.counted.append(since)
+        return await super().completed(since, until, limit)
+
+    def complete(self, *times: datetime) -> None:
+        for time in times:
+            job = new_job(Status.COMPLETE, last_modified_at=time)
+            self.store.jobs[job.id] = job
+
+
+async def last_day(throughput: Throughput, now: datetime) -> Sequence[tuple[datetime, int]]:
+    return [(hour.start, hour.completed) for hour in await throughput.last_day(now)]
+
+
+async def test_the_last_day_has_an_hour_for_each_and_the_current_one_last() -> None:
+    lists = Lists()
+    lists.complete(START, CURRENT - HOUR, CURRENT - timedelta(seconds=1), START - HOURS * HOUR)
+    found = await last_day(Throughput(lists), START)
+    assert [start for start, _ in found] == [CURRENT - n * HOUR for n in range(HOURS)][::-1]
+    assert [completed for _, completed in found] == [*[0] * (HOURS - 2), 2, 1]
+
+
+async def test_an_hour_that_is_over_is_counted_once() -> None:
+    lists = Lists()
+    throughput = Throughput(lists)
+    await throughput.last_day(CURRENT + HOUR + SETTLED / 2)
+    assert len(lists.counted) == HOURS
+    lists.counted.clear()
+    await throughput.last_day(CURRENT + HOUR + SETTLED / 2)
+    assert lists.counted == [CURRENT, CURRENT + HOUR], "one is not over for long enough"
+    lists.counted.clear()
+    await throughput.last_day(CURRENT + HOUR + SETTLED)
+    await throughput.last_day(CURRENT + HOUR + SETTLED)
+    assert lists.counted == [CURRENT, CURRENT + HOUR, CURRENT + HOUR]
+
+
+async def test_a_slow_count_goes_on_while_the_one_before_is_shown() -> None:
+    clock, pauses, counts = VirtualClock(), [0.0, 60.0], [1, 2]
+
+    async def count() -> int:
+        await asyncio.sleep(pauses.pop(0))
+        return counts.pop(0)
+
+    counted = Counted(count, clock)
+    assert await counted.get() == 1
+    clock.pause(COUNT_SECONDS)
+    for _ in range(3):
+        begun = clock.monotonic()
+        assert await counted.get() == 1
+        assert clock.monotonic() - begun <= PART_SECONDS
+    await clock.sleep(60)
+    assert await counted.get() == 2
+
+
+async def test_a_count_that_fails_is_raised_once_and_tried_again() -> None:
+    answers: list[int | Exception] = [StoreUnavailable("away"), 7]
+
+    async def count() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    counted = Counted(count, VirtualClock())
+    with pytest.raises(StoreUnavailable):
+        await counted.get()
+    assert await counted.get() == 7

@@ -1,0 +1,169 @@
+"""An identity-aware proxy: whom its signed header names, and who is refused."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from google.auth import jwt
+from google.auth.crypt import EsSigner
+from pydantic import SecretStr
+
+from console.proxy import AGAIN_SECONDS, HEADER, ISSUER, KEPT_SECONDS, KeysUnavailable, Proxy
+from console.users import Role, User, Users
+from tests.support.clock import VirtualClock
+from tests.support.visiting import OWN_PAGE, VIEWER, visiting
+
+pytestmark = pytest.mark.virtual_time
+
+AUDIENCE = "/projects/1/global/backendServices/2"
+EMAIL = "Otto.Operator@example.org"
+OTTO = User("otto.operator@example.org", Role.OPERATOR, SecretStr("the-token-of-otto-himself"))
+USERS = Users([OTTO, VIEWER])
+
+
+class Google:
+    """The keys of the proxy, and assertions signed with them."""
+
+    def __init__(self) -> None:
+        self.private = ec.generate_private_key(ec.SECP256R1())
+        public = self.private.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+        self.keys: Mapping[str, str] = {"k1": public.decode()}
+        self.fetches = 0
+        self.is_away = False
+
+    async def fetch(self) -> Mapping[str, str]:
+        self.fetches += 1
+        if self.is_away:
+            raise httpx.ConnectError("away")
+        return self.keys
+
+    def assertion(self, key_id: str = "k1", **claims: Any) -> str:
+        pem = self.private.private_bytes(
+            Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+        )
+        signer = EsSigner.from_string(pem.decode(), key_id)
+        now = int(datetime.now(UTC).timestamp())
+        content = {"iss": ISSUER, "aud": AUDIENCE, "email": EMAIL, "iat": now - 5, "exp": now + 60}
+        signed = jwt.encode(signer, content | claims)  # type: ignore[no-untyped-call]
+        return str(signed.decode())
+
+
+def proxy_of(google: Google, clock: VirtualClock | None = None) -> Proxy:
+    return Proxy(USERS, AUDIENCE, clock or VirtualClock(), google.fetch)
+
+
+async def test_the_person_whom_the_proxy_names_is_the_user_of_that_address() -> None:
+    google = Google()
+    assert await proxy_of(google).user(google.assertion()) == OTTO
+
+
+NOW = int(datetime.now(UTC).timestamp())
+WRONG: dict[str, dict[str, Any]] = {
+    "of another console": {"aud": "/projects/1/global/backendServices/3"},
+    "of another issuer": {"iss": "https://evil.example"},
+    "expired": {"exp": NOW - 3600},
+    "of the future": {"iat": NOW + 3600},
+    "for nobody": {"email": None},
+    "for a stranger": {"email": "stranger@example.org"},
+    "without an address": {"email": ["otto.operator@example.org"]},
+}
+
+
+@pytest.mark.proves("console-access")
+@pytest.mark.parametrize("claims", WRONG.values(), ids=WRONG.keys())
+async def test_an_assertion_is_refused_that_is(claims: dict[str, Any]) -> None:
+    google = Google()
+    assert await proxy_of(google).user(google.assertion(**claims)) is None
+
+
+def unsigned(header: dict[str, object]) -> str:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "email": EMAIL, "iat": NOW, "exp": NOW + 60}
+    parts = [urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in (header, claims)]
+    return b".".join([*parts, b"c2ln"]).decode()
+
+
+FORGED = {
+    "no algorithm": unsigned({"alg": "none", "kid": "k1"}),
+    "a key that is public": unsigned({"alg": "HS256", "kid": "k1"}),
+    "another algorithm": unsigned({"alg": "RS256", "kid": "k1"}),
+    "no signature": unsigned({"alg": "ES256", "kid": "k1"}),
+    "no key": unsigned({"alg": "ES256"}),
+    "a list as a key": unsigned({"alg": "ES256", "kid": ["k1"]}),
+    "nothing": "",
+    "no token": "a.b.c",
+    "too long": "x" * 9000,
+    "no ASCII": "é.é.é",
+}
+
+
+@pytest.mark.proves("console-access")
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
+async def test_a_forged_assertion_is_refused_with(forged: str) -> None:
+    assert await proxy_of(Google()).user(forged) is None
+
+
+async def test_an_assertion_of_another_key_is_refused() -> None:
+    google, other = Google(), Google()
+    assert await proxy_of(google).user(other.assertion()) is None
+
+
+async def test_keys_are_fetched_again_when_they_are_old_or_one_is_unknown() -> None:
+    google, clock = Google(), VirtualClock()
+    proxy = proxy_of(google, clock)
+    for _ in range(3):
+        await proxy.user(google.assertion())
+    assert google.fetches == 1
+    for _ in range(3):  # anybody may send an unknown key: it costs one fetch a minute
+        await proxy.user(google.assertion("k2"))
+    assert google.fetches == 1
+    clock.pause(AGAIN_SECONDS)
+    await proxy.user(google.assertion("k2"))
+    await proxy.user(google.assertion("k2"))
+    assert google.fetches == 2
+    clock.pause(KEPT_SECONDS)
+    await proxy.user(google.assertion())
+    assert google.fetches == 3
+
+
+async def test_while_keys_cannot_be_fetched_old_ones_are_used_and_new_visitors_wait() -> None:
+    google, clock = Google(), VirtualClock()
+    proxy = proxy_of(google, clock)
+    google.is_away = True
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            await proxy.user(google.assertion())
+    google.is_away = False
+    clock.pause(AGAIN_SECONDS)
+    assert await proxy.user(google.assertion()) == OTTO
+    google.is_away = True
+    clock.pause(KEPT_SECONDS)
+    assert await proxy.user(google.assertion()) == OTTO
+
+
+async def test_a_proxied_visitor_acts_only_from_a_page_of_the_console() -> None:
+    google = Google()
+    async with visiting(users=[OTTO], proxy=proxy_of(google)) as visited:
+        headers = {HEADER: google.assertion()}
+        assert (await visited.http.get("/nothing", headers=headers)).status_code == 404
+        assert (await visited.http.post("/nothing", headers=headers)).status_code == 403
+        assert (await visited.http.post("/nothing", headers=headers | OWN_PAGE)).status_code == 404
+
+
+async def test_without_an_audience_the_header_means_nothing() -> None:
+    google = Google()
+    async with visiting(users=[OTTO]) as visited:
+        answer = await visited.http.get("/nothing", headers={HEADER: google.assertion()})
+        assert answer.status_code == 401
