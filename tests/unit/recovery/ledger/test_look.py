@@ -1,5 +1,6 @@
 """What a service has no job for is published again, and nothing else is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
@@ -166,4 +167,17 @@ async def test_it_writes_before_it_publishes_and_a_crash_in_between_costs_one_ba
     assert not list(world.republished()), "it has been claimed"
     await world.clock.sleep(HOUR / 2)
     await look(world)
+    assert list(world.republished()) == [(event_id, "media")]
+
+
+@pytest.mark.proves("publish-after-claim")
+async def test_of_replicas_that_look_in_the_same_moment_one_publishes(world: LedgerWorld) -> None:
+    event_id = await waiting_request(world)
+
+    async def side_by_side(_: str, is_done: bool) -> None:
+        await asyncio.sleep(0)  # the other one gets as far
+
+    world.fault = side_by_side
+    async with world.replica().running(), world.replica().running(), world.replica().running():
+        await world.clock.sleep(3)
     assert list(world.republished()) == [(event_id, "media")]

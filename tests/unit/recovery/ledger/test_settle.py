@@ -1,10 +1,13 @@
 """What complete jobs cover is settled before their mark is taken off, one bad record or not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from structlog.typing import EventDict
 
 from deletion.job import Status
+from deletion.ledger import RequestChange
 from deletion.ports import Unreadable
 from tests.support.clock import until
 from tests.support.factories import placed
@@ -109,3 +112,26 @@ async def test_what_another_process_wrote_meanwhile_is_settled_all_the_same() ->
         await world.done(event_id, "billing", "media")
         await until(lambda: world.announced.ids == [event_id], within=10)
     assert world.called.ids == [event_id]
+
+
+async def test_a_request_that_cannot_be_written_holds_no_other_up(logs: list[EventDict]) -> None:
+    world = LedgerWorld("media")
+    cursed, *others = await recorded(world, 10)
+    for event_id in (cursed, *others):
+        await world.done(event_id, "media")
+    replica = world.replica()
+    save = replica.requests.save
+
+    async def refusing(changes: Sequence[RequestChange]) -> Sequence[RequestChange]:
+        if any(change.before.id == cursed for change in changes):
+            raise ValueError("a document that the database refuses")
+        refused: Sequence[RequestChange] = await save(changes)
+        return refused
+
+    replica.requests.save = refusing
+    async with replica.running():
+        await until(lambda: set(world.announced.ids) == set(others), within=5)
+        assert list(world.jobs.unreported)
+        assert any(line["event"] == "requests not written" for line in logs)
+        replica.requests.save = save
+        await until(lambda: cursed in world.announced.ids, within=70)
