@@ -15,6 +15,9 @@ class AlertKind(StrEnum):
     JOBS_STALE = "jobs_stale"  # a sweep found a large share of the running jobs stale
     BREAKER_OPEN = "breaker_open"  # calls to an external API are suspended, because it fails
     JOBS_IMMOVABLE = "jobs_immovable"  # a sweep could not read or move some jobs
+    REQUESTS_NEAR = "requests_near"  # open requests are near their deadline
+    REQUESTS_OVERDUE = "requests_overdue"  # open requests are past their deadline
+    REQUESTS_MISSING = "requests_missing"  # a service had no job for some requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class Alert:
 
     Alerts with the same kind, service and reason are sent as one, so `reason` names a category, not
     a single case. `service` is empty when it is unknown or when several services are concerned.
-    `example` is the id of a dead letter, a job or a sweep, or the name of a host; never the id of a
-    bot.
+    `example` is the id of a dead letter, a job, a sweep or an event, or the name of a host; never
+    the id of a bot.
     """
 
     kind: AlertKind

@@ -39,9 +39,9 @@ class JobGauges:
             labels,
             registry=registry,
         )
-        self._failures = Counter(
+        self.failures = Counter(
             "botdel_jobs_read_failures",
-            "Scrapes that could not count the jobs; their gauges are absent then",
+            "Scrapes that could not count the jobs, or the requests; their gauges are absent then",
             registry=registry,
         )
         self._census = census
@@ -61,7 +61,7 @@ class JobGauges:
                 self._show(group)
         except Exception:
             log.exception("jobs not counted")
-            self._failures.inc()
+            self.failures.inc()
 
     def _show(self, group: Unfinished) -> None:
         self._jobs.labels(group.service, group.status).set(group.jobs)

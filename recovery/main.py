@@ -1,6 +1,7 @@
 """Recovery's process: all its parts, composed in one place."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -14,9 +15,9 @@ from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.alerts import Alerts
-from deletion.bus import Subscription
 from deletion.clock import Clock, SystemClock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.message_spans import MessageSpans, TracedSubscription
@@ -24,6 +25,7 @@ from deletion.process.alerting import alerting
 from deletion.process.bus import Bus, connected_bus
 from deletion.process.database import connected_clients
 from deletion.process.grace import PAGE, REQUESTS
+from deletion.process.probes import ReadinessCheck, Refresh
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals, unless_stopped
@@ -37,11 +39,15 @@ from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.gauges import JobGauges
+from recovery.ledger.composing import ledger_of
+from recovery.ledger.gauges import RequestGauges
+from recovery.ledger.metrics import LedgerMetrics
+from recovery.ledger.running import Ledger
 from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.starting import Sweeps
-from recovery.sweep import silence
+from recovery.sweep import Sweep, silence
 from recovery.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -98,47 +104,82 @@ async def _serve(
     stopping: asyncio.Event,
 ) -> None:
     clock, metrics = SystemClock(), Metrics()
+    ledger_metrics = LedgerMetrics(metrics.registry)
     jobs = MongoJobStore(
         client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
     )
-    sweeps = _sweeps(settings, jobs, client, alerts, clock, metrics, tracer)
-    dead = PullSubscription(
-        bus.subscriber,
-        settings.names.dead_letter_subscription,
-        recreate=bus.topology.recreating(),
-    )
-    dead_letters = _dead_letters(settings, client, dead, alerts, clock, metrics, tracer)
-    database, attached = Readiness({"MongoDB": jobs.ping}), bus.topology.keeper_attachment()
+    dead_letters = _dead_letters(settings, client, bus, alerts, clock, metrics, tracer)
+    async with ledger_of(settings, client, bus, alerts, clock, ledger_metrics) as ledger:
+
+        def ended(sweep: Sweep) -> None:
+            metrics.ended(sweep)
+            ledger.look()
+
+        sweeps = _sweeps(settings, jobs, client, alerts, clock, ended, tracer)
+        app = create_app(
+            sweeps,
+            BearerTokens([settings.recovery_token]),
+            registry=metrics.registry,
+            ready=_ready(jobs, bus, dead_letters, ledger),
+            refresh=_gauges(settings, client, clock, metrics),
+            tracer=tracer,
+        )
+        grace = settings.shutdown_grace_seconds
+        host, port = settings.recovery_host, settings.recovery_port
+        async with serving(app, host, port, name="recovery", grace=grace * REQUESTS):
+            await unless_stopped(bus.topology.ready_for(recovery=True), stopping)
+            consuming = asyncio.create_task(dead_letters.consume(stopping))
+            keeping = asyncio.create_task(ledger.run(stopping))
+            await stopping.wait()
+            ending = asyncio.wait({consuming}, timeout=grace * PAGE)
+            await asyncio.gather(sweeps.close(grace * PAGE), ending, _end(keeping, grace * PAGE))
+
+
+async def _end(ledger: asyncio.Task[None], patience: float) -> None:
+    """Let the parts of the ledger end, and cut them short after `patience` seconds. What they have
+    claimed is tried again after a while.
+    """
+    await asyncio.wait({ledger}, timeout=patience)
+    ledger.cancel()
+    await asyncio.wait({ledger}, timeout=patience)
+
+
+def _ready(
+    jobs: MongoJobStore, bus: Bus, dead_letters: DeadLetterConsumer, ledger: Ledger
+) -> ReadinessCheck:
+    database = Readiness({"MongoDB": jobs.ping})
+    attached = (bus.topology.keeper_attachment(), bus.topology.ledger_attachment())
 
     async def ready() -> str | None:
-        """What is missing, or None. The pulls of dead letters show whether Pub/Sub works."""
-        missing = (await database(), dead_letters.problem, await attached())
+        """What is missing, or None. The pulls show whether Pub/Sub works."""
+        detached = [await each() for each in attached]
+        missing = (await database(), dead_letters.problem, ledger.problem, *detached)
         return "; ".join(each for each in missing if each) or None
 
-    gauges = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
-    app = create_app(
-        sweeps,
-        BearerTokens([settings.recovery_token]),
-        registry=metrics.registry,
-        ready=ready,
-        refresh=gauges.refresh,
-        tracer=tracer,
+    return ready
+
+
+def _gauges(settings: RecoverySettings, client: Client, clock: Clock, metrics: Metrics) -> Refresh:
+    jobs = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
+    requests = RequestGauges(
+        metrics.registry,
+        MongoRequestStore(client, settings.mongodb_database),
+        clock,
+        jobs.failures,
+        calls_back=settings.callback_url is not None,
     )
-    grace = settings.shutdown_grace_seconds
-    async with serving(
-        app, settings.recovery_host, settings.recovery_port, name="recovery", grace=grace * REQUESTS
-    ):
-        await unless_stopped(bus.topology.ready_for(recovery=True), stopping)
-        consuming = asyncio.create_task(dead_letters.consume(stopping))
-        await stopping.wait()
-        ending = asyncio.wait({consuming}, timeout=grace * PAGE)
-        await asyncio.gather(sweeps.close(grace * PAGE), ending)
+
+    async def refresh() -> None:
+        """Side by side, so that a scrape waits for the slower one only."""
+        await asyncio.gather(jobs.refresh(), requests.refresh())
+
+    return refresh
 
 
 def _dead_letters(
     settings: RecoverySettings,
     client: Client,
-    subscription: Subscription,
+    bus: Bus,
     alerts: Alerts,
     clock: Clock,
     metrics: Metrics,
@@ -146,6 +187,11 @@ def _dead_letters(
 ) -> DeadLetterConsumer:
     path = settings.names.dead_letter_subscription
     spans = MessageSpans(tracer, path) if tracer else None
+    subscription = PullSubscription(
+        bus.subscriber,
+        settings.names.dead_letter_subscription,
+        recreate=bus.topology.recreating(),
+    )
     store = MongoDeadLetterStore(client, settings.mongodb_database)
     return DeadLetterConsumer(
         TracedSubscription(subscription, spans) if spans else subscription,
@@ -164,7 +210,7 @@ def _sweeps(
     client: Client,
     alerts: Alerts,
     clock: Clock,
-    metrics: Metrics,
+    ended: Callable[[Sweep], None],
     tracer: Tracer | None,
 ) -> Sweeps:
     store = MongoSweepStore(client, settings.mongodb_database)
@@ -193,7 +239,7 @@ def _sweeps(
         retry,
         silent_after=silence(settings.lease),
         prepare=ready_to_sweep,
-        ended=metrics.ended,
+        ended=ended,
         tracer=tracer,
     )
 

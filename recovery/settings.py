@@ -1,14 +1,53 @@
 """Settings of recovery and of its cron client."""
 
-from pydantic import Field
+from datetime import timedelta
 
-from deletion.process.alert_settings import AlertSettings
+from pydantic import Field, ValidationInfo, field_validator
+
+from deletion.process.alert_settings import AlertSettings, WebAddress
 from deletion.process.settings import PubSubSettings, Settings, Token
 from deletion.process.store_settings import LeaseSettings, StoreSettings
 from deletion.process.traces_settings import TracesSettings
+from deletion.request import LedgerPolicy
 
 
-class RecoverySettings(PubSubSettings, StoreSettings, LeaseSettings, AlertSettings, TracesSettings):
+class LedgerSettings(Settings):
+    """What the request ledger does."""
+
+    deadline_hours: float = Field(720.0, gt=0, le=87_600)
+    """Hours after its receipt by which a request must be settled; an alert is raised after three
+    quarters of them, and another at their end. At most 87600.
+    """
+    missing_after_minutes: float = Field(60.0, gt=0, le=44_640)
+    """Minutes after its receipt when the ledger looks for a request's jobs, and publishes it again
+    for each service that has none; it looks every half hour and in every sweep. At most 44640.
+    """
+    callback_url: WebAddress | None = None
+    """Where each settled request is posted as JSON; `http://` or `https://`. A credential: it is
+    never printed. Without it nobody is called back.
+    """
+    callback_secret: Token | None = Field(None, validate_default=True)
+    """Signs the calls of `BOTDEL_CALLBACK_URL`, and is required with it; at least 16 characters."""
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _signs(cls, secret: Token | None, given: ValidationInfo) -> Token | None:
+        if secret is None and given.data.get("callback_url") is not None:
+            raise ValueError("expected a secret, because BOTDEL_CALLBACK_URL is set")
+        return secret
+
+    @property
+    def ledger(self) -> LedgerPolicy:
+        """The same as a `LedgerPolicy`."""
+        return LedgerPolicy(
+            deadline=timedelta(hours=self.deadline_hours),
+            missing_after=timedelta(minutes=self.missing_after_minutes),
+        )
+
+
+class RecoverySettings(
+    PubSubSettings, StoreSettings, LeaseSettings, AlertSettings, LedgerSettings, TracesSettings
+):
     """`botdel recovery`."""
 
     recovery_token: Token

@@ -20,7 +20,10 @@ from consumers.intake import Outcome
 from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.census import UNFINISHED
+from deletion.adapters.mongo.connection import connect
+from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import SystemClock
+from deletion.ledger import RequestCensus
 from deletion.ports import Unfinished
 from deletion.process.settings import Settings
 from deletion.process.store_settings import (
@@ -32,6 +35,8 @@ from deletion.process.store_settings import (
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
 from recovery.gauges import JobGauges
+from recovery.ledger.gauges import RequestGauges
+from recovery.ledger.metrics import LedgerMetrics
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.settings import RecoverSettings, RecoverySettings
 from tests.support.monitoring import AlertRule, alert_rules
@@ -158,7 +163,12 @@ class _Jobs:
 def _all_metrics() -> Iterator[Metric]:
     gateway, recovering = CollectorRegistry(), RecoveryMetrics().registry
     GatewayMetrics(gateway)
-    asyncio.run(JobGauges(recovering, _Jobs(), SystemClock()).refresh())
+    jobs = JobGauges(recovering, _Jobs(), SystemClock())
+    asyncio.run(jobs.refresh())
+    LedgerMetrics(recovering).republished(ANY)
+    requests = MongoRequestStore(connect("mongodb://nowhere"), ANY)
+    gauges = RequestGauges(recovering, requests, SystemClock(), jobs.failures, calls_back=True)
+    gauges.show(RequestCensus(0, 0, 0, 0, None, None))
     consumer = ConsumerMetrics(ANY, [ANY], [outcome.value for outcome in Outcome])
     consumer.breakers.labels(ANY)
     for registry in (gateway, consumer.registry, recovering):

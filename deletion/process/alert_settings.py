@@ -19,10 +19,14 @@ def _web_address(url: SecretStr) -> SecretStr:
     return url
 
 
+WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
+"""A URL that is posted to. A credential."""
+
+
 class AlertSettings(Settings):
     """Where alerts are sent, and how long they are grouped. The URL is a credential."""
 
-    alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    alert_webhook_url: WebAddress | None = None
     """Where alerts are posted as JSON (`text`, as Slack wants it, and fields); `http://` or
     `https://`. A credential: it is never printed. Without it alerts are in the log only.
     """

@@ -25,23 +25,6 @@ MATCHER: Final = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 GROUPED: Final = re.compile(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)")
 OF_THE_SERVER: Final = {"instance", "alertname", "severity", "le"}
 """Labels that Prometheus adds, and that of a histogram's buckets."""
-LEDGER: Final = frozenset(
-    {
-        "botdel_requests",
-        "botdel_requests_oldest_received_timestamp_seconds",
-        "botdel_requests_oldest_deadline_timestamp_seconds",
-        "botdel_ledger_recorded_total",
-        "botdel_ledger_settled_total",
-        "botdel_ledger_republished_total",
-        "botdel_ledger_failures_total",
-        "botdel_ledger_recording",
-        "botdel_ledger_unannounced_oldest_timestamp_seconds",
-        "botdel_ledger_uncalled_oldest_timestamp_seconds",
-    }
-)
-"""The metrics of the ledger, as long as recovery has no ledger: the first that the code has makes
-this list void.
-"""
 
 
 def _series() -> dict[str, Labels | None]:
@@ -55,7 +38,7 @@ def _series() -> dict[str, Labels | None]:
                 name: known.get(name, frozenset()) | {value}
                 for name, value in sample.labels.items()
             }
-    return found if LEDGER & found.keys() else {**dict.fromkeys(LEDGER), **found}
+    return found
 
 
 KNOWN: Final = _series()

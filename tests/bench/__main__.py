@@ -1,8 +1,8 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, breaker, console, objects, broker, traces. Each gets an emulator and a
-database of its own, or what it needs. Takes about half an hour; use a machine that does nothing
+memory, claims, sweep, ledger, breaker, console, objects, broker, traces. Each gets an emulator and
+a database of its own, or what it needs. Takes about half an hour; use a machine that does nothing
 else.
 """
 
@@ -29,6 +29,7 @@ from tests.bench import (
     deletion,
     gateway,
     intake,
+    ledger,
     memory,
     objects,
     pace,
@@ -49,6 +50,7 @@ OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]
 OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]]]] = {
     "claims": ("eight at a time", claims.bench),
     "sweep": ("finding 100 jobs", sweep.bench),
+    "ledger": ("settling what completes", ledger.bench),
     "breaker": ("an API that is down", breaker.bench),
     "console": ("a page of a list", console.bench),
 }

@@ -152,8 +152,19 @@ def request_placed(bot: str) -> BotDeletionSubject:
     return BotDeletionSubject(str(uuid.uuid4()), now, bot, RequestPlaced(now))
 
 
+async def register(pipeline: Pipeline, *services: str) -> None:
+    """Register services, or else the pipeline's, as `botdel topology apply` does."""
+    registered = pipeline.client[pipeline.database]["services"]
+    for service in services or (SERVICE,):
+        now = {"registeredAt": datetime.now(UTC), "retiredAt": None}
+        await registered.update_one({"_id": service}, {"$set": now}, upsert=True)
+
+
 async def create_topology(pipeline: Pipeline) -> None:
-    """Create the topology as the product would, but with the shortest ack deadline."""
+    """Create the topology as the product would, but with the shortest ack deadline, and register
+    the service.
+    """
+    await register(pipeline)
     async with pubsub(pipeline) as (publisher, subscriber):
         topology = Topology(publisher, subscriber, pipeline.names, emulated=True)
         await topology.apply()

@@ -140,3 +140,33 @@ async def claimable(pipeline: Pipeline) -> list[dict[str, Any]]:
     found = pipeline.jobs.find({"queue": SERVICE, "due": {"$lte": now}})
     documents: list[dict[str, Any]] = await found.to_list(None)
     return documents
+
+
+async def settled(pipeline: Pipeline, count: int) -> bool:
+    """Whether the ledger has settled and announced this many requests, and no other is open."""
+    requests = pipeline.client[pipeline.database]["deletion_requests"]
+    done = {"settledAt": {"$type": "date"}, "chores.announce": None}
+    found = await requests.find(done).to_list(None)
+    return len(found) == await requests.count_documents({}) == count
+
+
+async def recorded(pipeline: Pipeline, count: int) -> None:
+    """Wait until the ledger has recorded this many requests."""
+    requests = pipeline.client[pipeline.database]["deletion_requests"]
+
+    async def are_recorded() -> bool:
+        return int(await requests.count_documents({})) == count
+
+    await until(are_recorded)
+
+
+async def swept_until_settled(pipeline: Pipeline, recovery: Recovery, count: int) -> None:
+    """Start sweeps, as the cron job does, until the ledger has settled this many requests."""
+
+    async def are_settled() -> bool:
+        if await settled(pipeline, count):
+            return True
+        await recovery.ended(await recovery.started())
+        return False
+
+    await until(are_settled)

@@ -70,6 +70,15 @@ class AlertGroup:
             case AlertKind.JOBS_IMMOVABLE:
                 what = f"{_number(self.count, 'job')}{of} that no sweep can move on"
                 commands = self._lists_of_jobs("failed", "in_progress")
+            case AlertKind.REQUESTS_NEAR:
+                what = f"{_number(self.count, 'open request')}{of} near the deadline"
+                commands = self._lists_of_requests("open")
+            case AlertKind.REQUESTS_OVERDUE:
+                what = f"{_number(self.count, 'open request')}{of} past the deadline"
+                commands = self._lists_of_requests("overdue")
+            case AlertKind.REQUESTS_MISSING:
+                what = f"{_number(self.count, 'request')}{of} without a job"
+                commands = [["doctor"], *self._lists_of_requests("open")]
         shown = " and ".join(shlex.join(["botdel", *command]) for command in commands)
         return f"{what} ({self.reason}): {shown}"
 
@@ -97,6 +106,10 @@ class AlertGroup:
         """A command for each status, because `botdel jobs list` takes one."""
         listed = ["jobs", "list", *self._filters("service"), "--status"]
         return [[*listed, status] for status in statuses]
+
+    def _lists_of_requests(self, state: str) -> list[list[str]]:
+        owed_by = ["--owed-by", self.service] if self.service else []
+        return [["requests", "list", *owed_by, "--state", state]]
 
     def _filters(self, *names: str) -> list[str]:
         """The options of a command that filter by the known ones of `names`."""

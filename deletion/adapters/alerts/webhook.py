@@ -9,10 +9,11 @@ import structlog
 from pydantic import SecretStr
 
 from deletion.adapters.alerts.groups import AlertGroup, AlertGroups
+from deletion.adapters.posting import json_bytes, post
 from deletion.adapters.unproxied import unproxied
 from deletion.alerts import Alert
 from deletion.clock import Clock
-from deletion.errors import BotDeletionError, TransientError
+from deletion.errors import BotDeletionError
 from deletion.retry import Retry
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,6 @@ BASE_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
 """How long one try may take. All tries, with the waits between them, take about a minute at
 most."""
-_MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
 
 class Webhook:
@@ -47,26 +47,12 @@ class Webhook:
         Raises `TransientError` when all tries have failed, and `BotDeletionError` at once for an
         answer that another try would not change. Redirects are not followed.
         """
-        await self._retry.call(lambda: self._post(body))
+        content, seconds = json_bytes(body), self._answer_seconds
+        await self._retry.call(lambda: post(self._http, self._url, content, seconds=seconds))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
-
-    async def _post(self, body: Mapping[str, object]) -> None:
-        url = self._url.get_secret_value()
-        try:
-            async with (
-                asyncio.timeout(self._answer_seconds),  # httpx's own is for each read
-                self._http.stream("POST", url, json=body) as answer,  # the body is not read
-            ):
-                status = answer.status_code
-        except (httpx.TransportError, TimeoutError) as error:
-            raise TransientError(type(error).__name__) from None
-        if status in _MAY_PASS or httpx.codes.is_server_error(status):
-            raise TransientError(f"answered {status}")
-        if not httpx.codes.is_success(status):
-            raise BotDeletionError(f"answered {status}")
 
 
 class WebhookAlerts:

@@ -7,6 +7,7 @@ from tests.mutations.mutants.base import DATA, DATABASE, EDGE, Mutant
 CRON: Final = "recovery/client.py"
 DEAD_LETTERS: Final = "recovery/dead_letter_consumer.py"
 RECOVERY: Final = "recovery/main.py"
+PULLS: Final = "recovery/pull_loop.py"
 MONGO_SWEEPS: Final = "recovery/mongo_sweeps.py"
 SWEEPER: Final = "recovery/sweeper.py"
 
@@ -131,13 +132,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a recorder that fails is no problem",
-        DEAD_LETTERS,
+        PULLS,
         "self._failing_since or self._clock.now(), reason",
         "None, reason",
     ),
     Mutant(
         "a recorder says when it failed last, not since when",
-        DEAD_LETTERS,
+        PULLS,
         "self._failing_since or self._clock.now(), reason",
         "self._clock.now(), reason",
     ),

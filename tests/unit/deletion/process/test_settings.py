@@ -97,6 +97,13 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert all(name in said for name in NEEDS[RecoverySettings])
 
 
+def test_a_callback_without_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTDEL_CALLBACK_URL", "https://receiver.example/hook?key=hunter22")
+    said = refused(RecoverySettings)
+    assert "BOTDEL_CALLBACK_SECRET" in said
+    assert "hunter22" not in said
+
+
 WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "GOOGLE_CLOUD_PROJECT", ""),
     (ConsumerSettings, "BOTDEL_MONGODB_URI", "http://user:hunter22@host"),
@@ -117,6 +124,10 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "BOTDEL_REST_SECONDS", "-1"),
     (ConsumerSettings, "BOTDEL_RETRY_SECONDS", "hunter22"),
     (RecoverySettings, "BOTDEL_ALERT_WAITING_SECONDS", "0"),
+    (RecoverySettings, "BOTDEL_DEADLINE_HOURS", "0"),
+    (RecoverySettings, "BOTDEL_MISSING_AFTER_MINUTES", "-1"),
+    (RecoverySettings, "BOTDEL_CALLBACK_URL", "ftp://hunter22"),
+    (RecoverySettings, "BOTDEL_CALLBACK_SECRET", "hunter22"),
     (ConsumerSettings, "BOTDEL_CONSUMER_PORT", "65536"),
     (ConsumerSettings, "BOTDEL_SHUTDOWN_GRACE_SECONDS", "0"),
     (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", "hunter22"),

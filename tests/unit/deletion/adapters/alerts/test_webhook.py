@@ -251,6 +251,21 @@ async def test_groups_are_bounded_and_none_is_uncounted(
             "1 job that no sweep can move on (unreadable): "
             "botdel jobs list --status failed and botdel jobs list --status in_progress",
         ),
+        (
+            Alert(AlertKind.REQUESTS_NEAR, "billing", "little time is left", "e", 2),
+            "2 open requests of billing near the deadline (little time is left): "
+            "botdel requests list --owed-by billing --state open",
+        ),
+        (
+            Alert(AlertKind.REQUESTS_OVERDUE, "billing", "it has passed", "e"),
+            "1 open request of billing past the deadline (it has passed): "
+            "botdel requests list --owed-by billing --state overdue",
+        ),
+        (
+            Alert(AlertKind.REQUESTS_MISSING, "billing", "published again", "e", 2),
+            "2 requests of billing without a job (published again): "
+            "botdel doctor and botdel requests list --owed-by billing --state open",
+        ),
     ],
 )
 async def test_the_text_says_what_happened_and_which_command_shows_it(

@@ -1,0 +1,92 @@
+"""The ledger of a recovery process, composed of its stores, its topics and its settings."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from deletion.adapters.mongo import dead_letters, jobs, requests
+from deletion.adapters.mongo.connection import Client
+from deletion.adapters.mongo.coverage import MongoCoverageStore
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.indexes import Indexes, prepare
+from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.requests import MongoRequestStore
+from deletion.adapters.mongo.services import MongoServiceStore
+from deletion.adapters.pubsub.publisher import GroupingPublisher
+from deletion.adapters.pubsub.subscription import PullSubscription
+from deletion.alerts import Alerts
+from deletion.clock import Clock
+from deletion.process.bus import Bus
+from recovery.ledger.callback import Callback
+from recovery.ledger.metrics import LedgerMetrics
+from recovery.ledger.running import Ledger, Stores, Topics
+from recovery.settings import RecoverySettings
+
+LEDGER_INDEXES: Indexes = {
+    requests.COLLECTION: requests.INDEXES,
+    jobs.COLLECTION: jobs.INDEXES,
+    dead_letters.COLLECTION: dead_letters.INDEXES,
+}
+
+
+@asynccontextmanager
+async def ledger_of(
+    settings: RecoverySettings,
+    client: Client,
+    bus: Bus,
+    alerts: Alerts,
+    clock: Clock,
+    metrics: LedgerMetrics,
+) -> AsyncIterator[Ledger]:
+    """Yield the ledger, not yet running. At the end, close the connections of the callback."""
+    callback = _callback(settings, clock)
+    database = client[settings.mongodb_database]
+    records = MongoJobStore(
+        client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
+    )
+
+    async def ready() -> None:
+        await prepare(database, LEDGER_INDEXES, build=settings.emulator is not None)
+        await records.check_writes()
+
+    try:
+        yield Ledger(
+            _stores(settings, client),
+            _topics(settings, bus),
+            alerts,
+            clock,
+            random.Random(),  # noqa: S311 - it spreads waits, and keeps no secret
+            policy=settings.ledger,
+            metrics=metrics,
+            prepare=ready,
+            receiver=callback.tell if callback else None,
+        )
+    finally:
+        if callback:
+            await callback.close()
+
+
+def _callback(settings: RecoverySettings, clock: Clock) -> Callback | None:
+    if settings.callback_url is None or settings.callback_secret is None:
+        return None
+    return Callback(settings.callback_url, settings.callback_secret, clock)
+
+
+def _stores(settings: RecoverySettings, client: Client) -> Stores:
+    database = settings.mongodb_database
+    return Stores(
+        MongoRequestStore(client, database),
+        MongoServiceStore(client, database),
+        MongoCoverageStore(client, database),
+        MongoDeadLetterStore(client, database),
+    )
+
+
+def _topics(settings: RecoverySettings, bus: Bus) -> Topics:
+    names, recreate = settings.names, bus.topology.recreating()
+    subscription = PullSubscription(bus.subscriber, names.ledger_subscription, recreate=recreate)
+    return Topics(
+        subscription,
+        GroupingPublisher(bus.publisher, names.topic, recreate=recreate),
+        GroupingPublisher(bus.publisher, names.completed_topic, recreate=recreate),
+    )

@@ -1,0 +1,122 @@
+"""Gauges of the requests, counted when they are scraped and kept for a while."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from deletion.clock import Clock
+from deletion.kept import Kept
+from deletion.ledger import RequestCensus, RequestStore
+from deletion.request import Chore, DeletionRequest
+from deletion.silence import EPOCH
+from recovery.gauges import KEPT_SECONDS, READ_SECONDS
+
+MOST_COUNTED: Final = 10_000
+"""How many requests of each kind are counted: an alert needs no more."""
+MOST_WAITING: Final = 500
+"""How many requests that wait to be told of are read to find the oldest."""
+STATES: Final = ("open", "near", "overdue", "missing")
+LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+RECEIVED: Final = "botdel_requests_oldest_received_timestamp_seconds"
+DEADLINE: Final = "botdel_requests_oldest_deadline_timestamp_seconds"
+WAITING: Final = {
+    Chore.ANNOUNCE: "botdel_ledger_unannounced_oldest_timestamp_seconds",
+    Chore.CALL: "botdel_ledger_uncalled_oldest_timestamp_seconds",
+}
+TIMES: Final = {
+    RECEIVED: "When the open request was received that has waited longest; absent without one",
+    DEADLINE: "The deadline of that request; absent without one",
+    WAITING[Chore.ANNOUNCE]: "When the request was settled that waits longest to be announced; "
+    "absent without one",
+    WAITING[Chore.CALL]: "When the request was settled that waits longest for its callback; "
+    "absent without one",
+}
+"""In seconds since 1970."""
+
+log = structlog.get_logger(__name__)
+
+
+class Times(Collector):
+    """Gauges that are absent, not 0, while there is no time to show."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, datetime | None] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Each gauge, with its value if there is one."""
+        for name, documentation in TIMES.items():
+            family = GaugeMetricFamily(name, documentation)
+            if at := self.since.get(name):
+                family.add_metric([], at.timestamp())
+            yield family
+
+
+class RequestGauges:
+    """`botdel_requests` and the times of what has waited longest.
+
+    While they cannot be read, the gauges are absent rather than old, and `failures` counts that.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        requests: RequestStore,
+        clock: Clock,
+        failures: Counter,
+        *,
+        calls_back: bool,
+    ) -> None:
+        self._states = Gauge(
+            "botdel_requests",
+            "Requests that services owe, at most 10,000 of each state, counted when they are "
+            "scraped, at most every 30 s; overdue ones are near too, and all are open",
+            ["state"],
+            registry=registry,
+        )
+        self._times = Times()
+        registry.register(self._times)
+        self._requests = requests
+        self._clock = clock
+        self._failures = failures
+        self._chores = [Chore.ANNOUNCE, Chore.CALL] if calls_back else [Chore.ANNOUNCE]
+        self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
+
+    async def refresh(self) -> None:
+        """Count again if the gauges are older than `KEPT_SECONDS`. Never raises."""
+        await self._counted.get()
+
+    async def _count(self) -> None:
+        self._states.clear()
+        self._times.since.clear()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                census = await self._requests.census(self._clock.now(), MOST_COUNTED)
+                waiting = {chore: await self._waiting(chore) for chore in self._chores}
+            self.show(census)
+            for chore, since in waiting.items():
+                self._times.since[WAITING[chore]] = since
+        except Exception:
+            log.exception("requests not counted")
+            self._failures.inc()
+
+    async def _waiting(self, chore: Chore) -> datetime | None:
+        """When the one settled first of those that wait for `chore` was settled.
+
+        All wait for an hour at most, so it is among the first that are due, unless very many wait.
+        """
+        found = await self._requests.due(chore, EPOCH, LAST, MOST_WAITING)
+        readable = (each for each in found if isinstance(each, DeletionRequest))
+        return min((each.settled_at for each in readable if each.settled_at), default=None)
+
+    def show(self, census: RequestCensus) -> None:
+        """Set the gauges that a census says."""
+        for state in STATES:
+            self._states.labels(state).set(getattr(census, state))
+        self._times.since[RECEIVED] = census.oldest
+        self._times.since[DEADLINE] = census.oldest_deadline

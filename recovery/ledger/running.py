@@ -1,0 +1,198 @@
+"""The ledger of a recovery process: its parts side by side, until the process is asked to stop."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from deletion.alerts import Alerts
+from deletion.bus import Publisher, Subscription
+from deletion.clock import Clock
+from deletion.events import completed, to_message
+from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
+from deletion.request import Chore, DeletionRequest, LedgerPolicy
+from recovery.ledger.chores import Chores
+from recovery.ledger.intake import Intake
+from recovery.ledger.look import Look
+from recovery.ledger.metrics import LedgerMetrics, PartName
+from recovery.ledger.part import Part, Work
+from recovery.ledger.settle import Settle, Settlement
+from recovery.ledger.tell import Tell
+from recovery.ledger.walk import PAGE
+from recovery.ledger.warn import Warn
+from recovery.pull_loop import PullLoop
+
+EVERY: Final = {
+    PartName.SETTLE: 1.0,
+    PartName.LOOK: 1800.0,
+    PartName.WARN: 60.0,
+    PartName.ANNOUNCE: 5.0,
+    PartName.CALL: 5.0,
+}
+"""Seconds between two passes of a part. What this process settles, it announces at once."""
+PULL_LIMIT: Final = 100
+"""Messages in memory at a time."""
+MAX_PAUSE_SECONDS: Final = 10.0
+"""The longest pause between two pulls that fail; short, because the first service may register at
+any time."""
+CALLS_AT_ONCE: Final = 16
+"""Callbacks under way at a time. They are claimed together, so that no claim ends before its
+call."""
+
+Receiver = Callable[[DeletionRequest], Awaitable[None]]
+"""Tells somebody of a settled request, within bounded time; raises unless that is confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the ledger reads and writes."""
+
+    requests: RequestStore
+    services: ServiceStore
+    coverage: CoverageStore
+    letters: EventLetters
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The subscription of the ledger, and the publishers of the requests' topic and of that of
+    completions.
+    """
+
+    subscription: Subscription
+    requests: Publisher
+    completed: Publisher
+
+
+class Ledger:
+    """Records, settles, looks, warns, announces and calls back, each in a loop of its own, so that
+    none waits for another.
+
+    `prepare` builds or requires the indexes, and checks that the database takes writes. Without a
+    `receiver` nobody is called back. `every` has the seconds between two passes of each part.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        topics: Topics,
+        alerts: Alerts,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        policy: LedgerPolicy,
+        metrics: LedgerMetrics,
+        prepare: Callable[[], Awaitable[None]],
+        receiver: Receiver | None = None,
+        every: Mapping[PartName, float] = EVERY,
+    ) -> None:
+        self._stores = stores
+        self._topics = topics
+        self._alerts = alerts
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._receiver = receiver
+        self._every = every
+        self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
+        self._prepare = prepare
+        self._intake = Intake(
+            topics.subscription,
+            stores.requests,
+            stores.services,
+            stores.coverage,
+            self._settlement,
+            clock,
+            policy=policy,
+            metrics=metrics,
+        )
+        self._pulls = self._pull_loop()
+        self._parts = {name: self._part(name, work) for name, work in self._work().items()}
+
+    @property
+    def problem(self) -> str | None:
+        """Why no requests are recorded, and since when; None while the last pull worked."""
+        return self._pulls.problem
+
+    def look(self) -> None:
+        """Look for missing jobs now, as in every sweep."""
+        self._parts[PartName.LOOK].wake()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run all parts until `stopping`; each ends at a safe point. Survives every outage."""
+        parts = (part.run(stopping) for part in self._parts.values())
+        await asyncio.gather(self._pulls.consume(stopping), *parts)
+
+    async def _ready(self) -> None:
+        await self._prepare()
+        await self._intake.owing()
+
+    def _pull_loop(self) -> PullLoop:
+        return PullLoop(
+            self._topics.subscription,
+            self._intake.take,
+            self._clock,
+            prepare=self._ready,
+            metrics=self._metrics,
+            limit=PULL_LIMIT,
+            longest_pause=MAX_PAUSE_SECONDS,
+            event="requests not recorded yet",
+            symptom="no requests recorded since",
+        )
+
+    def _part(self, name: PartName, work: Work) -> Part:
+        return Part(name, work, self._every[name], self._clock, self._metrics, self._rng)
+
+    def _work(self) -> dict[PartName, Work]:
+        coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
+        look = Look(
+            self._chores(Chore.LOOK),
+            coverage,
+            self._stores.letters,
+            self._settlement,
+            self._topics.requests,
+            self._alerts,
+            clock,
+            metrics,
+        )
+        work: dict[PartName, Work] = {
+            PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
+            PartName.LOOK: look,
+            PartName.WARN: Warn(
+                self._chores(Chore.WARN), coverage, self._settlement, self._alerts, clock
+            ),
+            PartName.ANNOUNCE: self._announcing(),
+        }
+        if self._receiver:
+            work[PartName.CALL] = self._calling(self._receiver)
+        return work
+
+    def _announcing(self) -> Tell:
+        async def announce(request: DeletionRequest) -> None:
+            event = to_message(completed(request, self._clock.now()), request.traceparent)
+            await self._topics.completed.publish(event)
+
+        def announced(request: DeletionRequest) -> DeletionRequest:
+            return request.announced(self._clock.now() if self._receiver else None)
+
+        then = partial(self._wake, PartName.CALL)
+        chores = self._chores(Chore.ANNOUNCE)
+        return Tell(chores, announce, announced, at_once=PAGE, then=then)
+
+    def _calling(self, receiver: Receiver) -> Tell:
+        def nothing() -> None: ...
+
+        chores = self._chores(Chore.CALL)
+        return Tell(chores, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+
+    def _chores(self, chore: Chore) -> Chores:
+        return Chores(chore, self._stores.requests, self._clock, self._metrics)
+
+    def _settled(self) -> None:
+        self._wake(PartName.ANNOUNCE)
+
+    def _wake(self, name: PartName) -> None:
+        if name in self._parts:
+            self._parts[name].wake()

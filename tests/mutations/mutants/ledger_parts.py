@@ -1,0 +1,164 @@
+"""The parts of the request ledger: recovery/ledger/."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import UNIT, Mutant
+
+CALLBACK: Final = "recovery/ledger/callback.py"
+CHORES: Final = "recovery/ledger/chores.py"
+INTAKE: Final = "recovery/ledger/intake.py"
+LOOK: Final = "recovery/ledger/look.py"
+RUNNING: Final = "recovery/ledger/running.py"
+SAVING: Final = "recovery/ledger/saving.py"
+SETTLE: Final = "recovery/ledger/settle.py"
+WALK: Final = "recovery/ledger/walk.py"
+WARN: Final = "recovery/ledger/warn.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "the ledger looks for jobs before it has recorded the request",
+        INTAKE,
+        "        jobs = await self._coverage.covering([(each.bot_id, each.id) for each in recorded])\n        await self._settlement.settle(jobs)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a request that nobody owes is pulled all the same",
+        RUNNING,
+        "        await self._intake.owing()\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a service that is retired owes new requests",
+        INTAKE,
+        " if each.retired_at is None]",
+        "]",
+        UNIT,
+    ),
+    Mutant(
+        "the ledger records what is addressed to one service",
+        INTAKE,
+        'if "service" in delivery.message.attributes:',
+        'if "nobody" in delivery.message.attributes:',
+        UNIT,
+    ),
+    Mutant(
+        "a request that cannot be written is acked",
+        INTAKE,
+        "if each.ack_id not in lost]",
+        "]",
+        UNIT,
+    ),
+    Mutant(
+        "a job that is not complete settles a request",
+        SETTLE,
+        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
+        "        if job.bot_id == request.bot_id:\n            request",
+        UNIT,
+    ),
+    Mutant(
+        "a job of another bot settles a request",
+        SETTLE,
+        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
+        "        if job.is_complete:\n            request",
+        UNIT,
+    ),
+    Mutant(
+        "a mark is taken off before what the job covers is settled",
+        SETTLE,
+        "            failed = await self._settlement.settle(jobs)\n",
+        "            await self._coverage.reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
+    ),
+    Mutant(
+        "the job of a request that cannot be settled loses its mark",
+        SETTLE,
+        "done = [job.job_id for job in jobs if failed.isdisjoint(job.event_ids)]",
+        "done = [job.job_id for job in jobs]",
+        UNIT,
+    ),
+    Mutant(
+        "one request that cannot be written keeps the others from it",
+        SAVING,
+        "        if len(changes) == 1:\n",
+        "        if changes:\n",
+        UNIT,
+    ),
+    Mutant(
+        "records that cannot be read are walked before all others",
+        WALK,
+        "            self.pass_over(unreadable)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "what is passed over is never tried again",
+        WALK,
+        "        if self._clock.monotonic() >= self._all_again_at:\n",
+        "        if self._clock.monotonic() < 0:\n",
+        UNIT,
+    ),
+    Mutant(
+        "records of one moment are visited twice",
+        WALK,
+        "            seen = seen if latest == since else set()\n",
+        "            seen = set()\n",
+        UNIT,
+    ),
+    Mutant(
+        "a claim that was refused is published all the same",
+        LOOK,
+        "            written = {change.before.id for change in saved.written}\n",
+        "            written = {each.change.before.id for each in decisions}\n",
+        UNIT,
+    ),
+    Mutant(
+        "a request is published again for every service",
+        LOOK,
+        '{**message.attributes, "service": service}',
+        "message.attributes",
+        UNIT,
+    ),
+    Mutant(
+        "a request is published again beside its open dead letter",
+        LOOK,
+        "elif DeadLetterStatus.NEW in standing or (standing and not request.is_near(now)):",
+        "elif standing and request.is_near(now):",
+        UNIT,
+    ),
+    Mutant(
+        "an open dead letter waives a share",
+        LOOK,
+        "        if standing == {DeadLetterStatus.DISCARDED}:\n",
+        "        if standing:\n",
+        UNIT,
+    ),
+    Mutant(
+        "a late request is alerted of although its job is complete",
+        WARN,
+        "    after = completed(request, jobs, now)\n",
+        "    after = request\n",
+        UNIT,
+    ),
+    Mutant(
+        "a try that fails is made again without a pause",
+        CHORES,
+        "max(now - (request.settled_at or now), SHORTEST)",
+        "now - (request.settled_at or now)",
+        UNIT,
+    ),
+    Mutant(
+        "the waits between tries grow without a bound",
+        CHORES,
+        "SHORTEST), LONGEST)",
+        "SHORTEST), LONGEST * 1000)",
+        UNIT,
+    ),
+    Mutant(
+        "a callback is signed without its time",
+        CALLBACK,
+        'f"{seconds}.".encode() + content',
+        "content",
+        UNIT,
+    ),
+)

@@ -1,0 +1,207 @@
+"""A request is followed from its event until no service owes it, whatever is slow or away."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from structlog.typing import EventDict
+
+from deletion.errors import BotDeletionError, BusUnavailable
+from deletion.request import DeletionRequest
+from tests.support.clock import until
+from tests.support.ledger_world import LedgerWorld, no_fault
+
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
+
+HOUR = 3600.0
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def world() -> AsyncIterator[LedgerWorld]:
+    world = LedgerWorld("billing", "media")
+    await world.register()
+    yield world
+
+
+async def recorded(world: LedgerWorld, event_id: str) -> DeletionRequest:
+    await until(lambda: event_id in world.requests.requests)
+    return world.requests.requests[event_id]
+
+
+@pytest.mark.proves("announced")
+async def test_a_request_is_settled_announced_and_called_back_within_seconds(
+    world: LedgerWorld,
+) -> None:
+    async with world.replica().running() as replica:
+        event_id = await world.place()
+        request = await recorded(world, event_id)
+        assert request.owed == ("billing", "media")
+        await world.done(event_id, "billing")
+        await world.clock.sleep(60)
+        assert world.announced.ids == world.called.ids == []
+        await world.done(event_id, "media")
+        await until(lambda: bool(world.called.ids), within=5)
+    assert world.announced.ids == world.called.ids == [event_id]
+    assert world.requests.requests[event_id].chores == {}
+    assert (replica.metric("recorded_total"), replica.metric("settled_total")) == (1, 1)
+    assert replica.metric("recording") == 1
+    assert not world.jobs.unreported
+
+
+async def test_without_a_callback_a_request_is_only_announced(world: LedgerWorld) -> None:
+    async with world.replica(calls_back=False).running():
+        event_id = await world.place()
+        await recorded(world, event_id)
+        await world.done(event_id, "billing", "media")
+        await until(lambda: bool(world.announced.ids), within=5)
+        await world.clock.sleep(10)
+    assert world.requests.requests[event_id].chores == {}
+    assert world.called.tries == 0
+
+
+@pytest.mark.proves("called-back")
+async def test_a_receiver_that_hangs_keeps_nothing_else_waiting(world: LedgerWorld) -> None:
+    async def failing(_: DeletionRequest) -> None:
+        await world.clock.sleep(10)
+        raise BotDeletionError("answered 404")
+
+    world.called.failing = failing
+    async with world.replica().running() as replica:
+        events = [await world.place() for _ in range(50)]
+        for event_id in events:
+            await recorded(world, event_id)
+            await world.done(event_id, "billing", "media")
+        await until(lambda: len(world.announced.ids) == 50, within=10)
+        late = await world.place()
+        await recorded(world, late)
+        await world.clock.sleep(2 * HOUR)
+        assert set(world.republished()) == {(late, "billing"), (late, "media")}
+        tries = world.called.tries
+        await world.clock.sleep(3 * HOUR)
+        assert world.called.tries - tries <= 50 * 4, "each is called once an hour at most"
+        assert replica.metric("failures_total", part="call") > 50
+        world.called.failing = None
+        await until(lambda: set(world.called.ids) == set(events), within=1.2 * HOUR)
+
+
+async def test_one_call_that_is_refused_holds_no_other_up(world: LedgerWorld) -> None:
+    cursed: list[str] = []
+
+    async def failing(request: DeletionRequest) -> None:
+        if request.id in cursed:
+            raise ZeroDivisionError("by nought")
+
+    world.called.failing = failing
+    async with world.replica().running():
+        events = [await world.place() for _ in range(40)]
+        cursed += events[:1]
+        for event_id in events:
+            await recorded(world, event_id)
+            await world.done(event_id, "billing", "media")
+        await until(lambda: set(world.called.ids) == set(events[1:]), within=30)
+
+
+@pytest.mark.proves("publish-after-claim")
+async def test_replicas_neither_publish_nor_call_twice(world: LedgerWorld) -> None:
+    async with world.replica().running(), world.replica().running(), world.replica().running():
+        done = [await world.place() for _ in range(30)]
+        for event_id in done:
+            await recorded(world, event_id)
+            await world.done(event_id, "billing", "media")
+        missing = await world.place()
+        await recorded(world, missing)
+        await world.done(missing, "billing")
+        await world.clock.sleep(1.4 * HOUR)
+    assert sorted(world.announced.ids) == sorted(world.called.ids) == sorted(done)
+    assert list(world.republished()) == [(missing, "media")]
+
+
+async def test_an_outage_of_the_database_loses_nothing(world: LedgerWorld) -> None:
+    async with world.replica().running() as replica:
+        first = await world.place()
+        await recorded(world, first)
+        world.down = True
+        await world.done(first, "billing", "media")
+        second = await world.place()
+        await world.clock.sleep(3 * HOUR)
+        assert world.announced.ids == []
+        assert "the database is down" in str(replica.ledger.problem)
+        assert replica.metric("recording") == 0
+        world.down = False
+        await recorded(world, second)
+        await world.done(second, "billing", "media")
+        await until(lambda: set(world.announced.ids) == {first, second}, within=120)
+        await until(lambda: replica.ledger.problem is None, within=60)
+
+
+@pytest.mark.proves("announced")
+async def test_an_outage_of_pubsub_delays_announcements_only(world: LedgerWorld) -> None:
+    async with world.replica().running():
+        event_id = await world.place()
+        await recorded(world, event_id)
+        world.announced.down = True
+        await world.done(event_id, "billing", "media")
+        await world.clock.sleep(3 * HOUR)
+        assert world.requests.requests[event_id].settled_at is not None
+        world.announced.down = False
+        await until(lambda: world.announced.ids == [event_id], within=1.2 * HOUR)
+        await until(lambda: world.called.ids == [event_id], within=60)
+
+
+async def test_a_stop_ends_every_part_at_once(world: LedgerWorld) -> None:
+    replica = world.replica()
+    async with replica.running():
+        event_id = await world.place()
+        await recorded(world, event_id)
+        world.announced.down = world.down = True
+        await world.clock.sleep(300)
+        asked = world.clock.now()
+    assert world.clock.now() - asked <= timedelta(seconds=3), "one pull"
+
+
+async def test_a_part_that_breaks_is_logged_counted_and_goes_on(
+    world: LedgerWorld, logs: list[EventDict]
+) -> None:
+    async def broken(call: str, _: bool) -> None:
+        if call == "unreported":
+            raise ZeroDivisionError("by nought")
+
+    world.fault = broken
+    async with world.replica().running() as replica:
+        event_id = await world.place()
+        await recorded(world, event_id)
+        await world.done(event_id, "billing", "media")
+        await world.clock.sleep(60)
+        assert replica.metric("failures_total", part="settle") > 3
+        assert any("exc_info" in line for line in logs)
+        broken_until = world.clock.monotonic()
+        world.fault = no_fault
+        await until(lambda: world.announced.ids == [event_id], within=70)
+        assert world.clock.monotonic() - broken_until <= 62
+
+
+async def test_a_sweep_looks_at_once(world: LedgerWorld) -> None:
+    async with world.replica().running() as replica:
+        await world.clock.sleep(100)
+        event_id = await world.place()
+        await recorded(world, event_id)
+        await world.clock.sleep(HOUR + 10)
+        assert not list(world.republished())
+        replica.ledger.look()
+        await until(lambda: len(list(world.republished())) == 2, within=1)
+
+
+async def test_pubsub_that_is_away_at_a_look_costs_one_back_off(world: LedgerWorld) -> None:
+    async def away(call: str, _: bool) -> None:
+        if call == "publish":
+            raise BusUnavailable("away")
+
+    async with world.replica().running() as replica:
+        event_id = await world.place()
+        await recorded(world, event_id)
+        world.fault = away
+        await world.clock.sleep(1.6 * HOUR)
+        assert replica.metric("failures_total", part="look") >= 2
+        world.fault = no_fault
+        await until(lambda: len(list(world.republished())) == 2, within=1.2 * HOUR)

@@ -1,0 +1,54 @@
+"""A request that is late is alerted of, twice, by one replica; one that is not is settled."""
+
+import pytest
+
+from deletion.alerts import Alert, AlertKind
+from tests.support.clock import until
+from tests.support.ledger_world import LedgerWorld
+
+pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
+
+
+async def late_request(world: LedgerWorld) -> str:
+    await world.register()
+    async with world.replica().running():
+        event_id = await world.place()
+        await until(lambda: event_id in world.requests.requests)
+        await world.done(event_id, "billing")
+        await world.job(event_id, "media")
+        await world.clock.sleep(3)
+    return event_id
+
+
+@pytest.mark.proves("publish-after-claim")
+async def test_near_the_deadline_and_after_it_one_replica_alerts() -> None:
+    world = LedgerWorld("billing", "media")
+    event_id = await late_request(world)
+    seconds = world.policy.deadline.total_seconds()
+    counts = []
+    for share in (0.7, 0.1, 0.1, 0.2, 1.0):
+        await world.clock.sleep(share * seconds)
+        async with world.replica().running(), world.replica().running():
+            await world.clock.sleep(3)
+        counts.append(len(world.alerts.told))
+    assert counts == [0, 1, 1, 2, 2]
+    near, overdue = world.alerts.told
+    assert near == Alert(
+        AlertKind.REQUESTS_NEAR, "media", "three quarters of the time are over", event_id
+    )
+    assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "it has passed", event_id)
+
+
+async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alerted_of() -> None:
+    world = LedgerWorld("billing", "media")
+    event_id = await late_request(world)
+    await world.clock.sleep(world.policy.missing_after.total_seconds() + 1)
+    async with world.replica().running():
+        await world.clock.sleep(3)  # it has looked: each service has a job
+    media = next(job for job in world.jobs.jobs.values() if job.service == "media")
+    await world.complete(media)
+    world.jobs.unreported.clear()
+    await world.clock.sleep(0.8 * world.policy.deadline.total_seconds())
+    async with world.replica().running():
+        await until(lambda: world.announced.ids == [event_id], within=10)
+    assert world.alerts.told == []
