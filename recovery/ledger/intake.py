@@ -31,7 +31,9 @@ class Placed:
 
 
 class Intake:
-    """Takes in the messages of the ledger's subscription."""
+    """Takes in the messages of the ledger's subscription. It `is_idle` while no service is
+    registered.
+    """
 
     def __init__(
         self,
@@ -53,13 +55,15 @@ class Intake:
         self._clock = clock
         self._policy = policy
         self._metrics = metrics
+        self.is_idle = False
 
     async def owing(self) -> list[str]:
         """The services that owe what is received now. Raises `TopologyMissing` without one: what
         nobody owes would be settled at once, and `StoreUnavailable`.
         """
         names = [each.name for each in await self._services.all() if each.retired_at is None]
-        if not names:
+        self.is_idle = not names
+        if self.is_idle:
             raise TopologyMissing(
                 "no service is registered", "run `botdel topology apply --plan FILE`"
             )

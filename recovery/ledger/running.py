@@ -113,8 +113,11 @@ class Ledger:
 
     @property
     def problem(self) -> str | None:
-        """Why no requests are recorded, and since when; None while the last pull worked."""
-        return self._pulls.problem
+        """Why no requests are recorded, and since when; None while the last pull worked.
+
+        While no service is registered, there is none: nobody owes anything, and the log says so.
+        """
+        return None if self._intake.is_idle else self._pulls.problem
 
     def look(self) -> None:
         """Look for missing jobs now, as in every sweep."""
