@@ -14,7 +14,7 @@ from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
 from deletion.job import Status
 from recovery.sweeper import INTERRUPTED
-from tests.support.pipeline import WITHIN, Pipeline, pubsub, register, until
+from tests.support.pipeline import WITHIN, Pipeline, pubsub, until
 from tests.support.polling import frozen
 from tests.support.recovering import (
     GRACE,
@@ -73,7 +73,6 @@ async def test_it_starts_before_anything_answers_and_becomes_ready_by_itself(
         await refused(recovery)
         await world.broker.start()
         await world.mongo.start()
-        await register(world.pipeline)
         await until(recovery.is_ready)
         await seed(world.pipeline, [job(Status.FAILED, silent=HOUR)])
         sweep = await recovery.ended(await recovery.started())
@@ -86,7 +85,6 @@ async def test_a_sweep_needs_no_pubsub_and_readiness_says_that_dead_letters_do(
 ) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(10)])
     async with recovering(world.pipeline) as recovery:
         await until(recovery.is_ready)
@@ -115,7 +113,6 @@ async def until_unready(recovery: Recovery) -> bool:
 async def test_it_outlives_a_killed_database(world: World) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(3)])
     async with recovering(world.pipeline) as recovery:
         before = await recovery.ended(await recovery.started())
@@ -137,7 +134,6 @@ async def test_a_terminated_process_ends_its_sweep_as_interrupted_and_the_next_g
 ) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
         sweep_id = await recovery.started()
@@ -162,7 +158,6 @@ async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_proce
 ) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     await seed(world.pipeline, [job(Status.FAILED, silent=HOUR) for _ in range(MANY)])
     async with recovering(world.pipeline) as recovery:
         await recovery.started()
@@ -176,7 +171,6 @@ async def test_a_sweep_in_a_database_that_hangs_does_not_hold_a_terminated_proce
 async def test_a_terminated_process_exits_in_time_without_its_database(world: World) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     async with recovering(world.pipeline) as recovery:
         await recovery.ended(await recovery.started())
         await world.mongo.kill()
@@ -193,7 +187,6 @@ async def test_a_dead_letter_subscription_that_lost_its_topic_is_said_by_readine
 ) -> None:
     await world.broker.start()
     await world.mongo.start()
-    await register(world.pipeline)
     async with recovering(world.pipeline) as recovery, pubsub(world.pipeline) as (publisher, _):
         await until(partial(recorder_works, recovery))
         topic = world.pipeline.names.dead_letter_topic

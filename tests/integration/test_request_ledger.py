@@ -19,6 +19,7 @@ from tests.support.pipeline import (
     create_topology,
     publish,
     pubsub,
+    register,
     request_placed,
     until,
 )
@@ -45,6 +46,7 @@ async def pipeline(
     async with pipeline_at(broker.host, mongo.uri, project, database_name, tmp_path) as pipeline:
         pipeline.settings["BOTDEL_MISSING_AFTER_MINUTES"] = "0.02"
         await create_topology(pipeline)
+        await register(pipeline)
         yield pipeline
 
 

@@ -19,6 +19,7 @@ from google.pubsub_v1.types import PubsubMessage, Subscription
 from pymongo import AsyncMongoClient
 
 from botdel.local.processes import ChildProcess
+from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
@@ -152,19 +153,8 @@ def request_placed(bot: str) -> BotDeletionSubject:
     return BotDeletionSubject(str(uuid.uuid4()), now, bot, RequestPlaced(now))
 
 
-async def register(pipeline: Pipeline, *services: str) -> None:
-    """Register services, or else the pipeline's, as `botdel topology apply` does."""
-    registered = pipeline.client[pipeline.database]["services"]
-    for service in services or (SERVICE,):
-        now = {"registeredAt": datetime.now(UTC), "retiredAt": None}
-        await registered.update_one({"_id": service}, {"$set": now}, upsert=True)
-
-
 async def create_topology(pipeline: Pipeline) -> None:
-    """Create the topology as the product would, but with the shortest ack deadline, and register
-    the service.
-    """
-    await register(pipeline)
+    """Create the topology as the product would, but with the shortest ack deadline."""
     async with pubsub(pipeline) as (publisher, subscriber):
         topology = Topology(publisher, subscriber, pipeline.names, emulated=True)
         await topology.apply()
@@ -175,6 +165,12 @@ async def create_topology(pipeline: Pipeline) -> None:
                 ack_deadline_seconds=ACK_DEADLINE,
             )
         )
+
+
+async def register(pipeline: Pipeline) -> None:
+    """Register the service, as `botdel topology apply` does; a consumer does so at its start."""
+    services = pipeline.client[pipeline.database][SERVICES]
+    await services.insert_one({"_id": SERVICE, "registeredAt": datetime.now(UTC)})
 
 
 async def publish(pipeline: Pipeline, *subjects: BotDeletionSubject) -> None:
