@@ -7,9 +7,10 @@ import pytest
 import pytest_asyncio
 from structlog.typing import EventDict
 
-from deletion.errors import BotDeletionError, BusUnavailable
+from deletion.errors import BotDeletionError, BusUnavailable, PermanentError
 from deletion.request import DeletionRequest
 from tests.support.clock import until
+from tests.support.factories import placed
 from tests.support.ledger_world import LedgerWorld, no_fault
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
@@ -205,3 +206,26 @@ async def test_pubsub_that_is_away_at_a_look_costs_one_back_off(world: LedgerWor
         assert replica.metric("failures_total", part="look") >= 2
         world.fault = no_fault
         await until(lambda: len(list(world.republished())) == 2, within=1.2 * HOUR)
+
+
+async def test_many_that_the_receiver_refuses_do_not_hold_up_others(world: LedgerWorld) -> None:
+    async with world.replica().running():
+        bots = [f"{number:024x}" for number in range(1, 501)]
+        refused = {await world.place(placed(bot)) for bot in bots}
+        await until(lambda: len(world.requests.requests) == len(refused))
+
+        async def gone(request: DeletionRequest) -> None:
+            if request.id in refused:
+                raise PermanentError("answered 410")
+
+        world.called.failing = gone
+        for event_id in refused:
+            await world.done(event_id, "billing", "media")
+        await until(lambda: len(world.announced.ids) == len(refused))
+        event_id = await world.place()
+        await recorded(world, event_id)
+        await world.done(event_id, "billing", "media")
+        await until(lambda: world.called.ids == [event_id], within=30)
+        tries = world.called.tries
+        await world.clock.sleep(2 * HOUR)
+    assert world.called.tries - tries <= 10 * len(refused)  # and they are tried again, ever later
