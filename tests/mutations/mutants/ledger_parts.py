@@ -53,15 +53,15 @@ MUTANTS: Final = (
     Mutant(
         "a job that is not complete settles a request",
         SETTLE,
-        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
-        "        if job.bot_id == request.bot_id:\n            request",
+        "        if job.is_complete and job.bot_id == request.bot_id and",
+        "        if job.bot_id == request.bot_id and",
         UNIT,
     ),
     Mutant(
         "a job of another bot settles a request",
         SETTLE,
-        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
-        "        if job.is_complete:\n            request",
+        "        if job.is_complete and job.bot_id == request.bot_id and",
+        "        if job.is_complete and",
         UNIT,
     ),
     Mutant(
