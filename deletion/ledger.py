@@ -111,7 +111,10 @@ class ServiceStore(Protocol):
         """Add those that are not recorded. One that was retired is no longer: its plan is back."""
 
     async def all(self) -> Sequence[Service]:
-        """All services, retired ones too, by name. One whose record is damaged is not retired."""
+        """All services, retired ones too, by name. One whose record is damaged is not retired.
+
+        Raises `ConfigurationError` for more than can be read: none is left out.
+        """
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """Retire a service. Returns whether there is one of this name that was not retired."""

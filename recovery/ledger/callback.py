@@ -41,7 +41,7 @@ class Callback:
     async def tell(self, request: DeletionRequest) -> None:
         """Post the request, which is settled. Returns once the receiver has confirmed with 2xx.
 
-        Raises `TransientError` or `BotDeletionError` if not; it may have arrived all the same.
+        Raises `TransientError` or `PermanentError` if not; it may have arrived all the same.
         """
         content = json_bytes(body_of(request))
         headers = {SIGNATURE: self._signature(content)}

@@ -17,6 +17,7 @@ from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.alerts import Alerts
 from deletion.clock import Clock
 from deletion.process.bus import Bus
+from deletion.skew import ClockCheck
 from recovery.ledger.callback import Callback
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.ledger.running import Ledger, Stores, Topics
@@ -60,6 +61,7 @@ async def ledger_of(
             metrics=metrics,
             prepare=ready,
             receiver=callback.tell if callback else None,
+            check=ClockCheck(records, clock, settings.lease),
         )
     finally:
         if callback:

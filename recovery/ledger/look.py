@@ -28,7 +28,7 @@ from deletion.ledger import (
 from deletion.request import DeletionRequest, Waiver
 from recovery.ledger.chores import Chores
 from recovery.ledger.metrics import LedgerMetrics
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from recovery.ledger.settle import Settlement, completed, groups, jobs_of, without_job
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Look:
     async def _decide(self, requests: Sequence[DeletionRequest]) -> list[Decision]:
         """Read the jobs first, and dead letters only of what has none."""
         jobs = await jobs_of(self._coverage, requests)
-        without = {each.id: _without_job(each, jobs[each.id]) for each in requests}
+        without = {each.id: without_job(each, jobs[each.id]) for each in requests}
         letters = await self._letters_of(without)
         now = self._clock.now()
         return [decide(each, jobs[each.id], without[each.id], letters, now) for each in requests]
@@ -101,14 +101,23 @@ class Look:
         return found
 
     async def _publish(self, decisions: Sequence[Decision]) -> None:
-        """Publish side by side. Raises the first error, once all have ended."""
+        """Publish a group after the other, each side by side: a publisher refuses what is too much
+        at once. Raises the first error, once all have ended; after a group of which none was
+        published, the others are not tried.
+        """
         pairs = [(each.change.before, service) for each in decisions for service in each.missing]
-        errors = await asyncio.gather(*(self._publish_one(*pair) for pair in pairs))
         self._alert(pairs)
-        failed = [error for error in errors if error]
-        self._chores.failed(len(failed))
-        if failed:
-            raise failed[0]
+        left, first = len(pairs), None
+        for group in groups(pairs):
+            errors = await asyncio.gather(*(self._publish_one(*pair) for pair in group))
+            failed = [error for error in errors if error]
+            first = first or next(iter(failed), None)
+            left -= len(group) - len(failed)
+            if len(failed) == len(group):
+                break
+        self._chores.failed(left)
+        if first:
+            raise first
 
     async def _publish_one(self, request: DeletionRequest, service: str) -> Exception | None:
         """Returns what made it fail: another try follows at the next look for this request."""
@@ -167,9 +176,3 @@ def published_again(request: DeletionRequest, service: str) -> Message:
     subject = BotDeletionSubject(request.id, request.placed_at, request.bot_id, placed)
     message = to_message(subject, request.traceparent)
     return Message(message.data, {**message.attributes, "service": service})
-
-
-def _without_job(request: DeletionRequest, jobs: Sequence[Coverage]) -> list[str]:
-    """The services that owe the request and have no job that covers it."""
-    having = {job.service for job in jobs}
-    return [service for service in request.owed if service not in having]

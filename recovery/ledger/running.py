@@ -2,17 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from deletion.alerts import Alerts
-from deletion.bus import Publisher, Subscription
+from deletion.bus import Delivery, Publisher, Subscription
 from deletion.clock import Clock
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
+from deletion.skew import Check, unchecked
 from recovery.ledger.chores import Chores
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
@@ -70,8 +71,10 @@ class Ledger:
     """Records, settles, looks, warns, announces and calls back, each in a loop of its own, so that
     none waits for another.
 
-    `prepare` builds or requires the indexes, and checks that the database takes writes. Without a
-    `receiver` nobody is called back. `every` has the seconds between two passes of each part.
+    `prepare` builds or requires the indexes, and checks that the database takes writes. No part
+    does anything while `check` raises: with a wrong clock it would warn of what is not late, once
+    and for all, and put off for years what is missing. Without a `receiver` nobody is called back.
+    `every` has the seconds between two passes of each part.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Ledger:
         metrics: LedgerMetrics,
         prepare: Callable[[], Awaitable[None]],
         receiver: Receiver | None = None,
+        check: Check = unchecked,
         every: Mapping[PartName, float] = EVERY,
     ) -> None:
         self._stores = stores
@@ -95,6 +99,7 @@ class Ledger:
         self._rng = rng
         self._metrics = metrics
         self._receiver = receiver
+        self._check = check
         self._every = every
         self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
         self._prepare = prepare
@@ -130,12 +135,17 @@ class Ledger:
 
     async def _ready(self) -> None:
         await self._prepare()
+        await self._check()
         await self._intake.owing()
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        await self._check()
+        await self._intake.take(deliveries)
 
     def _pull_loop(self) -> PullLoop:
         return PullLoop(
             self._topics.subscription,
-            self._intake.take,
+            self._take,
             self._clock,
             prepare=self._ready,
             metrics=self._metrics,
@@ -146,7 +156,11 @@ class Ledger:
         )
 
     def _part(self, name: PartName, work: Work) -> Part:
-        return Part(name, work, self._every[name], self._clock, self._metrics, self._rng)
+        async def checked(stopping: asyncio.Event) -> None:
+            await self._check()
+            await work(stopping)
+
+        return Part(name, checked, self._every[name], self._clock, self._metrics, self._rng)
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics

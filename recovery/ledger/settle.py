@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange, RequestStore
@@ -20,8 +20,11 @@ from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.saving import Saved, save
 from recovery.ledger.walk import Walk
 
+T = TypeVar("T")
+
 GROUP: Final = 500
-"""Requests that are read and written together; a job may cover 1,000."""
+"""Requests that are read and written together, or messages that are published; a job may cover
+1,000, and a hundred requests may lack the jobs of many services."""
 TRIES: Final = 5
 """How often a change that is refused is made again at once."""
 LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -57,7 +60,7 @@ class Settlement:
             for event_id in job.event_ids if job.is_complete else ():
                 covered[event_id].append(job)
         failed: set[str] = set()
-        for group in _groups(list(covered)):
+        for group in groups(list(covered)):
             failed |= await self._settle(group, covered)
         self._metrics.failure(PartName.SETTLE, len(failed))
         return failed
@@ -112,10 +115,17 @@ def completed(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime)
     """`request` with the shares settled whose complete job is among `jobs`, which cover its
     event.
     """
+    owed = set(request.owed)
     for job in jobs:
-        if job.is_complete and job.bot_id == request.bot_id:
+        if job.is_complete and job.bot_id == request.bot_id and job.service in owed:
             request = request.completed(job.service, job.job_id, now)
     return request
+
+
+def without_job(request: DeletionRequest, jobs: Sequence[Coverage]) -> list[str]:
+    """The services that owe the request and have none of `jobs`, which cover it."""
+    having = {job.service for job in jobs}
+    return [service for service in request.owed if service not in having]
 
 
 class Settle:
@@ -151,6 +161,7 @@ class Settle:
                 return
 
 
-def _groups(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(event_ids), GROUP):
-        yield event_ids[first : first + GROUP]
+def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items, `GROUP` at a time."""
+    for first in range(0, len(items), GROUP):
+        yield items[first : first + GROUP]

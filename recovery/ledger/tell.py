@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from deletion.errors import with_type
+from deletion.errors import PermanentError, with_type
 from deletion.ledger import RequestChange
 from deletion.request import DeletionRequest
 from recovery.ledger.chores import Chores
@@ -38,7 +38,8 @@ class Tell:
 
     async def __call__(self, stopping: asyncio.Event) -> None:
         """Tell of all that are due. Raises `StoreUnavailable`, and the error of a try once all of
-        those side by side have failed: the other side does not work then.
+        those side by side have failed: the other side does not work then. One that is refused, with
+        a `PermanentError`, shows that it works, so that many of them do not hold up the others.
         """
         async for requests in self._chores.pages(self._at_once):
             await self._tell_of(await self._chores.claim(requests))
@@ -53,7 +54,7 @@ class Tell:
         await self._chores.save([RequestChange(each, self._told(each)) for each in done])
         if done:
             self._then()
-        elif failed:
+        elif failed and not any(isinstance(error, PermanentError) for error in failed):
             raise failed[0]
 
     async def _try(self, request: DeletionRequest) -> Exception | None:

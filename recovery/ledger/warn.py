@@ -10,9 +10,9 @@ import structlog
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
-from deletion.request import DeletionRequest, RequestState
+from deletion.request import Chore, DeletionRequest, RequestState
 from recovery.ledger.chores import Chores
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from recovery.ledger.settle import Settlement, completed, jobs_of, without_job
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +72,13 @@ class Warn:
 
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """The request with what its jobs have completed; warned of if that is not all."""
+    """The request with what its jobs have completed; warned of if that is not all. A job that was
+    there at the last look may be gone, expired without a mark or lost with a backup: then the next
+    look is due at once.
+    """
     after = completed(request, jobs, now)
-    return after if after.settled_at else after.warned(now)
+    if after.settled_at:
+        return after
+    warned = after.warned(now)
+    is_gone = Chore.LOOK not in after.chores and without_job(after, jobs)
+    return warned.postponed(Chore.LOOK, now) if is_gone else warned

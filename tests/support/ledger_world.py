@@ -16,6 +16,7 @@ from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, DeletionCompleted, decode, to_message
 from deletion.job import Job
 from deletion.request import DeletionRequest, LedgerPolicy
+from deletion.skew import Check, unchecked
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.running import EVERY, Ledger, Stores, Topics
 from tests.support.alerts import RecordedAlerts
@@ -119,8 +120,9 @@ class LedgerWorld:
         calls_back: bool = True,
         every: Mapping[PartName, float] = EVERY,
         seed: int = 7,
+        check: Check = unchecked,
     ) -> "Replica":
-        """A process of recovery, not yet running."""
+        """A process of recovery, not yet running. `check` compares its clock."""
         registry, requests = CollectorRegistry(), self.requests.replica()
         stores = Stores(
             self._faulty(requests),
@@ -148,6 +150,7 @@ class LedgerWorld:
             metrics=LedgerMetrics(registry),
             prepare=prepare,
             receiver=self._faulty(self.called).tell if calls_back else None,
+            check=check,
             every=every,
         )
         return Replica(ledger, registry, requests)

@@ -112,7 +112,8 @@ class MongoDeadLetterStore:
         with bounded(self._call_seconds):
             found = await self._letters.find(query, fields).to_list(None)
         letters = [letter for document in found if (letter := _event_letter(document))]
-        return [letter for letter in letters if (letter.service, letter.event_id) in events]
+        wanted = set(events)
+        return [letter for letter in letters if (letter.service, letter.event_id) in wanted]
 
     async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
         """The letters that exist, by their ids. Anything that is not an id is ignored."""

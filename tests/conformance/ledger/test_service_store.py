@@ -8,7 +8,9 @@ import pytest
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.services import COLLECTION, MongoServiceStore
+from deletion.errors import ConfigurationError
 from deletion.ledger import Service, ServiceStore
+from deletion.request import MAX_SERVICES
 from tests.conformance.replicas import PARTS, replicas
 from tests.support.clock import START
 from tests.support.factories import LATER
@@ -115,3 +117,15 @@ async def test_a_service_whose_record_is_damaged_goes_on_owing_until_it_is_retir
     for service in found:
         assert await store.retire(service.name, "ann", "shut down", LATER)
     assert [service.retired_at for service in await store.all()] == [LATER, LATER]
+
+
+async def test_more_services_than_may_owe_a_request_are_refused_not_cut_off(
+    client: Client, database_name: str
+) -> None:
+    """Requests would be settled without those that were left out."""
+    store = MongoServiceStore(client, database_name)
+    await store.register([f"service-{number:03}" for number in range(MAX_SERVICES)], START)
+    assert len(await store.all()) == MAX_SERVICES
+    await store.register(["zebra"], START)
+    with pytest.raises(ConfigurationError, match="500"):
+        await store.all()
