@@ -78,7 +78,12 @@ class Throughput:
             async with one_of_few:
                 return Hour(start, await self._completed(start, now))
 
-        return await asyncio.gather(*map(counted, starts))
+        counting = [asyncio.create_task(counted(start)) for start in starts]
+        try:
+            return await asyncio.gather(*counting)
+        finally:
+            for each in counting:  # after an error: they would take the connections of the pages
+                each.cancel()
 
     async def _completed(self, start: datetime, now: datetime) -> int:
         if start in self._over:

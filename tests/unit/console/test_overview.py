@@ -8,7 +8,16 @@ from datetime import datetime, timedelta
 import pytest
 
 from console.access import KnownVisitor
-from console.overview import COUNT_SECONDS, HOUR, HOURS, PART_SECONDS, SETTLED, Counted, Throughput
+from console.overview import (
+    AT_ONCE,
+    COUNT_SECONDS,
+    HOUR,
+    HOURS,
+    PART_SECONDS,
+    SETTLED,
+    Counted,
+    Throughput,
+)
 from console.pages.render import Renderer
 from console.stores import routers
 from deletion.errors import StoreUnavailable
@@ -66,6 +75,26 @@ async def test_an_hour_that_is_over_is_counted_once() -> None:
     await throughput.last_day(CURRENT + HOUR + SETTLED)
     await throughput.last_day(CURRENT + HOUR + SETTLED)
     assert lists.counted == [CURRENT, CURRENT + HOUR, CURRENT + HOUR]
+
+
+class Slow(Lists):
+    """Lists whose hours the database does not count in time."""
+
+    async def completed(self, since: datetime, until: datetime, limit: int) -> int:
+        self.counted.append(since)
+        await asyncio.sleep(10)
+        raise StoreUnavailable("MongoDB cannot be used now (NetworkTimeout)")
+
+
+async def test_when_an_hour_is_not_counted_in_time_the_others_are_given_up() -> None:
+    """Else they would go on for a minute, beside those of the next day that is counted, until no
+    connection is left for the pages.
+    """
+    lists = Slow()
+    with pytest.raises(StoreUnavailable):
+        await Throughput(lists).last_day(START)
+    await asyncio.sleep(100)
+    assert len(lists.counted) <= 2 * AT_ONCE
 
 
 async def test_a_slow_count_goes_on_while_the_one_before_is_shown() -> None:
