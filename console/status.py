@@ -23,7 +23,7 @@ MOST_COUNTED: Final = 10_000
 MOST_CHARACTERS: Final = 500
 """Longest reason, in characters: it may quote a failure."""
 DONE: Final = "everything is deleted, and was read back empty"
-_UNUSABLE: Final = (*DAMAGED, OverflowError)
+UNUSABLE: Final = (*DAMAGED, OverflowError)
 """What a job raises that could be read, but has a value that makes no sense."""
 
 
@@ -78,7 +78,7 @@ def queue_of(job: Read | None, now: datetime) -> tuple[str, datetime] | None:
         return None
     try:
         queue, due = job.queue, job.due
-    except _UNUSABLE:
+    except UNUSABLE:
         return None
     return (queue, due) if queue and due else None
 
@@ -150,7 +150,7 @@ def _with_job(
             state, reason = _of_job(job, found.ahead, now, policy)
             since = job.finished_at or job.last_modified_at
             return _status(share, state, reason, since, job.id, _deleted(job))
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             job = Unreadable(job.id, with_type(error), last_modified_at=job.last_modified_at)
     job_id, why = (job.id, job.reason) if job else (None, "")
     since = (job and job.last_modified_at) or request.received_at

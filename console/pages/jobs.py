@@ -16,9 +16,9 @@ from console.pages.machine import drawing
 from console.pages.render import Renderer
 from console.ports import DeletionJobs
 from console.snapshots import Snapshots
-from console.status import MOST_COUNTED, queue_of
+from console.status import MOST_COUNTED, UNUSABLE, queue_of
 from deletion.clock import Clock
-from deletion.errors import UnreadableJob
+from deletion.errors import UnreadableJob, with_type
 from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status, StepProgress
 from deletion.operating.next_move import next_move
@@ -84,9 +84,15 @@ class JobPages:
         if job is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
         if isinstance(job, Unreadable):
-            values: dict[str, object] = {"job_id": job_id, "reason": job.reason}
-            return self.render.page(request, "job_unreadable.html", values)
-        return self.render.page(request, "job.html", await self._shown(job), live=True)
+            return self._unreadable(request, job_id, job.reason)
+        try:
+            return self.render.page(request, "job.html", await self._shown(job), live=True)
+        except UNUSABLE as error:
+            return self._unreadable(request, job_id, with_type(error))
+
+    def _unreadable(self, request: Request, job_id: str, reason: str) -> Response:
+        values = {"job_id": job_id, "reason": reason}
+        return self.render.page(request, "job_unreadable.html", values)
 
     def state_of(self, job: Job | Unreadable) -> str:
         """The state as a list shows it: finer than the status."""

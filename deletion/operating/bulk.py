@@ -54,12 +54,13 @@ def as_one(
 class Bulk(Generic[R]):
     """One kind of action on many records.
 
-    `pages` yields the chosen records, and `get` reads one by its id. `looks` is what a change
-    shows in, and `why_not` is the action's refusal in words that other records share. `grouped`
-    yields the records that are acted on at once. `check` raises while nothing may be done.
+    `pages` yields the chosen records, and None for each that was read and not chosen. `get` reads
+    one by its id. `looks` is what a change shows in, and `why_not` is the action's refusal in words
+    that other records share. `grouped` yields the records that are acted on at once. `check` raises
+    while nothing may be done.
     """
 
-    pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown]]]
+    pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown | None]]]
     get: Callable[[str], Awaitable[R | Unreadable | None]]
     looks: Callable[[R], Looks]
     act: Action[R]
@@ -79,8 +80,9 @@ class Bulk(Generic[R]):
         why_not: Counter[str] = Counter()
         looked_at = 0
         async for page in self.pages():
-            reasons = await asyncio.gather(*map(self._why_not, page))
-            for record, reason in zip(page, reasons, strict=True):
+            chosen = [each for each in page if each]
+            reasons = await asyncio.gather(*map(self._why_not, chosen))
+            for record, reason in zip(chosen, reasons, strict=True):
                 if isinstance(record, Unreadable | Unknown) or reason:
                     _count(why_not, reason or "")
                 elif len(targets) == most:

@@ -1,18 +1,22 @@
 """Settings of the processes that record traces, by OpenTelemetry's own names where they exist.
 
 What else its exporter reads, such as headers and certificates, it reads from the environment.
+While traces are off, none of OpenTelemetry's variables is read.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from deletion.process.settings import Settings
 from deletion.tracing import Sampling
 
 ALWAYS: Final = {"always_on": 1.0, "always_off": 0.0}
 RATIO: Final = "traceidratio"
+OWN: Final = "OTEL_"
+"""The prefix of OpenTelemetry's own variables."""
 FOLLOWING: Final = "parentbased_"
 """The prefix of the samplers that follow the caller's decision."""
 
@@ -56,6 +60,14 @@ class TracesSettings(Settings):
     """
     traces_sampler_arg: float = Field(1.0, ge=0, le=1, validation_alias="OTEL_TRACES_SAMPLER_ARG")
     """Share of traces that `traceidratio` records, by their ids; 0 to 1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inert_while_off(cls, given: Mapping[str, object]) -> Mapping[str, object]:
+        """Leave OpenTelemetry's own variables unread: they may be meant for other programs."""
+        if given.get("traces", "off") != "off":
+            return given
+        return {name: value for name, value in given.items() if not name.startswith(OWN)}
 
     @property
     def sampling(self) -> Sampling:

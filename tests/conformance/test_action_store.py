@@ -158,6 +158,19 @@ async def test_repeating_a_write_whose_answer_was_lost_adds_nothing_twice(
     )
 
 
+async def test_another_write_of_the_same_run_is_no_repeat(store: ActionStore) -> None:
+    """Else its caller would believe that an end is on record which is not."""
+    action = new(store)
+    await store.insert(action)
+    begun = action.added(Entries(), LATER, begun=1)
+    await store.save(action, begun)
+    later = LATER + timedelta(seconds=1)
+    for other in (begun.ended(LATER, "away"), action.added(Entries(), later, begun=1)):
+        with pytest.raises(LeaseLost):
+            await store.save(action, other)
+    assert await stored(store, action) == WholeAction(begun, (), ())
+
+
 @pytest.mark.proves("action-once")
 async def test_a_run_that_was_taken_over_writes_nothing_any_more(store: ActionStore) -> None:
     action = new(store, frozen=1)

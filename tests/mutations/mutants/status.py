@@ -70,7 +70,7 @@ MUTANTS: Final = (
     Mutant(
         "a job whose values make no sense hides every service",
         STATUS,
-        "        except _UNUSABLE as error:\n            job =",
+        "        except UNUSABLE as error:\n            job =",
         "        except ZeroDivisionError as error:\n            job =",
         CONSOLE,
     ),
