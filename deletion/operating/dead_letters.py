@@ -120,7 +120,7 @@ class Replay:
         """Mark the letter as replayed, unless its replay has come back already: it stays new."""
         read: ReadLetter | None = letter
         while isinstance(read, DeadLetter) and read.returns == letter.returns:
-            if await self._store.settle(read, DeadLetterStatus.REPLAYED):
+            if await self._store.mark(read, DeadLetterStatus.REPLAYED):
                 return
             read = await self._store.get(letter.id)
 
@@ -137,7 +137,7 @@ class Discard:
         """Raises `StoreUnavailable`."""
         if why := await self.refusal(letter):
             return why
-        if not await self._store.settle(letter, DeadLetterStatus.DISCARDED):
+        if not await self._store.mark(letter, DeadLetterStatus.DISCARDED):
             return "it has arrived again since it was read: look at it again"
         return None
 

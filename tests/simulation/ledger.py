@@ -223,9 +223,9 @@ class LedgerSimulation:
                 discards = self.rng.random() < 0.5
                 event_id = letter.attributes["event_id"]
                 if discards:
-                    await letters.settle(letter, DeadLetterStatus.DISCARDED)
+                    await letters.mark(letter, DeadLetterStatus.DISCARDED)
                     continue
-                await letters.settle(letter, DeadLetterStatus.REPLAYED)
+                await letters.mark(letter, DeadLetterStatus.REPLAYED)
                 request = self.world.requests.requests.get(event_id)
                 if request:
                     job = new_job(

@@ -194,7 +194,7 @@ class LedgerWorld:
             id=self.letters.new_id(),
         )
         [recorded] = await self.letters.record([letter])
-        await self.letters.settle(recorded, status)
+        await self.letters.mark(recorded, status)
         return recorded.id
 
     def republished(self) -> Iterator[tuple[str, str]]:
