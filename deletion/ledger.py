@@ -146,7 +146,7 @@ class CoverageStore(Protocol):
         `due` of an `Unreadable` is when it completed.
         """
 
-    async def reported(self, job_ids: Collection[str]) -> None:
+    async def mark_reported(self, job_ids: Collection[str]) -> None:
         """Take the mark off. Repeating it does nothing."""
 
     async def covering(self, requests: Collection[tuple[str, str]]) -> Sequence[Coverage]:

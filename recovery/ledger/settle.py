@@ -144,7 +144,7 @@ class Settle:
             failed = await self._settlement.settle(jobs)
             done = [job.job_id for job in jobs if failed.isdisjoint(job.event_ids)]
             if done:
-                await self._coverage.reported(done)
+                await self._coverage.mark_reported(done)
             if left := [job for job in jobs if not failed.isdisjoint(job.event_ids)]:
                 self._walk.pass_over(left)
             if stopping.is_set():

@@ -68,7 +68,7 @@ MUTANTS: Final = (
         "a mark is taken off before what the job covers is settled",
         SETTLE,
         "            failed = await self._settlement.settle(jobs)\n",
-        "            await self._coverage.reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
+        "            await self._coverage.mark_reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
     ),
     Mutant(
         "the job of a request that cannot be settled loses its mark",
