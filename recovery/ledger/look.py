@@ -26,7 +26,7 @@ from deletion.ledger import (
     RequestChange,
 )
 from deletion.request import DeletionRequest, Waiver
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.ledger.settle import Settlement, completed, jobs_of
 
@@ -52,7 +52,7 @@ class Look:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         coverage: CoverageStore,
         letters: EventLetters,
         settlement: Settlement,
@@ -61,7 +61,7 @@ class Look:
         clock: Clock,
         metrics: LedgerMetrics,
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._coverage = coverage
         self._letters = letters
         self._settlement = settlement
@@ -76,9 +76,9 @@ class Look:
         The write is the claim: of several replicas one publishes, and a crash after it costs one
         back-off. Raises `StoreUnavailable`, and what publishing raises.
         """
-        async for requests in self._chores.pages():
+        async for requests in self._due.pages():
             decisions = await self._decide(requests)
-            saved = await self._chores.save([each.change for each in decisions])
+            saved = await self._due.save([each.change for each in decisions])
             self._settlement.count(saved)
             written = {change.before.id for change in saved.written}
             await self._publish([each for each in decisions if each.change.before.id in written])
@@ -106,7 +106,7 @@ class Look:
         errors = await asyncio.gather(*(self._publish_one(*pair) for pair in pairs))
         self._alert(pairs)
         failed = [error for error in errors if error]
-        self._chores.failed(len(failed))
+        self._due.failed(len(failed))
         if failed:
             raise failed[0]
 

@@ -13,7 +13,7 @@ from deletion.clock import Clock
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
@@ -151,7 +151,7 @@ class Ledger:
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
         look = Look(
-            self._chores(Chore.LOOK),
+            self._due(Chore.LOOK),
             coverage,
             self._stores.letters,
             self._settlement,
@@ -164,7 +164,7 @@ class Ledger:
             PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
             PartName.LOOK: look,
             PartName.WARN: Warn(
-                self._chores(Chore.WARN), coverage, self._settlement, self._alerts, clock
+                self._due(Chore.WARN), coverage, self._settlement, self._alerts, clock
             ),
             PartName.ANNOUNCE: self._announcing(),
         }
@@ -181,17 +181,17 @@ class Ledger:
             return request.announced(self._clock.now() if self._receiver else None)
 
         then = partial(self._wake, PartName.CALL)
-        chores = self._chores(Chore.ANNOUNCE)
-        return Tell(chores, announce, announced, at_once=PAGE, then=then)
+        due = self._due(Chore.ANNOUNCE)
+        return Tell(due, announce, announced, at_once=PAGE, then=then)
 
     def _calling(self, receiver: Receiver) -> Tell:
         def nothing() -> None: ...
 
-        chores = self._chores(Chore.CALL)
-        return Tell(chores, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        due = self._due(Chore.CALL)
+        return Tell(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
 
-    def _chores(self, chore: Chore) -> Chores:
-        return Chores(chore, self._stores.requests, self._clock, self._metrics)
+    def _due(self, chore: Chore) -> DueRequests:
+        return DueRequests(chore, self._stores.requests, self._clock, self._metrics)
 
     def _settled(self) -> None:
         self._wake(PartName.ANNOUNCE)

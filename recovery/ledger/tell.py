@@ -8,7 +8,7 @@ import structlog
 from deletion.errors import with_type
 from deletion.ledger import RequestChange
 from deletion.request import DeletionRequest
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +23,14 @@ class Tell:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         tell: Callable[[DeletionRequest], Awaitable[None]],
         told: Callable[[DeletionRequest], DeletionRequest],
         *,
         at_once: int,
         then: Callable[[], None],
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._tell = tell
         self._told = told
         self._at_once = at_once
@@ -40,8 +40,8 @@ class Tell:
         """Tell of all that are due. Raises `StoreUnavailable`, and the error of a try once all of
         those side by side have failed: the other side does not work then.
         """
-        async for requests in self._chores.pages(self._at_once):
-            await self._tell_of(await self._chores.claim(requests))
+        async for requests in self._due.pages(self._at_once):
+            await self._tell_of(await self._due.claim(requests))
             if stopping.is_set():
                 return
 
@@ -49,8 +49,8 @@ class Tell:
         errors = await asyncio.gather(*(self._try(each) for each in requests))
         done = [each for each, error in zip(requests, errors, strict=True) if error is None]
         failed = [error for error in errors if error]
-        self._chores.failed(len(failed))
-        await self._chores.save([RequestChange(each, self._told(each)) for each in done])
+        self._due.failed(len(failed))
+        await self._due.save([RequestChange(each, self._told(each)) for each in done])
         if done:
             self._then()
         elif failed:

@@ -11,7 +11,7 @@ from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
 from deletion.request import DeletionRequest, RequestState
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.settle import Settlement, completed, jobs_of
 
 log = structlog.get_logger(__name__)
@@ -29,13 +29,13 @@ class Warn:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         coverage: CoverageStore,
         settlement: Settlement,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._coverage = coverage
         self._settlement = settlement
         self._alerts = alerts
@@ -47,11 +47,11 @@ class Warn:
         It looks at the jobs first, because a consumer of an earlier release completes them without
         a mark. Raises `StoreUnavailable`.
         """
-        async for requests in self._chores.pages():
+        async for requests in self._due.pages():
             now = self._clock.now()
             jobs = await jobs_of(self._coverage, requests)
             changes = [RequestChange(each, _after(each, jobs[each.id], now)) for each in requests]
-            saved = await self._chores.save(changes)
+            saved = await self._due.save(changes)
             self._settlement.count(saved)
             self._warn_of([each for each in saved.requests if each.settled_at is None], now)
             if stopping.is_set():

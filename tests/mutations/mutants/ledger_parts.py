@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutants.base import UNIT, Mutant
 
 CALLBACK: Final = "recovery/ledger/callback.py"
-CHORES: Final = "recovery/ledger/chores.py"
+CHORES: Final = "recovery/ledger/due_requests.py"
 INTAKE: Final = "recovery/ledger/intake.py"
 LOOK: Final = "recovery/ledger/look.py"
 RUNNING: Final = "recovery/ledger/running.py"

@@ -17,8 +17,8 @@ LONGEST: Final = timedelta(hours=1)
 """The longest time between two tries."""
 
 
-class Chores:
-    """One part's chore: the requests for which it is due, the earliest first.
+class DueRequests:
+    """The requests for which one chore is due, the earliest first.
 
     Each write is guarded by the revision that was read, so it is a claim too: of several replicas,
     one writes and does the chore.
