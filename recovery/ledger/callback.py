@@ -38,7 +38,7 @@ class Callback:
         self._answer_seconds = answer_seconds
         self._http = unproxied(transport=transport, timeout=answer_seconds)
 
-    async def tell(self, request: DeletionRequest) -> None:
+    async def call(self, request: DeletionRequest) -> None:
         """Post the request, which is settled. Returns once the receiver has confirmed with 2xx.
 
         Raises `TransientError` or `BotDeletionError` if not; it may have arrived all the same.

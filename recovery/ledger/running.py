@@ -19,7 +19,7 @@ from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.part import Part, Work
 from recovery.ledger.settle import Settle, Settlement
-from recovery.ledger.tell import Tell
+from recovery.ledger.notify import Notify
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
 from recovery.pull_loop import PullLoop
@@ -172,7 +172,7 @@ class Ledger:
             work[PartName.CALL] = self._calling(self._receiver)
         return work
 
-    def _announcing(self) -> Tell:
+    def _announcing(self) -> Notify:
         async def announce(request: DeletionRequest) -> None:
             event = to_message(completed(request, self._clock.now()), request.traceparent)
             await self._topics.completed.publish(event)
@@ -182,13 +182,13 @@ class Ledger:
 
         then = partial(self._wake, PartName.CALL)
         due = self._due(Chore.ANNOUNCE)
-        return Tell(due, announce, announced, at_once=PAGE, then=then)
+        return Notify(due, announce, announced, at_once=PAGE, then=then)
 
-    def _calling(self, receiver: Receiver) -> Tell:
+    def _calling(self, receiver: Receiver) -> Notify:
         def nothing() -> None: ...
 
         due = self._due(Chore.CALL)
-        return Tell(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        return Notify(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
 
     def _due(self, chore: Chore) -> DueRequests:
         return DueRequests(chore, self._stores.requests, self._clock, self._metrics)

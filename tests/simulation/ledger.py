@@ -154,7 +154,7 @@ class LedgerSimulation:
         elif chance < 0.02:
             self.lost += is_done
             raise (BusUnavailable if call in BUS else StoreUnavailable)(f"{call} failed")
-        elif chance < 0.025 and call == "tell":
+        elif chance < 0.025 and call == "call":
             raise BotDeletionError("answered 404")
 
     # --- everybody else

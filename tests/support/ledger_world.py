@@ -83,7 +83,7 @@ class Called:
     failing: Callable[[DeletionRequest], Awaitable[None]] | None = None
     tries: int = 0
 
-    async def tell(self, request: DeletionRequest) -> None:
+    async def call(self, request: DeletionRequest) -> None:
         self.tries += 1
         if self.failing:
             await self.failing(request)
@@ -147,7 +147,7 @@ class LedgerWorld:
             policy=self.policy,
             metrics=LedgerMetrics(registry),
             prepare=prepare,
-            receiver=self._faulty(self.called).tell if calls_back else None,
+            receiver=self._faulty(self.called).call if calls_back else None,
             every=every,
         )
         return Replica(ledger, registry, requests)
@@ -156,7 +156,7 @@ class LedgerWorld:
         return cast("T", Faulty(target, lambda: self._fault))
 
     async def _fault(self, call: str, is_done: bool) -> None:
-        if self.down and call not in {"publish", "pull", "ack", "tell"}:
+        if self.down and call not in {"publish", "pull", "ack", "call"}:
             raise StoreUnavailable("the database is down")
         await self.fault(call, is_done)
 
