@@ -34,7 +34,7 @@ NOTHING: Final[Attributes] = {}
 
 
 class Kind(Enum):
-    """What a span is to others: see OpenTelemetry's kinds of spans."""
+    """The kind of a span, as OpenTelemetry defines it."""
 
     INTERNAL = "internal"
     SERVER = "server"
@@ -100,7 +100,7 @@ class Span:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it will be exported. One that is not has an id all the same, for others."""
+        """Whether it will be exported. A span that is not still has an id, for its children."""
         return bool(self.flags & SAMPLED)
 
     @property
@@ -109,11 +109,11 @@ class Span:
         return formatted(self.trace_id, self.span_id, self.flags)
 
     def note(self, attributes: Attributes) -> None:
-        """Add what is known only by now."""
+        """Add attributes that are known only now."""
         self.attributes.update(attributes)
 
     def failed(self, error: str) -> None:
-        """Note that what it is about failed; `error` is one of few values."""
+        """Note that the work failed; `error` is a type or a code, one of few values."""
         self.error = error
         self.attributes[ERROR_TYPE] = error
 

@@ -1,4 +1,4 @@
-"""The requests for which a part has something to do now, and how it writes them."""
+"""The requests for which a part has a chore to do now, and how it writes them."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ class DueRequests:
     async def claim(self, requests: Sequence[DeletionRequest]) -> list[DeletionRequest]:
         """Postpone the chore to when it is tried next, should this try fail or the process die.
 
-        Returns those that are this process's to do; the others are another's. Raises
+        Returns the requests that this process has claimed; another process has the others. Raises
         `StoreUnavailable`.
         """
         now = self._clock.now()

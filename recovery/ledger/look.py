@@ -1,4 +1,4 @@
-"""Looking for what is missing: a request of which a service has no job is published again.
+"""Looking for missing jobs: a request is published again for a service that has no job for it.
 
 So a message that Pub/Sub lost, a subscription that was made anew, or a consumer that was away for
 longer than the retention loses nothing: docs/decisions/0036.
@@ -111,7 +111,7 @@ class Look:
             raise failed[0]
 
     async def _publish_one(self, request: DeletionRequest, service: str) -> Exception | None:
-        """Returns what made it fail: another try follows at the next look for this request."""
+        """Return the error if publishing failed: the next look for this request tries again."""
         try:
             await self._publisher.publish(published_again(request, service))
         except Exception as error:  # noqa: BLE001 - logged, counted and raised when all have ended
@@ -141,12 +141,11 @@ def decide(
     letters: Letters,
     now: datetime,
 ) -> Decision:
-    """What becomes of `request`, which `jobs` cover, and of which the services `without` have no
-    job.
+    """What becomes of `request`, which `jobs` cover; the services `without` have no job for it.
 
-    A service with an open dead letter of it waits for an operator; if all are discarded, its share
-    is waived. A replayed letter has waited for long enough once the deadline is near: the replay
-    was lost too.
+    A service with a new or replayed dead letter of the request waits for an operator; if all its
+    letters are discarded, its share is waived. Once the deadline is near, a replayed letter no
+    longer counts: the replay was lost too.
     """
     after, missing, waiting = completed(request, jobs, now), [], []
     for service in without:

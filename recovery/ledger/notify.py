@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 class Notify:
-    """A part that notifies somebody of each settled request, at least once: claim → notify → record.
+    """A part that sends each settled request to somebody, at least once: claim → notify → record.
 
     `notify` returns once the other side has confirmed, within the time that a claim holds, or
     raises. `notified` returns the request as it is after that. At most `at_once` requests are

@@ -17,9 +17,9 @@ from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
+from recovery.ledger.notify import Notify
 from recovery.ledger.part import Part, Work
 from recovery.ledger.settle import Settle, Settlement
-from recovery.ledger.notify import Notify
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
 from recovery.pull_loop import PullLoop
@@ -42,7 +42,7 @@ CALLS_AT_ONCE: Final = 16
 call."""
 
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
-"""Tells somebody of a settled request, within bounded time; raises unless that is confirmed."""
+"""Posts a settled request, within bounded time; raises unless the receiver confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The subscription of the ledger, and the publishers of the requests' topic and of that of
-    completions.
+    """The ledger's subscription, and the publishers of the topic of requests and of the topic of
+    completed deletions.
     """
 
     subscription: Subscription
@@ -115,7 +115,7 @@ class Ledger:
     def problem(self) -> str | None:
         """Why no requests are recorded, and since when; None while the last pull worked.
 
-        While no service is registered, there is none: nobody owes anything, and the log says so.
+        None too while no service is registered: nobody owes anything, and the log says so.
         """
         return None if self._intake.is_idle else self._pulls.problem
 

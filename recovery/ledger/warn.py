@@ -1,4 +1,4 @@
-"""Warning: an alert when a request nears its deadline, and another one when that has passed."""
+"""Warning: an alert when the deadline of a request is near, and another when it has passed."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 REASONS = {
     AlertKind.REQUESTS_NEAR: "three quarters of the time are over",
-    AlertKind.REQUESTS_OVERDUE: "it has passed",
+    AlertKind.REQUESTS_OVERDUE: "still owed",
 }
 
 
@@ -42,10 +42,10 @@ class Warn:
         self._clock = clock
 
     async def __call__(self, stopping: asyncio.Event) -> None:
-        """Alert for all requests that are due and that their jobs have not completed.
+        """Alert for all requests that are due, unless complete jobs settle them.
 
-        It looks at the jobs first, because a consumer of an earlier release completes them without
-        a mark. Raises `StoreUnavailable`.
+        The jobs are read first, because a consumer of an earlier release completes them without a
+        mark. Raises `StoreUnavailable`.
         """
         async for requests in self._due.pages():
             now = self._clock.now()
@@ -72,6 +72,6 @@ class Warn:
 
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """The request with what its jobs have completed; warned of if that is not all."""
+    """The request as its complete jobs settle it; warned of if a service still owes it."""
     after = completed(request, jobs, now)
     return after if after.settled_at else after.warned(now)
