@@ -28,7 +28,7 @@ from deletion.ledger import (
 from deletion.request import DeletionRequest, Waiver
 from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.metrics import LedgerMetrics
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from recovery.ledger.settle import Settlement, jobs_of, settled_by
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +147,7 @@ def decide(
     letters are discarded, its share is waived. Once the deadline is near, a replayed letter no
     longer counts: the replay was lost too.
     """
-    after, missing, waiting = completed(request, jobs, now), [], []
+    after, missing, waiting = settled_by(request, jobs, now), [], []
     for service in without:
         standing = {letter.status for letter in letters.get((service, request.id), ())}
         if standing == {DeadLetterStatus.DISCARDED}:

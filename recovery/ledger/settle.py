@@ -89,7 +89,7 @@ class Settlement:
     ) -> list[RequestChange]:
         now = self._clock.now()
         readable = [each for each in found if isinstance(each, DeletionRequest)]
-        changes = [RequestChange(each, completed(each, jobs[each.id], now)) for each in readable]
+        changes = [RequestChange(each, settled_by(each, jobs[each.id], now)) for each in readable]
         return [change for change in changes if change.after != change.before]
 
 
@@ -106,7 +106,7 @@ async def jobs_of(
     return jobs
 
 
-def completed(
+def settled_by(
     request: DeletionRequest, jobs: Sequence[Coverage], now: datetime
 ) -> DeletionRequest:
     """`request` after the complete ones of `jobs`, which cover it, have settled their shares."""

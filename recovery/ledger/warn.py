@@ -12,7 +12,7 @@ from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
 from deletion.request import DeletionRequest, RequestState
 from recovery.ledger.due_requests import DueRequests
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from recovery.ledger.settle import Settlement, jobs_of, settled_by
 
 log = structlog.get_logger(__name__)
 
@@ -73,5 +73,5 @@ class Warn:
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
     """The request as its complete jobs settle it; warned of if a service still owes it."""
-    after = completed(request, jobs, now)
+    after = settled_by(request, jobs, now)
     return after if after.settled_at else after.warned(now)

@@ -136,7 +136,7 @@ MUTANTS: Final = (
     Mutant(
         "a late request is alerted of although its job is complete",
         WARN,
-        "    after = completed(request, jobs, now)\n",
+        "    after = settled_by(request, jobs, now)\n",
         "    after = request\n",
         UNIT,
     ),
