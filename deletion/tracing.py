@@ -145,13 +145,13 @@ def current() -> Span | None:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Which traces are recorded: `share` (0 to 1) of those that begin here.
+    """Which traces are recorded: of those that begin here, the fraction `ratio` (0 to 1).
 
-    Those that continue another one follow it, unless `follows` is off. As in OpenTelemetry, a share
-    is taken by the trace id, so that all processes with the same share choose the same traces.
+    Those that continue another one follow it, unless `follows` is off. As in OpenTelemetry, the
+    trace id decides, so that all processes with the same ratio choose the same traces.
     """
 
-    share: float = 1.0
+    ratio: float = 1.0
     follows: bool = True
 
     def flags(self, trace_id: str, before: Sequence[bool]) -> int:
@@ -161,9 +161,9 @@ class Sampling:
         """
         if self.follows and before:
             return SAMPLED if any(before) else 0
-        if self.share in {0, 1}:
-            return SAMPLED if self.share else 0
-        return SAMPLED if int(trace_id[16:], 16) < round(self.share * 2**SPAN_BITS) else 0
+        if self.ratio in {0, 1}:
+            return SAMPLED if self.ratio else 0
+        return SAMPLED if int(trace_id[16:], 16) < round(self.ratio * 2**SPAN_BITS) else 0
 
 
 class Tracer:

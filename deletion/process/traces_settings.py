@@ -62,5 +62,5 @@ class TracesSettings(Settings):
     def sampling(self) -> Sampling:
         """The same as a `Sampling`."""
         name = self.traces_sampler.removeprefix(FOLLOWING)
-        share = self.traces_sampler_arg if name == RATIO else ALWAYS[name]
-        return Sampling(share, follows=self.traces_sampler.startswith(FOLLOWING))
+        ratio = self.traces_sampler_arg if name == RATIO else ALWAYS[name]
+        return Sampling(ratio, follows=self.traces_sampler.startswith(FOLLOWING))
