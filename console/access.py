@@ -1,6 +1,6 @@
 """Who may do what: one check, before any route, of every request.
 
-It refuses by default. Only the paths of `OPEN` can be reached without a credential. Every method
+It refuses by default. Only the paths of `PUBLIC` can be reached without a credential. Every method
 but `SAFE` needs the role of an operator, whatever the route, except where a visitor logs in or out.
 The path is that of the scope, which the router matches too; `request.url` is made of text that
 includes the Host header.
@@ -29,9 +29,9 @@ from deletion.process.problems import Problem
 API: Final = "/v1/"
 LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
-OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", LOGIN})
+PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", LOGIN})
 STATIC: Final = "/static/"
-"""Open too: the files that the log-in needs. They are the same for everybody."""
+"""Public too: the files that the log-in needs. They are the same for everybody."""
 SAFE: Final = frozenset({"GET", "HEAD"})
 FOR_EVERYBODY: Final = frozenset({LOGIN, LOGOUT})
 """Paths whose unsafe methods need no role."""
@@ -62,8 +62,8 @@ class Access:
         if not is_safe and declared_too_large(request.headers):  # no route reads a GET's body
             detail = f"the request body exceeds {MAX_FORM_BYTES} bytes"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        is_open = path in OPEN or path.startswith(STATIC)
-        if is_open and is_safe:
+        is_public = path in PUBLIC or path.startswith(STATIC)
+        if is_public and is_safe:
             return None
         visitor = None if path == LOGIN else await self._visitor(request)
         if visitor is None and path not in FOR_EVERYBODY:

@@ -24,7 +24,7 @@ PART_SECONDS: Final = 2.0
 """How long an overview waits for a count of jobs."""
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
-SETTLED: Final = timedelta(minutes=10)
+FINAL_AFTER: Final = timedelta(minutes=10)
 """After this long the count of an hour no longer changes: clocks differ by far less."""
 AT_ONCE: Final = 4
 """Hours counted side by side."""
@@ -79,7 +79,7 @@ class Throughput:
         if start in self._over:
             return self._over[start]
         completed = await self._jobs.completed(start, start + HOUR, MOST_COMPLETED)
-        if now >= start + HOUR + SETTLED:
+        if now >= start + HOUR + FINAL_AFTER:
             self._over[start] = completed
         return completed
 
