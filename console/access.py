@@ -77,8 +77,9 @@ class Access:
         return visitor
 
     async def _visitor(self, request: Request) -> Visitor | None:
-        """Whom the request's credential names. A bearer token that is not valid is never made up
-        for by another credential. Raises a 401 problem for it.
+        """Whom the request's credential names; None without one.
+
+        Raises a 401 problem for a bearer token that is not valid, even beside a valid cookie.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -143,8 +144,8 @@ def visitor_of(request: Request) -> Visitor:
 
 
 class KnownVisitor(SecurityBase):
-    """A dependency that returns the name of the visitor whom the check has let through. It is how
-    the OpenAPI document says that a bearer token is needed.
+    """A dependency that returns the name of the visitor. It puts the bearer token, which the check
+    of access has required already, into the OpenAPI document.
     """
 
     def __init__(self) -> None:
@@ -157,7 +158,7 @@ class KnownVisitor(SecurityBase):
 
 
 def is_page(request: Request) -> bool:
-    """Whether a person looks at the answer, who is shown a page rather than JSON."""
+    """Whether the answer should be a page, for a person, rather than JSON."""
     is_api = request.scope["path"].startswith(API)
     return not is_api and "text/html" in request.headers.get("accept", "")
 

@@ -1,4 +1,4 @@
-"""The console's HTTP API: where a deletion stands, for whoever asked for it."""
+"""The console's HTTP API: shows callers where a deletion stands."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -9,7 +9,7 @@ from deletion.ids import UUID_PATTERN
 from deletion.silence import EPOCH
 
 CURSOR_PATTERN: Final = f"^([0-9]{{1,14}}-{UUID_PATTERN.strip('^$')})?$"
-"""The milliseconds since 1970 at which the last request of a page was received, and its id."""
+"""When the last request of a page was received, in milliseconds since 1970, and its id."""
 
 
 def as_cursor(position: Position) -> str:

@@ -50,7 +50,7 @@ class Page:
 
 
 class Deletions:
-    """Reads them. Every method raises `StoreUnavailable` when the database does not answer in time.
+    """Reads deletions. Raises `StoreUnavailable` when the database does not answer in time.
 
     What is read is of several moments: a job that moves meanwhile may be shown as it was before.
     """
@@ -159,8 +159,8 @@ class Deletions:
 
 
 def _end(page: Sequence[ReadRequest]) -> Position | None:
-    """Where the page ends: at the last of its requests whose time of receipt can be read. Those
-    behind it are on the next page again.
+    """Where the page ends: at the last of its requests whose time of receipt can be read. Requests
+    after that one are shown again on the next page.
     """
     positions = (position_of(request) for request in reversed(page))
     return next((position for position in positions if position), None)

@@ -1,4 +1,4 @@
-"""What the overview shows: one reading of everything that an operator looks at first."""
+"""What the overview shows: everything that an operator looks at first, read together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,8 +40,9 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at about one moment. Counts are at most `MOST_COUNTED`. `unfinished` and `hours`
-    are None while they have never been counted in time.
+    """Everything, read at about the same time. Counts are at most `MOST_COUNTED`.
+
+    `unfinished` and `hours` are None until they have been counted in time once.
     """
 
     taken_at: datetime
@@ -87,8 +88,8 @@ class Throughput:
 class Counted(Generic[T]):
     """What `count` returned last, counted again after `COUNT_SECONDS`.
 
-    A count that takes longer than `PART_SECONDS` goes on; whoever asks meanwhile gets the one
-    before, None at first: a large installation is slow to count, not impossible to look at.
+    A count that takes longer than `PART_SECONDS` goes on in the background. Until it ends, `get`
+    returns the previous one, or None, so that a large installation does not hold up the overview.
     """
 
     def __init__(self, count: Callable[[], Awaitable[T]], clock: Clock) -> None:

@@ -56,7 +56,7 @@ class TimeLine:
 
 
 def time_line(deletion: Deletion, now: datetime) -> TimeLine:
-    """A row for each service, with the time since which it stands as it does."""
+    """A row for each service, with the time at which its current state began."""
     request = deletion.request
     begin = request.received_at
     end = max(request.settled_at or now, begin)

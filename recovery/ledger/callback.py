@@ -41,7 +41,7 @@ class Callback:
     async def call(self, request: DeletionRequest) -> None:
         """Post the request, which is settled. Returns once the receiver has confirmed with 2xx.
 
-        Raises `TransientError` or `BotDeletionError` if not; it may have arrived all the same.
+        Raises `TransientError` or `BotDeletionError` if not; the request may have arrived anyway.
         """
         content = json_bytes(body_of(request))
         headers = {SIGNATURE: self._signature(content)}
