@@ -68,7 +68,7 @@ async def test_after_a_drop_it_is_as_the_setting_says(database: Database) -> Non
 
 
 @pytest.mark.proves("retention")
-async def test_an_index_of_an_earlier_version_which_forgets_the_ledger_is_told(
+async def test_an_index_of_an_earlier_version_which_forgets_the_ledger_is_reported(
     database: Database,
 ) -> None:
     await database[COLLECTION].create_index(
