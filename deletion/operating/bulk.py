@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Generic
 
 from deletion.errors import Interrupted, TransientError, with_type
-from deletion.operating.acting import Action, R, Unknown, act_on, why_not_read
+from deletion.operating.acting import Act, R, Unknown, act_on, why_not_read
 from deletion.operating.journal import INTERRUPTED, Journal
 from deletion.operating.record import MOST, Looks, Target, WholeAction, storable
 from deletion.ports import Unreadable
@@ -62,7 +62,7 @@ class Bulk(Generic[R]):
     pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown]]]
     get: Callable[[str], Awaitable[R | Unreadable | None]]
     looks: Callable[[R], Looks]
-    act: Action[R]
+    act: Act[R]
     why_not: Callable[[R], Awaitable[str | None]]
     grouped: Callable[
         [Sequence[R | Unreadable | Unknown]], Iterator[Sequence[R | Unreadable | Unknown]]
