@@ -1,7 +1,7 @@
 """Many records at once: a preview freezes them as they look, and what changed since is refused.
 
-A run is: page → what looks as at the preview → act → record. Doing any of it twice is harmless,
-because each action on a record is guarded by itself: so after a crash the rest is simply done.
+A run is: read → refuse what has changed → act → record. Doing any of it twice is harmless, because
+each act on a record is guarded by itself: so after a crash the rest is simply done.
 """
 
 import asyncio
@@ -54,9 +54,10 @@ def as_one(
 class Bulk(Generic[R]):
     """One kind of action on many records.
 
-    `pages` yields the chosen records, and `get` reads one by its id. `looks` is what a change
-    shows in, and `why_not` is the action's refusal in words that other records share. `grouped`
-    yields the records that are acted on at once. `check` raises while nothing may be done.
+    `pages` yields the chosen records, and `get` reads one by its id. `looks` returns the fields
+    that show a change. `why_not` returns the refusal of `act` without details of the record, so
+    that equal ones can be counted. `grouped` yields the records that are acted on at once. `check`
+    raises while nothing may be done.
     """
 
     pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown]]]

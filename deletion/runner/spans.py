@@ -1,7 +1,7 @@
 """The spans of runs: one trace for each attempt, linked to the request; steps and batches below.
 
-Of a million batches 31 have a span, so that no trace grows with the data. The calls to the
-database of the others have none either.
+Of a million batches 31 have a span, so that no trace grows with the data. The others' database
+commands have none either.
 """
 
 from contextlib import AbstractContextManager
