@@ -78,7 +78,7 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
 async def register_services(
     client: Client, database: str, plans: Sequence[Plan], out: Terminal
 ) -> None:
-    """Register the services of the plans, and print which were not, or were retired."""
+    """Register the services of the plans, and print for each whether that changed anything."""
     services = MongoServiceStore(client, database)
     owing = {service.name for service in await services.all() if service.retired_at is None}
     await services.register([plan.service for plan in plans], SystemClock().now())

@@ -1,4 +1,4 @@
-"""What the overview shows: one reading of everything that an operator looks at first."""
+"""What the overview shows: everything that an operator looks at first, read together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ PART_SECONDS: Final = 2.0
 """How long an overview waits for a count of jobs."""
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
-SETTLED: Final = timedelta(minutes=10)
+FINAL_AFTER: Final = timedelta(minutes=10)
 """After this long the count of an hour no longer changes: clocks differ by far less."""
 AT_ONCE: Final = 4
 """Hours counted side by side."""
@@ -45,8 +45,9 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at about one moment. Counts are at most `MOST_COUNTED`. `unfinished` and `hours`
-    are None while they cannot be counted in time.
+    """Everything, read at about the same time. Counts are at most `MOST_COUNTED`.
+
+    `unfinished` and `hours` are None while they cannot be counted in time.
     """
 
     taken_at: datetime
@@ -89,7 +90,7 @@ class Throughput:
         if start in self._over:
             return self._over[start]
         completed = await self._jobs.completed(start, start + HOUR, MOST_COMPLETED)
-        if now >= start + HOUR + SETTLED:
+        if now >= start + HOUR + FINAL_AFTER:
             self._over[start] = completed
         return completed
 
@@ -97,9 +98,9 @@ class Throughput:
 class Counted(Generic[T]):
     """What `count` returned last, counted again after `COUNT_SECONDS`.
 
-    A count that takes longer than `PART_SECONDS` goes on; whoever asks meanwhile gets the one
-    before, None at first: a large installation is slow to count, not impossible to look at. For
-    the same reason None follows a count that the database does not end in time, which is logged.
+    A count that takes longer than `PART_SECONDS` goes on in the background. Until it ends, `get`
+    returns the previous one, or None, so that a large installation does not hold up the overview.
+    It also returns None after a count that the database did not end in time, which is logged.
     """
 
     def __init__(self, count: Callable[[], Awaitable[T]], clock: Clock) -> None:

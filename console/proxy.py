@@ -1,4 +1,4 @@
-"""An identity-aware proxy: who it says is there, by a header that it signs.
+"""An identity-aware proxy: names the user in a header that it signs.
 
 https://cloud.google.com/iap/docs/signed-headers-howto. The header is verified with the public keys
 of the proxy, which are fetched at most once an hour, and at most once a minute for a key that is

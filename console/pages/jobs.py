@@ -1,7 +1,6 @@
 """Jobs: a list with filters, and everything about one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -18,9 +17,10 @@ from console.ports import DeletionJobs
 from console.snapshots import Snapshots
 from console.status import MOST_COUNTED, UNUSABLE, queue_of
 from deletion.clock import Clock
-from deletion.errors import UnreadableJob, with_type
+from deletion.errors import with_type
 from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.operating.jobs import read as read_job
 from deletion.operating.next_move import next_move
 from deletion.ports import JobStore, Unreadable
 from deletion.process.problems import Problem
@@ -80,7 +80,7 @@ class JobPages:
     async def one(self, request: Request, job_id: str) -> Response:
         """Everything about one job."""
         job_id = asked.record_id(job_id)
-        job = await self.snapshots.get(("job", job_id), _read(self.jobs, job_id))
+        job = await self.snapshots.get(("job", job_id), partial(read_job, self.jobs, job_id))
         if job is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
         if isinstance(job, Unreadable):
@@ -145,13 +145,3 @@ def least_rate(step: StepProgress) -> float | None:
     if not (step.deleted and step.batches and step.slowest):
         return None
     return step.deleted / step.batches / step.slowest
-
-
-def _read(jobs: JobStore, job_id: str) -> Callable[[], Awaitable[Job | Unreadable | None]]:
-    async def read() -> Job | Unreadable | None:
-        try:
-            return await jobs.get(job_id)
-        except UnreadableJob as error:
-            return Unreadable(error.job_id, error.reason)
-
-    return read

@@ -29,7 +29,7 @@ async def post(
     """Return once the receiver has answered that it succeeded, within `seconds`.
 
     Raises `TransientError` if another try may succeed, and `PermanentError` for an answer that
-    another try would not change; both may have arrived nevertheless. No error quotes the URL, and
+    another try would not change; the POST may have arrived anyway. No error quotes the URL, and
     redirects are not followed.
     """
     sent = {"Content-Type": "application/json", **(headers or {})}

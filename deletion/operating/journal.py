@@ -1,8 +1,8 @@
 """Writes the record of an action while it runs: what it is about to act on, then what came of it.
 
 Each write is the run's heartbeat and its fence, so nothing is done that is not on record. A crash
-leaves a record that says how far the action came; only of the records that were begun last does it
-not say which of them were done.
+leaves a record that says how far the action came, but not which of the records that were begun last
+were done.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Journal:
         self._clock = clock
         self._retry = Retry(clock, attempts=TRIES)
         self._written = (0, 0)
-        """How many of those done and of those refused are on record."""
+        """How many outcomes, done and refused, are on record."""
         self._unsure: _Write | None = None
         """The latest write, while nobody knows whether the database has taken it."""
 

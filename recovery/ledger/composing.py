@@ -60,7 +60,7 @@ async def ledger_of(
             policy=settings.ledger,
             metrics=metrics,
             prepare=ready,
-            receiver=callback.tell if callback else None,
+            receiver=callback.call if callback else None,
             check=ClockCheck(records, clock, settings.lease),
         )
     finally:

@@ -1,4 +1,4 @@
-"""Looking for what is missing: a request of which a service has no job is published again.
+"""Looking for missing jobs: a request is published again for a service that has no job for it.
 
 So a message that Pub/Sub lost, a subscription that was made anew, or a consumer that was away for
 longer than the retention loses nothing: docs/decisions/0036.
@@ -26,9 +26,9 @@ from deletion.ledger import (
     RequestChange,
 )
 from deletion.request import DeletionRequest, Waiver
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.metrics import LedgerMetrics
-from recovery.ledger.settle import Settlement, completed, groups, jobs_of, without_job
+from recovery.ledger.settle import Settlement, groups, jobs_of, settled_by, without_job
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Look:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         coverage: CoverageStore,
         letters: EventLetters,
         settlement: Settlement,
@@ -61,7 +61,7 @@ class Look:
         clock: Clock,
         metrics: LedgerMetrics,
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._coverage = coverage
         self._letters = letters
         self._settlement = settlement
@@ -76,9 +76,9 @@ class Look:
         The write is the claim: of several replicas one publishes, and a crash after it costs one
         back-off. Raises `StoreUnavailable`, and what publishing raises.
         """
-        async for requests in self._chores.pages():
+        async for requests in self._due.pages():
             decisions = await self._decide(requests)
-            saved = await self._chores.save([each.change for each in decisions])
+            saved = await self._due.save([each.change for each in decisions])
             self._settlement.count(saved)
             written = {change.before.id for change in saved.written}
             await self._publish([each for each in decisions if each.change.before.id in written])
@@ -115,12 +115,12 @@ class Look:
             left -= len(group) - len(failed)
             if len(failed) == len(group):
                 break
-        self._chores.failed(left)
+        self._due.failed(left)
         if first:
             raise first
 
     async def _publish_one(self, request: DeletionRequest, service: str) -> Exception | None:
-        """Returns what made it fail: another try follows at the next look for this request."""
+        """Return the error if publishing failed: the next look for this request tries again."""
         try:
             await self._publisher.publish(published_again(request, service))
         except Exception as error:  # noqa: BLE001 - logged, counted and raised when all have ended
@@ -150,14 +150,13 @@ def decide(
     letters: Letters,
     now: datetime,
 ) -> Decision:
-    """What becomes of `request`, which `jobs` cover, and of which the services `without` have no
-    job.
+    """What becomes of `request`, which `jobs` cover; the services `without` have no job for it.
 
-    A service with an open dead letter of it waits for an operator; if all are discarded, its share
-    is waived. A replayed letter has waited for long enough once the deadline is near: the replay
-    was lost too.
+    A service with a new or replayed dead letter of the request waits for an operator; if all its
+    letters are discarded, its share is waived. Once the deadline is near, a replayed letter no
+    longer counts: the replay was lost too.
     """
-    after, missing, waiting = completed(request, jobs, now), [], []
+    after, missing, waiting = settled_by(request, jobs, now), [], []
     for service in without:
         standing = {letter.status for letter in letters.get((service, request.id), ())}
         if standing == {DeadLetterStatus.DISCARDED}:

@@ -14,13 +14,13 @@ from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
 from deletion.skew import Check, unchecked
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
+from recovery.ledger.notify import Notify
 from recovery.ledger.part import Part, Work
 from recovery.ledger.settle import Settle, Settlement
-from recovery.ledger.tell import Tell
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
 from recovery.pull_loop import PullLoop
@@ -43,7 +43,7 @@ CALLS_AT_ONCE: Final = 16
 call."""
 
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
-"""Tells somebody of a settled request, within bounded time; raises unless that is confirmed."""
+"""Posts a settled request, within bounded time; raises unless the receiver confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The subscription of the ledger, and the publishers of the requests' topic and of that of
-    completions.
+    """The ledger's subscription, and the publishers of the topic of requests and of the topic of
+    completed deletions.
     """
 
     subscription: Subscription
@@ -120,7 +120,7 @@ class Ledger:
     def problem(self) -> str | None:
         """Why no requests are recorded, and since when; None while the last pull worked.
 
-        While no service is registered, there is none: nobody owes anything, and the log says so.
+        None too while no service is registered: nobody owes anything, and the log says so.
         """
         return None if self._intake.is_idle else self._pulls.problem
 
@@ -165,7 +165,7 @@ class Ledger:
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
         look = Look(
-            self._chores(Chore.LOOK),
+            self._due(Chore.LOOK),
             coverage,
             self._stores.letters,
             self._settlement,
@@ -178,7 +178,7 @@ class Ledger:
             PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
             PartName.LOOK: look,
             PartName.WARN: Warn(
-                self._chores(Chore.WARN), coverage, self._settlement, self._alerts, clock
+                self._due(Chore.WARN), coverage, self._settlement, self._alerts, clock
             ),
             PartName.ANNOUNCE: self._announcing(),
         }
@@ -186,7 +186,7 @@ class Ledger:
             work[PartName.CALL] = self._calling(self._receiver)
         return work
 
-    def _announcing(self) -> Tell:
+    def _announcing(self) -> Notify:
         async def announce(request: DeletionRequest) -> None:
             event = to_message(completed(request, self._clock.now()), request.traceparent)
             await self._topics.completed.publish(event)
@@ -195,17 +195,17 @@ class Ledger:
             return request.announced(self._clock.now() if self._receiver else None)
 
         then = partial(self._wake, PartName.CALL)
-        chores = self._chores(Chore.ANNOUNCE)
-        return Tell(chores, announce, announced, at_once=PAGE, then=then)
+        due = self._due(Chore.ANNOUNCE)
+        return Notify(due, announce, announced, at_once=PAGE, then=then)
 
-    def _calling(self, receiver: Receiver) -> Tell:
+    def _calling(self, receiver: Receiver) -> Notify:
         def nothing() -> None: ...
 
-        chores = self._chores(Chore.CALL)
-        return Tell(chores, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        due = self._due(Chore.CALL)
+        return Notify(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
 
-    def _chores(self, chore: Chore) -> Chores:
-        return Chores(chore, self._stores.requests, self._clock, self._metrics)
+    def _due(self, chore: Chore) -> DueRequests:
+        return DueRequests(chore, self._stores.requests, self._clock, self._metrics)
 
     def _settled(self) -> None:
         self._wake(PartName.ANNOUNCE)

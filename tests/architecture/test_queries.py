@@ -515,12 +515,12 @@ async def find_letters(store: MongoDeadLetterStore) -> None:
                     )
 
 
-async def settle_letter(store: MongoDeadLetterStore) -> None:
+async def mark_letter(store: MongoDeadLetterStore) -> None:
     """A letter that is as it was read, and one that has changed since."""
     [letter] = await store.record([a_letter()])
-    assert await store.settle(letter, DeadLetterStatus.NEW)
+    assert await store.mark(letter, DeadLetterStatus.NEW)
     await store.record([again(letter)])
-    assert not await store.settle(letter, DeadLetterStatus.NEW)
+    assert not await store.mark(letter, DeadLetterStatus.NEW)
 
 
 async def letters_of_events(store: MongoDeadLetterStore) -> None:
@@ -536,7 +536,7 @@ LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]
     "record": (record_letters, 9),
     "get": (get_letter, 3),
     "find": (find_letters, 16),
-    "settle": (settle_letter, 4),
+    "mark": (mark_letter, 4),
     "of_events": (letters_of_events, 2),
 }
 
@@ -891,7 +891,7 @@ def coverage(watched: Watched, store: MongoJobStore) -> MongoCoverageStore:
 async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
     watched: Watched, store: MongoJobStore, coverage: MongoCoverageStore
 ) -> None:
-    assert public(MongoCoverageStore) == {"unreported", "reported", "covering"}
+    assert public(MongoCoverageStore) == {"unreported", "mark_reported", "covering"}
     jobs = [new_job() for _ in range(10)]
     await store.record(jobs)
     for job in jobs:
@@ -899,7 +899,7 @@ async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
     watched.watch()
     assert len(await coverage.unreported(LATER, LATER, 5)) == 5
     assert await coverage.unreported(EPOCH, EPOCH, 100) == []
-    await coverage.reported([job.id for job in jobs])
+    await coverage.mark_reported([job.id for job in jobs])
     asked = [(job.bot_id, job.event_id) for job in jobs]
     assert len(await coverage.covering(asked)) == 10
     assert await coverage.covering([(str(ObjectId()), str(uuid4()))]) == []

@@ -114,7 +114,7 @@ async def test_one_that_continues_another_reads_back_too(store: ActionStore) -> 
     assert (await stored(store, action)).action == action
 
 
-async def test_of_two_runs_that_insert_the_same_action_one_is_told_that_it_began_it(
+async def test_of_two_runs_that_insert_the_same_action_one_has_begun_it(
     store: ActionStore,
 ) -> None:
     mine, other = new(store), new(store)
@@ -354,7 +354,7 @@ async def test_a_preview_that_cannot_be_read_is_none(client: Client, database_na
     assert await previews.get(preview.id) is None
 
 
-async def test_a_database_that_is_away_is_told_as_such() -> None:
+async def test_a_database_that_is_away_is_reported_as_such() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     store = MongoActionStore(client, "nowhere", call_seconds=0.5)
     previews = MongoPreviewStore(client, "nowhere", call_seconds=0.5)

@@ -84,7 +84,7 @@ class Called:
     failing: Callable[[DeletionRequest], Awaitable[None]] | None = None
     tries: int = 0
 
-    async def tell(self, request: DeletionRequest) -> None:
+    async def call(self, request: DeletionRequest) -> None:
         self.tries += 1
         if self.failing:
             await self.failing(request)
@@ -149,7 +149,7 @@ class LedgerWorld:
             policy=self.policy,
             metrics=LedgerMetrics(registry),
             prepare=prepare,
-            receiver=self._faulty(self.called).tell if calls_back else None,
+            receiver=self._faulty(self.called).call if calls_back else None,
             check=check,
             every=every,
         )
@@ -159,7 +159,7 @@ class LedgerWorld:
         return cast("T", Faulty(target, lambda: self._fault))
 
     async def _fault(self, call: str, is_done: bool) -> None:
-        if self.down and call not in {"publish", "pull", "ack", "tell"}:
+        if self.down and call not in {"publish", "pull", "ack", "call"}:
             raise StoreUnavailable("the database is down")
         await self.fault(call, is_done)
 
@@ -197,7 +197,7 @@ class LedgerWorld:
             id=self.letters.new_id(),
         )
         [recorded] = await self.letters.record([letter])
-        await self.letters.settle(recorded, status)
+        await self.letters.mark(recorded, status)
         return recorded.id
 
     def republished(self) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ class MongoCoverageStore:
             found = await cursor.sort("unreported", ASCENDING).limit(limit).to_list(limit)
         return [_readable(document) for document in found]
 
-    async def reported(self, job_ids: Collection[str]) -> None:
+    async def mark_reported(self, job_ids: Collection[str]) -> None:
         """One update by `_id`. A complete job is final, so it needs no guard."""
         if not job_ids:
             return

@@ -93,7 +93,7 @@ class MongoDeadLetterStore:
             found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
             return [_read(document) for document in await found.to_list(limit)]
 
-    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+    async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """One update by `_id`, guarded by the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}
         with bounded(self._call_seconds):

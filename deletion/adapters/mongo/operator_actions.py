@@ -110,7 +110,7 @@ class MongoActionStore:
         before: str | None = None,
         limit: int,
     ) -> Sequence[OperatorAction | Unreadable]:
-        """Newest first, along the index of whoever it was, or of the kind; else along `_id`."""
+        """Newest first, along the index of the operator or of the kind; else along `_id`."""
         filters = {
             "by": by,
             "kind": kind and kind.value,

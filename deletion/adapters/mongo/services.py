@@ -31,7 +31,7 @@ class MongoServiceStore:
         self._call_seconds = call_seconds
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """One bulk write of upserts, again when another process inserts one in the same moment."""
+        """One bulk write of upserts, repeated if another process inserts a service meanwhile."""
         updates = [_registration(name, now) for name in sorted(set(names))]
         for _ in range(_TRIES):
             if not updates:

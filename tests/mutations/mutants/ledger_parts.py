@@ -5,7 +5,7 @@ from typing import Final
 from tests.mutations.mutants.base import UNIT, Mutant
 
 CALLBACK: Final = "recovery/ledger/callback.py"
-CHORES: Final = "recovery/ledger/chores.py"
+CHORES: Final = "recovery/ledger/due_requests.py"
 INTAKE: Final = "recovery/ledger/intake.py"
 LOOK: Final = "recovery/ledger/look.py"
 RUNNING: Final = "recovery/ledger/running.py"
@@ -69,7 +69,7 @@ MUTANTS: Final = (
         "a mark is taken off before what the job covers is settled",
         SETTLE,
         "            failed = await self._settlement.settle(jobs)\n",
-        "            await self._coverage.reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
+        "            await self._coverage.mark_reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
     ),
     Mutant(
         "the job of a request that cannot be settled loses its mark",
@@ -137,7 +137,7 @@ MUTANTS: Final = (
     Mutant(
         "a late request is alerted of although its job is complete",
         WARN,
-        "    after = completed(request, jobs, now)\n",
+        "    after = settled_by(request, jobs, now)\n",
         "    after = request\n",
         UNIT,
     ),

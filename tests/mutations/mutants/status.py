@@ -42,8 +42,8 @@ MUTANTS: Final = (
     Mutant(
         "the last page leads to another one",
         DELETIONS,
-        "_last_key(page) if len(found) > limit else None",
-        "_last_key(page)",
+        "_end(page) if len(found) > limit else None",
+        "_end(page)",
         CONSOLE,
     ),
     Mutant(

@@ -11,10 +11,10 @@ from console.access import KnownVisitor
 from console.overview import (
     AT_ONCE,
     COUNT_SECONDS,
+    FINAL_AFTER,
     HOUR,
     HOURS,
     PART_SECONDS,
-    SETTLED,
     Counted,
     Throughput,
 )
@@ -66,14 +66,14 @@ async def test_the_last_day_has_an_hour_for_each_and_the_current_one_last() -> N
 async def test_an_hour_that_is_over_is_counted_once() -> None:
     lists = Lists()
     throughput = Throughput(lists)
-    await throughput.last_day(CURRENT + HOUR + SETTLED / 2)
+    await throughput.last_day(CURRENT + HOUR + FINAL_AFTER / 2)
     assert len(lists.counted) == HOURS
     lists.counted.clear()
-    await throughput.last_day(CURRENT + HOUR + SETTLED / 2)
+    await throughput.last_day(CURRENT + HOUR + FINAL_AFTER / 2)
     assert lists.counted == [CURRENT, CURRENT + HOUR], "one is not over for long enough"
     lists.counted.clear()
-    await throughput.last_day(CURRENT + HOUR + SETTLED)
-    await throughput.last_day(CURRENT + HOUR + SETTLED)
+    await throughput.last_day(CURRENT + HOUR + FINAL_AFTER)
+    await throughput.last_day(CURRENT + HOUR + FINAL_AFTER)
     assert lists.counted == [CURRENT, CURRENT + HOUR, CURRENT + HOUR]
 
 

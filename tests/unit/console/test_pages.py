@@ -110,7 +110,9 @@ async def test_what_is_slow_to_count_does_not_hold_up_the_overview() -> None:
     render = Renderer(console.clock)
     pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
     async with visiting(pages, clock=console.virtual, render=render) as visited:
-        assert (await page_of(visited, "/")).says("They are many, and still being counted.")
+        assert (await page_of(visited, "/")).says(
+            "There are many, and they are still being counted."
+        )
         await console.clock.sleep(30)
         assert (await page_of(visited, "/")).says("media")
 

@@ -167,7 +167,7 @@ async def test_a_wrong_clock_previews_nothing(world: World) -> None:
         await world.retrying(Choice(service=SERVICE)).preview()
 
 
-async def test_a_database_that_is_away_is_told_as_such(world: World) -> None:
+async def test_a_database_that_is_away_is_reported_as_such(world: World) -> None:
     world.store.down = True
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(world.retrying(Choice([NO_ID])).preview(), 3600)

@@ -100,7 +100,7 @@ async def test_it_is_published_less_and_less_often_until_there_is_a_job(
 
 
 @pytest.mark.parametrize("status", [DeadLetterStatus.NEW, DeadLetterStatus.REPLAYED])
-async def test_while_a_dead_letter_is_open_it_waits_for_the_operator(
+async def test_while_a_dead_letter_is_new_it_waits_for_the_operator(
     world: LedgerWorld, status: DeadLetterStatus
 ) -> None:
     event_id = await waiting_request(world)

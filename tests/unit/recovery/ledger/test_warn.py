@@ -36,7 +36,7 @@ async def test_near_the_deadline_and_after_it_one_replica_alerts() -> None:
     assert near == Alert(
         AlertKind.REQUESTS_NEAR, "media", "three quarters of the time are over", event_id
     )
-    assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "it has passed", event_id)
+    assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "still owed", event_id)
 
 
 async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alerted_of() -> None:
