@@ -113,9 +113,11 @@ async def test_no_page_scrolls_sideways(browser: Browser, site: Site, width: int
             )
 
 
-async def test_the_columns_of_every_list_fit_into_1280_pixels(browser: Browser, site: Site) -> None:
+async def test_the_columns_of_the_overview_and_of_every_list_fit_into_1280_pixels(
+    browser: Browser, site: Site
+) -> None:
     async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
-        for path in ["/requests", "/jobs", "/dead-letters", "/sweeps"]:
+        for path in ["/", "/requests", "/jobs", "/dead-letters", "/sweeps"]:
             await visited.open(path)
             for region in await visited.page.locator(".scroll").all():
                 hidden = await region.evaluate("region => region.scrollWidth - region.clientWidth")
