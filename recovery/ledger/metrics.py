@@ -27,7 +27,7 @@ class LedgerMetrics:
         )
         self._settled = Counter(
             "botdel_ledger_settled",
-            "Requests settled: no service owes them any more",
+            "Requests that recovery settled; one whose last share was waived is not counted",
             registry=registry,
         )
         self._republished = Counter(
