@@ -264,6 +264,8 @@ async def test_dead_letters_are_replayed_and_discarded() -> None:
         assert console.letters.letters[one].status is DeadLetterStatus.DISCARDED
         whole = await ended(console, await confirmed(visited, "/dead-letters/replay?service=media"))
         assert {target.id for target in whole.targets} == {*ids} - {one}
+        kept = console.previews.previews[whole.action.id]
+        assert kept.why_not == {}, "what was dealt with is not even looked at"
         sent = {message.attributes[RECORD_ATTRIBUTE] for message in console.bus.published}
         assert sent == {*ids} - {one}
         forced = await seen(visited, f"/dead-letters/{one}")
