@@ -10,13 +10,11 @@ from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock
 from deletion.job import Status
 from deletion.operating.acting import Tally
-from deletion.operating.jobs import RETRYABLE, Choice, looks_of_job, retry_jobs
+from deletion.operating.jobs import BY_STATUS, Choice, looks_of_job, retry_jobs
 from deletion.operating.record import ActionKind, Order
 from deletion.process.settings import load
 from deletion.process.store_settings import ActingSettings
 
-BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
-"""The statuses that --status accepts. Compensated and parked jobs are chosen only by name."""
 RETRIED: Final = Wording("retried", "`botdel jobs show {id}` shows its progress")
 
 

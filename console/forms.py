@@ -59,6 +59,11 @@ async def read_form(request: Request, most: int = MAX_FORM_BYTES) -> Form:
     return form
 
 
+def first(form: Form, name: str) -> str:
+    """The first value of a field; empty if it has none."""
+    return form.get(name, [""])[0]
+
+
 async def _read(request: Request, most: int) -> bytes:
     body = bytearray()
     async for piece in request.stream():

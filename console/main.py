@@ -6,10 +6,14 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from console.access import KnownVisitor
+from console.metrics import Metrics
 from console.mongo_jobs import MongoDeletionJobs
 from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.operating import Operating
 from console.pages.render import Renderer
 from console.proxy import Proxy
+from console.publishing import Replaying, replaying
+from console.recovery import Recovery
 from console.sessions import Sessions
 from console.settings import ConsoleSettings
 from console.stores import Stores, routers
@@ -20,8 +24,11 @@ from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import Clock, SystemClock
+from deletion.operating.actions import Actions
+from deletion.operating.kinds import Kinds
 from deletion.process.database import connected_clients
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
@@ -29,31 +36,55 @@ from deletion.process.signals import stop_on_signals
 
 
 async def run(settings: ConsoleSettings) -> None:
-    """Serve until a signal, then finish the requests under way.
+    """Serve until a signal, then finish the requests under way, and end the actions after the group
+    of records that each is acting on.
 
     It also starts when the database does not answer; `/readyz` then says so. Raises
     `ConfigurationError`, and `OSError` for a port that is taken.
     """
     with stop_on_signals() as stopping:
-        async with connected_clients(settings) as clients:
-            await _serve(settings, clients.get(), stopping)
+        async with connected_clients(settings) as clients, replaying(settings) as pubsub:
+            await _serve(settings, _Parts(settings, clients.get(), pubsub), stopping)
 
 
-async def _serve(settings: ConsoleSettings, client: Client, stopping: asyncio.Event) -> None:
+class _Parts:
+    """What the process consists of."""
+
+    def __init__(self, settings: ConsoleSettings, client: Client, pubsub: Replaying) -> None:
+        self.clock = SystemClock()
+        self.metrics = Metrics(CollectorRegistry())
+        self.stores = _stores(settings, client, self.clock)
+        kinds = Kinds(
+            self.stores.jobs,
+            self.stores.letters,
+            self.stores.requests,
+            pubsub.publisher,
+            pubsub.check_attached,
+            self.clock,
+            settings.lease,
+        )
+        self.actions = Actions(
+            self.stores.actions, self.stores.previews, kinds, self.clock, self.metrics.acted
+        )
+        self.operating = Operating(self.actions, kinds, _recovery(settings))
+
+
+async def _serve(settings: ConsoleSettings, parts: _Parts, stopping: asyncio.Event) -> None:
     async with serving(
-        _app(settings, client),
+        _app(settings, parts),
         settings.console_host,
         settings.console_port,
         name="console",
         grace=settings.shutdown_grace_seconds,
     ):
         await stopping.wait()
+        await parts.actions.close(settings.shutdown_grace_seconds / 2)
 
 
-def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
-    clock, users = SystemClock(), Users(settings.console_users)
+def _app(settings: ConsoleSettings, parts: _Parts) -> FastAPI:
+    clock, users = parts.clock, Users(settings.console_users)
     secret, audience = settings.console_secret, settings.console_iap_audience
-    stores, render = _stores(settings, client, clock), Renderer(clock)
+    render, guard = Renderer(clock), KnownVisitor()
     return create_app(
         users,
         Sessions(users, clock, secret.get_secret_value() if secret else None),
@@ -61,10 +92,17 @@ def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
         own_origin=settings.console_url,
         clock=clock,
         render=render,
-        registry=CollectorRegistry(),
-        ready=Readiness({"MongoDB": stores.jobs.ping}),
-        routers=routers(stores, clock, settings.lease, render, KnownVisitor()),
+        metrics=parts.metrics,
+        ready=Readiness({"MongoDB": parts.stores.jobs.ping}),
+        routers=routers(
+            parts.stores, clock, settings.lease, render, guard, parts.operating, parts.metrics
+        ),
     )
+
+
+def _recovery(settings: ConsoleSettings) -> Recovery | None:
+    url, token = settings.recovery_url, settings.recovery_token
+    return Recovery(url, token) if url and token else None
 
 
 def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
@@ -81,4 +119,6 @@ def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
         event_letters=letters,
         breakers=MongoBreakerStore(client, database),
         sweeps=MongoSweepLists(client, database),
+        actions=MongoActionStore(client, database),
+        previews=MongoPreviewStore(client, database),
     )

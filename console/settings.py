@@ -57,6 +57,13 @@ class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings):
     `X-Goog-IAP-JWT-Assertion` is verified, and its e-mail address names the user.
     """
 
+    recovery_url: Annotated[str, AfterValidator(_origin)] | None = None
+    """Where the console reaches recovery, such as `http://recovery:8082`. With it and
+    `BOTDEL_RECOVERY_TOKEN`, operators can start a sweep in the console; without, the page says so.
+    """
+    recovery_token: Token | None = None
+    """Bearer token of the recovery endpoint, at least 16 characters."""
+
     @field_validator("console_users", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

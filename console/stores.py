@@ -1,4 +1,4 @@
-"""The stores that the console reads, and the pages and the API over them."""
+"""The stores of the console, and the pages and the API over them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,11 @@ from fastapi import APIRouter
 from console.api import create_api
 from console.deletions import Deletions
 from console.lists import JobLists, LetterLists, SweepLists
+from console.metrics import Metrics
+from console.operating import Operating
 from console.overview import Overviews
+from console.pages.acting import ActingPages
+from console.pages.actions import ActionPages
 from console.pages.jobs import JobPages
 from console.pages.letters import LetterPages
 from console.pages.overview import overview_routes
@@ -22,12 +26,13 @@ from deletion.breaker import BreakerStore
 from deletion.clock import Clock
 from deletion.job import LeasePolicy
 from deletion.ledger import EventLetters, RequestStore
+from deletion.operating.ports import ActionStore, PreviewStore
 from deletion.ports import Census, DeadLetterStore, JobStore
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Everything that is read."""
+    """Everything that is read, and what operators do."""
 
     requests: RequestStore
     jobs: JobStore
@@ -39,6 +44,8 @@ class Stores:
     event_letters: EventLetters
     breakers: BreakerStore
     sweeps: SweepLists
+    actions: ActionStore
+    previews: PreviewStore
 
 
 def routers(
@@ -47,6 +54,8 @@ def routers(
     policy: LeasePolicy,
     render: Renderer,
     guard: Callable[..., Any],
+    operating: Operating,
+    metrics: Metrics,
 ) -> Sequence[APIRouter]:
     """The API, which `guard` describes in its OpenAPI document, and the pages."""
     snapshots = Snapshots(clock.monotonic)
@@ -76,5 +85,7 @@ def routers(
             render,
         ).routes(),
         LetterPages(stores.letter_lists, stores.letters, snapshots, render).routes(),
-        sweep_routes(stores.sweeps, snapshots, render),
+        sweep_routes(stores.sweeps, snapshots, render, can_start=operating.recovery is not None),
+        ActionPages(stores.actions, clock, snapshots, render).routes(),
+        ActingPages(operating, stores.previews, stores.actions, clock, metrics, render).routes(),
     ]

@@ -6,13 +6,13 @@ from http import HTTPStatus
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from console.access import Access, AccessMiddleware, is_page
 from console.assets import asset_routes
 from console.headers import HeadersMiddleware
+from console.metrics import Metrics, MetricsMiddleware
 from console.pages.login import login_routes
 from console.pages.render import Renderer
 from console.proxy import Proxy
@@ -38,7 +38,7 @@ def create_app(
     own_origin: str | None,
     clock: Clock,
     render: Renderer,
-    registry: CollectorRegistry,
+    metrics: Metrics,
     ready: ReadinessCheck,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
@@ -53,9 +53,10 @@ def create_app(
     install_problems(app)
     _install_pages(app, render)
     app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
-    app.include_router(probes(registry, ready))
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.include_router(probes(metrics.registry, ready))
     app.include_router(asset_routes())
-    app.include_router(login_routes(users, sessions, render, clock.monotonic))
+    app.include_router(login_routes(users, sessions, render, metrics, clock.monotonic))
     for router in routers:
         app.include_router(router)
     return app

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from botdel.cli import app
 from botdel.local.broker_choice import LocalSettings
+from console.metrics import Metrics as ConsoleMetrics
 from console.settings import ConsoleSettings
 from consumers.intake import Outcome
 from consumers.metrics import Metrics as ConsumerMetrics
@@ -162,6 +163,7 @@ class _Jobs:
 
 def _all_metrics() -> Iterator[Metric]:
     gateway, recovering = CollectorRegistry(), RecoveryMetrics().registry
+    console = ConsoleMetrics(CollectorRegistry()).registry
     GatewayMetrics(gateway)
     jobs = JobGauges(recovering, _Jobs(), SystemClock())
     asyncio.run(jobs.refresh())
@@ -171,7 +173,7 @@ def _all_metrics() -> Iterator[Metric]:
     gauges.show(RequestCensus(0, 0, 0, 0, None, None))
     consumer = ConsumerMetrics(ANY, [ANY], [outcome.value for outcome in Outcome])
     consumer.breakers.labels(ANY)
-    for registry in (gateway, consumer.registry, recovering):
+    for registry in (gateway, consumer.registry, recovering, console):
         yield from registry.collect()
 
 

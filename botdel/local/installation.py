@@ -123,6 +123,7 @@ class Installation:
 
     async def start_console(self) -> str:
         """Start the console, wait until it listens, and return the token of its first user."""
+        self.env["BOTDEL_RECOVERY_URL"] = self.urls["recovery"]  # so that it can start sweeps
         await self._start("console", "console")
         settings = load(
             ConsoleSettings,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -23,6 +24,7 @@ T = TypeVar("T")
 LISTED: Final = 50
 """Records on one page of a list."""
 MOST_CHARACTERS: Final = 200
+MOST_DIGITS: Final = 6
 BEYOND: Final = "beyond"
 """The query parameter that says where a page of a list begins."""
 _position = re.compile(r"([0-9]{1,14})-([0-9a-f-]+)").fullmatch
@@ -33,6 +35,14 @@ class Order(StrEnum):
 
     NEWEST = "newest"
     OLDEST = "oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The links of a page: back to the first one, and to the next."""
+
+    first: str | None
+    next: str | None
 
 
 class Paged(Generic[T]):
@@ -63,14 +73,14 @@ def one_of(kind: type[E], request: Request, name: str) -> E | None:
     try:
         return kind(text)
     except ValueError:
-        raise _wrong(name, f"expected one of {', '.join(kind)}") from None
+        raise wrong(name, f"expected one of {', '.join(kind)}") from None
 
 
 def object_id(request: Request, name: str) -> str | None:
     """The filter as an id. Raises a 422 problem for anything but 24 hex digits."""
     text = given(request, name)
     if text and not is_object_id(text):
-        raise _wrong(name, "expected 24 hex digits")
+        raise wrong(name, "expected 24 hex digits")
     return text and text.lower()
 
 
@@ -78,16 +88,31 @@ def service(request: Request) -> str | None:
     """The filter `service`. Raises a 422 problem for what is no name of a service."""
     text = given(request, "service")
     if text and not is_service_name(text):
-        raise _wrong("service", "expected the name of a service")
+        raise wrong("service", "expected the name of a service")
     return text
 
 
 def letter_service(request: Request) -> str | None:
     """The filter `service` of dead letters, which may come from what is no service of today."""
-    text = given(request, "service")
-    if text and len(text) > MOST_CHARACTERS:
-        raise _wrong("service", f"expected at most {MOST_CHARACTERS} characters")
-    return text
+    return any_text(request, "service")
+
+
+def any_text(request: Request, name: str) -> str | None:
+    """A filter of any text. Raises a 422 problem for a long one."""
+    found = given(request, name)
+    if found and len(found) > MOST_CHARACTERS:
+        raise wrong(name, f"expected at most {MOST_CHARACTERS} characters")
+    return found
+
+
+def count(request: Request, name: str) -> int:
+    """How many records of a whole are passed over; 0 unless given. Raises a 422 problem."""
+    found = given(request, name)
+    if found is None:
+        return 0
+    if not (found.isdecimal() and found.isascii() and len(found) <= MOST_DIGITS):
+        raise wrong(name, "expected a number")
+    return int(found)
 
 
 def position(request: Request, is_id: Callable[[str], bool]) -> Position | None:
@@ -99,13 +124,19 @@ def position(request: Request, is_id: Callable[[str], bool]) -> Position | None:
         return None
     found = _position(text.lower())
     if found is None or not is_id(found[2]):
-        raise _wrong(BEYOND, "expected what the link to a page has")
+        raise wrong(BEYOND, "expected what the link to a page has")
     return EPOCH + timedelta(milliseconds=int(found[1])), found[2]
 
 
 def _text(where: Position | str) -> str:
     """The position as `position` reads it, or the id that it consists of."""
     return where if isinstance(where, str) else f"{(where[0] - EPOCH) // TICK}-{where[1]}"
+
+
+def same(request: Request, path: str, *names: str) -> str:
+    """The address of `path` with the filters `names` of this page."""
+    kept = {name: found for name in names if (found := given(request, name))}
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def link(request: Request, **changes: str | None) -> str:
@@ -130,5 +161,6 @@ def event_id(text: str) -> str:
     return text.lower()
 
 
-def _wrong(name: str, expected: str) -> Problem:
+def wrong(name: str, expected: str) -> Problem:
+    """The 422 problem of a filter that makes no sense."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: {expected}")

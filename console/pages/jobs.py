@@ -20,6 +20,7 @@ from deletion.clock import Clock
 from deletion.errors import with_type
 from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.operating.jobs import BY_STATUS
 from deletion.operating.jobs import read as read_job
 from deletion.operating.next_move import next_move
 from deletion.ports import JobStore, Unreadable
@@ -74,6 +75,9 @@ class JobPages:
             "statuses": tuple(Status),
             "policy": self.policy,
             "is_oldest_first": is_oldest_first,
+            "retry_at": asked.same(request, "/jobs/retry", "service", "bot", "status")
+            if wanted.status in (None, *BY_STATUS)
+            else None,
         }
         return self.render.page(request, "jobs.html", values, live=True)
 
@@ -111,6 +115,7 @@ class JobPages:
         return {
             "job": job,
             "state": self.state_of(job),
+            "may_retry": job.is_retryable(now, self.policy),
             "next": next_move(job, self.policy, now),
             "ahead": await self._ahead(job),
             "most": MOST_COUNTED,

@@ -17,6 +17,7 @@ from deletion.operating.excerpt import lines, skipped_at_end
 from deletion.operating.explain import explain
 from deletion.ports import DeadLetterStore, ReadLetter, Unreadable
 from deletion.process.problems import Problem
+from deletion.replay import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class LetterPages:
             "groups": await self.snapshots.get("letter groups", groups),
             "statuses": tuple(DeadLetterStatus),
             "reasons": tuple(Reason),
+            "replay_at": asked.same(request, "/dead-letters/replay", "service", "reason"),
+            "discard_at": asked.same(request, "/dead-letters/discard", "service", "reason"),
         }
         return self.render.page(request, "letters.html", values, live=True)
 
@@ -75,5 +78,7 @@ def _shown(letter: DeadLetter) -> dict[str, object]:
         "explanation": explanation,
         "fault": explanation.fault,
         "lines": list(lines(letter.data, fault)),
+        "why_not": refusal(letter, force=False),
+        "may_force": refusal(letter, force=True) is None,
         "skipped_at_end": skipped_at_end(letter.data, fault),
     }

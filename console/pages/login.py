@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from console.access import LOGIN, LOGOUT
-from console.forms import Form, read_form
+from console.forms import first, read_form
+from console.metrics import Metrics
 from console.pages.render import Renderer
 from console.sessions import Sessions
 from console.users import Users
@@ -23,7 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 def login_routes(
-    users: Users, sessions: Sessions, render: Renderer, monotonic: Callable[[], float]
+    users: Users,
+    sessions: Sessions,
+    render: Renderer,
+    metrics: Metrics,
+    monotonic: Callable[[], float],
 ) -> APIRouter:
     """`/login` and `/logout`."""
     router = APIRouter(include_in_schema=False)
@@ -37,10 +42,11 @@ def login_routes(
     @router.post(LOGIN)
     async def log_in(request: Request) -> Response:
         form = await read_form(request, MOST_LOGIN_BYTES)
-        target = own_path(_first(form, "next"))
-        user = users.with_token(_first(form, "token"))
+        target = own_path(first(form, "next"))
+        user = users.with_token(first(form, "token"))
         if user is None:
             refusals.count()
+            metrics.refused_logins.inc()
             values = {"target": target, "refused": True}
             return render.page(request, "login.html", values, HTTPStatus.UNAUTHORIZED)
         log.info("logged in", user=user.name, role=user.role)
@@ -84,7 +90,3 @@ class _Refusals:
         if now - self._logged_at >= LOG_SECONDS:
             log.warning("log-ins refused", refused=self._refused)
             self._logged_at, self._refused = now, 0
-
-
-def _first(form: Form, name: str) -> str:
-    return form.get(name, [""])[0]

@@ -26,6 +26,7 @@ SECTIONS: Final = (
     ("/jobs", "Jobs"),
     ("/dead-letters", "Dead letters"),
     ("/sweeps", "Sweeps"),
+    ("/actions", "Audit"),
 )
 """The addresses of the sections, and their names."""
 

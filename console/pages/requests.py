@@ -54,6 +54,9 @@ class RequestPages:
             "page": page,
             "rows": [(each, _state(each, self.clock)) for each in page.rows],
             "states": tuple(RequestState),
+            "waive_at": asked.same(request, "/requests/waive", "service", "bot", "state")
+            if wanted.owed_by
+            else None,
         }
         return self.render.page(request, "requests.html", values, live=True)
 

@@ -56,8 +56,13 @@ LOOKS: Final[Mapping[str, Look]] = {
     DeadLetterStatus.REPLAYED: Look("undone", "good", "replayed"),
     DeadLetterStatus.DISCARDED: Look("skip", "calm", "discarded"),
     "running": Look("run", "busy", "running"),
+    "silent": Look("warn", "warn", "silent"),
+    "done": Look("done", "good", "done"),
+    "refused": Look("bad", "warn", "refused"),
+    "begun": Look("run", "busy", "begun"),
+    "waiting": Look("wait", "calm", "waiting"),
 }
-"""Every state that a page shows: of requests, services, jobs, steps, letters and sweeps."""
+"""Every state that a page shows: of requests, services, jobs, steps, letters, sweeps, actions."""
 
 
 def look(state: str) -> Look:

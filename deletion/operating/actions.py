@@ -5,6 +5,7 @@ inserted before anything is done, and decides which process runs it.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -26,6 +27,7 @@ from deletion.operating.ports import ActionStore, PreviewStore
 from deletion.operating.record import (
     KEPT_FOR,
     MOST,
+    ActionKind,
     OperatorAction,
     Preview,
     WholeAction,
@@ -44,12 +46,19 @@ class Actions:
     """The actions that this process previews and runs."""
 
     def __init__(
-        self, store: ActionStore, previews: PreviewStore, kinds: Kinds, clock: Clock
+        self,
+        store: ActionStore,
+        previews: PreviewStore,
+        kinds: Kinds,
+        clock: Clock,
+        ended: Callable[[ActionKind, str | None], None] = lambda _kind, _failure: None,
     ) -> None:
+        """`ended` is called at the end of each run, with why it failed, or None."""
         self._store = store
         self._previews = previews
         self._kinds = kinds
         self._clock = clock
+        self._ended = ended
         self._retry = Retry(clock, attempts=TRIES)
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -173,6 +182,7 @@ class Actions:
             log.error("action was taken over by another process", action_id=action_id)
         except StoreUnavailable as error:  # it goes silent, and may be performed again
             log.error("end of action not recorded", action_id=action_id, reason=str(error))
+        self._ended(journal.action.order.kind, failure)
         done, refused = len(journal.tally.done), len(journal.tally.refused)
         log.info("action ended", action_id=action_id, done=done, refused=refused, error=failure)
 

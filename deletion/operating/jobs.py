@@ -19,6 +19,8 @@ from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
 """The statuses that filters choose; a job in progress only if it is stale."""
+BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
+"""The statuses that a filter may ask for. Compensated and parked jobs are chosen only by name."""
 PAGE: Final = 100
 """Jobs read and retried at a time."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
+from deletion.errors import ClockSkew, Interrupted, StoreUnavailable, TransientError
 from deletion.process.http_connections import BOUNDS
 from deletion.process.problems import Problem, documented
 
@@ -45,6 +45,6 @@ async def answered(ask: Callable[[], Awaitable[T]]) -> T:
     """What `ask` returns. Raises a 503 when the process cannot answer now."""
     try:
         return await ask()
-    except (StoreUnavailable, Interrupted, ClockSkew) as error:
+    except (TransientError, Interrupted, ClockSkew) as error:
         log.warning("not answered", reason=str(error))
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY) from error

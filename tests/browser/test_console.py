@@ -1,6 +1,7 @@
 """The console's pages in Chromium: what a person can do, and what a browser must not have to do."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from console.users import User
 from deletion.job import Status
 from tests.browser.conftest import Site
 from tests.support.factories import BOT, new_job
-from tests.support.visiting import OPERATOR
+from tests.support.visiting import OPERATOR, VIEWER
 
 WITHIN = 10_000.0
 """Milliseconds; far more than anything waited for takes."""
@@ -65,15 +66,17 @@ class Visit:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, site: Site, **options: Any) -> AsyncIterator[Visit]:
-    """A visit by an operator, in a context of its own. At the end nothing may have been wrong."""
+async def visit(
+    browser: Browser, site: Site, *, user: User = OPERATOR, **options: Any
+) -> AsyncIterator[Visit]:
+    """A visit by `user`, in a context of its own. At the end nothing may have been wrong."""
     context = await browser.new_context(**options)
     try:
         context.set_default_timeout(WITHIN)
         await context.add_init_script(VIOLATIONS)
         visit = Visit(await context.new_page(), site.url)
         visit._watch()
-        await visit.log_in()
+        await visit.log_in(user)
         yield visit
         assert visit.complaints == []
     finally:
@@ -85,7 +88,15 @@ async def tour(site: Site) -> list[str]:
     newest = next(iter(site.console.letters.letters))
     event = next(iter(site.console.requests.requests))
     jobs = [f"/jobs/{job.id}" for job in [*site.console.jobs.jobs.values()][:6]]
-    pages = ["/", "/sweeps", "/requests", "/jobs", "/dead-letters", f"/requests/{event}"]
+    pages = [
+        "/",
+        "/sweeps",
+        "/actions",
+        "/requests",
+        "/jobs",
+        "/dead-letters",
+        f"/requests/{event}",
+    ]
     return [*pages, f"/dead-letters/{newest}", "/jobs?service=media&order=oldest", *jobs]
 
 
@@ -215,3 +226,104 @@ async def test_a_wrong_token_is_said_to_be_wrong(browser: Browser, site: Site) -
         await expect(page.get_by_role("alert")).to_contain_text("not valid")
     finally:
         await context.close()
+
+
+WHY = "the billing API is back"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One action: the page and its button, and what is left to do there once it is done."""
+
+    path: str
+    button: str
+    outcome: str
+
+
+def actions_of(site: Site) -> list[Way]:
+    """Each kind of action on records, on one of them and on many."""
+    console = site.console
+    job = next(each for each in console.jobs.jobs.values() if each.status is Status.EXHAUSTED)
+    event = next(iter(console.requests.requests))
+    broken, whole, discarded = console.letters.letters
+    return [
+        Way(f"/jobs/{job.id}", "Retry…", "retry: complete · 1 done"),
+        Way("/jobs?status=failed", "Retry what matches…", "retry: complete · 1 done"),
+        Way(f"/dead-letters/{whole}", "Replay…", "replay: complete · 1 done"),
+        Way(f"/dead-letters/{discarded}", "Replay anyway…", "replay: complete · 1 done"),
+        Way(f"/requests/{event}", "Waive media…", "waive: complete · 1 done"),
+        Way("/requests?service=media", "Waive media in what matches…", "waive: complete · 1 done"),
+        Way(f"/dead-letters/{broken}", "Discard…", "discard: complete · 1 done"),
+    ]
+
+
+@pytest.mark.proves("console-actions")
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+async def test_every_action_leads_from_its_page_to_its_outcome(
+    browser: Browser, site: Site, script: bool
+) -> None:
+    async with visit(browser, site, java_script_enabled=script) as visited:
+        page = visited.page
+        ways = actions_of(site)
+        for way in ways:
+            await visited.open(way.path)
+            await page.get_by_role("button", name=way.button, exact=True).click()
+            await expect(page.get_by_text("eligible")).to_be_visible()
+            await page.get_by_label("Why, for the record").fill(WHY)
+            await page.locator("form.reason button").click()
+            await expect(page).to_have_url(re.compile("/actions/[0-9a-f]{24}$"))
+            if not script:
+                await reloaded_until(page, way.outcome)
+            await expect(page.get_by_text(way.outcome)).to_be_visible()
+            await expect(page.get_by_text(WHY)).to_be_visible()
+        await visited.open("/actions")
+        await expect(page.locator("tbody tr")).to_have_count(len(ways))
+
+
+@pytest.mark.proves("console-actions")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_of_actions_are_accessible(
+    browser: Browser, site: Site, scheme: Any
+) -> None:
+    async with visit(browser, site, color_scheme=scheme) as visited:
+        page = visited.page
+        await visited.open("/jobs")
+        await page.get_by_role("button", name="Retry what matches…").click()
+        await looked_at(page)
+        await page.get_by_text("The records").click()
+        await page.get_by_label("Why, for the record").fill(" ")
+        visited.complaints.clear()
+        await page.locator("form.reason button").click()
+        await expect(page.get_by_role("alert")).to_contain_text("a reason is needed")
+        visited.complaints.clear()  # the browser notes the 422
+        await looked_at(page)
+        await page.get_by_label("Why, for the record").fill(WHY)
+        await page.locator("form.reason button").click()
+        await expect(page.get_by_text("retry: complete")).to_be_visible()
+        await looked_at(page)
+        for path in ("/actions", "/sweeps"):
+            await visited.open(path)
+            await looked_at(page)
+
+
+@pytest.mark.proves("console-actions")
+async def test_a_viewer_is_offered_nothing(browser: Browser, site: Site) -> None:
+    async with visit(browser, site, user=VIEWER) as visited:
+        for path in await tour(site):
+            await visited.open(path)
+            assert await visited.page.locator("form[method=post]").count() == 1, "to log out"
+
+
+async def looked_at(page: Page) -> None:
+    """Check a page for barriers and for what its policy forbids."""
+    assert await page.evaluate("window.violations") == []
+    found = await Axe().run(page)
+    assert found.violations_count == 0, f"{page.url}\n{found.generate_report()}"
+
+
+async def reloaded_until(page: Page, text: str) -> None:
+    """Load the page again until it shows `text`, as somebody without a script does."""
+    async with asyncio.timeout(WITHIN / 1000):
+        while not await page.get_by_text(text).is_visible():
+            await asyncio.sleep(0.2)
+            await page.reload()

@@ -14,15 +14,18 @@ from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import truncated
-from deletion.job import Status
+from deletion.job import Job, Status
+from deletion.operating.record import WholeAction
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
-from tests.support.pipeline import WITHIN, listening
+from tests.support.pipeline import WITHIN, listening, until
 
 TOKEN = "the-token-of-the-viewer"
+OPERATOR = "the-token-of-the-operator"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
 
 
@@ -33,9 +36,10 @@ async def console(
     """A console that listens, and a client of the viewer."""
     environment = {
         "GOOGLE_CLOUD_PROJECT": "a-project",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
         "BOTDEL_MONGODB_URI": mongo_uri,
         "BOTDEL_MONGODB_DATABASE": database,
-        "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN}",
+        "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN},otto:operator:{OPERATOR}",
         "BOTDEL_LOG_FORMAT": "json",
     }
     arguments = ["botdel.cli", "console", "--port", "0"]
@@ -79,6 +83,35 @@ async def test_every_page_shows_what_is_in_the_database(
         asked = await http.get(f"/v1/deletions/{request.id}")
         assert asked.json()["services"][0]["job_id"] == job.id
         assert (await http.get("/jobs", headers={"Authorization": ""})).status_code == 303
+
+
+@pytest.mark.proves("console-actions")
+async def test_an_operator_retries_what_matches_and_it_is_on_record(
+    mongo: EmbeddedMongo, client: Client, database_name: str, tmp_path: Path
+) -> None:
+    now = truncated(datetime.now(UTC))
+    jobs = await indexed(MongoJobStore, client, database_name)
+    actions = await indexed(MongoActionStore, client, database_name)
+    await indexed(MongoPreviewStore, client, database_name)
+    made = [new_job(Status.EXHAUSTED, created_at=now, last_modified_at=now) for _ in range(12)]
+    await jobs.record(made)
+    async with console(mongo.uri, database_name, tmp_path) as (_, http):
+        http.headers["Authorization"] = f"Bearer {OPERATOR}"
+        preview = await http.post("/jobs/retry?status=exhausted")
+        assert preview.status_code == 303, preview.text
+        asked = f"{preview.headers['location']}/confirm"
+        answer = await http.post(asked, data={"reason": "the API is back"})
+        action = answer.headers["location"]
+
+        async def is_complete() -> bool:
+            return "12 done, 0 refused of 12" in (await http.get(action)).text
+
+        await until(is_complete)
+    whole = await actions.get(action.rpartition("/")[2])
+    assert isinstance(whole, WholeAction)
+    assert (whole.action.order.by, whole.action.order.reason) == ("otto", "the API is back")
+    found = await jobs.find(limit=20)
+    assert {each.status for each in found if isinstance(each, Job)} == {Status.PENDING}
 
 
 async def test_it_ends_cleanly_when_it_is_asked_to(

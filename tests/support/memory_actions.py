@@ -79,7 +79,7 @@ class MemoryPreviewStore:
 
     def __init__(self) -> None:
         self.previews: dict[str, Preview] = {}
-        self._ids = count(1)
+        self._ids = count(1 << 64)  # never those of actions
 
     def new_id(self) -> str:
         """See the port."""

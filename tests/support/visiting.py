@@ -1,6 +1,6 @@
 """A console in this process, over parts in memory, and the ways to visit it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,8 +12,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from console.access import KnownVisitor
+from console.metrics import Metrics
+from console.operating import Operating
 from console.pages.render import POLL_EVERY, Renderer
 from console.proxy import Proxy
+from console.recovery import Recovery
 from console.sessions import COOKIE, Sessions
 from console.stores import Stores, routers
 from console.users import Role, User, Users
@@ -21,9 +24,13 @@ from console.web import create_app
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import Clock
 from deletion.job import NOT_LIVE
+from deletion.operating.actions import Actions
+from deletion.operating.kinds import Kinds
 from deletion.ports import Unfinished
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY
+from tests.support.memory_actions import MemoryActionStore, MemoryPreviewStore
+from tests.support.memory_bus import MemoryBus
 from tests.support.memory_console import MemoryDeletionJobs
 from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_requests import MemoryRequestStore
@@ -90,7 +97,7 @@ async def visiting(
         own_origin=own_origin,
         clock=clock,
         render=render or Renderer(clock),
-        registry=CollectorRegistry(),
+        metrics=Metrics(CollectorRegistry()),
         ready=ready,
         routers=routers,
     )
@@ -99,6 +106,10 @@ async def visiting(
     ) as http:
         visited = Visited(app, http, clock, sessions)
         yield visited
+
+
+async def attached(_: str) -> None:
+    """Every service has its subscription."""
 
 
 class MemoryCensus:
@@ -125,10 +136,16 @@ class Console:
         self.virtual = VirtualClock()
         self.clock = clock or self.virtual
         self.requests = MemoryRequestStore()
-        self.jobs = MemoryJobStore()
+        self.jobs = MemoryJobStore(self.clock.now)
         self.letters = MemoryDeadLetterStore()
         self.breakers = LocalBreakerStore(self.clock)
         self.sweeps = MemorySweepStore()
+        self.actions = MemoryActionStore()
+        self.previews = MemoryPreviewStore()
+        self.bus = MemoryBus(self.clock)
+        self.check_attached: Callable[[str], Awaitable[None]] = attached
+        self.recovery: Recovery | None = None
+        self.metrics = Metrics(CollectorRegistry())
 
     def stores(self) -> Stores:
         """The ports of the console."""
@@ -143,11 +160,32 @@ class Console:
             event_letters=self.letters,
             breakers=self.breakers,
             sweeps=MemorySweepLists(self.sweeps),
+            actions=self.actions,
+            previews=self.previews,
         )
+
+    def operating(self) -> Operating:
+        """What acts on these stores, and publishes to `bus`."""
+        kinds = Kinds(
+            self.jobs,
+            self.letters,
+            self.requests,
+            self.bus,
+            self.check_attached,
+            self.clock,
+            POLICY,
+        )
+        actions = Actions(self.actions, self.previews, kinds, self.clock, self.metrics.acted)
+        return Operating(actions, kinds, self.recovery)
 
     def routers(self, render: Renderer) -> Sequence[APIRouter]:
         """The API and all pages, over these stores."""
-        return routers(self.stores(), self.clock, POLICY, render, KnownVisitor())
+        return self.routers_over(self.stores(), render)
+
+    def routers_over(self, stores: Stores, render: Renderer) -> Sequence[APIRouter]:
+        """The API and all pages, over `stores`."""
+        guard, operating = KnownVisitor(), self.operating()
+        return routers(stores, self.clock, POLICY, render, guard, operating, self.metrics)
 
     def app(self, own_origin: str = ORIGIN, poll_every: str = POLL_EVERY) -> FastAPI:
         """The console over these stores, for `USERS`."""
@@ -164,7 +202,7 @@ class Console:
             own_origin=own_origin,
             clock=self.clock,
             render=render,
-            registry=CollectorRegistry(),
+            metrics=self.metrics,
             ready=ready,
             routers=self.routers(render),
         )

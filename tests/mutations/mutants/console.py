@@ -6,6 +6,27 @@ from tests.mutations.mutants.base import CONSOLE, Mutant
 
 MUTANTS: Final = (
     Mutant(
+        "the console asks for no reason",
+        "console/pages/acting.py",
+        '    if not reason.strip():\n        return "Say why: a reason is needed."\n',
+        "",
+        CONSOLE,
+    ),
+    Mutant(
+        "a filter of dead letters chooses those that were dealt with too",
+        "console/pages/acting.py",
+        "status=DeadLetterStatus.NEW,",
+        "status=None,",
+        CONSOLE,
+    ),
+    Mutant(
+        "a viewer is offered a retry",
+        "console/templates/job.html",
+        "{% if may_retry and visitor.may_act %}",
+        "{% if may_retry %}",
+        CONSOLE,
+    ),
+    Mutant(
         "a viewer may act",
         "console/access.py",
         "if path not in FOR_EVERYBODY and not (visitor and visitor.may_act):",

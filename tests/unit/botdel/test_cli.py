@@ -10,12 +10,12 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from botdel import cli
-from botdel.jobs_retry import BY_STATUS
 from botdel.local.processes import ChildProcess
 from consumers.settings import ConsumerSettings
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
 from deletion.job import Status
+from deletion.operating.jobs import BY_STATUS
 from deletion.process.run import serve
 from gateway.settings import GatewaySettings
 from recovery.client import Exit

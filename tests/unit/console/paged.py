@@ -14,6 +14,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.forms: list[str] = []
+        """The addresses to which forms are sent."""
         self.ids: list[str] = []
         self.words = ""
         self._open: list[str] = []
@@ -30,6 +32,8 @@ class Page(HTMLParser):
         values = dict(attrs)
         if tag == "a" and (href := values.get("href")):
             self.links.append(href)
+        if tag == "form" and values.get("method") == "post":
+            self.forms.append(values.get("action") or "")
         if found := values.get("id"):
             self.ids.append(found)
         if tag not in VOID:

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from console.access import KnownVisitor
 from console.overview import (
     AT_ONCE,
     COUNT_SECONDS,
@@ -19,12 +18,11 @@ from console.overview import (
     Throughput,
 )
 from console.pages.render import Renderer
-from console.stores import routers
 from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
 from tests.support.clock import START, VirtualClock
-from tests.support.factories import POLICY, new_job
+from tests.support.factories import new_job
 from tests.support.memory_lists import MemoryJobLists
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.visiting import Console, visiting
@@ -146,7 +144,7 @@ async def test_jobs_that_cannot_be_counted_in_time_hide_nothing_else() -> None:
     console = Console()
     stores = replace(console.stores(), census=NoCensus())
     render = Renderer(console.clock)
-    parts = routers(stores, console.clock, POLICY, render, KnownVisitor())
+    parts = console.routers_over(stores, render)
     async with visiting(parts, clock=console.virtual, render=render) as visited:
         page = await visited.get("/")
         assert page.status_code == 200

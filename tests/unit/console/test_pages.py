@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from console.access import KnownVisitor
 from console.overview import HOUR
 from console.pages.asked import LISTED
 from console.pages.render import Renderer
 from console.pages.words import LOOKS, SHAPES, badge, commands, date
-from console.stores import routers
 from deletion.breaker import Breaker
 from deletion.clock import rfc3339
 from deletion.dead_letter import DeadLetterStatus, Reason
@@ -28,12 +26,23 @@ from deletion.job import (
     StepStatus,
     Throttled,
 )
+from deletion.operating.record import (
+    ActionKind,
+    ActionStatus,
+    OperatorAction,
+    Order,
+    Outcome,
+    Preview,
+    Run,
+    Target,
+    WholeAction,
+)
 from deletion.ports import Unfinished
 from deletion.request import RequestState
 from recovery.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
-from tests.support.factories import BOT, POLICY, a_deletion_request, a_letter, new_job
+from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.memory_console import MemoryDeletionJobs
 from tests.support.visiting import Console, MemoryCensus, Visited, visiting
 from tests.unit.console.paged import Page
@@ -109,7 +118,7 @@ async def test_what_is_slow_to_count_does_not_hold_up_the_overview() -> None:
 
     stores = replace(console.stores(), census=Slow(console.jobs))
     render = Renderer(console.clock)
-    pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
+    pages = console.routers_over(stores, render)
     async with visiting(pages, clock=console.virtual, render=render) as visited:
         assert (await page_of(visited, "/")).says(
             "There are many, and they are still being counted."
@@ -130,7 +139,7 @@ async def test_a_place_that_is_slow_to_count_is_left_out() -> None:
 
     stores = replace(console.stores(), deletion_jobs=Slow(console.jobs))
     render = Renderer(console.clock)
-    pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
+    pages = console.routers_over(stores, render)
     async with visiting(pages, clock=console.virtual, render=render) as visited:
         page = await page_of(visited, f"/jobs/{job.id}")
         assert page.says("Next: any worker")
@@ -366,7 +375,16 @@ async def test_text_of_others_is_only_text() -> None:
     console.breakers.breakers["h"] = Breaker(HOSTILE, "s", BOT, START, HOSTILE, 1, START, START)
     request = a_deletion_request(HOSTILE, requested_by=HOSTILE, traceparent=HOSTILE)
     await console.requests.record([request])
-    paths = ["/", "/jobs", f"/jobs/{job.id}", "/dead-letters", f"/dead-letters/{bad.id}"]
+    order = Order(ActionKind.RETRY, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, {HOSTILE: HOSTILE})
+    action = OperatorAction.started(console.actions.new_id(), order, Run(HOSTILE, START, "c"))
+    failed = replace(action, runs=action.runs * 2).ended(START, HOSTILE)
+    refused = WholeAction(failed, (Target("t", {HOSTILE: HOSTILE}),), (Outcome("t", HOSTILE),))
+    console.actions.actions[action.id] = refused
+    preview_id, targets = console.previews.new_id(), (Target("t"),)
+    preview = Preview(preview_id, order, START, targets, {HOSTILE: 1}, is_cut_off=True)
+    await console.previews.keep(preview)
+    audit = ["/actions", f"/actions/{action.id}", f"/previews/{preview.id}"]
+    paths = [*audit, "/", "/jobs", f"/jobs/{job.id}", "/dead-letters", f"/dead-letters/{bad.id}"]
     paths += ["/requests", f"/requests/{request.id}", "/login?next=/%22%3E%3Cscript%3E"]
     async with console.visited() as visited:
         for path in paths:
@@ -408,7 +426,10 @@ async def test_sweeps_are_listed_and_the_last_one_is_on_the_overview() -> None:
         assert (await page_of(visited, f"/sweeps?beyond={ended.id}")).says("No sweep is recorded.")
 
 
-@pytest.mark.parametrize("state", [*Status, *StepStatus, *DeadLetterStatus, *RequestState], ids=str)
+STATES = [*Status, *StepStatus, *DeadLetterStatus, *RequestState, *ActionStatus]
+
+
+@pytest.mark.parametrize("state", STATES, ids=str)
 def test_every_state_has_an_icon_and_a_word(state: str) -> None:
     assert LOOKS[state].icon in SHAPES
     assert "<svg" in badge(state)

@@ -583,3 +583,24 @@ async def test_a_write_of_another_run_is_no_longer_taken(world: World) -> None:
     await world.store.save(action, action.added(Entries(), START, begun=0))
     with pytest.raises(LeaseLost):
         await world.store.save(action, action.added(Entries(), START, begun=1))
+
+
+async def test_whoever_asks_hears_how_each_run_ended(world: World) -> None:
+    heard: list[tuple[ActionKind, str | None]] = []
+    world.put(3)
+    world.actions = Actions(
+        world.store,
+        world.previews,
+        world.kinds,
+        world.clock,
+        lambda kind, failure: heard.append((kind, failure)),
+    )
+    await world.done(world.retry())
+    [job] = world.put(1)
+    world.jobs.jobs[job.id] = job
+    letters = await world.put_letters(1)
+    assert letters
+    world.bus.down = True
+    await world.done(world.kinds.replay(LetterChoice(), ADA))
+    await eventually(lambda: len(heard) == 2, 60)
+    assert heard == [(ActionKind.RETRY, None), (ActionKind.REPLAY, "the topic is down")]
