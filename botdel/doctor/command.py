@@ -17,8 +17,6 @@ from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
     LOOK_SECONDS,
-    Finding,
-    Status,
     could_not,
     guarded,
     together,
@@ -36,6 +34,7 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
+from deletion.doctor import Finding, Verdict
 from deletion.errors import BotDeletionError, ConfigurationError
 from deletion.plan import Plan
 from deletion.process.bus import Bus
@@ -73,7 +72,7 @@ async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json
     with waiting("checking") as say:
         findings = await examine(plans, canary_seconds, say)
     show(findings, as_json=as_json)
-    return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
+    return FAILED if any(finding.status is Verdict.FAILED for finding in findings) else 0
 
 
 async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say) -> list[Finding]:
