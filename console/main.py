@@ -19,6 +19,7 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import Clock, SystemClock
@@ -81,4 +82,5 @@ def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
         event_letters=letters,
         breakers=MongoBreakerStore(client, database),
         sweeps=MongoSweepLists(client, database),
+        examinations=MongoExaminationStore(client, database),
     )

@@ -10,6 +10,7 @@ from console.api import create_api
 from console.deletions import Deletions
 from console.lists import JobLists, LetterLists, SweepLists
 from console.overview import Overviews
+from console.pages.doctor import doctor_routes
 from console.pages.jobs import JobPages
 from console.pages.letters import LetterPages
 from console.pages.overview import overview_routes
@@ -20,6 +21,7 @@ from console.ports import DeletionJobs
 from console.snapshots import Snapshots
 from deletion.breaker import BreakerStore
 from deletion.clock import Clock
+from deletion.doctor import ExaminationStore
 from deletion.job import LeasePolicy
 from deletion.ledger import EventLetters, RequestStore
 from deletion.ports import Census, DeadLetterStore, JobStore
@@ -39,6 +41,7 @@ class Stores:
     event_letters: EventLetters
     breakers: BreakerStore
     sweeps: SweepLists
+    examinations: ExaminationStore
 
 
 def routers(
@@ -77,4 +80,5 @@ def routers(
         ).routes(),
         LetterPages(stores.letter_lists, stores.letters, snapshots, render).routes(),
         sweep_routes(stores.sweeps, snapshots, render),
+        doctor_routes(stores.examinations, snapshots, render),
     ]

@@ -24,6 +24,7 @@ from botdel.doctor.findings import (
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
+from botdel.doctor.keeping import kept
 from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import show
 from botdel.doctor.site import Store, connected_pubsub, connected_store
@@ -79,7 +80,7 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
     """Return all findings.
 
     A side that cannot be connected, or a plan that cannot be used here, is a finding;
-    everything else is still checked.
+    everything else is still checked. What was found is kept for the console.
     """
     findings = environment_findings()
     sources = read_plans(plans, findings)
@@ -93,16 +94,10 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
         given = GivenPlans(services, planned, built, unread=len(sources) < len(set(plans)))
         checks = list(_checks(bus, store, given))
         if bus and store and canary_seconds:
-            flight = _canary(bus, store, canary_seconds, say)
-            checks.append(
-                guarded(
-                    canary.CHECK,
-                    flight,
-                    seconds=canary_seconds + DATABASE_SECONDS,
-                    longest=canary_seconds + LOOK_SECONDS,
-                )
-            )
-        return findings + await together(*checks)
+            checks.append(_guarded_canary(bus, store, canary_seconds, say))
+        findings += await together(*checks)
+        unkept = await kept(findings, store.results, SystemClock()) if store else []
+        return [*findings, *unkept]
 
 
 async def _entered(
@@ -153,6 +148,17 @@ def _checks(
     if bus and store:
         grace = load(PubSubSettings).shutdown_grace_seconds
         yield grace_findings(store.jobs, services, grace)
+
+
+def _guarded_canary(
+    bus: Bus, store: Store, seconds: float, say: Say
+) -> Awaitable[Sequence[Finding]]:
+    return guarded(
+        canary.CHECK,
+        _canary(bus, store, seconds, say),
+        seconds=seconds + DATABASE_SECONDS,
+        longest=seconds + LOOK_SECONDS,
+    )
 
 
 async def _canary(bus: Bus, store: Store, seconds: float, say: Say) -> list[Finding]:

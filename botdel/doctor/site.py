@@ -8,6 +8,7 @@ from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.spec import StepConnections
 from deletion.job import LeasePolicy
@@ -25,6 +26,7 @@ class Store:
     jobs: MongoJobStore
     letters: MongoDeadLetterStore
     breakers: MongoBreakerStore
+    results: MongoExaminationStore
     lease: LeasePolicy
     connections: StepConnections
 
@@ -47,6 +49,7 @@ async def connected_store() -> AsyncIterator[Store]:
             MongoJobStore(client, name),
             MongoDeadLetterStore(client, name),
             MongoBreakerStore(client, name),
+            MongoExaminationStore(client, name),
             settings.lease,
             StepConnections(clients.get, own_database=name, http=http),
         )

@@ -26,6 +26,7 @@ SECTIONS: Final = (
     ("/jobs", "Jobs"),
     ("/dead-letters", "Dead letters"),
     ("/sweeps", "Sweeps"),
+    ("/doctor", "Doctor"),
 )
 """The addresses of the sections, and their names."""
 

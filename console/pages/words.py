@@ -55,8 +55,12 @@ LOOKS: Final[Mapping[str, Look]] = {
     DeadLetterStatus.REPLAYED: Look("undone", "good", "replayed"),
     DeadLetterStatus.DISCARDED: Look("skip", "calm", "discarded"),
     "running": Look("run", "busy", "running"),
+    "found_ok": Look("done", "good", "ok"),
+    "found_skipped": Look("skip", "calm", "skipped"),
+    "found_warning": Look("warn", "warn", "warning"),
+    "found_failed": Look("bad", "bad", "failed"),
 }
-"""Every state that a page shows: of requests, services, jobs, steps, letters and sweeps."""
+"""Every state that a page shows: of requests, services, jobs, steps, letters, sweeps, findings."""
 
 
 def look(state: str) -> Look:

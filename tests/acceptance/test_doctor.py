@@ -113,6 +113,9 @@ async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
             others = {name: each for name, each in found.items() if not name.startswith("bots of ")}
             assert {finding["status"] for finding in others.values()} == {"ok"}, found
             assert len(found) - len(others) == 1, "one plan alone has nothing to be compared with"
+            stored = await installed.client[installed.database]["doctor_results"].find_one({})
+            assert stored is not None
+            assert [each["check"] for each in stored["findings"]] == list(found)
             (marker,) = await installed.fill(5)
             await publish(installed, request_placed(marker))
             await until(lambda: is_complete(installed, marker))

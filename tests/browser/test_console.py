@@ -85,7 +85,7 @@ async def tour(site: Site) -> list[str]:
     newest = next(iter(site.console.letters.letters))
     event = next(iter(site.console.requests.requests))
     jobs = [f"/jobs/{job.id}" for job in [*site.console.jobs.jobs.values()][:6]]
-    pages = ["/", "/sweeps", "/requests", "/jobs", "/dead-letters", f"/requests/{event}"]
+    pages = ["/", "/sweeps", "/doctor", "/requests", "/jobs", "/dead-letters", f"/requests/{event}"]
     return [*pages, f"/dead-letters/{newest}", "/jobs?service=media&order=oldest", *jobs]
 
 

@@ -24,7 +24,7 @@ from deletion.job import NOT_LIVE
 from deletion.ports import Unfinished
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY
-from tests.support.memory_console import MemoryDeletionJobs
+from tests.support.memory_console import MemoryDeletionJobs, MemoryExaminationStore
 from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_requests import MemoryRequestStore
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
@@ -129,6 +129,7 @@ class Console:
         self.letters = MemoryDeadLetterStore()
         self.breakers = LocalBreakerStore(self.clock)
         self.sweeps = MemorySweepStore()
+        self.examinations = MemoryExaminationStore()
 
     def stores(self) -> Stores:
         """The ports of the console."""
@@ -143,6 +144,7 @@ class Console:
             event_letters=self.letters,
             breakers=self.breakers,
             sweeps=MemorySweepLists(self.sweeps),
+            examinations=self.examinations,
         )
 
     def routers(self, render: Renderer) -> Sequence[APIRouter]:
