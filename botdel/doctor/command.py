@@ -27,6 +27,7 @@ from botdel.doctor.indexes import index_findings
 from botdel.doctor.keeping import kept
 from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import show
+from botdel.doctor.services import service_findings
 from botdel.doctor.site import Store, connected_pubsub, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
@@ -142,6 +143,7 @@ def _checks(
         yield grant_findings(bus.publisher, bus.topology.names, services)
     if store:
         yield index_findings(store.database, plans)
+        yield service_findings(store.services, given.planned)
         yield guarded(BREAKERS, breaker_findings(store.breakers))
         yield bot_findings(plans, is_all=bus is not None and given.is_all)
         yield guarded(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))

@@ -10,6 +10,7 @@ from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.spec import StepConnections
 from deletion.job import LeasePolicy
 from deletion.process.bus import Bus, connected_bus
@@ -27,6 +28,7 @@ class Store:
     letters: MongoDeadLetterStore
     breakers: MongoBreakerStore
     results: MongoExaminationStore
+    services: MongoServiceStore
     lease: LeasePolicy
     connections: StepConnections
 
@@ -50,6 +52,7 @@ async def connected_store() -> AsyncIterator[Store]:
             MongoDeadLetterStore(client, name),
             MongoBreakerStore(client, name),
             MongoExaminationStore(client, name),
+            MongoServiceStore(client, name),
             settings.lease,
             StepConnections(clients.get, own_database=name, http=http),
         )

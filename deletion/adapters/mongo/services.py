@@ -11,12 +11,15 @@ from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, b
 from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.errors import StoreUnavailable
-from deletion.ledger import Service
+from deletion.ledger import Service, check_room
 from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
 _TRIES: Final = 3
+SPARE: Final = 100
+"""How many more are read than may be registered: processes that register in the same moment do not
+see each other."""
 
 
 class MongoServiceStore:
@@ -31,7 +34,12 @@ class MongoServiceStore:
         self._call_seconds = call_seconds
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """One bulk write of upserts, again when another process inserts one in the same moment."""
+        """Look, then one bulk write of upserts, again when another process inserts one in the same
+        moment.
+        """
+        if not names:
+            return
+        check_room({service.name for service in await self.all()}, names)
         updates = [_registration(name, now) for name in sorted(set(names))]
         for _ in range(_TRIES):
             if not updates:
@@ -46,10 +54,11 @@ class MongoServiceStore:
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
     async def all(self) -> list[Service]:
-        """Read all documents, which are few: at most `MAX_SERVICES`."""
+        """Read all documents, which are few: at most `MAX_SERVICES`, and `SPARE`."""
+        most = MAX_SERVICES + SPARE
         with bounded(self._call_seconds):
-            by_name = self._services.find({}).sort("_id", ASCENDING).limit(MAX_SERVICES)
-            found = await by_name.to_list(MAX_SERVICES)
+            by_name = self._services.find({}).sort("_id", ASCENDING).limit(most)
+            found = await by_name.to_list(most)
         return [_service(document) for document in found]
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:

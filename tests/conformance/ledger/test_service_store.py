@@ -8,7 +8,9 @@ import pytest
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.services import COLLECTION, MongoServiceStore
+from deletion.errors import ConfigurationError
 from deletion.ledger import Service, ServiceStore
+from deletion.request import MAX_SERVICES
 from tests.conformance.replicas import PARTS, replicas
 from tests.support.clock import START
 from tests.support.factories import LATER
@@ -77,7 +79,28 @@ async def test_processes_that_register_at_once_register_each_service_once(
     assert [service.name for service in await stores[0].all()] == names
 
 
+async def test_the_501st_service_is_refused_and_all_500_are_read(store: ServiceStore) -> None:
+    """A retired one counts: its record stays."""
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
+    await store.retire(names[0], "ann", "shut down", LATER)
+    with pytest.raises(ConfigurationError, match=r"at most 500 services.*there are 500, and more"):
+        await store.register(["more", names[1]], LATER)
+    assert [service.name for service in await store.all()] == names
+    await store.register(names, LATER)
+    assert not any(service.retired_at for service in await store.all())
+
+
 # --- what only the store on MongoDB has to show
+
+
+async def test_services_that_were_registered_in_the_same_moment_are_all_read(
+    client: Client, database_name: str
+) -> None:
+    """Otherwise the last one by name would owe nothing."""
+    crowd = [{"_id": f"service-{number:03}"} for number in range(MAX_SERVICES + 1)]
+    await client[database_name][COLLECTION].insert_many(crowd)
+    assert len(await MongoServiceStore(client, database_name).all()) == MAX_SERVICES + 1
 
 
 async def test_a_service_is_stored_under_the_names_that_others_read(
