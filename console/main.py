@@ -27,6 +27,8 @@ from deletion.process.database import connected_clients
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
+from deletion.process.tracing import tracing
+from deletion.tracing import Tracer
 
 
 async def run(settings: ConsoleSettings) -> None:
@@ -36,13 +38,18 @@ async def run(settings: ConsoleSettings) -> None:
     `ConfigurationError`, and `OSError` for a port that is taken.
     """
     with stop_on_signals() as stopping:
-        async with connected_clients(settings) as clients:
-            await _serve(settings, clients.get(), stopping)
+        async with (
+            tracing(settings, "console", settings.shutdown_grace_seconds) as tracer,
+            connected_clients(settings, tracer=tracer) as clients,
+        ):
+            await _serve(settings, clients.get(), tracer, stopping)
 
 
-async def _serve(settings: ConsoleSettings, client: Client, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: ConsoleSettings, client: Client, tracer: Tracer | None, stopping: asyncio.Event
+) -> None:
     async with serving(
-        _app(settings, client),
+        _app(settings, client, tracer),
         settings.console_host,
         settings.console_port,
         name="console",
@@ -51,7 +58,7 @@ async def _serve(settings: ConsoleSettings, client: Client, stopping: asyncio.Ev
         await stopping.wait()
 
 
-def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
+def _app(settings: ConsoleSettings, client: Client, tracer: Tracer | None) -> FastAPI:
     clock, users = SystemClock(), Users(settings.console_users)
     secret, audience = settings.console_secret, settings.console_iap_audience
     stores, render = _stores(settings, client, clock), Renderer(clock)
@@ -65,6 +72,7 @@ def _app(settings: ConsoleSettings, client: Client) -> FastAPI:
         registry=CollectorRegistry(),
         ready=Readiness({"MongoDB": stores.jobs.ping}),
         routers=routers(stores, clock, settings.lease, render, KnownVisitor()),
+        tracer=tracer,
     )
 
 

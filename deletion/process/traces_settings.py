@@ -45,8 +45,8 @@ class TracesSettings(Settings):
     `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, in the environment, takes precedence.
     """
     traces_service: str | None = Field(None, validation_alias="OTEL_SERVICE_NAME", max_length=255)
-    """What traces call this process; not set means `botdel-gateway`, `botdel-recovery`, or
-    `botdel-consumer-` and the service.
+    """What traces call this process; not set means `botdel-gateway`, `botdel-recovery`,
+    `botdel-console`, or `botdel-consumer-` and the service.
     """
     traces_sampler: SamplerName = Field(
         "parentbased_always_on", validation_alias="OTEL_TRACES_SAMPLER"

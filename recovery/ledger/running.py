@@ -12,7 +12,9 @@ from deletion.bus import Publisher, Subscription
 from deletion.clock import Clock
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
+from deletion.message_spans import MessageSpans
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
+from deletion.tracing import Tracer
 from recovery.ledger.chores import Chores
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
@@ -71,7 +73,8 @@ class Ledger:
     none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. Without a
-    `receiver` nobody is called back. `every` has the seconds between two passes of each part.
+    `receiver` nobody is called back. `every` has the seconds between two passes of each part. With
+    `spans` what is done with messages has spans, with a `tracer` the parts have.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Ledger:
         prepare: Callable[[], Awaitable[None]],
         receiver: Receiver | None = None,
         every: Mapping[PartName, float] = EVERY,
+        spans: MessageSpans | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._stores = stores
         self._topics = topics
@@ -96,6 +101,7 @@ class Ledger:
         self._metrics = metrics
         self._receiver = receiver
         self._every = every
+        self._tracer = tracer
         self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
         self._prepare = prepare
         self._intake = Intake(
@@ -107,6 +113,7 @@ class Ledger:
             clock,
             policy=policy,
             metrics=metrics,
+            spans=spans,
         )
         self._pulls = self._pull_loop()
         self._parts = {name: self._part(name, work) for name, work in self._work().items()}
@@ -146,7 +153,8 @@ class Ledger:
         )
 
     def _part(self, name: PartName, work: Work) -> Part:
-        return Part(name, work, self._every[name], self._clock, self._metrics, self._rng)
+        every, tracer = self._every[name], self._tracer
+        return Part(name, work, every, self._clock, self._metrics, self._rng, tracer)
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics

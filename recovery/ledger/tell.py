@@ -36,14 +36,17 @@ class Tell:
         self._at_once = at_once
         self._then = then
 
-    async def __call__(self, stopping: asyncio.Event) -> None:
+    async def __call__(self, stopping: asyncio.Event) -> int:
         """Tell of all that are due. Raises `StoreUnavailable`, and the error of a try once all of
         those side by side have failed: the other side does not work then.
         """
+        done_for = 0
         async for requests in self._chores.pages(self._at_once):
+            done_for += len(requests)
             await self._tell_of(await self._chores.claim(requests))
             if stopping.is_set():
-                return
+                break
+        return done_for
 
     async def _tell_of(self, requests: Sequence[DeletionRequest]) -> None:
         errors = await asyncio.gather(*(self._try(each) for each in requests))

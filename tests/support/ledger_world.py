@@ -15,7 +15,9 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, DeletionCompleted, decode, to_message
 from deletion.job import Job
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.request import DeletionRequest, LedgerPolicy
+from deletion.tracing import Tracer
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.running import EVERY, Ledger, Stores, Topics
 from tests.support.alerts import RecordedAlerts
@@ -90,6 +92,9 @@ class Called:
         self.ids.append(request.id)
 
 
+SUBSCRIPTION = "projects/any/subscriptions/bot-deletion.ledger"
+
+
 class LedgerWorld:
     """An installation with `services`, whose consumers are the test."""
 
@@ -119,8 +124,11 @@ class LedgerWorld:
         calls_back: bool = True,
         every: Mapping[PartName, float] = EVERY,
         seed: int = 7,
+        tracer: Tracer | None = None,
     ) -> "Replica":
         """A process of recovery, not yet running."""
+        spans = MessageSpans(tracer, SUBSCRIPTION) if tracer else None
+        pulling = self._faulty(self.subscription)
         registry, requests = CollectorRegistry(), self.requests.replica()
         stores = Stores(
             self._faulty(requests),
@@ -129,7 +137,7 @@ class LedgerWorld:
             self._faulty(self.letters),
         )
         topics = Topics(
-            self._faulty(self.subscription),
+            TracedSubscription(pulling, spans) if spans else pulling,
             self._faulty(cast("Publisher", self.topic)),
             self._faulty(cast("Publisher", self.announced)),
         )
@@ -149,6 +157,8 @@ class LedgerWorld:
             prepare=prepare,
             receiver=self._faulty(self.called).tell if calls_back else None,
             every=every,
+            spans=spans,
+            tracer=tracer,
         )
         return Replica(ledger, registry, requests)
 

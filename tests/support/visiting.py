@@ -22,6 +22,7 @@ from deletion.breaker import LocalBreakerStore
 from deletion.clock import Clock
 from deletion.job import NOT_LIVE
 from deletion.ports import Unfinished
+from deletion.tracing import Tracer
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY
 from tests.support.memory_console import MemoryDeletionJobs, MemoryExaminationStore
@@ -151,7 +152,12 @@ class Console:
         """The API and all pages, over these stores."""
         return routers(self.stores(), self.clock, POLICY, render, KnownVisitor())
 
-    def app(self, own_origin: str = ORIGIN, poll_every: str = POLL_EVERY) -> FastAPI:
+    def app(
+        self,
+        own_origin: str = ORIGIN,
+        poll_every: str = POLL_EVERY,
+        tracer: Tracer | None = None,
+    ) -> FastAPI:
         """The console over these stores, for `USERS`."""
         render = Renderer(self.clock, poll_every)
         known = Users(USERS)
@@ -169,13 +175,14 @@ class Console:
             registry=CollectorRegistry(),
             ready=ready,
             routers=self.routers(render),
+            tracer=tracer,
         )
 
     @asynccontextmanager
-    async def visited(self) -> AsyncIterator[Visited]:
+    async def visited(self, tracer: Tracer | None = None) -> AsyncIterator[Visited]:
         """A visit, in virtual time."""
         sessions = Sessions(Users(USERS), self.clock)
-        app = self.app()
+        app = self.app(tracer=tracer)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=ORIGIN
         ) as http:
