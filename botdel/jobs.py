@@ -14,7 +14,7 @@ from botdel.store import opened
 from botdel.terminal import console, printable
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.clock import SystemClock
+from deletion.clock import SystemClock, rfc3339
 from deletion.errors import ConfigurationError
 from deletion.job import ROLLED_BACK, Direction, Job, LeasePolicy, PastAttempt, Status
 from deletion.operating.next_move import next_move
@@ -123,16 +123,16 @@ def describe(job: Job, policy: LeasePolicy) -> None:
     out.print(printable(f"service {job.service}, bot {job.bot_id}, event {job.event_id}"))
     requests = "1 request" if len(job.event_ids) == 1 else f"{len(job.event_ids)} requests"
     out.print(printable(f"requested by {job.requested_by or 'unknown'}, {requests}"))
-    times = f"placed {job.placed_at}, last modified {job.last_modified_at}"
+    times = f"placed {rfc3339(job.placed_at)}, last modified {rfc3339(job.last_modified_at)}"
     held = f", last held by {job.claimed_by}" if job.claimed_by else ""
     out.print(printable(f"{times}{held}"))
     if job.due:
-        out.print(printable(f"in queue {job.queue}, due {job.due}"))
+        out.print(printable(f"in queue {job.queue}, due {rfc3339(job.due)}"))
     if job.failure:
-        out.print(printable(f"failure at {job.failure.at}: {job.failure}"))
+        out.print(printable(f"failure at {rfc3339(job.failure.at)}: {job.failure}"))
     if job.rollback_cause:
         cause = job.rollback_cause
-        out.print(printable(f"rollback began at {cause.at}: {cause}"))
+        out.print(printable(f"rollback began at {rfc3339(cause.at)}: {cause}"))
     if following := next_move(job, policy, SystemClock().now()):
         out.print(printable(f"next: {following}"))
     out.print(_steps(job))
@@ -159,7 +159,7 @@ def _past_attempts(job: Job) -> Table:
     table = Table("attempt", "stood at", "last heard of", "ended as", "by", title="Past attempts")
     for past in job.past_attempts:
         reason = "rolled back" if past.reason == ROLLED_BACK else past.reason
-        table.add_row(str(past.attempt), _stood_at(past), f"{past.at}", reason, past.claimed_by)
+        table.add_row(str(past.attempt), _stood_at(past), rfc3339(past.at), reason, past.claimed_by)
     return table
 
 

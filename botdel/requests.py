@@ -72,13 +72,13 @@ async def show_one(text: str, *, as_json: bool) -> None:
         describe(request, now)
 
 
-async def waive(text: str, service: str, reason: str, *, as_json: bool) -> int:
+async def waive(text: str, service: str, why: str, *, as_json: bool) -> int:
     """Waive the share of `service`, on record. Returns 1 if that is refused, else 0."""
-    choice, why = Choice([event_id(text)]), said("--reason", reason)
+    choice, reason = Choice([event_id(text)]), said("--why", why)
     settings, clock = load(ActingSettings), SystemClock()
-    order = Order(ActionKind.WAIVE, settings.who, why, choice.words, {SERVICE: service})
+    order = Order(ActionKind.WAIVE, settings.who, reason, choice.words, {SERVICE: service})
     async with opened(with_actions(MongoRequestStore), settings) as (store, actions):
-        action = Waive(store, clock, service, by=settings.who, reason=why)
+        action = Waive(store, clock, service, by=settings.who, reason=reason)
 
         async def act(tally: Tally, progress: Callable[[], None]) -> None:
             async with recorded(order, tally, looks_of_request, actions, dry_run=False) as before:

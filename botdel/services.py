@@ -31,14 +31,14 @@ async def show_list(*, as_json: bool) -> None:
     show(console(), COLUMNS, rows, whole=("service",), spare=spare, nothing=nothing)
 
 
-async def retire(name: str, reason: str) -> int:
+async def retire(name: str, why: str) -> int:
     """Retire a service, on record. Returns 1 if that is refused, else 0."""
-    settings, why = load(ActingSettings), said("--reason", reason)
+    settings, reason = load(ActingSettings), said("--why", why)
     async with opened(with_actions(MongoServiceStore), settings) as (services, actions):
         refusal = await retire_service(
             name,
             by=settings.who,
-            reason=why,
+            reason=reason,
             services=services,
             actions=actions,
             clock=SystemClock(),

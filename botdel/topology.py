@@ -42,6 +42,7 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
         retention = await apply_retention(database, settings.keep_complete_days)
         await register_services(clients.get(), name, built, owing, out)
         await _provide(built, out)
+        await show_unregistered(clients.get(), name, await bus.topology.services(), out)
     _show_differences(out, applied, retention)
     return FAILED if applied.differences or retention else 0
 
@@ -95,6 +96,17 @@ async def register_services(
     for plan in plans:
         state = "in place" if plan.service in owing else "registered"
         out.print(f"service {plan.service}: {state}")
+
+
+async def show_unregistered(
+    client: Client, database: str, subscribed: Sequence[str], out: Terminal
+) -> None:
+    """Print which services have a subscription and no record: requests are settled without them."""
+    recorded = {service.name for service in await MongoServiceStore(client, database).all()}
+    for service in subscribed:
+        if service not in recorded:
+            problem = f" service {service}: requests are settled without it; apply its plan too"
+            out.print(Text.assemble(("not registered", "yellow"), printable(problem)))
 
 
 async def _provide(plans: Sequence[Plan], out: Terminal) -> None:

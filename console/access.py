@@ -1,6 +1,6 @@
 """Who may do what: one check, before any route, of every request.
 
-It refuses by default. Only the paths of `OPEN` can be reached without a credential. Every method
+It refuses by default. Only the paths of `PUBLIC` can be reached without a credential. Every method
 but `SAFE` needs the role of an operator, whatever the route, except where a visitor logs in or out.
 The path is that of the scope, which the router matches too; `request.url` is made of text that
 includes the Host header.
@@ -29,9 +29,9 @@ from deletion.process.problems import Problem
 API: Final = "/v1/"
 LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
-OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", LOGIN})
+PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", LOGIN})
 STATIC: Final = "/static/"
-"""Open too: the files that the log-in needs. They are the same for everybody."""
+"""Public too: the files that the log-in needs. They are the same for everybody."""
 SAFE: Final = frozenset({"GET", "HEAD"})
 FOR_EVERYBODY: Final = frozenset({LOGIN, LOGOUT})
 """Paths whose unsafe methods need no role."""
@@ -62,8 +62,8 @@ class Access:
         if not is_safe and declared_too_large(request.headers):  # no route reads a GET's body
             detail = f"the request body exceeds {MAX_FORM_BYTES} bytes"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        is_open = path in OPEN or path.startswith(STATIC)
-        if is_open and is_safe:
+        is_public = path in PUBLIC or path.startswith(STATIC)
+        if is_public and is_safe:
             return None
         visitor = None if path == LOGIN else await self._visitor(request)
         if visitor is None and path not in FOR_EVERYBODY:
@@ -77,8 +77,9 @@ class Access:
         return visitor
 
     async def _visitor(self, request: Request) -> Visitor | None:
-        """Whom the request's credential names. A bearer token that is not valid is never made up
-        for by another credential. Raises a 401 problem for it.
+        """Whom the request's credential names; None without one.
+
+        Raises a 401 problem for a bearer token that is not valid, even beside a valid cookie.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -143,8 +144,8 @@ def visitor_of(request: Request) -> Visitor:
 
 
 class KnownVisitor(SecurityBase):
-    """A dependency that returns the name of the visitor whom the check has let through. It is how
-    the OpenAPI document says that a bearer token is needed.
+    """A dependency that returns the name of the visitor. It puts the bearer token, which the check
+    of access has required already, into the OpenAPI document.
     """
 
     def __init__(self) -> None:
@@ -157,7 +158,7 @@ class KnownVisitor(SecurityBase):
 
 
 def is_page(request: Request) -> bool:
-    """Whether a person looks at the answer, who is shown a page rather than JSON."""
+    """Whether the answer should be a page, for a person, rather than JSON."""
     is_api = request.scope["path"].startswith(API)
     return not is_api and "text/html" in request.headers.get("accept", "")
 

@@ -1,4 +1,4 @@
-"""The console's HTTP API: where a deletion stands, for whoever asked for it."""
+"""The console's HTTP API: shows callers where a deletion stands."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Security
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from console.cursor import CURSOR_PATTERN, as_cursor, as_key
+from console.cursor import CURSOR_PATTERN, as_cursor, as_position
 from console.deletions import Deletion, Deletions, Page
 from console.status import MOST_CHARACTERS, ServiceState
 from deletion.clock import rfc3339
@@ -131,7 +131,7 @@ def create_api(deletions: Deletions, guard: Callable[..., Any]) -> APIRouter:
     @router.get("", responses=LISTED)
     async def list_deletions(wanted: Annotated[Wanted, Query()]) -> PageView:
         """List the requests for the deletion of a bot, the last received first."""
-        bot_id, before = wanted.bot_id.lower(), as_key(wanted.cursor)
+        bot_id, before = wanted.bot_id.lower(), as_position(wanted.cursor)
         return _page(
             await answered(lambda: deletions.of_bot(bot_id, before=before, limit=wanted.limit))
         )

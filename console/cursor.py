@@ -3,23 +3,23 @@
 from datetime import timedelta
 from typing import Final
 
-from console.deletions import Key
+from console.lists import Position
 from deletion.clock import TICK
 from deletion.ids import UUID_PATTERN
 from deletion.silence import EPOCH
 
 CURSOR_PATTERN: Final = f"^([0-9]{{1,14}}-{UUID_PATTERN.strip('^$')})?$"
-"""The milliseconds since 1970 at which the last request of a page was received, and its id."""
+"""When the last request of a page was received, in milliseconds since 1970, and its id."""
 
 
-def as_cursor(key: Key) -> str:
-    """The text of `key`."""
-    received_at, event_id = key
+def as_cursor(position: Position) -> str:
+    """The text of `position`."""
+    received_at, event_id = position
     return f"{(received_at - EPOCH) // TICK}-{event_id}"
 
 
-def as_key(cursor: str) -> Key | None:
-    """The key that a text of `CURSOR_PATTERN` stands for; None for an empty one."""
+def as_position(cursor: str) -> Position | None:
+    """The position that a text of `CURSOR_PATTERN` stands for; None for an empty one."""
     if not cursor:
         return None
     milliseconds, _, event_id = cursor.partition("-")

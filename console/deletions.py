@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from console.lists import Position
 from console.ports import DeletionJobs
 from console.status import MOST_COUNTED, Found, ServiceStatus, queue_of, status_of
 from deletion.clock import Clock
@@ -24,8 +25,6 @@ MOST_PLACES: Final = 50
 PLACE_SECONDS: Final = 2.0
 """How long counting may take: a job in a long queue is then shown without its place."""
 
-Key = tuple[datetime, str]
-"""Where a page ends: when its last request was received, and its id."""
 Jobs = Mapping[tuple[str, str], Read]
 """Jobs by service and event."""
 
@@ -47,11 +46,11 @@ class Page:
 
     deletions: tuple[Deletion, ...]
     unreadable: tuple[Unreadable, ...]
-    next: Key | None
+    next: Position | None
 
 
 class Deletions:
-    """Reads them. Every method raises `StoreUnavailable` when the database does not answer in time.
+    """Reads deletions. Raises `StoreUnavailable` when the database does not answer in time.
 
     What is read is of several moments: a job that moves meanwhile may be shown as it was before.
     """
@@ -74,7 +73,7 @@ class Deletions:
         """The deletion that the event asked for; None if no such request is recorded."""
         return await in_time(self._get(event_id))
 
-    async def of_bot(self, bot_id: str, *, before: Key | None, limit: int) -> Page:
+    async def of_bot(self, bot_id: str, *, before: Position | None, limit: int) -> Page:
         """At most `limit` requests for the deletion of the bot, from below `before`."""
         return await in_time(self._of_bot(bot_id, before, limit))
 
@@ -86,7 +85,7 @@ class Deletions:
             return deletion
         return None
 
-    async def _of_bot(self, bot_id: str, before: Key | None, limit: int) -> Page:
+    async def _of_bot(self, bot_id: str, before: Position | None, limit: int) -> Page:
         found = await self._requests.find(
             RequestFilter(bot_id=bot_id), self._clock.now(), before=before, limit=limit + 1
         )
@@ -95,7 +94,7 @@ class Deletions:
         return Page(
             await self._with_services(bot_id, readable),
             tuple(request for request in page if isinstance(request, Unreadable)),
-            _last_key(page) if len(found) > limit else None,
+            _end(page) if len(found) > limit else None,
         )
 
     async def _with_services(
@@ -159,17 +158,15 @@ class Deletions:
         return dict(zip(counted, counts, strict=True))
 
 
-def _last_key(page: Sequence[ReadRequest]) -> Key | None:
-    """Where the page ends: at the last of its requests whose time of receipt can be read. Those
-    behind it are on the next page again.
+def _end(page: Sequence[ReadRequest]) -> Position | None:
+    """Where the page ends: at the last of its requests whose time of receipt can be read. Requests
+    after that one are shown again on the next page.
     """
-    for request in reversed(page):
-        if received_at := _received_at(request):
-            return received_at, request.id
-    return None
+    positions = (position_of(request) for request in reversed(page))
+    return next((position for position in positions if position), None)
 
 
-def _received_at(request: ReadRequest) -> datetime | None:
-    if isinstance(request, Unreadable):
-        return request.last_modified_at
-    return request.received_at
+def position_of(request: ReadRequest) -> Position | None:
+    """Where the request stands in a list; None if its time of receipt cannot be read."""
+    at = request.last_modified_at if isinstance(request, Unreadable) else request.received_at
+    return (at, request.id) if at else None

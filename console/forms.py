@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from deletion.process.problems import Problem
 
@@ -44,6 +45,8 @@ async def read_form(request: Request, most: int = MAX_FORM_BYTES) -> Form:
     except TimeoutError:
         detail = f"the form did not end within {FORM_SECONDS:g} s"
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+    except ClientDisconnect:  # nobody reads the answer
+        raise Problem(HTTPStatus.BAD_REQUEST, "the form does not end") from None
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"

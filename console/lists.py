@@ -2,7 +2,7 @@
 tests/conformance checks. Every method raises `StoreUnavailable` when the database does not answer.
 
 A page of a list begins beyond a position, the time and the id of the last record of the page
-before; nothing is ever skipped by counting.
+before; no query skips records by counting.
 """
 
 from collections.abc import Sequence

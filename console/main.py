@@ -32,7 +32,7 @@ from deletion.tracing import Tracer
 
 
 async def run(settings: ConsoleSettings) -> None:
-    """Serve until a signal, then answer the requests under way.
+    """Serve until a signal, then finish the requests under way.
 
     It also starts when the database does not answer; `/readyz` then says so. Raises
     `ConfigurationError`, and `OSError` for a port that is taken.

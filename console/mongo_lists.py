@@ -1,8 +1,8 @@
 """The lists of the pages, on MongoDB.
 
 A list of jobs is read newest first in windows of time that are closed at both ends, each ten times
-as long as the one before, until there are enough: a database that does not stop at a limit by
-itself reads little more than the page.
+as long as the one before, until the page is full. So a database that does not push a limit down
+reads little more than the page.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the overview shows: one reading of everything that an operator looks at first."""
+"""What the overview shows: everything that an operator looks at first, read together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
 
+import structlog
+
 from console.lists import JobLists, LetterGroup, LetterLists, SweepLists, SweepRow
 from deletion.breaker import Breaker, BreakerStore
 from deletion.clock import Clock
+from deletion.errors import StoreUnavailable
 from deletion.ledger import RequestCensus, RequestStore
 from deletion.ports import Census, Unfinished, Unreadable
 
@@ -24,10 +27,12 @@ PART_SECONDS: Final = 2.0
 """How long an overview waits for a count of jobs."""
 HOUR: Final = timedelta(hours=1)
 HOURS: Final = 24
-SETTLED: Final = timedelta(minutes=10)
+FINAL_AFTER: Final = timedelta(minutes=10)
 """After this long the count of an hour no longer changes: clocks differ by far less."""
 AT_ONCE: Final = 4
 """Hours counted side by side."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,9 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at about one moment. Counts are at most `MOST_COUNTED`. `unfinished` and `hours`
-    are None while they have never been counted in time.
+    """Everything, read at about the same time. Counts are at most `MOST_COUNTED`.
+
+    `unfinished` and `hours` are None while they cannot be counted in time.
     """
 
     taken_at: datetime
@@ -73,13 +79,18 @@ class Throughput:
             async with one_of_few:
                 return Hour(start, await self._completed(start, now))
 
-        return await asyncio.gather(*map(counted, starts))
+        counting = [asyncio.create_task(counted(start)) for start in starts]
+        try:
+            return await asyncio.gather(*counting)
+        finally:
+            for each in counting:  # after an error: they would take the connections of the pages
+                each.cancel()
 
     async def _completed(self, start: datetime, now: datetime) -> int:
         if start in self._over:
             return self._over[start]
         completed = await self._jobs.completed(start, start + HOUR, MOST_COMPLETED)
-        if now >= start + HOUR + SETTLED:
+        if now >= start + HOUR + FINAL_AFTER:
             self._over[start] = completed
         return completed
 
@@ -87,8 +98,9 @@ class Throughput:
 class Counted(Generic[T]):
     """What `count` returned last, counted again after `COUNT_SECONDS`.
 
-    A count that takes longer than `PART_SECONDS` goes on; whoever asks meanwhile gets the one
-    before, None at first: a large installation is slow to count, not impossible to look at.
+    A count that takes longer than `PART_SECONDS` goes on in the background. Until it ends, `get`
+    returns the previous one, or None, so that a large installation does not hold up the overview.
+    It also returns None after a count that the database did not end in time, which is logged.
     """
 
     def __init__(self, count: Callable[[], Awaitable[T]], clock: Clock) -> None:
@@ -99,7 +111,7 @@ class Counted(Generic[T]):
         self._holds_until = float("-inf")
 
     async def get(self) -> T | None:
-        """Raises what `count` raises."""
+        """Raises what `count` raises, except `StoreUnavailable`."""
         counting = self._counting
         if counting is None and self._clock.monotonic() >= self._holds_until:
             counting = self._counting = asyncio.ensure_future(self._count())
@@ -108,8 +120,12 @@ class Counted(Generic[T]):
         await asyncio.wait({counting}, timeout=PART_SECONDS)
         if counting.done() and counting is self._counting:
             self._counting = None
-            self._value = counting.result()
             self._holds_until = self._clock.monotonic() + COUNT_SECONDS
+            try:
+                self._value = counting.result()
+            except StoreUnavailable as error:
+                self._value = None
+                log.warning("not counted", reason=str(error))
         return self._value
 
 

@@ -1,4 +1,4 @@
-"""An identity-aware proxy: who it says is there, by a header that it signs.
+"""An identity-aware proxy: names the user in a header that it signs.
 
 https://cloud.google.com/iap/docs/signed-headers-howto. The header is verified with the public keys
 of the proxy, which are fetched at most once an hour, and at most once a minute for a key that is
@@ -80,24 +80,26 @@ class Proxy:
         return self._users.named(email)
 
     async def _keys_with(self, key_id: str) -> Keys:
-        """The keys, fetched again if they are old, or if `key_id` is not among them."""
+        """The keys, fetched again if they are old, or if `key_id` is not among them.
+
+        Raises `KeysUnavailable` while there are none.
+        """
         async with self._one_at_a_time:
-            age = self._clock.monotonic() - self._fetched_at
-            if age >= KEPT_SECONDS or (key_id not in self._keys and age >= AGAIN_SECONDS):
+            kept = KEPT_SECONDS if key_id in self._keys else AGAIN_SECONDS
+            if self._clock.monotonic() - self._fetched_at >= kept:
                 await self._refresh()
+            if not self._keys:
+                raise KeysUnavailable("the public keys of the proxy cannot be fetched")
             return self._keys
 
     async def _refresh(self) -> None:
-        """Fetch the keys. After a failure the old ones go on being used, if there are any."""
+        """Fetch the keys. After a failure the old ones go on being used."""
         self._fetched_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 self._keys = await self._fetch()
         except (httpx.HTTPError, ValueError, TimeoutError) as error:
             log.error("keys of the proxy not fetched", reason=type(error).__name__)
-            if not self._keys:
-                self._fetched_at += AGAIN_SECONDS - KEPT_SECONDS
-                raise KeysUnavailable("the public keys of the proxy cannot be fetched") from error
 
 
 def _key_id(assertion: str) -> str | None:
@@ -106,7 +108,7 @@ def _key_id(assertion: str) -> str | None:
         return None
     try:
         header = jwt.decode_header(assertion)  # type: ignore[no-untyped-call]
-    except (exceptions.GoogleAuthError, ValueError, TypeError):
+    except (exceptions.GoogleAuthError, ValueError, TypeError, RecursionError):
         return None
     key_id = header.get("kid")
     return key_id if header.get("alg") == ALGORITHM and isinstance(key_id, str) else None

@@ -62,7 +62,7 @@ class Sessions:
         response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
     def user(self, cookie: str | None) -> User | None:
-        """The user whose session `cookie` is, or None if it is not, or no longer, valid."""
+        """The user whose session `cookie` holds, or None if it is not valid or has expired."""
         if not cookie or len(cookie) > MOST_COOKIE_CHARACTERS:
             return None
         try:

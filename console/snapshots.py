@@ -23,7 +23,7 @@ class Snapshots:
         self._kept: OrderedDict[object, Kept[Any]] = OrderedDict()
 
     async def get(self, key: object, read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` returned for `key` at most a second ago; those who ask at once share one.
+        """What `read` returned for `key` at most a second ago. Concurrent calls read once.
 
         Raises a 503 problem when the database does not answer in time.
         """
@@ -35,5 +35,5 @@ class Snapshots:
 
     @staticmethod
     async def once(read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` returns, which is not kept. Raises a 503 problem likewise."""
+        """What `read` returns, which is not kept. Raises a 503 problem, as `get` does."""
         return await answered(lambda: in_time(read()))

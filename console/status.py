@@ -1,4 +1,4 @@
-"""Where a service stands with a request: its state, why, and since when. Nothing is read here.
+"""Where a service stands with a request: its state, why, and since when. It reads no store.
 
 request + job + dead letters + place in the queue → one state and one sentence for each service.
 """
@@ -23,8 +23,8 @@ MOST_COUNTED: Final = 10_000
 MOST_CHARACTERS: Final = 500
 """Longest reason, in characters: it may quote a failure."""
 DONE: Final = "everything is deleted, and was read back empty"
-_UNUSABLE: Final = (*DAMAGED, OverflowError)
-"""What a job raises that could be read, but has a value that makes no sense."""
+UNUSABLE: Final = (*DAMAGED, OverflowError)
+"""What a job raises whose record can be read, but has a value that makes no sense."""
 
 
 class ServiceState(StrEnum):
@@ -78,7 +78,7 @@ def queue_of(job: Read | None, now: datetime) -> tuple[str, datetime] | None:
         return None
     try:
         queue, due = job.queue, job.due
-    except _UNUSABLE:
+    except UNUSABLE:
         return None
     return (queue, due) if queue and due else None
 
@@ -124,11 +124,11 @@ def _without_job(
     request: DeletionRequest, share: Share, letters: Sequence[EventLetter]
 ) -> ServiceStatus:
     newest_first = sorted(letters, key=lambda letter: letter.letter_id, reverse=True)
-    is_open = [letter for letter in newest_first if letter.status is DeadLetterStatus.NEW]
-    if is_open:
-        letter = is_open[0]
+    new = [letter for letter in newest_first if letter.status is DeadLetterStatus.NEW]
+    if new:
+        letter = new[0]
         why = f" ({letter.reason.replace('_', ' ')})" if letter.reason else ""
-        reason = f"dead letter {letter.letter_id} is open{why}: replay or discard it"
+        reason = f"dead letter {letter.letter_id} is new{why}: replay or discard it"
         since = letter.first_seen_at or request.received_at
         return _status(share, ServiceState.DEAD_LETTER, reason, since)
     reason = "no job yet"
@@ -150,7 +150,7 @@ def _with_job(
             state, reason = _of_job(job, found.ahead, now, policy)
             since = job.finished_at or job.last_modified_at
             return _status(share, state, reason, since, job.id, _deleted(job))
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             job = Unreadable(job.id, with_type(error), last_modified_at=job.last_modified_at)
     job_id, why = (job.id, job.reason) if job else (None, "")
     since = (job and job.last_modified_at) or request.received_at

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 
 MOST_TOKEN_BYTES: Final = 1024
-"""A longer offered token is compared with none: the work of a log-in is bounded."""
+"""A longer token is refused without comparing, so that the work of a log-in is bounded."""
 
 
 class Role(StrEnum):
@@ -21,7 +21,7 @@ class Role(StrEnum):
 
 
 class Way(StrEnum):
-    """How a visitor has shown who they are."""
+    """How a visitor was identified."""
 
     BEARER = "bearer"  # an `Authorization` header, which a browser never sends by itself
     SESSION = "session"  # the cookie of a log-in
@@ -76,8 +76,8 @@ class Users:
         return self._by_name.get(name.casefold())
 
     def with_fingerprint(self, name: str, mark: str, key: bytes) -> User | None:
-        """The user `name` with the credential whose `fingerprint` under `key` is `mark`, or None:
-        with its token or its role, a fingerprint changes.
+        """The user `name` with the credential whose `fingerprint` under `key` is `mark`, or None.
+        A fingerprint changes with the token and with the role.
         """
         return next(
             (

@@ -1,4 +1,4 @@
-"""The console's HTTP: pages, the API, probes; every request passes the one check of access."""
+"""The console's HTTP app: pages, API and probes, behind the one check of access."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -75,7 +75,7 @@ def create_app(
 
 
 def _install_pages(app: FastAPI, render: Renderer) -> None:
-    """Show a problem as a page to whoever looks at pages."""
+    """Answer with a problem as a page where a page was asked for."""
 
     def shown(request: Request, problem: Problem) -> Response:
         if not is_page(request):

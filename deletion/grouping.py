@@ -15,7 +15,7 @@ class Grouping(Generic[T, R]):
 
     `answer` returns a result or an exception for each item, in order. If it raises, every item of
     the call gets that exception. While `answer` is slow, the groups grow, not the number of calls.
-    Each call runs in the context of the first of its items: that of whoever asked for it.
+    Each call runs in the context in which the first of its items was asked for.
     """
 
     def __init__(

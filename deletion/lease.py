@@ -13,6 +13,7 @@ from deletion.job import Change, Failure, Job, LeasePolicy, Status, StepProgress
 from deletion.ports import JobStore
 from deletion.retry import Retry
 from deletion.skew import RunClock
+from deletion.tracing import muted
 
 MILLISECOND: Final = 0.001
 """The shortest wait, in seconds, so that a rounding error cannot make the heartbeat spin."""
@@ -58,7 +59,8 @@ class Lease:
     async def heartbeat(self) -> AsyncIterator[None]:
         """Write heartbeats while the block runs; end it with `LeaseLost` once the lease is lost."""
         body = asyncio.current_task()
-        beating = asyncio.create_task(self._beat())
+        with muted():  # else the trace of a run would grow for as long as it lasts
+            beating = asyncio.create_task(self._beat())
 
         def lost() -> bool:
             return beating.done() and not beating.cancelled() and bool(beating.exception())

@@ -31,8 +31,8 @@ class RequestChange:
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests: those that match all given filters. `state` is that at the time of asking;
-    `owed_by` names a service.
+    """Which requests: those that match all given filters. `owed_by` names a service; `state` is the
+    state at the time of the query.
     """
 
     bot_id: str | None = None
@@ -126,13 +126,16 @@ class ServiceStore(Protocol):
     """Holds the services. `topology apply` registers them; only an operator retires one."""
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """Add those that are not recorded. One that was retired is no longer: its plan is back.
+        """Add those that are not recorded. One that was retired is in use again.
 
         Raises `ConfigurationError`, and adds none, if there would be too many: see `check_room`.
         """
 
     async def all(self) -> Sequence[Service]:
-        """All services, retired ones too, by name. One whose record is damaged is not retired."""
+        """All services, retired ones too, by name. One whose record is damaged is not retired.
+
+        Raises `ConfigurationError` for more than can be read: none is left out.
+        """
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """Retire a service. Returns whether there is one of this name that was not retired."""
@@ -140,7 +143,7 @@ class ServiceStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A job as far as the ledger needs it: which requests it covers, and when it completed."""
+    """What the ledger needs of a job: which requests it covers, and when it completed."""
 
     job_id: str
     service: str
@@ -167,13 +170,14 @@ class CoverageStore(Protocol):
         `due` of an `Unreadable` is when it completed.
         """
 
-    async def reported(self, job_ids: Collection[str]) -> None:
-        """Take the mark off. Repeating it does nothing."""
+    async def mark_reported(self, job_ids: Collection[str]) -> None:
+        """Take the mark off these jobs. Repeating it does nothing."""
 
     async def covering(self, requests: Collection[tuple[str, str]]) -> Sequence[Coverage]:
-        """The jobs of any service that cover one of `requests`, pairs of bot and event. A
-        compensated job covers what it was placed for, and is not complete. Neither is one whose
-        status cannot be read; one without a service or a list of events is left out.
+        """The jobs of any service that cover one of `requests`, pairs of bot and event.
+
+        A compensated job, and one whose status cannot be read, covers its requests but is not
+        complete. A job without a service or a list of events is left out.
         """
 
 

@@ -42,7 +42,7 @@ class MessageSpans:
         return self._root("receive", Kind.CLIENT, messages)
 
     def process(self, deliveries: Sequence[Delivery]) -> Span:
-        """The span of what is done with messages until they are acked."""
+        """The span of handling messages until they are acked."""
         return self._root("process", Kind.CONSUMER, [each.message for each in deliveries])
 
     def settle(self, name: str, deliveries: Sequence[Delivery]) -> Span:

@@ -193,7 +193,7 @@ class DeadLetterStore(Protocol):
     ) -> Sequence[ReadLetter]:
         """At most `limit` that match all given filters, with ids below `before`, newest first."""
 
-    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+    async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """Write `status`, unless the message was quarantined again since `letter` was read.
 
         Guarded by `count` alone: a status that somebody else wrote meanwhile is overwritten.

@@ -1,7 +1,7 @@
 """The ledger's record of one request: which services owe it, and by when.
 
-open → settled, once no service owes it. A service owes its share until a complete job of it covers
-the request, or an operator waives it. Overdue is a query, never a stored state.
+open → settled, once no service owes it. A service owes its share until a complete job of that
+service covers the request, or the share is waived. Overdue is a query, never a stored state.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -21,7 +21,7 @@ MAX_SERVICES: Final = 500
 """The most services that may owe a request, so that the event of its completion is never too large
 to be read."""
 NEAR: Final = 0.75
-"""The share of the time to its deadline after which an open request is near it, 0 to 1."""
+"""The fraction of the time to its deadline after which an open request is near it."""
 
 
 class RequestState(StrEnum):
@@ -71,7 +71,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class LedgerPolicy:
-    """When a request is due, and when a service without a job for it is missing one."""
+    """How long after its receipt a request has to be settled, and is first looked for."""
 
     deadline: timedelta
     missing_after: timedelta
@@ -81,7 +81,7 @@ class LedgerPolicy:
 class DeletionRequest:
     """One request. Its id is the event's; times are UTC in milliseconds.
 
-    `chores` holds when the ledger has to do each of them next. `revision` counts the writes of the
+    `chores` holds when the ledger has to do each chore next. `revision` counts the writes of the
     record: a write is guarded by the one that was read.
     """
 
@@ -111,8 +111,10 @@ class DeletionRequest:
         traceparent: str | None = None,
     ) -> "DeletionRequest":
         """The record of a new request, which `services` owe. The deadline counts from `now`, when
-        it was received, because gateways' clocks differ. Raises `ValueError` without a service: it
-        would be settled at once although nothing was deleted.
+        it was received, because gateways' clocks differ.
+
+        Raises `ValueError` without a service: the request would be settled although nothing was
+        deleted.
         """
         if not services:
             raise ValueError("no service owes the request")
@@ -173,8 +175,9 @@ class DeletionRequest:
         self, now: datetime, *, missing: Iterable[str], waiting: Iterable[str] = ()
     ) -> "DeletionRequest":
         """After a look for its jobs: it is about to be published again for the services `missing`.
-        It is looked for again while there are any, or services `waiting` for an operator, whose
-        dead letter of it is open.
+
+        Another look is due while there are any, or any services `waiting` for an operator to
+        replay or discard a dead letter of the request.
         """
         again, held = set(missing), set(waiting)
         shares = tuple(
@@ -197,7 +200,7 @@ class DeletionRequest:
         return self._due(Chore.CALL, None)
 
     def postponed(self, chore: Chore, until: datetime) -> "DeletionRequest":
-        """With the chore due at `until`: whoever writes this does it, others leave it alone."""
+        """With the chore due at `until`: the process that writes this does it, and no other."""
         return self._due(chore, until)
 
     def _settled(self, service: str, now: datetime, **how: object) -> "DeletionRequest":

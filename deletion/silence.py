@@ -9,6 +9,8 @@ from deletion.ports import JobStore, Read
 from deletion.retry import Retry
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""Ends a range that has to contain every stored time, also one of a clock that is ahead."""
 
 
 async def silent_pages(

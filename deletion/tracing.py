@@ -34,7 +34,7 @@ NOTHING: Final[Attributes] = {}
 
 
 class Kind(Enum):
-    """What a span is to others: see OpenTelemetry's kinds of spans."""
+    """The kind of a span, as OpenTelemetry defines it."""
 
     INTERNAL = "internal"
     SERVER = "server"
@@ -100,7 +100,7 @@ class Span:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it will be exported. One that is not has an id all the same, for others."""
+        """Whether it will be exported. A span that is not still has an id, for its children."""
         return bool(self.flags & SAMPLED)
 
     @property
@@ -109,11 +109,11 @@ class Span:
         return formatted(self.trace_id, self.span_id, self.flags)
 
     def note(self, attributes: Attributes) -> None:
-        """Add what is known only by now."""
+        """Add attributes that are known only now."""
         self.attributes.update(attributes)
 
     def failed(self, error: str) -> None:
-        """Note that what it is about failed; `error` is one of few values."""
+        """Note that the work failed; `error` is a type or a code, one of few values."""
         self.error = error
         self.attributes[ERROR_TYPE] = error
 
@@ -145,13 +145,13 @@ def current() -> Span | None:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Which traces are recorded: `share` (0 to 1) of those that begin here.
+    """Which traces are recorded: of those that begin here, the fraction `ratio` (0 to 1).
 
-    Those that continue another one follow it, unless `follows` is off. As in OpenTelemetry, a share
-    is taken by the trace id, so that all processes with the same share choose the same traces.
+    Those that continue another one follow it, unless `follows` is off. As in OpenTelemetry, the
+    trace id decides, so that all processes with the same ratio choose the same traces.
     """
 
-    share: float = 1.0
+    ratio: float = 1.0
     follows: bool = True
 
     def flags(self, trace_id: str, before: Sequence[bool]) -> int:
@@ -161,9 +161,9 @@ class Sampling:
         """
         if self.follows and before:
             return SAMPLED if any(before) else 0
-        if self.share in {0, 1}:
-            return SAMPLED if self.share else 0
-        return SAMPLED if int(trace_id[16:], 16) < round(self.share * 2**SPAN_BITS) else 0
+        if self.ratio in {0, 1}:
+            return SAMPLED if self.ratio else 0
+        return SAMPLED if int(trace_id[16:], 16) < round(self.ratio * 2**SPAN_BITS) else 0
 
 
 class Tracer:

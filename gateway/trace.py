@@ -10,7 +10,7 @@ RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes, as `os.urandom` does."""
 
 TraceOf = Callable[[str | None], str]
-"""Returns the `traceparent` of the event that a request with this header asks for, or without."""
+"""Takes the `traceparent` header of a request, or None, and returns that of its event."""
 
 _FRESH_FLAGS: Final = SAMPLED | RANDOM
 """Sampled, because deletions are rare and worth a trace."""

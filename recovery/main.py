@@ -136,8 +136,8 @@ async def _serve(
 
 
 async def _end(ledger: asyncio.Task[None], patience: float) -> None:
-    """Let the parts of the ledger end, and cut them short after `patience` seconds. What they have
-    claimed is tried again after a while.
+    """Let the parts of the ledger end, and cancel them after `patience` seconds. What they have
+    claimed is tried again once the claim ends.
     """
     await asyncio.wait({ledger}, timeout=patience)
     ledger.cancel()

@@ -19,12 +19,12 @@ class LedgerSettings(Settings):
     quarters of them, and another at their end. At most 87600.
     """
     missing_after_minutes: float = Field(60.0, gt=0, le=44_640)
-    """Minutes after its receipt when the ledger looks for a request's jobs, and publishes it again
-    for each service that has none; it looks every half hour and in every sweep. At most 44640.
+    """Minutes after its receipt from which the ledger looks for a request's jobs, every half hour
+    and in every sweep, and publishes it again for each service that has none. At most 44640.
     """
     callback_url: WebAddress | None = None
     """Where each settled request is posted as JSON; `http://` or `https://`. A credential: it is
-    never printed. Without it nobody is called back.
+    never printed. Without it nothing is posted.
     """
     callback_secret: Token | None = Field(None, validate_default=True)
     """Signs the calls of `BOTDEL_CALLBACK_URL`, and is required with it; at least 16 characters."""

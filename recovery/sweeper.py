@@ -222,7 +222,7 @@ class Sweeper:
 
         Failed jobs that old were handed over: others rest for a day at most, unless a sweep cannot
         move them. The sweep has ended by then, so a count that is slow does not make it silent, and
-        an error is logged only: every job was visited all the same.
+        an error is only logged: every job was visited.
         """
         try:
             waiting = await self._count_waiting()

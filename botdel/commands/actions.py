@@ -1,4 +1,4 @@
-"""`botdel actions`: what operators did, for whoever has to know."""
+"""`botdel actions`: what operators did, and why."""
 
 from typing import Annotated
 

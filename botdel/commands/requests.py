@@ -11,7 +11,7 @@ from deletion.process.run import run
 app = typer.Typer(
     no_args_is_help=True, help="Look at requests, and waive what a service owes of one."
 )
-EventId = Annotated[str, typer.Argument(help="The event's id, a UUID: the answer to the request.")]
+EventId = Annotated[str, typer.Argument(help="The event's id, a UUID, from the gateway's answer.")]
 
 
 @app.command("list")
@@ -42,10 +42,10 @@ def requests_show(event_id: EventId, as_json: AsJson = False) -> None:
 def requests_waive(
     event_id: EventId,
     service: Annotated[str, typer.Argument(help="The service that no longer owes it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    why: Annotated[str, typer.Option(help="Why: for the record of operators' actions.")],
     as_json: AsJson = False,
 ) -> None:
-    """Decide that a service no longer owes a request: nothing of it is deleted by that."""
+    """Decide that a service no longer owes a request. This deletes nothing."""
     from botdel.requests import waive
 
-    sys.exit(run(waive(event_id, service, reason, as_json=as_json)))
+    sys.exit(run(waive(event_id, service, why, as_json=as_json)))

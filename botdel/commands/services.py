@@ -22,7 +22,7 @@ def services_list(as_json: AsJson = False) -> None:
 @app.command("retire")
 def services_retire(
     name: Annotated[str, typer.Argument(help="The service's name.")],
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    why: Annotated[str, typer.Option(help="Why: for the record of operators' actions.")],
 ) -> None:
     """Decide that a service owes no request that is received from now on.
 
@@ -30,4 +30,4 @@ def services_retire(
     """
     from botdel.services import retire
 
-    sys.exit(run(retire(name, reason)))
+    sys.exit(run(retire(name, why)))

@@ -16,7 +16,7 @@ from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
 from deletion.errors import ConfigurationError
-from deletion.operating.acting import Action, Tally, act_on, attempt_of, why_not_read
+from deletion.operating.acting import Act, Tally, act_on, attempt_of, why_not_read
 from deletion.operating.dead_letters import Choice, Discard, Replay, looks_of_letter
 from deletion.operating.kinds import FORCE
 from deletion.operating.ports import ActionStore
@@ -127,7 +127,7 @@ def chosen(
 class _Acting:
     """What is done to the letters of `store`, by which order, and where that is recorded."""
 
-    action: Action[DeadLetter]
+    action: Act[DeadLetter]
     order: Order
     store: DeadLetterStore
     actions: ActionStore

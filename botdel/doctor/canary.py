@@ -162,7 +162,7 @@ class Canary:
         """Discard its dead letter, and those of earlier canaries that were recorded too late."""
         for letter in await self._letters.find(status=DeadLetterStatus.NEW, limit=KEPT):
             if isinstance(letter, DeadLetter) and is_canary(letter.service):
-                await self._letters.settle(letter, DeadLetterStatus.DISCARDED)
+                await self._letters.mark(letter, DeadLetterStatus.DISCARDED)
 
     def _lost(self, leg: Leg, why: str) -> Finding:
         remedies = {

@@ -25,6 +25,8 @@ SET_ASIDE: Final = "what the embedded broker has kept stays in {folder} until it
 TRY: Final = """\
 curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
 botdel jobs list
+botdel requests list
+botdel console --port 0  # log in with: echo "${BOTDEL_CONSOLE_USERS##*:}"
 botdel recover --url "$RECOVERY" --wait
 """
 """Commands to try in a shell that has read `.local/env`; README.md has more."""

@@ -56,15 +56,15 @@ class TimeLine:
 
 
 def time_line(deletion: Deletion, now: datetime) -> TimeLine:
-    """A row for each service, with the time since which it stands as it does."""
+    """A row for each service, with the time at which its current state began."""
     request = deletion.request
     begin = request.received_at
     end = max(request.settled_at or now, begin)
     length = (end - begin).total_seconds() or 1.0
 
     def x(moment: datetime) -> float:
-        share = (moment - begin).total_seconds() / length
-        return round(LINE[0] + LINE[1] * min(max(share, 0.0), 1.0), 1)
+        part = (moment - begin).total_seconds() / length
+        return round(LINE[0] + LINE[1] * min(max(part, 0.0), 1.0), 1)
 
     rows = [Row(26 + 24 * at, x(each.since), each) for at, each in enumerate(deletion.services)]
     deadline = x(request.deadline) if request.deadline < end else None

@@ -1,7 +1,6 @@
 """Jobs: a list with filters, and everything about one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -16,11 +15,12 @@ from console.pages.machine import drawing
 from console.pages.render import Renderer
 from console.ports import DeletionJobs
 from console.snapshots import Snapshots
-from console.status import MOST_COUNTED, queue_of
+from console.status import MOST_COUNTED, UNUSABLE, queue_of
 from deletion.clock import Clock
-from deletion.errors import UnreadableJob
+from deletion.errors import with_type
 from deletion.ids import is_object_id
 from deletion.job import Job, LeasePolicy, Status, StepProgress
+from deletion.operating.jobs import read as read_job
 from deletion.operating.next_move import next_move
 from deletion.ports import JobStore, Unreadable
 from deletion.process.problems import Problem
@@ -80,13 +80,19 @@ class JobPages:
     async def one(self, request: Request, job_id: str) -> Response:
         """Everything about one job."""
         job_id = asked.record_id(job_id)
-        job = await self.snapshots.get(("job", job_id), _read(self.jobs, job_id))
+        job = await self.snapshots.get(("job", job_id), partial(read_job, self.jobs, job_id))
         if job is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no job {job_id}")
         if isinstance(job, Unreadable):
-            values: dict[str, object] = {"job_id": job_id, "reason": job.reason}
-            return self.render.page(request, "job_unreadable.html", values)
-        return self.render.page(request, "job.html", await self._shown(job), live=True)
+            return self._unreadable(request, job_id, job.reason)
+        try:
+            return self.render.page(request, "job.html", await self._shown(job), live=True)
+        except UNUSABLE as error:
+            return self._unreadable(request, job_id, with_type(error))
+
+    def _unreadable(self, request: Request, job_id: str, reason: str) -> Response:
+        values = {"job_id": job_id, "reason": reason}
+        return self.render.page(request, "job_unreadable.html", values)
 
     def state_of(self, job: Job | Unreadable) -> str:
         """The state as a list shows it: finer than the status."""
@@ -139,13 +145,3 @@ def least_rate(step: StepProgress) -> float | None:
     if not (step.deleted and step.batches and step.slowest):
         return None
     return step.deleted / step.batches / step.slowest
-
-
-def _read(jobs: JobStore, job_id: str) -> Callable[[], Awaitable[Job | Unreadable | None]]:
-    async def read() -> Job | Unreadable | None:
-        try:
-            return await jobs.get(job_id)
-        except UnreadableJob as error:
-            return Unreadable(error.job_id, error.reason)
-
-    return read

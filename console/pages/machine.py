@@ -99,8 +99,8 @@ def _passed(job: Job) -> Iterator[Edge]:
 
 
 def _ends(reason: str) -> Iterator[Edge]:
-    """The way of an attempt that ended for `reason` back to a queue. Which state an operator's
-    retry left is not on record.
+    """The transitions of an attempt that ended for `reason` and was queued again. The state from
+    which an operator retried a job is not on record.
     """
     if reason in {STALE, ROLLED_BACK}:
         yield R, P

@@ -8,8 +8,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from console.deletions import Deletions
-from console.lists import Position
+from console.deletions import Deletions, position_of
 from console.pages import asked
 from console.pages.charts import time_line
 from console.pages.render import Renderer
@@ -19,7 +18,7 @@ from deletion.ids import is_uuid
 from deletion.ledger import ReadRequest, RequestFilter, RequestStore
 from deletion.ports import Unreadable
 from deletion.process.problems import Problem
-from deletion.request import DeletionRequest, RequestState
+from deletion.request import RequestState
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class RequestPages:
         before, now = asked.position(request, is_uuid), self.clock.now()
         read = partial(self.requests.find, wanted, now, before=before, limit=asked.LISTED + 1)
         found: Sequence[ReadRequest] = await self.snapshots.get(("requests", wanted, before), read)
-        page = asked.Paged(request, found, _position)
+        page = asked.Paged(request, found, position_of)
         values = {
             "wanted": wanted,
             "page": page,
@@ -78,9 +77,3 @@ def _state(request: ReadRequest, clock: Clock) -> str:
     if isinstance(request, Unreadable):
         return "unreadable"
     return request.state(clock.now()).value
-
-
-def _position(request: ReadRequest) -> Position | None:
-    """Where it stands in the list; None if its time of receipt cannot be read."""
-    at = request.received_at if isinstance(request, DeletionRequest) else request.last_modified_at
-    return (at, request.id) if at else None

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from deletion.clock import rfc3339
 from deletion.dead_letter import DeadLetterStatus
 from deletion.job import Status
+from deletion.process.run import escaped
 from deletion.request import RequestState
 
 SHAPES: Final[Mapping[str, str]] = {
@@ -83,6 +84,13 @@ def icon(name: str) -> Markup:
     ).format(Markup(SHAPES[name]))  # noqa: S704 - a constant of this module
 
 
+def commands(text: str) -> Markup:
+    """`text` with what stands between backticks as code, and control characters escaped."""
+    parts = escaped(text).split("`")
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
 def number(value: float) -> str:
     """With separators of thousands; fractions only below ten."""
     return f"{value:,.1f}" if isinstance(value, float) and value < TEN else f"{value:,.0f}"
@@ -93,11 +101,20 @@ TEN: Final = 10
 
 def time(moment: datetime | None) -> Markup:
     """A time in UTC to the second, and to the millisecond where a pointer rests on it."""
+    return _shown(moment, "%Y-%m-%d %H:%M:%S")
+
+
+def date(moment: datetime | None) -> Markup:
+    """The day of a time in UTC, and the time where a pointer rests on it."""
+    return _shown(moment, "%Y-%m-%d")
+
+
+def _shown(moment: datetime | None, form: str) -> Markup:
     if moment is None:
         return Markup('<span class="none">none</span>')
     whole = rfc3339(moment)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        whole, whole, f"{moment:%Y-%m-%d %H:%M:%S}"
+        whole, whole, moment.strftime(form)
     )
 
 
@@ -128,6 +145,8 @@ def age(moment: datetime | None, now: datetime) -> str:
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "age": age,
     "badge": badge,
+    "commands": commands,
+    "date": date,
     "duration": duration,
     "icon": icon,
     "look": look,

@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 from pydantic import SecretStr
 
-from deletion.errors import BotDeletionError, TransientError
+from deletion.errors import PermanentError, TransientError
 
 _MAY_PASS: Final = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}
 
@@ -28,8 +28,8 @@ async def post(
 ) -> None:
     """Return once the receiver has answered that it succeeded, within `seconds`.
 
-    Raises `TransientError` if another try may succeed, and `BotDeletionError` for an answer that
-    another try would not change; both may have arrived nevertheless. No error quotes the URL, and
+    Raises `TransientError` if another try may succeed, and `PermanentError` for an answer that
+    another try would not change; the POST may have arrived anyway. No error quotes the URL, and
     redirects are not followed.
     """
     sent = {"Content-Type": "application/json", **(headers or {})}
@@ -44,4 +44,4 @@ async def post(
     if status in _MAY_PASS or httpx.codes.is_server_error(status):
         raise TransientError(f"answered {status}")
     if not httpx.codes.is_success(status):
-        raise BotDeletionError(f"answered {status}")
+        raise PermanentError(f"answered {status}")

@@ -32,7 +32,7 @@ GROUP_LIMIT: Final = 256
 WAIT_SECONDS: Final = 2.0
 """How long a span waits for others."""
 BUSY_SHARE: Final = 0.02
-"""The most of the time of one core that exporting may take while the process works."""
+"""The fraction of one core that exporting may take while the process works."""
 REPORT_SECONDS: Final = 60.0
 """The shortest time between two log lines about spans that were dropped."""
 TRACES_PATH: Final = "/v1/traces"
@@ -122,9 +122,7 @@ class Export:
             parent=_context(parent, is_remote=is_remote) if parent else None,
             resource=self._resource,
             attributes=span.attributes,
-            links=[
-                Link(_context(link, is_remote=True)) for link in map(parsed, span.links) if link
-            ],
+            links=[_link(link) for link in map(parsed, span.links) if link],
             kind=KINDS[span.kind],
             status=FAILED if span.error else UNSET,
             start_time=span.began,

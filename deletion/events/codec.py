@@ -167,14 +167,14 @@ def decode(data: bytes) -> BotDeletionSubject:
 
 
 def requested(subject: BotDeletionSubject) -> RequestPlaced:
-    """The request in the event. Raises `InvalidEvent` for any other event, which nobody may run."""
+    """The request in the event. Raises `InvalidEvent` for any other event, which is not run."""
     if not isinstance(subject.event, RequestPlaced):
         raise InvalidEvent("event_type", "EVENT_TYPE_REQUEST_PLACED")
     return subject.event
 
 
 def completion_id(request_id: str) -> str:
-    """The id of the event that a request is settled: the same each time it is published."""
+    """The id of the `DeletionCompleted` of a request: the same whenever it is published."""
     return str(uuid5(_COMPLETIONS, request_id.lower()))
 
 

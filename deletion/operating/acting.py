@@ -53,7 +53,7 @@ async def unwatched(_: Sequence[object]) -> None:
     """Records nothing: for a dry run, and where nobody keeps a record."""
 
 
-class Action(Protocol[R_contra]):
+class Act(Protocol[R_contra]):
     """What is done to a record. As an `Attempt`, `refusal` is its dry run."""
 
     async def __call__(self, record: R_contra, /) -> str | None:
@@ -63,9 +63,9 @@ class Action(Protocol[R_contra]):
         """Return why the record is refused, or None. Changes nothing."""
 
 
-def attempt_of(action: Action[R], *, dry_run: bool) -> Attempt[R]:
+def attempt_of(act: Act[R], *, dry_run: bool) -> Attempt[R]:
     """Return what acts on one record, or its dry run."""
-    return action.refusal if dry_run else action
+    return act.refusal if dry_run else act
 
 
 async def by_ids(

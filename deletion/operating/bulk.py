@@ -1,7 +1,7 @@
 """Many records at once: a preview freezes them as they look, and what changed since is refused.
 
-A run is: page → what looks as at the preview → act → record. Doing any of it twice is harmless,
-because each action on a record is guarded by itself: so after a crash the rest is simply done.
+A run is: read → refuse what has changed → act → record. Doing any of it twice is harmless, because
+each act on a record is guarded by itself: so after a crash the rest is simply done.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Generic
 
 from deletion.errors import Interrupted, TransientError, with_type
-from deletion.operating.acting import Action, R, Unknown, act_on, why_not_read
+from deletion.operating.acting import Act, R, Unknown, act_on, why_not_read
 from deletion.operating.journal import INTERRUPTED, Journal
 from deletion.operating.record import MOST, Looks, Target, WholeAction, storable
 from deletion.ports import Unreadable
@@ -54,15 +54,16 @@ def as_one(
 class Bulk(Generic[R]):
     """One kind of action on many records.
 
-    `pages` yields the chosen records, and `get` reads one by its id. `looks` is what a change
-    shows in, and `why_not` is the action's refusal in words that other records share. `grouped`
-    yields the records that are acted on at once. `check` raises while nothing may be done.
+    `pages` yields the chosen records, and None for each that was read and not chosen. `get` reads
+    one by its id. `looks` returns the fields that show a change. `why_not` returns the refusal of
+    `act` without details of the record, so that equal ones can be counted. `grouped` yields the
+    records that are acted on at once. `check` raises while nothing may be done.
     """
 
-    pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown]]]
+    pages: Callable[[], AsyncIterator[Sequence[R | Unreadable | Unknown | None]]]
     get: Callable[[str], Awaitable[R | Unreadable | None]]
     looks: Callable[[R], Looks]
-    act: Action[R]
+    act: Act[R]
     why_not: Callable[[R], Awaitable[str | None]]
     grouped: Callable[
         [Sequence[R | Unreadable | Unknown]], Iterator[Sequence[R | Unreadable | Unknown]]
@@ -79,8 +80,9 @@ class Bulk(Generic[R]):
         why_not: Counter[str] = Counter()
         looked_at = 0
         async for page in self.pages():
-            reasons = await asyncio.gather(*map(self._why_not, page))
-            for record, reason in zip(page, reasons, strict=True):
+            chosen = [each for each in page if each]
+            reasons = await asyncio.gather(*map(self._why_not, chosen))
+            for record, reason in zip(chosen, reasons, strict=True):
                 if isinstance(record, Unreadable | Unknown) or reason:
                     _count(why_not, reason or "")
                 elif len(targets) == most:

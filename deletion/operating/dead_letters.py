@@ -72,7 +72,7 @@ class Replay:
 
     A crash in between may replay it twice, but never skips a letter. `check_attached` raises
     `TopologyMissing` if a message for a service would not reach it, or if this identity may not
-    check that. What it found holds as long as this object, so make a new one for each command.
+    check that. The result is kept for as long as this object, so make a new one for each command.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Replay:
         """Mark the letter as replayed, unless its replay has come back already: it stays new."""
         read: ReadLetter | None = letter
         while isinstance(read, DeadLetter) and read.returns == letter.returns:
-            if await self._store.settle(read, DeadLetterStatus.REPLAYED):
+            if await self._store.mark(read, DeadLetterStatus.REPLAYED):
                 return
             read = await self._store.get(letter.id)
 
@@ -137,7 +137,7 @@ class Discard:
         """Raises `StoreUnavailable`."""
         if why := await self.refusal(letter):
             return why
-        if not await self._store.settle(letter, DeadLetterStatus.DISCARDED):
+        if not await self._store.mark(letter, DeadLetterStatus.DISCARDED):
             return "it has arrived again since it was read: look at it again"
         return None
 
@@ -157,7 +157,7 @@ def discarding(choice: Choice, store: DeadLetterStore) -> Bulk[DeadLetter]:
 
 
 def looks_of_letter(letter: DeadLetter) -> Looks:
-    """What shows whether the letter has arrived again, or was dealt with."""
+    """The fields that show whether the letter has arrived again, or was replayed or discarded."""
     return {"status": str(letter.status), "count": letter.count}
 
 

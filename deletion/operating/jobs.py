@@ -47,6 +47,13 @@ class Choice:
         self, store: JobStore, clock: Clock, policy: LeasePolicy
     ) -> AsyncIterator[Sequence[Read | Unknown]]:
         """Yield the chosen jobs in pages. Filters pass over jobs that are running or due."""
+        async for page in self.looked_at(store, clock, policy):
+            yield [each for each in page if each]
+
+    async def looked_at(
+        self, store: JobStore, clock: Clock, policy: LeasePolicy
+    ) -> AsyncIterator[Sequence[Read | Unknown | None]]:
+        """As `pages`, with None for each job that was read and not chosen."""
         if self.ids:
             async for one in by_ids(self.ids, partial(read, store)):
                 yield one
@@ -59,7 +66,10 @@ class Choice:
                 store, status, until=until, size=PAGE, retry=Retry(clock)
             ):
                 now = clock.now()
-                yield [j for j in page if self._fits(j) and _may_be_retried(j, now, policy)]
+                yield [
+                    job if self._fits(job) and _may_be_retried(job, now, policy) else None
+                    for job in page
+                ]
 
     def _fits(self, job: Read) -> bool:
         """Whether it matches the filters. A record whose service or bot cannot be read may."""
@@ -94,7 +104,7 @@ def retrying(choice: Choice, store: JobStore, clock: Clock, policy: LeasePolicy)
     """
     action = RetryJob(store, clock, policy)
     return Bulk(
-        pages=lambda: choice.pages(store, clock, policy),
+        pages=lambda: choice.looked_at(store, clock, policy),
         get=partial(read, store),
         looks=looks_of_job,
         act=action,

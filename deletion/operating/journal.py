@@ -1,15 +1,15 @@
 """Writes the record of an action while it runs: what it is about to act on, then what came of it.
 
 Each write is the run's heartbeat and its fence, so nothing is done that is not on record. A crash
-leaves a record that says how far the action came; only of the records that were begun last does it
-not say which of them were done.
+leaves a record that says how far the action came, but not which of the records that were begun last
+were done.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, LeaseLost, StoreUnavailable, with_type
@@ -32,6 +32,15 @@ TRIES: Final = 3
 INTERRUPTED: Final = "interrupted: the process was asked to stop"
 
 
+class _Write(NamedTuple):
+    """A write of the record, and how many outcomes are on record after it."""
+
+    before: OperatorAction
+    after: OperatorAction
+    entries: Entries
+    written: tuple[int, int]
+
+
 class Journal:
     """The record of an action that this process runs, whose outcomes are in `tally`.
 
@@ -48,7 +57,9 @@ class Journal:
         self._clock = clock
         self._retry = Retry(clock, attempts=TRIES)
         self._written = (0, 0)
-        """How many of those done and of those refused are on record."""
+        """How many outcomes, done and refused, are on record."""
+        self._unsure: _Write | None = None
+        """The latest write, while nobody knows whether the database has taken it."""
 
     @classmethod
     async def opened(
@@ -93,7 +104,8 @@ class Journal:
         failure: str | None = None,
         is_last: bool = False,
     ) -> None:
-        """Write what is new in the tally, and `targets`."""
+        """Write what is new in the tally, and `targets`, after a write that nobody is sure of."""
+        await self._make()
         done, refused = self._written
         entries = Entries(
             targets,
@@ -110,9 +122,17 @@ class Journal:
         after = self.action.added(entries, now, begun=begun)
         if is_last:
             after = after.ended(now, failure)
-        before = self.action
+        self._unsure = _Write(self.action, after, entries, written)
+        await self._make()
+
+    async def _make(self) -> None:
+        """Make the write that nobody is sure of, if there is one: a repeat adds nothing twice."""
+        if self._unsure is None:
+            return
+        before, after, entries, written = self._unsure
         await self._retry.call(lambda: self._store.save(before, after, entries))
         self.action, self._written = after, written
+        self._unsure = None
 
 
 Before = Callable[[Sequence[R]], Awaitable[None]]

@@ -68,8 +68,9 @@ class Kinds:
         return Offer(order, self._bulk(order, choice))
 
     def of(self, order: Order) -> AnyBulk:
-        """Return what acts on the targets of `order`, whoever chose them. Raises `ValueError` for a
-        kind that is no bulk.
+        """Return the bulk that acts on the targets of `order`.
+
+        Raises `ValueError` for a kind that is no bulk.
         """
         choices: dict[ActionKind, AnyChoice] = {
             ActionKind.RETRY: JobChoice(),

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from deletion.clock import rfc3339
 from deletion.job import Job, LeasePolicy, Status, StepStatus
 
 
@@ -9,7 +10,8 @@ def next_move(job: Job, policy: LeasePolicy, now: datetime) -> str:
     """Return who moves the job next, and when; "" for a complete job, which nobody moves."""
     retry = f"`botdel jobs retry {job.id}`"
     if job.is_parked(now):
-        return f"a worker claims it at {job.due}; {retry} does not wait for that"
+        due = rfc3339(job.due) if job.due else "no time"
+        return f"a worker claims it at {due}; {retry} does not wait for that"
     if job.is_due(now):
         return "any worker of the service claims it, as soon as one has a free slot"
     if job.status in {Status.COMPLETE, Status.EXHAUSTED, Status.COMPENSATED}:
@@ -38,7 +40,7 @@ def _move_of_sweep(job: Job, policy: LeasePolicy, now: datetime, retry: str) -> 
     rested_at = job.last_modified_at + job.rest(policy)
     sweep = "the next sweep"
     if rested_at > now:
-        sweep = f"it rests until {rested_at}; the first sweep after that"
+        sweep = f"it rests until {rfc3339(rested_at)}; the first sweep after that"
     if not job.is_spent(policy):
         return f"{sweep} resumes it; {retry} does not wait for it"
     if job.may_roll_back:

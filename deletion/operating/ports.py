@@ -52,12 +52,12 @@ class ActionStore(Protocol):
     ) -> Sequence[OperatorAction | Unreadable]:
         """At most `limit` that match all given filters, with ids below `before`, newest first.
 
-        Ids tell times apart by the second: what two processes began in one is in any order.
+        Ids sort by the second: actions that begin in the same second may be in any order.
         """
 
 
 class PreviewStore(Protocol):
-    """Keeps previews until they are confirmed, which leaves them as they are."""
+    """Keeps previews for `KEPT_FOR`. Confirming one does not change it."""
 
     def new_id(self) -> str:
         """An unused id, 24 hex digits. It becomes the id of the action."""
@@ -68,4 +68,4 @@ class PreviewStore(Protocol):
         """
 
     async def get(self, preview_id: str) -> Preview | None:
-        """The preview with this id (24 hex digits), or None; one that cannot be read is none."""
+        """The preview with this id (24 hex digits), or None; also None if it cannot be read."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 MOST: Final = 1000
-"""Records that one action is about, at most."""
+"""The most records that one action covers."""
 SILENCE: Final = timedelta(minutes=2)
 """How long a running action may be silent before another run may take it over. A run writes more
 often: see `deletion.operating.bulk.GROUP_SECONDS`."""
@@ -26,7 +26,7 @@ LONGEST_REASON: Final = 1000
 LONGEST_REFUSAL: Final = 500
 """Characters of each text that are kept."""
 NAMED: Final = 20
-"""Ids that a choice names, at most; the targets have all."""
+"""The most ids that a choice names; the targets have all of them."""
 
 
 class ActionKind(StrEnum):
@@ -210,7 +210,7 @@ class OperatorAction:
         return None
 
     def is_silent(self, now: datetime) -> bool:
-        """Whether its process has died, or was cut off, in the middle."""
+        """Whether its process has died or was cut off."""
         return self.status is ActionStatus.RUNNING and now - self.last_modified_at > SILENCE
 
 

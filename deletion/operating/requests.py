@@ -104,7 +104,7 @@ def waiving(
 
 
 def looks_of_request(request: DeletionRequest) -> Looks:
-    """What shows whether the ledger or somebody else has written the request."""
+    """The field that shows whether the request was written meanwhile."""
     return {"revision": request.revision}
 
 

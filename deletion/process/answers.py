@@ -1,4 +1,4 @@
-"""Answers that several processes give: what OpenAPI says of them, and a database that is away."""
+"""What the HTTP answers of several processes share: their problems in OpenAPI, their time limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     500: documented("An unexpected error"),
     503: documented("Not now; the detail says why", Retry_After="Seconds"),
 }
-"""What any call to a process with a bearer token and a database may get instead of an answer."""
+"""The problems that any call may get from a process with a bearer token and a database."""
 
 T = TypeVar("T")
 

@@ -32,7 +32,7 @@ class Bounds:
 
 
 BOUNDS: Final = Bounds()
-"""Those of every process, unless it is given others."""
+"""The bounds of every process that sets no others."""
 
 
 class Connection(Protocol):

@@ -22,7 +22,7 @@ class StoreSettings(Settings):
     are `w=majority` and connections are bounded, whatever the URI says.
     """
     mongodb_database: str = Field("bot_deletion", pattern=r"^[A-Za-z0-9_-]{1,63}$")
-    """Database of jobs, sweeps, dead letters and breakers."""
+    """Database of all records: jobs, requests, dead letters, sweeps, actions of operators, etc."""
 
 
 class LeaseSettings(Settings):
@@ -56,11 +56,11 @@ class LeaseSettings(Settings):
 
 
 class OperatorNamed(Settings):
-    """Who acts: on record in `operator_actions`."""
+    """Who acts, as `operator_actions` records it."""
 
     operator: str | None = Field(None, min_length=1, max_length=200)
-    """Who an action is recorded for, such as `ada@example.com`; at most 200 characters. Without it,
-    the user and the host that the command runs as, `user@host`.
+    """The name that actions are recorded under, such as `ada@example.com`; at most 200 characters.
+    Without it, the user and the host of the command, `user@host`.
     """
 
     @property

@@ -1,7 +1,7 @@
 """The spans of runs: one trace for each attempt, linked to the request; steps and batches below.
 
-Of a million batches 31 have a span, so that no trace grows with the data. The calls to the
-database of the others have none either.
+Of a million batches 31 have a span, so that no trace grows with the data. The others' database
+commands have none either.
 """
 
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from deletion.job import Job
 from deletion.tracing import NO_SPAN, Attribute, NoSpan, Span, Tracer, muted
 
 FIRST: Final = 16
-"""The batches of a step that have a span: the first ones, and then each power of two."""
+"""How many batches of a step have a span each; after them, each power of two has one."""
 DELETED: Final = "botdel.deleted"
 """The attribute with the number of items that were deleted."""
 PAUSED: Final = frozenset({"Parked", "Busy"})

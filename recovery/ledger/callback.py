@@ -38,10 +38,10 @@ class Callback:
         self._answer_seconds = answer_seconds
         self._http = unproxied(transport=transport, timeout=answer_seconds)
 
-    async def tell(self, request: DeletionRequest) -> None:
+    async def call(self, request: DeletionRequest) -> None:
         """Post the request, which is settled. Returns once the receiver has confirmed with 2xx.
 
-        Raises `TransientError` or `BotDeletionError` if not; it may have arrived all the same.
+        Raises `TransientError` or `PermanentError` if not; the request may have arrived anyway.
         """
         content = json_bytes(body_of(request))
         headers = {SIGNATURE: self._signature(content)}

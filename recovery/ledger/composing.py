@@ -18,6 +18,7 @@ from deletion.alerts import Alerts
 from deletion.clock import Clock
 from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.process.bus import Bus
+from deletion.skew import ClockCheck
 from deletion.tracing import Tracer
 from recovery.ledger.callback import Callback
 from recovery.ledger.metrics import LedgerMetrics
@@ -64,7 +65,8 @@ async def ledger_of(
             policy=settings.ledger,
             metrics=metrics,
             prepare=ready,
-            receiver=callback.tell if callback else None,
+            receiver=callback.call if callback else None,
+            check=ClockCheck(records, clock, settings.lease),
             spans=spans,
             tracer=tracer,
         )

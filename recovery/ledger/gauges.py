@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -14,15 +14,14 @@ from deletion.clock import Clock
 from deletion.kept import Kept
 from deletion.ledger import RequestCensus, RequestStore
 from deletion.request import Chore, DeletionRequest
-from deletion.silence import EPOCH
+from deletion.silence import EPOCH, LATEST
 from recovery.gauges import KEPT_SECONDS, READ_SECONDS
 
 MOST_COUNTED: Final = 10_000
 """How many requests of each kind are counted: an alert needs no more."""
 MOST_WAITING: Final = 500
-"""How many requests that wait to be told of are read to find the oldest."""
+"""How many settled requests that wait for a chore are read to find the oldest."""
 STATES: Final = ("open", "near", "overdue", "missing")
-LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 RECEIVED: Final = "botdel_requests_oldest_received_timestamp_seconds"
 DEADLINE: Final = "botdel_requests_oldest_deadline_timestamp_seconds"
 WAITING: Final = {
@@ -30,11 +29,11 @@ WAITING: Final = {
     Chore.CALL: "botdel_ledger_uncalled_oldest_timestamp_seconds",
 }
 TIMES: Final = {
-    RECEIVED: "When the open request was received that has waited longest; absent without one",
-    DEADLINE: "The deadline of that request; absent without one",
-    WAITING[Chore.ANNOUNCE]: "When the request was settled that waits longest to be announced; "
+    RECEIVED: "When the oldest open request was received; absent without one",
+    DEADLINE: "The deadline of the oldest open request; absent without one",
+    WAITING[Chore.ANNOUNCE]: "When the oldest request that is not announced yet was settled; "
     "absent without one",
-    WAITING[Chore.CALL]: "When the request was settled that waits longest for its callback; "
+    WAITING[Chore.CALL]: "When the oldest request whose callback is not confirmed yet was settled; "
     "absent without one",
 }
 """In seconds since 1970."""
@@ -58,7 +57,7 @@ class Times(Collector):
 
 
 class RequestGauges:
-    """`botdel_requests` and the times of what has waited longest.
+    """`botdel_requests`, and the times of the oldest requests.
 
     While they cannot be read, the gauges are absent rather than old, and `failures` counts that.
     """
@@ -106,16 +105,17 @@ class RequestGauges:
             self._failures.inc()
 
     async def _waiting(self, chore: Chore) -> datetime | None:
-        """When the one settled first of those that wait for `chore` was settled.
+        """When the oldest settled request that waits for `chore` was settled; None without one.
 
-        All wait for an hour at most, so it is among the first that are due, unless very many wait.
+        Each is due again within an hour, so the oldest is among the first that are due, unless more
+        than `MOST_WAITING` wait.
         """
-        found = await self._requests.due(chore, EPOCH, LAST, MOST_WAITING)
+        found = await self._requests.due(chore, EPOCH, LATEST, MOST_WAITING)
         readable = (each for each in found if isinstance(each, DeletionRequest))
         return min((each.settled_at for each in readable if each.settled_at), default=None)
 
     def show(self, census: RequestCensus) -> None:
-        """Set the gauges that a census says."""
+        """Set the gauges to the counts and times of a census."""
         for state in STATES:
             self._states.labels(state).set(getattr(census, state))
         self._times.since[RECEIVED] = census.oldest

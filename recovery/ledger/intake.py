@@ -62,8 +62,8 @@ class Intake:
         self.is_idle = False
 
     async def owing(self) -> list[str]:
-        """The services that owe what is received now. Raises `TopologyMissing` without one: what
-        nobody owes would be settled at once, and `StoreUnavailable`.
+        """The services that owe what is received now. Raises `StoreUnavailable`, and
+        `TopologyMissing` without a service: a request that nobody owes would be settled at once.
         """
         names = [each.name for each in await self._services.all() if each.retired_at is None]
         self.is_idle = not names
@@ -75,10 +75,10 @@ class Intake:
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Record the requests among `deliveries`, settle those that jobs have completed already,
-        and ack. A message that is no request for every service is only acked.
+        and ack. A message that is not a request, or is addressed to one service, is only acked.
 
-        One that cannot be recorded is not acked, and keeps no other from it. Raises
-        `StoreUnavailable`, `TopologyMissing` without a service, and `BusUnavailable`.
+        A request that cannot be recorded is not acked; the others are. Raises `StoreUnavailable`,
+        `TopologyMissing` without a service, and `BusUnavailable`.
         """
         with self._spans.process(deliveries) if self._spans else NO_SPAN:
             await self._take(deliveries)

@@ -1,4 +1,4 @@
-"""Looking for what is missing: a request of which a service has no job is published again.
+"""Looking for missing jobs: a request is published again for a service that has no job for it.
 
 So a message that Pub/Sub lost, a subscription that was made anew, or a consumer that was away for
 longer than the retention loses nothing: docs/decisions/0036.
@@ -26,9 +26,9 @@ from deletion.ledger import (
     RequestChange,
 )
 from deletion.request import DeletionRequest, Waiver
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.metrics import LedgerMetrics
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from recovery.ledger.settle import Settlement, groups, jobs_of, settled_by, without_job
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class Look:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         coverage: CoverageStore,
         letters: EventLetters,
         settlement: Settlement,
@@ -61,7 +61,7 @@ class Look:
         clock: Clock,
         metrics: LedgerMetrics,
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._coverage = coverage
         self._letters = letters
         self._settlement = settlement
@@ -77,10 +77,10 @@ class Look:
         back-off. Raises `StoreUnavailable`, and what publishing raises.
         """
         done_for = 0
-        async for requests in self._chores.pages():
+        async for requests in self._due.pages():
             done_for += len(requests)
             decisions = await self._decide(requests)
-            saved = await self._chores.save([each.change for each in decisions])
+            saved = await self._due.save([each.change for each in decisions])
             self._settlement.count(saved)
             written = {change.before.id for change in saved.written}
             await self._publish([each for each in decisions if each.change.before.id in written])
@@ -91,7 +91,7 @@ class Look:
     async def _decide(self, requests: Sequence[DeletionRequest]) -> list[Decision]:
         """Read the jobs first, and dead letters only of what has none."""
         jobs = await jobs_of(self._coverage, requests)
-        without = {each.id: _without_job(each, jobs[each.id]) for each in requests}
+        without = {each.id: without_job(each, jobs[each.id]) for each in requests}
         letters = await self._letters_of(without)
         now = self._clock.now()
         return [decide(each, jobs[each.id], without[each.id], letters, now) for each in requests]
@@ -104,17 +104,26 @@ class Look:
         return found
 
     async def _publish(self, decisions: Sequence[Decision]) -> None:
-        """Publish side by side. Raises the first error, once all have ended."""
+        """Publish a group after the other, each side by side: a publisher refuses what is too much
+        at once. Raises the first error, once all have ended; after a group of which none was
+        published, the others are not tried.
+        """
         pairs = [(each.change.before, service) for each in decisions for service in each.missing]
-        errors = await asyncio.gather(*(self._publish_one(*pair) for pair in pairs))
         self._alert(pairs)
-        failed = [error for error in errors if error]
-        self._chores.failed(len(failed))
-        if failed:
-            raise failed[0]
+        left, first = len(pairs), None
+        for group in groups(pairs):
+            errors = await asyncio.gather(*(self._publish_one(*pair) for pair in group))
+            failed = [error for error in errors if error]
+            first = first or next(iter(failed), None)
+            left -= len(group) - len(failed)
+            if len(failed) == len(group):
+                break
+        self._due.failed(left)
+        if first:
+            raise first
 
     async def _publish_one(self, request: DeletionRequest, service: str) -> Exception | None:
-        """Returns what made it fail: another try follows at the next look for this request."""
+        """Return the error if publishing failed: the next look for this request tries again."""
         try:
             await self._publisher.publish(published_again(request, service))
         except Exception as error:  # noqa: BLE001 - logged, counted and raised when all have ended
@@ -144,14 +153,13 @@ def decide(
     letters: Letters,
     now: datetime,
 ) -> Decision:
-    """What becomes of `request`, which `jobs` cover, and of which the services `without` have no
-    job.
+    """What becomes of `request`, which `jobs` cover; the services `without` have no job for it.
 
-    A service with an open dead letter of it waits for an operator; if all are discarded, its share
-    is waived. A replayed letter has waited for long enough once the deadline is near: the replay
-    was lost too.
+    A service with a new or replayed dead letter of the request waits for an operator; if all its
+    letters are discarded, its share is waived. Once the deadline is near, a replayed letter no
+    longer counts: the replay was lost too.
     """
-    after, missing, waiting = completed(request, jobs, now), [], []
+    after, missing, waiting = settled_by(request, jobs, now), [], []
     for service in without:
         standing = {letter.status for letter in letters.get((service, request.id), ())}
         if standing == {DeadLetterStatus.DISCARDED}:
@@ -170,9 +178,3 @@ def published_again(request: DeletionRequest, service: str) -> Message:
     subject = BotDeletionSubject(request.id, request.placed_at, request.bot_id, placed)
     message = to_message(subject, request.traceparent)
     return Message(message.data, {**message.attributes, "service": service})
-
-
-def _without_job(request: DeletionRequest, jobs: Sequence[Coverage]) -> list[str]:
-    """The services that owe the request and have no job that covers it."""
-    having = {job.service for job in jobs}
-    return [service for service in request.owed if service not in having]

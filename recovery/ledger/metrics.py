@@ -27,7 +27,7 @@ class LedgerMetrics:
         )
         self._settled = Counter(
             "botdel_ledger_settled",
-            "Requests settled: no service owes them any more",
+            "Requests that recovery settled; one whose last share was waived is not counted",
             registry=registry,
         )
         self._republished = Counter(
@@ -38,8 +38,8 @@ class LedgerMetrics:
         )
         self._failures = Counter(
             "botdel_ledger_failures",
-            "What a part of the ledger could not do; it tries again, except for a message that is "
-            "no event. The log says what and why",
+            "Failures of a part of the ledger, which tries again, except for a message that is "
+            "no event; the log says what failed and why",
             ["part"],
             registry=registry,
         )
@@ -62,7 +62,7 @@ class LedgerMetrics:
         self._recording.set(0)
 
     def failure(self, part: PartName, count: int = 1) -> None:
-        """A part could not do something, `count` times."""
+        """A part failed `count` times."""
         self._failures.labels(part).inc(count)
 
     def recorded(self, count: int) -> None:

@@ -2,26 +2,27 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from deletion.alerts import Alerts
-from deletion.bus import Publisher, Subscription
+from deletion.bus import Delivery, Publisher, Subscription
 from deletion.clock import Clock
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.message_spans import MessageSpans
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
+from deletion.skew import Check, unchecked
 from deletion.tracing import Tracer
-from recovery.ledger.chores import Chores
+from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
+from recovery.ledger.notify import Notify
 from recovery.ledger.part import Part, Work
 from recovery.ledger.settle import Settle, Settlement
-from recovery.ledger.tell import Tell
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
 from recovery.pull_loop import PullLoop
@@ -44,7 +45,7 @@ CALLS_AT_ONCE: Final = 16
 call."""
 
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
-"""Tells somebody of a settled request, within bounded time; raises unless that is confirmed."""
+"""Posts a settled request, within bounded time; raises unless the receiver confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The subscription of the ledger, and the publishers of the requests' topic and of that of
-    completions.
+    """The ledger's subscription, and the publishers of the topic of requests and of the topic of
+    completed deletions.
     """
 
     subscription: Subscription
@@ -72,9 +73,11 @@ class Ledger:
     """Records, settles, looks, warns, announces and calls back, each in a loop of its own, so that
     none waits for another.
 
-    `prepare` builds or requires the indexes, and checks that the database takes writes. Without a
-    `receiver` nobody is called back. `every` has the seconds between two passes of each part. With
-    `spans` what is done with messages has spans, with a `tracer` the parts have.
+    `prepare` builds or requires the indexes, and checks that the database takes writes. No part
+    does anything while `check` raises: with a wrong clock it would warn of what is not late, once
+    and for all, and put off for years what is missing. Without a `receiver` nobody is called back.
+    `every` has the seconds between two passes of each part. With `spans` what is done with messages
+    has spans, with a `tracer` the parts have.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Ledger:
         metrics: LedgerMetrics,
         prepare: Callable[[], Awaitable[None]],
         receiver: Receiver | None = None,
+        check: Check = unchecked,
         every: Mapping[PartName, float] = EVERY,
         spans: MessageSpans | None = None,
         tracer: Tracer | None = None,
@@ -100,6 +104,7 @@ class Ledger:
         self._rng = rng
         self._metrics = metrics
         self._receiver = receiver
+        self._check = check
         self._every = every
         self._tracer = tracer
         self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
@@ -122,7 +127,7 @@ class Ledger:
     def problem(self) -> str | None:
         """Why no requests are recorded, and since when; None while the last pull worked.
 
-        While no service is registered, there is none: nobody owes anything, and the log says so.
+        None too while no service is registered: nobody owes anything, and the log says so.
         """
         return None if self._intake.is_idle else self._pulls.problem
 
@@ -137,12 +142,17 @@ class Ledger:
 
     async def _ready(self) -> None:
         await self._prepare()
+        await self._check()
         await self._intake.owing()
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        await self._check()
+        await self._intake.take(deliveries)
 
     def _pull_loop(self) -> PullLoop:
         return PullLoop(
             self._topics.subscription,
-            self._intake.take,
+            self._take,
             self._clock,
             prepare=self._ready,
             metrics=self._metrics,
@@ -153,13 +163,17 @@ class Ledger:
         )
 
     def _part(self, name: PartName, work: Work) -> Part:
+        async def checked(stopping: asyncio.Event) -> int:
+            await self._check()
+            return await work(stopping)
+
         every, tracer = self._every[name], self._tracer
-        return Part(name, work, every, self._clock, self._metrics, self._rng, tracer)
+        return Part(name, checked, every, self._clock, self._metrics, self._rng, tracer)
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
         look = Look(
-            self._chores(Chore.LOOK),
+            self._due(Chore.LOOK),
             coverage,
             self._stores.letters,
             self._settlement,
@@ -172,7 +186,7 @@ class Ledger:
             PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
             PartName.LOOK: look,
             PartName.WARN: Warn(
-                self._chores(Chore.WARN), coverage, self._settlement, self._alerts, clock
+                self._due(Chore.WARN), coverage, self._settlement, self._alerts, clock
             ),
             PartName.ANNOUNCE: self._announcing(),
         }
@@ -180,7 +194,7 @@ class Ledger:
             work[PartName.CALL] = self._calling(self._receiver)
         return work
 
-    def _announcing(self) -> Tell:
+    def _announcing(self) -> Notify:
         async def announce(request: DeletionRequest) -> None:
             event = to_message(completed(request, self._clock.now()), request.traceparent)
             await self._topics.completed.publish(event)
@@ -189,17 +203,17 @@ class Ledger:
             return request.announced(self._clock.now() if self._receiver else None)
 
         then = partial(self._wake, PartName.CALL)
-        chores = self._chores(Chore.ANNOUNCE)
-        return Tell(chores, announce, announced, at_once=PAGE, then=then)
+        due = self._due(Chore.ANNOUNCE)
+        return Notify(due, announce, announced, at_once=PAGE, then=then)
 
-    def _calling(self, receiver: Receiver) -> Tell:
+    def _calling(self, receiver: Receiver) -> Notify:
         def nothing() -> None: ...
 
-        chores = self._chores(Chore.CALL)
-        return Tell(chores, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        due = self._due(Chore.CALL)
+        return Notify(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
 
-    def _chores(self, chore: Chore) -> Chores:
-        return Chores(chore, self._stores.requests, self._clock, self._metrics)
+    def _due(self, chore: Chore) -> DueRequests:
+        return DueRequests(chore, self._stores.requests, self._clock, self._metrics)
 
     def _settled(self) -> None:
         self._wake(PartName.ANNOUNCE)

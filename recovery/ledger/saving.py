@@ -36,7 +36,7 @@ class Saved:
 
 
 async def save(requests: RequestStore, changes: Sequence[RequestChange]) -> Saved:
-    """Save the changes; one that cannot be written never keeps the others from it.
+    """Save the changes. One that cannot be written does not hold up the others.
 
     Raises `StoreUnavailable`; some may be written then.
     """

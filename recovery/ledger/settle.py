@@ -2,37 +2,38 @@
 
 A job that completes is marked as unreported in the same write. The ledger settles what it covers,
 and takes the mark off afterwards. A job may complete before its request is recorded: the intake
-inserts the request first and looks for such jobs then. One of both sees the other, whatever the
-clocks say. So the cost grows with what completes, not with what is open.
+inserts the request first and looks for such jobs then. So one of the two finds the other, whatever
+the clocks say, and the cost grows with what completes, not with what is open.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
+from typing import Final, TypeVar
 
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange, RequestStore
 from deletion.ports import Unreadable
 from deletion.request import DeletionRequest
+from deletion.silence import LATEST
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.saving import Saved, save
 from recovery.ledger.walk import Walk
 
-GROUP: Final = 500
-"""Requests that are read and written together; a job may cover 1,000."""
-TRIES: Final = 5
-"""How often a change that is refused is made again at once."""
-LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
-"""No job completes later: a consumer's clock that is ahead must not hide what it completed."""
+T = TypeVar("T")
 
+GROUP: Final = 500
+"""Requests that are read and written together, or messages that are published; a job may cover
+1,000, and a hundred requests may lack the jobs of many services."""
+TRIES: Final = 5
+"""How often a group of changes is tried at once while some are refused."""
 Jobs = Mapping[str, Sequence[Coverage]]
 """Complete jobs by the requests that they cover."""
 
 
 class Settlement:
-    """Settles the requests that jobs cover. `settled` is called when one has no share left."""
+    """Settles the requests that jobs cover. `settled` is called when at least one is settled."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Settlement:
         self._settled = settled
 
     async def settle(self, jobs: Sequence[Coverage]) -> set[str]:
-        """Settle what the complete ones of `jobs` cover, as far as it is recorded.
+        """Settle the recorded requests that the complete ones of `jobs` cover.
 
         Returns the ids of the requests that cannot be read or written; they are counted. Raises
         `StoreUnavailable`.
@@ -57,13 +58,13 @@ class Settlement:
             for event_id in job.event_ids if job.is_complete else ():
                 covered[event_id].append(job)
         failed: set[str] = set()
-        for group in _groups(list(covered)):
+        for group in groups(list(covered)):
             failed |= await self._settle(group, covered)
         self._metrics.failure(PartName.SETTLE, len(failed))
         return failed
 
     def count(self, saved: Saved) -> None:
-        """Count those of the written requests that are settled now, and tell of them."""
+        """Count the requests that these writes settled, and call `settled` if there are any."""
         settled = sum(
             each.after.settled_at is not None and each.before.settled_at is None
             for each in saved.written
@@ -91,7 +92,7 @@ class Settlement:
     ) -> list[RequestChange]:
         now = self._clock.now()
         readable = [each for each in found if isinstance(each, DeletionRequest)]
-        changes = [RequestChange(each, completed(each, jobs[each.id], now)) for each in readable]
+        changes = [RequestChange(each, settled_by(each, jobs[each.id], now)) for each in readable]
         return [change for change in changes if change.after != change.before]
 
 
@@ -108,18 +109,25 @@ async def jobs_of(
     return jobs
 
 
-def completed(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """`request` with the shares settled whose complete job is among `jobs`, which cover its
-    event.
-    """
+def settled_by(
+    request: DeletionRequest, jobs: Sequence[Coverage], now: datetime
+) -> DeletionRequest:
+    """`request` after the complete ones of `jobs`, which cover it, have settled their shares."""
+    owed = set(request.owed)
     for job in jobs:
-        if job.is_complete and job.bot_id == request.bot_id:
+        if job.is_complete and job.bot_id == request.bot_id and job.service in owed:
             request = request.completed(job.service, job.job_id, now)
     return request
 
 
+def without_job(request: DeletionRequest, jobs: Sequence[Coverage]) -> list[str]:
+    """The services that owe the request and have none of `jobs`, which cover it."""
+    having = {job.service for job in jobs}
+    return [service for service in request.owed if service not in having]
+
+
 class Settle:
-    """The part that walks the unreported jobs, the first completed first."""
+    """The part that settles what unreported jobs cover, the first completed first."""
 
     def __init__(
         self, coverage: CoverageStore, settlement: Settlement, clock: Clock, metrics: LedgerMetrics
@@ -128,7 +136,7 @@ class Settle:
         self._settlement = settlement
         self._walk = Walk[Coverage](
             PartName.SETTLE,
-            lambda since, limit: coverage.unreported(since, LAST, limit),
+            lambda since, limit: coverage.unreported(since, LATEST, limit),
             lambda job: job.completed_at,
             lambda job: job.job_id,
             clock,
@@ -136,7 +144,7 @@ class Settle:
         )
 
     async def __call__(self, stopping: asyncio.Event) -> int:
-        """Settle what unreported jobs cover, then report them. Raises `StoreUnavailable`.
+        """Settle what unreported jobs cover, then take their marks off. Raises `StoreUnavailable`.
 
         A job that covers a request which cannot be settled keeps its mark, and is passed over.
         """
@@ -146,7 +154,7 @@ class Settle:
             failed = await self._settlement.settle(jobs)
             done = [job.job_id for job in jobs if failed.isdisjoint(job.event_ids)]
             if done:
-                await self._coverage.reported(done)
+                await self._coverage.mark_reported(done)
             if left := [job for job in jobs if not failed.isdisjoint(job.event_ids)]:
                 self._walk.pass_over(left)
             if stopping.is_set():
@@ -154,6 +162,7 @@ class Settle:
         return done_for
 
 
-def _groups(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(event_ids), GROUP):
-        yield event_ids[first : first + GROUP]
+def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items, `GROUP` at a time."""
+    for first in range(0, len(items), GROUP):
+        yield items[first : first + GROUP]

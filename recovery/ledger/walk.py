@@ -24,26 +24,26 @@ log = structlog.get_logger(__name__)
 class Walk(Generic[T]):
     """One part's walks over its records, from the earliest on.
 
-    `read` returns the earliest records from a time on, at most as many as given; `moment` is the
-    time they are sorted by, and `name` their id. A record that was handled is usually gone from the
-    next read. One that cannot be read is logged, counted and passed over, as is one that the part
-    passes over: for `PASSED_OVER_SECONDS` all walks begin behind it, so that many of them do not
-    hold up newer ones again and again.
+    `read` returns the earliest records from a time on, at most as many as given; `time_of` returns
+    the time by which they are sorted, and `id_of` their id. A record that was handled is usually
+    gone from the next read. One that cannot be read is logged, counted and passed over, and a part
+    may pass others over: for `PASSED_OVER_SECONDS` all walks begin behind them, so that many of
+    them do not hold up newer ones again and again.
     """
 
     def __init__(
         self,
         part: PartName,
         read: Callable[[datetime, int], Awaitable[Sequence[T | Unreadable]]],
-        moment: Callable[[T], datetime | None],
-        name: Callable[[T], str],
+        time_of: Callable[[T], datetime | None],
+        id_of: Callable[[T], str],
         clock: Clock,
         metrics: LedgerMetrics,
     ) -> None:
         self._part = part
         self._read = read
-        self._moment = moment
-        self._name = name
+        self._time_of = time_of
+        self._id_of = id_of
         self._clock = clock
         self._metrics = metrics
         self._since = EPOCH
@@ -89,7 +89,7 @@ class Walk(Generic[T]):
         return readable
 
     def _id(self, record: T | Unreadable) -> str:
-        return record.id if isinstance(record, Unreadable) else self._name(record)
+        return record.id if isinstance(record, Unreadable) else self._id_of(record)
 
     def _at(self, record: T | Unreadable) -> datetime | None:
-        return record.due if isinstance(record, Unreadable) else self._moment(record)
+        return record.due if isinstance(record, Unreadable) else self._time_of(record)

@@ -1,4 +1,4 @@
-"""Warning: an alert when a request nears its deadline, and another one when that has passed."""
+"""Warning: an alert when the deadline of a request is near, and another when it has passed."""
 
 import asyncio
 from collections import Counter
@@ -10,15 +10,15 @@ import structlog
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
-from deletion.request import DeletionRequest, RequestState
-from recovery.ledger.chores import Chores
-from recovery.ledger.settle import Settlement, completed, jobs_of
+from deletion.request import Chore, DeletionRequest, RequestState
+from recovery.ledger.due_requests import DueRequests
+from recovery.ledger.settle import Settlement, jobs_of, settled_by, without_job
 
 log = structlog.get_logger(__name__)
 
 REASONS = {
     AlertKind.REQUESTS_NEAR: "three quarters of the time are over",
-    AlertKind.REQUESTS_OVERDUE: "it has passed",
+    AlertKind.REQUESTS_OVERDUE: "still owed",
 }
 
 
@@ -29,31 +29,31 @@ class Warn:
 
     def __init__(
         self,
-        chores: Chores,
+        due: DueRequests,
         coverage: CoverageStore,
         settlement: Settlement,
         alerts: Alerts,
         clock: Clock,
     ) -> None:
-        self._chores = chores
+        self._due = due
         self._coverage = coverage
         self._settlement = settlement
         self._alerts = alerts
         self._clock = clock
 
     async def __call__(self, stopping: asyncio.Event) -> int:
-        """Alert for all requests that are due and that their jobs have not completed.
+        """Alert for all requests that are due, unless complete jobs settle them.
 
-        It looks at the jobs first, because a consumer of an earlier release completes them without
-        a mark. Raises `StoreUnavailable`.
+        The jobs are read first, because a consumer of an earlier release completes them without a
+        mark. Raises `StoreUnavailable`.
         """
         done_for = 0
-        async for requests in self._chores.pages():
+        async for requests in self._due.pages():
             done_for += len(requests)
             now = self._clock.now()
             jobs = await jobs_of(self._coverage, requests)
             changes = [RequestChange(each, _after(each, jobs[each.id], now)) for each in requests]
-            saved = await self._chores.save(changes)
+            saved = await self._due.save(changes)
             self._settlement.count(saved)
             self._warn_of([each for each in saved.requests if each.settled_at is None], now)
             if stopping.is_set():
@@ -75,6 +75,13 @@ class Warn:
 
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """The request with what its jobs have completed; warned of if that is not all."""
-    after = completed(request, jobs, now)
-    return after if after.settled_at else after.warned(now)
+    """The request as its complete jobs settle it; warned of if a service still owes it. A job that
+    was there at the last look may be gone, expired without a mark or lost with a backup: then the
+    next look is due at once.
+    """
+    after = settled_by(request, jobs, now)
+    if after.settled_at:
+        return after
+    warned = after.warned(now)
+    is_gone = Chore.LOOK not in after.chores and without_job(after, jobs)
+    return warned.postponed(Chore.LOOK, now) if is_gone else warned

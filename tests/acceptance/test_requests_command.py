@@ -31,7 +31,7 @@ async def test_a_share_is_waived_once_and_who_did_it_and_why_is_on_record(
     listed = await output_of(pipeline, "requests", "list", "--owed-by", SERVICE)
     assert {each["event_id"] for each in listed} == {request.id, other.id}
 
-    why = ("--reason", "it never had any of its data")
+    why = ("--why", "it never had any of its data")
     done = await output_of(pipeline, "requests", "waive", request.id.upper(), SERVICE, *why)
     assert done == {"waived": [request.id], "refused": {}, "dry_run": False}
     code, lines = await botdel(pipeline, "requests", "waive", request.id, SERVICE, *why)
@@ -56,12 +56,12 @@ async def test_a_request_that_is_not_there_and_options_that_are_wrong_are_refuse
     pipeline: Pipeline,
 ) -> None:
     unknown = str(uuid4())
-    code, lines = await botdel(pipeline, "requests", "waive", unknown, SERVICE, "--reason", "why")
+    code, lines = await botdel(pipeline, "requests", "waive", unknown, SERVICE, "--why", "why")
     assert (code, "there is no record with this id" in lines[-2]) == (1, True), lines
     for arguments, said in (
         (("show", unknown), f"there is no request {unknown}"),
         (("show", "no id"), "expected a UUID"),
-        (("waive", unknown, SERVICE, "--reason", " "), "--reason: expected text"),
+        (("waive", unknown, SERVICE, "--why", " "), "--why: expected text"),
         (("list", "--state", "late"), "--state: expected one of open, overdue, settled"),
     ):
         code, lines = await botdel(pipeline, "requests", *arguments)
@@ -73,7 +73,7 @@ async def test_a_service_is_retired_once_and_that_is_on_record(
 ) -> None:
     store = MongoServiceStore(client, pipeline.database)
     await store.register([SERVICE, OTHER], SystemClock().now())
-    command = ("services", "retire", OTHER, "--reason", "it was switched off")
+    command = ("services", "retire", OTHER, "--why", "it was switched off")
     code, lines = await botdel(pipeline, *command)
     assert (code, lines[-1]) == (0, f"{OTHER} is retired")
     code, lines = await botdel(pipeline, *command)

@@ -103,6 +103,27 @@ async def test_every_page_is_accessible_and_breaks_no_policy(
         assert await visited.page.evaluate("document.adoptedStyleSheets.length") == 0
 
 
+@pytest.mark.parametrize("width", [1280, 800])
+async def test_no_page_scrolls_sideways(browser: Browser, site: Site, width: int) -> None:
+    async with visit(browser, site, viewport={"width": width, "height": 900}) as visited:
+        for path in ["/login", *await tour(site)]:
+            await visited.open(path)
+            assert await visited.page.evaluate("document.documentElement.scrollWidth") <= width, (
+                path
+            )
+
+
+async def test_the_columns_of_the_overview_and_of_every_list_fit_into_1280_pixels(
+    browser: Browser, site: Site
+) -> None:
+    async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
+        for path in ["/", "/requests", "/jobs", "/dead-letters", "/sweeps"]:
+            await visited.open(path)
+            for region in await visited.page.locator(".scroll").all():
+                hidden = await region.evaluate("region => region.scrollWidth - region.clientWidth")
+                assert hidden == 0, path
+
+
 @pytest.mark.proves("console-pages")
 async def test_every_page_works_without_javascript(browser: Browser, site: Site) -> None:
     async with visit(browser, site, java_script_enabled=False) as visited:

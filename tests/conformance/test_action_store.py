@@ -114,7 +114,7 @@ async def test_one_that_continues_another_reads_back_too(store: ActionStore) -> 
     assert (await stored(store, action)).action == action
 
 
-async def test_of_two_runs_that_insert_the_same_action_one_is_told_that_it_began_it(
+async def test_of_two_runs_that_insert_the_same_action_one_has_begun_it(
     store: ActionStore,
 ) -> None:
     mine, other = new(store), new(store)
@@ -156,6 +156,19 @@ async def test_repeating_a_write_whose_answer_was_lost_adds_nothing_twice(
     assert await stored(store, action) == WholeAction(
         after, (a_target(1),), (Outcome(a_target(1).id),)
     )
+
+
+async def test_another_write_of_the_same_run_is_no_repeat(store: ActionStore) -> None:
+    """Else its caller would believe that an end is on record which is not."""
+    action = new(store)
+    await store.insert(action)
+    begun = action.added(Entries(), LATER, begun=1)
+    await store.save(action, begun)
+    later = LATER + timedelta(seconds=1)
+    for other in (begun.ended(LATER, "away"), action.added(Entries(), later, begun=1)):
+        with pytest.raises(LeaseLost):
+            await store.save(action, other)
+    assert await stored(store, action) == WholeAction(begun, (), ())
 
 
 @pytest.mark.proves("action-once")
@@ -341,7 +354,7 @@ async def test_a_preview_that_cannot_be_read_is_none(client: Client, database_na
     assert await previews.get(preview.id) is None
 
 
-async def test_a_database_that_is_away_is_told_as_such() -> None:
+async def test_a_database_that_is_away_is_reported_as_such() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     store = MongoActionStore(client, "nowhere", call_seconds=0.5)
     previews = MongoPreviewStore(client, "nowhere", call_seconds=0.5)

@@ -115,7 +115,7 @@ class TestRecording:
         self, store: DeadLetterStore, status: DeadLetterStatus
     ) -> None:
         letter = await put(store, a_letter(delivery_attempt=3))
-        await store.settle(letter, status)
+        await store.mark(letter, status)
         later = again(letter, delivery_attempt=2, reason=Reason.UNDELIVERED, detail="other")
         assert await store.record([later]) == []
         assert await stored(store, letter) == replace(letter.seen_again(later), status=status)
@@ -164,7 +164,7 @@ class TestReturning:
     ) -> None:
         """Whatever the status: it may come back before its replay could be marked."""
         letter = await put(store, a_letter())
-        await store.settle(letter, status)
+        await store.mark(letter, status)
         back = replay(letter, reason=Reason.INVALID, detail="other", delivery_attempt=5)
         expected = letter.came_back(back)
         assert await store.record([back]) == [expected]
@@ -177,7 +177,7 @@ class TestReturning:
         letter = await put(store, a_letter())
         back = replay(letter)
         [joined] = await store.record([back])
-        await store.settle(joined, DISCARDED)
+        await store.mark(joined, DISCARDED)
         assert await store.record([again(back), again(back)]) == []
         assert await stored(store, letter) == replace(joined, status=DISCARDED, count=4)
 
@@ -216,7 +216,7 @@ class TestReturning:
         self, store: DeadLetterStore
     ) -> None:
         letter = await put(store, a_letter())
-        await store.settle(letter, REPLAYED)
+        await store.mark(letter, REPLAYED)
         assert await store.record([again(letter)]) == []
         assert (await stored(store, letter)).status is REPLAYED
 
@@ -251,32 +251,32 @@ class TestRacing:
         assert (found.returns, found.count) == (1, 7)
 
 
-class TestSettling:
+class TestMarking:
     @pytest.mark.parametrize("status", DeadLetterStatus, ids=str)
     async def test_only_the_status_is_written(
         self, store: DeadLetterStore, status: DeadLetterStatus
     ) -> None:
         letter, other = await put(store, a_letter()), await put(store, a_letter())
-        assert await store.settle(letter, status)
+        assert await store.mark(letter, status)
         assert await stored(store, letter) == replace(letter, status=status)
         assert await stored(store, other) == other
 
     async def test_a_repeat_is_answered_as_the_first_time(self, store: DeadLetterStore) -> None:
         letter = await put(store, a_letter())
-        assert [await store.settle(letter, REPLAYED) for _ in range(2)] == [True, True]
+        assert [await store.mark(letter, REPLAYED) for _ in range(2)] == [True, True]
 
-    async def test_what_was_given_up_again_meanwhile_is_not_settled(
+    async def test_what_was_given_up_again_meanwhile_is_not_marked(
         self, store: DeadLetterStore
     ) -> None:
         for later in (again, replay):
             letter = await put(store, a_letter())
             await store.record([later(letter)])
             before = await stored(store, letter)
-            assert not await store.settle(letter, DISCARDED)
+            assert not await store.mark(letter, DISCARDED)
             assert await stored(store, letter) == before
 
-    async def test_what_is_not_there_is_not_settled(self, store: DeadLetterStore) -> None:
-        assert not await store.settle(a_letter(), DISCARDED)
+    async def test_what_is_not_there_is_not_marked(self, store: DeadLetterStore) -> None:
+        assert not await store.mark(a_letter(), DISCARDED)
         assert await store.find(limit=1) == []
 
 

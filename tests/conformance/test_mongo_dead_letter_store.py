@@ -89,7 +89,7 @@ async def test_each_call_says_so_within_seconds_when_the_database_is_away() -> N
             store.record([replay(letter)]),
             store.get(letter.id),
             store.find(limit=1),
-            store.settle(letter, DISCARDED),
+            store.mark(letter, DISCARDED),
             return_exceptions=True,
         )
     client.close()

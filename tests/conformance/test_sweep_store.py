@@ -220,7 +220,7 @@ async def test_the_documents_carry_the_names_others_read(
     }
 
 
-async def test_a_database_that_is_away_is_told_as_such() -> None:
+async def test_a_database_that_is_away_is_reported_as_such() -> None:
     client = connect(f"mongodb://127.0.0.1:{free_port()}")
     store = MongoSweepStore(client, "nowhere")
     sweep = new(store)

@@ -68,7 +68,7 @@ async def test_after_a_drop_it_is_as_the_setting_says(database: Database) -> Non
 
 
 @pytest.mark.proves("retention")
-async def test_an_index_of_an_earlier_version_which_forgets_the_ledger_is_told(
+async def test_an_index_of_an_earlier_version_which_forgets_the_ledger_is_reported(
     database: Database,
 ) -> None:
     await database[COLLECTION].create_index(
@@ -107,7 +107,7 @@ async def test_only_complete_jobs_that_the_ledger_has_settled_expire(tmp_path: P
         failed = new_job(Status.FAILED, finished_at=old)
         await store.record([reported, unreported, recent, failed])
         ledger = MongoCoverageStore(client, "expiring")
-        await ledger.reported([reported.id, recent.id])
+        await ledger.mark_reported([reported.id, recent.id])
         assert await apply_retention(client["expiring"], 31) is None
 
         async def left() -> set[str]:
@@ -121,7 +121,7 @@ async def test_only_complete_jobs_that_the_ledger_has_settled_expire(tmp_path: P
 
         await expires(reported)
         assert await left() == {unreported.id, recent.id, failed.id}
-        await ledger.reported([unreported.id])
+        await ledger.mark_reported([unreported.id])
         await expires(unreported)
         assert await left() == {recent.id, failed.id}
         client.close()

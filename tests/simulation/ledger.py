@@ -154,7 +154,7 @@ class LedgerSimulation:
         elif chance < 0.02:
             self.lost += is_done
             raise (BusUnavailable if call in BUS else StoreUnavailable)(f"{call} failed")
-        elif chance < 0.025 and call == "tell":
+        elif chance < 0.025 and call == "call":
             raise BotDeletionError("answered 404")
 
     # --- everybody else
@@ -223,9 +223,9 @@ class LedgerSimulation:
                 discards = self.rng.random() < 0.5
                 event_id = letter.attributes["event_id"]
                 if discards:
-                    await letters.settle(letter, DeadLetterStatus.DISCARDED)
+                    await letters.mark(letter, DeadLetterStatus.DISCARDED)
                     continue
-                await letters.settle(letter, DeadLetterStatus.REPLAYED)
+                await letters.mark(letter, DeadLetterStatus.REPLAYED)
                 request = self.world.requests.requests.get(event_id)
                 if request:
                     job = new_job(

@@ -17,6 +17,7 @@ from deletion.events import BotDeletionSubject, DeletionCompleted, decode, to_me
 from deletion.job import Job
 from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.request import DeletionRequest, LedgerPolicy
+from deletion.skew import Check, unchecked
 from deletion.tracing import Tracer
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.running import EVERY, Ledger, Stores, Topics
@@ -85,7 +86,7 @@ class Called:
     failing: Callable[[DeletionRequest], Awaitable[None]] | None = None
     tries: int = 0
 
-    async def tell(self, request: DeletionRequest) -> None:
+    async def call(self, request: DeletionRequest) -> None:
         self.tries += 1
         if self.failing:
             await self.failing(request)
@@ -124,9 +125,10 @@ class LedgerWorld:
         calls_back: bool = True,
         every: Mapping[PartName, float] = EVERY,
         seed: int = 7,
+        check: Check = unchecked,
         tracer: Tracer | None = None,
     ) -> "Replica":
-        """A process of recovery, not yet running."""
+        """A process of recovery, not yet running. `check` compares its clock."""
         spans = MessageSpans(tracer, SUBSCRIPTION) if tracer else None
         pulling = self._faulty(self.subscription)
         registry, requests = CollectorRegistry(), self.requests.replica()
@@ -155,7 +157,8 @@ class LedgerWorld:
             policy=self.policy,
             metrics=LedgerMetrics(registry),
             prepare=prepare,
-            receiver=self._faulty(self.called).tell if calls_back else None,
+            receiver=self._faulty(self.called).call if calls_back else None,
+            check=check,
             every=every,
             spans=spans,
             tracer=tracer,
@@ -166,7 +169,7 @@ class LedgerWorld:
         return cast("T", Faulty(target, lambda: self._fault))
 
     async def _fault(self, call: str, is_done: bool) -> None:
-        if self.down and call not in {"publish", "pull", "ack", "tell"}:
+        if self.down and call not in {"publish", "pull", "ack", "call"}:
             raise StoreUnavailable("the database is down")
         await self.fault(call, is_done)
 
@@ -204,7 +207,7 @@ class LedgerWorld:
             id=self.letters.new_id(),
         )
         [recorded] = await self.letters.record([letter])
-        await self.letters.settle(recorded, status)
+        await self.letters.mark(recorded, status)
         return recorded.id
 
     def republished(self) -> Iterator[tuple[str, str]]:

@@ -138,7 +138,7 @@ class MemoryCoverageStore:
         due = [job_id for at, job_id in marked if since <= at <= until]
         return [_coverage(self.store.jobs[job_id]) for job_id in due[:limit]]
 
-    async def reported(self, job_ids: Collection[str]) -> None:
+    async def mark_reported(self, job_ids: Collection[str]) -> None:
         """See the port."""
         for job_id in job_ids:
             self.store.unreported.pop(job_id, None)

@@ -186,7 +186,7 @@ class MemoryDeadLetterStore:
         )
         return list(islice(fitting, limit))
 
-    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+    async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """See the port."""
         stored = self.letters.get(letter.id)
         if stored is None or stored.count != letter.count:

@@ -3,7 +3,7 @@
 It reads those few fields itself, so that a job that cannot be read as a whole still counts.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ class MongoCoverageStore:
             found = await cursor.sort("unreported", ASCENDING).limit(limit).to_list(limit)
         return [_readable(document) for document in found]
 
-    async def reported(self, job_ids: Collection[str]) -> None:
+    async def mark_reported(self, job_ids: Collection[str]) -> None:
         """One update by `_id`. A complete job is final, so it needs no guard."""
         if not job_ids:
             return
@@ -59,10 +59,11 @@ class MongoCoverageStore:
         with bounded(self._call_seconds):
             found = await self._jobs.find(query, dict.fromkeys(_FIELDS, True)).to_list(None)
         read = [_readable(document) for document in found]
-        return [each for each in read if isinstance(each, Coverage) and _covers(each, requests)]
+        wanted = set(requests)
+        return [each for each in read if isinstance(each, Coverage) and _covers(each, wanted)]
 
 
-def _covers(coverage: Coverage, requests: Collection[tuple[str, str]]) -> bool:
+def _covers(coverage: Coverage, requests: Set[tuple[str, str]]) -> bool:
     return any((coverage.bot_id, event) in requests for event in coverage.event_ids)
 
 

@@ -93,7 +93,7 @@ class MongoDeadLetterStore:
             found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
             return [_read(document) for document in await found.to_list(limit)]
 
-    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+    async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """One update by `_id`, guarded by the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}
         with bounded(self._call_seconds):
@@ -112,7 +112,8 @@ class MongoDeadLetterStore:
         with bounded(self._call_seconds):
             found = await self._letters.find(query, fields).to_list(None)
         letters = [letter for document in found if (letter := _event_letter(document))]
-        return [letter for letter in letters if (letter.service, letter.event_id) in events]
+        wanted = set(events)
+        return [letter for letter in letters if (letter.service, letter.event_id) in wanted]
 
     async def _of(self, letter_ids: Iterable[str | None]) -> dict[str, ReadLetter]:
         """The letters that exist, by their ids. Anything that is not an id is ignored."""

@@ -79,8 +79,9 @@ class MongoActionStore:
     async def save(
         self, before: OperatorAction, after: OperatorAction, added: Entries | None = None
     ) -> None:
-        """One update by `_id`, guarded by the revision. A repeat is recognised by the run's claim
-        beside the later revision, which no other run writes.
+        """One update by `_id`, guarded by the revision. A repeat is recognised by what it wrote
+        beside the later revision: the run's claim, which no other run writes, the status and the
+        time.
         """
         update: Document = {"$set": _mutable_fields(after)}
         if added and (added.targets or added.outcomes):
@@ -93,7 +94,7 @@ class MongoActionStore:
         if done.matched_count:
             return
         stored = await self._find({**own, "revision": after.revision})
-        if not stored or stored[0]["runs"][-1]["claim"] != after.runs[-1].claim:
+        if not stored or not _has_written(stored[0], after):
             raise LeaseLost(f"another run has written action {after.id}")
 
     async def get(self, action_id: str) -> WholeAction | Unreadable | None:
@@ -109,7 +110,7 @@ class MongoActionStore:
         before: str | None = None,
         limit: int,
     ) -> Sequence[OperatorAction | Unreadable]:
-        """Newest first, along the index of whoever it was, or of the kind; else along `_id`."""
+        """Newest first, along the index of the operator or of the kind; else along `_id`."""
         filters = {
             "by": by,
             "kind": kind and kind.value,
@@ -164,6 +165,16 @@ class MongoPreviewStore:
             return _preview(found[0]) if found else None
         except DAMAGED:
             return None
+
+
+def _has_written(document: Mapping[str, Any], action: OperatorAction) -> bool:
+    """Whether the document of the action's revision was written by the action's write."""
+    found = (
+        document["runs"][-1]["claim"],
+        document["status"],
+        document["lastModifiedAt"],
+    )
+    return found == (action.runs[-1].claim, action.status.value, action.last_modified_at)
 
 
 def _order_fields(order: Order) -> Document:

@@ -10,16 +10,13 @@ from pymongo.errors import BulkWriteError
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.writes import duplicates
-from deletion.errors import StoreUnavailable
+from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.ledger import Service, check_room
 from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
 _TRIES: Final = 3
-SPARE: Final = 100
-"""How many more are read than may be registered: processes that register in the same moment do not
-see each other."""
 
 
 class MongoServiceStore:
@@ -54,11 +51,19 @@ class MongoServiceStore:
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
     async def all(self) -> list[Service]:
-        """Read all documents, which are few: at most `MAX_SERVICES`, and `SPARE`."""
-        most = MAX_SERVICES + SPARE
+        """Read all documents, which are few. Raises `ConfigurationError` for more than
+        `MAX_SERVICES`: if some were left out, requests would be settled without them.
+        """
+        most = MAX_SERVICES + 1
         with bounded(self._call_seconds):
             by_name = self._services.find({}).sort("_id", ASCENDING).limit(most)
             found = await by_name.to_list(most)
+        if len(found) == most:
+            raise ConfigurationError(
+                f"more than {MAX_SERVICES} services are recorded in `{COLLECTION}`",
+                "remove the records of services that were retired long ago, or registered by "
+                "mistake",
+            )
         return [_service(document) for document in found]
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:

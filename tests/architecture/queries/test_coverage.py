@@ -22,7 +22,7 @@ def coverage(watched: Watched, store: MongoJobStore) -> MongoCoverageStore:
 async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
     watched: Watched, store: MongoJobStore, coverage: MongoCoverageStore
 ) -> None:
-    assert public(MongoCoverageStore) == {"unreported", "reported", "covering"}
+    assert public(MongoCoverageStore) == {"unreported", "mark_reported", "covering"}
     jobs = [new_job() for _ in range(10)]
     await store.record(jobs)
     for job in jobs:
@@ -30,7 +30,7 @@ async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
     watched.watch()
     assert len(await coverage.unreported(LATER, LATER, 5)) == 5
     assert await coverage.unreported(EPOCH, EPOCH, 100) == []
-    await coverage.reported([job.id for job in jobs])
+    await coverage.mark_reported([job.id for job in jobs])
     asked = [(job.bot_id, job.event_id) for job in jobs]
     assert len(await coverage.covering(asked)) == 10
     assert await coverage.covering([(str(ObjectId()), str(uuid4()))]) == []

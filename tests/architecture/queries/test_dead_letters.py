@@ -37,12 +37,12 @@ async def find_letters(store: MongoDeadLetterStore) -> None:
                     )
 
 
-async def settle_letter(store: MongoDeadLetterStore) -> None:
+async def mark_letter(store: MongoDeadLetterStore) -> None:
     """A letter that is as it was read, and one that has changed since."""
     [letter] = await store.record([a_letter()])
-    assert await store.settle(letter, DeadLetterStatus.NEW)
+    assert await store.mark(letter, DeadLetterStatus.NEW)
     await store.record([again(letter)])
-    assert not await store.settle(letter, DeadLetterStatus.NEW)
+    assert not await store.mark(letter, DeadLetterStatus.NEW)
 
 
 async def letters_of_events(store: MongoDeadLetterStore) -> None:
@@ -58,7 +58,7 @@ LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]
     "record": (record_letters, 9),
     "get": (get_letter, 3),
     "find": (find_letters, 16),
-    "settle": (settle_letter, 4),
+    "mark": (mark_letter, 4),
     "of_events": (letters_of_events, 2),
 }
 

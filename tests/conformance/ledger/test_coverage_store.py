@@ -94,9 +94,9 @@ class TestUnreported:
     ) -> None:
         jobs = [await stores.put(new_job()) for _ in range(3)]
         complete = [await stores.complete(job, START + n * TICK) for n, job in enumerate(jobs)]
-        await stores.coverage.reported([])
+        await stores.coverage.mark_reported([])
         for _ in range(2):
-            await stores.coverage.reported([jobs[0].id, jobs[2].id, str(ObjectId())])
+            await stores.coverage.mark_reported([jobs[0].id, jobs[2].id, str(ObjectId())])
         assert await stores.unreported() == [complete[1]]
 
     async def test_repeating_the_completion_does_not_mark_a_reported_job_again(
@@ -106,14 +106,14 @@ class TestUnreported:
         job = await stores.put(new_job())
         change = job.complete(START)
         await stores.jobs.apply(change)
-        await stores.coverage.reported([job.id])
+        await stores.coverage.mark_reported([job.id])
         await stores.jobs.apply(change)
         assert await stores.unreported() == []
 
     async def test_reporting_changes_nothing_else_of_a_job(self, stores: Stores) -> None:
         job = await stores.put(new_job())
         written = await stores.jobs.apply(job.complete(START))
-        await stores.coverage.reported([job.id])
+        await stores.coverage.mark_reported([job.id])
         assert await stores.jobs.get(job.id) == written
 
     async def test_the_earliest_come_first_within_a_closed_range(self, stores: Stores) -> None:
@@ -154,7 +154,7 @@ class TestCovering:
         assert not any(each.is_complete for each in found)
         complete = await stores.complete(first)
         assert [e for e in await stores.coverage.covering(pairs) if e.is_complete] == [complete]
-        await stores.coverage.reported([first.id])
+        await stores.coverage.mark_reported([first.id])
         assert [e for e in await stores.coverage.covering(pairs) if e.is_complete] == [complete]
 
     async def test_a_request_that_joined_is_covered_and_others_are_not(
@@ -186,7 +186,7 @@ async def test_unreported_is_a_time_and_absent_otherwise(
     stored = await jobs.find_one({})
     assert stored
     assert stored["unreported"] == LATER
-    await mongo_stores.coverage.reported([job.id])
+    await mongo_stores.coverage.mark_reported([job.id])
     stored = await jobs.find_one({})
     assert stored
     assert "unreported" not in stored

@@ -30,7 +30,7 @@ async def test_the_letters_of_a_service_and_an_event_say_what_was_decided(store:
         for status in DeadLetterStatus
     }
     for status, letter in letters.items():
-        await store.settle(letter, status)
+        await store.mark(letter, status)
     found = await store.of_events([("conversations", "e-1")])
     assert sorted(found, key=lambda each: each.letter_id) == [
         EventLetter(letter.id, "conversations", "e-1", status, letter.reason, START)

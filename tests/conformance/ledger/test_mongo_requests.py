@@ -226,7 +226,7 @@ def call_each(client: Client, at: datetime) -> list[Any]:
         services.all(),
         services.retire("media", "ann", "shut down", at),
         coverage.unreported(EPOCH, at, 1),
-        coverage.reported([str(ObjectId())]),
+        coverage.mark_reported([str(ObjectId())]),
         coverage.covering([(request.bot_id, request.id)]),
     ]
 

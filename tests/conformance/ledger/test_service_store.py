@@ -94,15 +94,6 @@ async def test_the_501st_service_is_refused_and_all_500_are_read(store: ServiceS
 # --- what only the store on MongoDB has to show
 
 
-async def test_services_that_were_registered_in_the_same_moment_are_all_read(
-    client: Client, database_name: str
-) -> None:
-    """Otherwise the last one by name would owe nothing."""
-    crowd = [{"_id": f"service-{number:03}"} for number in range(MAX_SERVICES + 1)]
-    await client[database_name][COLLECTION].insert_many(crowd)
-    assert len(await MongoServiceStore(client, database_name).all()) == MAX_SERVICES + 1
-
-
 async def test_a_service_is_stored_under_the_names_that_others_read(
     client: Client, database_name: str
 ) -> None:
@@ -138,3 +129,15 @@ async def test_a_service_whose_record_is_damaged_goes_on_owing_until_it_is_retir
     for service in found:
         assert await store.retire(service.name, "ann", "shut down", LATER)
     assert [service.retired_at for service in await store.all()] == [LATER, LATER]
+
+
+async def test_more_services_than_may_owe_a_request_are_refused_not_cut_off(
+    client: Client, database_name: str
+) -> None:
+    """Requests would be settled without those that were left out."""
+    store = MongoServiceStore(client, database_name)
+    await store.register([f"service-{number:03}" for number in range(MAX_SERVICES)], START)
+    assert len(await store.all()) == MAX_SERVICES
+    await store.register(["zebra"], START)
+    with pytest.raises(ConfigurationError, match="500"):
+        await store.all()

@@ -22,8 +22,8 @@ MUTANTS: Final = (
     Mutant(
         "a dry run is none",
         ACTING,
-        "action.refusal if dry_run else action",
-        "action",
+        "act.refusal if dry_run else act",
+        "act",
         ("unit",),
     ),
     Mutant(

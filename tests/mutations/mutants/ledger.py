@@ -48,7 +48,7 @@ MUTANTS: Final = (
     Mutant(
         "a job settles requests that it does not cover",
         COVERAGE,
-        "if isinstance(each, Coverage) and _covers(each, requests)]",
+        "if isinstance(each, Coverage) and _covers(each, wanted)]",
         "if isinstance(each, Coverage)]",
         DATABASE,
     ),

@@ -5,12 +5,13 @@ from typing import Final
 from tests.mutations.mutants.base import UNIT, Mutant
 
 CALLBACK: Final = "recovery/ledger/callback.py"
-CHORES: Final = "recovery/ledger/chores.py"
+CHORES: Final = "recovery/ledger/due_requests.py"
 INTAKE: Final = "recovery/ledger/intake.py"
 LOOK: Final = "recovery/ledger/look.py"
 RUNNING: Final = "recovery/ledger/running.py"
 SAVING: Final = "recovery/ledger/saving.py"
 SETTLE: Final = "recovery/ledger/settle.py"
+TELL: Final = "recovery/ledger/tell.py"
 WALK: Final = "recovery/ledger/walk.py"
 WARN: Final = "recovery/ledger/warn.py"
 
@@ -53,22 +54,22 @@ MUTANTS: Final = (
     Mutant(
         "a job that is not complete settles a request",
         SETTLE,
-        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
-        "        if job.bot_id == request.bot_id:\n            request",
+        "        if job.is_complete and job.bot_id == request.bot_id and",
+        "        if job.bot_id == request.bot_id and",
         UNIT,
     ),
     Mutant(
         "a job of another bot settles a request",
         SETTLE,
-        "        if job.is_complete and job.bot_id == request.bot_id:\n            request",
-        "        if job.is_complete:\n            request",
+        "        if job.is_complete and job.bot_id == request.bot_id and",
+        "        if job.is_complete and",
         UNIT,
     ),
     Mutant(
         "a mark is taken off before what the job covers is settled",
         SETTLE,
         "            failed = await self._settlement.settle(jobs)\n",
-        "            await self._coverage.reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
+        "            await self._coverage.mark_reported([job.job_id for job in jobs])\n            failed = await self._settlement.settle(jobs)\n",
     ),
     Mutant(
         "the job of a request that cannot be settled loses its mark",
@@ -136,7 +137,7 @@ MUTANTS: Final = (
     Mutant(
         "a late request is alerted of although its job is complete",
         WARN,
-        "    after = completed(request, jobs, now)\n",
+        "    after = settled_by(request, jobs, now)\n",
         "    after = request\n",
         UNIT,
     ),
@@ -159,6 +160,41 @@ MUTANTS: Final = (
         CALLBACK,
         'f"{seconds}.".encode() + content',
         "content",
+        UNIT,
+    ),
+    Mutant(
+        "what many services lack is published all at once",
+        LOOK,
+        "        for group in groups(pairs):\n",
+        "        for group in [pairs]:\n",
+        UNIT,
+    ),
+    Mutant(
+        "what many services lack is tried to the end while nothing can be published",
+        LOOK,
+        "            if len(failed) == len(group):\n                break\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a late request does not look again for a job that is gone",
+        WARN,
+        "return warned.postponed(Chore.LOOK, now) if is_gone else warned",
+        "return warned",
+        UNIT,
+    ),
+    Mutant(
+        "a receiver that refuses some requests is taken for one that does not work",
+        TELL,
+        " and not any(isinstance(error, PermanentError) for error in failed)",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "the parts of the ledger work with a wrong clock",
+        RUNNING,
+        "            await self._check()\n            await work(stopping)\n",
+        "            await work(stopping)\n",
         UNIT,
     ),
 )

@@ -42,8 +42,8 @@ MUTANTS: Final = (
     Mutant(
         "the last page leads to another one",
         DELETIONS,
-        "_last_key(page) if len(found) > limit else None",
-        "_last_key(page)",
+        "_end(page) if len(found) > limit else None",
+        "_end(page)",
         CONSOLE,
     ),
     Mutant(
@@ -70,7 +70,7 @@ MUTANTS: Final = (
     Mutant(
         "a job whose values make no sense hides every service",
         STATUS,
-        "        except _UNUSABLE as error:\n            job =",
+        "        except UNUSABLE as error:\n            job =",
         "        except ZeroDivisionError as error:\n            job =",
         CONSOLE,
     ),

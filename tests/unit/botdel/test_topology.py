@@ -11,7 +11,9 @@ from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
 from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
+from tests.support.clock import START
 from tests.support.hostile import HOSTILE, SHOWN, harmless
+from tests.support.memory_requests import MemoryServiceStore
 
 
 class Topology:
@@ -21,6 +23,9 @@ class Topology:
 
     async def apply(self, services: Sequence[str]) -> Applied:
         return Applied([self.different], [f"new {HOSTILE}"])
+
+    async def services(self) -> list[str]:
+        return ["analytics", "billing", "chat"]
 
 
 class Bus(nullcontext["Bus"]):
@@ -42,6 +47,16 @@ async def nothing(*_: object, **__: object) -> None:
     """Indexes are in place."""
 
 
+RECORDED = MemoryServiceStore()
+"""`chat` and `analytics`, which is retired."""
+
+
+@pytest.fixture
+async def recorded() -> None:
+    await RECORDED.register(["analytics", "chat"], START)
+    await RECORDED.retire("analytics", "ann", "shut down", START)
+
+
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> TopologySettings:
     """Of an installation whose topology is `Topology`."""
@@ -52,6 +67,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> TopologySettings:
     monkeypatch.setattr(topology, "apply_retention", nothing)
     monkeypatch.setattr(topology, "owing_services", nothing)
     monkeypatch.setattr(topology, "register_services", nothing)
+    monkeypatch.setattr(topology, "MongoServiceStore", lambda *_: RECORDED)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
     return load(TopologySettings)
@@ -77,3 +93,14 @@ async def test_a_subscription_that_lost_its_topic_is_not_to_be_deleted_before_it
     said = capsys.readouterr().out
     assert said.index("still get what it holds") < said.index("once it is empty, delete it")
     assert "gcloud" not in said
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_a_service_that_would_owe_nothing_although_it_gets_requests_is_named(
+    settings: TopologySettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await topology.apply(settings, [])
+    said = [line for line in capsys.readouterr().out.splitlines() if "not registered" in line]
+    assert said == [
+        "not registered service billing: requests are settled without it; apply its plan too"
+    ]

@@ -28,7 +28,7 @@ from tests.support.visiting import (
 pytestmark = pytest.mark.virtual_time
 
 ID = "0" * 24
-OPEN = {"/healthz", "/readyz", "/metrics", "/login", "/static/{mark}/{name}"}
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/login", "/static/{mark}/{name}"}
 """What anybody may get."""
 FOR_EVERYBODY = {"/login", "/logout"}
 """What anybody may post to, from a page of the console."""
@@ -97,9 +97,9 @@ async def test_every_route_is_refused_to_whoever_may_not() -> None:
                 if path == "/logout" and way == "wrong bearer":
                     continue  # whoever says who they are must be right
                 status = await asked(visited, method, path, headers | OWN_PAGE)
-                is_open = path in OPEN if method in ("GET", "HEAD") else path in FOR_EVERYBODY
+                is_public = path in PUBLIC if method in ("GET", "HEAD") else path in FOR_EVERYBODY
                 refused = status == HTTPStatus.UNAUTHORIZED and path != "/login"
-                assert refused is not is_open, (method, path, way, status)
+                assert refused is not is_public, (method, path, way, status)
 
 
 @pytest.mark.proves("console-access")

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from console.api import MOST_LISTED, create_api
-from console.cursor import as_cursor, as_key
+from console.cursor import as_cursor, as_position
 from deletion.job import Failure, Status, StepProgress
 from deletion.process.problems import PROBLEM, install_problems
 from deletion.process.tokens import BearerTokens
@@ -231,10 +231,10 @@ async def test_the_page_of_a_bot_that_nobody_asked_to_delete_is_empty(served: Se
 
 
 @pytest.mark.parametrize("later_by", [timedelta(0), timedelta(milliseconds=1), timedelta(days=9)])
-def test_a_cursor_leads_back_to_its_key(later_by: timedelta) -> None:
-    key = START + later_by, NOBODYS
-    assert as_key(as_cursor(key)) == key
-    assert as_key("") is None
+def test_a_cursor_leads_back_to_its_position(later_by: timedelta) -> None:
+    position = START + later_by, NOBODYS
+    assert as_position(as_cursor(position)) == position
+    assert as_position("") is None
 
 
 async def test_a_deletion_is_overdue_from_its_deadline_on(served: Served) -> None:

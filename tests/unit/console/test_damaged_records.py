@@ -1,4 +1,4 @@
-"""Whatever a field of a job's record holds, its service is shown, and as JSON."""
+"""Whatever a field of a job's record holds, its service is shown, and as JSON; so is the job."""
 
 import copy
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 
 from console.api import ServiceView
+from console.snapshots import KEPT_SECONDS
 from console.status import MOST_CHARACTERS, Found, ServiceState, queue_of, status_of
-from deletion.adapters.mongo.job_document import readable, to_document
+from deletion.adapters.mongo.job_document import from_document, readable, to_document
 from deletion.job import (
     STALE,
     Failure,
+    Job,
     LeasePolicy,
     PastAttempt,
     Status,
@@ -23,6 +25,8 @@ from deletion.job import (
 )
 from tests.support.clock import START
 from tests.support.factories import a_deletion_request, new_job
+from tests.support.memory_stores import MemoryJobStore
+from tests.support.visiting import Console
 
 NOW = START + timedelta(hours=1)
 POLICY = LeasePolicy(timedelta(seconds=60), max_attempts=3)
@@ -45,6 +49,7 @@ JUNK: list[Any] = [
     datetime.max.replace(tzinfo=UTC),
     DatetimeMS(300_000_000_000_000),
 ]
+OTHERS: list[Any] = [None, 7, "\x00<b>", {}]
 Path = tuple[Any, ...]
 
 
@@ -106,3 +111,31 @@ def test_whatever_is_damaged_the_service_is_shown(status: Status, rolls_back: bo
     assert ServiceState.UNREADABLE in found
     assert ServiceState(status.value) in found
     assert len(found) > 500
+
+
+class Damaged(MemoryJobStore):
+    """Has one job, as its record reads."""
+
+    async def get(self, job_id: str) -> Job | None:
+        return from_document(self.document)
+
+    document: dict[str, Any]
+
+
+@pytest.mark.virtual_time
+async def test_whatever_is_damaged_in_a_step_or_an_attempt_there_is_a_page_of_the_job() -> None:
+    console, jobs = Console(), Damaged()
+    console.jobs = jobs
+    document = a_document(Status.FAILED, rolls_back=True)
+    seen = set()
+    async with console.visited() as visited:
+        for path in paths(document):
+            if path[0] not in {"steps", "compensations", "pastAttempts"}:
+                continue
+            for junk in OTHERS:
+                jobs.document = damaged(document, path, junk)
+                console.virtual.pause(KEPT_SECONDS)
+                page = await visited.get(f"/jobs/{document['_id']}")
+                assert page.status_code == 200, (path, junk)
+                seen.add("Its record cannot be read" in page.text)
+    assert seen == {True, False}

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from console.deletions import MOST_PLACES, Deletion, Key, Page
+from console.deletions import MOST_PLACES, Deletion, Page
+from console.lists import Position
 from console.status import ServiceState
 from deletion.dead_letter import Reason
 from deletion.errors import StoreUnavailable
@@ -171,7 +172,7 @@ class TestRoundTrips:
 class TestOfABot:
     async def pages(self, world: World, limit: int) -> list[Page]:
         pages: list[Page] = []
-        before: Key | None = None
+        before: Position | None = None
         while not pages or before:
             pages.append(await world.deletions.of_bot(BOT, before=before, limit=limit))
             before = pages[-1].next

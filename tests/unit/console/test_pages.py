@@ -12,9 +12,10 @@ from console.access import KnownVisitor
 from console.overview import HOUR
 from console.pages.asked import LISTED
 from console.pages.render import Renderer
-from console.pages.words import LOOKS, SHAPES, badge
+from console.pages.words import LOOKS, SHAPES, badge, commands, date
 from console.stores import routers
 from deletion.breaker import Breaker
+from deletion.clock import rfc3339
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import StoreUnavailable
 from deletion.events import encode
@@ -110,7 +111,9 @@ async def test_what_is_slow_to_count_does_not_hold_up_the_overview() -> None:
     render = Renderer(console.clock)
     pages = routers(stores, console.clock, POLICY, render, KnownVisitor())
     async with visiting(pages, clock=console.virtual, render=render) as visited:
-        assert (await page_of(visited, "/")).says("They are many, and still being counted.")
+        assert (await page_of(visited, "/")).says(
+            "There are many, and they are still being counted."
+        )
         await console.clock.sleep(30)
         assert (await page_of(visited, "/")).says("media")
 
@@ -410,3 +413,15 @@ def test_every_state_has_an_icon_and_a_word(state: str) -> None:
     assert LOOKS[state].icon in SHAPES
     assert "<svg" in badge(state)
     assert LOOKS[state].word in badge(state)
+
+
+def test_a_command_in_a_sentence_is_code_and_no_markup_of_others() -> None:
+    assert commands("run `botdel jobs retry ID` for <b>\x1b") == (
+        "run <code>botdel jobs retry ID</code> for &lt;b&gt;\\x1b"
+    )
+
+
+def test_a_date_has_the_time_where_a_pointer_rests() -> None:
+    whole = rfc3339(START)
+    assert date(START) == f'<time datetime="{whole}" title="{whole}">{START:%Y-%m-%d}</time>'
+    assert "none" in date(None)

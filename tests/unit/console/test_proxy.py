@@ -106,6 +106,7 @@ FORGED = {
     "no token": "a.b.c",
     "too long": "x" * 9000,
     "no ASCII": "é.é.é",
+    "lists in lists": ".".join([urlsafe_b64encode(b"[" * 6000).decode(), "e30", "c2ln"]),
 }
 
 
@@ -145,6 +146,7 @@ async def test_while_keys_cannot_be_fetched_old_ones_are_used_and_new_visitors_w
     for _ in range(2):
         with pytest.raises(KeysUnavailable):
             await proxy.user(google.assertion())
+    assert google.fetches == 1, "each visitor would wait for the visitors before"
     google.is_away = False
     clock.pause(AGAIN_SECONDS)
     assert await proxy.user(google.assertion()) == OTTO

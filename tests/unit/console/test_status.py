@@ -81,20 +81,20 @@ class TestWithoutAJob:
         found = status_of(request, share, Found(), NOW, POLICY)
         assert found.reason == f"no job yet; the request was published again {how_often}"
 
-    def test_an_open_dead_letter_is_named_with_its_reason(self) -> None:
+    def test_a_new_dead_letter_is_named_with_its_reason(self) -> None:
         letter = EventLetter(
             "a" * 24, SERVICE, "e", DeadLetterStatus.NEW, Reason.TOO_MANY, RECENTLY
         )
         found = status(letters=[letter])
-        why = f"dead letter {'a' * 24} is open (too many): replay or discard it"
+        why = f"dead letter {'a' * 24} is new (too many): replay or discard it"
         assert found == ServiceStatus(SERVICE, ServiceState.DEAD_LETTER, why, RECENTLY)
 
     def test_one_of_which_nothing_else_can_be_read_is_named_too(self) -> None:
         found = status(letters=[EventLetter("a" * 24, SERVICE, "e", DeadLetterStatus.NEW)])
-        why = f"dead letter {'a' * 24} is open: replay or discard it"
+        why = f"dead letter {'a' * 24} is new: replay or discard it"
         assert found == ServiceStatus(SERVICE, ServiceState.DEAD_LETTER, why, START)
 
-    def test_of_several_the_newest_open_one_counts(self) -> None:
+    def test_of_several_the_latest_new_one_counts(self) -> None:
         by_id = {"c": DeadLetterStatus.REPLAYED, "b": DeadLetterStatus.NEW, "a": "new"}
         letters = [
             EventLetter(each * 24, SERVICE, "e", DeadLetterStatus(stands))

@@ -100,7 +100,7 @@ async def test_a_pull_that_fails_has_one_with_the_error(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["ack", "nack"])
-async def test_a_settlement_belongs_to_what_is_processed(world: World, name: str) -> None:
+async def test_an_ack_belongs_to_the_processing_of_its_messages(world: World, name: str) -> None:
     world.published(2)
     deliveries = await world.subscription.pull(10)
     spans = MessageSpans(Tracer(world.kept), "projects/any/subscriptions/deletions.chat")
@@ -114,7 +114,7 @@ async def test_a_settlement_belongs_to_what_is_processed(world: World, name: str
     assert world.links_of(settled.name) == world.links_of(process.name) == world.created
 
 
-async def test_to_settle_nothing_is_no_span(world: World) -> None:
+async def test_to_ack_nothing_has_no_span(world: World) -> None:
     await world.subscription.ack([])
     await world.subscription.nack([])
     assert world.kept.spans == []

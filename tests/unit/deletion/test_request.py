@@ -101,7 +101,7 @@ def test_a_missing_job_is_looked_for_ever_more_seldom() -> None:
     assert [share.republished for share in request.shares] == [0, 8]
 
 
-def test_an_open_dead_letter_is_waited_for_without_publishing() -> None:
+def test_a_new_dead_letter_is_waited_for_without_publishing() -> None:
     request = a_request("media").looked(START, missing=[], waiting=["media"])
     assert request.chores[Chore.LOOK] == START + LOOKS_APART
     assert request.shares[0].republished == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from deletion.errors import Interrupted, Parked, PermanentError, StoreUnavailable
-from deletion.job import Status
+from deletion.job import Change, Job, Status
 from deletion.runner import Runner
 from deletion.runner.spans import has_span
 from deletion.tracing import Tracer, current
@@ -106,6 +106,32 @@ async def test_of_many_batches_few_have_spans_and_what_they_call_has_none(
     assert numbers == [*range(1, 17), 32, 64]
     assert [number for number, is_one in enumerate(recorded, 1) if is_one] == numbers
     assert step.attributes["botdel.batches"] == 100
+
+
+async def test_heartbeats_have_no_spans_however_long_a_run_lasts(
+    world: TracedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[bool] = []
+    is_waiting = False
+    apply = world.store.apply
+
+    async def wait() -> None:
+        nonlocal is_waiting
+        is_waiting = True
+        await world.clock.sleep(2 * world.policy.heartbeat_interval)
+        is_waiting = False
+
+    async def noted(change: Change) -> Job:
+        outer = current()
+        if is_waiting:
+            beats.append(outer is not None and outer.is_recorded)
+        return await apply(change)
+
+    monkeypatch.setattr(world.store, "apply", noted)
+    world.first.script.append(wait)
+    await world.run()
+    assert beats
+    assert not any(beats)
 
 
 async def test_tries_of_a_step_do_not_begin_to_count_anew(world: TracedWorld) -> None:

@@ -116,7 +116,7 @@ LOW, HIGH = f"{'f' * 16}{'0' * 16}", f"{'0' * 16}{'f' * 16}"
         (Sampling(0.0, follows=False), LOW, [True], False),
     ],
 )
-def test_a_share_is_taken_by_the_trace_id_and_what_came_before_is_followed(
+def test_a_ratio_is_taken_by_the_trace_id_and_what_came_before_is_followed(
     sampling: Sampling, trace_id: str, before: list[bool], is_sampled: bool
 ) -> None:
     assert bool(sampling.flags(trace_id, before)) is is_sampled

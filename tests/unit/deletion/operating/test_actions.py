@@ -230,7 +230,7 @@ async def test_a_letter_that_has_arrived_again_or_was_dealt_with_is_refused(
     offer = kinds.replay(choice, ADA) if kind == "replay" else kinds.discard(choice, ADA)
     preview = await world.actions.preview(offer)
     await world.letters.record([again(arrived)])
-    await world.letters.settle(dealt_with, DeadLetterStatus.REPLAYED)
+    await world.letters.mark(dealt_with, DeadLetterStatus.REPLAYED)
     assert await world.actions.confirm(preview.id, by=ADA, reason=WHY) is None
     whole = await world.ended(preview.id)
     assert refusals(whole) == dict.fromkeys([arrived.id, dealt_with.id], CHANGED)
@@ -253,7 +253,7 @@ async def test_a_record_that_is_gone_or_cannot_be_read_any_more_is_refused(world
 
 async def test_letters_are_replayed_with_force_when_the_preview_was(world: World) -> None:
     (letter,) = await world.put_letters(1)
-    await world.letters.settle(letter, DeadLetterStatus.DISCARDED)
+    await world.letters.mark(letter, DeadLetterStatus.DISCARDED)
     choice = LetterChoice([letter.id])
     assert (await world.actions.preview(world.kinds.replay(choice, ADA))).targets == ()
     whole = await world.done(world.kinds.replay(choice, ADA, force=True))
@@ -370,7 +370,7 @@ async def test_a_run_that_fails_is_recorded_with_its_reason_and_then_does_the_re
     world: World,
 ) -> None:
     letters = (await world.put_letters(2 * GROUP))[::-1]
-    await world.letters.settle(letters[0], DeadLetterStatus.NEW)
+    await world.letters.mark(letters[0], DeadLetterStatus.NEW)
 
     class Failing(MemoryBus):
         async def publish(self, message: Message) -> None:

@@ -113,6 +113,17 @@ async def test_a_preview_does_not_look_at_records_without_end(
     assert found.is_cut_off
 
 
+async def test_jobs_that_no_filter_matches_count_as_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a preview of one service would read a million failed jobs of the others."""
+    monkeypatch.setattr(bulk, "MOST_LOOKED_AT", 200)
+    world.put(500, Status.FAILED)
+    found = await world.retrying(Choice(service="another")).preview()
+    assert (found.targets, found.why_not, found.is_cut_off) == ((), Counter(), True)
+    assert world.store.calls.count("silent") <= 3
+
+
 async def test_reasons_without_end_are_counted_together(world: World) -> None:
     jobs = world.put(bulk.MOST_REASONS + 5, Status.FAILED)
 
@@ -156,7 +167,7 @@ async def test_a_wrong_clock_previews_nothing(world: World) -> None:
         await world.retrying(Choice(service=SERVICE)).preview()
 
 
-async def test_a_database_that_is_away_is_told_as_such(world: World) -> None:
+async def test_a_database_that_is_away_is_reported_as_such(world: World) -> None:
     world.store.down = True
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(world.retrying(Choice([NO_ID])).preview(), 3600)

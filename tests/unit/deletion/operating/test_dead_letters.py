@@ -105,7 +105,7 @@ async def test_what_is_refused_each_time_does_not_use_up_a_limit(world: World) -
 
 async def test_ids_are_chosen_whatever_their_status(world: World) -> None:
     first, second, _ = await world.put(3)
-    await world.store.settle(first, REPLAYED)
+    await world.store.mark(first, REPLAYED)
     choice = Choice(ids=[first.id, NO_ID, second.id, first.id])
     pages = [page async for page in choice.pages(world.store)]
     assert [[each.id for each in page] for page in pages] == [[first.id], [NO_ID], [second.id]]
@@ -175,7 +175,7 @@ async def test_a_crash_before_the_mark_replays_twice_and_not_never(
         async def away(*_: object) -> bool:
             raise StoreUnavailable("the database is down")
 
-        patched.setattr(world.store, "settle", away)
+        patched.setattr(world.store, "mark", away)
         with pytest.raises(StoreUnavailable):
             await world.act(world.replay(), of(letter))
     assert world.replayed == [letter.id]
@@ -344,10 +344,10 @@ class Unmarkable(MemoryDeadLetterStore):
 
     unwritable: frozenset[str] = frozenset()
 
-    async def settle(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
+    async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         if letter.id in self.unwritable:
             raise PermissionError("not authorized to update dead_letters")
-        return await super().settle(letter, status)
+        return await super().mark(letter, status)
 
 
 async def test_an_error_of_every_record_ends_an_action_before_it_has_met_all(world: World) -> None:

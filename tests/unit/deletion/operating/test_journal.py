@@ -11,7 +11,7 @@ from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
 from deletion.job import Change, Job, Status
 from deletion.operating.acting import Tally
 from deletion.operating.jobs import Choice, looks_of_job, retry_jobs
-from deletion.operating.journal import INTERRUPTED, do_once, on_record
+from deletion.operating.journal import INTERRUPTED, TRIES, do_once, on_record
 from deletion.operating.record import (
     MOST,
     ActionKind,
@@ -233,6 +233,48 @@ async def test_a_command_that_is_interrupted_says_so(world: World) -> None:
 
 
 # --- one thing
+
+
+class Forgetful(MemoryActionStore):
+    """Takes writes whose answers are lost, `lost` of them. `hangs` makes it answer none at all."""
+
+    lost = 0
+    hangs = False
+
+    async def save(self, *args: Any, **options: Any) -> None:
+        await super().save(*args, **options)
+        if self.hangs:
+            self.hangs = False
+            await asyncio.Event().wait()
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("no answer")
+
+
+async def test_the_end_is_on_record_after_a_write_of_which_every_answer_was_lost() -> None:
+    world, store = World(), Forgetful()
+    world.store = store
+    (job,) = world.put(1)
+    store.lost = TRIES
+    with pytest.raises(StoreUnavailable):
+        await world.retry(Choice([job.id]))
+    action = world.recorded.action
+    assert (action.status, action.failure) == (FAILED, "no answer")
+    assert [target.id for target in world.recorded.targets] == [job.id]
+
+
+async def test_the_end_is_on_record_of_a_command_that_is_interrupted_while_it_writes() -> None:
+    world, store = World(), Forgetful()
+    world.store = store
+    (job,) = world.put(1)
+    store.hangs = True
+    command = asyncio.create_task(world.retry(Choice([job.id])))
+    await world.clock.sleep(1)
+    command.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await command
+    action = world.recorded.action
+    assert (action.status, action.failure) == (FAILED, INTERRUPTED)
 
 
 async def test_one_thing_is_on_record_before_it_is_done(world: World) -> None:

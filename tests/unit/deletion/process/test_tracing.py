@@ -76,18 +76,28 @@ async def test_without_the_packages_the_error_says_what_to_install(
 def test_samplers_have_opentelemetrys_names(
     name: str | None, share: str | None, expected: Sampling
 ) -> None:
-    read = settings(OTEL_TRACES_SAMPLER=name, OTEL_TRACES_SAMPLER_ARG=share)
+    read = settings(traces="otlp", OTEL_TRACES_SAMPLER=name, OTEL_TRACES_SAMPLER_ARG=share)
     assert read.sampling == expected
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("OTEL_TRACES_SAMPLER", "sometimes"),
-        ("OTEL_TRACES_SAMPLER_ARG", "2"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
-    ],
-)
+WRONG = {
+    "OTEL_TRACES_SAMPLER": "sometimes",
+    "OTEL_TRACES_SAMPLER_ARG": "2",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
+}
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG.items())
 def test_a_wrong_setting_is_named(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
-        settings(**{variable: value})
+        settings(traces="otlp", **{variable: value})
+
+
+@pytest.mark.proves("traces-off")
+@pytest.mark.parametrize(("variable", "value"), WRONG.items())
+def test_off_what_is_meant_for_other_programs_stops_no_process(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster may set OpenTelemetry's variables for each container, with names of its own."""
+    monkeypatch.setenv(variable, value)
+    assert settings().traces == "off"

@@ -69,7 +69,9 @@ async def test_without_requests_there_is_no_oldest_one() -> None:
 
 
 @pytest.mark.parametrize("calls_back", [True, False])
-async def test_the_oldest_that_nobody_was_told_of_is_shown(*, calls_back: bool) -> None:
+async def test_the_oldest_that_waits_to_be_announced_or_called_back_is_shown(
+    *, calls_back: bool
+) -> None:
     world = World(calls_back=calls_back)
     settled = [
         a_deletion_request("media").completed("media", "a", START - timedelta(minutes=age))

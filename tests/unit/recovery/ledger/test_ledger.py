@@ -7,10 +7,14 @@ import pytest
 import pytest_asyncio
 from structlog.typing import EventDict
 
-from deletion.errors import BotDeletionError, BusUnavailable
+from deletion.errors import BotDeletionError, BusUnavailable, PermanentError
+from deletion.job import LeasePolicy
 from deletion.request import DeletionRequest
-from tests.support.clock import until
+from deletion.skew import ClockCheck
+from tests.support.clock import VirtualClock, until
+from tests.support.factories import placed
 from tests.support.ledger_world import LedgerWorld, no_fault
+from tests.support.memory_stores import MemoryJobStore
 
 pytestmark = [pytest.mark.virtual_time, pytest.mark.usefixtures("logs")]
 
@@ -205,3 +209,45 @@ async def test_pubsub_that_is_away_at_a_look_costs_one_back_off(world: LedgerWor
         assert replica.metric("failures_total", part="look") >= 2
         world.fault = no_fault
         await until(lambda: len(list(world.republished())) == 2, within=1.2 * HOUR)
+
+
+async def test_many_that_the_receiver_refuses_do_not_hold_up_others(world: LedgerWorld) -> None:
+    async with world.replica().running():
+        bots = [f"{number:024x}" for number in range(1, 501)]
+        refused = {await world.place(placed(bot)) for bot in bots}
+        await until(lambda: len(world.requests.requests) == len(refused))
+
+        async def gone(request: DeletionRequest) -> None:
+            if request.id in refused:
+                raise PermanentError("answered 410")
+
+        world.called.failing = gone
+        for event_id in refused:
+            await world.done(event_id, "billing", "media")
+        await until(lambda: len(world.announced.ids) == len(refused))
+        event_id = await world.place()
+        await recorded(world, event_id)
+        await world.done(event_id, "billing", "media")
+        await until(lambda: world.called.ids == [event_id], within=30)
+        tries = world.called.tries
+        await world.clock.sleep(2 * HOUR)
+    assert world.called.tries - tries <= 10 * len(refused)  # and they are tried again, ever later
+
+
+async def test_a_replica_whose_clock_is_wrong_does_nothing(world: LedgerWorld) -> None:
+    """It would warn of what is not late, and at the deadline nobody would."""
+    database = MemoryJobStore(VirtualClock().now)
+    async with world.replica().running():
+        await recorded(world, await world.place())
+    before = dict(world.requests.requests)
+    await world.place(placed("f" * 24))
+    world.clock.set(by=timedelta(days=40))
+    check = ClockCheck(database, world.clock, LeasePolicy(timedelta(minutes=5), max_attempts=5))
+    async with world.replica(check=check).running() as replica:
+        await world.clock.sleep(120)
+        assert "off the database's" in str(replica.ledger.problem)
+        assert world.requests.requests == before
+        assert world.alerts.told == []
+        assert not list(world.republished())
+        world.clock.set(by=timedelta(days=-40))
+        await until(lambda: len(world.requests.requests) == 2, within=70)

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from deletion.alerts import AlertKind
 from deletion.dead_letter import DeadLetterStatus
+from deletion.errors import BusUnavailable
 from deletion.events import decode
 from deletion.request import Chore
 from tests.support.clock import until
@@ -99,7 +100,7 @@ async def test_it_is_published_less_and_less_often_until_there_is_a_job(
 
 
 @pytest.mark.parametrize("status", [DeadLetterStatus.NEW, DeadLetterStatus.REPLAYED])
-async def test_while_a_dead_letter_is_open_it_waits_for_the_operator(
+async def test_while_a_dead_letter_is_new_it_waits_for_the_operator(
     world: LedgerWorld, status: DeadLetterStatus
 ) -> None:
     event_id = await waiting_request(world)
@@ -181,3 +182,49 @@ async def test_of_replicas_that_look_in_the_same_moment_one_publishes(world: Led
     async with world.replica().running(), world.replica().running(), world.replica().running():
         await world.clock.sleep(3)
     assert list(world.republished()) == [(event_id, "media")]
+
+
+async def test_what_many_services_lack_is_published_a_few_at_a_time() -> None:
+    """A publisher refuses what is too much at once; the last ones would never be published."""
+    world = LedgerWorld(*(f"service-{number:02}" for number in range(40)))
+    await world.register()
+    async with world.replica().running():
+        events = [await world.place(placed(f"{number:024x}")) for number in range(1, 61)]
+        await until(lambda: len(world.requests.requests) == len(events))
+    await world.clock.sleep(HOUR + 1)
+    under_way, most = 0, 0
+
+    async def counted(call: str, is_done: bool) -> None:
+        nonlocal under_way, most
+        if call == "publish":
+            under_way += -1 if is_done else 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+
+    world.fault = counted
+    await look(world)
+    assert len(set(world.republished())) == 40 * 60
+    assert most <= 1_000
+
+
+async def test_while_nothing_can_be_published_the_rest_is_not_tried() -> None:
+    world = LedgerWorld(*(f"service-{number:02}" for number in range(40)))
+    await world.register()
+    async with world.replica().running():
+        for number in range(1, 61):
+            await world.place(placed(f"{number:024x}"))
+        await until(lambda: len(world.requests.requests) == 60)
+    await world.clock.sleep(HOUR + 1)
+    tries = 0
+
+    async def away(call: str, is_done: bool) -> None:
+        nonlocal tries
+        if call == "publish" and not is_done:
+            tries += 1
+            raise BusUnavailable("away")
+
+    world.fault = away
+    async with world.replica().running() as replica:
+        await world.clock.sleep(0.5)
+        assert replica.metric("failures_total", part="look") >= 40 * 60
+    assert tries <= 1_000

@@ -36,7 +36,7 @@ async def test_near_the_deadline_and_after_it_one_replica_alerts() -> None:
     assert near == Alert(
         AlertKind.REQUESTS_NEAR, "media", "three quarters of the time are over", event_id
     )
-    assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "it has passed", event_id)
+    assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "still owed", event_id)
 
 
 async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alerted_of() -> None:
@@ -52,3 +52,18 @@ async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alert
     async with world.replica().running():
         await until(lambda: world.announced.ids == [event_id], within=10)
     assert world.alerts.told == []
+
+
+async def test_late_it_looks_again_for_a_job_whose_record_is_gone() -> None:
+    """Expired without a mark, or lost with a backup: no other look would follow."""
+    world = LedgerWorld("billing", "media")
+    event_id = await late_request(world)
+    await world.clock.sleep(world.policy.missing_after.total_seconds() + 1)
+    async with world.replica().running():
+        await world.clock.sleep(3)  # it has looked: each service has a job
+    world.jobs.jobs = {id_: job for id_, job in world.jobs.jobs.items() if job.service != "media"}
+    await world.clock.sleep(0.8 * world.policy.deadline.total_seconds())
+    async with world.replica().running() as replica:
+        await world.clock.sleep(3)
+        replica.ledger.look()  # as within half an hour
+        await until(lambda: list(world.republished()) == [(event_id, "media")], within=10)

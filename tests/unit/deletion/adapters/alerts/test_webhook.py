@@ -257,8 +257,8 @@ async def test_groups_are_bounded_and_none_is_uncounted(
             "botdel requests list --owed-by billing --state open",
         ),
         (
-            Alert(AlertKind.REQUESTS_OVERDUE, "billing", "it has passed", "e"),
-            "1 open request of billing past the deadline (it has passed): "
+            Alert(AlertKind.REQUESTS_OVERDUE, "billing", "still owed", "e"),
+            "1 open request of billing past the deadline (still owed): "
             "botdel requests list --owed-by billing --state overdue",
         ),
         (

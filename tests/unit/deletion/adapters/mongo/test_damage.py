@@ -192,8 +192,8 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
         (MongoDeadLetterStore, "find", lambda store: store.find(limit=1)),
         (
             MongoDeadLetterStore,
-            "settle",
-            lambda store: store.settle(LETTER, DeadLetterStatus.DISCARDED),
+            "mark",
+            lambda store: store.mark(LETTER, DeadLetterStatus.DISCARDED),
         ),
         (
             MongoSweepStore,

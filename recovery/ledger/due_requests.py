@@ -1,4 +1,4 @@
-"""The requests for which a part has something to do now, and how it writes them."""
+"""The requests for which a part has a chore to do now, and how it writes them."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -17,8 +17,8 @@ LONGEST: Final = timedelta(hours=1)
 """The longest time between two tries."""
 
 
-class Chores:
-    """One part's chore: the requests for which it is due, the earliest first.
+class DueRequests:
+    """The requests for which one chore is due, the earliest first.
 
     Each write is guarded by the revision that was read, so it is a claim too: of several replicas,
     one writes and does the chore.
@@ -58,7 +58,7 @@ class Chores:
     async def claim(self, requests: Sequence[DeletionRequest]) -> list[DeletionRequest]:
         """Postpone the chore to when it is tried next, should this try fail or the process die.
 
-        Returns those that are this process's to do; the others are another's. Raises
+        Returns the requests that this process has claimed; another process has the others. Raises
         `StoreUnavailable`.
         """
         now = self._clock.now()
