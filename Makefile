@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CODE   := botdel console consumers deletion gateway recovery tests
-FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/test_queries.py
+FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/queries
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another
 # PYTHON and a Python that is gone all call for a new environment.

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from botdel.doctor.findings import (
-    Finding,
-    Status,
     could_not,
     failed,
     guarded,
@@ -25,6 +23,7 @@ from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.http_api.verified_step import VerifiedHttpStep
 from deletion.adapters.plan_source import PlanSource
 from deletion.adapters.spec import StepConnections
+from deletion.doctor import Finding, Verdict
 from deletion.plan import Doubted, Permitted, Plan, Previewed, Step
 from deletion.process.database import connected_clients
 from deletion.process.run import FAILED
@@ -49,7 +48,7 @@ async def check(source: PlanSource, *, as_json: bool) -> int:
             _in_turn(_checks(plan)),
         )
     show(findings, as_json=as_json)
-    return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
+    return FAILED if any(finding.status is Verdict.FAILED for finding in findings) else 0
 
 
 async def preview(source: PlanSource, bot: str, *, as_json: bool) -> int:

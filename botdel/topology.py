@@ -1,6 +1,6 @@
 """`botdel topology apply`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
 from deletion.clock import SystemClock
+from deletion.ledger import check_room
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
@@ -26,18 +27,20 @@ from deletion.process.store_settings import TopologySettings
 
 async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
     """Create topics, subscriptions and indexes, and register the services, which from then on owe
-    each request. Returns 0, or 1 if something differs.
+    each request. Returns 0, or 1 if something differs. Raises `ConfigurationError` before anything
+    is created if there are too many services.
     """
     out = console()
     async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
         built = [plan.build(StepConnections(clients.get, own_database=name)) for plan in plans]
+        owing = await owing_services(clients.get(), name, built)
         applied = await bus.topology.apply([plan.service for plan in plans])
         _show_created(out, settings.names, built, applied)
         database = clients.get()[name]
         await prepare_indexes(database, out)
         retention = await apply_retention(database, settings.keep_complete_days)
-        await register_services(clients.get(), name, built, out)
+        await register_services(clients.get(), name, built, owing, out)
         await _provide(built, out)
         await show_unregistered(clients.get(), name, await bus.topology.services(), out)
     _show_differences(out, applied, retention)
@@ -75,12 +78,20 @@ async def prepare_indexes(database: Database, out: Terminal) -> None:
         out.print(f"indexes of {name} in {database.name}: {_state(bool(lacking.missing))}")
 
 
+async def owing_services(client: Client, database: str, plans: Sequence[Plan]) -> set[str]:
+    """Return the services that owe requests already. Raises `ConfigurationError` if those of the
+    plans would be too many.
+    """
+    services = await MongoServiceStore(client, database).all()
+    check_room({service.name for service in services}, [plan.service for plan in plans])
+    return {service.name for service in services if service.retired_at is None}
+
+
 async def register_services(
-    client: Client, database: str, plans: Sequence[Plan], out: Terminal
+    client: Client, database: str, plans: Sequence[Plan], owing: Collection[str], out: Terminal
 ) -> None:
-    """Register the services of the plans, and print for each whether that changed anything."""
+    """Register the services of the plans, and print which were not `owing`."""
     services = MongoServiceStore(client, database)
-    owing = {service.name for service in await services.all() if service.retired_at is None}
     await services.register([plan.service for plan in plans], SystemClock().now())
     for plan in plans:
         state = "in place" if plan.service in owing else "registered"

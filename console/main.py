@@ -23,6 +23,7 @@ from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
 from deletion.adapters.mongo.requests import MongoRequestStore
@@ -33,6 +34,8 @@ from deletion.process.database import connected_clients
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
+from deletion.process.tracing import tracing
+from deletion.tracing import Tracer
 
 
 async def run(settings: ConsoleSettings) -> None:
@@ -43,8 +46,12 @@ async def run(settings: ConsoleSettings) -> None:
     `ConfigurationError`, and `OSError` for a port that is taken.
     """
     with stop_on_signals() as stopping:
-        async with connected_clients(settings) as clients, replaying(settings) as pubsub:
-            await _serve(settings, _Parts(settings, clients.get(), pubsub), stopping)
+        async with (
+            tracing(settings, "console", settings.shutdown_grace_seconds) as tracer,
+            connected_clients(settings, tracer=tracer) as clients,
+            replaying(settings) as pubsub,
+        ):
+            await _serve(settings, _Parts(settings, clients.get(), pubsub), tracer, stopping)
 
 
 class _Parts:
@@ -69,9 +76,11 @@ class _Parts:
         self.operating = Operating(self.actions, kinds, _recovery(settings))
 
 
-async def _serve(settings: ConsoleSettings, parts: _Parts, stopping: asyncio.Event) -> None:
+async def _serve(
+    settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None, stopping: asyncio.Event
+) -> None:
     async with serving(
-        _app(settings, parts),
+        _app(settings, parts, tracer),
         settings.console_host,
         settings.console_port,
         name="console",
@@ -81,7 +90,7 @@ async def _serve(settings: ConsoleSettings, parts: _Parts, stopping: asyncio.Eve
         await parts.actions.close(settings.shutdown_grace_seconds / 2)
 
 
-def _app(settings: ConsoleSettings, parts: _Parts) -> FastAPI:
+def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> FastAPI:
     clock, users = parts.clock, Users(settings.console_users)
     secret, audience = settings.console_secret, settings.console_iap_audience
     render, guard = Renderer(clock), KnownVisitor()
@@ -97,6 +106,7 @@ def _app(settings: ConsoleSettings, parts: _Parts) -> FastAPI:
         routers=routers(
             parts.stores, clock, settings.lease, render, guard, parts.operating, parts.metrics
         ),
+        tracer=tracer,
     )
 
 
@@ -121,4 +131,5 @@ def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
         sweeps=MongoSweepLists(client, database),
         actions=MongoActionStore(client, database),
         previews=MongoPreviewStore(client, database),
+        examinations=MongoExaminationStore(client, database),
     )

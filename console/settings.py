@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from console.users import Role, User
 from deletion.process.settings import PORTS, PubSubSettings, Token, long_enough
 from deletion.process.store_settings import LeaseSettings, StoreSettings
+from deletion.process.traces_settings import TracesSettings
 
 MOST_USERS = 200
 """A log-in compares its token with that of each user."""
@@ -29,7 +30,7 @@ def _origin(url: str) -> str:
     return str(given).rstrip("/")
 
 
-class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings):
+class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings, TracesSettings):
     """`botdel console`."""
 
     console_users: Annotated[tuple[User, ...], NoDecode]

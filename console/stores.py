@@ -14,6 +14,7 @@ from console.operating import Operating
 from console.overview import Overviews
 from console.pages.acting import ActingPages
 from console.pages.actions import ActionPages
+from console.pages.doctor import doctor_routes
 from console.pages.jobs import JobPages
 from console.pages.letters import LetterPages
 from console.pages.overview import overview_routes
@@ -24,6 +25,7 @@ from console.ports import DeletionJobs
 from console.snapshots import Snapshots
 from deletion.breaker import BreakerStore
 from deletion.clock import Clock
+from deletion.doctor import ExaminationStore
 from deletion.job import LeasePolicy
 from deletion.ledger import EventLetters, RequestStore
 from deletion.operating.ports import ActionStore, PreviewStore
@@ -46,6 +48,7 @@ class Stores:
     sweeps: SweepLists
     actions: ActionStore
     previews: PreviewStore
+    examinations: ExaminationStore
 
 
 def routers(
@@ -88,4 +91,5 @@ def routers(
         sweep_routes(stores.sweeps, snapshots, render, can_start=operating.recovery is not None),
         ActionPages(stores.actions, clock, snapshots, render).routes(),
         ActingPages(operating, stores.previews, stores.actions, clock, metrics, render).routes(),
+        doctor_routes(stores.examinations, snapshots, render),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,8 +20,17 @@ from console.proxy import Proxy
 from console.sessions import Sessions
 from console.users import Users
 from deletion.clock import Clock
+from deletion.process.http_spans import TracingMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
+from deletion.tracing import Tracer
+
+UNTRACED: Final = ("/healthz", "/readyz", "/metrics", "/static/")
+"""What begins like this has no spans: probes, and files that do not change."""
+
+
+def _is_traced(path: str) -> bool:
+    return not path.startswith(UNTRACED)
 
 
 class _Console(FastAPI):
@@ -41,6 +51,7 @@ def create_app(
     metrics: Metrics,
     ready: ReadinessCheck,
     routers: Sequence[APIRouter] = (),
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The app over its parts; `routers` are those of the pages and of the API.
 
@@ -54,6 +65,8 @@ def create_app(
     _install_pages(app, render)
     app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    if tracer:
+        app.add_middleware(TracingMiddleware, tracer=tracer, is_traced=_is_traced)
     app.include_router(probes(metrics.registry, ready))
     app.include_router(asset_routes())
     app.include_router(login_routes(users, sessions, render, metrics, clock.monotonic))

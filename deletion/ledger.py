@@ -7,11 +7,14 @@ Every method raises `StoreUnavailable` when the database does not answer in time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.errors import ConfigurationError
 from deletion.ports import Unreadable
-from deletion.request import Chore, DeletionRequest, RequestState
+from deletion.request import MAX_SERVICES, Chore, DeletionRequest, RequestState
+
+SHOWN: Final = 5
 
 ReadRequest = DeletionRequest | Unreadable
 """Of an `Unreadable` request, `last_modified_at` is when it was received, and `due` when the chore
@@ -104,11 +107,29 @@ class Service:
     reason: str | None = None
 
 
+def check_room(recorded: Collection[str], names: Collection[str]) -> None:
+    """Raise `ConfigurationError` if there are more than `MAX_SERVICES` once `names` are recorded,
+    retired ones included. Only new names are refused.
+    """
+    new = sorted(set(names).difference(recorded))
+    if new and len(recorded) + len(new) > MAX_SERVICES:
+        raise ConfigurationError(
+            f"an installation has at most {MAX_SERVICES} services, retired ones included: there "
+            f"are {len(recorded)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} "
+            f"would make it {len(recorded) + len(new)}",
+            "delete the records of services that are retired and owe nothing from the collection "
+            "`services`, or divide the installation",
+        )
+
+
 class ServiceStore(Protocol):
     """Holds the services. `topology apply` registers them; only an operator retires one."""
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """Add those that are not recorded. One that was retired is in use again."""
+        """Add those that are not recorded. One that was retired is in use again.
+
+        Raises `ConfigurationError`, and adds none, if there would be too many: see `check_room`.
+        """
 
     async def all(self) -> Sequence[Service]:
         """All services, retired ones too, by name. One whose record is damaged is not retired.

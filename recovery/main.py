@@ -109,7 +109,7 @@ async def _serve(
         client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
     )
     dead_letters = _dead_letters(settings, client, bus, alerts, clock, metrics, tracer)
-    async with ledger_of(settings, client, bus, alerts, clock, ledger_metrics) as ledger:
+    async with ledger_of(settings, client, bus, alerts, clock, ledger_metrics, tracer) as ledger:
 
         def ended(sweep: Sweep) -> None:
             metrics.ended(sweep)

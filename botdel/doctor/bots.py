@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, guarded, ok, skipped, together, warning
+from botdel.doctor.findings import failed, guarded, ok, skipped, together, warning
+from deletion.doctor import Finding
 from deletion.plan import AnswerOnly, Plan, Previewed, Sampled, Step
 
 FROM_EACH: Final = 20

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, ok, warning
+from botdel.doctor.findings import failed, ok, warning
 from deletion.breaker import Breaker, BreakerStore
 from deletion.clock import rfc3339
+from deletion.doctor import Finding
 
 BREAKERS: Final = "breakers"
 REMEDY: Final = (

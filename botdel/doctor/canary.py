@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, Finding, failed, ok
+from botdel.doctor.findings import LOOK_AT_DATABASE, LOOK_AT_PUBSUB, failed, ok
 from deletion.adapters.pubsub.subscription import PULL_LIMIT
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message, Publisher, Subscription
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, is_canary
+from deletion.doctor import Finding
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.ports import DeadLetterStore
 

@@ -17,8 +17,6 @@ from botdel.doctor.environment import environment_findings
 from botdel.doctor.findings import (
     DATABASE_SECONDS,
     LOOK_SECONDS,
-    Finding,
-    Status,
     could_not,
     guarded,
     together,
@@ -26,8 +24,10 @@ from botdel.doctor.findings import (
 )
 from botdel.doctor.grants import PUBLISHER, grant_command, grant_findings
 from botdel.doctor.indexes import index_findings
+from botdel.doctor.keeping import kept
 from botdel.doctor.plan_checks import build_plans, read_plans
 from botdel.doctor.report import show
+from botdel.doctor.services import service_findings
 from botdel.doctor.site import Store, connected_pubsub, connected_store
 from botdel.doctor.timing import HEARTBEAT, grace_findings, lease_findings
 from botdel.doctor.topology import topology_findings
@@ -36,6 +36,7 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.clock import SystemClock
 from deletion.dead_letter import CANARY_PREFIX
+from deletion.doctor import Finding, Verdict
 from deletion.errors import BotDeletionError, ConfigurationError
 from deletion.plan import Plan
 from deletion.process.bus import Bus
@@ -73,14 +74,14 @@ async def doctor(plans: Sequence[Path], canary_seconds: float | None, *, as_json
     with waiting("checking") as say:
         findings = await examine(plans, canary_seconds, say)
     show(findings, as_json=as_json)
-    return FAILED if any(finding.status is Status.FAILED for finding in findings) else 0
+    return FAILED if any(finding.status is Verdict.FAILED for finding in findings) else 0
 
 
 async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say) -> list[Finding]:
     """Return all findings.
 
     A side that cannot be connected, or a plan that cannot be used here, is a finding;
-    everything else is still checked.
+    everything else is still checked. What was found is kept for the console.
     """
     findings = environment_findings()
     sources = read_plans(plans, findings)
@@ -94,16 +95,10 @@ async def examine(plans: Sequence[Path], canary_seconds: float | None, say: Say)
         given = GivenPlans(services, planned, built, unread=len(sources) < len(set(plans)))
         checks = list(_checks(bus, store, given))
         if bus and store and canary_seconds:
-            flight = _canary(bus, store, canary_seconds, say)
-            checks.append(
-                guarded(
-                    canary.CHECK,
-                    flight,
-                    seconds=canary_seconds + DATABASE_SECONDS,
-                    longest=canary_seconds + LOOK_SECONDS,
-                )
-            )
-        return findings + await together(*checks)
+            checks.append(_guarded_canary(bus, store, canary_seconds, say))
+        findings += await together(*checks)
+        unkept = await kept(findings, store.results, SystemClock()) if store else []
+        return [*findings, *unkept]
 
 
 async def _entered(
@@ -148,12 +143,24 @@ def _checks(
         yield grant_findings(bus.publisher, bus.topology.names, services)
     if store:
         yield index_findings(store.database, plans)
+        yield service_findings(store.services, given.planned)
         yield guarded(BREAKERS, breaker_findings(store.breakers))
         yield bot_findings(plans, is_all=bus is not None and given.is_all)
         yield guarded(HEARTBEAT, lease_findings(store.database, SystemClock(), store.lease))
     if bus and store:
         grace = load(PubSubSettings).shutdown_grace_seconds
         yield grace_findings(store.jobs, services, grace)
+
+
+def _guarded_canary(
+    bus: Bus, store: Store, seconds: float, say: Say
+) -> Awaitable[Sequence[Finding]]:
+    return guarded(
+        canary.CHECK,
+        _canary(bus, store, seconds, say),
+        seconds=seconds + DATABASE_SECONDS,
+        longest=seconds + LOOK_SECONDS,
+    )
 
 
 async def _canary(bus: Bus, store: Store, seconds: float, say: Say) -> list[Finding]:

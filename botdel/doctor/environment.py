@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from botdel.doctor.findings import Finding, failed, ok, warning
+from botdel.doctor.findings import failed, ok, warning
 from consumers.settings import ConsumerSettings
+from deletion.doctor import Finding
 from deletion.errors import SettingsError
 from deletion.process.alert_settings import AlertSettings
 from deletion.process.settings import Settings, load

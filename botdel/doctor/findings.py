@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 
 import pymongo
@@ -12,6 +10,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import OperationFailure, PyMongoError
 
+from deletion.doctor import Finding, Verdict
 from deletion.errors import (
     BotDeletionError,
     BusUnavailable,
@@ -34,43 +33,24 @@ LOOK_AT_ADDRESS = "make sure that it answers, and that its address is right"
 LOOK_AT_PUBSUB = "check PUBSUB_EMULATOR_HOST, and that Pub/Sub can be reached from here"
 
 
-class Status(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    SKIPPED = "skipped"  # there is no way to check it
-    WARNING = "warning"  # it cannot be checked from here, or it is worth knowing
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was checked, its state, and what to do about it."""
-
-    check: str
-    status: Status
-    detail: str
-    remedy: str = ""
-
-
 def ok(check: str, detail: str) -> Finding:
     """Return a finding that all is well."""
-    return Finding(check, Status.OK, detail)
+    return Finding(check, Verdict.OK, detail)
 
 
 def skipped(check: str, detail: str) -> Finding:
     """Return a finding that there is no way to check this."""
-    return Finding(check, Status.SKIPPED, detail)
+    return Finding(check, Verdict.SKIPPED, detail)
 
 
 def warning(check: str, detail: str, remedy: str) -> Finding:
     """Return a finding that nothing is known to be wrong, but nothing is proven either."""
-    return Finding(check, Status.WARNING, detail, remedy)
+    return Finding(check, Verdict.WARNING, detail, remedy)
 
 
 def failed(check: str, detail: str, remedy: str) -> Finding:
     """Return a finding that something is wrong."""
-    return Finding(check, Status.FAILED, detail, remedy)
+    return Finding(check, Verdict.FAILED, detail, remedy)
 
 
 async def guarded(

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
-from botdel.doctor.findings import Finding, guarded, ok, together, warning
+from botdel.doctor.findings import guarded, ok, together, warning
 from deletion.adapters.pubsub.connection import BOUNDED_RETRY, CALL_SECONDS, translated
 from deletion.adapters.pubsub.names import Names
+from deletion.doctor import Finding
 from deletion.errors import TopologyMissing
 
 Bindings = Mapping[str, Collection[str]]

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from pymongo import IndexModel
 
-from botdel.doctor.findings import Finding, failed, guarded, ok, together
+from botdel.doctor.findings import failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
 from deletion.adapters.mongo.retention import FINISHED, RetentionDifference, retention_difference
+from deletion.doctor import Finding
 from deletion.plan import Plan, Provisioned, Step
 from deletion.process.settings import load
 from deletion.process.store_settings import RetentionSettings

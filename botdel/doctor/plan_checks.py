@@ -5,9 +5,10 @@ nobody has the variables, the modules and the volumes of every team.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from botdel.doctor.findings import Finding, could_not, failed
+from botdel.doctor.findings import could_not, failed
 from deletion.adapters.plan_source import PlanSource, find_plan
 from deletion.adapters.spec import StepConnections
+from deletion.doctor import Finding
 from deletion.plan import Plan
 
 LEFT_OUT = (

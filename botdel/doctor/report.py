@@ -9,16 +9,16 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from botdel.doctor.findings import Finding, Status
 from botdel.terminal import Terminal, console, printable
+from deletion.doctor import Finding, Verdict
 from deletion.process.run import escaped
 
-MARKS: Final = {Status.OK: "✓", Status.SKIPPED: "-", Status.WARNING: "!", Status.FAILED: "✗"}
+MARKS: Final = {Verdict.OK: "✓", Verdict.SKIPPED: "-", Verdict.WARNING: "!", Verdict.FAILED: "✗"}
 COLOURS: Final = {
-    Status.OK: "green",
-    Status.SKIPPED: "dim",
-    Status.WARNING: "yellow",
-    Status.FAILED: "red",
+    Verdict.OK: "green",
+    Verdict.SKIPPED: "dim",
+    Verdict.WARNING: "yellow",
+    Verdict.FAILED: "red",
 }
 
 

@@ -8,7 +8,9 @@ from deletion.adapters.http_api.shared import opened_alone
 from deletion.adapters.mongo.breakers import MongoBreakerStore
 from deletion.adapters.mongo.connection import Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.spec import StepConnections
 from deletion.job import LeasePolicy
 from deletion.process.bus import Bus, connected_bus
@@ -25,6 +27,8 @@ class Store:
     jobs: MongoJobStore
     letters: MongoDeadLetterStore
     breakers: MongoBreakerStore
+    results: MongoExaminationStore
+    services: MongoServiceStore
     lease: LeasePolicy
     connections: StepConnections
 
@@ -47,6 +51,8 @@ async def connected_store() -> AsyncIterator[Store]:
             MongoJobStore(client, name),
             MongoDeadLetterStore(client, name),
             MongoBreakerStore(client, name),
+            MongoExaminationStore(client, name),
+            MongoServiceStore(client, name),
             settings.lease,
             StepConnections(clients.get, own_database=name, http=http),
         )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from botdel.doctor.findings import Finding, failed, guarded, ok, together, warning
+from botdel.doctor.findings import failed, guarded, ok, together, warning
 from deletion.adapters.mongo.connection import Database, ping, translated
 from deletion.clock import Clock
+from deletion.doctor import Finding
 from deletion.job import Job, LeasePolicy, StepProgress
 from deletion.ports import JobStore
 from deletion.process.grace import RUNS

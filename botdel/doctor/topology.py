@@ -7,7 +7,7 @@ from datetime import timedelta
 from google.pubsub_v1.types import Subscription, Topic
 from pymongo.errors import PyMongoError
 
-from botdel.doctor.findings import Finding, failed, guarded, ok, together, warning
+from botdel.doctor.findings import failed, guarded, ok, together, warning
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import (
@@ -17,6 +17,7 @@ from deletion.adapters.pubsub.wanted import (
     Difference,
     wanted_topics,
 )
+from deletion.doctor import Finding
 from deletion.errors import StoreUnavailable
 from deletion.ports import JobStore
 

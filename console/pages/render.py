@@ -27,6 +27,7 @@ SECTIONS: Final = (
     ("/dead-letters", "Dead letters"),
     ("/sweeps", "Sweeps"),
     ("/actions", "Audit"),
+    ("/doctor", "Doctor"),
 )
 """The addresses of the sections, and their names."""
 

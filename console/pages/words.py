@@ -61,8 +61,13 @@ LOOKS: Final[Mapping[str, Look]] = {
     "refused": Look("bad", "warn", "refused"),
     "begun": Look("run", "busy", "begun"),
     "waiting": Look("wait", "calm", "waiting"),
+    "found_ok": Look("done", "good", "ok"),
+    "found_skipped": Look("skip", "calm", "skipped"),
+    "found_warning": Look("warn", "warn", "warning"),
+    "found_failed": Look("bad", "bad", "failed"),
 }
-"""Every state that a page shows: of requests, services, jobs, steps, letters, sweeps, actions."""
+"""Every state that a page shows: of requests, services, jobs, steps, letters, sweeps, actions, and
+findings."""
 
 
 def look(state: str) -> Look:

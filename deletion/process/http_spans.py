@@ -3,6 +3,7 @@
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -21,20 +22,28 @@ OTHER: Final = "_OTHER"
 HEADER: Final = b"traceparent"
 
 
+def is_api(path: str) -> bool:
+    """Whether a path is one of an API, and not of a probe."""
+    return path.startswith(TRACED)
+
+
 class TracingMiddleware:
-    """ASGI middleware with a span for each request under `TRACED`.
+    """ASGI middleware with a span for each request whose path `is_traced`.
 
     The span has the template of the route, never the path, which names a bot: so `url.path`, which
     the conventions require, is left out.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+    def __init__(
+        self, app: ASGIApp, tracer: Tracer, is_traced: Callable[[str], bool] = is_api
+    ) -> None:
         self._app = app
         self._tracer = tracer
+        self._is_traced = is_traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on. A request that raises is answered 500 further out."""
-        if scope["type"] != "http" or not scope["path"].startswith(TRACED):
+        if scope["type"] != "http" or not self._is_traced(scope["path"]):
             await self._app(scope, receive, send)
             return
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR

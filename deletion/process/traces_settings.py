@@ -50,8 +50,8 @@ class TracesSettings(Settings):
     precedence.
     """
     traces_service: str | None = Field(None, validation_alias="OTEL_SERVICE_NAME", max_length=255)
-    """Name of this process in traces; not set means `botdel-gateway`, `botdel-recovery`, or
-    `botdel-consumer-` and the service.
+    """Name of this process in traces; not set means `botdel-gateway`, `botdel-recovery`,
+    `botdel-console`, or `botdel-consumer-` and the service.
     """
     traces_sampler: SamplerName = Field(
         "parentbased_always_on", validation_alias="OTEL_TRACES_SAMPLER"

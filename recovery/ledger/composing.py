@@ -16,8 +16,10 @@ from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.adapters.pubsub.subscription import PullSubscription
 from deletion.alerts import Alerts
 from deletion.clock import Clock
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.process.bus import Bus
 from deletion.skew import ClockCheck
+from deletion.tracing import Tracer
 from recovery.ledger.callback import Callback
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.ledger.running import Ledger, Stores, Topics
@@ -38,10 +40,13 @@ async def ledger_of(
     alerts: Alerts,
     clock: Clock,
     metrics: LedgerMetrics,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Ledger]:
     """Yield the ledger, not yet running. At the end, close the connections of the callback."""
     callback = _callback(settings, clock)
     database = client[settings.mongodb_database]
+    path = settings.names.ledger_subscription
+    spans = MessageSpans(tracer, path) if tracer else None
     records = MongoJobStore(
         client, settings.mongodb_database, call_seconds=settings.lease.call_seconds
     )
@@ -53,7 +58,7 @@ async def ledger_of(
     try:
         yield Ledger(
             _stores(settings, client),
-            _topics(settings, bus),
+            _topics(settings, bus, tracer, spans),
             alerts,
             clock,
             random.Random(),  # noqa: S311 - it spreads waits, and keeps no secret
@@ -62,6 +67,8 @@ async def ledger_of(
             prepare=ready,
             receiver=callback.call if callback else None,
             check=ClockCheck(records, clock, settings.lease),
+            spans=spans,
+            tracer=tracer,
         )
     finally:
         if callback:
@@ -84,11 +91,18 @@ def _stores(settings: RecoverySettings, client: Client) -> Stores:
     )
 
 
-def _topics(settings: RecoverySettings, bus: Bus) -> Topics:
+def _topics(
+    settings: RecoverySettings, bus: Bus, tracer: Tracer | None, spans: MessageSpans | None
+) -> Topics:
     names, recreate = settings.names, bus.topology.recreating()
+
+    def publisher(topic: str) -> GroupingPublisher:
+        sending = MessageSpans(tracer, topic) if tracer else None
+        return GroupingPublisher(bus.publisher, topic, recreate=recreate, spans=sending)
+
     subscription = PullSubscription(bus.subscriber, names.ledger_subscription, recreate=recreate)
     return Topics(
-        subscription,
-        GroupingPublisher(bus.publisher, names.topic, recreate=recreate),
-        GroupingPublisher(bus.publisher, names.completed_topic, recreate=recreate),
+        TracedSubscription(subscription, spans) if spans else subscription,
+        publisher(names.topic),
+        publisher(names.completed_topic),
     )

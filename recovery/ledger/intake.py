@@ -14,7 +14,9 @@ from deletion.clock import Clock
 from deletion.errors import BotDeletionError, EventError, TopologyMissing
 from deletion.events import BotDeletionSubject, RequestPlaced, decode, requested
 from deletion.ledger import CoverageStore, RequestStore, ServiceStore
+from deletion.message_spans import MessageSpans
 from deletion.request import DeletionRequest, LedgerPolicy
+from deletion.tracing import NO_SPAN
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.settle import Settlement
 
@@ -46,6 +48,7 @@ class Intake:
         *,
         policy: LedgerPolicy,
         metrics: LedgerMetrics,
+        spans: MessageSpans | None = None,
     ) -> None:
         self._subscription = subscription
         self._requests = requests
@@ -55,6 +58,7 @@ class Intake:
         self._clock = clock
         self._policy = policy
         self._metrics = metrics
+        self._spans = spans
         self.is_idle = False
 
     async def owing(self) -> list[str]:
@@ -76,6 +80,10 @@ class Intake:
         A request that cannot be recorded is not acked; the others are. Raises `StoreUnavailable`,
         `TopologyMissing` without a service, and `BusUnavailable`.
         """
+        with self._spans.process(deliveries) if self._spans else NO_SPAN:
+            await self._take(deliveries)
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
         placed = [each for delivery in deliveries if (each := self._decoded(delivery))]
         failed = await self._record(placed) if placed else set[str]()
         lost = {each.delivery.ack_id for each in placed if each.subject.event_id in failed}

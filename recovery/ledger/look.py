@@ -70,20 +70,23 @@ class Look:
         self._clock = clock
         self._metrics = metrics
 
-    async def __call__(self, stopping: asyncio.Event) -> None:
+    async def __call__(self, stopping: asyncio.Event) -> int:
         """Look for all requests that are due: read → decide → write → publish.
 
         The write is the claim: of several replicas one publishes, and a crash after it costs one
         back-off. Raises `StoreUnavailable`, and what publishing raises.
         """
+        done_for = 0
         async for requests in self._due.pages():
+            done_for += len(requests)
             decisions = await self._decide(requests)
             saved = await self._due.save([each.change for each in decisions])
             self._settlement.count(saved)
             written = {change.before.id for change in saved.written}
             await self._publish([each for each in decisions if each.change.before.id in written])
             if stopping.is_set():
-                return
+                break
+        return done_for
 
     async def _decide(self, requests: Sequence[DeletionRequest]) -> list[Decision]:
         """Read the jobs first, and dead letters only of what has none."""

@@ -37,16 +37,19 @@ class Notify:
         self._at_once = at_once
         self._then = then
 
-    async def __call__(self, stopping: asyncio.Event) -> None:
+    async def __call__(self, stopping: asyncio.Event) -> int:
         """Notify of all requests that are due. Raises `StoreUnavailable`, and the first error when
         none of those sent side by side was confirmed: the other side does not work then. One that
         is refused, with a `PermanentError`, shows that it works, so that many of them do not delay
         the others.
         """
+        done_for = 0
         async for requests in self._due.pages(self._at_once):
+            done_for += len(requests)
             await self._notify_of(await self._due.claim(requests))
             if stopping.is_set():
-                return
+                break
+        return done_for
 
     async def _notify_of(self, requests: Sequence[DeletionRequest]) -> None:
         errors = await asyncio.gather(*(self._try(each) for each in requests))

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -10,6 +11,7 @@ import structlog
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError
 from deletion.retry import BackOff, pause
+from deletion.tracing import Tracer
 from recovery.ledger.metrics import LedgerMetrics, PartName
 
 log = structlog.get_logger(__name__)
@@ -20,8 +22,9 @@ doubled each time, and the longest."""
 SPREAD: Final = 0.1
 """The longest random addition to a wait, as a share of it."""
 
-Work = Callable[[asyncio.Event], Awaitable[None]]
-"""Does what is due, and returns early, at a safe point, once the event is set."""
+Work = Callable[[asyncio.Event], Awaitable[int]]
+"""Does what is due, and returns for how many records; early, at a safe point, once the event is
+set."""
 
 
 class Part:
@@ -29,7 +32,8 @@ class Part:
     logged, counted, and the work is tried again with back-off.
 
     No part waits for another. After each pass the wait is up to a tenth longer, at random, so that
-    replicas do not all begin at the same time.
+    replicas do not all begin at the same time. With a `tracer` each pass that did something, or
+    failed, has a span.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Part:
         clock: Clock,
         metrics: LedgerMetrics,
         rng: random.Random,
+        tracer: Tracer | None = None,
     ) -> None:
         self._name = name
         self._work = work
@@ -47,6 +52,7 @@ class Part:
         self._clock = clock
         self._metrics = metrics
         self._rng = rng
+        self._tracer = tracer
         self._back_off = BackOff(clock, PAUSE_SECONDS, MAX_PAUSE_SECONDS)
         self._woken = asyncio.Event()
 
@@ -66,13 +72,30 @@ class Part:
                 await self._back_off.pause(stopping)
 
     async def _has_worked(self, stopping: asyncio.Event) -> bool:
+        began = time.time_ns()
         try:
-            await self._work(stopping)
+            records = await self._work(stopping)
         except BotDeletionError as error:
             log.warning("ledger fell behind", part=self._name, reason=str(error))
-        except Exception:
+            self._passed(began, error=type(error).__name__)
+        except Exception as error:
             log.exception("ledger fell behind", part=self._name)
+            self._passed(began, error=type(error).__name__)
         else:
+            if records:
+                self._passed(began, records=records)
             return True
         self._metrics.failure(self._name)
         return False
+
+    def _passed(self, began: int, *, records: int | None = None, error: str = "") -> None:
+        """Record the span of a pass. Only now is it known whether there was anything to do."""
+        if self._tracer is None:
+            return
+        span = self._tracer.root(f"ledger {self._name}", attributes={})
+        span.began = began
+        if records is not None:
+            span.note({"botdel.records": records})
+        if error:
+            span.failed(error)
+        span.end()

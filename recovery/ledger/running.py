@@ -12,8 +12,10 @@ from deletion.bus import Delivery, Publisher, Subscription
 from deletion.clock import Clock
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
+from deletion.message_spans import MessageSpans
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
 from deletion.skew import Check, unchecked
+from deletion.tracing import Tracer
 from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
@@ -74,7 +76,8 @@ class Ledger:
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
     does anything while `check` raises: with a wrong clock it would warn of what is not late, once
     and for all, and put off for years what is missing. Without a `receiver` nobody is called back.
-    `every` has the seconds between two passes of each part.
+    `every` has the seconds between two passes of each part. With `spans` what is done with messages
+    has spans, with a `tracer` the parts have.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Ledger:
         receiver: Receiver | None = None,
         check: Check = unchecked,
         every: Mapping[PartName, float] = EVERY,
+        spans: MessageSpans | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._stores = stores
         self._topics = topics
@@ -101,6 +106,7 @@ class Ledger:
         self._receiver = receiver
         self._check = check
         self._every = every
+        self._tracer = tracer
         self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
         self._prepare = prepare
         self._intake = Intake(
@@ -112,6 +118,7 @@ class Ledger:
             clock,
             policy=policy,
             metrics=metrics,
+            spans=spans,
         )
         self._pulls = self._pull_loop()
         self._parts = {name: self._part(name, work) for name, work in self._work().items()}
@@ -156,11 +163,12 @@ class Ledger:
         )
 
     def _part(self, name: PartName, work: Work) -> Part:
-        async def checked(stopping: asyncio.Event) -> None:
+        async def checked(stopping: asyncio.Event) -> int:
             await self._check()
-            await work(stopping)
+            return await work(stopping)
 
-        return Part(name, checked, self._every[name], self._clock, self._metrics, self._rng)
+        every, tracer = self._every[name], self._tracer
+        return Part(name, checked, every, self._clock, self._metrics, self._rng, tracer)
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics

@@ -143,12 +143,14 @@ class Settle:
             metrics,
         )
 
-    async def __call__(self, stopping: asyncio.Event) -> None:
+    async def __call__(self, stopping: asyncio.Event) -> int:
         """Settle what unreported jobs cover, then take their marks off. Raises `StoreUnavailable`.
 
         A job that covers a request which cannot be settled keeps its mark, and is passed over.
         """
+        done_for = 0
         async for jobs in self._walk.pages():
+            done_for += len(jobs)
             failed = await self._settlement.settle(jobs)
             done = [job.job_id for job in jobs if failed.isdisjoint(job.event_ids)]
             if done:
@@ -156,7 +158,8 @@ class Settle:
             if left := [job for job in jobs if not failed.isdisjoint(job.event_ids)]:
                 self._walk.pass_over(left)
             if stopping.is_set():
-                return
+                break
+        return done_for
 
 
 def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:

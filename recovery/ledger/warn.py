@@ -41,13 +41,15 @@ class Warn:
         self._alerts = alerts
         self._clock = clock
 
-    async def __call__(self, stopping: asyncio.Event) -> None:
+    async def __call__(self, stopping: asyncio.Event) -> int:
         """Alert for all requests that are due, unless complete jobs settle them.
 
         The jobs are read first, because a consumer of an earlier release completes them without a
         mark. Raises `StoreUnavailable`.
         """
+        done_for = 0
         async for requests in self._due.pages():
+            done_for += len(requests)
             now = self._clock.now()
             jobs = await jobs_of(self._coverage, requests)
             changes = [RequestChange(each, _after(each, jobs[each.id], now)) for each in requests]
@@ -55,7 +57,8 @@ class Warn:
             self._settlement.count(saved)
             self._warn_of([each for each in saved.requests if each.settled_at is None], now)
             if stopping.is_set():
-                return
+                break
+        return done_for
 
     def _warn_of(self, requests: Sequence[DeletionRequest], now: datetime) -> None:
         late = [each for each in requests if each.state(now) is RequestState.OVERDUE]

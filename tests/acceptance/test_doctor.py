@@ -53,6 +53,7 @@ LOOKED_AT = {
     f"bots of step {SERVICE}/messages",
     f"grace period of {SERVICE}",
     "breakers",
+    f"service {SERVICE}",
     "heartbeat",
     "canary",
 }
@@ -113,6 +114,9 @@ async def test_all_is_well_and_a_canary_disturbs_no_consumer_and_alerts_nobody(
             others = {name: each for name, each in found.items() if not name.startswith("bots of ")}
             assert {finding["status"] for finding in others.values()} == {"ok"}, found
             assert len(found) - len(others) == 1, "one plan alone has nothing to be compared with"
+            stored = await installed.client[installed.database]["doctor_results"].find_one({})
+            assert stored is not None
+            assert [each["check"] for each in stored["findings"]] == list(found)
             (marker,) = await installed.fill(5)
             await publish(installed, request_placed(marker))
             await until(lambda: is_complete(installed, marker))
@@ -309,7 +313,8 @@ async def test_a_broker_and_a_database_that_are_away_are_found_in_bounded_time(
     }
     code, found = await examined(installed, "--plan", str(installed.plan))
     assert code == 1
-    assert failures(found) == LOOKED_AT | {"subscriptions"}
+    one_by_one = {f"service {SERVICE}"}
+    assert failures(found) == LOOKED_AT - one_by_one | {"services", "subscriptions"}
     assert "PUBSUB_EMULATOR_HOST" in found["canary"]["remedy"]
     assert "BOTDEL_MONGODB_URI" in found["heartbeat"]["remedy"]
 

@@ -17,7 +17,6 @@ from bson import ObjectId
 from pymongo import AsyncMongoClient
 
 from botdel.doctor.command import examine
-from botdel.doctor.findings import Status as Found
 from botdel.local.billing import Account, BillingApi, Mood
 from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
@@ -35,6 +34,7 @@ from deletion.adapters.plan_file import PlanFile, read_plan
 from deletion.adapters.spec import StepConnections
 from deletion.breaker import LocalBreakerStore
 from deletion.clock import SystemClock
+from deletion.doctor import Verdict as Found
 from deletion.errors import BotDeletionError, PlanError
 from deletion.gate import Gates
 from deletion.job import Job, Status, StepProgress

@@ -18,8 +18,10 @@ from tests.support.factories import BOT
 from tests.support.spans import Kept, Seen, check, rows
 
 ELSEWHERE = {"send TOPIC", "nack SUBSCRIPTION", "COMMAND COLLECTION", "COMMAND DATABASE"}
-"""Spans of real parts, and of a database that records nothing: tests/integration/test_traces.py and
-unit tests have them."""
+ELSEWHERE |= {"ledger PART", "GET /v1/deletions", "GET /v1/deletions/{event_id}"}
+ELSEWHERE |= {"GET PAGE", "POST PAGE"}
+"""Spans of real parts, of the ledger and of the console, and of a database that records nothing:
+tests/integration/test_traces.py and unit tests have them."""
 
 
 def a_world(tracer: Tracer, *, is_saga: bool) -> World:
@@ -122,7 +124,9 @@ async def test_without_a_tracer_nothing_of_one_is_called(monkeypatch: pytest.Mon
 
 @pytest.mark.proves("traces-off")
 def test_no_process_loads_what_exports_traces_before_it_is_asked_to() -> None:
-    done = python("import consumers.main, gateway.main, recovery.main\nprint(*sys.modules)")
+    done = python(
+        "import console.main, consumers.main, gateway.main, recovery.main\nprint(*sys.modules)"
+    )
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.split()
     assert "deletion.process.tracing" in loaded

@@ -6,6 +6,7 @@ from typing import Final
 
 from deletion.breaker import Breaker
 from deletion.dead_letter import DeadLetterStatus, Reason
+from deletion.doctor import Examination, Finding, Verdict
 from deletion.events import encode
 from deletion.job import STALE, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
 from recovery.sweep import Sweep
@@ -38,6 +39,11 @@ async def told(console: Console) -> None:
     event = jobs[0].event_id
     sweep = Sweep.started(console.sweeps.new_id(), now - HOUR).completed(now)
     console.sweeps.sweeps[sweep.id] = sweep
+    findings = (
+        Finding("breakers", Verdict.OK, "no breaker is open"),
+        Finding("canary", Verdict.FAILED, "was not recorded within 60 s", "start recovery"),
+    )
+    await console.examinations.keep(Examination(now - HOUR, "host-1", findings))
     request = a_deletion_request(*SERVICES, event_id=event, bot_id=BOT, now=now - HOUR)
     late = replace(a_deletion_request("media", now=now - 2 * HOUR), deadline=now - HOUR)
     done = a_deletion_request("media", now=now - HOUR).completed("media", jobs[-1].id, now)

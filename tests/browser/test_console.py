@@ -92,6 +92,7 @@ async def tour(site: Site) -> list[str]:
         "/",
         "/sweeps",
         "/actions",
+        "/doctor",
         "/requests",
         "/jobs",
         "/dead-letters",

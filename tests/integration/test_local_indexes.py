@@ -1,10 +1,10 @@
 """What `make up` and `make demo` prepare is what `botdel doctor` looks for."""
 
-from botdel.doctor.findings import Status
 from botdel.doctor.indexes import COLLECTIONS, index_findings
 from botdel.local.database import EmbeddedMongo
 from botdel.local.installation import _provide
 from deletion.adapters.mongo.connection import Client
+from deletion.doctor import Verdict
 
 
 async def test_no_index_is_missing_before_the_first_sweep(
@@ -12,7 +12,7 @@ async def test_no_index_is_missing_before_the_first_sweep(
 ) -> None:
     database = client[database_name]
     before = await index_findings(database, ())
-    assert sum(found.status is Status.FAILED for found in before) == len(COLLECTIONS)
+    assert sum(found.status is Verdict.FAILED for found in before) == len(COLLECTIONS)
     await _provide(
         {
             "BOTDEL_MONGODB_URI": mongo.uri,
@@ -21,4 +21,4 @@ async def test_no_index_is_missing_before_the_first_sweep(
         }
     )
     after = await index_findings(database, ())
-    assert not any(found.status is Status.FAILED for found in after), after
+    assert not any(found.status is Verdict.FAILED for found in after), after

@@ -7,6 +7,7 @@ from deletion.adapters.mongo import dead_letters, jobs, operator_actions, reques
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.coverage import MongoCoverageStore
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
+from deletion.adapters.mongo.doctor_results import MongoExaminationStore
 from deletion.adapters.mongo.indexes import Indexes, prepare
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
@@ -25,6 +26,7 @@ S = TypeVar(
     MongoCoverageStore,
     MongoActionStore,
     MongoPreviewStore,
+    MongoExaminationStore,
 )
 
 WANTED: Final[Mapping[type, Indexes]] = {
@@ -35,6 +37,7 @@ WANTED: Final[Mapping[type, Indexes]] = {
     MongoSweepStore: {mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES},
     MongoRequestStore: {requests.COLLECTION: requests.INDEXES},
     MongoServiceStore: {},
+    MongoExaminationStore: {},
     MongoCoverageStore: {jobs.COLLECTION: jobs.INDEXES},
 }
 

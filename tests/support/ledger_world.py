@@ -15,8 +15,10 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.events import BotDeletionSubject, DeletionCompleted, decode, to_message
 from deletion.job import Job
+from deletion.message_spans import MessageSpans, TracedSubscription
 from deletion.request import DeletionRequest, LedgerPolicy
 from deletion.skew import Check, unchecked
+from deletion.tracing import Tracer
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.running import EVERY, Ledger, Stores, Topics
 from tests.support.alerts import RecordedAlerts
@@ -91,6 +93,9 @@ class Called:
         self.ids.append(request.id)
 
 
+SUBSCRIPTION = "projects/any/subscriptions/bot-deletion.ledger"
+
+
 class LedgerWorld:
     """An installation with `services`, whose consumers are the test."""
 
@@ -121,8 +126,11 @@ class LedgerWorld:
         every: Mapping[PartName, float] = EVERY,
         seed: int = 7,
         check: Check = unchecked,
+        tracer: Tracer | None = None,
     ) -> "Replica":
         """A process of recovery, not yet running. `check` compares its clock."""
+        spans = MessageSpans(tracer, SUBSCRIPTION) if tracer else None
+        pulling = self._faulty(self.subscription)
         registry, requests = CollectorRegistry(), self.requests.replica()
         stores = Stores(
             self._faulty(requests),
@@ -131,7 +139,7 @@ class LedgerWorld:
             self._faulty(self.letters),
         )
         topics = Topics(
-            self._faulty(self.subscription),
+            TracedSubscription(pulling, spans) if spans else pulling,
             self._faulty(cast("Publisher", self.topic)),
             self._faulty(cast("Publisher", self.announced)),
         )
@@ -152,6 +160,8 @@ class LedgerWorld:
             receiver=self._faulty(self.called).call if calls_back else None,
             check=check,
             every=every,
+            spans=spans,
+            tracer=tracer,
         )
         return Replica(ledger, registry, requests)
 

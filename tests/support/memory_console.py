@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from console.ports import Covering
+from deletion.doctor import Examination
+from deletion.ports import Unreadable
 from tests.support.memory_stores import MemoryJobStore
 
 
@@ -28,3 +30,18 @@ class MemoryDeletionJobs:
         """See the port."""
         due = (job.due for job in self.store.jobs.values() if job.queue == queue)
         return min(limit, sum(each is not None and each < before for each in due))
+
+
+class MemoryExaminationStore:
+    """`deletion.doctor.ExaminationStore` in memory."""
+
+    def __init__(self) -> None:
+        self.examination: Examination | Unreadable | None = None
+
+    async def keep(self, examination: Examination) -> None:
+        """See the port."""
+        self.examination = examination
+
+    async def last(self) -> Examination | Unreadable | None:
+        """See the port."""
+        return self.examination

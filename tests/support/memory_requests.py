@@ -15,6 +15,7 @@ from deletion.ledger import (
     RequestChange,
     RequestFilter,
     Service,
+    check_room,
 )
 from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest, RequestState
@@ -105,6 +106,7 @@ class MemoryServiceStore:
 
     async def register(self, names: Collection[str], now: datetime) -> None:
         """See the port."""
+        check_room(self.services, names)
         for name in names:
             standing = self.services.get(name, Service(name, now))
             self.services[name] = Service(name, standing.registered_at)

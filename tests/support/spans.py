@@ -118,7 +118,7 @@ class Row:
     def pattern(self) -> re.Pattern[str]:
         """Matches the names of its spans."""
         if self.kind == "server":
-            return re.compile(re.escape(self.span))
+            return re.compile(re.escape(self.span).replace("PAGE", ".+"))
         return re.compile(PLACEHOLDER.sub(".+", self.span))
 
 
@@ -177,6 +177,7 @@ def _check(span: Seen, row: Row, by_id: Mapping[str, Seen]) -> None:
 def _unknown(span: Seen) -> set[str]:
     """What a span need not have: it failed before that was known, or there was no batch left."""
     late = {"botdel.job.status", "botdel.deleted", "botdel.empty", "botdel.jobs"}
+    late |= {"botdel.records"}
     is_last = span.name == "batch" or span.name.startswith("sweep ")
     return late - set(span.attributes) if span.has_failed or is_last else set()
 

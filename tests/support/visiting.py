@@ -27,11 +27,12 @@ from deletion.job import NOT_LIVE
 from deletion.operating.actions import Actions
 from deletion.operating.kinds import Kinds
 from deletion.ports import Unfinished
+from deletion.tracing import Tracer
 from tests.support.clock import VirtualClock
 from tests.support.factories import POLICY
 from tests.support.memory_actions import MemoryActionStore, MemoryPreviewStore
 from tests.support.memory_bus import MemoryBus
-from tests.support.memory_console import MemoryDeletionJobs
+from tests.support.memory_console import MemoryDeletionJobs, MemoryExaminationStore
 from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_requests import MemoryRequestStore
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
@@ -146,6 +147,7 @@ class Console:
         self.check_attached: Callable[[str], Awaitable[None]] = attached
         self.recovery: Recovery | None = None
         self.metrics = Metrics(CollectorRegistry())
+        self.examinations = MemoryExaminationStore()
 
     def stores(self) -> Stores:
         """The ports of the console."""
@@ -162,6 +164,7 @@ class Console:
             sweeps=MemorySweepLists(self.sweeps),
             actions=self.actions,
             previews=self.previews,
+            examinations=self.examinations,
         )
 
     def operating(self) -> Operating:
@@ -187,7 +190,12 @@ class Console:
         guard, operating = KnownVisitor(), self.operating()
         return routers(stores, self.clock, POLICY, render, guard, operating, self.metrics)
 
-    def app(self, own_origin: str = ORIGIN, poll_every: str = POLL_EVERY) -> FastAPI:
+    def app(
+        self,
+        own_origin: str = ORIGIN,
+        poll_every: str = POLL_EVERY,
+        tracer: Tracer | None = None,
+    ) -> FastAPI:
         """The console over these stores, for `USERS`."""
         render = Renderer(self.clock, poll_every)
         known = Users(USERS)
@@ -205,13 +213,14 @@ class Console:
             metrics=self.metrics,
             ready=ready,
             routers=self.routers(render),
+            tracer=tracer,
         )
 
     @asynccontextmanager
-    async def visited(self) -> AsyncIterator[Visited]:
+    async def visited(self, tracer: Tracer | None = None) -> AsyncIterator[Visited]:
         """A visit, in virtual time."""
         sessions = Sessions(Users(USERS), self.clock)
-        app = self.app()
+        app = self.app(tracer=tracer)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=ORIGIN
         ) as http:

@@ -11,7 +11,7 @@ from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, b
 from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.errors import ConfigurationError, StoreUnavailable
-from deletion.ledger import Service
+from deletion.ledger import Service, check_room
 from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
@@ -31,7 +31,12 @@ class MongoServiceStore:
         self._call_seconds = call_seconds
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """One bulk write of upserts, repeated if another process inserts a service meanwhile."""
+        """Look, then one bulk write of upserts, again when another process inserts one in the same
+        moment.
+        """
+        if not names:
+            return
+        check_room({service.name for service in await self.all()}, names)
         updates = [_registration(name, now) for name in sorted(set(names))]
         for _ in range(_TRIES):
             if not updates:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from deletion.adapters.mongo import (
     breakers,
     dead_letters,
+    doctor_results,
     jobs,
     operator_actions,
     requests,
@@ -22,6 +23,7 @@ PIPELINE_COLLECTIONS: Final = frozenset(
     {
         breakers.COLLECTION,
         dead_letters.COLLECTION,
+        doctor_results.COLLECTION,
         jobs.COLLECTION,
         jobs.WRITE_CHECKS,
         operator_actions.COLLECTION,

@@ -79,6 +79,18 @@ async def test_processes_that_register_at_once_register_each_service_once(
     assert [service.name for service in await stores[0].all()] == names
 
 
+async def test_the_501st_service_is_refused_and_all_500_are_read(store: ServiceStore) -> None:
+    """A retired one counts: its record stays."""
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
+    await store.retire(names[0], "ann", "shut down", LATER)
+    with pytest.raises(ConfigurationError, match=r"at most 500 services.*there are 500, and more"):
+        await store.register(["more", names[1]], LATER)
+    assert [service.name for service in await store.all()] == names
+    await store.register(names, LATER)
+    assert not any(service.retired_at for service in await store.all())
+
+
 # --- what only the store on MongoDB has to show
 
 

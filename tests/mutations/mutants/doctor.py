@@ -83,6 +83,20 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "a result that cannot be kept fails the doctor",
+        "botdel/doctor/keeping.py",
+        "    return warning(fault.check, detail, fault.remedy)",
+        "    return fault",
+        ("unit",),
+    ),
+    Mutant(
+        "faults are left out before what is right",
+        "deletion/doctor.py",
+        "WORST_FIRST.index(findings[n].status)",
+        "-WORST_FIRST.index(findings[n].status)",
+        ("unit",),
+    ),
+    Mutant(
         "a command that deletes another team's subscription is at hand",
         "botdel/doctor/topology.py",
         "        if unused:\n",

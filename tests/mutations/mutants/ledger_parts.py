@@ -11,7 +11,7 @@ LOOK: Final = "recovery/ledger/look.py"
 RUNNING: Final = "recovery/ledger/running.py"
 SAVING: Final = "recovery/ledger/saving.py"
 SETTLE: Final = "recovery/ledger/settle.py"
-TELL: Final = "recovery/ledger/tell.py"
+NOTIFY: Final = "recovery/ledger/notify.py"
 WALK: Final = "recovery/ledger/walk.py"
 WARN: Final = "recovery/ledger/warn.py"
 
@@ -185,7 +185,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a receiver that refuses some requests is taken for one that does not work",
-        TELL,
+        NOTIFY,
         " and not any(isinstance(error, PermanentError) for error in failed)",
         "",
         UNIT,

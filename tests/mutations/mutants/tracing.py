@@ -61,4 +61,18 @@ MUTANTS: Final = (
         "return SAMPLED",
         TRACES,
     ),
+    Mutant(
+        "a pass of the ledger that found nothing to do has a span",
+        "recovery/ledger/part.py",
+        "            if records:",
+        "            if True:",
+        ("unit",),
+    ),
+    Mutant(
+        "probes of the console have spans",
+        "console/web.py",
+        "    return not path.startswith(UNTRACED)",
+        "    return True",
+        ("unit",),
+    ),
 )

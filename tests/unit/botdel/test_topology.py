@@ -65,6 +65,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> TopologySettings:
     monkeypatch.setattr(topology, "connected_clients", Clients)
     monkeypatch.setattr(topology, "prepare_indexes", nothing)
     monkeypatch.setattr(topology, "apply_retention", nothing)
+    monkeypatch.setattr(topology, "owing_services", nothing)
     monkeypatch.setattr(topology, "register_services", nothing)
     monkeypatch.setattr(topology, "MongoServiceStore", lambda *_: RECORDED)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")

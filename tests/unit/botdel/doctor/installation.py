@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from botdel.doctor.findings import Finding
 from deletion.adapters.pubsub.names import Names
+from deletion.doctor import Finding
 from tests.support.factories import SERVICE
 
 NAMES = Names("a-project", "bot-deletion")

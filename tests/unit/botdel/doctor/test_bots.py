@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 
 from botdel.doctor.bots import bot_findings
-from botdel.doctor.findings import Finding
+from deletion.doctor import Finding
 from deletion.errors import StoreUnavailable
 from deletion.plan import Batch, Plan, Step
 

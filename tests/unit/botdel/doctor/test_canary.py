@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from botdel.doctor.canary import DATA, Canary
-from botdel.doctor.findings import Finding, Status
 from deletion.adapters.pubsub.wanted import MAX_DELIVERY_ATTEMPTS
 from deletion.bus import Delivery, Message
 from deletion.dead_letter import SOURCE, DeadLetter, DeadLetterStatus, Reason, is_canary
+from deletion.doctor import Finding, Verdict
 from deletion.errors import StoreUnavailable
 from deletion.ports import ReadLetter
 from deletion.quarantine import Quarantine
@@ -120,7 +120,7 @@ def world() -> World:
 @pytest.mark.proves("canary")
 async def test_a_canary_goes_all_the_way_round_and_its_record_is_discarded(world: World) -> None:
     found = await world.fly()
-    assert (found.status, found.remedy) == (Status.OK, "")
+    assert (found.status, found.remedy) == (Verdict.OK, "")
     assert "recorded after" in found.detail
     [letter] = world.letters.letters.values()
     assert (letter.service, letter.data, is_canary(letter.service)) == (CANARY, DATA, True)
@@ -136,7 +136,7 @@ async def test_it_says_whom_it_is_for_so_that_no_service_takes_it(world: World) 
 
 async def test_copies_of_other_messages_are_acked_and_never_nacked(world: World) -> None:
     world.bus.put(Message(b"an event", {"event_type": "EVENT_TYPE_REQUEST_PLACED"}))
-    assert (await world.fly()).status is Status.OK
+    assert (await world.fly()).status is Verdict.OK
     assert world.subscription.acked == ["1"]
     assert set(world.subscription.nacked) == {"2"}
 
@@ -210,7 +210,7 @@ async def test_a_database_that_hangs_is_not_taken_for_a_recovery_that_does_not_r
 
 def lost(found: Finding) -> tuple[str, str]:
     """The leg, and why."""
-    assert (found.check, found.status) == ("canary", Status.FAILED)
+    assert (found.check, found.status) == ("canary", Verdict.FAILED)
     leg, _, why = found.detail.removeprefix("lost at ").partition(": ")
     return leg, why
 

@@ -6,23 +6,23 @@ import pytest
 
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
-from botdel.doctor.findings import Status
 from botdel.doctor.report import line
+from deletion.doctor import Verdict
 from tests.unit.botdel.doctor.installation import NEEDED, by_check
 
 
 def test_settings_and_credentials_that_are_there_are_fine_and_alerts_worth_a_warning() -> None:
     found = by_check(environment_findings())
     for process in ("gateway", "consumer", "recovery"):
-        assert found[f"settings of {process}"].status is Status.OK
-    assert found["alerts"].status is Status.WARNING
+        assert found[f"settings of {process}"].status is Verdict.OK
+    assert found["alerts"].status is Verdict.WARNING
     assert "BOTDEL_ALERT_WEBHOOK_URL" in found["alerts"].remedy
 
 
 def test_where_alerts_go_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTDEL_ALERT_WEBHOOK_URL", "https://hooks.example/hunter22")
     found = by_check(environment_findings())["alerts"]
-    assert found.status is Status.OK
+    assert found.status is Verdict.OK
     assert "hunter22" not in line(found)
 
 
@@ -43,7 +43,7 @@ def test_a_missing_or_wrong_setting_is_named_and_not_shown(
     monkeypatch.setenv(name, value)
     found = by_check(environment_findings())
     finding = found[process if process == "alerts" else f"settings of {process}"]
-    assert finding.status is Status.FAILED
+    assert finding.status is Verdict.FAILED
     assert f"{name}: " in finding.detail
     assert "openssl rand -hex 32" in finding.remedy
     assert "hunter22" not in "".join(map(line, found.values()))
@@ -68,5 +68,5 @@ async def test_a_database_whose_uri_is_wrong_is_one_finding(
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://user:hunt@er22@host:port:port/")
     found = by_check(await examine([], 60, lambda _: None))
-    assert found["MongoDB"].status is Status.FAILED
+    assert found["MongoDB"].status is Verdict.FAILED
     assert "er22" not in "".join(map(line, found.values()))

@@ -8,8 +8,9 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from pymongo.errors import InvalidURI, OperationFailure
 
-from botdel.doctor.findings import Finding, Status, could_not, failed, guarded, together
+from botdel.doctor.findings import could_not, failed, guarded, together
 from botdel.doctor.report import line
+from deletion.doctor import Finding, Verdict
 from deletion.errors import (
     BusUnavailable,
     ConfigurationError,
@@ -62,7 +63,7 @@ async def test_an_error_is_a_finding_with_its_remedy(
         raise error
 
     [found] = await guarded("a check", looking())
-    assert (found.check, found.status) == ("a check", Status.FAILED)
+    assert (found.check, found.status) == ("a check", Verdict.FAILED)
     assert found.detail.endswith(detail)
     assert remedy in found.remedy
 
@@ -82,7 +83,7 @@ async def test_an_error_nobody_foresaw_is_a_finding_with_its_type_and_text(
         raise error
 
     [found] = await guarded("a check", looking())
-    assert (found.check, found.status) == ("a check", Status.FAILED)
+    assert (found.check, found.status) == ("a check", Verdict.FAILED)
     assert found.detail == f"boom twice ({type(error).__name__})"
     assert "your own class" in found.remedy
 

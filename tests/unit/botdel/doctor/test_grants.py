@@ -7,8 +7,8 @@ from google.api_core.exceptions import Forbidden
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 
-from botdel.doctor.findings import Finding, Status
 from botdel.doctor.grants import PUBLISHER, grant_finding, grant_findings
+from deletion.doctor import Finding, Verdict
 from tests.support.factories import SERVICE
 from tests.unit.botdel.doctor.installation import AGENT, NAMES, PATH, by_check
 
@@ -21,7 +21,7 @@ def granted(**roles: list[str]) -> Finding:
 @pytest.mark.parametrize("role", ["pubsub_publisher", "pubsub_editor", "pubsub_admin", "owner"])
 def test_a_role_of_the_service_agent_that_may_publish_is_enough(role: str) -> None:
     found = granted(**{role: ["user:somebody@example.com", AGENT]})
-    assert (found.status, AGENT in found.detail) == (Status.OK, True)
+    assert (found.status, AGENT in found.detail) == (Verdict.OK, True)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_without_one_it_cannot_be_told_and_the_command_grants_it(
     roles: dict[str, list[str]],
 ) -> None:
     found = granted(**roles)
-    assert found.status is Status.WARNING
+    assert found.status is Verdict.WARNING
     assert "the canary shows" in found.detail
     assert found.remedy == (
         "`gcloud pubsub topics add-iam-policy-binding bot-deletion.dead-letter "
@@ -68,10 +68,10 @@ async def test_topic_and_subscriptions_are_asked_and_a_policy_may_be_unreadable(
     }
     client = cast("PublisherAsyncClient", Policies(policies))
     found = by_check(await grant_findings(client, NAMES, [SERVICE, "analytics"]))
-    assert found["grant on topic bot-deletion.dead-letter"].status is Status.OK
+    assert found["grant on topic bot-deletion.dead-letter"].status is Verdict.OK
     unread = found["grant on subscription bot-deletion.analytics"]
-    assert (unread.status, "not known" in unread.detail) == (Status.WARNING, True)
+    assert (unread.status, "not known" in unread.detail) == (Verdict.WARNING, True)
     assert "subscriptions add-iam-policy-binding bot-deletion.analytics" in unread.remedy
     asked = found[f"grant on subscription bot-deletion.{SERVICE}"]
-    assert asked.status is Status.WARNING, "to publish is not to subscribe"
+    assert asked.status is Verdict.WARNING, "to publish is not to subscribe"
     assert "roles/pubsub.subscriber" in asked.remedy

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pymongo import ASCENDING, IndexModel
 
-from botdel.doctor.findings import Finding, Status
 from botdel.doctor.indexes import index_finding, retention_finding
 from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, INDEXES
 from deletion.adapters.mongo.retention import RetentionDifference
+from deletion.doctor import Finding, Verdict
 
 DIFFERS = RetentionDifference("after 31 days", "run `drop`")
 
@@ -32,7 +32,7 @@ def jobs_with(**changed: dict[str, Any]) -> Finding:
 
 def test_indexes_as_they_should_be_are_fine_beside_others() -> None:
     others = described(*INDEXES, IndexModel([("placedAt", ASCENDING)], name="somebodys"))
-    assert index_finding("deletion_jobs", INDEXES, others).status is Status.OK
+    assert index_finding("deletion_jobs", INDEXES, others).status is Verdict.OK
 
 
 def test_what_a_server_adds_by_itself_is_no_difference() -> None:
@@ -44,30 +44,30 @@ def test_what_a_server_adds_by_itself_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("days", "difference", "exists", "status", "said"),
     [
-        (None, None, False, Status.OK, "kept for ever"),
-        (90, None, True, Status.OK, "deleted 90 days after"),
-        (90, None, False, Status.FAILED, "BOTDEL_KEEP_COMPLETE_DAYS is 90"),
-        (90, DIFFERS, True, Status.FAILED, "after 31 days"),
-        (None, DIFFERS, True, Status.FAILED, "after 31 days"),
+        (None, None, False, Verdict.OK, "kept for ever"),
+        (90, None, True, Verdict.OK, "deleted 90 days after"),
+        (90, None, False, Verdict.FAILED, "BOTDEL_KEEP_COMPLETE_DAYS is 90"),
+        (90, DIFFERS, True, Verdict.FAILED, "after 31 days"),
+        (None, DIFFERS, True, Verdict.FAILED, "after 31 days"),
     ],
 )
 def test_how_long_complete_jobs_are_kept_is_held_to_the_setting(
     days: int | None,
     difference: RetentionDifference | None,
     exists: bool,
-    status: Status,
+    status: Verdict,
     said: str,
 ) -> None:
     found = retention_finding(days, difference, exists=exists)
     assert found.status is status
     assert said in found.detail
     remedy = "run `drop`" if difference else "run `botdel topology apply`"
-    assert found.remedy == ("" if status is Status.OK else remedy)
+    assert found.remedy == ("" if status is Verdict.OK else remedy)
 
 
 def test_missing_indexes_are_named_and_made_by_apply() -> None:
     found = index_finding("deletion_jobs", INDEXES, described())
-    assert found.status is Status.FAILED
+    assert found.status is Verdict.FAILED
     assert all(name in found.detail for name in (BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, BY_DUE))
     assert found.remedy == "run `botdel topology apply`"
 
@@ -85,7 +85,7 @@ def test_missing_indexes_are_named_and_made_by_apply() -> None:
 )
 def test_an_index_that_differs_has_to_be_dropped_first(name: str, options: dict[str, Any]) -> None:
     found = jobs_with(**{name: options})
-    assert found.status is Status.FAILED
+    assert found.status is Verdict.FAILED
     assert name in found.detail
     drop = f'`db.deletion_jobs.dropIndex("{name}")`'
     assert found.remedy == f"{drop}, then run `botdel topology apply`"

@@ -5,9 +5,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from botdel.doctor.findings import Finding, Status
 from botdel.doctor.plan_checks import build_plans, read_plans
 from deletion.adapters.spec import StepConnections
+from deletion.doctor import Finding, Verdict
 from deletion.plan import Plan
 from tests.unit.botdel.doctor.installation import by_check
 
@@ -37,7 +37,7 @@ def test_a_plan_that_cannot_be_read_or_built_is_one_finding_and_the_others_are_t
     unset, none, records = (
         found[f"plan {tmp_path / name}"] for name in ("unset.yaml", "none.yaml", "records.yaml")
     )
-    assert {each.status for each in found.values()} == {Status.FAILED}
+    assert {each.status for each in found.values()} == {Verdict.FAILED}
     assert f"{tmp_path}/unset.yaml:3: steps.0.mongo.database: the env" in unset.detail
     assert "variable NOR is not set" in unset.detail
     assert "cannot be read" in none.detail

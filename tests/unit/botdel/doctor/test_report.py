@@ -5,9 +5,10 @@ from io import StringIO
 
 import pytest
 
-from botdel.doctor.findings import Finding, failed, ok, warning
+from botdel.doctor.findings import failed, ok, warning
 from botdel.doctor.report import show, tabulate
 from botdel.terminal import Terminal
+from deletion.doctor import Finding
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 
 

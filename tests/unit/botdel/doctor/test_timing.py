@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from botdel.doctor.findings import Status
 from botdel.doctor.timing import (
     clock_finding,
     grace_finding,
@@ -12,6 +11,7 @@ from botdel.doctor.timing import (
     heartbeat_finding,
     slowest_batch,
 )
+from deletion.doctor import Verdict
 from deletion.job import LeasePolicy, StepProgress
 from tests.support.clock import VirtualClock
 from tests.support.factories import SERVICE, a_job
@@ -34,8 +34,8 @@ def test_the_slowest_batch_is_that_of_all_jobs_and_steps() -> None:
     assert slowest_batch([a_job(steps=(progress("messages", 0),)), a_job()]) is None
 
 
-@pytest.mark.parametrize(("seconds", "status"), [(9.9, Status.OK), (10.0, Status.FAILED)])
-def test_a_batch_has_half_of_the_grace_period(seconds: float, status: Status) -> None:
+@pytest.mark.parametrize(("seconds", "status"), [(9.9, Verdict.OK), (10.0, Verdict.FAILED)])
+def test_a_batch_has_half_of_the_grace_period(seconds: float, status: Verdict) -> None:
     assert grace_finding(SERVICE, progress("messages", seconds), 20).status is status
 
 
@@ -50,44 +50,44 @@ async def test_each_service_has_its_own_and_without_a_batch_it_cannot_be_told() 
     store = ScriptedStore(VirtualClock())
     store.put(a_job(steps=(progress("messages", 15),)))
     found = by_check(await grace_findings(store, [SERVICE, "analytics"], 20))
-    assert found[f"grace period of {SERVICE}"].status is Status.FAILED
+    assert found[f"grace period of {SERVICE}"].status is Verdict.FAILED
     unknown = found["grace period of analytics"]
-    assert (unknown.status, "not known" in unknown.detail) == (Status.WARNING, True)
+    assert (unknown.status, "not known" in unknown.detail) == (Verdict.WARNING, True)
     assert unknown.remedy == "look again after a deletion that finds data"
 
 
 @pytest.mark.parametrize(
     ("stale_after", "round_trip", "status"),
     [
-        (600, 0.002, Status.OK),
-        (600, 149.9, Status.OK),
-        (600, 150, Status.FAILED),
-        (2, 0.49, Status.OK),
-        (2, 0.5, Status.FAILED),
+        (600, 0.002, Verdict.OK),
+        (600, 149.9, Verdict.OK),
+        (600, 150, Verdict.FAILED),
+        (2, 0.49, Verdict.OK),
+        (2, 0.5, Verdict.FAILED),
     ],
 )
 def test_a_heartbeat_has_to_get_through(
-    stale_after: float, round_trip: float, status: Status
+    stale_after: float, round_trip: float, status: Verdict
 ) -> None:
     found = heartbeat_finding(round_trip, lease(stale_after))
     assert found.status is status
-    assert ("BOTDEL_STALE_AFTER_SECONDS" in found.remedy) == (status is not Status.OK)
+    assert ("BOTDEL_STALE_AFTER_SECONDS" in found.remedy) == (status is not Verdict.OK)
 
 
 @pytest.mark.parametrize(
     ("ahead", "status"),
     [
-        (0.001, Status.OK),
-        (200.0, Status.OK),
-        (200.1, Status.FAILED),
-        (-200.1, Status.FAILED),
-        (None, Status.WARNING),
+        (0.001, Verdict.OK),
+        (200.0, Verdict.OK),
+        (200.1, Verdict.FAILED),
+        (-200.1, Verdict.FAILED),
+        (None, Verdict.WARNING),
     ],
 )
-def test_clocks_may_differ_by_what_a_sweep_accepts(ahead: float | None, status: Status) -> None:
+def test_clocks_may_differ_by_what_a_sweep_accepts(ahead: float | None, status: Verdict) -> None:
     found = clock_finding(ahead, lease(600))
     assert found.status is status
-    assert ("NTP" in found.remedy) == (status is not Status.OK)
+    assert ("NTP" in found.remedy) == (status is not Verdict.OK)
 
 
 def lease(stale_after: float) -> LeasePolicy:

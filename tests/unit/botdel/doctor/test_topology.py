@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from botdel.doctor.findings import Status, ok
+from botdel.doctor.findings import ok
 from botdel.doctor.topology import (
     FLAGS,
     POLICY,
@@ -14,6 +14,7 @@ from botdel.doctor.topology import (
     topic_finding,
 )
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
+from deletion.doctor import Verdict
 from tests.support.factories import SERVICE
 from tests.unit.botdel.doctor.installation import NAMES, PATH
 
@@ -26,10 +27,10 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
     planned = subscription_finding(NAMES, PATH, [], {SERVICE})
     assert planned == ok(f"subscription bot-deletion.{SERVICE}", "as it should be")
     unplanned = subscription_finding(NAMES, PATH, [], {"another"})
-    assert (unplanned.status, "without its --plan" in unplanned.detail) == (Status.WARNING, True)
+    assert (unplanned.status, "without its --plan" in unplanned.detail) == (Verdict.WARNING, True)
     assert unplanned.remedy == "give its --plan too"
     without_any = subscription_finding(NAMES, PATH, [], set())
-    assert (without_any.status, without_any.detail) == (Status.OK, unplanned.detail)
+    assert (without_any.status, without_any.detail) == (Verdict.OK, unplanned.detail)
     keeper = subscription_finding(NAMES, NAMES.dead_letter_subscription, [], set())
     assert keeper.detail == "as it should be"
 
@@ -38,7 +39,7 @@ def test_a_subscription_as_it_should_be_is_fine_and_says_when_its_plan_is_not_kn
 def test_only_a_subscription_without_jobs_comes_with_a_command_that_deletes_it() -> None:
     """The service of another team has jobs, and its requests must not be lost by a paste."""
     unused = subscription_finding(NAMES, PATH, [], {"another"}, unused=True)
-    assert unused.status is Status.WARNING
+    assert unused.status is Verdict.WARNING
     assert unused.remedy.startswith("give its --plan too; it has no job: if there is no service")
     assert f"subscriptions delete bot-deletion.{SERVICE} --project=" in unused.remedy
 
@@ -56,7 +57,7 @@ def test_settings_that_can_be_changed_are_changed_by_one_command() -> None:
         ],
         {SERVICE},
     )
-    assert found.status is Status.FAILED
+    assert found.status is Verdict.FAILED
     assert "ack_deadline_seconds is 10, expected 60; message_retention_duration is" in found.detail
     assert found.remedy == (
         "`gcloud pubsub subscriptions update bot-deletion.conversations --project=a-project "
@@ -72,7 +73,7 @@ LOST = difference("topic", DELETED_TOPIC, NAMES.topic)
 
 def test_a_subscription_that_lost_its_topic_is_emptied_and_then_made_again() -> None:
     found = subscription_finding(NAMES, PATH, [LOST], {SERVICE})
-    assert (found.status, "does not reach it" in found.remedy) == (Status.FAILED, True)
+    assert (found.status, "does not reach it" in found.remedy) == (Verdict.FAILED, True)
     steps = ("running: they still get what it holds", "once it is empty", "delete it", "topology a")
     places = [found.remedy.index(step) for step in steps]
     assert places == sorted(places)
@@ -100,14 +101,14 @@ def test_no_remedy_deletes_a_subscription_that_may_hold_requests(
 def test_a_subscription_that_was_not_sought_back_is_completed_by_another_apply() -> None:
     pending = difference("labels.botdel-seek", "pending", None)
     found = subscription_finding(NAMES, PATH, [pending], {SERVICE})
-    assert (found.status, "run it again" in found.remedy) == (Status.FAILED, True)
+    assert (found.status, "run it again" in found.remedy) == (Verdict.FAILED, True)
 
 
 def test_a_topic_that_forgets_too_early_is_changed_by_one_command() -> None:
-    assert topic_finding(NAMES, NAMES.topic, []).status is Status.OK
+    assert topic_finding(NAMES, NAMES.topic, []).status is Verdict.OK
     differences = [difference("message_retention_duration", None, timedelta(days=31), NAMES.topic)]
     found = topic_finding(NAMES, NAMES.topic, differences)
-    assert (found.check, found.status) == ("topic bot-deletion", Status.FAILED)
+    assert (found.check, found.status) == ("topic bot-deletion", Verdict.FAILED)
     assert found.remedy == (
         "`gcloud pubsub topics update bot-deletion --project=a-project "
         "--message-retention-duration=2678400s`"

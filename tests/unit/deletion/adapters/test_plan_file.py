@@ -8,6 +8,7 @@ import pytest
 from botdel.doctor.indexes import COLLECTIONS
 from deletion.adapters.http_api.step import HttpStep
 from deletion.adapters.mongo.breakers import COLLECTION as BREAKERS
+from deletion.adapters.mongo.doctor_results import COLLECTION as EXAMINATIONS
 from deletion.adapters.mongo.jobs import WRITE_CHECKS
 from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
@@ -154,7 +155,7 @@ def test_a_saga_that_breaks_a_rule_is_refused(
 
 
 @pytest.mark.parametrize("uri", ["", "      uri: ${CHAT_URI}\n"])
-@pytest.mark.parametrize("collection", [*COLLECTIONS, WRITE_CHECKS, BREAKERS])
+@pytest.mark.parametrize("collection", [*COLLECTIONS, WRITE_CHECKS, BREAKERS, EXAMINATIONS])
 def test_no_plan_is_built_over_a_collection_of_the_pipeline(
     path: Path, collection: str, uri: str
 ) -> None:
@@ -178,7 +179,7 @@ def test_what_only_the_built_plan_shows_is_named_with_file_and_line(path: Path) 
 def test_the_records_of_the_pipeline_are_those_that_it_makes_indexes_for_or_writes_to_check() -> (
     None
 ):
-    assert {*COLLECTIONS, WRITE_CHECKS, BREAKERS, SERVICES} == PIPELINE_COLLECTIONS
+    assert {*COLLECTIONS, WRITE_CHECKS, BREAKERS, SERVICES, EXAMINATIONS} == PIPELINE_COLLECTIONS
 
 
 def test_a_variable_is_filled_in_inside_any_text(path: Path) -> None:

@@ -1,0 +1,132 @@
+"""How the queries of a test are measured: whether each of them walks an index.
+
+The driver's commands are recorded, and run again with `explain` to see how long the server takes.
+Time decides, not the plan: the embedded server explains a hinted query as an index scan though it
+reads the whole collection, and a query on an indexed field and another one as a collection scan
+though it does not. The time that it reports is real: 1 ms with an index, about 100 ms without.
+"""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from deletion.adapters.mongo.connection import Client, Database
+
+CROWD = 3000
+"""Documents in each collection that no query asks for."""
+TRIES = 10
+"""A busy machine makes single answers late, so the shortest of some decides, here and for scans."""
+SCAN_TRIES = 5
+SCAN_MILLISECONDS = 8
+"""A scan must take at least this long, or it could not be told from a query with an index."""
+MATCHES_NOTHING = {"no such field": 1}
+"""No index has this field, so the server reads the whole collection."""
+READS_NOTHING = {"insert", "createIndexes", "listIndexes", "hello", "ping", "endSessions"}
+GOES_ON = {"getMore", "killCursors"}
+
+Query = Mapping[str, Any]
+
+
+class Listener(CommandListener):
+    """Records every query sent while `on`, each as a `find` with the same filter."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.queries: list[Query] = []
+        self.unknown: set[str] = set()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if not self.on or event.command_name in READS_NOTHING | GOES_ON:
+            return
+        command = copy.deepcopy(dict(event.command))
+        match event.command_name:
+            case "find":
+                parts = ("find", "filter", "projection", "sort", "limit", "hint")
+                self.queries.append({part: command[part] for part in parts if part in command})
+            case "update" | "delete" as kind:
+                for each in command[f"{kind}s"]:
+                    query = {"find": command[kind], "filter": each["q"], "is_write": True}
+                    self.queries.append(query | ({"hint": each["hint"]} if "hint" in each else {}))
+            case "aggregate" if [*command["pipeline"][0]] == ["$match"]:  # as a count begins
+                query = command["pipeline"][0]["$match"]
+                self.queries.append({"find": command["aggregate"], "filter": query})
+            case unknown:
+                self.unknown.add(unknown)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+@dataclass
+class Watched:
+    """A database of the real server, and the queries that are sent to it."""
+
+    client: Client
+    database: Database
+    listener: Listener
+
+    def watch(self) -> None:
+        self.listener.queries.clear()
+        self.listener.on = True
+
+    async def scans(self) -> list[Query]:
+        """The queries since `watch` that take as long as reading their collection."""
+        self.listener.on = False
+        assert not self.listener.unknown, "not measured: add these commands to `Listener.started`"
+        names = {query["find"] for query in self.listener.queries}
+        scan = {name: await self.shortest_scan(name) for name in names}
+        fast = {name: took for name, took in scan.items() if took < SCAN_MILLISECONDS}
+        assert not fast, "too few documents to tell a scan from an index: put more into them"
+        return [each for each in self.listener.queries if await self.is_slow(each, scan)]
+
+    async def shortest_scan(self, collection: str) -> int:
+        """Milliseconds that reading the whole collection takes at least."""
+        scan = {"find": collection, "filter": MATCHES_NOTHING}
+        return min([await self.took(scan) for _ in range(SCAN_TRIES)])
+
+    async def is_slow(self, query: Query, scan: Mapping[str, int]) -> bool:
+        """Whether each of some tries takes more than a quarter of a scan."""
+        for _ in range(TRIES):
+            if await self.took(query) <= scan[query["find"]] / 4:
+                return False
+        return True
+
+    async def took(self, query: Query) -> int:
+        """Milliseconds that the server needs for `query`."""
+        command = {part: value for part, value in query.items() if part != "is_write"}
+        answer = await self.database.command({"explain": command, "verbosity": "executionStats"})
+        return int(answer["executionStats"]["executionTimeMillis"])
+
+
+def public(adapter: type) -> set[str]:
+    return {
+        name
+        for name, member in inspect.getmembers(adapter)
+        if not name.startswith("_")
+        and (inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member))
+    }
+
+
+def is_an_operators_look(query: Query) -> bool:
+    """The newest jobs of all, or of a service, as `botdel jobs list` asks for.
+
+    MongoDB stops at the limit; the embedded server reads on. Nothing in the pipeline waits for it.
+    """
+    fields = set(query["filter"])
+    newest = query.get("sort") in ({"_id": -1}, {"createdAt": -1})
+    return bool(query.get("limit")) and newest and fields in (set(), {"service", "status"})
+
+
+def is_an_operators_look_at_letters(query: Query) -> bool:
+    """The newest of all, or of all with a reason: MongoDB walks `_id` and stops at the limit."""
+    return set(query["filter"]) <= {"reason", "_id"} and query.get("sort") == {"_id": -1}
