@@ -193,8 +193,8 @@ MUTANTS: Final = (
     Mutant(
         "the parts of the ledger work with a wrong clock",
         RUNNING,
-        "            await self._check()\n            await work(stopping)\n",
-        "            await work(stopping)\n",
+        "            await self._check()\n            return await work(stopping)\n",
+        "            return await work(stopping)\n",
         UNIT,
     ),
 )
