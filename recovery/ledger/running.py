@@ -76,10 +76,10 @@ class Ledger:
     none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
-    does anything while `check` raises: with a wrong clock it would warn of what is not late, once
-    and for all, and put off for years what is missing. Without a `receiver` nobody is called back.
-    `every` has the seconds between two passes of each part. With `spans` what is done with messages
-    has spans, with a `tracer` the parts have.
+    does anything while `check` raises: with a wrong clock it would warn of what is not late, and
+    put off for years what is missing. Without a `receiver` nobody is called back. `every` has the
+    seconds between two passes of each part. With `spans` what is done with messages has spans, with
+    a `tracer` the parts have.
     """
 
     def __init__(

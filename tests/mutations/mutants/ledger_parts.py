@@ -171,6 +171,13 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
+        "an overdue request is looked at no more",
+        "deletion/request.py",
+        "self.deadline if now < self.deadline else now + WARNINGS_APART",
+        "self.deadline if now < self.deadline else None",
+        UNIT,
+    ),
+    Mutant(
         "a try that fails is made again without a pause",
         CHORES,
         "max(now - (request.settled_at or now), SHORTEST)",
