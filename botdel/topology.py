@@ -101,11 +101,11 @@ async def register_services(
 async def show_unregistered(
     client: Client, database: str, subscribed: Sequence[str], out: Terminal
 ) -> None:
-    """Print which services have a subscription and no record: requests are settled without them."""
+    """Print which services have a subscription and no record: the ledger waits for them."""
     recorded = {service.name for service in await MongoServiceStore(client, database).all()}
     for service in subscribed:
         if service not in recorded:
-            problem = f" service {service}: requests are settled without it; apply its plan too"
+            problem = f" service {service}: the ledger records nothing until its plan is applied"
             out.print(Text.assemble(("not registered", "yellow"), printable(problem)))
 
 

@@ -16,6 +16,8 @@ LOOKS_APART: Final = timedelta(minutes=30)
 """How long after publishing a request again the ledger looks for its job: doubled each time, up to
 `LONGEST_LOOKS_APART`."""
 LONGEST_LOOKS_APART: Final = timedelta(days=1)
+WARNINGS_APART: Final = timedelta(days=1)
+"""How long after an alert that a request is overdue there is another one."""
 MOST_DOUBLINGS: Final = 10
 MAX_SERVICES: Final = 500
 """The most services that may owe a request, so that the event of its completion is never too large
@@ -188,8 +190,11 @@ class DeletionRequest:
         return replace(self, shares=shares)._due(Chore.LOOK, next_look if again or held else None)
 
     def warned(self, now: datetime) -> "DeletionRequest":
-        """After an alert that its deadline is near; the last one is due when it has passed."""
-        return self._due(Chore.WARN, self.deadline if now < self.deadline else None)
+        """After an alert that its deadline is near, or has passed. The next one is due at the
+        deadline, and every day from then on.
+        """
+        next_warning = self.deadline if now < self.deadline else now + WARNINGS_APART
+        return self._due(Chore.WARN, next_warning)
 
     def announced(self, call_at: datetime | None) -> "DeletionRequest":
         """After `DeletionCompleted` is published. Calls back at `call_at`, never if it is None."""

@@ -105,4 +105,5 @@ def _topics(
         TracedSubscription(subscription, spans) if spans else subscription,
         publisher(names.topic),
         publisher(names.completed_topic),
+        bus.topology.services,
     )

@@ -11,13 +11,14 @@ import structlog
 
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.errors import BotDeletionError, EventError, TopologyMissing
+from deletion.errors import BotDeletionError, EventError
 from deletion.events import BotDeletionSubject, RequestPlaced, decode, requested
-from deletion.ledger import CoverageStore, RequestStore, ServiceStore
+from deletion.ledger import CoverageStore, RequestStore
 from deletion.message_spans import MessageSpans
 from deletion.request import DeletionRequest, LedgerPolicy
 from deletion.tracing import NO_SPAN
 from recovery.ledger.metrics import LedgerMetrics, PartName
+from recovery.ledger.owing import Owing
 from recovery.ledger.settle import Settlement
 
 log = structlog.get_logger(__name__)
@@ -33,15 +34,13 @@ class Placed:
 
 
 class Intake:
-    """Takes in the messages of the ledger's subscription. It `is_idle` while no service is
-    registered.
-    """
+    """Takes in the messages of the ledger's subscription."""
 
     def __init__(
         self,
         subscription: Subscription,
         requests: RequestStore,
-        services: ServiceStore,
+        owing: Owing,
         coverage: CoverageStore,
         settlement: Settlement,
         clock: Clock,
@@ -52,33 +51,20 @@ class Intake:
     ) -> None:
         self._subscription = subscription
         self._requests = requests
-        self._services = services
+        self._owing = owing
         self._coverage = coverage
         self._settlement = settlement
         self._clock = clock
         self._policy = policy
         self._metrics = metrics
         self._spans = spans
-        self.is_idle = False
-
-    async def owing(self) -> list[str]:
-        """The services that owe what is received now. Raises `StoreUnavailable`, and
-        `TopologyMissing` without a service: a request that nobody owes would be settled at once.
-        """
-        names = [each.name for each in await self._services.all() if each.retired_at is None]
-        self.is_idle = not names
-        if self.is_idle:
-            raise TopologyMissing(
-                "no service is registered", "run `botdel topology apply --plan FILE`"
-            )
-        return names
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Record the requests among `deliveries`, settle those that jobs have completed already,
         and ack. A message that is not a request, or is addressed to one service, is only acked.
 
         A request that cannot be recorded is not acked; the others are. Raises `StoreUnavailable`,
-        `TopologyMissing` without a service, and `BusUnavailable`.
+        `TopologyMissing` while services are not registered, and `BusUnavailable`.
         """
         with self._spans.process(deliveries) if self._spans else NO_SPAN:
             await self._take(deliveries)
@@ -106,7 +92,7 @@ class Intake:
 
     async def _record(self, placed: Sequence[Placed]) -> set[str]:
         """Record, then settle. Returns the ids of the events that could not be recorded."""
-        services = await self.owing()
+        services = await self._owing.services()
         requests = {each.subject.event_id: self._request(each, services) for each in placed}
         failed = await self._write(list(requests.values()))
         recorded = [each for each in requests.values() if each.id not in failed]

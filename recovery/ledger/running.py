@@ -21,6 +21,7 @@ from recovery.ledger.intake import Intake
 from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.notify import Notify
+from recovery.ledger.owing import Owing, Subscribed
 from recovery.ledger.part import Part, Work
 from recovery.ledger.settle import Settle, Settlement
 from recovery.ledger.walk import PAGE
@@ -61,12 +62,13 @@ class Stores:
 @dataclass(frozen=True, slots=True)
 class Topics:
     """The ledger's subscription, and the publishers of the topic of requests and of the topic of
-    completed deletions.
+    completed deletions. `subscribed` lists the services with a subscription on the former.
     """
 
     subscription: Subscription
     requests: Publisher
     completed: Publisher
+    subscribed: Subscribed
 
 
 class Ledger:
@@ -74,10 +76,10 @@ class Ledger:
     none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
-    does anything while `check` raises: with a wrong clock it would warn of what is not late, once
-    and for all, and put off for years what is missing. Without a `receiver` nobody is called back.
-    `every` has the seconds between two passes of each part. With `spans` what is done with messages
-    has spans, with a `tracer` the parts have.
+    does anything while `check` raises: with a wrong clock it would warn of what is not late, and
+    put off for years what is missing. Without a `receiver` nobody is called back. `every` has the
+    seconds between two passes of each part. With `spans` what is done with messages has spans, with
+    a `tracer` the parts have.
     """
 
     def __init__(
@@ -109,10 +111,11 @@ class Ledger:
         self._tracer = tracer
         self._settlement = Settlement(stores.requests, clock, metrics, self._settled)
         self._prepare = prepare
+        self._owing = Owing(stores.services, topics.subscribed, clock)
         self._intake = Intake(
             topics.subscription,
             stores.requests,
-            stores.services,
+            self._owing,
             stores.coverage,
             self._settlement,
             clock,
@@ -127,9 +130,10 @@ class Ledger:
     def problem(self) -> str | None:
         """Why no requests are recorded, and since when; None while the last pull worked.
 
-        None too while no service is registered: nobody owes anything, and the log says so.
+        None too while no service is registered, or one with a subscription is not: the log says so,
+        and deletions go on.
         """
-        return None if self._intake.is_idle else self._pulls.problem
+        return None if self._owing.is_idle else self._pulls.problem
 
     def look(self) -> None:
         """Look for missing jobs now, as in every sweep."""
@@ -143,7 +147,7 @@ class Ledger:
     async def _ready(self) -> None:
         await self._prepare()
         await self._check()
-        await self._intake.owing()
+        await self._owing.services()
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
         await self._check()

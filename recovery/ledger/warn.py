@@ -1,4 +1,6 @@
-"""Warning: an alert when the deadline of a request is near, and another when it has passed."""
+"""Warning: an alert when the deadline of a request is near, and another every day once it has
+passed.
+"""
 
 import asyncio
 from collections import Counter

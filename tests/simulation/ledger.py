@@ -39,7 +39,7 @@ EVERY: Final = {
     PartName.CALL: 120.0,
 }
 REPLICAS: Final = 2
-BUS: Final = {"publish", "pull", "ack"}
+BUS: Final = {"publish", "pull", "ack", "subscribed"}
 
 
 class LedgerSimulation:
@@ -49,6 +49,7 @@ class LedgerSimulation:
         self.rng = random.Random(seed)  # noqa: S311
         self.world = LedgerWorld(*SERVICES, policy=POLICY)
         self.world.fault = self._fault
+        self.world.subscribed = list(SERVICES)
         self.subscriptions = {name: self.world.topic.subscribe(pull_wait=60) for name in SERVICES}
         self.running: list[asyncio.Task[None]] = []
         self.stormy = True

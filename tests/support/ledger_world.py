@@ -115,6 +115,9 @@ class LedgerWorld:
         self.fault: Fault = no_fault
         self.down = False
         self.names = services
+        self.subscribed: list[str] = []
+        """The services that have a subscription on the topic."""
+        self.listed = 0
 
     async def register(self, *services: str) -> None:
         await self.services.register(services or self.names, self.clock.now())
@@ -142,6 +145,7 @@ class LedgerWorld:
             TracedSubscription(pulling, spans) if spans else pulling,
             self._faulty(cast("Publisher", self.topic)),
             self._faulty(cast("Publisher", self.announced)),
+            self._subscribed,
         )
 
         async def prepare() -> None:
@@ -168,8 +172,13 @@ class LedgerWorld:
     def _faulty(self, target: T) -> T:
         return cast("T", Faulty(target, lambda: self._fault))
 
+    async def _subscribed(self) -> list[str]:
+        await self._fault("subscribed", False)
+        self.listed += 1
+        return self.subscribed
+
     async def _fault(self, call: str, is_done: bool) -> None:
-        if self.down and call not in {"publish", "pull", "ack", "call"}:
+        if self.down and call not in {"publish", "pull", "ack", "call", "subscribed"}:
             raise StoreUnavailable("the database is down")
         await self.fault(call, is_done)
 

@@ -18,6 +18,9 @@ from deletion.job import Status
 from deletion.ledger import Coverage
 from deletion.ports import Unreadable
 
+ASKED: Final = 20
+"""Requests of one query for their jobs, of which each service has one: with hundreds of services
+the answer must still arrive within the bound of a call."""
 _FIELDS: Final = ("service", "botId", "eventIds", "status", "finishedAt", "unreported")
 
 
@@ -49,18 +52,24 @@ class MongoCoverageStore:
             await self._jobs.update_many(query, {"$unset": {"unreported": ""}})
 
     async def covering(self, requests: Collection[tuple[str, str]]) -> list[Coverage]:
-        """One query along the unique index that begins with the bot."""
-        if not requests:
-            return []
+        """A query for each `ASKED` requests, along the unique index that begins with the bot."""
+        wanted, found = sorted(set(requests)), dict[str, Coverage]()
+        for first in range(0, len(wanted), ASKED):
+            group = set(wanted[first : first + ASKED])
+            for each in await self._of_bots(group):
+                if isinstance(each, Coverage) and _covers(each, group):
+                    found[each.job_id] = each
+        return list(found.values())
+
+    async def _of_bots(self, requests: Set[tuple[str, str]]) -> list[Coverage | Unreadable]:
+        """The jobs of one of these bots that cover one of these events."""
         query: Document = {
             "botId": {"$in": [ObjectId(bot) for bot in sorted({bot for bot, _ in requests})]},
-            "eventIds": {"$in": sorted({event for _, event in requests})},
+            "eventIds": {"$in": sorted(event for _, event in requests)},
         }
         with bounded(self._call_seconds):
             found = await self._jobs.find(query, dict.fromkeys(_FIELDS, True)).to_list(None)
-        read = [_readable(document) for document in found]
-        wanted = set(requests)
-        return [each for each in read if isinstance(each, Coverage) and _covers(each, wanted)]
+        return [_readable(document) for document in found]
 
 
 def _covers(coverage: Coverage, requests: Set[tuple[str, str]]) -> bool:

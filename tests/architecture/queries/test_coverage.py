@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from bson import ObjectId
 
-from deletion.adapters.mongo.coverage import MongoCoverageStore
+from deletion.adapters.mongo.coverage import ASKED, MongoCoverageStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.silence import EPOCH
 from tests.support.factories import LATER, new_job
@@ -33,6 +33,9 @@ async def test_every_query_of_the_ledger_for_jobs_walks_an_index(
     await coverage.mark_reported([job.id for job in jobs])
     asked = [(job.bot_id, job.event_id) for job in jobs]
     assert len(await coverage.covering(asked)) == 10
-    assert await coverage.covering([(str(ObjectId()), str(uuid4()))]) == []
+    unknown = [(str(ObjectId()), str(uuid4())) for _ in range(2 * ASKED + 1)]
+    assert await coverage.covering(unknown) == []
     assert await watched.scans() == []
-    assert len(watched.listener.queries) == 5
+    assert len(watched.listener.queries) == 7
+    asked_for = [len(query["filter"]["eventIds"]["$in"]) for query in watched.listener.queries[-3:]]
+    assert asked_for == [ASKED, ASKED, 1]

@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 
 from deletion.adapters.mongo.connection import Client
-from deletion.adapters.mongo.coverage import MongoCoverageStore
+from deletion.adapters.mongo.coverage import ASKED, MongoCoverageStore
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.job import Failure, Job, LeasePolicy, Status
 from deletion.ledger import Coverage, CoverageStore
@@ -169,6 +169,17 @@ class TestCovering:
         mixed = [(other.bot_id, joined.event_id), (job.bot_id, other.event_id)]
         assert await stores.coverage.covering(mixed) == []
         assert await stores.coverage.covering([]) == []
+
+    async def test_many_requests_have_all_their_jobs_each_once(self, stores: Stores) -> None:
+        """Also a job that covers requests which the store asks for apart."""
+        jobs = [await stores.put(new_job()) for _ in range(2 * ASKED)]
+        joined = [request_for(jobs[0]) for _ in range(2 * ASKED)]
+        for request in joined:
+            await stores.jobs.record([request])
+        pairs = [(job.bot_id, job.event_id) for job in jobs]
+        pairs += [(jobs[0].bot_id, request.event_id) for request in joined]
+        found = await stores.coverage.covering([*pairs, *pairs])
+        assert sorted(each.job_id for each in found) == sorted(job.id for job in jobs)
 
 
 # --- what only the store on MongoDB has to show

@@ -48,8 +48,15 @@ MUTANTS: Final = (
     Mutant(
         "a job settles requests that it does not cover",
         COVERAGE,
-        "if isinstance(each, Coverage) and _covers(each, wanted)]",
-        "if isinstance(each, Coverage)]",
+        "if isinstance(each, Coverage) and _covers(each, group):",
+        "if isinstance(each, Coverage):",
+        DATABASE,
+    ),
+    Mutant(
+        "of many requests only the first are asked for",
+        COVERAGE,
+        "range(0, len(wanted), ASKED)",
+        "range(0, min(len(wanted), ASKED), ASKED)",
         DATABASE,
     ),
     Mutant(

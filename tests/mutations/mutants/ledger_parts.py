@@ -8,6 +8,7 @@ CALLBACK: Final = "recovery/ledger/callback.py"
 CHORES: Final = "recovery/ledger/due_requests.py"
 INTAKE: Final = "recovery/ledger/intake.py"
 LOOK: Final = "recovery/ledger/look.py"
+OWING: Final = "recovery/ledger/owing.py"
 RUNNING: Final = "recovery/ledger/running.py"
 SAVING: Final = "recovery/ledger/saving.py"
 SETTLE: Final = "recovery/ledger/settle.py"
@@ -26,13 +27,41 @@ MUTANTS: Final = (
     Mutant(
         "a request that nobody owes is pulled all the same",
         RUNNING,
-        "        await self._intake.owing()\n",
+        "        await self._owing.services()\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "requests are recorded before every service with a subscription is registered",
+        OWING,
+        "return _not_registered(missing) if missing else None",
+        "return None",
+        UNIT,
+    ),
+    Mutant(
+        "a service that is retired with its subscription holds the ledger up",
+        OWING,
+        "recorded = {each.name for each in found}",
+        "recorded = set(names)",
+        UNIT,
+    ),
+    Mutant(
+        "the ledger records nothing while it may not list the subscriptions",
+        OWING,
+        "            return ()\n",
+        "            raise\n",
+        UNIT,
+    ),
+    Mutant(
+        "Pub/Sub that does not answer is taken for a service that is not registered",
+        OWING,
+        "            self.is_idle = False  # an outage like any other\n",
         "",
         UNIT,
     ),
     Mutant(
         "a service that is retired owes new requests",
-        INTAKE,
+        OWING,
         " if each.retired_at is None]",
         "]",
         UNIT,
@@ -139,6 +168,13 @@ MUTANTS: Final = (
         WARN,
         "    after = settled_by(request, jobs, now)\n",
         "    after = request\n",
+        UNIT,
+    ),
+    Mutant(
+        "an overdue request is looked at no more",
+        "deletion/request.py",
+        "self.deadline if now < self.deadline else now + WARNINGS_APART",
+        "self.deadline if now < self.deadline else None",
         UNIT,
     ),
     Mutant(

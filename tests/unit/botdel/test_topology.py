@@ -102,5 +102,5 @@ async def test_a_service_that_would_owe_nothing_although_it_gets_requests_is_nam
     await topology.apply(settings, [])
     said = [line for line in capsys.readouterr().out.splitlines() if "not registered" in line]
     assert said == [
-        "not registered service billing: requests are settled without it; apply its plan too"
+        "not registered service billing: the ledger records nothing until its plan is applied"
     ]

@@ -7,6 +7,7 @@ import pytest
 from deletion.request import (
     LONGEST_LOOKS_APART,
     LOOKS_APART,
+    WARNINGS_APART,
     Chore,
     DeletionRequest,
     LedgerPolicy,
@@ -81,7 +82,16 @@ def test_it_warns_at_three_quarters_and_at_the_deadline() -> None:
 
     once = request.warned(near)
     assert once.chores[Chore.WARN] == DUE
-    assert Chore.WARN not in once.warned(DUE).chores
+    assert once.warned(DUE).chores[Chore.WARN] == DUE + WARNINGS_APART
+
+
+def test_past_its_deadline_it_warns_every_day() -> None:
+    """So that a job which completes without a mark, as of an earlier release, is seen."""
+    request, late = a_request("media"), DUE + 3 * MINUTE
+    for _ in range(3):
+        request = request.warned(late)
+        assert request.chores[Chore.WARN] - late == timedelta(days=1)
+        late = request.chores[Chore.WARN]
 
 
 def test_a_job_that_is_there_is_not_looked_for_again() -> None:

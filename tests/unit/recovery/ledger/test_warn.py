@@ -1,4 +1,4 @@
-"""A request that is late is alerted of, twice, by one replica; one that is not is settled."""
+"""A request that is late is alerted of by one replica, then daily; one that is not is settled."""
 
 import pytest
 
@@ -26,17 +26,33 @@ async def test_near_the_deadline_and_after_it_one_replica_alerts() -> None:
     event_id = await late_request(world)
     seconds = world.policy.deadline.total_seconds()
     counts = []
-    for share in (0.7, 0.1, 0.1, 0.2, 1.0):
+    for share in (0.7, 0.1, 0.1, 0.2, 1.0, 2.0, 0.2, 3.0):
         await world.clock.sleep(share * seconds)
         async with world.replica().running(), world.replica().running():
             await world.clock.sleep(3)
         counts.append(len(world.alerts.told))
-    assert counts == [0, 1, 1, 2, 2]
-    near, overdue = world.alerts.told
+    assert counts == [0, 1, 1, 2, 2, 3, 3, 4], "past the deadline once a day"
+    near, overdue, *again = world.alerts.told
     assert near == Alert(
         AlertKind.REQUESTS_NEAR, "media", "three quarters of the time are over", event_id
     )
     assert overdue == Alert(AlertKind.REQUESTS_OVERDUE, "media", "still owed", event_id)
+    assert again == [overdue, overdue]
+
+
+async def test_past_the_deadline_what_was_completed_without_a_mark_is_settled_within_a_day() -> (
+    None
+):
+    world = LedgerWorld("billing", "media")
+    event_id = await late_request(world)
+    await world.clock.sleep(1.2 * world.policy.deadline.total_seconds())
+    async with world.replica().running():
+        await world.clock.sleep(3)  # it alerts that the request is overdue
+        [media] = [job for job in world.jobs.jobs.values() if job.service == "media"]
+        await world.complete(media)
+        world.jobs.unreported.clear()
+        await until(lambda: world.announced.ids == [event_id], within=86400 + 120)
+    assert len(world.alerts.told) == 1
 
 
 async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alerted_of() -> None:
