@@ -159,7 +159,7 @@ class MongoLetterLists:
     async def heads(
         self, wanted: LetterFilter, *, before: str | None, limit: int
     ) -> Sequence[LetterHead | Unreadable]:
-        """Newest first, along the index of the service or of the status; else along `_id`."""
+        """Newest first, along the index of service, status or reason; else along `_id`."""
         filters = {
             "service": wanted.service,
             "reason": wanted.reason and wanted.reason.value,

@@ -50,7 +50,8 @@ class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings, TracesSettin
     """
     console_secret: Token | None = None
     """Signs the cookies of sessions; at least 16 characters, the same for all replicas. Without it
-    the key is derived from `BOTDEL_CONSOLE_USERS`, so that each change there ends every session.
+    the key is derived from `BOTDEL_CONSOLE_USERS`, so that each change there ends every session,
+    and a user can test guesses of the others' tokens offline: set it.
     """
     console_iap_audience: str | None = Field(None, min_length=1, max_length=500)
     """The audience of an identity-aware proxy in front of the console, such as

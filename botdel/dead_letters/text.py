@@ -80,6 +80,7 @@ def in_full(letter: DeadLetter) -> Record:
             for field in explanation.fields
         ],
         "omittedFields": explanation.omitted,
+        "stoppedAt": explanation.stopped_at,
         "fault": fault and {"offset": fault.offset, "problem": fault.problem},
     }
 
@@ -142,8 +143,8 @@ def _fields(explanation: Explanation) -> Table:
         if field.mismatch is not None:
             value.append(f" (expected {field.mismatch}, so it is not read)", "yellow")
         table.add_row(str(field.offset), field.path, str(field.wire_type), value)
-    if explanation.omitted:
-        table.add_row("", f"and {explanation.omitted:,} more", "", "")
+    if explanation.left_out:
+        table.add_row("", explanation.left_out, "", "")
     return table
 
 

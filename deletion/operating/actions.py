@@ -5,8 +5,8 @@ inserted before anything is done, and decides which process runs it.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -38,6 +38,7 @@ from deletion.retry import Retry
 MOST_AT_ONCE: Final = 4
 """Actions that a process runs at a time. One more is refused, because an action that waits would
 look silent."""
+ENDING: Final = "this process is about to end"
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,8 @@ class Actions:
         self._retry = Retry(clock, attempts=TRIES)
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._places: set[asyncio.Future[None]] = set()
+        """One for each action whose record is being written, before it runs."""
 
     async def preview(self, offer: Offer) -> Preview:
         """Freeze the chosen records that are eligible, at most `MOST`. Changes none of them.
@@ -94,12 +97,12 @@ class Actions:
         preview = await self._previews.get(preview_id)
         if preview is None or self._clock.now() - preview.at > KEPT_FOR:
             return "the preview is no longer kept: preview it again"
-        self._require_room()
         order = replace(preview.order, by=by, reason=reason.strip())
         run = new_run(self._store, self._clock, by)
         action = OperatorAction.started(preview.id, order, run, frozen=len(preview.targets))
-        if await self._retry.call(lambda: self._store.insert(action, preview.targets)):
-            self._begin(WholeAction(action, preview.targets, ()))
+        with self._place():
+            if await self._retry.call(lambda: self._store.insert(action, preview.targets)):
+                await self._begin(WholeAction(action, preview.targets, ()))
         return None
 
     async def again(self, action_id: str, *, by: str) -> str | None:
@@ -114,13 +117,13 @@ class Actions:
             return why_not_read(whole)
         if why := whole.action.obstacle(self._clock.now()):
             return why
-        self._require_room()
         taken = whole.action.taken_over(new_run(self._store, self._clock, by))
-        try:
-            await self._retry.call(lambda: self._store.save(whole.action, taken))
-        except LeaseLost:
-            return "somebody else has just begun to do the rest"
-        self._begin(WholeAction(taken, whole.targets, whole.outcomes))
+        with self._place():
+            try:
+                await self._retry.call(lambda: self._store.save(whole.action, taken))
+            except LeaseLost:
+                return "somebody else has just begun to do the rest"
+            await self._begin(WholeAction(taken, whole.targets, whole.outcomes))
         return None
 
     async def close(self, patience: float) -> None:
@@ -134,16 +137,28 @@ class Actions:
             task.cancel()
         await self._ended_within(patience)
 
-    def _require_room(self) -> None:
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Keep room for one more action in this block, which writes its record and begins it."""
         if self._stopping.is_set():
-            raise Interrupted("this process is about to end")
-        if len(self._running) >= MOST_AT_ONCE:
-            raise TransientError(
-                f"{len(self._running)} actions are running in this process",
-                "wait until one has ended",
-            )
+            raise Interrupted(ENDING)
+        running = len(self._running) + len(self._places)
+        if running >= MOST_AT_ONCE:
+            what = f"{running} actions are running in this process"
+            raise TransientError(what, "wait until one has ended")
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._places.add(place)
+        try:
+            yield
+        finally:
+            self._places.discard(place)
+            place.set_result(None)
 
-    def _begin(self, whole: WholeAction) -> None:
+    async def _begin(self, whole: WholeAction) -> None:
+        """Run an action that is on record; if a stop came meanwhile, record that instead."""
+        if self._stopping.is_set():
+            await self._end(self._journal(whole), INTERRUPTED)
+            raise Interrupted(ENDING)
         task = asyncio.create_task(self._run(whole))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -152,13 +167,16 @@ class Actions:
         """Run an action to its end, and record how it ended. Raises `CancelledError` only."""
         order, action_id = whole.action.order, whole.action.id
         log.info("action started", action_id=action_id, kind=order.kind, by=order.by)
-        journal = Journal(self._store, whole.action, Tally(), self._clock)
+        journal = self._journal(whole)
         try:
             failure = await self._performed(whole, journal)
         except asyncio.CancelledError:
             await self._end(journal, INTERRUPTED)
             raise
         await self._end(journal, failure)
+
+    def _journal(self, whole: WholeAction) -> Journal:
+        return Journal(self._store, whole.action, Tally(), self._clock)
 
     async def _performed(self, whole: WholeAction, journal: Journal) -> str | None:
         """Act on what is left. Returns why it could not go on, or None. `LeaseLost` is one reason,
@@ -189,5 +207,5 @@ class Actions:
     async def _ended_within(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._running:
-                    await asyncio.wait(self._running)
+                while under_way := self._running | self._places:
+                    await asyncio.wait(under_way)

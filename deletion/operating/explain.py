@@ -4,10 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, UnknownEventType
+from deletion.errors import (
+    EventError,
+    InvalidEvent,
+    OversizedEvent,
+    UndecodableEvent,
+    UnknownEventType,
+)
 from deletion.events.codec import MAX_EVENT_BYTES, decode, requested
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
-from deletion.operating.wire import Fault, Field, read
+from deletion.operating.wire import MAX_READ, Fault, Field, Reading, read
 
 MAX_FIELDS: Final = 200
 """Fields that are shown. Today's events have about ten."""
@@ -19,36 +25,59 @@ _MEMBERS: Final = {member.name: member for member in _SCHEMA.oneofs_by_name["eve
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The first `MAX_FIELDS` fields, how many are left out, and the fault, if there is one."""
+    """The first `MAX_FIELDS` fields, how many of those that were read are left out, and the fault,
+    if there is one. Behind `MAX_READ` fields, at the byte `stopped_at`, nothing was read.
+    """
 
     fields: Sequence[Field]
     omitted: int
     fault: Fault | None
+    stopped_at: int | None = None
+
+    @property
+    def left_out(self) -> str | None:
+        """What is not shown, in words, or None if everything is."""
+        more = f"and {self.omitted:,} more" if self.omitted else None
+        if self.stopped_at is None:
+            return more
+        only = f"only the first {MAX_READ:,} fields are read, up to byte {self.stopped_at}"
+        return f"{more}; {only}" if more else only
 
 
 def explain(data: bytes) -> Explanation:
     """Decode as much as possible. There is a fault exactly when a consumer refuses the event,
     except for an event type that is newer than this code.
 
-    Only the first `MAX_EVENT_BYTES` of `data` are read.
+    Only the first `MAX_EVENT_BYTES` of `data`, and of these the first `MAX_READ` fields, are read.
     """
-    fields, broken = read(data[:MAX_EVENT_BYTES], _SCHEMA)
-    fault = _fault(data, fields, broken)
-    return Explanation(fields[:MAX_FIELDS], max(0, len(fields) - MAX_FIELDS), fault)
+    found = read(data[:MAX_EVENT_BYTES], _SCHEMA)
+    omitted = max(0, len(found.fields) - MAX_FIELDS)
+    fault = _fault(data, found)
+    return Explanation(found.fields[:MAX_FIELDS], omitted, fault, found.stopped_at)
 
 
-def _fault(data: bytes, fields: Sequence[Field], broken: Fault | None) -> Fault | None:
+def _fault(data: bytes, found: Reading) -> Fault | None:
     try:
         requested(decode(data))
     except OversizedEvent as error:
         return Fault(MAX_EVENT_BYTES, str(error))
     except UndecodableEvent as error:
-        return broken or Fault(len(data), str(error))
+        return found.fault or _unlocated(error, found) or Fault(len(data), str(error))
     except InvalidEvent as error:
-        return _locate(error, fields, len(data))
+        return _unlocated(error, found) or _locate(error, found.fields, len(data))
     except UnknownEventType:
         return None
     return None
+
+
+def _unlocated(error: EventError, found: Reading) -> Fault | None:
+    """Return the fault at the first field that was not read, because the last of many fields with
+    the same number counts; None if all were read.
+    """
+    if found.stopped_at is None:
+        return None
+    where = f"its place is unknown, because only the first {MAX_READ:,} fields are read"
+    return Fault(found.stopped_at, f"{error} ({where})")
 
 
 def _locate(error: InvalidEvent, fields: Sequence[Field], end: int) -> Fault:

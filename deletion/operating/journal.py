@@ -60,6 +60,8 @@ class Journal:
         """How many outcomes, done and refused, are on record."""
         self._unsure: _Write | None = None
         """The latest write, while nobody knows whether the database has taken it."""
+        self._opening: OperatorAction | None = None
+        """The action, while nobody knows whether the database has its record."""
 
     @classmethod
     async def opened(
@@ -93,8 +95,8 @@ class Journal:
         following = OperatorAction.started(
             self._store.new_id(), full.order, run, continues=full.continues or full.id
         )
-        await self._retry.call(lambda: self._store.insert(following))
-        self.action = following
+        self.action = self._opening = following
+        await self._make()
 
     async def _write(
         self,
@@ -126,7 +128,10 @@ class Journal:
         await self._make()
 
     async def _make(self) -> None:
-        """Make the write that nobody is sure of, if there is one: a repeat adds nothing twice."""
+        """Make the writes that nobody is sure of, if there are any: a repeat adds nothing twice."""
+        if opening := self._opening:
+            await self._retry.call(lambda: self._store.insert(opening))
+            self._opening = None
         if self._unsure is None:
             return
         before, after, entries, written = self._unsure

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from deletion.clock import Clock
+from deletion.errors import TransientError
 from deletion.ledger import ReadRequest, RequestChange, RequestFilter, RequestStore
 from deletion.operating.acting import Unknown
 from deletion.operating.bulk import Bulk
@@ -38,7 +40,10 @@ class Choice:
     async def pages(
         self, store: RequestStore, clock: Clock
     ) -> AsyncIterator[Sequence[ReadRequest | Unknown]]:
-        """Yield the chosen requests in pages of at most `PAGE`."""
+        """Yield the chosen requests in pages of at most `PAGE`, also those that cannot be read.
+
+        Raises `TransientError` if nothing in a whole page says where the next one begins.
+        """
         ids = list(dict.fromkeys(self.ids))
         for start in range(0, len(ids), PAGE):
             yield await _read(store, ids[start : start + PAGE])
@@ -47,10 +52,15 @@ class Choice:
         before, now = None, clock.now()
         while page := await store.find(self.wanted, now, before=before, limit=PAGE):
             yield page
-            read = [each for each in page if isinstance(each, DeletionRequest)]
-            if not read:  # nothing says where the next page would begin
+            before = _last_of(page)
+            if before is None and len(page) < PAGE:
                 return
-            before = (read[-1].received_at, read[-1].id)
+            if before is None:
+                raise TransientError(
+                    f"{len(page)} requests do not say when they were received, so that those "
+                    "behind them cannot be read",
+                    "choose requests by their ids",
+                )
 
 
 class Waive:
@@ -106,6 +116,16 @@ def waiving(
 def looks_of_request(request: DeletionRequest) -> Looks:
     """The field that shows whether the request was written meanwhile."""
     return {"revision": request.revision}
+
+
+def _last_of(page: Sequence[ReadRequest]) -> tuple[datetime, str] | None:
+    """Return the key of the last request of the page that says when it was received, or None."""
+    for each in reversed(page):
+        if isinstance(each, DeletionRequest):
+            return each.received_at, each.id
+        if each.last_modified_at is not None:
+            return each.last_modified_at, each.id
+    return None
 
 
 async def _read(store: RequestStore, ids: Sequence[str]) -> Sequence[ReadRequest | Unknown]:

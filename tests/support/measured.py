@@ -128,5 +128,5 @@ def is_an_operators_look(query: Query) -> bool:
 
 
 def is_an_operators_look_at_letters(query: Query) -> bool:
-    """The newest of all, or of all with a reason: MongoDB walks `_id` and stops at the limit."""
-    return set(query["filter"]) <= {"reason", "_id"} and query.get("sort") == {"_id": -1}
+    """The newest of all: MongoDB walks `_id` and stops at the limit."""
+    return set(query["filter"]) <= {"_id"} and query.get("sort") == {"_id": -1}

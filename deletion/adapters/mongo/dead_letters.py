@@ -24,7 +24,7 @@ from deletion.ports import ReadLetter, Unreadable
 
 COLLECTION = "dead_letters"
 BY_MESSAGE, BY_STATUS, BY_SERVICE = "service_message_unique", "status_id", "service_id"
-BY_EVENT = "event"
+BY_REASON, BY_EVENT = "reason_id", "event"
 INDEXES = [
     IndexModel(
         [("service", ASCENDING), ("messageId", ASCENDING), ("publishedAt", ASCENDING)],
@@ -33,6 +33,7 @@ INDEXES = [
     ),
     IndexModel([("status", ASCENDING), ("_id", ASCENDING)], name=BY_STATUS),
     IndexModel([("service", ASCENDING), ("_id", ASCENDING)], name=BY_SERVICE),
+    IndexModel([("reason", ASCENDING), ("_id", ASCENDING)], name=BY_REASON),
     IndexModel([("attributes.event_id", ASCENDING)], name=BY_EVENT, sparse=True),
 ]
 
@@ -81,7 +82,7 @@ class MongoDeadLetterStore:
         before: str | None = None,
         limit: int,
     ) -> list[ReadLetter]:
-        """Newest first, along the index of the service or of the status; else along `_id`."""
+        """Newest first, along the index of service, status or reason; else along `_id`."""
         filters = {
             "service": service,
             "reason": reason and reason.value,

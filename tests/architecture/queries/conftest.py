@@ -13,7 +13,7 @@ from deletion.adapters.mongo.dead_letters import COLLECTION as DEAD_LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
-from deletion.dead_letter import DeadLetterStatus
+from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
 from tests.support.factories import a_letter, new_job
 from tests.support.indexed import indexed
@@ -54,9 +54,10 @@ async def bare_store(watched: Watched, database_name: str) -> AsyncIterator[Mong
 
 @pytest.fixture(scope="package")
 async def letters(watched: Watched) -> MongoDeadLetterStore:
-    """A store with many discarded letters of one service."""
+    """A store with many discarded letters of one service, too new all of them."""
     store = await indexed(MongoDeadLetterStore, watched.client, watched.database.name)
-    await store.record([a_letter(service="crowded", status=DeadLetterStatus.DISCARDED)])
+    crowded = {"status": DeadLetterStatus.DISCARDED, "reason": Reason.TOO_NEW}
+    await store.record([a_letter(service="crowded", **crowded)])
     collection = watched.database[DEAD_LETTERS]
     [document] = await collection.find({}).to_list(1)
     await collection.insert_many(

@@ -11,7 +11,7 @@ from console.overview import HOUR
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import TICK, SystemClock
-from deletion.dead_letter import DeadLetterStatus
+from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
 from tests.support.clock import START
 from tests.support.measured import Watched, is_an_operators_look_at_letters, public
@@ -62,9 +62,10 @@ async def test_every_list_of_dead_letters_walks_an_index(
     await lists.groups(1000)
     for service in (None, "conversations"):
         for status in (None, DeadLetterStatus.NEW):
-            for before in (None, letters.new_id()):
-                wanted = LetterFilter(service=service, status=status)
-                await lists.heads(wanted, before=before, limit=50)
+            for reason in (None, Reason.UNDECODABLE):
+                for before in (None, letters.new_id()):
+                    wanted = LetterFilter(service=service, reason=reason, status=status)
+                    await lists.heads(wanted, before=before, limit=50)
     scanning = await watched.scans()
     assert [query for query in scanning if not is_an_operators_look_at_letters(query)] == []
-    assert len(watched.listener.queries) == 9
+    assert len(watched.listener.queries) == 17

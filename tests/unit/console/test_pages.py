@@ -348,6 +348,15 @@ async def test_a_dead_letter_shows_its_fields_and_the_byte_of_its_fault() -> Non
     assert listed.says("conversations undecodable 2")
 
 
+async def test_it_is_said_that_of_very_many_fields_only_the_first_are_read() -> None:
+    console = Console()
+    many = a_letter(data=b"\x7a\x00" * 32_768)
+    await console.letters.record([many])
+    async with console.visited() as visited:
+        page = await page_of(visited, f"/dead-letters/{many.id}")
+    assert page.says("and 800 more; only the first 1,000 fields are read, up to byte 2000.")
+
+
 async def test_text_of_others_is_only_text() -> None:
     console = Console()
     failure = Failure(HOSTILE, HOSTILE, START)

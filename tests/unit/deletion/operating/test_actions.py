@@ -345,6 +345,25 @@ async def test_a_process_runs_a_few_actions_at_a_time(world: World) -> None:
     assert await world.actions.confirm(preview.id, by=ADA, reason=WHY) is None
 
 
+async def test_confirmed_side_by_side_they_are_no_more(world: World) -> None:
+    world.put(1)
+    world.jobs.pauses["apply"] = 5
+    previews = [await world.actions.preview(world.retry()) for _ in range(MOST_AT_ONCE + 2)]
+
+    async def slow(_: int) -> None:
+        await asyncio.sleep(1)
+
+    world.store.before_write = slow
+    confirming = (world.actions.confirm(each.id, by=ADA, reason=WHY) for each in previews)
+    answers = await asyncio.gather(*confirming, return_exceptions=True)
+    assert answers[:MOST_AT_ONCE] == [None] * MOST_AT_ONCE
+    assert [type(each) for each in answers[MOST_AT_ONCE:]] == [TransientError] * 2
+    assert len(world.store.actions) == MOST_AT_ONCE
+    for each in list(world.store.actions):
+        await world.ended(each)
+    assert await world.actions.confirm(previews[-1].id, by=ADA, reason=WHY) is None
+
+
 async def test_a_lost_answer_to_its_insert_does_not_leave_an_action_that_nobody_runs(
     world: World,
 ) -> None:
@@ -495,6 +514,31 @@ async def test_a_stop_lets_the_group_end_and_records_an_interruption(world: Worl
     whole = await world.ended(action_id)
     assert (whole.action.status, whole.action.done) == (COMPLETE, 3 * GROUP)
     assert len(world.jobs.applied) == len(jobs)
+
+
+@pytest.mark.parametrize("patience", [10, 1])
+async def test_an_action_whose_insert_was_under_way_at_the_stop_does_not_begin(
+    world: World, patience: float
+) -> None:
+    """Its record says so, whether or not the process waits for it."""
+    jobs = world.put(1)
+    preview = await world.actions.preview(world.retry())
+
+    async def slow(write: int) -> None:
+        if write == 1:
+            await asyncio.sleep(5)
+
+    world.store.before_write = slow
+    confirming = asyncio.create_task(world.actions.confirm(preview.id, by=ADA, reason=WHY))
+    await asyncio.sleep(1)
+    await world.actions.close(patience)
+    assert confirming.done() == (patience == 10)
+    with pytest.raises(Interrupted):
+        await confirming
+    action = world.store.actions[preview.id].action
+    assert (action.status, action.failure) == (FAILED, INTERRUPTED)
+    await asyncio.sleep(60)
+    assert world.pending(jobs) == [False]
 
 
 async def test_a_group_that_hangs_is_cut_short_at_the_end_of_the_process(world: World) -> None:

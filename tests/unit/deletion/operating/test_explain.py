@@ -14,7 +14,7 @@ from deletion.errors import EventError, UnknownEventType
 from deletion.events import MAX_EVENT_BYTES, decode, encode
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.operating.explain import MAX_FIELDS, explain
-from deletion.operating.wire import VALUE_CHARACTERS, WIRE_TYPES, Fault, WireType, read
+from deletion.operating.wire import MAX_READ, VALUE_CHARACTERS, WIRE_TYPES, Fault, WireType, read
 from tests.schema.samples import SAMPLES
 from tests.support.events import BOT_ID, EVENT_ID, PLACED, message
 
@@ -267,7 +267,45 @@ def test_more_than_an_event_may_have_is_told_in_part_and_refused_for_its_size() 
     assert f"{len(data)} bytes" in explanation.fault.problem
     assert explanation.fields[0].value == EVENT_ID
     assert len(explanation.fields) == MAX_FIELDS
-    assert explanation.omitted == (MAX_EVENT_BYTES - len(EVENT_ID_FIELD)) // 2 + 1 - MAX_FIELDS
+    assert explanation.omitted == MAX_READ - MAX_FIELDS
+
+
+MANY = {
+    "unknown fields": (NOTHING, MAX_READ - MAX_FIELDS),
+    "times": (b"\x12\x00", MAX_READ - MAX_FIELDS),
+    "groups": (b"\x7b\x7c", MAX_READ // 2 - MAX_FIELDS),
+}
+
+
+@pytest.mark.parametrize("many", MANY)
+def test_only_the_first_fields_of_very_many_are_read_and_that_is_said(many: str) -> None:
+    """They would keep a server's event loop for a second."""
+    each, omitted = MANY[many]
+    explanation = explain(each * (MAX_EVENT_BYTES // len(each)))
+    assert (len(explanation.fields), explanation.omitted) == (MAX_FIELDS, omitted)
+    stopped_at = MAX_READ * len(each) if each != b"\x7b\x7c" else MAX_READ
+    assert explanation.stopped_at == stopped_at
+    said = f"and {omitted:,} more; only the first {MAX_READ:,} fields are read"
+    assert explanation.left_out == f"{said}, up to byte {stopped_at}"
+
+
+def test_fields_inside_of_one_group_are_bounded_too() -> None:
+    explanation = explain(b"\x7b" + NOTHING * (MAX_EVENT_BYTES // 2 - 1) + b"\x7c")
+    assert (explanation.fields, explanation.stopped_at) == ([], 1 + (MAX_READ - 1) * 2)
+    assert explanation.left_out == f"only the first {MAX_READ:,} fields are read, up to byte 1999"
+
+
+def test_the_place_of_a_fault_is_not_guessed_behind_the_last_field_that_is_read() -> None:
+    sound = encode(PLACED)
+    assert explain(NOTHING * MAX_READ + sound).fault is None
+    for damaged in (
+        b"\x22\x01?" + NOTHING * MAX_READ + sound + b"\x22\x01?",
+        NOTHING * 1001 + b"\xff",
+    ):
+        found = explain(damaged)
+        assert found.fault
+        assert found.fault.offset == found.stopped_at
+        assert "its place is unknown" in found.fault.problem
 
 
 def test_a_long_value_is_told_in_part() -> None:

@@ -232,6 +232,33 @@ async def test_a_command_that_is_interrupted_says_so(world: World) -> None:
     assert (action.status, action.failure, action.begun) == (FAILED, INTERRUPTED, 1)
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_full_record_stays_complete_when_the_insert_of_the_next_gets_no_answer(
+    world: World, *, is_taken: bool
+) -> None:
+    """The next one is failed, and says why."""
+    world.put(MOST + 1)
+    left = TRIES
+
+    class Silent(MemoryActionStore):
+        async def insert(self, action: OperatorAction, targets: Sequence[Target] = ()) -> bool:
+            nonlocal left
+            if not action.continues or not left:
+                return await super().insert(action, targets)
+            if is_taken:
+                await super().insert(action, targets)
+            left -= 1
+            raise StoreUnavailable("no answer")
+
+    world.store = Silent()
+    with pytest.raises(StoreUnavailable):
+        await world.retry(Choice(status=Status.EXHAUSTED))
+    full, following = (whole.action for whole in world.store.actions.values())
+    assert (full.status, full.done) == (COMPLETE, MOST)
+    assert (following.status, following.failure) == (FAILED, "no answer")
+    assert (following.continues, following.total) == (full.id, 0)
+
+
 # --- one thing
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from deletion.errors import TransientError
 from deletion.ledger import ReadRequest, RequestFilter
 from deletion.operating.acting import Tally, Unknown, act_on
 from deletion.operating.requests import PAGE, Choice, Waive, waiving
@@ -100,6 +102,51 @@ async def test_a_filter_chooses_all_that_match_page_by_page(world: World) -> Non
     assert {each.id for page in pages for each in page} == {request.id for request in matching}
     assert choice.words == {"owed_by": SERVICE}
     assert Choice([NO_ID]).words == {"ids": NO_ID}
+
+
+class Damaged(MemoryRequestStore):
+    """It can read only the requests of `sound`. Of the others it knows when they were received,
+    unless `dated` is False.
+    """
+
+    sound: frozenset[str] = frozenset()
+    dated = True
+
+    async def find(self, *args: Any, **options: Any) -> Sequence[ReadRequest]:
+        found = await super().find(*args, **options)
+        return [each if each.id in self.sound else self._damaged(each) for each in found]
+
+    def _damaged(self, request: ReadRequest) -> Unreadable:
+        assert isinstance(request, DeletionRequest)
+        at = request.received_at if self.dated else None
+        return Unreadable(request.id, "damaged", last_modified_at=at)
+
+
+async def damaged(world: World) -> tuple[Damaged, DeletionRequest]:
+    """More than a page of requests that cannot be read, and an earlier one that can."""
+    world.store = store = Damaged()
+    await world.put(PAGE + 5)
+    behind = a_deletion_request(SERVICE, now=START - timedelta(days=1))
+    await store.record([behind])
+    store.sound = frozenset([behind.id])
+    return store, behind
+
+
+async def test_those_behind_a_page_that_cannot_be_read_are_chosen(world: World) -> None:
+    _, behind = await damaged(world)
+    pages = await world.pages(Choice())
+    assert [len(page) for page in pages] == [PAGE, 6]
+    assert pages[1][-1] == behind
+
+
+async def test_it_is_said_when_nothing_tells_where_the_next_page_begins(world: World) -> None:
+    store, _ = await damaged(world)
+    store.dated = False
+    with pytest.raises(TransientError, match="do not say when they were received"):
+        await world.pages(Choice())
+    for each in list(store.requests)[PAGE - 1 :]:
+        del store.requests[each]
+    assert [len(page) for page in await world.pages(Choice())] == [PAGE - 1]
 
 
 async def test_the_whole_choice_is_waived_and_what_cannot_be_read_is_refused(
