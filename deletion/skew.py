@@ -1,9 +1,9 @@
 """Clock skew: a process with a wrong clock takes live runs for stale, or its own look stale."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from deletion.clock import Clock, truncated
 from deletion.errors import ClockSkew, TransientError
@@ -14,7 +14,7 @@ from deletion.ports import JobStore
 KEEP_SECONDS: Final = 60.0
 """How long the result of a comparison is used, in seconds."""
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Coroutine[Any, Any, None]]
 """Raises `ClockSkew` or `TransientError` when the process must not go on."""
 
 

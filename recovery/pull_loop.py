@@ -9,7 +9,8 @@ import structlog
 
 from deletion.bus import Delivery, Subscription
 from deletion.clock import Clock
-from deletion.errors import BotDeletionError
+from deletion.errors import BotDeletionError, Interrupted
+from deletion.process.signals import unless_stopped
 from deletion.pulling import StorageCheck
 from deletion.retry import BackOff
 
@@ -74,10 +75,14 @@ class PullLoop:
         return f"{self._symptom} {since}: {self._reason}"
 
     async def consume(self, stopping: asyncio.Event) -> None:
-        """Record and ack until `stopping`; ends after the pull under way."""
+        """Record and ack until `stopping`; ends after the pull under way, or at once while it waits
+        for the database.
+        """
         while not stopping.is_set():
             try:
-                await self._pull()
+                await self._pull(stopping)
+            except Interrupted:
+                return
             except BotDeletionError as error:
                 log.warning(self._event, reason=str(error))
                 await self._pause(stopping, str(error))
@@ -89,9 +94,9 @@ class PullLoop:
                 self._failing_since = None
                 self._metrics.pulled()
 
-    async def _pull(self) -> None:
+    async def _pull(self, stopping: asyncio.Event) -> None:
         """Pull once and record; after a failure, only once the database answers."""
-        await self._database.ensure()
+        await unless_stopped(self._database.ensure(), stopping)
         if deliveries := await self._subscription.pull(self._limit):
             await self._take(deliveries)
 

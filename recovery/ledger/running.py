@@ -10,9 +10,11 @@ from typing import Final
 from deletion.alerts import Alerts
 from deletion.bus import Delivery, Publisher, Subscription
 from deletion.clock import Clock
+from deletion.errors import Interrupted
 from deletion.events import completed, to_message
 from deletion.ledger import CoverageStore, EventLetters, RequestStore, ServiceStore
 from deletion.message_spans import MessageSpans
+from deletion.process.signals import unless_stopped
 from deletion.request import Chore, DeletionRequest, LedgerPolicy
 from deletion.skew import Check, unchecked
 from deletion.tracing import Tracer
@@ -168,7 +170,10 @@ class Ledger:
 
     def _part(self, name: PartName, work: Work) -> Part:
         async def checked(stopping: asyncio.Event) -> int:
-            await self._check()
+            try:
+                await unless_stopped(self._check(), stopping)
+            except Interrupted:
+                return 0
             return await work(stopping)
 
         every, tracer = self._every[name], self._tracer

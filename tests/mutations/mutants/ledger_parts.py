@@ -229,8 +229,8 @@ MUTANTS: Final = (
     Mutant(
         "the parts of the ledger work with a wrong clock",
         RUNNING,
-        "            await self._check()\n            return await work(stopping)\n",
-        "            return await work(stopping)\n",
+        "                await unless_stopped(self._check(), stopping)\n",
+        "                pass\n",
         UNIT,
     ),
 )
