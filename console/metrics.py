@@ -4,9 +4,10 @@ from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deletion.operating.record import ActionKind
+from deletion.process.http_answer import Answer
 
 OUTCOMES: Final = {
     HTTPStatus.UNAUTHORIZED: "refused",
@@ -50,7 +51,7 @@ class Metrics:
                 self._actions.labels(kind, outcome)
 
     def answered(self, status: int) -> None:
-        """One request was answered with `status`."""
+        """Count an answer with this status."""
         otherwise = ANSWERED if status < HTTPStatus.BAD_REQUEST else INVALID
         self._requests.labels(OUTCOMES.get(HTTPStatus(status), otherwise)).inc()
 
@@ -67,17 +68,10 @@ class MetricsMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on. A request that raises is answered 500 further out."""
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        """Pass everything on."""
+        answer = Answer(send)
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, answer.send)
         finally:
             if scope["type"] == "http":
-                self._metrics.answered(status)
+                self._metrics.answered(answer.status)

@@ -5,7 +5,9 @@ from time import perf_counter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deletion.process.http_answer import Answer
 
 MEASURED: Final = "/v1/"
 """Probes are not measured."""
@@ -59,20 +61,13 @@ class MetricsMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on. A request that raises is answered 500 further out."""
+        """Pass everything on."""
         if scope["type"] != "http" or not scope["path"].startswith(MEASURED):
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        answer = Answer(send)
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, answer.send)
         finally:
-            self._metrics.answered(status, perf_counter() - started)
+            self._metrics.answered(answer.status, perf_counter() - started)

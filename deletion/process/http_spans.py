@@ -7,8 +7,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deletion.process.http_answer import Answer
 from deletion.traceparent import Remote, parsed
 from deletion.tracing import Attribute, Kind, Span, Tracer
 
@@ -42,26 +43,19 @@ class TracingMiddleware:
         self._is_traced = is_traced
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on. A request that raises is answered 500 further out."""
+        """Pass everything on."""
         if scope["type"] != "http" or not self._is_traced(scope["path"]):
             await self._app(scope, receive, send)
             return
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        answer = Answer(send)
         with self._tracer.root(*_begun(scope), parent=_parent(scope)) as span:
             try:
-                await self._app(scope, receive, noting)
+                await self._app(scope, receive, answer.send)
             except Exception as error:
                 span.failed(type(error).__name__)
                 raise
             finally:
-                _answered(span, scope, status)
+                _answered(span, scope, answer.status)
 
 
 def _begun(scope: Scope) -> tuple[str, Kind, dict[str, Attribute]]:
