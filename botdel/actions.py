@@ -9,12 +9,10 @@ from rich.table import Table
 
 from botdel.listing import Cell, note_cut_off, show
 from botdel.options import object_id, one_of
-from botdel.store import opened
+from botdel.store import opened, present
 from botdel.terminal import console, printable
 from deletion.adapters.mongo.operator_actions import MongoActionStore
 from deletion.clock import SystemClock, rfc3339
-from deletion.errors import ConfigurationError
-from deletion.operating.acting import why_not_read
 from deletion.operating.record import ActionKind, Looks, OperatorAction, WholeAction
 from deletion.ports import Unreadable
 from deletion.process.settings import load
@@ -47,13 +45,8 @@ async def show_list(by: str | None, kind: str | None, limit: int, *, as_json: bo
 async def show_one(action_id: str, *, as_json: bool) -> None:
     """Print one action. Raises `ConfigurationError` if it does not exist or cannot be read."""
     async with opened(MongoActionStore, load(JobsSettings)) as store:
-        whole = await store.get(object_id(action_id))
-    if whole is None:
-        raise ConfigurationError(
-            f"there is no action {action_id}", "`botdel actions list` shows them"
-        )
-    if isinstance(whole, Unreadable):
-        raise ConfigurationError(f"action {action_id}: {why_not_read(whole)}")
+        found = await store.get(object_id(action_id))
+    whole = present("action", action_id, found, shown_by="botdel actions list")
     if as_json:
         print(json.dumps(in_full(whole)))
     else:

@@ -10,12 +10,11 @@ from rich.text import Text
 
 from botdel.listing import Cell, note_cut_off, show
 from botdel.options import object_id, one_of
-from botdel.store import opened
+from botdel.store import opened, present
 from botdel.terminal import console, printable
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.clock import SystemClock, rfc3339
-from deletion.errors import ConfigurationError
 from deletion.job import ROLLED_BACK, Direction, Job, LeasePolicy, PastAttempt, Status
 from deletion.operating.next_move import next_move
 from deletion.ports import Read, Unreadable
@@ -62,13 +61,12 @@ async def show_one(job_id: str, *, as_json: bool) -> None:
     """Print one job. Raises `ConfigurationError` if no job has this id."""
     settings = load(JobsSettings)
     async with opened(MongoJobStore, settings) as store:
-        job = await store.get(object_id(job_id))
-        if job is None:
-            raise ConfigurationError(f"there is no job {job_id}", "`botdel jobs list` shows them")
-        if as_json:
-            print(json.dumps(as_dict(job)))
-        else:
-            describe(job, settings.lease)
+        found = await store.get(object_id(job_id))
+    job = present("job", job_id, found, shown_by="botdel jobs list")
+    if as_json:
+        print(json.dumps(as_dict(job)))
+    else:
+        describe(job, settings.lease)
 
 
 def as_dict(job: Read) -> dict[str, object]:

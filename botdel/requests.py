@@ -9,14 +9,13 @@ from rich.table import Table
 
 from botdel.listing import Cell, note_cut_off, show
 from botdel.options import event_id, object_id, one_of, said
-from botdel.store import opened, recorded, with_actions
+from botdel.store import opened, present, recorded, with_actions
 from botdel.summary import Wording, carry_out
 from botdel.terminal import console, printable
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import SystemClock, rfc3339
-from deletion.errors import ConfigurationError
 from deletion.ledger import ReadRequest, RequestFilter
-from deletion.operating.acting import Tally, act_on, why_not_read
+from deletion.operating.acting import Tally, act_on
 from deletion.operating.kinds import SERVICE
 from deletion.operating.record import ActionKind, Order
 from deletion.operating.requests import Choice, Waive, looks_of_request
@@ -58,14 +57,8 @@ async def show_one(text: str, *, as_json: bool) -> None:
     """Print one request. Raises `ConfigurationError` if it is not recorded or cannot be read."""
     wanted, now = event_id(text), SystemClock().now()
     async with opened(MongoRequestStore, load(JobsSettings)) as store:
-        found = await store.get([wanted])
-    if not found:
-        raise ConfigurationError(
-            f"there is no request {wanted}", "`botdel requests list` shows them"
-        )
-    (request,) = found
-    if isinstance(request, Unreadable):
-        raise ConfigurationError(f"request {wanted}: {why_not_read(request)}")
+        found = next(iter(await store.get([wanted])), None)
+    request = present("request", wanted, found, shown_by="botdel requests list")
     if as_json:
         print(json.dumps(as_dict(request, now)))
     else:

@@ -9,19 +9,18 @@ from typing import Final
 from botdel.dead_letters.text import as_dict, described, in_full, row, tabulate
 from botdel.listing import note_cut_off
 from botdel.options import ids_or_filters, object_id, one_of
-from botdel.store import opened, recorded, with_actions
+from botdel.store import opened, present, recorded, with_actions
 from botdel.summary import Wording, carry_out
 from botdel.terminal import console
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.pubsub.publisher import GroupingPublisher
 from deletion.dead_letter import DeadLetter, DeadLetterStatus, Reason
-from deletion.errors import ConfigurationError
-from deletion.operating.acting import Act, Tally, act_on, attempt_of, why_not_read
+from deletion.operating.acting import Act, Tally, act_on, attempt_of
 from deletion.operating.dead_letters import Choice, Discard, Replay, looks_of_letter
 from deletion.operating.kinds import FORCE
 from deletion.operating.ports import ActionStore
 from deletion.operating.record import ActionKind, Order
-from deletion.ports import DeadLetterStore, Unreadable
+from deletion.ports import DeadLetterStore
 from deletion.process.bus import connected_bus
 from deletion.process.settings import load
 from deletion.process.store_settings import ActingSettings, JobsSettings, OperatorSettings
@@ -52,13 +51,8 @@ async def show_list(choice: Choice, limit: int, *, as_json: bool) -> None:
 async def show_one(letter_id: str, *, as_json: bool) -> None:
     """Print one letter. Raises `ConfigurationError` if it does not exist or cannot be read."""
     async with opened(MongoDeadLetterStore, load(JobsSettings)) as store:
-        letter = await store.get(object_id(letter_id))
-    if letter is None:
-        raise ConfigurationError(
-            f"there is no dead letter {letter_id}", "`botdel dead-letters list` shows them"
-        )
-    if isinstance(letter, Unreadable):
-        raise ConfigurationError(f"dead letter {letter_id}: {why_not_read(letter)}")
+        found = await store.get(object_id(letter_id))
+    letter = present("dead letter", letter_id, found, shown_by="botdel dead-letters list")
     if as_json:
         print(json.dumps(in_full(letter)))
     else:
