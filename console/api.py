@@ -105,7 +105,7 @@ class PageView(View):
 
 
 def create_api(deletions: Deletions, guard: Callable[..., Any]) -> APIRouter:
-    """The routes. `guard` is a dependency that refuses whoever may not read."""
+    """Return the routes. The dependency `guard` refuses visitors who may not read."""
     router = APIRouter(
         prefix=PATH, tags=["deletions"], dependencies=[Security(guard)], responses=PROBLEMS
     )

@@ -75,8 +75,8 @@ def drawing(job: Job) -> Drawing:
 
 
 def passed(job: Job) -> frozenset[Edge]:
-    """The transitions that the job has made, as far as its record shows: it keeps the latest
-    attempts, and no parks that were followed by progress.
+    """Return the transitions that the job's record shows. It keeps only the latest attempts, and no
+    parks that were followed by progress.
     """
     return frozenset(_passed(job))
 

@@ -12,7 +12,7 @@ from deletion.process.http_connections import BOUNDS
 from deletion.process.problems import Problem, documented
 
 ANSWER_SECONDS: Final = 5.0
-"""A caller gets an answer within this time, whatever the database does."""
+"""The longest a caller waits for an answer, even if the database is slow."""
 TOO_LATE: Final = f"the database does not answer within {ANSWER_SECONDS:g} s"
 RETRY: Final = {"Retry-After": "5"}
 """In seconds (RFC 9110, section 10.2.3)."""

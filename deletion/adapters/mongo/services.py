@@ -82,7 +82,7 @@ def _registration(name: str, now: datetime) -> UpdateOne:
 
 
 def _service(document: Document) -> Service:
-    """The service, as far as its record can be read. A damaged one must go on owing requests."""
+    """Return the service. If its record is damaged, it still owes requests."""
     return Service(
         name=str(document["_id"]),
         registered_at=time_or_none(document.get("registeredAt")) or EPOCH,
