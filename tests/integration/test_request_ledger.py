@@ -1,13 +1,16 @@
 """Whatever a subscription loses is deleted in the end, and nobody has to act."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from google.pubsub_v1.types import Subscription
 
+from botdel.local.broker.journal import Journal
+from botdel.local.broker.server import Server, steady_clock
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub.seeking import seek
@@ -70,7 +73,7 @@ async def test_a_subscription_that_is_purged_under_load_loses_no_deletion(
     async with recovering(pipeline) as recovery:
         await publish(pipeline, *events[:20])
         await recorded(pipeline, 20)
-        await purge(pipeline)  # as after a consumer that was away for longer than the retention
+        await purge(pipeline)
         async with pipeline.consumer():
             await asyncio.gather(publish(pipeline, *events[20:]), purge(pipeline))
             await recorded(pipeline, 40)
@@ -106,6 +109,69 @@ async def test_a_subscription_that_is_deleted_and_made_again_loses_no_deletion(
             await recorded(pipeline, 20)
             await swept_until_settled(pipeline, recovery, 20)
     assert await all_gone(pipeline, bots)
+
+
+@dataclass
+class Away:
+    """A clock that a test can move on."""
+
+    clock: Callable[[], float] = field(default_factory=steady_clock)
+    skipped: float = 0.0
+    """Seconds."""
+
+    def __call__(self) -> float:
+        return self.clock() + self.skipped
+
+
+@pytest.fixture
+def away() -> Away:
+    return Away()
+
+
+@pytest.fixture
+async def calendar(
+    away: Away, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
+) -> AsyncIterator[Pipeline]:
+    """As `pipeline`, on a broker whose days pass when the test says so."""
+    server = Server(Journal(None), away)
+    port = await server.start("127.0.0.1:0")
+    try:
+        host = f"127.0.0.1:{port}"
+        async with pipeline_at(host, mongo.uri, project, database_name, tmp_path) as pipeline:
+            pipeline.settings["BOTDEL_MISSING_AFTER_MINUTES"] = "0.02"
+            await create_topology(pipeline)
+            await register(pipeline)
+            yield pipeline
+    finally:
+        await server.stop(0.0)
+
+
+@pytest.mark.proves("nothing-missing")
+async def test_a_service_that_is_away_beyond_the_retention_loses_no_deletion(
+    calendar: Pipeline, away: Away
+) -> None:
+    pipeline = calendar
+    bots = await pipeline.fill(*[MESSAGES] * 10)
+    async with recovering(pipeline) as recovery:
+        await publish(pipeline, *map(request_placed, bots))
+        await recorded(pipeline, 10)
+        await recorded(pipeline, 10)
+        away.skipped = timedelta(days=32).total_seconds()
+        await until(lambda: nothing_kept(pipeline))
+        async with pipeline.consumer():
+            await swept_until_settled(pipeline, recovery, 10)
+    assert await all_gone(pipeline, bots)
+
+
+async def nothing_kept(pipeline: Pipeline) -> bool:
+    """Whether the subscription keeps no message, not even acked ones that a seek would bring back.
+
+    A pull that finds nothing waits for a message, so a seek back to the beginning comes first.
+    """
+    async with pubsub(pipeline) as (_, subscriber):
+        path = pipeline.names.subscription(SERVICE)
+        await seek(subscriber, path, datetime.now(UTC) - timedelta(days=1))
+        return not await PullSubscription(subscriber, path).pull(1)
 
 
 @pytest.mark.proves("announced")
