@@ -19,8 +19,14 @@ from google.auth import jwt
 from google.auth.crypt import EsSigner
 from pydantic import SecretStr
 
-from console.proxy import AGAIN_SECONDS, HEADER, ISSUER, KEPT_SECONDS, KeysUnavailable, Proxy
+from console.proxy import HEADER, ISSUER, Proxy, tokens_of_proxy
 from console.users import Role, User, Users
+from deletion.process.signing_keys import (
+    AGAIN_SECONDS,
+    KEPT_SECONDS,
+    KeysUnavailable,
+    SigningKeys,
+)
 from tests.support.clock import VirtualClock
 from tests.support.visiting import OWN_PAGE, VIEWER, visiting
 
@@ -62,7 +68,8 @@ class Google:
 
 
 def proxy_of(google: Google, clock: VirtualClock | None = None) -> Proxy:
-    return Proxy(USERS, AUDIENCE, clock or VirtualClock(), google.fetch)
+    keys = SigningKeys("the proxy", "", clock or VirtualClock(), google.fetch)
+    return Proxy(USERS, tokens_of_proxy(AUDIENCE, keys))
 
 
 async def test_the_person_whom_the_proxy_names_is_the_user_of_that_address() -> None:
