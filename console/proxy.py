@@ -34,7 +34,7 @@ class Proxy:
 
 def tokens_of_proxy(audience: str, keys: SigningKeys) -> SignedTokens:
     """Verifies the assertions of the proxy for `audience`."""
-    return SignedTokens(keys, algorithm=ALGORITHM, issuers={ISSUER}, audience=audience)
+    return SignedTokens(keys, algorithm=ALGORITHM, issuers=(ISSUER,), audience=audience)
 
 
 def keys_of_proxy(clock: Clock) -> SigningKeys:

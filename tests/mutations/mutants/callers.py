@@ -1,0 +1,208 @@
+"""Who may call recovery by a signed token, and what strangers' tokens cost."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import CALLERS, Mutant
+
+IDENTITIES: Final = "recovery/identities.py"
+KEYS: Final = "deletion/process/signing_keys.py"
+SIGNED: Final = "deletion/process/signed_tokens.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a token for another audience starts a sweep",
+        SIGNED,
+        "audience=self._audience,",
+        "audience=None,",
+        CALLERS,
+    ),
+    Mutant(
+        "a token of another issuer starts a sweep",
+        SIGNED,
+        'if claims.get("iss") not in self._issuers:',
+        "if False:",
+        CALLERS,
+    ),
+    Mutant(
+        "a token is good for years",
+        SIGNED,
+        "ends <= issued + MOST_SECONDS)",
+        "ends)",
+        CALLERS,
+    ),
+    Mutant(
+        "a token is good before it begins",
+        SIGNED,
+        "bool(begins <= issued < ends",
+        "bool(issued < ends",
+        CALLERS,
+    ),
+    Mutant(
+        "a time may be anything",
+        SIGNED,
+        "if not all(type(each) is int for each in (issued, ends, begins)):",
+        "if False:",
+        CALLERS,
+    ),
+    Mutant(
+        "the clocks of signers may be an hour off",
+        SIGNED,
+        "SKEW_SECONDS: Final = 30",
+        "SKEW_SECONDS: Final = 3600",
+        CALLERS,
+    ),
+    Mutant(
+        "an algorithm is whatever a token says",
+        SIGNED,
+        'header.get("alg") == self._algorithm and isinstance(key_id, str)',
+        "isinstance(key_id, str)",
+        CALLERS,
+    ),
+    Mutant(
+        "a key may have any kind of name",
+        SIGNED,
+        "self._algorithm and isinstance(key_id, str)",
+        "self._algorithm",
+        CALLERS,
+    ),
+    Mutant(
+        "a signature is not verified",
+        SIGNED,
+        "token, dict(keys), audience=",
+        "token, dict(keys), verify=False, audience=",
+        CALLERS,
+    ),
+    Mutant(
+        "a token has no bound",
+        SIGNED,
+        "        if len(token) > MOST_CHARACTERS:\n            return None\n",
+        "",
+        CALLERS,
+    ),
+    Mutant(
+        "what is no token is an error of the process",
+        SIGNED,
+        "        except Exception:  # noqa: BLE001 - no token, or one that nothing can be done with\n",
+        "        except ValueError:\n",
+        CALLERS,
+    ),
+    Mutant(
+        "any account starts a sweep",
+        IDENTITIES,
+        " or email not in self._emails:",
+        ":",
+        CALLERS,
+    ),
+    Mutant(
+        "an address need not be verified",
+        IDENTITIES,
+        'if claims.get("email_verified") is not True or ',
+        "if ",
+        CALLERS,
+    ),
+    Mutant(
+        "an address is verified by a text",
+        IDENTITIES,
+        'claims.get("email_verified") is not True',
+        'not claims.get("email_verified")',
+        CALLERS,
+    ),
+    Mutant(
+        "keys that cannot be fetched are an error of the process",
+        IDENTITIES,
+        "except KeysUnavailable as error:",
+        "except AssertionError as error:",
+        CALLERS,
+    ),
+    Mutant(
+        "each unknown key costs a fetch",
+        KEYS,
+        "self._fetching is None and self._monotonic() - self._asked_at >= AGAIN_SECONDS",
+        "self._fetching is None",
+        CALLERS,
+    ),
+    Mutant(
+        "unknown keys are fetched side by side",
+        KEYS,
+        "self._fetching is None and self._monotonic() - self._asked_at >= AGAIN_SECONDS",
+        "self._monotonic() - self._asked_at >= AGAIN_SECONDS or self._fetching",
+        CALLERS,
+    ),
+    Mutant(
+        "whoever has a known key waits for newer ones",
+        KEYS,
+        "            self._begin()\n        keys = self._usable()",
+        "            await self._one_fetch()\n        keys = self._usable()",
+        CALLERS,
+    ),
+    Mutant(
+        "a fetch of keys has no end",
+        KEYS,
+        "async with asyncio.timeout(FETCH_SECONDS):",
+        "async with asyncio.timeout(None):",
+        CALLERS,
+    ),
+    Mutant(
+        "keys are used for ever",
+        KEYS,
+        "if self._age() < USED_SECONDS else {}",
+        "if True else {}",
+        CALLERS,
+    ),
+    Mutant(
+        "keys are never fetched again",
+        KEYS,
+        "elif self._age() >= self._published.fresh_seconds:",
+        "elif False:",
+        CALLERS,
+    ),
+    Mutant(
+        "a client that hangs up ends the fetch of others",
+        KEYS,
+        "await asyncio.shield(self._fetching)",
+        "await self._fetching",
+        CALLERS,
+    ),
+    Mutant(
+        "a token whose key cannot be fetched is not valid",
+        KEYS,
+        "if key_id not in keys and self._asked_at > self._fetched_at:",
+        "if False:",
+        CALLERS,
+    ),
+    Mutant(
+        "keys have no bound",
+        KEYS,
+        "if len(body) > MOST_KEY_BYTES:",
+        "if False:",
+        CALLERS,
+    ),
+    Mutant(
+        "an answer without keys replaces them",
+        KEYS,
+        "if not isinstance(found, dict) or not found:",
+        "if not isinstance(found, dict):",
+        CALLERS,
+    ),
+    Mutant(
+        "keys are fresh for as long as an answer says",
+        KEYS,
+        "return min(max(float(seconds), AGAIN_SECONDS), USED_SECONDS)",
+        "return float(seconds)",
+        CALLERS,
+    ),
+    Mutant(
+        "an account without an audience is enough",
+        "recovery/settings.py",
+        "if audience is None and emails is not None:",
+        "if False:",
+        CALLERS,
+    ),
+    Mutant(
+        "an audience without an account is enough",
+        "recovery/settings.py",
+        'if audience is not None and emails is None and "recovery_oidc_emails" in given.data:',
+        "if False:",
+        CALLERS,
+    ),
+)
