@@ -165,7 +165,7 @@ NO_KEYS = {
     "no key": Reply(body=b"{}"),
     "a key that is no text": Reply(body=b'{"k1": ["one"]}'),
     "lists in lists": Reply(body=b"[" * 200_000),
-    "too much": Reply(body=b" " * (MOST_KEY_BYTES + 1)),
+    "too much": Reply(body=b'{"k2": "' + b"x" * MOST_KEY_BYTES + b'"}'),
 }
 
 
