@@ -77,7 +77,7 @@ variable "alerts" {
 }
 
 variable "kms_key_name" {
-  description = "Key that encrypts the messages of the topics, projects/P/locations/L/keyRings/R/cryptoKeys/K. null leaves it to Google."
+  description = "Key that encrypts the messages of the topics, projects/P/locations/L/keyRings/R/cryptoKeys/K; Pub/Sub's service agent must be allowed to use it. null leaves it to Google."
   type        = string
   default     = null
 }

@@ -143,6 +143,13 @@ MUTANTS: Final = (
         CALLERS,
     ),
     Mutant(
+        "a fetch that breaks unexpectedly is an error of the process",
+        KEYS,
+        "except Exception as error:  # noqa: BLE001 - also a proxy that the environment names wrongly",
+        "except (httpx.HTTPError, ValueError, TimeoutError) as error:",
+        CALLERS,
+    ),
+    Mutant(
         "keys are used for ever",
         KEYS,
         "if self._age() < USED_SECONDS else {}",

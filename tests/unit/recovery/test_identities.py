@@ -222,6 +222,13 @@ async def test_without_accounts_a_signed_token_means_nothing(asked: Asked) -> No
     assert asked.host.calls == []
 
 
+async def test_the_document_names_both_credentials(asked: Asked) -> None:
+    document = (await asked.http.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"]["bearer"]["description"] == BEARER
+    names = ("TOKEN", "OIDC_AUDIENCE", "OIDC_EMAILS")
+    assert all(f"`BOTDEL_RECOVERY_{name}`" in BEARER for name in names)
+
+
 @pytest.mark.proves("recovery-callers")
 async def test_recoverys_own_token_works_while_google_is_away(asked: Asked) -> None:
     GOOGLE.is_away = True

@@ -132,6 +132,24 @@ async def test_while_keys_cannot_be_fetched_old_ones_are_used_for_a_day() -> Non
     assert await signer.later(AGAIN_SECONDS) == {"k1": "one"}
 
 
+@in_virtual_time
+@pytest.mark.parametrize(
+    "kind", [httpx.InvalidURL, FileNotFoundError, RecursionError, RuntimeError, TimeoutError]
+)
+async def test_whatever_breaks_a_fetch_keeps_the_old_keys(kind: type[Exception]) -> None:
+    """A proxy or a file of certificates that the environment names may be wrong too."""
+    signer = Signer()
+    await signer.later(0)
+
+    async def broken() -> Published:
+        raise kind("broken")
+
+    signer.known._fetch = broken
+    assert await signer.later(KEPT_SECONDS) == {"k1": "one"}
+    with pytest.raises(KeysUnavailable):
+        await signer.later(AGAIN_SECONDS, "k2")
+
+
 def published(reply: Reply) -> Api:
     return Api(behave=lambda _call: reply)
 
