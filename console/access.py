@@ -21,10 +21,11 @@ from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.forms import MAX_FORM_BYTES, declared_too_large
-from console.proxy import HEADER, KeysUnavailable, Proxy
+from console.proxy import HEADER, Proxy
 from console.sessions import COOKIE, Sessions
 from console.users import User, Users, Visitor, Way
 from deletion.process.problems import Problem
+from deletion.process.signing_keys import KeysUnavailable
 
 API: Final = "/v1/"
 LOGIN: Final = "/login"

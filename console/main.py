@@ -11,7 +11,7 @@ from console.mongo_jobs import MongoDeletionJobs
 from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from console.operating import Operating
 from console.pages.render import Renderer
-from console.proxy import Proxy
+from console.proxy import Proxy, keys_of_proxy, tokens_of_proxy
 from console.publishing import Replaying, replaying
 from console.recovery import Recovery
 from console.sessions import Sessions
@@ -97,7 +97,7 @@ def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> Fas
     return create_app(
         users,
         Sessions(users, clock, secret.get_secret_value() if secret else None),
-        Proxy(users, audience, clock) if audience else None,
+        Proxy(users, tokens_of_proxy(audience, keys_of_proxy(clock))) if audience else None,
         own_origin=settings.console_url,
         clock=clock,
         render=render,

@@ -39,6 +39,7 @@ from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.gauges import JobGauges
+from recovery.identities import BEARER, Identities, google_keys
 from recovery.ledger.composing import ledger_of
 from recovery.ledger.gauges import RequestGauges
 from recovery.ledger.metrics import LedgerMetrics
@@ -118,7 +119,7 @@ async def _serve(
         sweeps = _sweeps(settings, jobs, client, alerts, clock, ended, tracer)
         app = create_app(
             sweeps,
-            BearerTokens([settings.recovery_token]),
+            BearerTokens([settings.recovery_token], _identities(settings, clock), BEARER),
             registry=metrics.registry,
             ready=_ready(jobs, bus, dead_letters, ledger),
             refresh=_gauges(settings, client, clock, metrics),
@@ -133,6 +134,12 @@ async def _serve(
             await stopping.wait()
             ending = asyncio.wait({consuming}, timeout=grace * PAGE)
             await asyncio.gather(sweeps.close(grace * PAGE), ending, _end(keeping, grace * PAGE))
+
+
+def _identities(settings: RecoverySettings, clock: Clock) -> Identities | None:
+    """The service accounts that may call the endpoint too, if any."""
+    audience, emails = settings.recovery_oidc_audience, settings.recovery_oidc_emails
+    return Identities(google_keys(clock), audience, emails) if audience and emails else None
 
 
 async def _end(ledger: asyncio.Task[None], patience: float) -> None:

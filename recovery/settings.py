@@ -1,14 +1,19 @@
 """Settings of recovery and of its cron client."""
 
+import re
 from datetime import timedelta
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from deletion.process.alert_settings import AlertSettings, WebAddress
 from deletion.process.settings import PubSubSettings, Settings, Token
 from deletion.process.store_settings import LeaseSettings, StoreSettings
 from deletion.process.traces_settings import TracesSettings
 from deletion.request import LedgerPolicy
+
+_is_address = re.compile(r"[a-z0-9._%+-]+@[a-z0-9.-]+").fullmatch
 
 
 class LedgerSettings(Settings):
@@ -52,6 +57,13 @@ class RecoverySettings(
 
     recovery_token: Token
     """Bearer token of the recovery endpoint, at least 16 characters."""
+    recovery_oidc_emails: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """E-mail addresses of the service accounts, separated by commas, whose OIDC tokens, signed by
+    Google, the endpoint accepts beside `BOTDEL_RECOVERY_TOKEN`: that of Cloud Scheduler, for
+    example. Set it together with `BOTDEL_RECOVERY_OIDC_AUDIENCE`.
+    """
+    recovery_oidc_audience: str | None = Field(None, max_length=500, validate_default=True)
+    """The audience that these tokens must have, such as `https://recovery.example.org`."""
     recovery_host: str = "127.0.0.1"
     """Address to listen on; in a container `0.0.0.0`."""
     recovery_port: int = Field(8082, ge=0, le=65_535)
@@ -64,6 +76,30 @@ class RecoverySettings(
     """A sweep alerts when it finds jobs that have been pending and due for more than this many
     seconds, or handed over for longer than both that and a day.
     """
+
+    @field_validator("recovery_oidc_emails", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(part.strip() for part in value.split(","))
+        return value
+
+    @field_validator("recovery_oidc_emails")
+    @classmethod
+    def _addresses(cls, emails: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if emails is not None and not all(_is_address(each) for each in emails):
+            raise ValueError("expected e-mail addresses in lower case, separated by commas")
+        return emails
+
+    @field_validator("recovery_oidc_audience")
+    @classmethod
+    def _both(cls, audience: str | None, given: ValidationInfo) -> str | None:
+        emails = given.data.get("recovery_oidc_emails")
+        if audience is None and emails is not None:
+            raise ValueError("not set; BOTDEL_RECOVERY_OIDC_EMAILS needs it")
+        if audience is not None and emails is None and "recovery_oidc_emails" in given.data:
+            raise ValueError("set without BOTDEL_RECOVERY_OIDC_EMAILS; set both, or neither")
+        return audience
 
 
 class RecoverSettings(Settings):

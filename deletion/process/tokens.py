@@ -1,7 +1,7 @@
 """Bearer tokens (RFC 6750)."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -21,6 +21,13 @@ CLIENT: Final = "client"
 """The name of a token that was given without one."""
 
 
+Identify = Callable[[str], Awaitable[str | None]]
+"""The name of a caller by another kind of bearer token; None for one that is not valid.
+
+Raises a problem if it cannot be verified now.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class NamedToken:
     """A credential, and the name of its client."""
@@ -32,27 +39,43 @@ class NamedToken:
 class BearerTokens(SecurityBase):
     """Checks `Authorization: Bearer …` (RFC 6750) against every token, in constant time.
 
-    As a dependency, `Security(tokens)`, it is also part of the OpenAPI document.
+    What is none of them is given to `identify`. As a dependency, `Security(tokens)`, it is also
+    part of the OpenAPI document, with the `description` of what a caller sends.
     """
 
-    def __init__(self, tokens: Sequence[SecretStr | NamedToken]) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[SecretStr | NamedToken],
+        identify: Identify | None = None,
+        description: str | None = None,
+    ) -> None:
         named = [t if isinstance(t, NamedToken) else NamedToken(CLIENT, t) for t in tokens]
         self._tokens = [(each.name, each.token.get_secret_value().encode()) for each in named]
-        self.model = HTTPBearer()
+        self._identify = identify
+        self.model = HTTPBearer(description=description)
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> str:
-        """Return the name of the request's token. Raises a 401 problem without a valid one."""
+        """Return the name of the request's token.
+
+        Raises a 401 problem without a valid one, and what `identify` raises.
+        """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise self._refused("a bearer token is required", _CHALLENGE)
-        offered = given.strip().encode()
-        # Compare with every token, so that the time does not show which one matches.
-        names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]
-        if not names:
+        offered = given.strip()
+        name = self._named(offered.encode())
+        if name is None and self._identify:
+            name = await self._identify(offered)
+        if name is None:
             challenge = f'{_CHALLENGE}, error="invalid_token"'
             raise self._refused("the bearer token is not valid", challenge)
-        return names[0]
+        return name
+
+    def _named(self, offered: bytes) -> str | None:
+        # Compare with every token, so that the time does not show which one matches.
+        names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]
+        return names[0] if names else None
 
     @staticmethod
     def _refused(detail: str, challenge: str) -> Problem:

@@ -17,7 +17,13 @@ SOURCE = "\n".join(
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
 )
-OTHERS = {"CancelledError", "ConnectError", "OperationFailure"}
+OTHERS = {
+    "CancelledError",
+    "ConnectError",
+    "InvalidValue",
+    "MalformedError",
+    "OperationFailure",
+}
 """Errors of Python and of libraries."""
 ALERTS = {alert.name for alert in alert_rules()}
 NAME = re.compile(r"`((?:[A-Z][a-z]+){2,})`")

@@ -81,6 +81,11 @@ SUITES: Final = {
         f"{UNIT}gateway/test_headers.py",
         f"{UNIT}recovery/test_client.py",
     ],
+    "callers": [
+        f"{CORE}process/test_signing_keys.py",
+        f"{CORE}process/test_settings.py",
+        f"{UNIT}recovery/test_identities.py",
+    ],
 }
 PYTEST: Final = (
     *("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
@@ -95,6 +100,7 @@ NOT_LIFE_CYCLE: Final = (
     "consumers/test_own.py",
     "deletion/process/test_http_connections.py",
     "deletion/process/test_settings.py",
+    "deletion/process/test_signing_keys.py",
     "deletion/test_gate.py",
     "deletion/testing/",
     "local/broker/",
@@ -102,6 +108,7 @@ NOT_LIFE_CYCLE: Final = (
     "local/test_processes.py",
     "new_service/",
     "recovery/test_client.py",
+    "recovery/test_identities.py",
     "unit/console/",
     "unit/gateway/",
 )

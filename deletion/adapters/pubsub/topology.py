@@ -100,7 +100,8 @@ class Topology:
         """
         applied = Applied()
         for topic in wanted_topics(self.names):
-            if await self._create_topic(topic):
+            is_missing = await _is_missing(self._get_topic(topic.name))
+            if is_missing and await self._create_topic(topic):
                 applied.created.append(topic.name)
             else:
                 applied.differences += await self.compare_topic(topic)
@@ -204,7 +205,8 @@ class Topology:
     async def _apply(self, wanted: Subscription, applied: Applied) -> None:
         made = Subscription(wanted)
         made.labels[SEEK_LABEL] = SEEK_PENDING
-        is_new = await self._create_subscription(made)
+        is_missing = await _is_missing(self._get_subscription(wanted.name))
+        is_new = is_missing and await self._create_subscription(made)
         if is_new:
             applied.created.append(wanted.name)
         found = made if is_new else await self._get_subscription(wanted.name)
@@ -275,3 +277,18 @@ class Topology:
             return await self._subscriber.get_subscription(
                 subscription=path, retry=BOUNDED_RETRY, timeout=CALL_SECONDS
             )
+
+
+async def _is_missing(looking: Awaitable[object]) -> bool:
+    """Whether `looking` finds nothing.
+
+    Creating needs a right on the whole project, also to be told that something exists: so `apply`
+    looks first, and needs no such right where everything exists.
+    """
+    try:
+        await looking
+    except TopologyMissing as error:
+        if isinstance(error.__cause__, NotFound):
+            return True
+        raise
+    return False

@@ -19,6 +19,7 @@ BROKER: Final = ("broker",)
 CONSOLE: Final = ("console",)
 BROKER_PROCESS: Final = ("broker process",)
 ALERTS: Final = ("alerts",)
+CALLERS: Final = ("callers",)
 
 
 @dataclass(frozen=True, slots=True)

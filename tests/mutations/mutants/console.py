@@ -71,7 +71,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an assertion for another audience is good",
-        "console/proxy.py",
+        "deletion/process/signed_tokens.py",
         "audience=self._audience,",
         "audience=None,",
         CONSOLE,

@@ -19,8 +19,9 @@ from google.auth import jwt
 from google.auth.crypt import EsSigner
 from pydantic import SecretStr
 
-from console.proxy import AGAIN_SECONDS, HEADER, ISSUER, KEPT_SECONDS, KeysUnavailable, Proxy
+from console.proxy import HEADER, ISSUER, Proxy, tokens_of_proxy
 from console.users import Role, User, Users
+from deletion.process.signing_keys import Published, SigningKeys
 from tests.support.clock import VirtualClock
 from tests.support.visiting import OWN_PAGE, VIEWER, visiting
 
@@ -41,14 +42,12 @@ class Google:
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
         self.keys: Mapping[str, str] = {"k1": public.decode()}
-        self.fetches = 0
         self.is_away = False
 
-    async def fetch(self) -> Mapping[str, str]:
-        self.fetches += 1
+    async def fetch(self) -> Published:
         if self.is_away:
             raise httpx.ConnectError("away")
-        return self.keys
+        return Published(self.keys)
 
     def assertion(self, key_id: str = "k1", **claims: Any) -> str:
         pem = self.private.private_bytes(
@@ -61,8 +60,9 @@ class Google:
         return str(signed.decode())
 
 
-def proxy_of(google: Google, clock: VirtualClock | None = None) -> Proxy:
-    return Proxy(USERS, AUDIENCE, clock or VirtualClock(), google.fetch)
+def proxy_of(google: Google) -> Proxy:
+    keys = SigningKeys("the proxy", "", VirtualClock(), google.fetch)
+    return Proxy(USERS, tokens_of_proxy(AUDIENCE, keys))
 
 
 async def test_the_person_whom_the_proxy_names_is_the_user_of_that_address() -> None:
@@ -74,7 +74,9 @@ NOW = int(datetime.now(UTC).timestamp())
 WRONG: dict[str, dict[str, Any]] = {
     "of another console": {"aud": "/projects/1/global/backendServices/3"},
     "of another issuer": {"iss": "https://evil.example"},
+    "of another kind of issuer": {"iss": [ISSUER]},
     "expired": {"exp": NOW - 3600},
+    "good for years": {"exp": NOW + 100_000_000},
     "of the future": {"iat": NOW + 3600},
     "for nobody": {"email": None},
     "for a stranger": {"email": "stranger@example.org"},
@@ -121,38 +123,12 @@ async def test_an_assertion_of_another_key_is_refused() -> None:
     assert await proxy_of(google).user(other.assertion()) is None
 
 
-async def test_keys_are_fetched_again_when_they_are_old_or_one_is_unknown() -> None:
-    google, clock = Google(), VirtualClock()
-    proxy = proxy_of(google, clock)
-    for _ in range(3):
-        await proxy.user(google.assertion())
-    assert google.fetches == 1
-    for _ in range(3):  # anybody may send an unknown key: it costs one fetch a minute
-        await proxy.user(google.assertion("k2"))
-    assert google.fetches == 1
-    clock.pause(AGAIN_SECONDS)
-    await proxy.user(google.assertion("k2"))
-    await proxy.user(google.assertion("k2"))
-    assert google.fetches == 2
-    clock.pause(KEPT_SECONDS)
-    await proxy.user(google.assertion())
-    assert google.fetches == 3
-
-
-async def test_while_keys_cannot_be_fetched_old_ones_are_used_and_new_visitors_wait() -> None:
-    google, clock = Google(), VirtualClock()
-    proxy = proxy_of(google, clock)
+async def test_while_the_keys_cannot_be_fetched_a_visitor_is_told_to_come_back() -> None:
+    google = Google()
     google.is_away = True
-    for _ in range(2):
-        with pytest.raises(KeysUnavailable):
-            await proxy.user(google.assertion())
-    assert google.fetches == 1, "each visitor would wait for the visitors before"
-    google.is_away = False
-    clock.pause(AGAIN_SECONDS)
-    assert await proxy.user(google.assertion()) == OTTO
-    google.is_away = True
-    clock.pause(KEPT_SECONDS)
-    assert await proxy.user(google.assertion()) == OTTO
+    async with visiting(users=[OTTO], proxy=proxy_of(google)) as visited:
+        answer = await visited.http.get("/nothing", headers={HEADER: google.assertion()})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
 
 
 async def test_a_proxied_visitor_acts_only_from_a_page_of_the_console() -> None:

@@ -61,8 +61,8 @@ class Jobs(ScriptedStore):
 class World:
     """A sweeper over parts in memory."""
 
-    def __init__(self, *, page_size: int = 3) -> None:
-        self.clock = VirtualClock()
+    def __init__(self, *, page_size: int = 3, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock()
         self.jobs = Jobs(self.clock)
         self.sweeps = MemorySweepStore()
         self.alerts = RecordedAlerts()

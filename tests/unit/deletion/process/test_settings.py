@@ -104,6 +104,22 @@ def test_a_callback_without_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch)
     assert "hunter22" not in said
 
 
+def test_accounts_that_may_call_recovery_and_their_audience_need_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(RecoverySettings).recovery_oidc_emails is None
+    monkeypatch.setenv("BOTDEL_RECOVERY_OIDC_EMAILS", "hunter22@p.iam.gserviceaccount.com")
+    only_emails = refused(RecoverySettings)
+    assert "\n  BOTDEL_RECOVERY_OIDC_AUDIENCE: " in only_emails
+    monkeypatch.delenv("BOTDEL_RECOVERY_OIDC_EMAILS")
+    monkeypatch.setenv("BOTDEL_RECOVERY_OIDC_AUDIENCE", "https://hunter22.example")
+    only_audience = refused(RecoverySettings)
+    assert "BOTDEL_RECOVERY_OIDC_EMAILS" in only_audience
+    assert "hunter22" not in only_emails + only_audience
+    monkeypatch.setenv("BOTDEL_RECOVERY_OIDC_EMAILS", " a@p.example , b@p.example")
+    assert load(RecoverySettings).recovery_oidc_emails == ("a@p.example", "b@p.example")
+
+
 WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "GOOGLE_CLOUD_PROJECT", ""),
     (ConsumerSettings, "BOTDEL_MONGODB_URI", "http://user:hunter22@host"),
@@ -131,6 +147,11 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "BOTDEL_CONSUMER_PORT", "65536"),
     (ConsumerSettings, "BOTDEL_SHUTDOWN_GRACE_SECONDS", "0"),
     (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", "hunter22"),
+    (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", "hunter22"),
+    (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", "hunter22@p.example,"),
+    (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", " , "),
+    (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", "Hunter22@p.example"),
+    (RecoverySettings, "BOTDEL_RECOVERY_OIDC_AUDIENCE", "hunter22" * 100),
     (RecoverySettings, "BOTDEL_SWEEP_PAGE_SIZE", "0"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", "hunter22"),
     (GatewaySettings, "BOTDEL_GATEWAY_TOKENS", f"{TOKEN},hunter22"),

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from google.api_core.exceptions import (
@@ -22,7 +22,13 @@ from google.pubsub_v1.types import SeekRequest, Subscription, Topic, UpdateSubsc
 from deletion.adapters.pubsub.attachment import KEEP_SECONDS, AttachmentCheck
 from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import CONSUME, Applied, Topology
-from deletion.adapters.pubsub.wanted import DELETED_TOPIC, RETENTION, SEEK_LABEL
+from deletion.adapters.pubsub.wanted import (
+    DELETED_TOPIC,
+    RETENTION,
+    SEEK_LABEL,
+    SEEK_PENDING,
+    wanted_topics,
+)
 from deletion.errors import BusUnavailable, TopologyMissing
 
 NAMES = Names("a-project", "bot-deletion")
@@ -237,6 +243,36 @@ async def test_labels_of_others_stay(server: Server) -> None:
 
 
 # --- rights
+
+
+CREATED_BY_OTHERS = ("create_topic", "create_subscription")
+
+
+async def test_who_may_create_nothing_applies_what_others_have_created(server: Server) -> None:
+    """As beside Terraform: a right to create is a right on the whole project."""
+    for topic in wanted_topics(NAMES):
+        server.topics[topic.name] = topic
+    for wanted in server.topology().wanted(["conversations"]):
+        wanted.labels[SEEK_LABEL] = SEEK_PENDING
+        server.subscriptions[wanted.name] = wanted
+    applied = await server.topology().apply(["conversations"])
+    assert not {*server.calls} & {*CREATED_BY_OTHERS}
+    assert (applied.created, applied.differences) == ([], [])
+    assert PATH in applied.sought
+    assert all(SEEK_LABEL not in each.labels for each in server.subscriptions.values())
+
+
+@pytest.mark.parametrize("call", CREATED_BY_OTHERS)
+async def test_what_somebody_else_creates_meanwhile_is_in_place(server: Server, call: str) -> None:
+    create = getattr(server, call)
+
+    async def overtaken(wanted: Any, **_: object) -> None:
+        await create(wanted)
+        await create(wanted)
+
+    setattr(server, call, overtaken)
+    assert (await server.topology().apply(["conversations"])).differences == []
+    assert await server.topology().apply(["conversations"]) == Applied()
 
 
 async def test_the_ledger_gets_requests_only_and_no_policy_takes_one_from_it(

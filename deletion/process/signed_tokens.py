@@ -1,0 +1,79 @@
+"""JSON Web Tokens (RFC 7519) that Google signs, to say who makes a request.
+
+`google.auth.jwt` verifies the signature, that a token is neither of the future nor expired, and the
+audience. The rest is checked here: its size before anything else, that its algorithm is the one
+expected (RFC 8725, 3.1), its issuer, and for how long it is good.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from google.auth import jwt
+
+from deletion.process.signing_keys import SigningKeys
+
+MOST_CHARACTERS: Final = 8192
+MOST_SECONDS: Final = 3600
+"""The longest for which a token may be good. Google's are good for an hour, or less."""
+SKEW_SECONDS: Final = 30
+"""By how much the clocks of the signer and of this machine may differ."""
+
+REFUSED: Final = "signed token refused"
+"""What is logged, without any part of the token."""
+
+log = structlog.get_logger(__name__)
+
+
+class SignedTokens:
+    """Verifies tokens for `audience` that one of `issuers` has signed with one of `keys`."""
+
+    def __init__(
+        self, keys: SigningKeys, *, algorithm: str, issuers: tuple[str, ...], audience: str
+    ) -> None:
+        self._keys = keys
+        self._algorithm = algorithm
+        self._issuers = issuers
+        self._audience = audience
+
+    async def claims(self, token: str) -> Mapping[str, Any] | None:
+        """What `token` says, or None if it is not valid. Raises `KeysUnavailable`."""
+        key_id = self._key_id(token)
+        if key_id is None:
+            return None
+        keys = await self._keys.with_key(key_id)
+        try:
+            claims: Mapping[str, Any] = jwt.decode(  # type: ignore[no-untyped-call]
+                token, dict(keys), audience=self._audience, clock_skew_in_seconds=SKEW_SECONDS
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's token brings about
+            log.warning(REFUSED, reason=type(error).__name__)
+            return None
+        if claims.get("iss") not in self._issuers:
+            log.warning(REFUSED, reason="its issuer")
+            return None
+        if not _is_short_lived(claims):
+            log.warning(REFUSED, reason="how long it is good")
+            return None
+        return claims
+
+    def _key_id(self, token: str) -> str | None:
+        """The id of the key that signed it, or None if it is no token of this signer."""
+        if len(token) > MOST_CHARACTERS:
+            return None
+        try:
+            header = jwt.decode_header(token)  # type: ignore[no-untyped-call]
+        except Exception:  # noqa: BLE001 - no token, or one that nothing can be done with
+            return None
+        key_id = header.get("kid")
+        is_expected = header.get("alg") == self._algorithm and isinstance(key_id, str)
+        return key_id if is_expected else None
+
+
+def _is_short_lived(claims: Mapping[str, Any]) -> bool:
+    """Whether its times are whole seconds, and it is good from its issue, for an hour at most."""
+    issued, ends = claims["iat"], claims["exp"]
+    begins = claims.get("nbf", issued)
+    if not all(type(each) is int for each in (issued, ends, begins)):  # a bool or NaN is none
+        return False
+    return bool(begins <= issued < ends <= issued + MOST_SECONDS)
