@@ -1,5 +1,6 @@
 """How the pods of deploy/kubernetes/ are probed and stopped, their rights and their images."""
 
+import re
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.kubernetes import (
     started,
     workloads,
 )
+from tests.support.paths import ROOT
 
 each_overlay = pytest.mark.parametrize("name", OVERLAYS)
 each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, READ_BY)))
@@ -103,6 +105,18 @@ def test_who_uses_pubsub_is_known_to_google_cloud_by_its_own_name() -> None:
         uses_google = "GOOGLE_CLOUD_PROJECT" in required_by(process.command)
         known = f"{account}@my-project.iam.gserviceaccount.com"
         assert found == ({"iam.gke.io/gcp-service-account": known} if uses_google else {})
+
+
+def test_terraform_lets_the_service_accounts_of_production_act_as_those_of_google_cloud() -> None:
+    text = (ROOT / "deploy" / "terraform" / "identities.tf").read_text(encoding="utf-8")
+    bound = set(re.findall(r"\[\$\{var\.kubernetes_namespace\}/([^]]+)\]", text))
+    accounts = of_kind(overlay("production"), "ServiceAccount")
+    annotated = {
+        each["metadata"]["name"].replace("-conversations", "-${each.key}")
+        for each in accounts
+        if "annotations" in each["metadata"]
+    }
+    assert bound == annotated
 
 
 @each_overlay
