@@ -94,6 +94,7 @@ def process(pipeline: Pipeline, command: str, started: Started, recovery: str) -
     return ForkedProcess(command, ["botdel.cli", *arguments], env=env)
 
 
+@pytest.mark.proves("deployed")
 @pytest.mark.parametrize("deployment", [by_compose, by_kubernetes])
 async def test_what_is_deployed_deletes_a_bot_and_no_other(
     here: Pipeline, tmp_path: Path, deployment: Callable[[Path], Mapping[str, Started]]

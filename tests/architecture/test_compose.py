@@ -81,6 +81,7 @@ def test_a_command_is_one_of_botdel(name: str) -> None:
     parsed(PROCESSES[name]["command"])
 
 
+@pytest.mark.proves("deployed")
 @each_process
 def test_the_settings_are_those_of_the_process_and_it_would_start(name: str) -> None:
     command, environment = PROCESSES[name]["command"][0], PROCESSES[name]["environment"]
@@ -147,6 +148,7 @@ def test_sweeps_are_daily() -> None:
     assert parsed(PROCESSES["cron"]["command"])["every"] == 24 * 3600
 
 
+@pytest.mark.proves("deployed-rights")
 @each_process
 def test_a_process_has_no_more_rights_than_it_needs(name: str) -> None:
     service = PROCESSES[name]

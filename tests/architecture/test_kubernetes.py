@@ -75,6 +75,13 @@ def test_the_runbook_names_the_oldest_kubernetes() -> None:
     assert f"Kubernetes {OLDEST} or newer" in " ".join(words)
 
 
+@each_overlay
+def test_every_job_ends(name: str) -> None:
+    jobs = [each["spec"] for each in of_kind(overlay(name), "Job")]
+    crons = [each["spec"]["jobTemplate"]["spec"] for each in of_kind(overlay(name), "CronJob")]
+    assert all(job["activeDeadlineSeconds"] <= 25 * 3600 for job in (*jobs, *crons))
+
+
 # --- what is started, and with which settings
 
 
@@ -90,6 +97,7 @@ def test_a_command_is_one_of_botdel(name: str, command: str) -> None:
     assert process.container["name"] == CONTAINER
 
 
+@pytest.mark.proves("deployed")
 @each_process
 def test_a_process_would_start_with_its_settings(name: str, command: str) -> None:
     process = started(name, command)

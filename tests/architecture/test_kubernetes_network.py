@@ -94,6 +94,7 @@ def everywhere(manifests: Sequence[Manifest], of: Workload) -> set[int]:
     }
 
 
+@pytest.mark.proves("deployed-rights")
 @each_overlay
 def test_every_pod_may_do_nothing_by_default(name: str) -> None:
     denied = named(overlay(name), "NetworkPolicy", "default-deny")["spec"]
@@ -112,6 +113,7 @@ def test_every_policy_is_for_a_pod_that_there_is(name: str) -> None:
             assert set(expression["values"]) <= {labels.get(COMPONENT) for labels in pods}
 
 
+@pytest.mark.proves("deployed-rights")
 @each_overlay
 def test_who_connects_to_whom(name: str) -> None:
     """Within the namespace: clients to the gateway, and the cron client to recovery."""
@@ -125,6 +127,7 @@ def test_who_connects_to_whom(name: str) -> None:
     assert allowed == {("cron", "recovery")}
 
 
+@pytest.mark.proves("deployed-rights")
 @each_overlay
 def test_what_other_namespaces_reach(name: str) -> None:
     reached = {
@@ -142,6 +145,7 @@ def test_what_other_namespaces_reach(name: str) -> None:
     }
 
 
+@pytest.mark.proves("deployed-rights")
 @each_overlay
 def test_what_is_reached_outside(name: str) -> None:
     for process in processes(overlay(name)):

@@ -27,6 +27,7 @@ each_server = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS
 # --- ports and probes
 
 
+@pytest.mark.proves("deployed")
 @each_server
 def test_the_port_is_the_one_that_the_process_listens_on(name: str, command: str) -> None:
     process = started(name, command)
@@ -74,6 +75,7 @@ def test_what_clients_reach_leaves_the_load_balancer_before_it_stops(command: st
 # --- rights and images
 
 
+@pytest.mark.proves("deployed-rights")
 @each_process
 def test_a_process_has_no_more_rights_than_it_needs(name: str, command: str) -> None:
     process = started(name, command)

@@ -89,6 +89,7 @@ def plan_of(manifests: Sequence[Manifest], workload: Workload) -> Manifest:
     return named(manifests, "ConfigMap", volume["configMap"]["name"])
 
 
+@pytest.mark.proves("plan-rolls")
 def test_a_service_is_what_the_runbook_adds_and_changes_nothing_else(
     installed: Sequence[Manifest],
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_service_has_an_identity_and_a_disruption_budget_of_its_own(
     assert not selects(budget, other.labels)
 
 
+@pytest.mark.proves("plan-rolls")
 def test_a_new_plan_rolls_the_consumer_of_its_service_and_nothing_else(
     installed: Sequence[Manifest], tmp_path: Path
 ) -> None:
