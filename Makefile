@@ -17,7 +17,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench constraints clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +81,11 @@ mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (
 
 test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=... repeats a schedule)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+alert-rules: ## Print the alert rules as a PrometheusRule, for the Prometheus operator
+	@printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
+	    'metadata: {name: bot-deletion, namespace: bot-deletion}' 'spec:'
+	@sed 's/^/  /' deploy/prometheus/rules.yml
 
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench

@@ -6,6 +6,7 @@ function: the gateway must not load a database driver, and `--help` must not loa
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,8 +143,15 @@ def recover(
     url: Annotated[str, typer.Option(help="Where recovery listens, http://host:port.")],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the sweep has ended.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=1)] = 600,
+    every: Annotated[
+        float | None,
+        typer.Option(help="Call again every so many seconds, until SIGTERM.", min=1),
+    ] = None,
 ) -> None:
     """Start a sweep. Meant for a scheduler, which may run it every day.
+
+    Where there is no scheduler, --every 86400 calls every day, whatever a call brings; the process
+    then ends with 0 when it is stopped, or with 2.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
 
@@ -155,12 +163,15 @@ def recover(
     5  the answer is not one of recovery's
     6  with --wait, the sweep did not end in time
     """
+    from deletion.clock import SystemClock
     from deletion.process.settings import load
-    from recovery.client import recover as call
+    from recovery.client import recover as start
+    from recovery.repeating import repeat_until_stopped
     from recovery.settings import RecoverSettings
 
-    settings = load(RecoverSettings)
-    sys.exit(run(call(url, settings.recovery_token, wait=wait, timeout_seconds=timeout)))
+    token = load(RecoverSettings).recovery_token
+    call = partial(start, url, token, wait=wait, timeout_seconds=timeout)
+    sys.exit(run(repeat_until_stopped(call, every, SystemClock()) if every else call()))
 
 
 @app.command()

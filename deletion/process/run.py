@@ -17,6 +17,7 @@ from deletion.errors import (
     ConfigurationError,
     StoreUnavailable,
 )
+from deletion.process.open_files import raise_limit
 
 T = TypeVar("T")
 FAILED = 1
@@ -37,9 +38,11 @@ def run(work: Coroutine[None, None, T]) -> T:
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
     """Run a long-running process to its clean end, then exit at once.
 
-    An expected error is `reported`. The interpreter's own exit would wait, beyond the grace period,
-    for a database call that hangs in a thread.
+    It may open as many files as the system allows. An expected error is `reported`. The
+    interpreter's own exit would wait, beyond the grace period, for a database call that hangs in a
+    thread.
     """
+    raise_limit()
     with reported():
         run(work)
     logging.shutdown()

@@ -1,0 +1,42 @@
+"""The cron client where there is no scheduler: calls at once, and again at every interval."""
+
+from asyncio import Event
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from deletion.clock import Clock, first_of
+from deletion.errors import Interrupted
+from deletion.process.signals import stop_on_signals, unless_stopped
+from recovery.client import Exit
+
+Call = Callable[[], Coroutine[Any, Any, int]]
+
+
+async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -> int:
+    """`repeat` until SIGTERM or SIGINT."""
+    with stop_on_signals() as stopping:
+        return await repeat(call, every_seconds, clock, stopping)
+
+
+async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event) -> int:
+    """Call every `every_seconds`, whatever a call brings, until `stopping`. Returns `Exit.OK` then.
+
+    Returns `Exit.USAGE` as soon as a call does: another one would bring the same.
+    """
+    while True:
+        due = clock.monotonic() + every_seconds
+        try:
+            code = await unless_stopped(call(), stopping)
+        except Interrupted:
+            return Exit.OK
+        if code == Exit.USAGE:
+            return code
+        await _next_call(due - clock.monotonic(), clock, stopping)
+        if stopping.is_set():
+            return Exit.OK
+
+
+async def _next_call(seconds: float, clock: Clock, stopping: Event) -> None:
+    seconds = max(0.0, seconds)
+    print(f"the next call is in {seconds:.0f} s", flush=True)
+    await first_of(clock.sleep(seconds), stopping.wait())

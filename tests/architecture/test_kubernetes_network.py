@@ -1,0 +1,238 @@
+"""Who may talk to whom in deploy/kubernetes/, and what selects which of its pods."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
+from typing import Any, Final
+
+import pytest
+
+from tests.support.deployed import SERVING
+from tests.support.kubernetes import (
+    COMPONENT,
+    NAME,
+    OVERLAYS,
+    PIPELINE,
+    SERVICE,
+    Manifest,
+    Workload,
+    named,
+    of_kind,
+    overlay,
+    processes,
+    selects,
+    workloads,
+)
+
+MONGODB: Final = 27017
+HTTPS: Final = 443
+METADATA: Final = {("169.254.169.252/32", 988), ("169.254.169.254/32", 80)}
+"""GKE's metadata server, of Workload Identity."""
+DATA: Final = {"consumer", "recovery", "console", "topology"}
+"""Who reaches MongoDB."""
+
+each_overlay = pytest.mark.parametrize("name", OVERLAYS)
+
+
+def policies(manifests: Sequence[Manifest], pod: Mapping[str, str], way: str) -> list[Any]:
+    """The specs of the policies for one way, "Ingress" or "Egress", that select these labels."""
+    return [
+        each["spec"]
+        for each in of_kind(manifests, "NetworkPolicy")
+        if way in each["spec"]["policyTypes"] and selects(each["spec"]["podSelector"], pod)
+    ]
+
+
+def rules(manifests: Sequence[Manifest], pod: Mapping[str, str], way: str) -> Iterator[Any]:
+    return chain.from_iterable(each.get(way.lower(), ()) for each in policies(manifests, pod, way))
+
+
+def matches(peers: Sequence[Any] | None, labels: Mapping[str, str], namespace: str | None) -> bool:
+    """Whether `peers` include a pod with `labels`, in another `namespace` or in the same (None)."""
+    if peers is None:
+        return True
+    return any(
+        ("namespaceSelector" in peer) == (namespace is not None)
+        and selects(peer.get("podSelector", {}), labels)
+        and selects(
+            peer.get("namespaceSelector", {}), {"kubernetes.io/metadata.name": namespace or ""}
+        )
+        for peer in peers
+        if "ipBlock" not in peer
+    )
+
+
+def enters(
+    manifests: Sequence[Manifest],
+    to: Workload,
+    labels: Mapping[str, str] | None = None,
+    namespace: str | None = None,
+) -> bool:
+    """Whether a pod with `labels` may connect to the port of `to`, by the policies of `to`."""
+    return any(
+        matches(rule.get("from"), labels or {}, namespace)
+        and {"port": to.container["ports"][0]["name"]} in rule["ports"]
+        for rule in rules(manifests, to.labels, "Ingress")
+    )
+
+
+def leaves(manifests: Sequence[Manifest], of: Workload, to: Workload) -> bool:
+    """Whether `of` may connect to the port of `to`, by its own policies."""
+    ports = ({"port": to.container["ports"][0]["name"]}, {"port": to.port})
+    return any(
+        matches(rule.get("to"), to.labels, None) and any(port in rule["ports"] for port in ports)
+        for rule in rules(manifests, of.labels, "Egress")
+    )
+
+
+def everywhere(manifests: Sequence[Manifest], of: Workload) -> set[int]:
+    """The ports that `of` may connect to wherever they are."""
+    return {
+        port["port"]
+        for rule in rules(manifests, of.labels, "Egress")
+        if "to" not in rule
+        for port in rule["ports"]
+    }
+
+
+@pytest.mark.proves("deployed-rights")
+@each_overlay
+def test_every_pod_may_do_nothing_by_default(name: str) -> None:
+    denied = named(overlay(name), "NetworkPolicy", "default-deny")["spec"]
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for workload, way in product(workloads(overlay(name)), ("Ingress", "Egress")):
+        assert policies(overlay(name), workload.labels, way)
+
+
+@each_overlay
+def test_every_policy_is_for_a_pod_that_there_is(name: str) -> None:
+    pods = [each.labels for each in workloads(overlay(name))]
+    for policy in of_kind(overlay(name), "NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]
+        assert any(selects(selector, labels) for labels in pods), policy["metadata"]["name"]
+        for expression in selector.get("matchExpressions", ()):
+            assert set(expression["values"]) <= {labels.get(COMPONENT) for labels in pods}
+
+
+@pytest.mark.proves("deployed-rights")
+@each_overlay
+def test_who_connects_to_whom(name: str) -> None:
+    """Within the namespace: clients to the gateway, and the cron client to recovery."""
+    pods = processes(overlay(name))
+    serving = [each for each in pods if each.command in SERVING]
+    allowed = {
+        (of.component, to.component)
+        for of, to in product(pods, serving)
+        if leaves(overlay(name), of, to) and enters(overlay(name), to, of.labels)
+    }
+    assert allowed == {("cron", "recovery")}
+
+
+@pytest.mark.proves("deployed-rights")
+@each_overlay
+def test_what_other_namespaces_reach(name: str) -> None:
+    reached = {
+        namespace: {
+            each.component
+            for each in processes(overlay(name))
+            if each.command in SERVING and enters(overlay(name), each, {}, namespace)
+        }
+        for namespace in ("monitoring", "ingress", "default")
+    }
+    assert reached == {
+        "monitoring": {"gateway", "consumer", "recovery", "console"},
+        "ingress": {"gateway", "console"},
+        "default": {"gateway"},
+    }
+
+
+@pytest.mark.proves("deployed-rights")
+@each_overlay
+def test_what_is_reached_outside(name: str) -> None:
+    for process in processes(overlay(name)):
+        reached = everywhere(overlay(name), process)
+        assert (MONGODB in reached) == (process.component in DATA), process.name
+        assert (HTTPS in reached) == (process.component != "cron"), process.name
+        assert reached <= {MONGODB, HTTPS}
+        blocks = {
+            (peer["ipBlock"]["cidr"], port["port"])
+            for rule in rules(overlay(name), process.labels, "Egress")
+            for peer in rule.get("to", ())
+            if "ipBlock" in peer
+            for port in rule["ports"]
+        }
+        assert (blocks >= METADATA) == (process.component != "cron")
+
+
+@each_overlay
+def test_every_process_finds_names(name: str) -> None:
+    for process in processes(overlay(name)):
+        asked = [
+            {(port["port"], port["protocol"]) for port in rule["ports"]}
+            for rule in rules(overlay(name), process.labels, "Egress")
+            if matches(rule.get("to", []), {"k8s-app": "kube-dns"}, "kube-system")
+        ]
+        assert {(53, "UDP"), (53, "TCP")} in asked
+
+
+def test_in_development_the_processes_reach_the_servers_and_nobody_else_does() -> None:
+    manifests = overlay("development")
+    servers = [each for each in workloads(manifests) if each.labels[NAME] != PIPELINE]
+    assert {each.labels[NAME] for each in servers} == {"mongodb", "pubsub"}
+    for server, process in product(servers, processes(manifests)):
+        assert enters(manifests, server, process.labels)
+        if process.component in DATA:
+            assert leaves(manifests, process, server)
+    assert not any(enters(manifests, server, {}, "default") for server in servers)
+
+
+# --- what else selects pods
+
+
+@each_overlay
+def test_a_selector_of_a_workload_selects_its_own_pods_alone(name: str) -> None:
+    for workload in workloads(overlay(name)):
+        if selector := workload.manifest["spec"].get("selector"):
+            chosen = [each for each in workloads(overlay(name)) if selects(selector, each.labels)]
+            assert chosen == [workload]
+
+
+@each_overlay
+def test_a_service_selects_the_pods_of_one_process_and_a_port_that_they_have(name: str) -> None:
+    for service in of_kind(overlay(name), "Service"):
+        selector = {"matchLabels": service["spec"]["selector"]}
+        (chosen,) = (each for each in workloads(overlay(name)) if selects(selector, each.labels))
+        (port,) = service["spec"]["ports"]
+        (own,) = chosen.container["ports"]
+        assert port.get("targetPort", port["port"]) in (own["name"], own["containerPort"])
+
+
+@each_overlay
+def test_a_disruption_of_each_deployment_takes_one_pod_at_a_time(name: str) -> None:
+    budgets = [each["spec"] for each in of_kind(overlay(name), "PodDisruptionBudget")]
+    for process in processes(overlay(name)):
+        chosen = [each for each in budgets if selects(each["selector"], process.labels)]
+        assert [each["maxUnavailable"] for each in chosen] == (
+            [1] if process.command in SERVING else []
+        )
+
+
+def test_prometheus_scrapes_every_process_that_serves_metrics() -> None:
+    (monitor,) = of_kind(overlay("production"), "PodMonitor")
+    scraped = {
+        each.component
+        for each in processes(overlay("production"))
+        if selects(monitor["spec"]["selector"], each.labels)
+    }
+    assert scraped == set(SERVING)
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"], endpoint["honorLabels"]) == (
+        "http",
+        "/metrics",
+        True,
+    )
+
+
+@each_overlay
+def test_what_belongs_to_a_service_says_so(name: str) -> None:
+    for process in processes(overlay(name)):
+        assert (SERVICE in process.labels) == (process.component in ("consumer", "topology"))
