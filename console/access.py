@@ -24,6 +24,7 @@ from console.forms import MAX_FORM_BYTES, declared_too_large
 from console.proxy import HEADER, Proxy
 from console.sessions import COOKIE, Sessions
 from console.users import User, Users, Visitor, Way
+from deletion.process.http_spans import admitted
 from deletion.process.problems import Problem
 from deletion.process.signing_keys import KeysUnavailable
 
@@ -132,6 +133,8 @@ class AccessMiddleware:
         except Problem as problem:
             await _refusal(problem, request)(scope, receive, send)
             return
+        if visitor:
+            admitted(scope)
         scope.setdefault("state", {})[VISITOR] = visitor
         await self._app(scope, receive, send)
 

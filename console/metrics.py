@@ -4,10 +4,8 @@ from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deletion.operating.record import ActionKind
-from deletion.process.http_answer import Answer
 
 OUTCOMES: Final = {
     HTTPStatus.UNAUTHORIZED: "refused",
@@ -50,7 +48,7 @@ class Metrics:
             for outcome in (COMPLETE, FAILED):
                 self._actions.labels(kind, outcome)
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, _: float) -> None:
         """Count an answer with this status."""
         otherwise = ANSWERED if status < HTTPStatus.BAD_REQUEST else INVALID
         self._requests.labels(OUTCOMES.get(HTTPStatus(status), otherwise)).inc()
@@ -58,20 +56,3 @@ class Metrics:
     def acted(self, kind: ActionKind, failure: str | None) -> None:
         """A run of an action has ended: complete, or failed with the reason."""
         self._actions.labels(kind, COMPLETE if failure is None else FAILED).inc()
-
-
-class MetricsMiddleware:
-    """ASGI middleware that counts every answer in `metrics`."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
-        answer = Answer(send)
-        try:
-            await self._app(scope, receive, answer.send)
-        finally:
-            if scope["type"] == "http":
-                self._metrics.answered(answer.status)

@@ -13,20 +13,24 @@ from starlette.types import ASGIApp
 from console.access import Access, AccessMiddleware, is_page
 from console.assets import asset_routes
 from console.headers import HeadersMiddleware
-from console.metrics import Metrics, MetricsMiddleware
+from console.metrics import Metrics
 from console.pages.login import login_routes
 from console.pages.render import Renderer
 from console.proxy import Proxy
 from console.sessions import Sessions
 from console.users import Users
 from deletion.clock import Clock
-from deletion.process.http_spans import TracingMiddleware
+from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.tracing import Tracer
 
 UNTRACED: Final = ("/healthz", "/readyz", "/metrics", "/static/")
 """What begins like this has no spans: probes, and files that do not change."""
+
+
+def _is_any(_: str) -> bool:
+    return True
 
 
 def _is_traced(path: str) -> bool:
@@ -64,9 +68,9 @@ def create_app(
     install_problems(app)
     _install_pages(app, render)
     app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(AnswersMiddleware, concerns=_is_any, counted=metrics.answered)
     if tracer:
-        app.add_middleware(TracingMiddleware, tracer=tracer, is_traced=_is_traced)
+        app.add_middleware(AnswersMiddleware, concerns=_is_traced, tracer=tracer)
     app.include_router(probes(metrics.registry, ready))
     app.include_router(asset_routes())
     app.include_router(login_routes(users, sessions, render, metrics, clock.monotonic))

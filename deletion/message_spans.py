@@ -11,11 +11,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from deletion.bus import Delivery, Message, Subscription
-from deletion.tracing import Attribute, Kind, Span, Tracer
+from deletion.tracing import PRODUCER, Attribute, Kind, Span, Tracer
 
 TRACEPARENT: Final = "traceparent"
 """The attribute of a message."""
 COUNT: Final = "messaging.batch.message_count"
+TYPES: Final = {
+    "create": "create",
+    "send": "send",
+    "receive": "receive",
+    "process": "process",
+    "ack": "settle",
+    "nack": "settle",
+}
+"""The type of each operation, by its name."""
 
 
 class MessageSpans:
@@ -25,11 +34,12 @@ class MessageSpans:
         self._tracer = tracer
         self._name = path.rpartition("/")[2]
         self._is_subscription = "/subscriptions/" in path
-        self._create = self._attributes("create", "create")
+        self._known = {name: self._attributes(name, type_) for name, type_ in TYPES.items()}
+        self._create = f"create {self._name}"
 
     def created(self) -> str:
         """Record the span that creates a message, and return its `traceparent`."""
-        span = self._tracer.span(f"create {self._name}", Kind.PRODUCER, self._create)
+        span = self._tracer.span(self._create, PRODUCER, self._known["create"])
         span.end()
         return span.traceparent
 
@@ -47,12 +57,12 @@ class MessageSpans:
 
     def settle(self, name: str, deliveries: Sequence[Delivery]) -> Span:
         """The span of one request to `ack` or to `nack`, as `name` says."""
-        attributes = self._attributes(name, "settle") | {COUNT: len(deliveries)}
+        attributes = self._known[name] | {COUNT: len(deliveries)}
         links = _links([each.message for each in deliveries])
         return self._tracer.span(f"{name} {self._name}", Kind.CLIENT, attributes, links=links)
 
     def _root(self, name: str, kind: Kind, messages: Sequence[Message]) -> Span:
-        attributes = self._attributes(name, name) | {COUNT: len(messages)}
+        attributes = self._known[name] | {COUNT: len(messages)}
         return self._tracer.root(f"{name} {self._name}", kind, attributes, links=_links(messages))
 
     def _attributes(self, name: str, type_: str) -> dict[str, Attribute]:

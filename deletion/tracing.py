@@ -21,11 +21,11 @@ from deletion.traceparent import (
     SPAN_BITS,
     TRACE_BITS,
     Remote,
-    formatted,
     is_sampled,
 )
 
 ERROR_TYPE: Final = "error.type"
+TRACE_DIGITS: Final = TRACE_BITS // 4
 
 Attribute = str | int | float
 Attributes = Mapping[str, Attribute]
@@ -43,6 +43,12 @@ class Kind(Enum):
     CONSUMER = "consumer"
 
 
+INTERNAL: Final = Kind.INTERNAL
+SERVER: Final = Kind.SERVER
+PRODUCER: Final = Kind.PRODUCER
+"""Names for those of every request: Python 3.11 takes a call to look a member up."""
+
+
 class Sink(Protocol):
     """Takes the spans that have ended. It never waits and never raises."""
 
@@ -53,7 +59,8 @@ class Sink(Protocol):
 class Span:
     """Current inside its `with` block, and ended by it. Times are nanoseconds since 1970.
 
-    An error that leaves the block is kept as its type. Its text is not: it may name a bot.
+    An error that leaves the block is kept as its type. Its text is not: it may name a bot. Spans
+    may share `attributes`, which are replaced and never changed.
     """
 
     __slots__ = (
@@ -80,7 +87,7 @@ class Span:
         span_id: str,
         flags: int,
         parent_id: str | None,
-        attributes: dict[str, Attribute],
+        attributes: Attributes,
         links: tuple[str, ...],
         sink: Sink,
     ) -> None:
@@ -106,16 +113,16 @@ class Span:
     @property
     def traceparent(self) -> str:
         """How a message, a header or a record names this span."""
-        return formatted(self.trace_id, self.span_id, self.flags)
+        return f"00-{self.trace_id}-{self.span_id}-0{self.flags}"
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes that are known only now."""
-        self.attributes.update(attributes)
+        self.attributes = {**self.attributes, **attributes}
 
     def failed(self, error: str) -> None:
         """Note that the work failed; `error` is a type or a code, one of few values."""
         self.error = error
-        self.attributes[ERROR_TYPE] = error
+        self.attributes = {**self.attributes, ERROR_TYPE: error}
 
     def end(self) -> None:
         """End it now, and give it to the sink."""
@@ -123,16 +130,31 @@ class Span:
         if self.flags & SAMPLED:
             self.sink.put(self)
 
-    def __enter__(self) -> Self:
+    def drop(self) -> None:
+        """Do not record it, whatever was decided at its beginning."""
+        self.flags &= ~SAMPLED
+
+    def enter(self) -> Self:
+        """Make it current, as a `with` block does; the same task has to `leave` it."""
         self._token = _current.set(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def leave(self) -> None:
+        """End it; what was current before is current again."""
         if self._token:
             _current.reset(self._token)
+            self._token = None  # it would keep the context, and all that is in it
+        self.ended = time.time_ns()
+        if self.flags & SAMPLED:
+            self.sink.put(self)
+
+    def __enter__(self) -> Self:
+        return self.enter()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind and not self.error:
             self.failed(kind.__name__)
-        self.end()
+        self.leave()
 
 
 _current: Final[ContextVar[Span | None]] = ContextVar("span", default=None)
@@ -154,13 +176,12 @@ class Sampling:
     ratio: float = 1.0
     follows: bool = True
 
-    def flags(self, trace_id: str, before: Sequence[bool]) -> int:
-        """`SAMPLED` or 0 for a span that continues others, or is linked to them.
-
-        `before` says of each of them whether it is recorded; one suffices.
+    def flags(self, trace_id: str, before: bool | None) -> int:
+        """`SAMPLED` or 0 for a span; `before` says whether what it continues, or one of those
+        that it is linked to, is recorded. None: there is nothing before it.
         """
-        if self.follows and before:
-            return SAMPLED if any(before) else 0
+        if self.follows and before is not None:
+            return SAMPLED if before else 0
         if self.ratio in {0, 1}:
             return SAMPLED if self.ratio else 0
         return SAMPLED if int(trace_id[16:], 16) < round(self.ratio * 2**SPAN_BITS) else 0
@@ -183,7 +204,7 @@ class Tracer:
     def span(
         self,
         name: str,
-        kind: Kind = Kind.INTERNAL,
+        kind: Kind = INTERNAL,
         attributes: Attributes = NOTHING,
         *,
         links: Sequence[str | None] = (),
@@ -202,7 +223,7 @@ class Tracer:
             self._new_id(),
             outer.flags,
             outer.span_id,
-            dict(attributes),
+            attributes,
             _given(links) if links else (),
             self._sink,
         )
@@ -210,7 +231,7 @@ class Tracer:
     def root(
         self,
         name: str,
-        kind: Kind = Kind.INTERNAL,
+        kind: Kind = INTERNAL,
         attributes: Attributes = NOTHING,
         *,
         parent: Remote | None = None,
@@ -222,31 +243,29 @@ class Tracer:
         """
         linked = _given(links) if links else ()
         if parent:
-            trace_id, is_random = parent.trace_id, parent.flags & RANDOM
-            flags = self._sampling.flags(trace_id, (parent.flags & SAMPLED > 0,))
+            trace_id, span_id = parent.trace_id, self._new_id()
+            flags = self._sampling.flags(trace_id, parent.flags & SAMPLED > 0)
+            flags |= parent.flags & RANDOM
         else:
-            trace_id, is_random = self._new_id(TRACE_BITS), RANDOM
-            flags = self._sampling.flags(trace_id, [is_sampled(link) for link in linked])
-        return Span(
-            name,
-            kind,
-            trace_id,
-            self._new_id(),
-            flags | is_random,
-            parent.span_id if parent else None,
-            dict(attributes),
-            linked,
-            self._sink,
-        )
+            both = self._new_id(TRACE_BITS + SPAN_BITS)
+            trace_id, span_id = both[:TRACE_DIGITS], both[TRACE_DIGITS:]
+            before = any(map(is_sampled, linked)) if linked else None
+            flags = self._sampling.flags(trace_id, before) | RANDOM
+        parent_id = parent.span_id if parent else None
+        sink = self._sink
+        return Span(name, kind, trace_id, span_id, flags, parent_id, attributes, linked, sink)
 
     def _new_id(self, bits: int = SPAN_BITS) -> str:
-        """A random id as hex, which is never 0. Formatting a number takes four times as long."""
-        return (self._random_bits(bits) or 1).to_bytes(bits // 8).hex()
+        """A random id as hex; the last of its 16 digits make a span's id, which is never 0.
+
+        Formatting a number takes four times as long.
+        """
+        return (self._random_bits(bits) | 1).to_bytes(bits // 8).hex()
 
 
 def _given(links: Sequence[str | None]) -> tuple[str, ...]:
     """Those that may be valid. A group has hundreds, which are parsed only when it is exported."""
-    return tuple(link for link in links if link and len(link) >= LENGTH)
+    return tuple([link for link in links if link and len(link) >= LENGTH])
 
 
 class NoSpan:

@@ -19,16 +19,16 @@ from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
 from deletion.message_spans import MessageSpans
-from deletion.process.http_spans import TracingMiddleware
+from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
 from deletion.process.tokens import BearerTokens
 from deletion.tracing import Tracer
 from gateway.body import discard_body
-from gateway.metrics import Metrics, MetricsMiddleware
-from gateway.openapi import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS, TRACEPARENT
+from gateway.metrics import Metrics
+from gateway.openapi import ANSWERS, IDEMPOTENCY_KEY, KEY_PATTERN, PARAMETERS
 from gateway.requests import DeletionRequests, Now, Placed
-from gateway.trace import RandomBytes, trace_of
+from gateway.trace import RandomBytes, TraceOf, trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -57,17 +57,13 @@ def create_app(
     With a `tracer` requests have spans; with `spans` each event has one, which it names.
     """
     metrics = Metrics(registry)
-    placing = DeletionRequests(
-        publisher, now, random_bytes, trace_of(spans, random_bytes), metrics.pending
-    )
+    placing = DeletionRequests(publisher, now, random_bytes, metrics.pending)
     app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
-    if tracer:
-        app.add_middleware(TracingMiddleware, tracer=tracer)
+    app.add_middleware(AnswersMiddleware, counted=metrics.answered, tracer=tracer)
     app.router.add_api_route(
         "/v1/bots/{bot_id}",
-        _delete_bot(tokens, placing),
+        _delete_bot(tokens, placing, trace_of(spans, random_bytes)),
         methods=["DELETE"],
         summary="Request the deletion of a bot",
         tags=["deletion"],
@@ -93,7 +89,7 @@ class _Direct(APIRoute):
         self.app = request_response(endpoint)
 
 
-def _delete_bot(tokens: BearerTokens, requests: DeletionRequests) -> Endpoint:
+def _delete_bot(tokens: BearerTokens, requests: DeletionRequests, trace_of: TraceOf) -> Endpoint:
     async def delete_bot(request: Request) -> JSONResponse:
         """Answers once Pub/Sub has confirmed the event, never before, and in bounded time.
 
@@ -105,7 +101,7 @@ def _delete_bot(tokens: BearerTokens, requests: DeletionRequests) -> Endpoint:
         if not is_object_id(bot_id):
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bot_id: expected 24 hex digits")
         key = _idempotency_key(request)
-        placed = await _placed(requests.place(bot_id, key, _traceparent(request), requested_by))
+        placed = await _placed(requests.place(bot_id, key, trace_of(request), requested_by))
         content = {
             "event_id": placed.event_id,
             "bot_id": placed.bot_id,
@@ -142,8 +138,3 @@ def _idempotency_key(request: Request) -> str | None:
         detail = f"{IDEMPOTENCY_KEY}: expected once, 1 to 255 visible ASCII characters"
         raise Problem(HTTPStatus.BAD_REQUEST, detail)
     return keys[0]
-
-
-def _traceparent(request: Request) -> str | None:
-    given = request.headers.getlist(TRACEPARENT)
-    return given[0] if len(given) == 1 else None

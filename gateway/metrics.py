@@ -1,18 +1,12 @@
 """What the gateway counts. Labels name outcomes, never a bot."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from time import perf_counter
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deletion.process.http_answer import Answer
-
-MEASURED: Final = "/v1/"
-"""Probes are not measured."""
-
-OUTCOMES: Final = {
+OUTCOMES: Final[Mapping[int, str]] = {
     HTTPStatus.ACCEPTED: "accepted",
     HTTPStatus.UNAUTHORIZED: "unauthorized",
     HTTPStatus.TOO_MANY_REQUESTS: "overloaded",
@@ -48,26 +42,6 @@ class Metrics:
 
     def answered(self, status: int, seconds: float) -> None:
         """One request was answered with `status` after `seconds`."""
-        count, times = self._of[OUTCOMES.get(HTTPStatus(status), INVALID)]
+        count, times = self._of[OUTCOMES.get(status, INVALID)]
         count.inc()
         times.observe(seconds)
-
-
-class MetricsMiddleware:
-    """ASGI middleware that counts every answer under `MEASURED` in `metrics`."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
-        if scope["type"] != "http" or not scope["path"].startswith(MEASURED):
-            await self._app(scope, receive, send)
-            return
-        started = perf_counter()
-        answer = Answer(send)
-        try:
-            await self._app(scope, receive, answer.send)
-        finally:
-            self._metrics.answered(answer.status, perf_counter() - started)

@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from deletion.bus import Publisher
 from deletion.clock import rfc3339, truncated
 from deletion.events import BotDeletionSubject, RequestPlaced, to_message
-from gateway.trace import RandomBytes, TraceOf
+from gateway.trace import RandomBytes
 
 log = structlog.get_logger(__name__)
 
@@ -41,19 +41,17 @@ class DeletionRequests:
         publisher: Publisher,
         now: Now,
         random_bytes: RandomBytes,
-        trace_of: TraceOf,
         pending: Gauge,
     ) -> None:
         self._publisher = publisher
         self._now = now
         self._random_bytes = random_bytes
-        self._trace_of = trace_of
         self._pending = pending
 
     async def place(
-        self, bot_id: str, key: str | None, traceparent: str | None, requested_by: str
+        self, bot_id: str, key: str | None, traceparent: str, requested_by: str
     ) -> Placed:
-        """Publish the event, which names who asked. Returns once Pub/Sub has confirmed it.
+        """Publish the event, which names who asked and its span. Returns once it is confirmed.
 
         With a `key` the event id is the same each time the key is used for this bot, on any
         replica. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.
@@ -65,15 +63,14 @@ class DeletionRequests:
         subject = BotDeletionSubject(
             event_id, placed_at, bot_id, RequestPlaced(placed_at, requested_by)
         )
-        trace = self._trace_of(traceparent)
         with self._pending.track_inprogress():
-            await self._publisher.publish(to_message(subject, trace))
+            await self._publisher.publish(to_message(subject, traceparent))
         log.info(
             "accepted",
             event_id=event_id,
             bot_id=bot_id,
             requested_by=requested_by,
-            traceparent=trace,
+            traceparent=traceparent,
         )
         return Placed(event_id, bot_id, rfc3339(subject.timestamp))
 

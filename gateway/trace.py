@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Final
 
-from deletion.message_spans import MessageSpans
+from fastapi import Request
+
+from deletion.message_spans import TRACEPARENT, MessageSpans
 from deletion.traceparent import RANDOM, SAMPLED, SPAN_BITS, TRACE_BITS, formatted, parsed
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes, as `os.urandom` does."""
 
-TraceOf = Callable[[str | None], str]
-"""Takes the `traceparent` header of a request, or None, and returns that of its event."""
+TraceOf = Callable[[Request], str]
+"""Returns the `traceparent` of a request's event."""
 
 _FRESH_FLAGS: Final = SAMPLED | RANDOM
 """Sampled, because deletions are rare and worth a trace."""
@@ -30,5 +32,10 @@ def continued(traceparent: str | None, random_bytes: RandomBytes) -> str:
 def trace_of(spans: MessageSpans | None, random_bytes: RandomBytes) -> TraceOf:
     """How events get their `traceparent`: from a span of their own, or by `continued`."""
     if spans is None:
-        return lambda traceparent: continued(traceparent, random_bytes)
-    return lambda _: spans.created()
+        return lambda request: continued(_header(request), random_bytes)
+    return lambda _: spans.created()  # below the span of the request, which has read the header
+
+
+def _header(request: Request) -> str | None:
+    given = request.headers.getlist(TRACEPARENT)
+    return given[0] if len(given) == 1 else None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.answers import PROBLEMS, answered
-from deletion.process.http_spans import TracingMiddleware
+from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
@@ -60,7 +60,7 @@ def create_app(
     app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
     if tracer:
-        app.add_middleware(TracingMiddleware, tracer=tracer)
+        app.add_middleware(AnswersMiddleware, tracer=tracer)
     app.include_router(probes(registry, ready, refresh))
     app.include_router(_routes(sweeps, tokens))
     return app

@@ -15,6 +15,7 @@ from console.metrics import Metrics
 from console.pages.render import Renderer
 from console.sessions import Sessions
 from console.users import Users
+from deletion.process.http_spans import admitted
 
 MOST_LOGIN_BYTES: Final = 8 * 1024
 LOG_SECONDS: Final = 10.0
@@ -49,6 +50,7 @@ def login_routes(
             metrics.refused_logins.inc()
             values = {"target": target, "refused": True}
             return render.page(request, "login.html", values, HTTPStatus.UNAUTHORIZED)
+        admitted(request.scope)
         log.info("logged in", user=user.name, role=user.role)
         response = RedirectResponse(target, HTTPStatus.SEE_OTHER)
         sessions.start(user, response)

@@ -1,8 +1,23 @@
-"""The status of an HTTP answer, for the middleware that counts answers or records spans."""
+"""What a process notes of each HTTP answer: it is counted, and its request has a span."""
 
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final
 
-from starlette.types import Message, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deletion.process.http_spans import FAILED, answered, begun
+from deletion.tracing import Tracer
+
+Counted = Callable[[int, float], None]
+"""Takes the status of an answer, and the seconds until it was complete."""
+
+API: Final = "/v1/"
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of an API, and not of a probe."""
+    return path.startswith(API)
 
 
 class Answer:
@@ -15,10 +30,50 @@ class Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        self.status = FAILED
 
-    async def send(self, message: Message) -> None:
-        """Pass the message on."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass the message on. It is awaited by the caller, which saves a coroutine for each."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        await self._send(message)
+        return self._send(message)
+
+
+class AnswersMiddleware:
+    """ASGI middleware that counts the answers to paths that `concerns`, and records their spans.
+
+    One for both: a layer around the app costs a request as much as its span.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        concerns: Callable[[str], bool] = is_api,
+        counted: Counted | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._app = app
+        self._concerns = concerns
+        self._counted = counted
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on."""
+        if scope["type"] != "http" or not self._concerns(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        started, answer = perf_counter(), Answer(send)
+        span = begun(self._tracer, scope).enter() if self._tracer else None
+        failure = None
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            if span:
+                answered(span, scope, answer.status, failure)
+                span.leave()
+            if self._counted:
+                self._counted(answer.status, perf_counter() - started)

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from deletion.process.bounded_http import BoundedHttp
+from deletion.process.heap import startup_kept
 from deletion.process.http_connections import BOUNDS, Bounds, Connections
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,8 @@ async def serving(
                 running.result()
                 raise OSError(f"cannot serve on {url}")
         log.info("listening", process=name, url=url)
-        yield url
+        with startup_kept():
+            yield url
     finally:
         server.should_exit = True
         await running

@@ -11,6 +11,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from pydantic import SecretStr
 
+from deletion.process.http_spans import admitted
 from deletion.process.problems import Problem
 
 _CHALLENGE: Final = 'Bearer realm="botdel"'
@@ -70,6 +71,7 @@ class BearerTokens(SecurityBase):
         if name is None:
             challenge = f'{_CHALLENGE}, error="invalid_token"'
             raise self._refused("the bearer token is not valid", challenge)
+        admitted(request.scope)
         return name
 
     def _named(self, offered: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import TRACES, Mutant
+from tests.mutations.mutants.base import TRACES, UNIT, Mutant
 
 MUTANTS: Final = (
     Mutant(
@@ -22,8 +22,8 @@ MUTANTS: Final = (
     Mutant(
         "a span has the path, which names a bot",
         "deletion/process/http_spans.py",
-        'span.name = f"{span.name} {template}"',
-        "span.name = f\"{span.name} {scope['path']}\"",
+        'span.name = f"{name} {template}"',
+        "span.name = f\"{name} {scope['path']}\"",
         TRACES,
     ),
     Mutant(
@@ -57,7 +57,7 @@ MUTANTS: Final = (
     Mutant(
         "a trace that its caller does not record is recorded",
         "deletion/tracing.py",
-        "return SAMPLED if any(before) else 0",
+        "return SAMPLED if before else 0",
         "return SAMPLED",
         TRACES,
     ),
@@ -74,5 +74,19 @@ MUTANTS: Final = (
         "    return not path.startswith(UNTRACED)",
         "    return True",
         ("unit",),
+    ),
+    Mutant(
+        "a stranger's request has a span",
+        "deletion/process/http_spans.py",
+        "    if ADMITTED not in scope:",
+        "    if False:",
+        TRACES,
+    ),
+    Mutant(
+        "whoever shows a wrong token has a span",
+        "deletion/process/tokens.py",
+        "        if name is None:\n",
+        "        admitted(request.scope)\n        if name is None:\n",
+        UNIT,
     ),
 )

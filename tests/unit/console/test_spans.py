@@ -28,17 +28,35 @@ async def test_pages_and_the_api_have_spans_that_are_in_the_table_and_name_no_bo
     api = {"GET /v1/deletions", "GET /v1/deletions/{event_id}"}
     assert check(spans) == {"GET PAGE", "POST PAGE", *api}
     assert {span.name for span in spans} >= {"GET /", "GET /jobs", "GET /jobs/{job_id}", *api}
-    assert len(spans) == 8
+    assert len(spans) == 7  # none for the log-in, which anybody can see
     assert BOT not in repr(spans)
 
 
-async def test_a_request_that_is_refused_has_a_span_without_a_page() -> None:
+async def test_a_stranger_leaves_no_span() -> None:
     kept = Kept()
     async with Console().visited(Tracer(kept)) as visited:
-        await visited.http.get(f"/v1/deletions/{EVENT}")
+        for path in (f"/v1/deletions/{EVENT}", "/", "/login", "/nothing"):
+            await visited.http.get(path)
+        await visited.http.post("/login", data={"token": "wrong"}, headers=OWN_PAGE)
+    assert kept.spans == []
+
+
+async def test_a_log_in_has_a_span() -> None:
+    kept = Kept()
+    async with Console().visited(Tracer(kept)) as visited:
+        await visited.http.post(
+            "/login", data={"token": OPERATOR.token.get_secret_value()}, headers=OWN_PAGE
+        )
+    assert kept.one("POST /login").attributes["http.response.status_code"] == 303
+
+
+async def test_a_page_that_does_not_exist_is_not_named() -> None:
+    kept = Kept()
+    async with Console().visited(Tracer(kept)) as visited:
+        await visited.http.get("/nothing", headers=bearer(VIEWER))
     span = kept.one("GET")
     assert "http.route" not in span.attributes
-    assert span.attributes["http.response.status_code"] == 401
+    assert span.attributes["http.response.status_code"] == 404
 
 
 async def test_probes_and_files_have_no_span() -> None:

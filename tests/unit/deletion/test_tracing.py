@@ -100,24 +100,32 @@ def test_below_a_span_that_is_not_recorded_none_is() -> None:
     assert kept.spans == []
 
 
+def test_ids_are_new_and_none_is_zero() -> None:
+    tracer, _ = traced()
+    spans = [tracer.root("any") for _ in range(100)]
+    assert len({span.span_id for span in spans} | {span.trace_id for span in spans}) == 200
+    assert {(len(span.span_id), len(span.trace_id)) for span in spans} == {(16, 32)}
+    assert Tracer(Kept(), random_bits=lambda _: 0).span("any").span_id == f"{1:016x}"
+
+
 LOW, HIGH = f"{'f' * 16}{'0' * 16}", f"{'0' * 16}{'f' * 16}"
 
 
 @pytest.mark.parametrize(
     ("sampling", "trace_id", "before", "is_sampled"),
     [
-        (Sampling(), LOW, [], True),
-        (Sampling(), LOW, [False], False),
-        (Sampling(0.0), LOW, [], False),
-        (Sampling(0.0), LOW, [True], True),
-        (Sampling(0.5), LOW, [], True),
-        (Sampling(0.5), HIGH, [], False),
-        (Sampling(1.0, follows=False), LOW, [False], True),
-        (Sampling(0.0, follows=False), LOW, [True], False),
+        (Sampling(), LOW, None, True),
+        (Sampling(), LOW, False, False),
+        (Sampling(0.0), LOW, None, False),
+        (Sampling(0.0), LOW, True, True),
+        (Sampling(0.5), LOW, None, True),
+        (Sampling(0.5), HIGH, None, False),
+        (Sampling(1.0, follows=False), LOW, False, True),
+        (Sampling(0.0, follows=False), LOW, True, False),
     ],
 )
 def test_a_ratio_is_taken_by_the_trace_id_and_what_came_before_is_followed(
-    sampling: Sampling, trace_id: str, before: list[bool], is_sampled: bool
+    sampling: Sampling, trace_id: str, before: bool | None, is_sampled: bool
 ) -> None:
     assert bool(sampling.flags(trace_id, before)) is is_sampled
 

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
-from deletion.process.http_spans import TracingMiddleware
+from deletion.process.http_answer import AnswersMiddleware
+from deletion.process.http_spans import admitted
 from deletion.tracing import Kind, Tracer, current
 from tests.support.factories import BOT
 from tests.support.spans import Kept
@@ -25,9 +26,12 @@ def kept() -> Kept:
 async def http(kept: Kept) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
 
-    @app.get("/v1/things/{thing}")
-    async def show(thing: str, status: int = 200) -> Response:
+    @app.api_route("/v1/things/{thing}", methods=["GET", "BREW"])
+    async def show(request: Request, thing: str, status: int = 200) -> Response:
         assert current()
+        if status == 401:
+            return Response(status_code=status)
+        admitted(request.scope)
         if status == 599:
             raise LookupError(thing)
         return Response(status_code=status)
@@ -36,7 +40,7 @@ async def http(kept: Kept) -> AsyncIterator[httpx.AsyncClient]:
     async def healthz() -> str:
         return "ok"
 
-    app.add_middleware(TracingMiddleware, tracer=Tracer(kept))
+    app.add_middleware(AnswersMiddleware, tracer=Tracer(kept))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://any") as http:
         yield http
@@ -97,13 +101,19 @@ async def test_probes_have_no_spans(http: httpx.AsyncClient, kept: Kept) -> None
     assert kept.spans == []
 
 
-@pytest.mark.parametrize(
-    ("method", "name", "noted"), [("GET", "GET", "GET"), ("BREW", "HTTP", "_OTHER")]
-)
-async def test_what_is_no_route_or_no_method_is_not_named(
-    http: httpx.AsyncClient, kept: Kept, method: str, name: str, noted: str
-) -> None:
-    await http.request(method, f"/v1/nothing/{BOT}")
+async def test_a_method_of_nobodys_is_not_named(http: httpx.AsyncClient, kept: Kept) -> None:
+    await http.request("BREW", PATH)
     (span,) = kept.spans
-    assert (span.name, span.attributes["http.request.method"]) == (name, noted)
-    assert "http.route" not in span.attributes
+    assert span.name == "HTTP /v1/things/{thing}"
+    assert span.attributes["http.request.method"] == "_OTHER"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answered"),
+    [("GET", f"{PATH}?status=401", 401), ("GET", "/v1/nothing", 404), ("PUT", PATH, 405)],
+)
+async def test_what_is_refused_before_its_caller_is_known_has_no_span(
+    http: httpx.AsyncClient, kept: Kept, method: str, path: str, answered: int
+) -> None:
+    assert (await http.request(method, path)).status_code == answered
+    assert kept.spans == []

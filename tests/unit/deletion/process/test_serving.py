@@ -1,11 +1,13 @@
-"""A process that cannot listen says which setting to change."""
+"""A process that cannot listen says which setting to change; one that serves keeps its start."""
 
 import errno
+import gc
 import socket
 
 import pytest
 from fastapi import FastAPI
 
+from deletion.process.heap import YOUNG
 from deletion.process.serving import serving
 
 
@@ -25,3 +27,12 @@ async def test_an_address_that_is_not_ours_names_the_setting_to_change(host: str
     with pytest.raises(OSError, match="set BOTDEL_RECOVERY_HOST or --host"):
         async with serving(FastAPI(), host, 0, name="recovery", grace=1):
             pass
+
+
+async def test_while_it_serves_the_collector_does_not_look_at_what_its_start_made() -> None:
+    before = gc.get_threshold()
+    async with serving(FastAPI(), "127.0.0.1", 0, name="gateway", grace=1):
+        assert gc.get_freeze_count() > len(gc.get_objects())
+        assert gc.get_threshold()[0] == YOUNG
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
