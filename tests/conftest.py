@@ -7,19 +7,21 @@ installed, the tests that need it fail, and say what to install.
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
 from pymongo import AsyncMongoClient
 
-from botdel.local.broker_choice import brokers, choose_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.database import EmbeddedMongo
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.errors import ConfigurationError
+from tests.support import brokers
 from tests.support.clock import VirtualLoop
 from tests.support.paths import TESTS
 from tests.support.pipeline import Pipeline, create_topology
@@ -28,24 +30,34 @@ from tests.support.pipeline import Pipeline, create_topology
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of continuous integration."""
     parser.addoption(
-        "--each-broker",
+        brokers.OPTION,
         action="store_true",
-        help="run the acceptance suite over each broker that is installed, not only the chosen one",
+        help="run acceptance, the fault suite and the tests of brokers over each that is installed",
     )
 
 
-def pytest_report_header() -> str:
-    """Which broker the tests start, and why. Raises `UsageError` if the chosen one is missing."""
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which brokers the tests start, and why. Raises `UsageError` if the chosen one is missing."""
     try:
-        return f"broker: {choose_broker()}; suites over both run over: {', '.join(brokers())}"
+        return brokers.described(each=config.getoption(brokers.OPTION))
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from None
 
 
+SHORT_LIVED_JAVA: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For emulators that run for seconds: to optimise their code costs more than it saves."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the mark of tests that run in virtual time."""
+    """Add the mark of tests that run in virtual time, and start Java for short runs."""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", SHORT_LIVED_JAVA)
     mark = "virtual_time: in a loop of its own, whose time is virtual (tests/support/clock.py)"
     config.addinivalue_line("markers", mark)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """See there for which brokers a test runs over."""
+    brokers.parametrize(metafunc)
 
 
 LONGEST_FIRST = ("acceptance", "faults", "integration", "simulation", "conformance")

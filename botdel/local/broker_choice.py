@@ -1,7 +1,7 @@
 """Pub/Sub on this machine: Google's emulator if it and Java are installed, or the embedded broker.
 
-`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and the suites
-over both brokers (conformance, faults, in CI acceptance) use each that is installed.
+`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and tests that
+run over each broker use each that is installed.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class LocalSettings(Settings):
     local_broker: Literal["google", "embedded"] | None = None
     """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
     `embedded`. If it is not set: the emulator if it and Java are installed, else the embedded
-    broker; the suites over both brokers (conformance, faults, with EACH_BROKER=1 acceptance)
-    run over each that is installed.
+    broker; tests of a broker itself use the embedded one, and with EACH_BROKER=1 all tests run
+    over each that is installed.
     """
 
 
 def brokers() -> list[str]:
-    """Return the names of the brokers that the suites over both brokers use.
+    """Return the names of the brokers that tests may run over, the chosen one first.
 
     Raises `ConfigurationError` if BOTDEL_LOCAL_BROKER names none of them.
     """
@@ -44,7 +44,7 @@ def brokers() -> list[str]:
 
 
 def why_left_out(name: str) -> str:
-    """Return in one line why the suites over both brokers leave this one out; "" if not."""
+    """Return in one line why no test runs over this one; "" if tests may."""
     if wanted := load(LocalSettings).local_broker:
         return "" if name == wanted else f"not over {name}, because BOTDEL_LOCAL_BROKER={wanted}"
     if name == EMBEDDED:

@@ -1,18 +1,11 @@
-"""The acceptance suite runs over the broker that is chosen; with `--each-broker`, over each."""
+"""Acceptance tests are tests of the pipeline: with `--each-broker` they run over each broker."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from botdel.local.broker_choice import brokers, choose_broker
+from botdel.local.broker_choice import choose_broker
 from botdel.local.server import LocalBroker
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Not `params` of a fixture: a wrong setting would be an error of this import, with a trace."""
-    if "broker_name" in metafunc.fixturenames:
-        wanted = brokers() if metafunc.config.getoption("--each-broker") else brokers()[:1]
-        metafunc.parametrize("broker_name", wanted, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -67,6 +68,13 @@ def test_it(server):
 """
 
 
+BARE: Final = (
+    *("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist"),
+    *("-p", "no:asyncio", "-p", "no:anyio"),
+)
+"""Plugins that take a second to load; here each sample would load them anew."""
+
+
 @pytest.mark.parametrize(
     ("test", "failed", "unclear"),
     [
@@ -101,7 +109,7 @@ def test_it(server):
 async def test_nothing_but_a_test_that_fails_notices_a_mutation(
     test: str, failed: str, unclear: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mutations, "PYTEST", (*mutations.PYTEST, "--timeout=0.5"))
+    monkeypatch.setattr(mutations, "PYTEST", (*mutations.PYTEST, "--timeout=0.5", *BARE))
     monkeypatch.setattr(mutations, "WITHIN", 5.0 if unclear.startswith("not done") else 60.0)
     (tmp_path / "test_sample.py").write_text(test)
     verdict = await judged("sample", ["test_sample.py"], tmp_path)

@@ -1,33 +1,26 @@
-"""Both brokers as processes, for the suites that run over each of them (`test_broker*.py`)."""
+"""Brokers as processes, for the suites about what a broker does (`test_broker*.py`)."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from botdel.local.broker_choice import EMBEDDED, GOOGLE, why_left_out
+from botdel.local.broker_choice import GOOGLE
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from tests.conformance.brokers import Calls, calls_to
 
 
-def _skipped(name: str) -> list[pytest.MarkDecorator]:
-    """The mark of a broker that is not wanted, or not installed; such skips share a line."""
-    return [pytest.mark.skip(reason=why)] if (why := why_left_out(name)) else []
-
-
-@pytest.fixture(
-    scope="module", params=[pytest.param(n, marks=_skipped(n)) for n in (GOOGLE, EMBEDDED)]
-)
-async def host(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+@pytest.fixture(scope="module")
+async def host(judged_broker: str) -> AsyncIterator[str]:
     """Where a broker listens."""
-    server = PubSubEmulator() if request.param == GOOGLE else EmbeddedBroker()
+    server = PubSubEmulator() if judged_broker == GOOGLE else EmbeddedBroker()
     async with server:
         yield server.host
 
 
 @pytest.fixture
-def is_google(request: pytest.FixtureRequest) -> bool:
-    return bool(request.node.callspec.params["host"] == GOOGLE)
+def is_google(judged_broker: str) -> bool:
+    return judged_broker == GOOGLE
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -63,14 +63,14 @@ class Load:
         while self.publishing:
             numbers = [b"%d" % n for n in range(self._next, self._next + 20)]
             self._next += 20
-            with self._errors_counted():
+            async with self._errors_counted():
                 await self._calls.publish(*numbers)
                 self.published.update(numbers)
 
     async def consume(self) -> None:
         """Until nothing comes any more and nothing is published."""
         while True:
-            with self._errors_counted():
+            async with self._errors_counted():
                 entries = await self._calls.pull(50, seconds=1)
                 if not entries and not self.publishing:
                     return
@@ -84,12 +84,13 @@ class Load:
     def has_published(self, number: int) -> bool:
         return len(self.published) > number
 
-    @contextmanager
-    def _errors_counted(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _errors_counted(self) -> AsyncIterator[None]:
         try:
             yield
         except (gcp.ServiceUnavailable, gcp.Unknown, gcp.DeadlineExceeded, gcp.Cancelled):
             self.errors += 1
+            await asyncio.sleep(0.02)  # a broker that is away refuses at once, again and again
 
 
 @pytest.mark.proves("broker-keeps")

@@ -17,12 +17,13 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from botdel.local import server
-from botdel.local.broker_choice import EMBEDDED, GOOGLE, brokers, why_left_out
+from botdel.local.broker_choice import EMBEDDED, GOOGLE, why_left_out
 from botdel.local.database import EmbeddedMongo
 from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalServer, PortTaken
+from tests.support.brokers import OPTION, judged
 from tests.support.polling import SOON, eventually, runs
 
 Part = Callable[[int | None], LocalServer]
@@ -30,7 +31,14 @@ Client = AsyncMongoClient[dict[str, Any]]
 Bots = AsyncCollection[dict[str, Any]]
 
 
-@pytest.fixture(params=[*brokers(), "mongodb"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each server that this project starts on a machine, with `--each-broker` both brokers."""
+    if "part" in metafunc.fixturenames:
+        brokers = judged(each=metafunc.config.getoption(OPTION))
+        metafunc.parametrize("part", [*brokers, "mongodb"], indirect=True)
+
+
+@pytest.fixture
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Part:
     """Makes parts that share nothing, each on the port it is given."""
     if request.param == GOOGLE:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.objects import s3 as s3_module
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.objects.step import ObjectsStep
 from deletion.adapters.spec import StepConnections
@@ -43,6 +44,7 @@ async def s3() -> AsyncIterator[S3]:
 def _environment(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3_module, "get_session", lambda: s3.session)  # which is slow to make
     s3.fails()
     yield
     s3.fails()

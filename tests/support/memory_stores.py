@@ -60,8 +60,8 @@ class MemoryJobStore:
         written = replace(change.after, placed_at=stored.placed_at, event_ids=stored.event_ids)
         if stored != written and not _matches(stored, change):
             raise LeaseLost(f"job {change.after.id} has moved on")
-        others = (job for job in self.jobs.values() if job.id != written.id)
-        if written.live and any(_is_of(job, written) and job.live for job in others):
+        others = (job for job in self._of_bot(written) if job.id != written.id)
+        if written.live and any(job.live for job in others):
             raise TransitionError(f"job {written.id}: another job of its bot is live")
         if stored.status is not Status.COMPLETE:
             self._mark(written)
@@ -127,13 +127,21 @@ class MemoryJobStore:
         if job.status is Status.COMPLETE and job.finished_at:
             self.unreported[job.id] = job.finished_at
 
+    def _of_bot(self, job: Job) -> list[Job]:
+        """Those of its bot and service, in one comprehension: each write looks through all jobs."""
+        bot_id, service = job.bot_id, job.service
+        return [
+            each for each in self.jobs.values() if each.bot_id == bot_id and each.service == service
+        ]
+
     def _record(self, job: Job) -> Recorded:
-        for standing in self.jobs.values():
-            if _is_of(standing, job) and job.event_id in standing.event_ids:
+        of_bot = self._of_bot(job)
+        for standing in of_bot:
+            if job.event_id in standing.event_ids:
                 if standing.id == job.id:
                     return Recorded(RecordOutcome.NEW, job.id)
                 return _recorded(RecordOutcome.KNOWN, standing)
-        live = next((j for j in self.jobs.values() if _is_of(j, job) and j.live), None)
+        live = next((standing for standing in of_bot if standing.live), None)
         if live is None or not job.live:
             self._mark(job)
             self.jobs[job.id] = job
@@ -233,10 +241,6 @@ class MemoryDeadLetterStore:
 
 def _matches(stored: Job, change: Change) -> bool:
     return all(getattr(stored, name) == getattr(change.before, name) for name in change.guard)
-
-
-def _is_of(stored: Job, job: Job) -> bool:
-    return (stored.service, stored.bot_id) == (job.service, job.bot_id)
 
 
 def _recorded(outcome: RecordOutcome, job: Job) -> Recorded:

@@ -24,14 +24,14 @@ MUTANTS: Final = (
     Mutant(
         "the store in memory forgets who joined",
         MEMORY,
-        "_is_of(standing, job) and job.event_id in standing.event_ids",
-        "_is_of(standing, job) and job.event_id == standing.event_id",
+        "if job.event_id in standing.event_ids",
+        "if job.event_id == standing.event_id",
         ("unit", "simulation", "conformance"),
     ),
     Mutant(
         "memory: a compensated job is started anew beside a live one",
         MEMORY,
-        "if written.live and any(_is_of(job, written) and job.live for job in others):",
+        "if written.live and any(job.live for job in others):",
         "if False:",
         DATABASE,
     ),

@@ -10,6 +10,7 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from deletion.errors import ConfigurationError
 from tests import conftest
+from tests.support.brokers import chosen, described, judged
 
 WANTED = "BOTDEL_LOCAL_BROKER"
 
@@ -35,21 +36,21 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_googles_emulator_comes_first_where_it_is_found() -> None:
-    chosen = choose_broker()
-    assert isinstance(chosen.broker, PubSubEmulator)
-    assert str(chosen) == "Google's Pub/Sub emulator (it and Java are installed)"
+    found = choose_broker()
+    assert isinstance(found.broker, PubSubEmulator)
+    assert str(found) == "Google's Pub/Sub emulator (it and Java are installed)"
     assert brokers() == [GOOGLE, EMBEDDED]
-    assert conftest.pytest_report_header() == (
+    assert described(each=False) == (
         "broker: Google's Pub/Sub emulator (it and Java are installed); "
-        "suites over both run over: google, embedded"
+        "tests run over google, tests of brokers over embedded"
     )
 
 
 @pytest.mark.usefixtures("missing")
 def test_without_it_the_embedded_broker_runs_and_says_why() -> None:
-    chosen = choose_broker()
-    assert isinstance(chosen.broker, EmbeddedBroker)
-    assert str(chosen) == (
+    found = choose_broker()
+    assert isinstance(found.broker, EmbeddedBroker)
+    assert str(found) == (
         "the embedded broker, for development only (Google's emulator (v. 0.8) is missing)"
     )
     assert brokers() == [EMBEDDED]
@@ -62,9 +63,9 @@ def test_without_it_the_embedded_broker_runs_and_says_why() -> None:
 @pytest.mark.usefixtures("installed")
 def test_the_one_that_is_wanted_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WANTED, EMBEDDED)
-    chosen = choose_broker()
-    assert isinstance(chosen.broker, EmbeddedBroker)
-    assert chosen.why == "BOTDEL_LOCAL_BROKER=embedded"
+    found = choose_broker()
+    assert isinstance(found.broker, EmbeddedBroker)
+    assert found.why == "BOTDEL_LOCAL_BROKER=embedded"
 
 
 @pytest.mark.usefixtures("installed")
@@ -90,14 +91,39 @@ def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_a_broker_that_nobody_knows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("installed")
+def test_a_test_runs_over_one_broker_and_with_the_option_over_each() -> None:
+    assert (chosen(each=False), judged(each=False)) == ([GOOGLE], [EMBEDDED])
+    assert chosen(each=True) == judged(each=True) == [GOOGLE, EMBEDDED]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize("name", [GOOGLE, EMBEDDED])
+def test_every_test_runs_over_the_wanted_broker(
+    monkeypatch: pytest.MonkeyPatch, name: str, each: bool
+) -> None:
+    monkeypatch.setenv(WANTED, name)
+    assert chosen(each=each) == judged(each=each) == [name]
+
+
+@pytest.mark.usefixtures("missing")
+def test_a_run_over_each_broker_says_which_one_is_missing() -> None:
+    assert described(each=True).endswith(
+        f"; tests run over embedded, tests of brokers over embedded; {why_left_out(GOOGLE)}"
+    )
+
+
+def test_a_broker_that_nobody_knows_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
     monkeypatch.setenv(WANTED, "kafka")
     with pytest.raises(ConfigurationError, match=WANTED):
         choose_broker()
     with pytest.raises(ConfigurationError, match=WANTED):
         brokers()
     with pytest.raises(pytest.UsageError, match=WANTED):
-        conftest.pytest_report_header()
+        conftest.pytest_report_header(pytestconfig)
 
 
 @pytest.mark.usefixtures("missing")
