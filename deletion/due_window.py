@@ -6,13 +6,15 @@ end moves: onward until a read finds records, and back to the last of them when 
 one read returns: docs/decisions/0020.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from deletion.clock import TICK
-from deletion.silence import EPOCH
+from deletion.silence import EPOCH, LATEST
+
+T = TypeVar("T")
 
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 """Bounds of the width of a window."""
@@ -61,3 +63,60 @@ class DueWindow:
     def _span(self, due: Sequence[datetime]) -> tuple[datetime, datetime]:
         """The first and the last time of a page; the end for both if it has none."""
         return (due[0], due[-1]) if due else (self.end, self.end)
+
+
+class Earliest(Generic[T]):
+    """Reads the earliest of many records, at a cost that does not grow with how many there are.
+
+    `read` returns the records of a range of times, bounds included, the earliest first, at most as
+    many as given; `time_of` returns the time of one, if it can be read. The window is kept, so that
+    the next read begins with what the last one has learned.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[datetime, datetime, int], Awaitable[Sequence[T]]],
+        time_of: Callable[[T], datetime | None],
+    ) -> None:
+        self._read = read
+        self._time_of = time_of
+        self._window = DueWindow()
+
+    async def read(
+        self,
+        since: datetime,
+        now: datetime,
+        limit: int,
+        *,
+        is_new: Callable[[T], bool] = lambda _record: True,
+        also_later: bool = False,
+        fewest: int = 1,
+    ) -> list[T]:
+        """The earliest records from `since` until `now` of which at least `fewest` are new; all
+        that there are if they are fewer, or `limit` of them. `also_later` reads on beyond `now`.
+
+        Raises what `read` raises. The next read then begins with a narrow window: this one may have
+        matched more than the database can read in time.
+        """
+        step = self._window.width
+        while True:
+            window = self._window.moved_on(step, now)
+            is_last = window.end >= now
+            end = LATEST if is_last and also_later else window.end
+            self._window = DueWindow()  # in case that the read fails
+            found = await self._read(since, end, limit)
+            is_full = len(found) >= limit
+            self._window = self._after(window, found, is_full=is_full, is_last=is_last)
+            if is_full or is_last or sum(map(is_new, found)) >= fewest:
+                return list(found)
+            step = self._window.width if found else self._window.leap(now)
+
+    def _after(
+        self, window: DueWindow, found: Sequence[T], *, is_full: bool, is_last: bool
+    ) -> DueWindow:
+        """The window after a read. One that has reached now stays as wide as it is: how many
+        records will be due by the next read is not known.
+        """
+        if is_full:
+            return window.shrunk_to([at for each in found if (at := self._time_of(each))])
+        return window if is_last else window.widened()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,10 +12,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deletion.clock import Clock
+from deletion.due_window import Earliest
 from deletion.kept import Kept
-from deletion.ledger import RequestCensus, RequestStore
+from deletion.ledger import ReadRequest, RequestCensus, RequestStore
+from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest
-from deletion.silence import EPOCH, LATEST
+from deletion.silence import EPOCH
 from recovery.gauges import KEPT_SECONDS, READ_SECONDS
 
 MOST_COUNTED: Final = 10_000
@@ -84,6 +87,7 @@ class RequestGauges:
         self._clock = clock
         self._failures = failures
         self._chores = [Chore.ANNOUNCE, Chore.CALL] if calls_back else [Chore.ANNOUNCE]
+        self._earliest = {each: self._earliest_of(each) for each in self._chores}
         self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
 
     async def refresh(self) -> None:
@@ -104,13 +108,21 @@ class RequestGauges:
             log.exception("requests not counted")
             self._failures.inc()
 
+    def _earliest_of(self, chore: Chore) -> Earliest[ReadRequest]:
+        def due(request: ReadRequest) -> datetime | None:
+            return request.due if isinstance(request, Unreadable) else request.chores.get(chore)
+
+        return Earliest(partial(self._requests.due, chore), due)
+
     async def _waiting(self, chore: Chore) -> datetime | None:
         """When the oldest settled request that waits for `chore` was settled; None without one.
 
         Each is due again within an hour, so the oldest is among the first that are due, unless more
         than `MOST_WAITING` wait.
         """
-        found = await self._requests.due(chore, EPOCH, LATEST, MOST_WAITING)
+        found = await self._earliest[chore].read(
+            EPOCH, self._clock.now(), MOST_WAITING, also_later=True, fewest=MOST_WAITING
+        )
         readable = (each for each in found if isinstance(each, DeletionRequest))
         return min((each.settled_at for each in readable if each.settled_at), default=None)
 

@@ -124,12 +124,35 @@ async def test_the_indexes_are_those_declared(
         "open_received": (["open", "receivedAt", "_id"], False),
         "open_deadline": (["open", "deadline"], False),
         "near": (["near"], True),
-        "missing": (["missing"], True),
+        "missing_received": (["missing", "receivedAt", "_id"], False),
         "chores_look": (["chores.look"], True),
         "chores_warn": (["chores.warn"], True),
         "chores_announce": (["chores.announce"], True),
         "chores_call": (["chores.call"], True),
     }
+
+
+async def test_a_census_counts_only_a_little_more_than_its_limit(
+    store: MongoRequestStore, requests: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may count all that a range matches, whatever the limit."""
+    old = [a_deletion_request(now=START - timedelta(days=9, minutes=age)) for age in range(40)]
+    await store.record([*old, *(a_deletion_request(now=START) for _ in range(400))])
+    asked: list[Document] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(requests, name)
+
+        async def count_documents(self, query: Document, *, limit: int) -> int:
+            asked.append(query)
+            return await requests.count_documents(query, limit=limit)
+
+    monkeypatch.setattr(store._open, "_requests", Counting())
+    assert (await store.census(START, 10)).open == 10
+    matched = [await requests.count_documents(query) for query in asked if "open" in query]
+    assert 10 <= sum(matched) <= 50
+    assert (await store.census(START, 1_000)).open == 440
 
 
 DAMAGE: dict[str, Document] = {
