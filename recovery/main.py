@@ -40,7 +40,7 @@ from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.gauges import JobGauges
 from recovery.identities import BEARER, Identities, google_keys
-from recovery.ledger.composing import ledger_of
+from recovery.ledger.composing import LEDGER_INDEXES, ledger_of
 from recovery.ledger.gauges import RequestGauges
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.ledger.running import Ledger
@@ -68,7 +68,7 @@ async def run(settings: RecoverySettings) -> None:
 
     A signal ends the process at once while it is still starting. It also starts when the database
     or Pub/Sub does not answer; `/readyz` then says so. Raises `ConfigurationError`, also for a
-    missing unique index, `OSError` for a port that is taken, and `TopologyMissing`. With an
+    missing index that it needs, `OSError` for a port that is taken, and `TopologyMissing`. With an
     emulator this process creates missing indexes and topology instead.
     """
     with stop_on_signals() as stopping:
@@ -91,7 +91,7 @@ async def run(settings: RecoverySettings) -> None:
 async def _require(database: Database) -> None:
     """Check the indexes once before anything is served, if the database answers."""
     try:
-        await prepare(database, {**SWEEP_INDEXES, **LETTER_INDEXES}, build=False)
+        await prepare(database, {**SWEEP_INDEXES, **LEDGER_INDEXES}, build=False)
     except StoreUnavailable as error:
         log.warning("indexes are checked later", reason=str(error))
 

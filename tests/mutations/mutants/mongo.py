@@ -237,15 +237,22 @@ MUTANTS: Final = (
     Mutant(
         "jobs that are not complete expire too",
         RETENTION,
-        """partialFilterExpression={"status": "complete", "unreported": None}""",
-        """partialFilterExpression={"unreported": None}""",
+        """only={"status": "complete", "unreported": None}""",
+        """only={"unreported": None}""",
         DATA,
     ),
     Mutant(
         "jobs that the ledger has not settled expire too",
         RETENTION,
-        """partialFilterExpression={"status": "complete", "unreported": None}""",
-        """partialFilterExpression={"status": "complete"}""",
+        """only={"status": "complete", "unreported": None}""",
+        """only={"status": "complete"}""",
+        DATA,
+    ),
+    Mutant(
+        "requests that nobody has announced expire too",
+        RETENTION,
+        """only={"chores": {}}""",
+        """only={"revision": 0}""",
         DATA,
     ),
     Mutant(
@@ -258,8 +265,8 @@ MUTANTS: Final = (
     Mutant(
         "an index that goes on deleting is not reported",
         RETENTION,
-        "if days is not None and not gap([ttl_index(days)], found):",
-        "if days is None or not gap([ttl_index(days)], found):",
+        "if days is not None and not gap([kept.model(days)], found):",
+        "if days is None or not gap([kept.model(days)], found):",
         DATA,
     ),
     Mutant(

@@ -306,6 +306,18 @@ def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
     assert load(TopologySettings).keep_complete_days == 31
 
 
+@pytest.mark.proves("retention")
+@pytest.mark.parametrize("days", ["31", "24856", "a month"])
+def test_requests_are_kept_for_longer_than_a_message_may_come_back(
+    days: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(TopologySettings).keep_settled_days is None
+    monkeypatch.setenv("BOTDEL_KEEP_SETTLED_DAYS", days)
+    assert "BOTDEL_KEEP_SETTLED_DAYS" in refused(TopologySettings)
+    monkeypatch.setenv("BOTDEL_KEEP_SETTLED_DAYS", "32")
+    assert load(TopologySettings).keep_settled_days == 32
+
+
 def test_who_acts_is_whom_the_setting_names_or_the_user_and_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
