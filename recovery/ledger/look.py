@@ -105,20 +105,18 @@ class Look:
 
     async def _publish(self, decisions: Sequence[Decision]) -> None:
         """Publish a group after the other, each side by side: a publisher refuses what is too much
-        at once. Raises the first error, once all have ended; after a group of which none was
-        published, the others are not tried.
+        at once. Raises the first error, once all have ended, which counts as the failure of the
+        pass; after a group of which none was published, the others are not tried.
         """
         pairs = [(each.change.before, service) for each in decisions for service in each.missing]
         self._alert(pairs)
-        left, first = len(pairs), None
+        first = None
         for group in groups(pairs):
             errors = await asyncio.gather(*(self._publish_one(*pair) for pair in group))
             failed = [error for error in errors if error]
             first = first or next(iter(failed), None)
-            left -= len(group) - len(failed)
             if len(failed) == len(group):
                 break
-        self._due.failed(left)
         if first:
             raise first
 
@@ -126,7 +124,7 @@ class Look:
         """Return the error if publishing failed: the next look for this request tries again."""
         try:
             await self._publisher.publish(published_again(request, service))
-        except Exception as error:  # noqa: BLE001 - logged, counted and raised when all have ended
+        except Exception as error:  # noqa: BLE001 - logged, and raised when all have ended
             log.warning(
                 "not published again",
                 event_id=request.id,

@@ -47,6 +47,9 @@ CALLS_AT_ONCE: Final = 16
 """Callbacks under way at a time. They are claimed together, so that no claim ends before its
 call."""
 
+ANNOUNCEMENTS_PER_SECOND, CALLS_PER_SECOND = 100, 20
+"""Bounds of a process, for the sake of those who receive a backlog."""
+
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
 """Posts a settled request, within bounded time; raises unless the receiver confirms it."""
 
@@ -213,13 +216,29 @@ class Ledger:
 
         then = partial(self._wake, PartName.CALL)
         due = self._due(Chore.ANNOUNCE)
-        return Notify(due, announce, announced, at_once=PAGE, then=then)
+        return Notify(
+            due,
+            announce,
+            announced,
+            at_once=PAGE,
+            per_second=ANNOUNCEMENTS_PER_SECOND,
+            clock=self._clock,
+            then=then,
+        )
 
     def _calling(self, receiver: Receiver) -> Notify:
         def nothing() -> None: ...
 
         due = self._due(Chore.CALL)
-        return Notify(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        return Notify(
+            due,
+            receiver,
+            DeletionRequest.called,
+            at_once=CALLS_AT_ONCE,
+            per_second=CALLS_PER_SECOND,
+            clock=self._clock,
+            then=nothing,
+        )
 
     def _due(self, chore: Chore) -> DueRequests:
         return DueRequests(chore, self._stores.requests, self._clock, self._metrics)

@@ -74,7 +74,7 @@ async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
 
 
 async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> None:
-    """Raise `ConfigurationError` unless every unique and every sparse one is there; log what else is
+    """Raise `ConfigurationError` unless every unique and sparse one is there; log what else is
     missing.
     """
     lacking = await missing_indexes(collection, wanted)

@@ -226,5 +226,5 @@ async def test_while_nothing_can_be_published_the_rest_is_not_tried() -> None:
     world.fault = away
     async with world.replica().running() as replica:
         await world.clock.sleep(0.5)
-        assert replica.metric("failures_total", part="look") >= 40 * 60
+        assert replica.metric("failures_total", part="look") == 1, "the pass, once"
     assert tries <= 1_000
