@@ -10,7 +10,7 @@ class PartName(StrEnum):
 
     INTAKE = "intake"
     SETTLE = "settle"
-    LOOK = "look"
+    REPUBLISH = "republish"
     WARN = "warn"
     ANNOUNCE = "announce"
     CALL = "call"

@@ -20,11 +20,11 @@ from deletion.skew import Check, unchecked
 from deletion.tracing import Tracer
 from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
-from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.notify import Notify
 from recovery.ledger.owing import Owing, Subscribed
 from recovery.ledger.part import Part, Work
+from recovery.ledger.republish import Republish
 from recovery.ledger.settle import Settle, Settlement
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
@@ -32,7 +32,7 @@ from recovery.pull_loop import PullLoop
 
 EVERY: Final = {
     PartName.SETTLE: 1.0,
-    PartName.LOOK: 1800.0,
+    PartName.REPUBLISH: 1800.0,
     PartName.WARN: 60.0,
     PartName.ANNOUNCE: 5.0,
     PartName.CALL: 5.0,
@@ -77,8 +77,8 @@ class Topics:
 
 
 class Ledger:
-    """Records, settles, looks, warns, announces and calls back, each in a loop of its own, so that
-    none waits for another.
+    """Records, settles, republishes, warns, announces and calls back, each in a loop of its own, so
+    that none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
     does anything while `check` raises: with a wrong clock it would warn of what is not late, and
@@ -140,9 +140,9 @@ class Ledger:
         """
         return None if self._owing.is_idle else self._pulls.problem
 
-    def look(self) -> None:
-        """Look for missing jobs now, as in every sweep."""
-        self._parts[PartName.LOOK].wake()
+    def republish(self) -> None:
+        """Check for missing jobs now, as in every sweep."""
+        self._parts[PartName.REPUBLISH].wake()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run all parts until `stopping`; each ends at a safe point. Survives every outage."""
@@ -184,8 +184,8 @@ class Ledger:
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
-        look = Look(
-            self._due(Chore.LOOK),
+        republish = Republish(
+            self._due(Chore.REPUBLISH),
             coverage,
             self._stores.letters,
             self._settlement,
@@ -196,7 +196,7 @@ class Ledger:
         )
         work: dict[PartName, Work] = {
             PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
-            PartName.LOOK: look,
+            PartName.REPUBLISH: republish,
             PartName.WARN: Warn(
                 self._due(Chore.WARN), coverage, self._settlement, self._alerts, clock
             ),

@@ -68,8 +68,8 @@ async def _settle_among(client: Client, others: int, settled: int) -> float:
     await settle(asyncio.Event())
     taken = time.perf_counter() - begun
     left = await requests.census(clock.now(), others + settled)
-    if left.open != others:
-        raise AssertionError(f"{left.open} requests are open, expected {others}")
+    if left.unsettled != others:
+        raise AssertionError(f"{left.unsettled} requests are open, expected {others}")
     return taken
 
 

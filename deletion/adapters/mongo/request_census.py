@@ -43,7 +43,7 @@ class OpenRequests:
             return await self._count(query, field, (start or now, now, last), limit)
 
         return RequestCensus(
-            open=await count({"open": True}, "receivedAt", received, LATEST),
+            unsettled=await count({"open": True}, "receivedAt", received, LATEST),
             near=await count({}, "near", near, now),
             overdue=await count({"open": True}, "deadline", deadline, now),
             missing=await count({"missing": True}, "receivedAt", received, LATEST),

@@ -217,7 +217,7 @@ async def test_a_sweep_looks_at_once(world: LedgerWorld) -> None:
         await recorded(world, event_id)
         await world.clock.sleep(HOUR + 10)
         assert not list(world.republished())
-        replica.ledger.look()
+        replica.ledger.republish()
         await until(lambda: len(list(world.republished())) == 2, within=1)
 
 
@@ -231,7 +231,7 @@ async def test_pubsub_that_is_away_at_a_look_costs_one_back_off(world: LedgerWor
         await recorded(world, event_id)
         world.fault = away
         await world.clock.sleep(1.6 * HOUR)
-        assert replica.metric("failures_total", part="look") >= 2
+        assert replica.metric("failures_total", part="republish") >= 2
         world.fault = no_fault
         await until(lambda: len(list(world.republished())) == 2, within=1.2 * HOUR)
 
