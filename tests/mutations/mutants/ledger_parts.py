@@ -15,6 +15,7 @@ SETTLE: Final = "recovery/ledger/settle.py"
 NOTIFY: Final = "recovery/ledger/notify.py"
 WALK: Final = "recovery/ledger/walk.py"
 WARN: Final = "recovery/ledger/warn.py"
+WINDOW: Final = "deletion/due_window.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -231,6 +232,41 @@ MUTANTS: Final = (
         RUNNING,
         "                await unless_stopped(self._check(), stopping)\n",
         "                pass\n",
+        UNIT,
+    ),
+    Mutant(
+        "after a read that fails the next one is as wide",
+        WINDOW,
+        "            self._window = DueWindow()  # in case that the read fails\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a walk reads all that is due at once",
+        WINDOW,
+        "            end = LATEST if is_last and also_later else window.end\n",
+        "            end = LATEST\n",
+        UNIT,
+    ),
+    Mutant(
+        "the window does not narrow after a full page",
+        WINDOW,
+        "            return window.shrunk_to([at for each in found if (at := self._time_of(each))])\n",
+        "            return window\n",
+        UNIT,
+    ),
+    Mutant(
+        "a backlog is announced as fast as it can be",
+        NOTIFY,
+        "            await pause(self._clock, max(0.0, ready_at - self._clock.monotonic()), stopping)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a page of which nothing is confirmed counts twice",
+        NOTIFY,
+        "            raise failed[0]  # which",
+        "            self._due.failed(len(failed))\n            raise failed[0]  # which",
         UNIT,
     ),
 )

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import DATA, DATABASE, Mutant
+from tests.mutations.mutants.base import DATA, DATABASE, UNIT, Mutant
 
 MONGO_BREAKERS: Final = "deletion/adapters/mongo/breakers.py"
 CENSUS: Final = "deletion/adapters/mongo/census.py"
+REQUEST_CENSUS: Final = "deletion/adapters/mongo/request_census.py"
 CONNECTION: Final = "deletion/adapters/mongo/connection.py"
 MONGO_LETTERS: Final = "deletion/adapters/mongo/dead_letters.py"
 DRIVER: Final = "deletion/adapters/mongo/driver.py"
@@ -233,6 +234,27 @@ MUTANTS: Final = (
         "if name in found and expected[name] != shape(found[name])",
         "if False",
         DATA,
+    ),
+    Mutant(
+        "a process runs without the indexes that its loops walk",
+        INDEXES,
+        'return bool(index.document.get("unique") or index.document.get("sparse"))',
+        'return bool(index.document.get("unique"))',
+        UNIT,
+    ),
+    Mutant(
+        "open requests are counted all together",
+        REQUEST_CENSUS,
+        "            since, end, width = end + TICK, end + width, width * GROWTH\n",
+        "            since, end = end + TICK, now\n",
+        DATABASE,
+    ),
+    Mutant(
+        "the oldest open request is counted twice",
+        REQUEST_CENSUS,
+        "            since, end, width = end + TICK, end + width, width * GROWTH\n",
+        "            since, end, width = end, end + width, width * GROWTH\n",
+        DATABASE,
     ),
     Mutant(
         "jobs that are not complete expire too",
