@@ -136,7 +136,7 @@ async def test_a_dead_letter_that_is_discarded_waives_the_share(world: LedgerWor
     assert (request.owed, list(world.republished())) == (("billing",), [])
 
 
-async def test_a_job_that_completed_without_a_mark_is_settled_by_the_look(
+async def test_a_job_that_completed_without_a_mark_is_settled_by_the_check(
     world: LedgerWorld,
 ) -> None:
     """A consumer of an earlier release completes a job without the mark."""
