@@ -224,8 +224,8 @@ MUTANTS: Final = (
     Mutant(
         "a process starts without its unique indexes",
         INDEXES,
-        "if needed := [name for name in names if name in unique]:",
-        "if needed := [name for name in () if name in unique]:",
+        "if needed := [name for name in names if name in required]:",
+        "if needed := [name for name in () if name in required]:",
         DATA,
     ),
     Mutant(
