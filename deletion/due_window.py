@@ -15,6 +15,8 @@ from deletion.clock import TICK
 from deletion.silence import EPOCH, LATEST
 
 T = TypeVar("T")
+MOST_CAUTIOUS: Final = 64
+"""After reads that failed, the end moves on by at least this fraction of what it would have."""
 
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 """Bounds of the width of a window."""
@@ -81,6 +83,7 @@ class Earliest(Generic[T]):
         self._read = read
         self._time_of = time_of
         self._window = DueWindow()
+        self._caution = 1
 
     async def read(
         self,
@@ -95,21 +98,32 @@ class Earliest(Generic[T]):
         """The earliest records from `since` until `now` of which at least `fewest` are new; all
         that there are if they are fewer, or `limit` of them. `also_later` reads on beyond `now`.
 
-        Raises what `read` raises. The next read then begins with a narrow window: this one may have
-        matched more than the database can read in time.
+        Raises what `read` raises. The next read then begins with a narrow window and moves on in
+        smaller steps: this one may have matched more than the database can read in time.
         """
         step = self._window.width
         while True:
             window = self._window.moved_on(step, now)
             is_last = window.end >= now
             end = LATEST if is_last and also_later else window.end
-            self._window = DueWindow()  # in case that the read fails
-            found = await self._read(since, end, limit)
+            found = await self._tried(since, end, limit)
             is_full = len(found) >= limit
             self._window = self._after(window, found, is_full=is_full, is_last=is_last)
             if is_full or is_last or sum(map(is_new, found)) >= fewest:
                 return list(found)
-            step = self._window.width if found else self._window.leap(now)
+            step = self._window.width if found else self._window.leap(now) / self._caution
+
+    async def _tried(self, since: datetime, end: datetime, limit: int) -> Sequence[T]:
+        """Read. If that fails, go back to where the last read ended, or to the beginning if even a
+        narrow step from there was too much.
+        """
+        before, self._window = self._window, DueWindow()
+        caution, self._caution = self._caution, min(MOST_CAUTIOUS, self._caution * 4)
+        if before.width > NARROWEST:
+            self._window = DueWindow(end=before.end)
+        found = await self._read(since, end, limit)
+        self._caution = 1 if found else caution
+        return found
 
     def _after(
         self, window: DueWindow, found: Sequence[T], *, is_full: bool, is_last: bool

@@ -235,10 +235,10 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
-        "after a read that fails the next one is as wide",
+        "after a read that fails the next ones are as wide",
         WINDOW,
-        "            self._window = DueWindow()  # in case that the read fails\n",
-        "",
+        "self._caution * 4)",
+        "1)",
         UNIT,
     ),
     Mutant(

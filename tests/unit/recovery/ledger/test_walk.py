@@ -31,7 +31,7 @@ class Records:
         self.records = list(records)
         self.reads: list[int] = []
         self.matched: list[int] = []
-        self.down = False
+        self.down, self.most = False, 10**9
         self.registry = CollectorRegistry()
         self.clock = VirtualClock()
         self.walk = Walk[Record](
@@ -50,7 +50,7 @@ class Records:
         self.reads.append(limit)
         matching = [each for each in self.records if since <= self._at(each) <= until]
         self.matched.append(len(matching))
-        if self.down:
+        if self.down or len(matching) > self.most:
             raise StoreUnavailable("the database is down")
         return matching[:limit]
 
@@ -138,7 +138,20 @@ async def test_after_a_read_that_fails_it_begins_with_a_narrow_window() -> None:
     records.down = False
     records.matched.clear()
     await pages_of(records, 1)
-    assert records.matched[0] == 0
+    assert records.matched[0] < 1_000
+
+
+async def test_a_backlog_of_which_the_database_reads_only_so_much_is_walked_in_the_end() -> None:
+    records = Records(*backlog(20_000))
+    records.most = 2_000
+    for failures in range(6):
+        try:
+            assert await pages_of(records, 5) >= 100
+        except StoreUnavailable:
+            continue
+        assert failures, "the first leap matched more than that"
+        return
+    pytest.fail("every read matched too much")
 
 
 @pytest.mark.parametrize("also_later", [True, False])
