@@ -125,8 +125,7 @@ def _share(share: Share) -> dict[str, object]:
         "service": share.service,
         "settled_at": _time(share.settled_at),
         "job_id": share.job_id,
-        "waived_by": share.waiver and share.waiver.by,
-        "reason": share.waiver and share.waiver.reason,
+        "waiver": share.waiver and share.waiver.as_dict(),
         "republished": share.republished,
     }
 

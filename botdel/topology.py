@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from rich.text import Text
 
-from botdel.doctor.indexes import COLLECTIONS
+from botdel.doctor.indexes import COLLECTIONS, retentions
 from botdel.doctor.topology import LOST_TOPIC
 from botdel.terminal import Terminal, console, printable
 from deletion.adapters.mongo.connection import Client, Database, build_indexes
@@ -39,10 +39,11 @@ async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
         _show_created(out, settings.names, built, applied)
         database = clients.get()[name]
         await prepare_indexes(database, out)
-        retention = await apply_retention(database, settings.keep_complete_days)
+        kept = [await apply_retention(database, *each) for each in retentions(settings)]
         await register_services(clients.get(), name, built, owing, out)
         await _provide(built, out)
         await show_unregistered(clients.get(), name, await bus.topology.services(), out)
+    retention = [difference for difference in kept if difference]
     _show_differences(out, applied, retention)
     return FAILED if applied.differences or retention else 0
 
@@ -56,7 +57,7 @@ def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: A
 
 
 def _show_differences(
-    out: Terminal, applied: Applied, retention: RetentionDifference | None
+    out: Terminal, applied: Applied, retention: Sequence[RetentionDifference]
 ) -> None:
     for path in applied.sought:
         sought = f"subscription {path}: sought back, to get what its topic kept (at most 31 days)"
@@ -66,8 +67,8 @@ def _show_differences(
         out.print(Text.assemble(("differs", "yellow"), what))
         if difference.found == DELETED_TOPIC:
             out.print(printable(f"  {LOST_TOPIC}"))
-    if retention:
-        out.print(Text.assemble(("differs", "yellow"), printable(f" {retention}")))
+    for kept in retention:
+        out.print(Text.assemble(("differs", "yellow"), printable(f" {kept}")))
 
 
 async def prepare_indexes(database: Database, out: Terminal) -> None:

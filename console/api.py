@@ -58,6 +58,13 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class WaiverView(View):
+    """Who decided that a service does not owe its share, and why."""
+
+    by: str
+    reason: str
+
+
 class ServiceView(View):
     """Where one service stands."""
 
@@ -67,6 +74,7 @@ class ServiceView(View):
     reason: str = Field(
         description="one sentence, which may quote the text of others", max_length=MOST_CHARACTERS
     )
+    waiver: WaiverView | None = Field(description="null unless the service's share is waived")
     deleted: int | None = Field(
         description="documents, objects and calls that the job has deleted; null when its record "
         "is gone or cannot be read"

@@ -16,7 +16,7 @@ from deletion.errors import with_type
 from deletion.job import Failure, Job, LeasePolicy, Status
 from deletion.ledger import EventLetter
 from deletion.ports import Read, Unreadable
-from deletion.request import DeletionRequest, Share
+from deletion.request import DeletionRequest, Share, Waiver
 
 MOST_COUNTED: Final = 10_000
 """How many jobs before a pending one are counted."""
@@ -57,6 +57,7 @@ class ServiceStatus:
     since: datetime
     job_id: str | None = None
     deleted: int | None = 0
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _status(
 ) -> ServiceStatus:
     if len(reason) > MOST_CHARACTERS:
         reason = reason[: MOST_CHARACTERS - 1] + "…"
-    return ServiceStatus(share.service, state, reason, since, job_id, deleted)
+    return ServiceStatus(share.service, state, reason, since, job_id, deleted, share.waiver)
 
 
 def _complete(share: Share, settled_at: datetime, job: Read | None) -> ServiceStatus:

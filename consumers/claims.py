@@ -3,26 +3,25 @@
 Due jobs are read a page at a time, and claimed in random order. Pages grow while claims are lost to
 other replicas.
 
-A read costs what its range of `due` matches, whatever its limit, so the range is a window with two
-bounds. When the earliest job is due is not known. The window therefore begins in 1970, and its end
-moves: onward until a read finds jobs, and back to the last of them when there are more than one
-read returns. Each read goes on from the end of the one before: docs/decisions/0020.
+They are read from a `deletion.due_window`. Each read goes on from the end of the one before:
+docs/decisions/0020.
 """
 
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import structlog
 
-from deletion.clock import TICK, Clock
+from deletion.clock import Clock
+from deletion.due_window import DueWindow
 from deletion.errors import LeaseLost, UnreadableJob
 from deletion.job import Job, LeasePolicy
-from deletion.ports import JobStore, Read
+from deletion.ports import JobStore
 from deletion.retry import Retry
 from deletion.silence import EPOCH
 
@@ -34,53 +33,8 @@ REFUSED_SECONDS: Final = 300.0
 """How long this process does not claim a job again after the database refused, in seconds."""
 MOST_REFUSED: Final = 10_000
 """How many such jobs are remembered; beyond that, the earliest is forgotten."""
-NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
-"""Bounds of the width of a window."""
-LEAP: Final = 0.9
-"""After an empty read, the end of the window moves on by this share of the time left until now."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DueWindow:
-    """A range of `due` to read, bounds included. Its end moves on by `width` before each read."""
-
-    start: datetime = EPOCH
-    end: datetime = EPOCH
-    width: timedelta = NARROWEST
-
-    def moved_on(self, by: timedelta, now: datetime) -> "DueWindow":
-        """The window with its end later by `by`, but not after `now`."""
-        return replace(self, end=min(now, self.end + by))
-
-    def widened(self) -> "DueWindow":
-        """The window after a read that returned everything in it."""
-        return replace(self, width=min(WIDEST, self.width * 2))
-
-    def shrunk_to(self, page: Sequence[Read]) -> "DueWindow":
-        """The window that ends with the last job of a full page, and is as wide as the page."""
-        first, last = self._span(page)
-        return replace(self, end=last, width=max(NARROWEST, last - first))
-
-    def past(self, page: Sequence[Read], *, is_largest: bool) -> "DueWindow":
-        """The window that begins with the last job of a full page of which no job can be claimed.
-
-        Other jobs may be due in the same millisecond. It is skipped only if it fills the largest
-        page that can be read.
-        """
-        first, last = self._span(page)
-        start = last + TICK if first == last and is_largest else last
-        return replace(self, start=start, end=start)
-
-    def leap(self, now: datetime) -> timedelta:
-        """How far to move the end after an empty read: the first job may be due at any time."""
-        return max(self.width, (now - self.end) * LEAP)
-
-    def _span(self, page: Sequence[Read]) -> tuple[datetime, datetime]:
-        """The first and the last `due` of a page; the end for both if it has none."""
-        due = [job.due for job in page if job.due]
-        return (due[0], due[-1]) if due else (self.end, self.end)
 
 
 class Claims:
@@ -146,14 +100,15 @@ class Claims:
             window = window.moved_on(step, now)
             page = await self._store.due(self._queue, window.start, window.end, limit)
             is_full = len(page) >= limit
-            window = window.shrunk_to(page) if is_full else window.widened()
+            times = [job.due for job in page if job.due]
+            window = window.shrunk_to(times) if is_full else window.widened()
             self._window = window
             jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
             if jobs or (window.end >= now and not is_full):
                 return jobs
             if is_full:
                 log.warning("due jobs cannot be claimed", queue=self._queue, count=len(page))
-                window = window.past(page, is_largest=limit >= MOST)
+                window = window.past(times, is_largest=limit >= MOST)
                 limit = min(MOST, limit * 2)
             step = window.width if page else window.leap(now)
 

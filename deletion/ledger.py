@@ -44,12 +44,12 @@ class RequestFilter:
 class RequestCensus:
     """How many open requests there are, each count at most the limit that was given.
 
-    `overdue` are part of `near`, which are part of `open`; `missing` were published again for a
-    service, and still lack its job. `oldest` is when the oldest open one was received, and
-    `oldest_deadline` its deadline (UTC); both None without one.
+    `unsettled` are all of them, `near` are part of these, and `overdue` part of those; `missing`
+    were published again for a service, and still lack its job. `oldest` is when the oldest was
+    received, and `oldest_deadline` its deadline (UTC); both None without one.
     """
 
-    open: int
+    unsettled: int
     near: int
     overdue: int
     missing: int

@@ -193,6 +193,9 @@ class DeadLetterStore(Protocol):
     ) -> Sequence[ReadLetter]:
         """At most `limit` that match all given filters, with ids below `before`, newest first."""
 
+    async def count(self, status: DeadLetterStatus, limit: int) -> int:
+        """How many have `status`, counted up to `limit`."""
+
     async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """Write `status`, unless the message was quarantined again since `letter` was read.
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from deletion.clock import truncated
 
-LOOKS_APART: Final = timedelta(minutes=30)
-"""How long after publishing a request again the ledger looks for its job: doubled each time, up to
-`LONGEST_LOOKS_APART`."""
-LONGEST_LOOKS_APART: Final = timedelta(days=1)
+CHECKS_APART: Final = timedelta(minutes=30)
+"""How long after publishing a request again the ledger checks for its job: doubled each time, up to
+`LONGEST_CHECKS_APART`."""
+LONGEST_CHECKS_APART: Final = timedelta(days=1)
 WARNINGS_APART: Final = timedelta(days=1)
 """How long after an alert that a request is overdue there is another one."""
 MOST_DOUBLINGS: Final = 10
@@ -37,7 +37,7 @@ class RequestState(StrEnum):
 class Chore(StrEnum):
     """What the ledger has to do about a request at some time."""
 
-    LOOK = "look"  # look whether each service that owes it has a job for it
+    REPUBLISH = "republish"  # publish it again for each service that owes it and has no job
     WARN = "warn"  # alert: its deadline is near, or has passed
     ANNOUNCE = "announce"  # publish `DeletionCompleted`
     CALL = "call"  # post to the callback
@@ -49,6 +49,10 @@ class Waiver:
 
     by: str
     reason: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The one form in which commands, the status API and the callback show it."""
+        return {"by": self.by, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class DeletionRequest:
             traceparent=traceparent,
             shares=tuple(Share(service) for service in sorted(services)),
             chores={
-                Chore.LOOK: now + policy.missing_after,
+                Chore.REPUBLISH: now + policy.missing_after,
                 Chore.WARN: truncated(now + policy.deadline * NEAR),
             },
         )
@@ -157,9 +161,9 @@ class DeletionRequest:
 
     @property
     def is_missing(self) -> bool:
-        """Whether it was published again for a service that had no job at the last look."""
-        looked_for = Chore.LOOK in self.chores
-        return looked_for and any(share.is_owed and share.republished for share in self.shares)
+        """Whether it was published again for a service that had no job at the last check."""
+        is_checked = Chore.REPUBLISH in self.chores
+        return is_checked and any(share.is_owed and share.republished for share in self.shares)
 
     def share(self, service: str) -> Share | None:
         """The share of `service`, or None if it never owed the request."""
@@ -173,12 +177,12 @@ class DeletionRequest:
         """After the share of `service` is waived. Unchanged if nothing was owed."""
         return self._settled(service, now, waiver=waiver)
 
-    def looked(
+    def checked(
         self, now: datetime, *, missing: Iterable[str], waiting: Iterable[str] = ()
     ) -> "DeletionRequest":
-        """After a look for its jobs: it is about to be published again for the services `missing`.
+        """After a check for its jobs: it is about to be published again for the services `missing`.
 
-        Another look is due while there are any, or any services `waiting` for an operator to
+        Another check is due while there are any, or any services `waiting` for an operator to
         replay or discard a dead letter of the request.
         """
         again, held = set(missing), set(waiting)
@@ -186,8 +190,10 @@ class DeletionRequest:
             replace(share, republished=share.republished + 1) if share.service in again else share
             for share in self.shares
         )
-        next_look = now + _apart(share.republished for share in shares if share.is_owed)
-        return replace(self, shares=shares)._due(Chore.LOOK, next_look if again or held else None)
+        next_check = now + _apart(share.republished for share in shares if share.is_owed)
+        return replace(self, shares=shares)._due(
+            Chore.REPUBLISH, next_check if again or held else None
+        )
 
     def warned(self, now: datetime) -> "DeletionRequest":
         """After an alert that its deadline is near, or has passed. The next one is due at the
@@ -230,6 +236,6 @@ class DeletionRequest:
 
 
 def _apart(republished: Iterable[int]) -> timedelta:
-    """How long until the next look, after this many times of publishing again."""
+    """How long until the next check, after this many times of publishing again."""
     times = min(max(republished, default=1), MOST_DOUBLINGS)
-    return min(LOOKS_APART * (1 << max(times - 1, 0)), LONGEST_LOOKS_APART)
+    return min(CHECKS_APART * (1 << max(times - 1, 0)), LONGEST_CHECKS_APART)

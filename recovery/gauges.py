@@ -1,4 +1,4 @@
-"""Gauges of the unfinished jobs, counted when they are scraped and kept for a while."""
+"""Gauges of unfinished jobs and new dead letters, counted at a scrape and kept for a while."""
 
 import asyncio
 from typing import Final
@@ -7,15 +7,39 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deletion.clock import Clock
+from deletion.dead_letter import DeadLetterStatus
 from deletion.kept import Kept
-from deletion.ports import Census, Unfinished
+from deletion.ports import Census, DeadLetterStore, Unfinished
 
 KEPT_SECONDS: Final = 30.0
 """Seconds between two reads of the database, however many scrapes there are."""
 READ_SECONDS: Final = 5.0
 """How long a scrape waits for the database."""
 
+MOST_LETTERS: Final = 10_000
+"""How many new dead letters are counted: an alert needs no more."""
+
 log = structlog.get_logger(__name__)
+
+
+class ReadFailures:
+    """Counts the scrapes that could not read what the gauges show."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._failures = Counter(
+            "botdel_recovery_read_failures",
+            "Scrapes that could not count the jobs, the requests or the new dead letters; their "
+            "gauges are absent then",
+            ["of"],
+            registry=registry,
+        )
+        # A counter that exists from the start can be alerted on when it first counts.
+        for of in ("jobs", "requests", "dead_letters"):
+            self._failures.labels(of)
+
+    def failed(self, of: str) -> None:
+        """Count one of `of`."""
+        self._failures.labels(of).inc()
 
 
 class JobGauges:
@@ -25,7 +49,9 @@ class JobGauges:
     counted.
     """
 
-    def __init__(self, registry: CollectorRegistry, census: Census, clock: Clock) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, census: Census, clock: Clock, failures: ReadFailures
+    ) -> None:
         labels = ["service", "status"]
         self._jobs = Gauge(
             "botdel_jobs",
@@ -39,11 +65,7 @@ class JobGauges:
             labels,
             registry=registry,
         )
-        self.failures = Counter(
-            "botdel_jobs_read_failures",
-            "Scrapes that could not count the jobs, or the requests; their gauges are absent then",
-            registry=registry,
-        )
+        self._failures = failures
         self._census = census
         self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
 
@@ -61,9 +83,49 @@ class JobGauges:
                 self._show(group)
         except Exception:
             log.exception("jobs not counted")
-            self.failures.inc()
+            self._failures.failed("jobs")
 
     def _show(self, group: Unfinished) -> None:
         self._jobs.labels(group.service, group.status).set(group.jobs)
         if group.oldest:
             self._oldest.labels(group.service, group.status).set(group.oldest.timestamp())
+
+
+class LetterGauge:
+    """`botdel_dead_letters`. It is absent while it cannot be counted, and that is counted."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        letters: DeadLetterStore,
+        clock: Clock,
+        failures: ReadFailures,
+    ) -> None:
+        self._new = Gauge(
+            "botdel_dead_letters",
+            "Dead letters that nobody has replayed or discarded, at most 10,000, counted when they "
+            "are scraped, at most every 30 s",
+            ["status"],
+            registry=registry,
+        )
+        self._letters = letters
+        self._failures = failures
+        self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
+
+    async def refresh(self) -> None:
+        """Count again if the gauge is older than `KEPT_SECONDS`. Never raises."""
+        await self._counted.get()
+
+    async def _count(self) -> None:
+        self._new.clear()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                new = await self._letters.count(DeadLetterStatus.NEW, MOST_LETTERS)
+            self.show(new)
+        except Exception:
+            log.exception("dead letters not counted")
+            self._failures.failed("dead_letters")
+
+    def show(self, new: int) -> None:
+        """Set the gauge."""
+        self._new.labels(DeadLetterStatus.NEW).set(new)

@@ -38,9 +38,9 @@ from deletion.tracing import Tracer
 from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
-from recovery.gauges import JobGauges
+from recovery.gauges import JobGauges, LetterGauge, ReadFailures
 from recovery.identities import BEARER, Identities, google_keys
-from recovery.ledger.composing import ledger_of
+from recovery.ledger.composing import LEDGER_INDEXES, ledger_of
 from recovery.ledger.gauges import RequestGauges
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.ledger.running import Ledger
@@ -68,7 +68,7 @@ async def run(settings: RecoverySettings) -> None:
 
     A signal ends the process at once while it is still starting. It also starts when the database
     or Pub/Sub does not answer; `/readyz` then says so. Raises `ConfigurationError`, also for a
-    missing unique index, `OSError` for a port that is taken, and `TopologyMissing`. With an
+    missing index that it needs, `OSError` for a port that is taken, and `TopologyMissing`. With an
     emulator this process creates missing indexes and topology instead.
     """
     with stop_on_signals() as stopping:
@@ -91,7 +91,7 @@ async def run(settings: RecoverySettings) -> None:
 async def _require(database: Database) -> None:
     """Check the indexes once before anything is served, if the database answers."""
     try:
-        await prepare(database, {**SWEEP_INDEXES, **LETTER_INDEXES}, build=False)
+        await prepare(database, {**SWEEP_INDEXES, **LEDGER_INDEXES}, build=False)
     except StoreUnavailable as error:
         log.warning("indexes are checked later", reason=str(error))
 
@@ -114,7 +114,7 @@ async def _serve(
 
         def ended(sweep: Sweep) -> None:
             metrics.ended(sweep)
-            ledger.look()
+            ledger.republish()
 
         sweeps = _sweeps(settings, jobs, client, alerts, clock, ended, tracer)
         app = create_app(
@@ -167,18 +167,21 @@ def _ready(
 
 
 def _gauges(settings: RecoverySettings, client: Client, clock: Clock, metrics: Metrics) -> Refresh:
-    jobs = JobGauges(metrics.registry, MongoCensus(client, settings.mongodb_database), clock)
+    registry, database = metrics.registry, settings.mongodb_database
+    failures = ReadFailures(registry)
+    jobs = JobGauges(registry, MongoCensus(client, database), clock, failures)
+    dead = LetterGauge(registry, MongoDeadLetterStore(client, database), clock, failures)
     requests = RequestGauges(
-        metrics.registry,
-        MongoRequestStore(client, settings.mongodb_database),
+        registry,
+        MongoRequestStore(client, database),
         clock,
-        jobs.failures,
+        failures,
         calls_back=settings.callback_url is not None,
     )
 
     async def refresh() -> None:
-        """Side by side, so that a scrape waits for the slower one only."""
-        await asyncio.gather(jobs.refresh(), requests.refresh())
+        """Side by side, so that a scrape waits for the slowest one only."""
+        await asyncio.gather(jobs.refresh(), requests.refresh(), dead.refresh())
 
     return refresh
 

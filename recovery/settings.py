@@ -24,7 +24,7 @@ class LedgerSettings(Settings):
     quarters of them, and another at their end. At most 87600.
     """
     missing_after_minutes: float = Field(60.0, gt=0, le=44_640)
-    """Minutes after its receipt from which the ledger looks for a request's jobs, every half hour
+    """Minutes after its receipt from which the ledger checks for a request's jobs, every half hour
     and in every sweep, and publishes it again for each service that has none. At most 44640.
     """
     callback_url: WebAddress | None = None

@@ -22,6 +22,7 @@ from consumers.metrics import Metrics as ConsumerMetrics
 from consumers.settings import ConsumerSettings
 from deletion.adapters.mongo.census import UNFINISHED
 from deletion.adapters.mongo.connection import connect
+from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import SystemClock
 from deletion.ledger import RequestCensus
@@ -35,7 +36,7 @@ from deletion.process.store_settings import (
 )
 from gateway.metrics import Metrics as GatewayMetrics
 from gateway.settings import GatewaySettings
-from recovery.gauges import JobGauges
+from recovery.gauges import JobGauges, LetterGauge, ReadFailures
 from recovery.ledger.gauges import RequestGauges
 from recovery.ledger.metrics import LedgerMetrics
 from recovery.metrics import Metrics as RecoveryMetrics
@@ -165,11 +166,15 @@ def _all_metrics() -> Iterator[Metric]:
     gateway, recovering = CollectorRegistry(), RecoveryMetrics().registry
     console = ConsoleMetrics(CollectorRegistry()).registry
     GatewayMetrics(gateway)
-    jobs = JobGauges(recovering, _Jobs(), SystemClock())
+    failures = ReadFailures(recovering)
+    jobs = JobGauges(recovering, _Jobs(), SystemClock(), failures)
     asyncio.run(jobs.refresh())
     LedgerMetrics(recovering).republished(ANY)
-    requests = MongoRequestStore(connect("mongodb://nowhere"), ANY)
-    gauges = RequestGauges(recovering, requests, SystemClock(), jobs.failures, calls_back=True)
+    nowhere = connect("mongodb://nowhere")
+    letters = MongoDeadLetterStore(nowhere, ANY)
+    LetterGauge(recovering, letters, SystemClock(), failures).show(0)
+    requests = MongoRequestStore(nowhere, ANY)
+    gauges = RequestGauges(recovering, requests, SystemClock(), failures, calls_back=True)
     gauges.show(RequestCensus(0, 0, 0, 0, None, None))
     consumer = ConsumerMetrics(ANY, [ANY], [outcome.value for outcome in Outcome])
     consumer.breakers.labels(ANY)

@@ -1,5 +1,5 @@
-"""Checks the indexes: the pipeline's own, the one that lets complete jobs expire, and those that
-the steps of each plan need.
+"""Checks the indexes: the pipeline's own, those that let records expire, and those that the steps
+of each plan need.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,13 @@ from botdel.doctor.findings import failed, guarded, ok, together
 from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
-from deletion.adapters.mongo.retention import FINISHED, RetentionDifference, retention_difference
+from deletion.adapters.mongo.retention import (
+    COMPLETE_JOBS,
+    SETTLED_REQUESTS,
+    Retention,
+    RetentionDifference,
+    retention_difference,
+)
 from deletion.doctor import Finding
 from deletion.plan import Plan, Provisioned, Step
 from deletion.process.settings import load
@@ -25,18 +31,18 @@ COLLECTIONS: Indexes = {
     operator_actions.PREVIEWS: operator_actions.PREVIEW_INDEXES,
 }
 
-RETENTION = "retention of complete jobs"
 PROVIDE = "if the step is right, `botdel topology apply --plan FILE` creates it"
 
 
 async def index_findings(database: Database, plans: Iterable[Plan]) -> list[Finding]:
     """Return the findings for each collection, for the retention, and for each step of `plans`."""
+    settings = retentions(load(RetentionSettings))
     return await together(
         *(
             guarded(f"indexes of {name}", _indexes(database[name], indexes))
             for name, indexes in COLLECTIONS.items()
         ),
-        guarded(RETENTION, _retention(database)),
+        *(guarded(_kept(kept), _retention(database, kept, days)) for kept, days in settings),
         step_findings(plans),
     )
 
@@ -55,12 +61,19 @@ async def _indexes(collection: Collection, indexes: Sequence[IndexModel]) -> lis
     return [index_finding(collection.name, indexes, found)]
 
 
-async def _retention(database: Database) -> list[Finding]:
-    days = load(RetentionSettings).keep_complete_days
-    difference = await retention_difference(database, days)
+def retentions(settings: RetentionSettings) -> list[tuple[Retention, int | None]]:
+    """What may expire, each with the days that are set for it."""
+    return [
+        (COMPLETE_JOBS, settings.keep_complete_days),
+        (SETTLED_REQUESTS, settings.keep_settled_days),
+    ]
+
+
+async def _retention(database: Database, kept: Retention, days: int | None) -> list[Finding]:
+    difference = await retention_difference(database, kept, days)
     with translated():
-        found = await database[jobs.COLLECTION].index_information()
-    return [retention_finding(days, difference, exists=FINISHED in found)]
+        found = await database[kept.collection].index_information()
+    return [retention_finding(kept, days, difference, exists=kept.index in found)]
 
 
 async def _step(service: str, step: Step) -> list[Finding]:
@@ -88,21 +101,26 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
 
 
 def retention_finding(
-    days: int | None, difference: RetentionDifference | None, *, exists: bool
+    kept: Retention, days: int | None, difference: RetentionDifference | None, *, exists: bool
 ) -> Finding:
-    """Check that complete jobs are kept for BOTDEL_KEEP_COMPLETE_DAYS (`days`).
+    """Check that the records are kept for as many days as are set.
 
     `difference` comes from `deletion.adapters.mongo.retention`; `exists` says whether there is a
     TTL index.
     """
+    check = _kept(kept)
     if difference:
-        return failed(RETENTION, difference.what, difference.remedy)
+        return failed(check, difference.what, difference.remedy)
     if days is None:
-        return ok(RETENTION, "they are kept for ever: BOTDEL_KEEP_COMPLETE_DAYS is not set")
+        return ok(check, f"they are kept for ever: {kept.setting} is not set")
     if not exists:
-        detail = f"BOTDEL_KEEP_COMPLETE_DAYS is {days}, and no index deletes them"
-        return failed(RETENTION, detail, "run `botdel topology apply`")
-    return ok(RETENTION, f"they are deleted {days} days after their end")
+        detail = f"{kept.setting} is {days}, and no index deletes them"
+        return failed(check, detail, "run `botdel topology apply`")
+    return ok(check, f"they are deleted {days} days after their end")
+
+
+def _kept(kept: Retention) -> str:
+    return f"retention of {kept.records}"
 
 
 def _label(service: str, step: Step) -> str:

@@ -57,7 +57,7 @@ def _shown(taken: Overview) -> dict[str, object]:
         "statuses": UNFINISHED,
         "jobs": sum(sum(row.counts) for row in rows),
         "letters": sum(group.letters for group in taken.letters),
-        "on_track": max(0, taken.requests.open - taken.requests.near),
+        "on_track": max(0, taken.requests.unsettled - taken.requests.near),
         "completed": sum(hour.completed for hour in hours),
         "bars": bars(hours),
         "most": MOST_COUNTED,

@@ -28,7 +28,7 @@ SHAPES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ShownAs:
     """How a state looks: its icon, its tone (a class of the stylesheet) and its word."""
 
     icon: str
@@ -36,48 +36,48 @@ class Look:
     word: str
 
 
-LOOKS: Final[Mapping[str, Look]] = {
-    Status.PENDING: Look("wait", "calm", "pending"),
-    Status.IN_PROGRESS: Look("run", "busy", "in progress"),
-    Status.FAILED: Look("warn", "warn", "failed"),
-    Status.COMPLETE: Look("done", "good", "complete"),
-    Status.COMPENSATED: Look("undone", "odd", "compensated"),
-    Status.EXHAUSTED: Look("bad", "bad", "exhausted"),
-    "missing": Look("warn", "warn", "no job yet"),
-    "parked": Look("pause", "calm", "parked"),
-    "dead_letter": Look("letter", "bad", "dead letter"),
-    "waived": Look("skip", "calm", "waived"),
-    "stale": Look("warn", "warn", "stale"),
-    "unreadable": Look("bad", "bad", "unreadable"),
-    RequestState.OPEN: Look("run", "busy", "open"),
-    RequestState.OVERDUE: Look("bad", "bad", "overdue"),
-    RequestState.SETTLED: Look("done", "good", "settled"),
-    DeadLetterStatus.NEW: Look("letter", "bad", "new"),
-    DeadLetterStatus.REPLAYED: Look("undone", "good", "replayed"),
-    DeadLetterStatus.DISCARDED: Look("skip", "calm", "discarded"),
-    "running": Look("run", "busy", "running"),
-    "silent": Look("warn", "warn", "silent"),
-    "done": Look("done", "good", "done"),
-    "refused": Look("bad", "warn", "refused"),
-    "begun": Look("run", "busy", "begun"),
-    "waiting": Look("wait", "calm", "waiting"),
-    "found_ok": Look("done", "good", "ok"),
-    "found_skipped": Look("skip", "calm", "skipped"),
-    "found_warning": Look("warn", "warn", "warning"),
-    "found_failed": Look("bad", "bad", "failed"),
+SHOWN_AS: Final[Mapping[str, ShownAs]] = {
+    Status.PENDING: ShownAs("wait", "calm", "pending"),
+    Status.IN_PROGRESS: ShownAs("run", "busy", "in progress"),
+    Status.FAILED: ShownAs("warn", "warn", "failed"),
+    Status.COMPLETE: ShownAs("done", "good", "complete"),
+    Status.COMPENSATED: ShownAs("undone", "odd", "compensated"),
+    Status.EXHAUSTED: ShownAs("bad", "bad", "exhausted"),
+    "missing": ShownAs("warn", "warn", "no job yet"),
+    "parked": ShownAs("pause", "calm", "parked"),
+    "dead_letter": ShownAs("letter", "bad", "dead letter"),
+    "waived": ShownAs("skip", "calm", "waived"),
+    "stale": ShownAs("warn", "warn", "stale"),
+    "unreadable": ShownAs("bad", "bad", "unreadable"),
+    RequestState.OPEN: ShownAs("run", "busy", "open"),
+    RequestState.OVERDUE: ShownAs("bad", "bad", "overdue"),
+    RequestState.SETTLED: ShownAs("done", "good", "settled"),
+    DeadLetterStatus.NEW: ShownAs("letter", "bad", "new"),
+    DeadLetterStatus.REPLAYED: ShownAs("undone", "good", "replayed"),
+    DeadLetterStatus.DISCARDED: ShownAs("skip", "calm", "discarded"),
+    "running": ShownAs("run", "busy", "running"),
+    "silent": ShownAs("warn", "warn", "silent"),
+    "done": ShownAs("done", "good", "done"),
+    "refused": ShownAs("bad", "warn", "refused"),
+    "begun": ShownAs("run", "busy", "begun"),
+    "waiting": ShownAs("wait", "calm", "waiting"),
+    "found_ok": ShownAs("done", "good", "ok"),
+    "found_skipped": ShownAs("skip", "calm", "skipped"),
+    "found_warning": ShownAs("warn", "warn", "warning"),
+    "found_failed": ShownAs("bad", "bad", "failed"),
 }
 """Every state that a page shows: of requests, services, jobs, steps, letters, sweeps, actions, and
 findings."""
 
 
-def look(state: str) -> Look:
+def shown_as(state: str) -> ShownAs:
     """How `state` looks; one that is not known, by its own name."""
-    return LOOKS.get(state, Look("wait", "calm", state.replace("_", " ")))
+    return SHOWN_AS.get(state, ShownAs("wait", "calm", state.replace("_", " ")))
 
 
 def badge(state: str) -> Markup:
     """The icon and the word of a state."""
-    shown = look(state)
+    shown = shown_as(state)
     return Markup('<span class="badge {}">{}{}</span>').format(
         shown.tone, icon(shown.icon), shown.word
     )
@@ -155,9 +155,9 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "date": date,
     "duration": duration,
     "icon": icon,
-    "look": look,
     "number": number,
     "time": time,
-    "word": lambda state: look(state).word,
+    "tone": lambda state: shown_as(state).tone,
+    "word": lambda state: shown_as(state).word,
 }
 """What templates may use."""

@@ -72,10 +72,10 @@ def body_of(request: DeletionRequest) -> dict[str, object]:
 
 
 def _service(share: Share) -> dict[str, object]:
-    """`job_id` is null, and `waived` says why, if an operator has waived the service's share."""
+    """`job_id` is null, and `waiver` is not, if the service's share is waived."""
     return {
         "service": share.service,
         "job_id": share.job_id,
         "settled_at": share.settled_at and rfc3339(share.settled_at),
-        "waived": share.waiver.reason if share.waiver else None,
+        "waiver": share.waiver and share.waiver.as_dict(),
     }

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from deletion.clock import Clock
-from deletion.ledger import ReadRequest, RequestChange, RequestStore
+from deletion.ledger import RequestChange, RequestStore
 from deletion.request import Chore, DeletionRequest
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.saving import Saved, save
@@ -33,7 +34,7 @@ class DueRequests:
         self._metrics = metrics
         self._walk = Walk[DeletionRequest](
             PartName(chore.value),
-            self._read,
+            partial(requests.due, chore),
             lambda request: request.chores.get(chore),
             lambda request: request.id,
             clock,
@@ -69,9 +70,6 @@ class DueRequests:
     def failed(self, count: int) -> None:
         """Count what could not be done."""
         self._metrics.failure(PartName(self._chore.value), count)
-
-    async def _read(self, since: datetime, limit: int) -> Sequence[ReadRequest]:
-        return await self._requests.due(self._chore, since, self._clock.now(), limit)
 
 
 def wait_of(request: DeletionRequest, now: datetime) -> timedelta:

@@ -3,25 +3,28 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deletion.clock import Clock
+from deletion.due_window import Earliest
 from deletion.kept import Kept
-from deletion.ledger import RequestCensus, RequestStore
+from deletion.ledger import ReadRequest, RequestCensus, RequestStore
+from deletion.ports import Unreadable
 from deletion.request import Chore, DeletionRequest
-from deletion.silence import EPOCH, LATEST
-from recovery.gauges import KEPT_SECONDS, READ_SECONDS
+from deletion.silence import EPOCH
+from recovery.gauges import KEPT_SECONDS, READ_SECONDS, ReadFailures
 
 MOST_COUNTED: Final = 10_000
 """How many requests of each kind are counted: an alert needs no more."""
 MOST_WAITING: Final = 500
 """How many settled requests that wait for a chore are read to find the oldest."""
-STATES: Final = ("open", "near", "overdue", "missing")
+STATES: Final = ("unsettled", "near", "overdue", "missing")
 RECEIVED: Final = "botdel_requests_oldest_received_timestamp_seconds"
 DEADLINE: Final = "botdel_requests_oldest_deadline_timestamp_seconds"
 WAITING: Final = {
@@ -29,8 +32,8 @@ WAITING: Final = {
     Chore.CALL: "botdel_ledger_uncalled_oldest_timestamp_seconds",
 }
 TIMES: Final = {
-    RECEIVED: "When the oldest open request was received; absent without one",
-    DEADLINE: "The deadline of the oldest open request; absent without one",
+    RECEIVED: "When the oldest unsettled request was received; absent without one",
+    DEADLINE: "The deadline of the oldest unsettled request; absent without one",
     WAITING[Chore.ANNOUNCE]: "When the oldest request that is not announced yet was settled; "
     "absent without one",
     WAITING[Chore.CALL]: "When the oldest request whose callback is not confirmed yet was settled; "
@@ -67,14 +70,14 @@ class RequestGauges:
         registry: CollectorRegistry,
         requests: RequestStore,
         clock: Clock,
-        failures: Counter,
+        failures: ReadFailures,
         *,
         calls_back: bool,
     ) -> None:
         self._states = Gauge(
             "botdel_requests",
             "Requests that services owe, at most 10,000 of each state, counted when they are "
-            "scraped, at most every 30 s; overdue ones are near too, and all are open",
+            "scraped, at most every 30 s; overdue ones are near too, and all are unsettled",
             ["state"],
             registry=registry,
         )
@@ -84,6 +87,7 @@ class RequestGauges:
         self._clock = clock
         self._failures = failures
         self._chores = [Chore.ANNOUNCE, Chore.CALL] if calls_back else [Chore.ANNOUNCE]
+        self._earliest = {each: self._earliest_of(each) for each in self._chores}
         self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
 
     async def refresh(self) -> None:
@@ -102,7 +106,13 @@ class RequestGauges:
                 self._times.since[WAITING[chore]] = since
         except Exception:
             log.exception("requests not counted")
-            self._failures.inc()
+            self._failures.failed("requests")
+
+    def _earliest_of(self, chore: Chore) -> Earliest[ReadRequest]:
+        def due(request: ReadRequest) -> datetime | None:
+            return request.due if isinstance(request, Unreadable) else request.chores.get(chore)
+
+        return Earliest(partial(self._requests.due, chore), due)
 
     async def _waiting(self, chore: Chore) -> datetime | None:
         """When the oldest settled request that waits for `chore` was settled; None without one.
@@ -110,7 +120,9 @@ class RequestGauges:
         Each is due again within an hour, so the oldest is among the first that are due, unless more
         than `MOST_WAITING` wait.
         """
-        found = await self._requests.due(chore, EPOCH, LATEST, MOST_WAITING)
+        found = await self._earliest[chore].read(
+            EPOCH, self._clock.now(), MOST_WAITING, also_later=True, fewest=MOST_WAITING
+        )
         readable = (each for each in found if isinstance(each, DeletionRequest))
         return min((each.settled_at for each in readable if each.settled_at), default=None)
 

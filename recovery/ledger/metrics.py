@@ -10,7 +10,7 @@ class PartName(StrEnum):
 
     INTAKE = "intake"
     SETTLE = "settle"
-    LOOK = "look"
+    REPUBLISH = "republish"
     WARN = "warn"
     ANNOUNCE = "announce"
     CALL = "call"
@@ -38,8 +38,8 @@ class LedgerMetrics:
         )
         self._failures = Counter(
             "botdel_ledger_failures",
-            "Failures of a part of the ledger, which tries again, except for a message that is "
-            "no event; the log says what failed and why",
+            "Passes of a part of the ledger that failed, and single records in others; it tries "
+            "again, except for a message that is no event; the log says what failed and why",
             ["part"],
             registry=registry,
         )

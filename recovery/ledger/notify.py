@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from deletion.clock import Clock
 from deletion.errors import PermanentError, with_type
 from deletion.ledger import RequestChange
 from deletion.request import DeletionRequest
+from deletion.retry import pause
 from recovery.ledger.due_requests import DueRequests
 
 log = structlog.get_logger(__name__)
@@ -18,8 +20,9 @@ class Notify:
 
     `notify` returns once the other side has confirmed, within the time that a claim holds, or
     raises. `notified` returns the request as it is after that. At most `at_once` requests are
-    claimed together, and their notifications are sent side by side. `then` is called when at least
-    one was confirmed.
+    claimed together, and their notifications are sent side by side, at most `per_second` on
+    average: a backlog, such as the month that a new ledger finds, must not flood the other side.
+    `then` is called when at least one was confirmed.
     """
 
     def __init__(
@@ -29,12 +32,16 @@ class Notify:
         notified: Callable[[DeletionRequest], DeletionRequest],
         *,
         at_once: int,
+        per_second: float,
+        clock: Clock,
         then: Callable[[], None],
     ) -> None:
         self._due = due
         self._notify = notify
         self._notified = notified
         self._at_once = at_once
+        self._per_second = per_second
+        self._clock = clock
         self._then = then
 
     async def __call__(self, stopping: asyncio.Event) -> int:
@@ -46,7 +53,9 @@ class Notify:
         done_for = 0
         async for requests in self._due.pages(self._at_once):
             done_for += len(requests)
+            ready_at = self._clock.monotonic() + len(requests) / self._per_second
             await self._notify_of(await self._due.claim(requests))
+            await pause(self._clock, max(0.0, ready_at - self._clock.monotonic()), stopping)
             if stopping.is_set():
                 break
         return done_for
@@ -55,18 +64,18 @@ class Notify:
         errors = await asyncio.gather(*(self._try(each) for each in requests))
         done = [each for each, error in zip(requests, errors, strict=True) if error is None]
         failed = [error for error in errors if error]
-        self._due.failed(len(failed))
         await self._due.save([RequestChange(each, self._notified(each)) for each in done])
         if done:
             self._then()
         elif failed and not any(isinstance(error, PermanentError) for error in failed):
-            raise failed[0]
+            raise failed[0]  # which counts as one failure, that of the pass
+        self._due.failed(len(failed))
 
     async def _try(self, request: DeletionRequest) -> Exception | None:
         """Return the error of a notification that failed: it is tried again, within an hour."""
         try:
             await self._notify(request)
-        except Exception as error:  # noqa: BLE001 - logged, counted, and raised if none succeeds
+        except Exception as error:  # noqa: BLE001 - logged, and counted or raised
             log.warning("not notified yet", event_id=request.id, reason=with_type(error))
             return error
         return None

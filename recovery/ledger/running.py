@@ -20,11 +20,11 @@ from deletion.skew import Check, unchecked
 from deletion.tracing import Tracer
 from recovery.ledger.due_requests import DueRequests
 from recovery.ledger.intake import Intake
-from recovery.ledger.look import Look
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.notify import Notify
 from recovery.ledger.owing import Owing, Subscribed
 from recovery.ledger.part import Part, Work
+from recovery.ledger.republish import Republish
 from recovery.ledger.settle import Settle, Settlement
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
@@ -32,7 +32,7 @@ from recovery.pull_loop import PullLoop
 
 EVERY: Final = {
     PartName.SETTLE: 1.0,
-    PartName.LOOK: 1800.0,
+    PartName.REPUBLISH: 1800.0,
     PartName.WARN: 60.0,
     PartName.ANNOUNCE: 5.0,
     PartName.CALL: 5.0,
@@ -46,6 +46,9 @@ any time."""
 CALLS_AT_ONCE: Final = 16
 """Callbacks under way at a time. They are claimed together, so that no claim ends before its
 call."""
+
+ANNOUNCEMENTS_PER_SECOND, CALLS_PER_SECOND = 100, 20
+"""Bounds of a process, for the sake of those who receive a backlog."""
 
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
 """Posts a settled request, within bounded time; raises unless the receiver confirms it."""
@@ -74,8 +77,8 @@ class Topics:
 
 
 class Ledger:
-    """Records, settles, looks, warns, announces and calls back, each in a loop of its own, so that
-    none waits for another.
+    """Records, settles, republishes, warns, announces and calls back, each in a loop of its own, so
+    that none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
     does anything while `check` raises: with a wrong clock it would warn of what is not late, and
@@ -137,9 +140,9 @@ class Ledger:
         """
         return None if self._owing.is_idle else self._pulls.problem
 
-    def look(self) -> None:
-        """Look for missing jobs now, as in every sweep."""
-        self._parts[PartName.LOOK].wake()
+    def republish(self) -> None:
+        """Check for missing jobs now, as in every sweep."""
+        self._parts[PartName.REPUBLISH].wake()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run all parts until `stopping`; each ends at a safe point. Survives every outage."""
@@ -181,8 +184,8 @@ class Ledger:
 
     def _work(self) -> dict[PartName, Work]:
         coverage, clock, metrics = self._stores.coverage, self._clock, self._metrics
-        look = Look(
-            self._due(Chore.LOOK),
+        republish = Republish(
+            self._due(Chore.REPUBLISH),
             coverage,
             self._stores.letters,
             self._settlement,
@@ -193,7 +196,7 @@ class Ledger:
         )
         work: dict[PartName, Work] = {
             PartName.SETTLE: Settle(coverage, self._settlement, clock, metrics),
-            PartName.LOOK: look,
+            PartName.REPUBLISH: republish,
             PartName.WARN: Warn(
                 self._due(Chore.WARN), coverage, self._settlement, self._alerts, clock
             ),
@@ -213,13 +216,29 @@ class Ledger:
 
         then = partial(self._wake, PartName.CALL)
         due = self._due(Chore.ANNOUNCE)
-        return Notify(due, announce, announced, at_once=PAGE, then=then)
+        return Notify(
+            due,
+            announce,
+            announced,
+            at_once=PAGE,
+            per_second=ANNOUNCEMENTS_PER_SECOND,
+            clock=self._clock,
+            then=then,
+        )
 
     def _calling(self, receiver: Receiver) -> Notify:
         def nothing() -> None: ...
 
         due = self._due(Chore.CALL)
-        return Notify(due, receiver, DeletionRequest.called, at_once=CALLS_AT_ONCE, then=nothing)
+        return Notify(
+            due,
+            receiver,
+            DeletionRequest.called,
+            at_once=CALLS_AT_ONCE,
+            per_second=CALLS_PER_SECOND,
+            clock=self._clock,
+            then=nothing,
+        )
 
     def _due(self, chore: Chore) -> DueRequests:
         return DueRequests(chore, self._stores.requests, self._clock, self._metrics)

@@ -16,7 +16,6 @@ from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange, RequestStore
 from deletion.ports import Unreadable
 from deletion.request import DeletionRequest
-from deletion.silence import LATEST
 from recovery.ledger.metrics import LedgerMetrics, PartName
 from recovery.ledger.saving import Saved, save
 from recovery.ledger.walk import Walk
@@ -136,11 +135,12 @@ class Settle:
         self._settlement = settlement
         self._walk = Walk[Coverage](
             PartName.SETTLE,
-            lambda since, limit: coverage.unreported(since, LATEST, limit),
+            coverage.unreported,
             lambda job: job.completed_at,
             lambda job: job.job_id,
             clock,
             metrics,
+            also_later=True,  # the clock of a consumer may be ahead
         )
 
     async def __call__(self, stopping: asyncio.Event) -> int:

@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from deletion.clock import TICK, Clock
+from deletion.due_window import Earliest
 from deletion.ports import Unreadable
 from deletion.silence import EPOCH
 from recovery.ledger.metrics import LedgerMetrics, PartName
@@ -24,24 +25,28 @@ log = structlog.get_logger(__name__)
 class Walk(Generic[T]):
     """One part's walks over its records, from the earliest on.
 
-    `read` returns the earliest records from a time on, at most as many as given; `time_of` returns
-    the time by which they are sorted, and `id_of` their id. A record that was handled is usually
-    gone from the next read. One that cannot be read is logged, counted and passed over, and a part
-    may pass others over: for `PASSED_OVER_SECONDS` all walks begin behind them, so that many of
-    them do not hold up newer ones again and again.
+    `read` returns the earliest records of a range of times, at most as many as given; `time_of`
+    returns the time by which they are sorted, and `id_of` their id. It walks what is due now, and
+    what is `also_later`. A record that was handled is usually gone from the next read. One that
+    cannot be read is logged, counted and passed over, and a part may pass others over: for
+    `PASSED_OVER_SECONDS` all walks begin behind them, so that many of them do not hold up newer
+    ones again and again.
     """
 
     def __init__(
         self,
         part: PartName,
-        read: Callable[[datetime, int], Awaitable[Sequence[T | Unreadable]]],
+        read: Callable[[datetime, datetime, int], Awaitable[Sequence[T | Unreadable]]],
         time_of: Callable[[T], datetime | None],
         id_of: Callable[[T], str],
         clock: Clock,
         metrics: LedgerMetrics,
+        *,
+        also_later: bool = False,
     ) -> None:
         self._part = part
-        self._read = read
+        self._earliest = Earliest(read, self._at)
+        self._also_later = also_later
         self._time_of = time_of
         self._id_of = id_of
         self._clock = clock
@@ -71,9 +76,19 @@ class Walk(Generic[T]):
         self._since = max([self._since, *(at + TICK for at in times)])
 
     async def _next(self, since: datetime, size: int, passed: set[str]) -> list[T | Unreadable]:
-        """The next `size` records from `since` on, without those that were `passed`."""
-        found = await self._read(since, size + len(passed))
-        return [each for each in found if self._id(each) not in passed][:size]
+        """At most `size` records from `since` on, without those that were `passed`."""
+
+        def is_new(record: T | Unreadable) -> bool:
+            return self._id(record) not in passed
+
+        found = await self._earliest.read(
+            since,
+            self._clock.now(),
+            size + len(passed),
+            is_new=is_new,
+            also_later=self._also_later,
+        )
+        return [each for each in found if is_new(each)][:size]
 
     def _readable(self, page: Sequence[T | Unreadable]) -> list[T]:
         readable, unreadable = [], []

@@ -78,12 +78,12 @@ class Warn:
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
     """The request as its complete jobs settle it; warned of if a service still owes it. A job that
-    was there at the last look may be gone, expired without a mark or lost with a backup: then the
-    next look is due at once.
+    was there at the last check may be gone, expired without a mark or lost with a backup: then the
+    next check is due at once.
     """
     after = settled_by(request, jobs, now)
     if after.settled_at:
         return after
     warned = after.warned(now)
-    is_gone = Chore.LOOK not in after.chores and without_job(after, jobs)
-    return warned.postponed(Chore.LOOK, now) if is_gone else warned
+    is_gone = Chore.REPUBLISH not in after.chores and without_job(after, jobs)
+    return warned.postponed(Chore.REPUBLISH, now) if is_gone else warned

@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 
 from consumers.main import NOT_PROVIDED
-from deletion.adapters.mongo.retention import FINISHED
+from deletion.adapters.mongo.retention import COMPLETE_JOBS, SETTLED_REQUESTS
 from deletion.adapters.mongo.services import COLLECTION as SERVICES
 from deletion.job import Failure, Job, Status
 from tests.support.commands import botdel, output_of
@@ -207,16 +207,21 @@ async def test_topology_apply_keeps_complete_jobs_for_as_long_as_is_set(
     apply = ("topology", "apply", "--plan", str(pipeline.plan))
     code, lines = await botdel(pipeline, *apply)
     assert code == 0, lines
-    assert FINISHED not in await pipeline.jobs.index_information(), "only when asked to"
+    requests = pipeline.jobs.database[SETTLED_REQUESTS.collection]
+    assert COMPLETE_JOBS.index not in await pipeline.jobs.index_information(), "only when asked to"
     pipeline.settings["BOTDEL_KEEP_COMPLETE_DAYS"] = "31"
+    pipeline.settings["BOTDEL_KEEP_SETTLED_DAYS"] = "32"
     code, lines = await botdel(pipeline, *apply)
     assert code == 0, lines
-    assert FINISHED in await pipeline.jobs.index_information()
+    assert COMPLETE_JOBS.index in await pipeline.jobs.index_information()
+    assert SETTLED_REQUESTS.index in await requests.index_information()
     del pipeline.settings["BOTDEL_KEEP_COMPLETE_DAYS"]
     code, lines = await botdel(pipeline, *apply)
     assert code == 1
     assert "dropIndex" in " ".join(lines)
-    assert FINISHED in await pipeline.jobs.index_information(), "what exists is not changed"
+    assert COMPLETE_JOBS.index in await pipeline.jobs.index_information(), (
+        "what exists is not changed"
+    )
 
 
 async def test_a_wrong_plan_is_refused_with_line_field_and_expectation(pipeline: Pipeline) -> None:

@@ -42,7 +42,7 @@ async def test_a_share_is_waived_once_and_who_did_it_and_why_is_on_record(
     assert (shown["state"], shown["bot_id"]) == ("open", request.bot_id)
     owed, waived = shown["services"]
     assert (owed["service"], owed["settled_at"]) == (OTHER, None)
-    assert (waived["waived_by"], waived["reason"]) == ("ada", why[1])
+    assert waived["waiver"] == {"by": "ada", "reason": why[1]}
     (left,) = await output_of(pipeline, "requests", "list", "--owed-by", SERVICE)
     assert left["event_id"] == other.id
 

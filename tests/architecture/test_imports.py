@@ -16,8 +16,8 @@ from tests.support.paths import PACKAGES, ROOT
 
 CORE = {each.name for each in pkgutil.iter_modules(deletion.__path__)} - {"adapters", "process"}
 WITH_LIBRARIES = {
-    *("events", "gate", "lease", "operating", "permits", "pressure", "retry", "runner", "silence"),
-    *("testing", "turns"),
+    *("due_window", "events", "gate", "lease", "operating", "permits", "pressure", "retry"),
+    *("runner", "silence", "testing", "turns"),
 }
 """Modules of the core that need more than Python: tenacity or structlog, protobuf, pytest."""
 FRAMEWORKS = ("fastapi", "grpc", "motor", "pydantic", "pymongo", "bson", "uvicorn", "httpx")

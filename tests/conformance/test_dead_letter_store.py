@@ -280,6 +280,17 @@ class TestMarking:
         assert await store.find(limit=1) == []
 
 
+class TestCounting:
+    async def test_those_of_one_status_are_counted_up_to_the_limit(
+        self, store: DeadLetterStore
+    ) -> None:
+        letters = [a_letter() for _ in range(4)]
+        await store.record(letters)
+        await store.mark(letters[0], DISCARDED)
+        assert (await store.count(NEW, 10), await store.count(NEW, 2)) == (3, 2)
+        assert (await store.count(DISCARDED, 10), await store.count(REPLAYED, 10)) == (1, 0)
+
+
 class TestReading:
     async def test_what_was_never_recorded_is_not_there(self, store: DeadLetterStore) -> None:
         assert await store.get(store.new_id()) is None

@@ -16,24 +16,24 @@ from deletion.errors import BotDeletionError, BusUnavailable, StoreUnavailable
 from deletion.events import decode
 from deletion.job import MAX_EVENTS, Status
 from deletion.request import DeletionRequest, LedgerPolicy
-from recovery.ledger.look import WAIVED_BY
 from recovery.ledger.metrics import PartName
+from recovery.ledger.republish import WAIVED_BY
 from tests.support.factories import new_job, placed
 from tests.support.ledger_world import LedgerWorld
 from tests.support.memory_bus import MemorySubscription
 
 POLICY: Final = LedgerPolicy(deadline=timedelta(days=365), missing_after=timedelta(hours=1))
-"""A deadline so far away that no warning makes the ledger look once more."""
+"""A deadline so far away that no warning makes the ledger check once more."""
 SERVICES: Final = ("billing", "conversations", "media")
 BOTS: Final = 4
 REQUESTS: Final = 12
 STORM: Final = 4 * 3600.0
 """Seconds with faults."""
 CALM: Final = timedelta(hours=40)
-"""Longer than the look that follows the one of the last storm."""
+"""Longer than the check that follows the one of the last storm."""
 EVERY: Final = {
     PartName.SETTLE: 60.0,
-    PartName.LOOK: 600.0,
+    PartName.REPUBLISH: 600.0,
     PartName.WARN: 600.0,
     PartName.ANNOUNCE: 120.0,
     PartName.CALL: 120.0,

@@ -79,7 +79,7 @@ class MemoryRequestStore:
         overdue = [each for each in are_open if each.state(now) is RequestState.OVERDUE]
         oldest = min(are_open, key=_key, default=None)
         return RequestCensus(
-            open=min(limit, len(are_open)),
+            unsettled=min(limit, len(are_open)),
             near=min(limit, sum(each.is_near(now) for each in are_open)),
             overdue=min(limit, len(overdue)),
             missing=min(limit, sum(each.is_missing for each in are_open)),

@@ -194,6 +194,10 @@ class MemoryDeadLetterStore:
         )
         return list(islice(fitting, limit))
 
+    async def count(self, status: DeadLetterStatus, limit: int) -> int:
+        """See the port."""
+        return min(limit, sum(each.status is status for each in self.letters.values()))
+
     async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """See the port."""
         stored = self.letters.get(letter.id)

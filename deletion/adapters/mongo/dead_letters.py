@@ -94,6 +94,11 @@ class MongoDeadLetterStore:
             found = self._letters.find(query).sort("_id", DESCENDING).limit(limit)
             return [_read(document) for document in await found.to_list(limit)]
 
+    async def count(self, status: DeadLetterStatus, limit: int) -> int:
+        """Count along the index of the status."""
+        with bounded(self._call_seconds):
+            return await self._letters.count_documents({"status": status.value}, limit=limit)
+
     async def mark(self, letter: DeadLetter, status: DeadLetterStatus) -> bool:
         """One update by `_id`, guarded by the count as read."""
         query = {"_id": ObjectId(letter.id), "count": letter.count}

@@ -2,7 +2,8 @@
 
 Building one can take a day. A long-running process therefore builds them only when it uses an
 emulator. Elsewhere `botdel topology apply` builds them, and the process refuses to run without the
-unique ones, which make a duplicate a no-op.
+unique ones, which make a duplicate a no-op, and without the sparse ones, which its loops walk every
+few seconds: without one, each would read the whole collection as often.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,13 +74,15 @@ async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
 
 
 async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> None:
-    """Raise `ConfigurationError` unless every unique one is there; log what else is missing."""
+    """Raise `ConfigurationError` unless every unique and sparse one is there; log what else is
+    missing.
+    """
     lacking = await missing_indexes(collection, wanted)
-    unique = {index.document["name"] for index in wanted if index.document.get("unique")}
+    required = {index.document["name"] for index in wanted if _is_required(index)}
     names = (*lacking.missing, *lacking.differing)
-    if needed := [name for name in names if name in unique]:
+    if needed := [name for name in names if name in required]:
         raise ConfigurationError(
-            f"unique indexes are missing or differ in {collection.full_name}: {', '.join(needed)}",
+            f"indexes are missing or differ in {collection.full_name}: {', '.join(needed)}",
             "run `botdel topology apply`, which builds them and says what differs",
         )
     if names:
@@ -90,8 +93,12 @@ async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
         )
 
 
+def _is_required(index: IndexModel) -> bool:
+    return bool(index.document.get("unique") or index.document.get("sparse"))
+
+
 async def prepare(database: Database, indexes: Indexes, *, build: bool) -> None:
-    """Build the indexes of each collection, or only require the unique ones.
+    """Build the indexes of each collection, or require those that it cannot do without.
 
     Raises `ConfigurationError` and `StoreUnavailable`.
     """

@@ -15,7 +15,7 @@ from deletion.request import Chore, DeletionRequest, Share, Waiver
 
 _CHORES: Final = {chore: f"chores.{chore.value}" for chore in Chore}
 _SPARSE: Final = ("open", "near", "missing", *_CHORES.values())
-"""Absent, not null, when they do not apply: their indexes are sparse."""
+"""Absent, not null, when they do not apply: most of their indexes are sparse."""
 
 
 def to_document(request: DeletionRequest, writer: str) -> Document:

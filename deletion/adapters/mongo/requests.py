@@ -15,26 +15,25 @@ from deletion.adapters.mongo.connection import (
     Document,
     bounded,
 )
-from deletion.adapters.mongo.fields import time_or_none
+from deletion.adapters.mongo.request_census import NEWEST, OpenRequests
 from deletion.adapters.mongo.request_document import readable, to_document, update_of
 from deletion.adapters.mongo.writes import check_confirmed, duplicates
 from deletion.ledger import ReadRequest, RequestCensus, RequestChange, RequestFilter
 from deletion.request import Chore, DeletionRequest, RequestState
-from deletion.silence import EPOCH
 
 COLLECTION: Final = "deletion_requests"
 BY_BOT, BY_OWED, BY_RECEIPT = "bot_received", "owed_received", "received"
-BY_OPEN, BY_DEADLINE, BY_NEAR, BY_MISSING = "open_received", "open_deadline", "near", "missing"
+BY_OPEN, BY_DEADLINE, BY_NEAR = "open_received", "open_deadline", "near"
+BY_MISSING: Final = "missing_received"
 BY_CHORE: Final = {chore: f"chores_{chore.value}" for chore in Chore}
-_NEWEST: Final = [("receivedAt", ASCENDING), ("_id", ASCENDING)]
 INDEXES: Final = [
-    IndexModel([("botId", ASCENDING), *_NEWEST], name=BY_BOT),
-    IndexModel([("owed", ASCENDING), *_NEWEST], name=BY_OWED),
-    IndexModel(_NEWEST, name=BY_RECEIPT),
-    IndexModel([("open", ASCENDING), *_NEWEST], name=BY_OPEN),
+    IndexModel([("botId", ASCENDING), *NEWEST], name=BY_BOT),
+    IndexModel([("owed", ASCENDING), *NEWEST], name=BY_OWED),
+    IndexModel(NEWEST, name=BY_RECEIPT),
+    IndexModel([("open", ASCENDING), *NEWEST], name=BY_OPEN),
     IndexModel([("open", ASCENDING), ("deadline", ASCENDING)], name=BY_DEADLINE),
     IndexModel([("near", ASCENDING)], name=BY_NEAR, sparse=True),
-    IndexModel([("missing", ASCENDING)], name=BY_MISSING, sparse=True),
+    IndexModel([("missing", ASCENDING), *NEWEST], name=BY_MISSING),
     *(
         IndexModel([(f"chores.{chore.value}", ASCENDING)], name=name, sparse=True)
         for chore, name in BY_CHORE.items()
@@ -59,6 +58,7 @@ class MongoRequestStore:
     ) -> None:
         self._requests = client[database][COLLECTION]
         self._call_seconds = call_seconds
+        self._open = OpenRequests(self._requests, call_seconds)
         self._writer = writer or str(ObjectId())
 
     async def record(self, requests: Sequence[DeletionRequest]) -> None:
@@ -118,17 +118,8 @@ class MongoRequestStore:
         return same + await self._page(older, limit - len(same))
 
     async def census(self, now: datetime, limit: int) -> RequestCensus:
-        """Count along an index for each kind; the oldest is the first of the open ones."""
-        reached = {"$gte": EPOCH, "$lte": now}
-        oldest = await self._oldest()
-        return RequestCensus(
-            open=await self._count({"open": True}, limit),
-            near=await self._count({"near": reached}, limit),
-            overdue=await self._count({"open": True, "deadline": reached}, limit),
-            missing=await self._count({"missing": True}, limit),
-            oldest=time_or_none(oldest.get("receivedAt")),
-            oldest_deadline=time_or_none(oldest.get("deadline")),
-        )
+        """See `request_census`."""
+        return await self._open.census(now, limit)
 
     async def _all_match(self, changes: Sequence[RequestChange]) -> bool:
         """Write the changes. Returns whether all matched: a driver reports only totals."""
@@ -159,18 +150,6 @@ class MongoRequestStore:
         with bounded(self._call_seconds):
             found = await self._requests.find(query).sort(order).limit(limit).to_list(limit)
         return [readable(document) for document in found]
-
-    async def _oldest(self) -> Document:
-        """The times of the open request that was received first; empty without one."""
-        times = {"receivedAt": True, "deadline": True}
-        with bounded(self._call_seconds):
-            cursor = self._requests.find({"open": True}, times).sort(_NEWEST).limit(1)
-            found = await cursor.to_list(1)
-        return found[0] if found else {}
-
-    async def _count(self, query: Document, limit: int) -> int:
-        with bounded(self._call_seconds):
-            return await self._requests.count_documents(query, limit=limit)
 
 
 def _query(wanted: RequestFilter, now: datetime) -> Document:

@@ -1,26 +1,79 @@
-"""Retention: an optional TTL index deletes complete jobs after some time, once they are reported.
+"""Retention: optional TTL indexes delete records that nobody needs any more after some time.
 
-At least 31 days: a message may be redelivered for that long, and only the job's record shows that
-it is a duplicate. The idempotency key is forgotten with the record: docs/decisions/0026.
+Complete jobs, once the ledger has settled what they cover, after 31 days at least: a message may be
+redelivered for that long, and only the job's record shows that it is a duplicate. The idempotency
+key is forgotten with the record: docs/decisions/0026. Requests, once they are settled and everybody
+knows, after 32 days at least: docs/decisions/0040.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
 
-from deletion.adapters.mongo.connection import PING_SECONDS, Database, bounded, build_indexes
+from deletion.adapters.mongo import jobs, requests
+from deletion.adapters.mongo.connection import (
+    PING_SECONDS,
+    Database,
+    Document,
+    bounded,
+    build_indexes,
+)
 from deletion.adapters.mongo.indexes import gap
-from deletion.adapters.mongo.jobs import COLLECTION
 
-FINISHED = "complete_finished_ttl"
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What one TTL index deletes: the `records` of `collection` that match `only`, a number of days
+    after the time in `field`. `setting` names the setting of that number.
+    """
+
+    records: str
+    collection: str
+    index: str
+    field: str
+    only: Mapping[str, Any]
+    unlike: str
+    """What an index with the same days and another filter deletes."""
+    setting: str
+
+    def model(self, days: int) -> IndexModel:
+        """The TTL index that deletes them after so many days."""
+        return IndexModel(
+            [(self.field, ASCENDING)],
+            name=self.index,
+            expireAfterSeconds=int(timedelta(days=days).total_seconds()),
+            partialFilterExpression=dict(self.only),
+        )
+
+
+COMPLETE_JOBS: Final = Retention(
+    records="complete jobs",
+    collection=jobs.COLLECTION,
+    index="complete_finished_ttl",
+    field="finishedAt",
+    # Any other job still needs somebody, however old. Null stands for an absent field too.
+    only={"status": "complete", "unreported": None},
+    unlike="complete jobs that the request ledger has not settled yet",
+    setting="BOTDEL_KEEP_COMPLETE_DAYS",
+)
+SETTLED_REQUESTS: Final = Retention(
+    records="settled requests",
+    collection=requests.COLLECTION,
+    index="settled_ttl",
+    field="settledAt",
+    # Nothing is left to do: an open request is warned of, and a settled one is announced first.
+    only={"chores": {}},
+    unlike="requests of which somebody has yet to be notified",
+    setting="BOTDEL_KEEP_SETTLED_DAYS",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionDifference:
-    """How the TTL index differs from the setting, and what to do about it."""
+    """How a TTL index differs from the setting, and what to do about it."""
 
     what: str
     remedy: str
@@ -29,56 +82,44 @@ class RetentionDifference:
         return f"{self.what}; {self.remedy}"
 
 
-def ttl_index(days: int) -> IndexModel:
-    """The TTL index over complete jobs that the ledger has settled: any other job still needs
-    somebody, however old. In the filter, null stands for an absent field too.
-    """
-    return IndexModel(
-        [("finishedAt", ASCENDING)],
-        name=FINISHED,
-        expireAfterSeconds=int(timedelta(days=days).total_seconds()),
-        partialFilterExpression={"status": "complete", "unreported": None},
-    )
-
-
-async def apply_retention(database: Database, days: int | None) -> RetentionDifference | None:
+async def apply_retention(
+    database: Database, kept: Retention, days: int | None
+) -> RetentionDifference | None:
     """Create the index when `days` is set and there is none.
 
     Returns how an existing index differs from `days`; the index is never changed or dropped here.
     Raises `StoreUnavailable`.
     """
-    difference = await retention_difference(database, days)
+    difference = await retention_difference(database, kept, days)
     if difference is None and days is not None:
-        await build_indexes(database[COLLECTION], [ttl_index(days)])
+        await build_indexes(database[kept.collection], [kept.model(days)])
     return difference
 
 
-async def retention_difference(database: Database, days: int | None) -> RetentionDifference | None:
+async def retention_difference(
+    database: Database, kept: Retention, days: int | None
+) -> RetentionDifference | None:
     """How an existing index differs from what `days` asks for; None when it does not."""
     with bounded(PING_SECONDS):
-        found = await database[COLLECTION].index_information()
-    if FINISHED not in found:
+        found = await database[kept.collection].index_information()
+    if kept.index not in found:
         return None
-    if days is not None and not gap([ttl_index(days)], found):
+    if days is not None and not gap([kept.model(days)], found):
         return None
     return RetentionDifference(
-        _said(found[FINISHED], days),
-        f'run `db.{COLLECTION}.dropIndex("{FINISHED}")`'
+        _said(kept, found[kept.index], days),
+        f'run `db.{kept.collection}.dropIndex("{kept.index}")`'
         + ("" if days is None else ", then run `botdel topology apply`"),
     )
 
 
-def _said(found: Mapping[str, Any], days: int | None) -> str:
+def _said(kept: Retention, found: Document, days: int | None) -> str:
     """What is wrong with the index that was found."""
     seconds = found.get("expireAfterSeconds")
-    if days is not None and seconds == ttl_index(days).document["expireAfterSeconds"]:
-        return (
-            f"index {FINISHED} is of an earlier version: it deletes complete jobs that the request "
-            "ledger has not settled yet"
-        )
-    kept = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
+    if days is not None and seconds == kept.model(days).document["expireAfterSeconds"]:
+        return f"index {kept.index} is of an earlier version: it deletes {kept.unlike}"
+    after = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
     wanted = "not set" if days is None else f"{days}"
     return (
-        f"index {FINISHED} deletes complete jobs after {kept}, and BOTDEL_KEEP_COMPLETE_DAYS is "
-        f"{wanted}"
+        f"index {kept.index} deletes {kept.records} after {after}, and {kept.setting} is {wanted}"
     )

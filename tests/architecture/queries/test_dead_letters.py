@@ -37,6 +37,11 @@ async def find_letters(store: MongoDeadLetterStore) -> None:
                     )
 
 
+async def count_letters(store: MongoDeadLetterStore) -> None:
+    assert await store.count(DeadLetterStatus.NEW, 10)
+    await store.count(DeadLetterStatus.REPLAYED, 10)
+
+
 async def mark_letter(store: MongoDeadLetterStore) -> None:
     """A letter that is as it was read, and one that has changed since."""
     [letter] = await store.record([a_letter()])
@@ -58,6 +63,7 @@ LETTER_QUERIES: dict[str, tuple[Callable[[MongoDeadLetterStore], Awaitable[None]
     "record": (record_letters, 9),
     "get": (get_letter, 3),
     "find": (find_letters, 16),
+    "count": (count_letters, 2),
     "mark": (mark_letter, 4),
     "of_events": (letters_of_events, 2),
 }

@@ -65,7 +65,7 @@ async def test_a_request_is_stored_under_the_names_and_types_others_read(
             for name in ("billing", "media")
         ],
         "chores": {
-            "look": START + LEDGER_POLICY.missing_after,
+            "republish": START + LEDGER_POLICY.missing_after,
             "warn": START + LEDGER_POLICY.deadline * 0.75,
         },
         "owed": ["billing", "media"],
@@ -124,12 +124,35 @@ async def test_the_indexes_are_those_declared(
         "open_received": (["open", "receivedAt", "_id"], False),
         "open_deadline": (["open", "deadline"], False),
         "near": (["near"], True),
-        "missing": (["missing"], True),
-        "chores_look": (["chores.look"], True),
+        "missing_received": (["missing", "receivedAt", "_id"], False),
+        "chores_republish": (["chores.republish"], True),
         "chores_warn": (["chores.warn"], True),
         "chores_announce": (["chores.announce"], True),
         "chores_call": (["chores.call"], True),
     }
+
+
+async def test_a_census_counts_only_a_little_more_than_its_limit(
+    store: MongoRequestStore, requests: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may count all that a range matches, whatever the limit."""
+    old = [a_deletion_request(now=START - timedelta(days=9, minutes=age)) for age in range(40)]
+    await store.record([*old, *(a_deletion_request(now=START) for _ in range(400))])
+    asked: list[Document] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(requests, name)
+
+        async def count_documents(self, query: Document, *, limit: int) -> int:
+            asked.append(query)
+            return await requests.count_documents(query, limit=limit)
+
+    monkeypatch.setattr(store._open, "_requests", Counting())
+    assert (await store.census(START, 10)).unsettled == 10
+    matched = [await requests.count_documents(query) for query in asked if "open" in query]
+    assert 10 <= sum(matched) <= 50
+    assert (await store.census(START, 1_000)).unsettled == 440
 
 
 DAMAGE: dict[str, Document] = {
@@ -152,10 +175,10 @@ async def test_a_request_that_cannot_be_read_hides_no_other(
     first, second = a_deletion_request("media"), a_deletion_request("media")
     await store.record([first, second])
     await requests.update_one({"_id": first.id}, damage)
-    look = START + LEDGER_POLICY.missing_after
+    check = START + LEDGER_POLICY.missing_after
     for found in (
         await store.get([first.id, second.id]),
-        await store.due(Chore.LOOK, EPOCH, look, 9),
+        await store.due(Chore.REPUBLISH, EPOCH, check, 9),
         await store.find(RequestFilter(owed_by="media"), START, limit=9),
     ):
         by_id = {each.id: each for each in found}
@@ -163,9 +186,11 @@ async def test_a_request_that_cannot_be_read_hides_no_other(
         assert isinstance(unreadable, Unreadable)
         assert (unreadable.last_modified_at, unreadable.bot_id) == (START, first.bot_id)
         assert by_id == {second.id: second}
-    [due] = [e for e in await store.due(Chore.LOOK, EPOCH, look, 9) if isinstance(e, Unreadable)]
-    assert due.due == look
-    assert (await store.census(DUE, 9)).open == 2
+    [due] = [
+        e for e in await store.due(Chore.REPUBLISH, EPOCH, check, 9) if isinstance(e, Unreadable)
+    ]
+    assert due.due == check
+    assert (await store.census(DUE, 9)).unsettled == 2
 
 
 async def test_the_change_of_a_request_that_cannot_be_read_any_more_is_refused(
@@ -219,7 +244,7 @@ def call_each(client: Client, at: datetime) -> list[Any]:
         store.record([request]),
         store.get([request.id]),
         store.save([RequestChange(request, request.warned(at))]),
-        store.due(Chore.LOOK, EPOCH, at, 1),
+        store.due(Chore.REPUBLISH, EPOCH, at, 1),
         store.find(RequestFilter(), at, limit=1),
         store.census(at, 1),
         services.register(["media"], at),

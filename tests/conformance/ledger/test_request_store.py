@@ -114,11 +114,11 @@ class TestSaving:
         request = a_deletion_request("media", "billing", "analytics")
         await put(store, request)
         changes: list[Callable[[DeletionRequest], DeletionRequest]] = [
-            lambda each: each.looked(LATER, missing=["media"], waiting=["billing"]),
+            lambda each: each.checked(LATER, missing=["media"], waiting=["billing"]),
             lambda each: each.warned(NEAR),
             lambda each: each.warned(DUE),
             lambda each: each.completed("media", "65f0a1b2c3d4e5f607180001", LATER),
-            lambda each: each.looked(LATER, missing=[]),
+            lambda each: each.checked(LATER, missing=[]),
             lambda each: each.waived("billing", Waiver("ann", "shut down"), LATER),
             lambda each: each.completed("analytics", "65f0a1b2c3d4e5f607180002", DUE),
             lambda each: each.postponed(Chore.ANNOUNCE, DUE + MINUTE),
@@ -182,7 +182,7 @@ class TestSaving:
         stores = [await open_store() for _ in range(6)]
         request = a_deletion_request()
         await put(stores[0], request)
-        change = RequestChange(request, request.postponed(Chore.LOOK, LATER))
+        change = RequestChange(request, request.postponed(Chore.REPUBLISH, LATER))
         refused = await asyncio.gather(*(store.save([change]) for store in stores))
         assert sorted(map(len, refused)) == [0] + [1] * 5
         assert await only(stores[0], request) == replace(change.after, revision=1)
@@ -218,7 +218,7 @@ class TestDue:
         request = a_deletion_request()
         await put(store, request)
         settled = await saved(store, request, request.completed("conversations", "job", LATER))
-        for chore in (Chore.LOOK, Chore.WARN):
+        for chore in (Chore.REPUBLISH, Chore.WARN):
             assert await store.due(chore, EPOCH, DUE, 10) == []
         assert await store.due(Chore.ANNOUNCE, EPOCH, LATER, 10) == [settled]
 
@@ -277,7 +277,7 @@ class TestFinding:
 class TestCensus:
     async def test_an_empty_store_counts_nothing(self, store: RequestStore) -> None:
         census = await store.census(START, 10)
-        assert (census.open, census.near, census.overdue, census.missing) == (0, 0, 0, 0)
+        assert (census.unsettled, census.near, census.overdue, census.missing) == (0, 0, 0, 0)
         assert (census.oldest, census.oldest_deadline) == (None, None)
 
     async def test_open_ones_are_counted_up_to_the_limit_and_settled_ones_never(
@@ -290,30 +290,30 @@ class TestCensus:
         ]
         await put(store, *old, *new, *settled)
         at_first = await store.census(NEAR, 100)
-        assert (at_first.open, at_first.near, at_first.overdue) == (7, 3, 0)
+        assert (at_first.unsettled, at_first.near, at_first.overdue) == (7, 3, 0)
         assert (at_first.oldest, at_first.oldest_deadline) == (START, DUE)
         assert (await store.census(NEAR - MINUTE, 100)).near == 0
         later = await store.census(DUE, 100)
-        assert (later.open, later.near, later.overdue) == (7, 3, 3)
+        assert (later.unsettled, later.near, later.overdue) == (7, 3, 3)
         limited = await store.census(DUE, 2)
-        assert (limited.open, limited.near, limited.overdue) == (2, 2, 2)
+        assert (limited.unsettled, limited.near, limited.overdue) == (2, 2, 2)
 
     async def test_what_was_published_again_counts_as_missing_until_its_job_is_found(
         self, store: RequestStore
     ) -> None:
         request, waiting = a_deletion_request(), a_deletion_request()
         await put(store, request, waiting)
-        await saved(store, waiting, waiting.looked(LATER, missing=[], waiting=["conversations"]))
+        await saved(store, waiting, waiting.checked(LATER, missing=[], waiting=["conversations"]))
         assert (await store.census(LATER, 10)).missing == 0
-        sought = await saved(store, request, request.looked(LATER, missing=["conversations"]))
+        sought = await saved(store, request, request.checked(LATER, missing=["conversations"]))
         assert (await store.census(LATER, 10)).missing == 1
-        await saved(store, sought, sought.looked(DUE, missing=[]))
+        await saved(store, sought, sought.checked(DUE, missing=[]))
         assert (await store.census(DUE, 10)).missing == 0
 
     async def test_settling_ends_every_count(self, store: RequestStore) -> None:
         request = a_deletion_request()
         await put(store, request)
-        sought = await saved(store, request, request.looked(LATER, missing=["conversations"]))
+        sought = await saved(store, request, request.checked(LATER, missing=["conversations"]))
         await saved(store, sought, sought.completed("conversations", "job", DUE))
         census = await store.census(DUE, 10)
-        assert (census.open, census.near, census.overdue, census.missing) == (0, 0, 0, 0)
+        assert (census.unsettled, census.near, census.overdue, census.missing) == (0, 0, 0, 0)

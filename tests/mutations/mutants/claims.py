@@ -1,10 +1,11 @@
-"""Claims and workers: consumers/claims.py and worker.py."""
+"""Claims and workers: consumers/claims.py and worker.py, deletion/due_window.py."""
 
 from typing import Final
 
 from tests.mutations.mutants.base import Mutant
 
 CLAIMS: Final = "consumers/claims.py"
+WINDOW: Final = "deletion/due_window.py"
 WORKER: Final = "consumers/worker.py"
 
 MUTANTS: Final = (
@@ -46,14 +47,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "the window never widens",
-        CLAIMS,
+        WINDOW,
         "width=min(WIDEST, self.width * 2)",
         "width=min(WIDEST, self.width)",
     ),
     Mutant(
         "the window never narrows",
         CLAIMS,
-        "window = window.shrunk_to(page) if is_full else window.widened()",
+        "window = window.shrunk_to(times) if is_full else window.widened()",
         "window = window if is_full else window.widened()",
     ),
     Mutant(
@@ -64,13 +65,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "records that cannot be read are looked at for ever",
-        CLAIMS,
+        WINDOW,
         "start = last + TICK if first == last and is_largest else last",
         "start = last",
     ),
     Mutant(
         "records that cannot be read hide others of their millisecond",
-        CLAIMS,
+        WINDOW,
         "start = last + TICK if first == last and is_largest else last",
         "start = last + TICK if first == last else last",
     ),

@@ -7,7 +7,7 @@ from tests.mutations.mutants.base import UNIT, Mutant
 CALLBACK: Final = "recovery/ledger/callback.py"
 CHORES: Final = "recovery/ledger/due_requests.py"
 INTAKE: Final = "recovery/ledger/intake.py"
-LOOK: Final = "recovery/ledger/look.py"
+REPUBLISH: Final = "recovery/ledger/republish.py"
 OWING: Final = "recovery/ledger/owing.py"
 RUNNING: Final = "recovery/ledger/running.py"
 SAVING: Final = "recovery/ledger/saving.py"
@@ -15,6 +15,7 @@ SETTLE: Final = "recovery/ledger/settle.py"
 NOTIFY: Final = "recovery/ledger/notify.py"
 WALK: Final = "recovery/ledger/walk.py"
 WARN: Final = "recovery/ledger/warn.py"
+WINDOW: Final = "deletion/due_window.py"
 
 MUTANTS: Final = (
     Mutant(
@@ -137,28 +138,28 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a claim that was refused is published all the same",
-        LOOK,
+        REPUBLISH,
         "            written = {change.before.id for change in saved.written}\n",
         "            written = {each.change.before.id for each in decisions}\n",
         UNIT,
     ),
     Mutant(
         "a request is published again for every service",
-        LOOK,
+        REPUBLISH,
         '{**message.attributes, "service": service}',
         "message.attributes",
         UNIT,
     ),
     Mutant(
         "a request is published again beside its open dead letter",
-        LOOK,
+        REPUBLISH,
         "elif DeadLetterStatus.NEW in standing or (standing and not request.is_near(now)):",
         "elif standing and request.is_near(now):",
         UNIT,
     ),
     Mutant(
         "an open dead letter waives a share",
-        LOOK,
+        REPUBLISH,
         "        if standing == {DeadLetterStatus.DISCARDED}:\n",
         "        if standing:\n",
         UNIT,
@@ -200,22 +201,22 @@ MUTANTS: Final = (
     ),
     Mutant(
         "what many services lack is published all at once",
-        LOOK,
+        REPUBLISH,
         "        for group in groups(pairs):\n",
         "        for group in [pairs]:\n",
         UNIT,
     ),
     Mutant(
         "what many services lack is tried to the end while nothing can be published",
-        LOOK,
+        REPUBLISH,
         "            if len(failed) == len(group):\n                break\n",
         "",
         UNIT,
     ),
     Mutant(
-        "a late request does not look again for a job that is gone",
+        "a late request is not checked again for a job that is gone",
         WARN,
-        "return warned.postponed(Chore.LOOK, now) if is_gone else warned",
+        "return warned.postponed(Chore.REPUBLISH, now) if is_gone else warned",
         "return warned",
         UNIT,
     ),
@@ -231,6 +232,41 @@ MUTANTS: Final = (
         RUNNING,
         "                await unless_stopped(self._check(), stopping)\n",
         "                pass\n",
+        UNIT,
+    ),
+    Mutant(
+        "after a read that fails the next ones are as wide",
+        WINDOW,
+        "self._caution * 4)",
+        "1)",
+        UNIT,
+    ),
+    Mutant(
+        "a walk reads all that is due at once",
+        WINDOW,
+        "            end = LATEST if is_last and also_later else window.end\n",
+        "            end = LATEST\n",
+        UNIT,
+    ),
+    Mutant(
+        "the window does not narrow after a full page",
+        WINDOW,
+        "            return window.shrunk_to([at for each in found if (at := self._time_of(each))])\n",
+        "            return window\n",
+        UNIT,
+    ),
+    Mutant(
+        "a backlog is announced as fast as it can be",
+        NOTIFY,
+        "            await pause(self._clock, max(0.0, ready_at - self._clock.monotonic()), stopping)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "a page of which nothing is confirmed counts twice",
+        NOTIFY,
+        "            raise failed[0]  # which",
+        "            self._due.failed(len(failed))\n            raise failed[0]  # which",
         UNIT,
     ),
 )

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import DATA, DATABASE, Mutant
+from tests.mutations.mutants.base import DATA, DATABASE, UNIT, Mutant
 
 MONGO_BREAKERS: Final = "deletion/adapters/mongo/breakers.py"
 CENSUS: Final = "deletion/adapters/mongo/census.py"
+REQUEST_CENSUS: Final = "deletion/adapters/mongo/request_census.py"
 CONNECTION: Final = "deletion/adapters/mongo/connection.py"
 MONGO_LETTERS: Final = "deletion/adapters/mongo/dead_letters.py"
 DRIVER: Final = "deletion/adapters/mongo/driver.py"
@@ -223,8 +224,8 @@ MUTANTS: Final = (
     Mutant(
         "a process starts without its unique indexes",
         INDEXES,
-        "if needed := [name for name in names if name in unique]:",
-        "if needed := [name for name in () if name in unique]:",
+        "if needed := [name for name in names if name in required]:",
+        "if needed := [name for name in () if name in required]:",
         DATA,
     ),
     Mutant(
@@ -235,17 +236,45 @@ MUTANTS: Final = (
         DATA,
     ),
     Mutant(
+        "a process runs without the indexes that its loops walk",
+        INDEXES,
+        'return bool(index.document.get("unique") or index.document.get("sparse"))',
+        'return bool(index.document.get("unique"))',
+        UNIT,
+    ),
+    Mutant(
+        "open requests are counted all together",
+        REQUEST_CENSUS,
+        "            since, end, width = end + TICK, end + width, width * GROWTH\n",
+        "            since, end = end + TICK, now\n",
+        DATABASE,
+    ),
+    Mutant(
+        "the oldest open request is counted twice",
+        REQUEST_CENSUS,
+        "            since, end, width = end + TICK, end + width, width * GROWTH\n",
+        "            since, end, width = end, end + width, width * GROWTH\n",
+        DATABASE,
+    ),
+    Mutant(
         "jobs that are not complete expire too",
         RETENTION,
-        """partialFilterExpression={"status": "complete", "unreported": None}""",
-        """partialFilterExpression={"unreported": None}""",
+        """only={"status": "complete", "unreported": None}""",
+        """only={"unreported": None}""",
         DATA,
     ),
     Mutant(
         "jobs that the ledger has not settled expire too",
         RETENTION,
-        """partialFilterExpression={"status": "complete", "unreported": None}""",
-        """partialFilterExpression={"status": "complete"}""",
+        """only={"status": "complete", "unreported": None}""",
+        """only={"status": "complete"}""",
+        DATA,
+    ),
+    Mutant(
+        "requests that nobody has announced expire too",
+        RETENTION,
+        """only={"chores": {}}""",
+        """only={"revision": 0}""",
         DATA,
     ),
     Mutant(
@@ -258,8 +287,8 @@ MUTANTS: Final = (
     Mutant(
         "an index that goes on deleting is not reported",
         RETENTION,
-        "if days is not None and not gap([ttl_index(days)], found):",
-        "if days is None or not gap([ttl_index(days)], found):",
+        "if days is not None and not gap([kept.model(days)], found):",
+        "if days is None or not gap([kept.model(days)], found):",
         DATA,
     ),
     Mutant(

@@ -119,8 +119,8 @@ MUTANTS: Final = (
     Mutant(
         "a clock that is set back freezes the gauges",
         "recovery/gauges.py",
-        "Kept(self._count, KEPT_SECONDS, clock.monotonic)",
-        "Kept(self._count, KEPT_SECONDS, lambda: clock.now().timestamp())",
+        "self._census = census\n        self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)",
+        "self._census = census\n        self._counted = Kept(self._count, KEPT_SECONDS, lambda: clock.now().timestamp())",
         ("unit",),
     ),
     Mutant(

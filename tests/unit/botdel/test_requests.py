@@ -32,12 +32,12 @@ def test_a_request_for_machines_says_what_settled_each_share() -> None:
     shown = as_dict(a_request(), START)
     assert json.loads(json.dumps(shown)) == shown
     assert (shown["state"], shown["received_at"], shown["settled_at"]) == ("open", AT, None)
-    none = {"settled_at": None, "job_id": None, "waived_by": None, "reason": None, "republished": 0}
+    none = {"settled_at": None, "job_id": None, "waiver": None, "republished": 0}
     settled = none | {"settled_at": AT}
     assert shown["services"] == [
         {"service": OTHER, **none},
         {"service": SERVICE, **settled, "job_id": JOB},
-        {"service": "files", **settled, "waived_by": HOSTILE, "reason": HOSTILE},
+        {"service": "files", **settled, "waiver": {"by": HOSTILE, "reason": HOSTILE}},
     ]
     assert as_dict(a_request(), START + timedelta(days=40))["state"] == "overdue"
 

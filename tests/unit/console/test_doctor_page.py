@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from console.pages.words import LOOKS
+from console.pages.words import SHOWN_AS
 from deletion.doctor import MAX_FINDINGS, Examination, Finding, Verdict
 from deletion.ports import Unreadable
 from tests.support.clock import START
@@ -70,4 +70,4 @@ async def test_a_result_that_cannot_be_read_is_named() -> None:
 
 @pytest.mark.parametrize("verdict", Verdict, ids=str)
 def test_every_verdict_has_an_icon_and_a_word(verdict: Verdict) -> None:
-    assert LOOKS[f"found_{verdict}"].word == verdict
+    assert SHOWN_AS[f"found_{verdict}"].word == verdict

@@ -11,7 +11,7 @@ import pytest
 from console.overview import HOUR
 from console.pages.asked import LISTED
 from console.pages.render import Renderer
-from console.pages.words import LOOKS, SHAPES, badge, commands, date
+from console.pages.words import SHAPES, SHOWN_AS, badge, commands, date
 from deletion.breaker import Breaker
 from deletion.clock import rfc3339
 from deletion.dead_letter import DeadLetterStatus, Reason
@@ -440,9 +440,9 @@ STATES = [*Status, *StepStatus, *DeadLetterStatus, *RequestState, *ActionStatus]
 
 @pytest.mark.parametrize("state", STATES, ids=str)
 def test_every_state_has_an_icon_and_a_word(state: str) -> None:
-    assert LOOKS[state].icon in SHAPES
+    assert SHOWN_AS[state].icon in SHAPES
     assert "<svg" in badge(state)
-    assert LOOKS[state].word in badge(state)
+    assert SHOWN_AS[state].word in badge(state)
 
 
 def test_a_command_in_a_sentence_is_code_and_no_markup_of_others() -> None:

@@ -261,7 +261,8 @@ class TestEnded:
         request = a_deletion_request().waived(SERVICE, waiver, RECENTLY)
         found = status_of(request, request.shares[0], Found(job), NOW, POLICY)
         why = "waived by ada: its data is gone with the region"
-        assert found == ServiceStatus(SERVICE, ServiceState.WAIVED, why, RECENTLY, job_id, deleted)
+        state = ServiceState.WAIVED
+        assert found == ServiceStatus(SERVICE, state, why, RECENTLY, job_id, deleted, waiver)
 
     def test_an_exhausted_job_waits_for_an_operator(self) -> None:
         job = a_job(Status.EXHAUSTED, failure=FAILURE)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from deletion.request import (
-    LONGEST_LOOKS_APART,
-    LOOKS_APART,
+    CHECKS_APART,
+    LONGEST_CHECKS_APART,
     WARNINGS_APART,
     Chore,
     DeletionRequest,
@@ -96,24 +96,24 @@ def test_past_its_deadline_it_warns_every_day() -> None:
 
 def test_a_job_that_is_there_is_not_looked_for_again() -> None:
     request = a_request("media")
-    assert request.chores[Chore.LOOK] == START + POLICY.missing_after
-    assert Chore.LOOK not in request.looked(START, missing=[]).chores
+    assert request.chores[Chore.REPUBLISH] == START + POLICY.missing_after
+    assert Chore.REPUBLISH not in request.checked(START, missing=[]).chores
 
 
 def test_a_missing_job_is_looked_for_ever_more_seldom() -> None:
     request, now = a_request("media", "billing"), START
     apart = []
     for _ in range(8):
-        request = request.looked(now, missing=["media"])
-        apart.append(request.chores[Chore.LOOK] - now)
-    assert apart[:3] == [LOOKS_APART, 2 * LOOKS_APART, 4 * LOOKS_APART]
-    assert apart[-1] == LONGEST_LOOKS_APART
+        request = request.checked(now, missing=["media"])
+        apart.append(request.chores[Chore.REPUBLISH] - now)
+    assert apart[:3] == [CHECKS_APART, 2 * CHECKS_APART, 4 * CHECKS_APART]
+    assert apart[-1] == LONGEST_CHECKS_APART
     assert [share.republished for share in request.shares] == [0, 8]
 
 
 def test_a_new_dead_letter_is_waited_for_without_publishing() -> None:
-    request = a_request("media").looked(START, missing=[], waiting=["media"])
-    assert request.chores[Chore.LOOK] == START + LOOKS_APART
+    request = a_request("media").checked(START, missing=[], waiting=["media"])
+    assert request.chores[Chore.REPUBLISH] == START + CHECKS_APART
     assert request.shares[0].republished == 0
 
 

@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deletion.dead_letter import DeadLetterStatus
+from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
-from recovery.gauges import KEPT_SECONDS, JobGauges
+from recovery.gauges import KEPT_SECONDS, JobGauges, LetterGauge, ReadFailures
 from tests.support.clock import START, VirtualClock
+from tests.support.factories import a_letter
+from tests.support.memory_stores import MemoryDeadLetterStore
 from tests.support.scripted_stores import CountedJobs
 
 pytestmark = pytest.mark.virtual_time
@@ -20,11 +24,15 @@ OLDEST = START - timedelta(hours=3)
 def gauges() -> tuple[JobGauges, CountedJobs, CollectorRegistry, VirtualClock]:
     registry, jobs, clock = CollectorRegistry(), CountedJobs(), VirtualClock()
     jobs.groups = [Unfinished("billing", Status.PENDING, 7, OLDEST)]
-    return JobGauges(registry, jobs, clock), jobs, registry, clock
+    return JobGauges(registry, jobs, clock, ReadFailures(registry)), jobs, registry, clock
 
 
 def pending(registry: CollectorRegistry) -> float | None:
     return registry.get_sample_value("botdel_jobs", {"service": "billing", "status": "pending"})
+
+
+def failures(registry: CollectorRegistry, of: str) -> float | None:
+    return registry.get_sample_value("botdel_recovery_read_failures_total", {"of": of})
 
 
 async def test_they_say_how_many_jobs_wait_and_since_when() -> None:
@@ -64,7 +72,7 @@ async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -
     clock.pause(KEPT_SECONDS)
     await read.refresh()
     assert pending(registry) is None
-    assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1
+    assert failures(registry, "jobs") == 1
 
 
 async def test_a_group_without_a_time_is_counted_and_hides_no_other() -> None:
@@ -83,4 +91,37 @@ async def test_what_a_gauge_does_not_take_is_counted_and_breaks_no_scrape() -> N
     odd: Any = "yesterday"
     jobs.groups = [Unfinished("odd", Status.FAILED, 2, odd)]
     await read.refresh()
-    assert registry.get_sample_value("botdel_jobs_read_failures_total") == 1
+    assert failures(registry, "jobs") == 1
+
+
+class Letters(MemoryDeadLetterStore):
+    """Dead letters that may be away."""
+
+    down = False
+
+    async def count(self, status: DeadLetterStatus, limit: int) -> int:
+        if self.down:
+            raise StoreUnavailable("the database is down")
+        return await super().count(status, limit)
+
+
+async def test_new_dead_letters_are_counted_until_an_operator_deals_with_them() -> None:
+    registry, letters, clock = CollectorRegistry(), Letters(), VirtualClock()
+    gauge = LetterGauge(registry, letters, clock, ReadFailures(registry))
+
+    async def new() -> float | None:
+        clock.pause(KEPT_SECONDS)
+        await gauge.refresh()
+        return registry.get_sample_value("botdel_dead_letters", {"status": "new"})
+
+    assert await new() == 0
+    first, second = a_letter(message_id="1", id="a" * 24), a_letter(message_id="2", id="b" * 24)
+    await letters.record([first, second])
+    assert await new() == 2
+    await letters.mark(first, DeadLetterStatus.DISCARDED)
+    assert await new() == 1
+    letters.down = True
+    assert await new() is None
+    assert failures(registry, "dead_letters") == 1
+    letters.down = False
+    assert await new() == 1

@@ -7,7 +7,7 @@ from pymongo import ASCENDING, IndexModel
 
 from botdel.doctor.indexes import index_finding, retention_finding
 from deletion.adapters.mongo.jobs import BY_DUE, BY_EVENTS, BY_LIVE_BOT, BY_SILENCE, INDEXES
-from deletion.adapters.mongo.retention import RetentionDifference
+from deletion.adapters.mongo.retention import COMPLETE_JOBS, RetentionDifference
 from deletion.doctor import Finding, Verdict
 
 DIFFERS = RetentionDifference("after 31 days", "run `drop`")
@@ -58,7 +58,7 @@ def test_how_long_complete_jobs_are_kept_is_held_to_the_setting(
     status: Verdict,
     said: str,
 ) -> None:
-    found = retention_finding(days, difference, exists=exists)
+    found = retention_finding(COMPLETE_JOBS, days, difference, exists=exists)
     assert found.status is status
     assert said in found.detail
     remedy = "run `drop`" if difference else "run `botdel topology apply`"

@@ -295,15 +295,23 @@ def test_a_file_of_settings_is_read_and_the_environment_comes_before_it(
 
 
 @pytest.mark.proves("retention")
-@pytest.mark.parametrize("days", ["30", "0", "-1", "24856", "a month"])
-def test_complete_jobs_are_kept_for_as_long_as_a_message_may_come_back(
-    days: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "fewest"), [("BOTDEL_KEEP_COMPLETE_DAYS", 31), ("BOTDEL_KEEP_SETTLED_DAYS", 32)]
+)
+def test_records_are_kept_for_as_long_as_a_message_may_come_back(
+    setting: str, fewest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load(TopologySettings).keep_complete_days is None
-    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", days)
-    assert "BOTDEL_KEEP_COMPLETE_DAYS" in refused(TopologySettings)
-    monkeypatch.setenv("BOTDEL_KEEP_COMPLETE_DAYS", "31")
-    assert load(TopologySettings).keep_complete_days == 31
+    def kept() -> int | None:
+        settings = load(TopologySettings)
+        days = {31: settings.keep_complete_days, 32: settings.keep_settled_days}
+        return days[fewest]
+
+    assert kept() is None
+    for days in (str(fewest - 1), "0", "-1", "24856", "a month"):
+        monkeypatch.setenv(setting, days)
+        assert setting in refused(TopologySettings)
+    monkeypatch.setenv(setting, str(fewest))
+    assert kept() == fewest
 
 
 def test_who_acts_is_whom_the_setting_names_or_the_user_and_the_host(

@@ -73,13 +73,13 @@ async def test_the_body_says_what_each_service_did_and_who_was_waived() -> None:
                 "service": "billing",
                 "job_id": "65f0a1b2c3d4e5f607180001",
                 "settled_at": "2025-03-30T02:04:59.250Z",
-                "waived": None,
+                "waiver": None,
             },
             {
                 "service": "media",
                 "job_id": None,
                 "settled_at": "2025-03-30T02:04:59.250Z",
-                "waived": "it was shut down",
+                "waiver": {"by": "ann", "reason": "it was shut down"},
             },
         ],
     }

@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from deletion.errors import StoreUnavailable
 from deletion.ledger import RequestCensus
 from deletion.request import Chore
-from recovery.gauges import KEPT_SECONDS
+from recovery.gauges import KEPT_SECONDS, ReadFailures
 from recovery.ledger.gauges import DEADLINE, RECEIVED, WAITING, RequestGauges
 from tests.support.clock import START, VirtualClock
 from tests.support.factories import a_deletion_request
@@ -33,7 +33,7 @@ class Away(MemoryRequestStore):
 class World:
     def __init__(self, *, calls_back: bool = True) -> None:
         self.registry, self.clock, self.store = CollectorRegistry(), VirtualClock(), Away()
-        failures = Counter("failures", "for tests", registry=self.registry)
+        failures = ReadFailures(self.registry)
         self.gauges = RequestGauges(
             self.registry, self.store, self.clock, failures, calls_back=calls_back
         )
@@ -42,7 +42,7 @@ class World:
         return self.registry.get_sample_value(name, labels)
 
     def states(self) -> list[float | None]:
-        kinds = ("open", "near", "overdue", "missing")
+        kinds = ("unsettled", "near", "overdue", "missing")
         return [self.value("botdel_requests", state=state) for state in kinds]
 
 
@@ -52,7 +52,7 @@ async def test_they_say_how_many_requests_are_open_late_and_missing() -> None:
     on_time = a_deletion_request("billing")
     near = a_deletion_request("billing", now=START - timedelta(days=25))
     late = a_deletion_request("billing", now=START - timedelta(days=31))
-    missing = on_time.looked(now, missing=["billing"])
+    missing = on_time.checked(now, missing=["billing"])
     await world.store.record([missing, near, late])
     await world.gauges.refresh()
     assert world.states() == [3, 2, 1, 1]
@@ -97,4 +97,4 @@ async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -
     await world.gauges.refresh()
     assert world.states() == [None] * 4
     assert world.value(RECEIVED) is None
-    assert world.value("failures_total") == 1
+    assert world.value("botdel_recovery_read_failures_total", of="requests") == 1

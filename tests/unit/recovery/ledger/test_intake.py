@@ -30,13 +30,13 @@ async def test_a_request_is_recorded_with_what_its_event_says_and_then_acked() -
     assert request.placed_at == subject.event.placed_at
     assert request.traceparent == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     assert request.deadline == request.received_at + world.policy.deadline
-    assert set(request.chores) == {Chore.LOOK, Chore.WARN}
+    assert set(request.chores) == {Chore.REPUBLISH, Chore.WARN}
 
 
 @pytest.mark.proves("ledger-hides-nothing")
 @pytest.mark.parametrize("moment", ["before", "between", "after"])
 async def test_a_completion_is_seen_whenever_it_happens(moment: str) -> None:
-    """Before the request is recorded, between that and the look for jobs, or after both."""
+    """Before the request is recorded, between that and the check for jobs, or after both."""
     world = await a_world()
     await world.register("media")
     await world.services.retire("billing", "ann", "gone", world.clock.now())

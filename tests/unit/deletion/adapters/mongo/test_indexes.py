@@ -63,6 +63,16 @@ async def test_without_a_unique_index_a_process_refuses_to_start_and_says_what_t
     assert indexed.created == [], "it only looks"
 
 
+@pytest.mark.proves("indexes-required")
+async def test_without_an_index_that_its_loops_walk_a_process_refuses_to_start(
+    indexed: Indexed, database: Database
+) -> None:
+    indexed.has(*WANTED)
+    due = IndexModel([("due", 1)], name="due", sparse=True)
+    with pytest.raises(ConfigurationError, match=r"in d\.jobs: due; run `botdel topology apply"):
+        await prepare(database, {"jobs": [*WANTED, due]}, build=False)
+
+
 @pytest.mark.parametrize(
     "instead",
     [

@@ -1,4 +1,4 @@
-"""Looking for missing jobs: a request is published again for a service that has no job for it.
+"""Missing jobs: a request is published again for a service that has no job for it.
 
 So a message that Pub/Sub lost, a subscription that was made anew, or a consumer that was away for
 longer than the retention loses nothing: docs/decisions/0036.
@@ -47,8 +47,8 @@ class Decision:
     missing: Sequence[str]
 
 
-class Look:
-    """The part that looks for the jobs of requests."""
+class Republish:
+    """The part that publishes requests again for services that have no job for them."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Look:
         self._metrics = metrics
 
     async def __call__(self, stopping: asyncio.Event) -> int:
-        """Look for all requests that are due: read → decide → write → publish.
+        """Check all requests that are due: read → decide → write → publish.
 
         The write is the claim: of several replicas one publishes, and a crash after it costs one
         back-off. Raises `StoreUnavailable`, and what publishing raises.
@@ -105,28 +105,26 @@ class Look:
 
     async def _publish(self, decisions: Sequence[Decision]) -> None:
         """Publish a group after the other, each side by side: a publisher refuses what is too much
-        at once. Raises the first error, once all have ended; after a group of which none was
-        published, the others are not tried.
+        at once. Raises the first error, once all have ended, which counts as the failure of the
+        pass; after a group of which none was published, the others are not tried.
         """
         pairs = [(each.change.before, service) for each in decisions for service in each.missing]
         self._alert(pairs)
-        left, first = len(pairs), None
+        first = None
         for group in groups(pairs):
             errors = await asyncio.gather(*(self._publish_one(*pair) for pair in group))
             failed = [error for error in errors if error]
             first = first or next(iter(failed), None)
-            left -= len(group) - len(failed)
             if len(failed) == len(group):
                 break
-        self._due.failed(left)
         if first:
             raise first
 
     async def _publish_one(self, request: DeletionRequest, service: str) -> Exception | None:
-        """Return the error if publishing failed: the next look for this request tries again."""
+        """Return the error if publishing failed: the next check of this request tries again."""
         try:
             await self._publisher.publish(published_again(request, service))
-        except Exception as error:  # noqa: BLE001 - logged, counted and raised when all have ended
+        except Exception as error:  # noqa: BLE001 - logged, and raised when all have ended
             log.warning(
                 "not published again",
                 event_id=request.id,
@@ -168,7 +166,7 @@ def decide(
             waiting.append(service)
         else:
             missing.append(service)
-    after = after.looked(now, missing=missing, waiting=waiting)
+    after = after.checked(now, missing=missing, waiting=waiting)
     return Decision(RequestChange(request, after), missing)
 
 

@@ -1,0 +1,136 @@
+"""A window of due times to read: a read costs what its range matches, whatever its limit.
+
+Servers differ in whether they stop an index scan at the limit, so the range that is read has two
+bounds. When the earliest record is due is not known. The window therefore begins in 1970, and its
+end moves: onward until a read finds records, and back to the last of them when there are more than
+one read returns: docs/decisions/0020.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from deletion.clock import TICK
+from deletion.silence import EPOCH, LATEST
+
+T = TypeVar("T")
+MOST_CAUTIOUS: Final = 64
+"""After reads that failed, the end moves on by at least this fraction of what it would have."""
+
+NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
+"""Bounds of the width of a window."""
+LEAP: Final = 0.9
+"""After an empty read, the end of the window moves on by this share of the time left until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueWindow:
+    """A range of times to read, bounds included. Its end moves on by `width` before each read.
+
+    `due` are the times of a page, the earliest first.
+    """
+
+    start: datetime = EPOCH
+    end: datetime = EPOCH
+    width: timedelta = NARROWEST
+
+    def moved_on(self, by: timedelta, now: datetime) -> "DueWindow":
+        """The window with its end later by `by`, but not after `now`."""
+        return replace(self, end=min(now, self.end + by))
+
+    def widened(self) -> "DueWindow":
+        """The window after a read that returned everything in it."""
+        return replace(self, width=min(WIDEST, self.width * 2))
+
+    def shrunk_to(self, due: Sequence[datetime]) -> "DueWindow":
+        """The window that ends with the last of a full page, and is as wide as the page."""
+        first, last = self._span(due)
+        return replace(self, end=last, width=max(NARROWEST, last - first))
+
+    def past(self, due: Sequence[datetime], *, is_largest: bool) -> "DueWindow":
+        """The window that begins with the last of a full page of which nothing can be done.
+
+        Other records may be due in the same millisecond. It is skipped only if it fills the largest
+        page that can be read.
+        """
+        first, last = self._span(due)
+        start = last + TICK if first == last and is_largest else last
+        return replace(self, start=start, end=start)
+
+    def leap(self, now: datetime) -> timedelta:
+        """How far to move the end after an empty read: the first may be due at any time."""
+        return max(self.width, (now - self.end) * LEAP)
+
+    def _span(self, due: Sequence[datetime]) -> tuple[datetime, datetime]:
+        """The first and the last time of a page; the end for both if it has none."""
+        return (due[0], due[-1]) if due else (self.end, self.end)
+
+
+class Earliest(Generic[T]):
+    """Reads the earliest of many records, at a cost that does not grow with how many there are.
+
+    `read` returns the records of a range of times, bounds included, the earliest first, at most as
+    many as given; `time_of` returns the time of one, if it can be read. The window is kept, so that
+    the next read begins with what the last one has learned.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[datetime, datetime, int], Awaitable[Sequence[T]]],
+        time_of: Callable[[T], datetime | None],
+    ) -> None:
+        self._read = read
+        self._time_of = time_of
+        self._window = DueWindow()
+        self._caution = 1
+
+    async def read(
+        self,
+        since: datetime,
+        now: datetime,
+        limit: int,
+        *,
+        is_new: Callable[[T], bool] = lambda _record: True,
+        also_later: bool = False,
+        fewest: int = 1,
+    ) -> list[T]:
+        """The earliest records from `since` until `now` of which at least `fewest` are new; all
+        that there are if they are fewer, or `limit` of them. `also_later` reads on beyond `now`.
+
+        Raises what `read` raises. The next read then begins with a narrow window and moves on in
+        smaller steps: this one may have matched more than the database can read in time.
+        """
+        step = self._window.width
+        while True:
+            window = self._window.moved_on(step, now)
+            is_last = window.end >= now
+            end = LATEST if is_last and also_later else window.end
+            found = await self._tried(since, end, limit)
+            is_full = len(found) >= limit
+            self._window = self._after(window, found, is_full=is_full, is_last=is_last)
+            if is_full or is_last or sum(map(is_new, found)) >= fewest:
+                return list(found)
+            step = self._window.width if found else self._window.leap(now) / self._caution
+
+    async def _tried(self, since: datetime, end: datetime, limit: int) -> Sequence[T]:
+        """Read. If that fails, go back to where the last read ended, or to the beginning if even a
+        narrow step from there was too much.
+        """
+        before, self._window = self._window, DueWindow()
+        caution, self._caution = self._caution, min(MOST_CAUTIOUS, self._caution * 4)
+        if before.width > NARROWEST:
+            self._window = DueWindow(end=before.end)
+        found = await self._read(since, end, limit)
+        self._caution = 1 if found else caution
+        return found
+
+    def _after(
+        self, window: DueWindow, found: Sequence[T], *, is_full: bool, is_last: bool
+    ) -> DueWindow:
+        """The window after a read. One that has reached now stays as wide as it is: how many
+        records will be due by the next read is not known.
+        """
+        if is_full:
+            return window.shrunk_to([at for each in found if (at := self._time_of(each))])
+        return window if is_last else window.widened()
