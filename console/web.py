@@ -20,6 +20,7 @@ from console.proxy import Proxy
 from console.sessions import Sessions
 from console.users import Users
 from deletion.clock import Clock
+from deletion.process.head import HeadMiddleware
 from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
@@ -66,6 +67,7 @@ def create_app(
         title="Console", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
     )
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     _install_pages(app, render)
     app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
     app.add_middleware(AnswersMiddleware, concerns=_is_any, counted=metrics.answered)

@@ -17,6 +17,7 @@ from deletion.clock import SystemClock
 from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ledger import ReadRequest
+from deletion.process.head import HeadMiddleware
 from deletion.process.problems import install_problems
 from deletion.process.tokens import BearerTokens
 from deletion.retry import Retry
@@ -139,6 +140,7 @@ def a_console(parts: Parts, guard: BearerTokens | None = None) -> FastAPI:
     )
     app = FastAPI(title="Console", version="1")
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     app.include_router(create_api(deletions, guard or tokens()))
     return app
 
