@@ -15,9 +15,9 @@ from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
+from deletion.sweep import PATH, SweepStatus
 from deletion.tracing import Tracer
 from recovery.starting import Sweeps
-from recovery.sweep import PATH, SweepStatus
 
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {

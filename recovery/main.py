@@ -34,6 +34,7 @@ from deletion.process.tracing import tracing
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.skew import check_clock
+from deletion.sweep import Sweep, silence
 from deletion.tracing import Tracer
 from recovery import mongo_sweeps
 from recovery.app import create_app
@@ -48,7 +49,6 @@ from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep, silence
 from recovery.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.fields import DAMAGED, field, optional
 from deletion.errors import LeaseLost, StoreUnavailable
-from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
+from deletion.sweep import WENT_SILENT, Sweep, SweepStatus
 
 COLLECTION = "recovery_sweeps"
 RUNNING: Document = {"status": SweepStatus.RUNNING.value}

@@ -21,10 +21,10 @@ from deletion.process.head import HeadMiddleware
 from deletion.process.problems import install_problems
 from deletion.process.tokens import BearerTokens
 from deletion.retry import Retry
+from deletion.sweep import Sweep
 from gateway import app as gateway
 from recovery import app as recovery
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.support.alerts import RecordedAlerts
 from tests.support.factories import BOT, POLICY, a_deletion_request, new_job

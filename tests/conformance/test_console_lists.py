@@ -28,10 +28,10 @@ from deletion.clock import SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Job, Status
 from deletion.ports import DeadLetterStore, JobStore, Unreadable
+from deletion.sweep import Outcome, Sweep
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.ports import SweepStore
-from recovery.sweep import Outcome, Sweep
 from tests.conformance.replicas import PARTS
 from tests.support.clock import START
 from tests.support.factories import BOT, a_letter, new_job

@@ -16,9 +16,9 @@ from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import connect
 from deletion.job import Status
+from deletion.sweep import Sweep
 from recovery.client import Exit, recover
 from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
-from recovery.sweep import Sweep
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology

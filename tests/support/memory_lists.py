@@ -15,7 +15,7 @@ from console.lists import (
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.job import Job, Status
 from deletion.ports import Unreadable
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 

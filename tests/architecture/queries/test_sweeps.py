@@ -7,9 +7,9 @@ from bson import ObjectId
 
 from deletion.errors import LeaseLost
 from deletion.silence import EPOCH
+from deletion.sweep import Sweep, SweepStatus
 from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from recovery.mongo_sweeps import RUNNING, MongoSweepStore
-from recovery.sweep import Sweep, SweepStatus
 from tests.support.clock import START
 from tests.support.indexed import indexed
 from tests.support.measured import CROWD, Watched, public

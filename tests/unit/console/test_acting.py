@@ -28,7 +28,7 @@ from deletion.operating.record import (
     Target,
     WholeAction,
 )
-from recovery.sweep import PATH as PATH_OF_RECOVERY
+from deletion.sweep import PATH as PATH_OF_RECOVERY
 from tests.support.clock import START
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.polling import eventually

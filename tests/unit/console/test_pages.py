@@ -39,7 +39,7 @@ from deletion.operating.record import (
 )
 from deletion.ports import Unfinished
 from deletion.request import RequestState
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
