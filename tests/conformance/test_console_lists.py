@@ -24,12 +24,12 @@ from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
 from deletion.clock import SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Job, Status
 from deletion.ports import DeadLetterStore, JobStore, Unreadable
 from deletion.sweep import Outcome, Sweep
-from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.ports import SweepStore
 from tests.conformance.replicas import PARTS
