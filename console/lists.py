@@ -13,6 +13,7 @@ from typing import Protocol
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
 from deletion.ports import Read, Unreadable
+from deletion.sweep import Sweep
 
 Position = tuple[datetime, str]
 """The time by which a list is sorted (UTC), and the id of a record."""
@@ -100,23 +101,8 @@ class LetterLists(Protocol):
         """At most `limit` that match, with ids below `before`, newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SweepRow:
-    """A sweep of recovery as a list shows it; `status` is running, complete or failed."""
-
-    id: str
-    status: str
-    started_at: datetime
-    last_modified_at: datetime
-    finished_at: datetime | None
-    resumed: int
-    exhausted: int
-    skipped: int
-    error: str | None
-
-
 class SweepLists(Protocol):
     """The sweeps as lists show them."""
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """At most `limit` sweeps with ids below `before`, the last started first."""

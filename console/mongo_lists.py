@@ -20,22 +20,22 @@ from console.lists import (
     LetterHead,
     Listed,
     Position,
-    SweepRow,
 )
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
-from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.adapters.mongo.fields import DAMAGED, field
 from deletion.adapters.mongo.job_document import readable
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
+from deletion.adapters.mongo.sweeps import from_document
 from deletion.clock import TICK, Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import with_type
 from deletion.job import Status
 from deletion.ports import Unreadable
 from deletion.silence import EPOCH
+from deletion.sweep import Sweep
 
-SWEEPS: Final = "recovery_sweeps"
-"""The collection in which recovery records its sweeps."""
 FIRST_WINDOW: Final = timedelta(minutes=1)
 GROWTH: Final = 10
 MOST_TIES: Final = 10_000
@@ -181,7 +181,7 @@ class MongoSweepLists:
         self._sweeps = client[database][SWEEPS]
         self._call_seconds = call_seconds
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """Along `_id`: a later sweep has a later id."""
         query: Document = {"_id": {"$lt": ObjectId(before)}} if before else {}
         with bounded(self._call_seconds):
@@ -226,18 +226,8 @@ def _head(document: Mapping[str, Any]) -> LetterHead | Unreadable:
         return Unreadable(str(document.get("_id")), with_type(error))
 
 
-def _sweep(document: Mapping[str, Any]) -> SweepRow | Unreadable:
+def _sweep(document: Mapping[str, Any]) -> Sweep | Unreadable:
     try:
-        return SweepRow(
-            id=str(document["_id"]),
-            status=field(document, "status", str),
-            started_at=field(document, "startedAt", datetime),
-            last_modified_at=field(document, "lastModifiedAt", datetime),
-            finished_at=optional(document, "finishedAt", datetime),
-            resumed=field(document, "resumed", int),
-            exhausted=field(document, "exhausted", int),
-            skipped=field(document, "skipped", int),
-            error=optional(document, "error", str),
-        )
+        return from_document(document)
     except DAMAGED as error:
         return Unreadable(str(document.get("_id")), with_type(error))

@@ -16,7 +16,6 @@ from console.lists import (
     LetterLists,
     Listed,
     SweepLists,
-    SweepRow,
 )
 from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from deletion.adapters.mongo.connection import Client
@@ -266,7 +265,7 @@ async def test_sweeps_are_listed_as_they_were_recorded_the_last_first(sweeps: Sw
     found = await sweeps.lists.newest(before=None, limit=9)
     assert [row.id for row in found] == ids[::-1]
     second = found[1]
-    assert isinstance(second, SweepRow)
+    assert isinstance(second, Sweep)
     assert (second.status, second.error) == ("failed", "no primary")
     assert (second.resumed, second.exhausted, second.skipped) == (1, 0, 1)
     assert (second.started_at, second.finished_at) == (START, START + 2 * TICK)

@@ -10,7 +10,6 @@ from console.lists import (
     LetterHead,
     Listed,
     Position,
-    SweepRow,
 )
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.job import Job, Status
@@ -91,10 +90,10 @@ class MemorySweepLists:
     def __init__(self, store: MemorySweepStore) -> None:
         self.store = store
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """See the port."""
         ids = sorted(each for each in self.store.sweeps if not before or each < before)
-        return [_sweep(self.store.sweeps[each]) for each in ids[::-1][:limit]]
+        return [self.store.sweeps[each] for each in ids[::-1][:limit]]
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:
@@ -115,18 +114,4 @@ def _head(letter: DeadLetter) -> LetterHead:
         letter.count,
         letter.returns,
         letter.last_seen_at,
-    )
-
-
-def _sweep(sweep: Sweep) -> SweepRow:
-    return SweepRow(
-        sweep.id,
-        sweep.status.value,
-        sweep.started_at,
-        sweep.last_modified_at,
-        sweep.finished_at,
-        sweep.resumed,
-        sweep.exhausted,
-        sweep.skipped,
-        sweep.error,
     )
