@@ -7,6 +7,7 @@ Every method raises `StoreUnavailable` when the database does not answer in time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from deletion.dead_letter import DeadLetterStatus, Reason
@@ -29,15 +30,23 @@ class RequestChange:
     after: DeletionRequest
 
 
+class Concern(StrEnum):
+    """What an open request may need a person for."""
+
+    NEAR = "near"  # its deadline is near, and not past
+    MISSING = "missing"  # it was published again for a service, and still lacks its job
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests: those that match all given filters. `owed_by` names a service; `state` is the
-    state at the time of the query.
+    """Which requests: those that match all given filters. `owed_by` names a service; `state` and
+    `concern` are those at the time of the query.
     """
 
     bot_id: str | None = None
     owed_by: str | None = None
     state: RequestState | None = None
+    concern: Concern | None = None
 
 
 @dataclass(frozen=True, slots=True)

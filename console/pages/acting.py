@@ -20,11 +20,11 @@ from console.operating import Operating
 from console.pages import asked
 from console.pages.actions import PAGES
 from console.pages.render import Renderer
+from console.pages.requests import wanted_of
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import TransientError
 from deletion.job import Status
-from deletion.ledger import RequestFilter
 from deletion.operating.dead_letters import Choice as LetterChoice
 from deletion.operating.jobs import BY_STATUS
 from deletion.operating.jobs import Choice as JobChoice
@@ -41,7 +41,6 @@ from deletion.operating.record import (
 from deletion.operating.requests import Choice as RequestChoice
 from deletion.process.answers import answered, in_time
 from deletion.process.problems import Problem
-from deletion.request import RequestState
 
 PREVIEW_SECONDS: Final = 30.0
 """How long a preview may look for records."""
@@ -120,9 +119,7 @@ class ActingPages:
 
     async def waive(self, request: Request) -> Response:
         """Preview that a service owes none of the requests that match."""
-        service = _owing(request)
-        bot, state = asked.object_id(request, "bot"), asked.one_of(RequestState, request, "state")
-        choice = RequestChoice(wanted=RequestFilter(bot, owed_by=service, state=state))
+        service, choice = _owing(request), RequestChoice(wanted=wanted_of(request))
         offer = self.operating.kinds.waive(choice, _by(request), service=service)
         return await self._previewed(offer)
 

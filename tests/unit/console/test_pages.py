@@ -42,7 +42,7 @@ from deletion.request import RequestState
 from deletion.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
-from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
+from tests.support.factories import BOT, LEDGER_POLICY, a_deletion_request, a_letter, new_job
 from tests.support.memory_console import MemoryDeletionJobs
 from tests.support.visiting import Console, MemoryCensus, Visited, visiting
 from tests.unit.console.paged import Page
@@ -455,3 +455,32 @@ def test_a_date_has_the_time_where_a_pointer_rests() -> None:
     whole = rfc3339(START)
     assert date(START) == f'<time datetime="{whole}" title="{whole}">{START:%Y-%m-%d}</time>'
     assert "none" in date(None)
+
+
+async def test_the_overview_leads_to_the_requests_that_need_somebody() -> None:
+    console = Console()
+    near = a_deletion_request("media", now=START - LEDGER_POLICY.deadline * 0.9)
+    missing, calm = a_deletion_request("media"), a_deletion_request("media")
+    await console.requests.record([near, missing.looked(START, missing=["media"]), calm])
+    async with console.visited() as visited:
+        overview = await page_of(visited, "/")
+        assert overview.says("1 near their deadline")
+        assert overview.says("1 missing a job")
+        for state, request in (("near", near), ("missing", missing)):
+            address = f"/requests?state={state}"
+            assert address in overview.links
+            page = await page_of(visited, address)
+            shown = {link for link in page.links if link.startswith("/requests/")}
+            assert shown == {f"/requests/{request.id}"}
+        assert (await page_of(visited, "/requests?state=far", 422)).says("expected one of")
+
+
+async def test_of_many_services_a_list_names_three_and_has_the_others_behind_a_click() -> None:
+    console = Console()
+    names = [f"service-{n:02}" for n in range(20)]
+    await console.requests.record([a_deletion_request(*names), a_deletion_request("a", "b", "c")])
+    async with console.visited() as visited:
+        page = await page_of(visited, "/requests")
+    assert page.says("service-00, service-01, service-02 and 17 more service-03, ")
+    assert page.says("a, b, c")
+    assert page.tags.count("details") == 1
