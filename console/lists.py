@@ -8,6 +8,7 @@ before; no query skips records by counting.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from deletion.dead_letter import DeadLetterStatus, Reason
@@ -19,13 +20,26 @@ Position = tuple[datetime, str]
 """The time by which a list is sorted (UTC), and the id of a record."""
 
 
+class JobState(StrEnum):
+    """Where a job stands that its status does not tell from others."""
+
+    PARKED = "parked"  # pending, and not due yet
+    STALE = "stale"  # in progress, and silent for the stale threshold
+
+    @property
+    def status(self) -> Status:
+        """The status that jobs in this state have; a retry chooses no others of that status."""
+        return Status.PENDING if self is JobState.PARKED else Status.IN_PROGRESS
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs: those that match all given filters."""
+    """Which jobs: those that match all given filters. `state` is that at the time of the query."""
 
     service: str | None = None
     bot_id: str | None = None
     status: Status | None = None
+    state: JobState | None = None
 
     @property
     def by_creation(self) -> bool:

@@ -5,14 +5,16 @@ from datetime import datetime
 
 from console.lists import (
     JobFilter,
+    JobState,
     LetterFilter,
     LetterGroup,
     LetterHead,
     Listed,
     Position,
 )
+from deletion.clock import Clock
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
-from deletion.job import Job, Status
+from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import Unreadable
 from deletion.sweep import Sweep
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
@@ -21,8 +23,10 @@ from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, M
 class MemoryJobLists:
     """`console.lists.JobLists` on the jobs of `store`."""
 
-    def __init__(self, store: MemoryJobStore) -> None:
+    def __init__(self, store: MemoryJobStore, clock: Clock, policy: LeasePolicy) -> None:
         self.store = store
+        self._clock = clock
+        self._policy = policy
 
     async def page(
         self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
@@ -31,7 +35,7 @@ class MemoryJobLists:
         found = [
             Listed((job.created_at if wanted.by_creation else job.last_modified_at, job.id), job)
             for job in self.store.jobs.values()
-            if _matches(job, wanted)
+            if _matches(job, wanted) and wanted.state in (None, self._state_of(job))
         ]
         found.sort(key=lambda listed: listed.position, reverse=not oldest_first)
         if beyond:
@@ -41,6 +45,12 @@ class MemoryJobLists:
                 if (each.position > beyond if oldest_first else each.position < beyond)
             ]
         return found[:limit]
+
+    def _state_of(self, job: Job) -> JobState | None:
+        now = self._clock.now()
+        if job.is_parked(now):
+            return JobState.PARKED
+        return JobState.STALE if job.is_stale(now, self._policy) else None
 
     async def completed(self, since: datetime, until: datetime, limit: int) -> int:
         """See the port."""

@@ -44,7 +44,14 @@ from deletion.request import RequestState
 from deletion.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
-from tests.support.factories import BOT, LEDGER_POLICY, a_deletion_request, a_letter, new_job
+from tests.support.factories import (
+    BOT,
+    LEDGER_POLICY,
+    POLICY,
+    a_deletion_request,
+    a_letter,
+    new_job,
+)
 from tests.support.memory_console import MemoryDeletionJobs
 from tests.support.visiting import Console, MemoryCensus, Visited, visiting
 from tests.unit.console.paged import Page
@@ -524,3 +531,20 @@ async def test_the_log_in_says_which_token_and_where_it_comes_from() -> None:
     assert page.says("BOTDEL_CONSOLE_USERS")
     assert page.says("the last part of your entry")
     assert page.says("If you have none, ask whoever runs the console")
+
+
+async def test_jobs_are_listed_by_what_their_status_does_not_say() -> None:
+    console = Console()
+    parked = new_job(Status.PENDING, due=START + HOUR, last_modified_at=START)
+    due = new_job(Status.PENDING, due=START, last_modified_at=START)
+    stale = new_job(Status.IN_PROGRESS, last_modified_at=START - POLICY.stale_after)
+    running = new_job(Status.IN_PROGRESS, last_modified_at=START)
+    for job in (parked, due, stale, running):
+        console.jobs.jobs[job.id] = job
+    async with console.visited() as visited:
+        for state, job in (("parked", parked), ("stale", stale)):
+            answer = await visited.get(f"/jobs?status={state}")
+            page = Page(answer.text)
+            shown = {link for link in page.links if link.startswith("/jobs/")}
+            assert shown == {f"/jobs/{job.id}"}
+            assert f'<option value="{state}" selected>' in answer.text
