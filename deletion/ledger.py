@@ -116,18 +116,19 @@ class Service:
     reason: str | None = None
 
 
-def check_room(recorded: Collection[str], names: Collection[str]) -> None:
-    """Raise `ConfigurationError` if there are more than `MAX_SERVICES` once `names` are recorded,
-    retired ones included. Only new names are refused.
+def check_room(recorded: Sequence[Service], names: Collection[str]) -> None:
+    """Raise `ConfigurationError` if more than `MAX_SERVICES` are in use once `names` are. Only
+    names that are not in use are refused.
     """
-    new = sorted(set(names).difference(recorded))
-    if new and len(recorded) + len(new) > MAX_SERVICES:
+    in_use = {service.name for service in recorded if service.retired_at is None}
+    new = sorted(set(names).difference(in_use))
+    if new and len(in_use) + len(new) > MAX_SERVICES:
         raise ConfigurationError(
-            f"an installation has at most {MAX_SERVICES} services, retired ones included: there "
-            f"are {len(recorded)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} "
-            f"would make it {len(recorded) + len(new)}",
-            "delete the records of services that are retired and owe nothing from the collection "
-            "`services`, or divide the installation",
+            f"an installation has at most {MAX_SERVICES} services in use: there are "
+            f"{len(in_use)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} would make "
+            f"it {len(in_use) + len(new)}",
+            "retire services that have no data of bots any more with `botdel services retire`, or "
+            "divide the installation",
         )
 
 
@@ -143,7 +144,7 @@ class ServiceStore(Protocol):
     async def all(self) -> Sequence[Service]:
         """All services, retired ones too, by name. One whose record is damaged is not retired.
 
-        Raises `ConfigurationError` for more than can be read: none is left out.
+        Raises `ConfigurationError` for more in use, or in all, than can be: none is left out.
         """
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:

@@ -107,7 +107,7 @@ class MemoryServiceStore:
 
     async def register(self, names: Collection[str], now: datetime) -> None:
         """See the port."""
-        check_room(self.services, names)
+        check_room([*self.services.values()], names)
         for name in names:
             standing = self.services.get(name, Service(name, now))
             self.services[name] = Service(name, standing.registered_at)
