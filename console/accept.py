@@ -29,7 +29,7 @@ def prefers_html(accept: str) -> bool:
 
 
 def _weighed(named: str) -> tuple[str, float]:
-    """A media type and its weight; 0 for a weight that is no number."""
+    """What is named and its weight; 0 for a weight that is no number."""
     kind, *parameters = (part.strip().lower() for part in named.split(";"))
     weights = [
         text for name, _, text in (each.partition("=") for each in parameters) if name == "q"
