@@ -20,6 +20,7 @@ from deletion.adapters.mongo.request_document import readable, to_document, upda
 from deletion.adapters.mongo.writes import check_confirmed, duplicates
 from deletion.ledger import Concern, ReadRequest, RequestCensus, RequestChange, RequestFilter
 from deletion.request import Chore, DeletionRequest, RequestState
+from deletion.silence import EPOCH
 
 COLLECTION: Final = "deletion_requests"
 BY_BOT, BY_OWED, BY_RECEIPT = "bot_received", "owed_received", "received"

@@ -284,7 +284,7 @@ class TestFinding:
         )
         settled = a_deletion_request(now=EPOCH).completed("conversations", "job", START)
         await put(store, young, near, late, settled)
-        sought = await saved(store, young, young.looked(DUE, missing=["media"]))
+        sought = await saved(store, young, young.checked(DUE, missing=["media"]))
         now = DUE - timedelta(milliseconds=1)
 
         async def found(concern: Concern, **more: Any) -> list[str]:

@@ -470,7 +470,7 @@ async def test_the_overview_leads_to_the_requests_that_need_somebody() -> None:
     console = Console()
     near = a_deletion_request("media", now=START - LEDGER_POLICY.deadline * 0.9)
     missing, calm = a_deletion_request("media"), a_deletion_request("media")
-    await console.requests.record([near, missing.looked(START, missing=["media"]), calm])
+    await console.requests.record([near, missing.checked(START, missing=["media"]), calm])
     async with console.visited() as visited:
         overview = await page_of(visited, "/")
         assert overview.says("1 near their deadline")
