@@ -84,7 +84,7 @@ async def owing_services(client: Client, database: str, plans: Sequence[Plan]) -
     plans would be too many.
     """
     services = await MongoServiceStore(client, database).all()
-    check_room({service.name for service in services}, [plan.service for plan in plans])
+    check_room(services, [plan.service for plan in plans])
     return {service.name for service in services if service.retired_at is None}
 
 

@@ -20,15 +20,15 @@ from fastapi.responses import RedirectResponse, Response
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from console.accept import is_page
 from console.forms import MAX_FORM_BYTES, declared_too_large
 from console.proxy import HEADER, Proxy
 from console.sessions import COOKIE, Sessions
 from console.users import User, Users, Visitor, Way
 from deletion.process.http_spans import admitted
-from deletion.process.problems import Problem
+from deletion.process.problems import Problem, Shown
 from deletion.process.signing_keys import KeysUnavailable
 
-API: Final = "/v1/"
 LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
 PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", LOGIN})
@@ -55,8 +55,8 @@ class Access:
         self._proxy = proxy
         self._own_origin = own_origin
 
-    async def check(self, request: Request) -> Visitor | None:
-        """Return who makes the request; None where nobody needs to be known.
+    async def check(self, request: Request) -> None:
+        """Find out who makes the request, and keep that as `VISITOR`, where somebody must be known.
 
         Raises a problem: 413, 401, 403, or 503 while the proxy's keys cannot be fetched.
         """
@@ -66,17 +66,17 @@ class Access:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         is_public = path in PUBLIC or path.startswith(STATIC)
         if is_public and is_safe:
-            return None
+            return
         visitor = None if path == LOGIN else await self._visitor(request)
+        request.scope.setdefault("state", {})[VISITOR] = visitor
         if visitor is None and path not in FOR_EVERYBODY:
             raise _unknown("a credential is required")
         if is_safe:
-            return visitor
+            return
         if visitor is None or visitor.way is not Way.BEARER:
             self._require_own_page(request.headers)
         if path not in FOR_EVERYBODY and not (visitor and visitor.may_act):
             raise Problem(HTTPStatus.FORBIDDEN, "this needs the role operator")
-        return visitor
 
     async def _visitor(self, request: Request) -> Visitor | None:
         """Whom the request's credential names; None without one.
@@ -119,24 +119,38 @@ class Access:
 class AccessMiddleware:
     """Lets a request through to the routes only after `Access.check`."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, shown: Shown) -> None:
         self._app = app
         self._access = access
+        self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is refused: with a problem, or on a page with the log-in."""
+        """Answer a request that is refused: with a problem, or with the log-in."""
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
         try:
-            visitor = await self._access.check(request)
+            await self._access.check(request)
         except Problem as problem:
-            await _refusal(problem, request)(scope, receive, send)
+            await self._refusal(problem, request)(scope, receive, send)
             return
-        if visitor:
+        if scope.get("state", {}).get(VISITOR):
             admitted(scope)
-        scope.setdefault("state", {})[VISITOR] = visitor
         await self._app(scope, receive, send)
+
+    def _refusal(self, problem: Problem, request: Request) -> Response:
+        """The answer: a page sends its visitor to the log-in, and back from there."""
+        if problem.status is not HTTPStatus.UNAUTHORIZED or request.method not in SAFE:
+            return self._shown(request, problem)
+        if is_poll(request):
+            answer = self._shown(request, problem)
+            answer.headers["HX-Refresh"] = "true"
+            return answer
+        if not is_page(request):
+            return self._shown(request, problem)
+        query = request.scope["query_string"].decode("latin-1")
+        target = request.scope["path"] + (f"?{query}" if query else "")
+        return RedirectResponse(f"{LOGIN}?next={quote(target, safe='/')}", HTTPStatus.SEE_OTHER)
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -161,12 +175,6 @@ class KnownVisitor(SecurityBase):
         return visitor_of(request).name
 
 
-def is_page(request: Request) -> bool:
-    """Whether the answer should be a page, for a person, rather than JSON."""
-    is_api = request.scope["path"].startswith(API)
-    return not is_api and "text/html" in request.headers.get("accept", "")
-
-
 def is_poll(request: Request) -> bool:
     """Whether htmx asks for a part of a page."""
     return request.headers.get("hx-request") == "true"
@@ -178,18 +186,3 @@ def _visitor(user: User, way: Way) -> Visitor:
 
 def _unknown(detail: str, challenge: str = CHALLENGE) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": challenge})
-
-
-def _refusal(problem: Problem, request: Request) -> Response:
-    """The answer: a page sends its visitor to the log-in, and back from there."""
-    if problem.status is not HTTPStatus.UNAUTHORIZED or request.method not in SAFE:
-        return problem.response()
-    if is_poll(request):
-        answer = problem.response()
-        answer.headers["HX-Refresh"] = "true"
-        return answer
-    if not is_page(request):
-        return problem.response()
-    query = request.scope["query_string"].decode("latin-1")
-    target = request.scope["path"] + (f"?{query}" if query else "")
-    return RedirectResponse(f"{LOGIN}?next={quote(target, safe='/')}", HTTPStatus.SEE_OTHER)

@@ -139,7 +139,8 @@ def create_api(deletions: Deletions, guard: Callable[..., Any]) -> APIRouter:
     @router.get("", responses=LISTED)
     async def list_deletions(wanted: Annotated[Wanted, Query()]) -> PageView:
         """List the requests for the deletion of a bot, the last received first."""
-        bot_id, before = wanted.bot_id.lower(), as_position(wanted.cursor)
+        bot_id = wanted.bot_id.lower()
+        before = as_position(wanted.cursor) if wanted.cursor else None
         return _page(
             await answered(lambda: deletions.of_bot(bot_id, before=before, limit=wanted.limit))
         )

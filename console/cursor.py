@@ -1,5 +1,6 @@
-"""Where the next page begins, as text in a URL."""
+"""Where the next page of a list begins, as text in a URL."""
 
+import re
 from datetime import timedelta
 from typing import Final
 
@@ -10,17 +11,18 @@ from deletion.silence import EPOCH
 
 CURSOR_PATTERN: Final = f"^([0-9]{{1,14}}-{UUID_PATTERN.strip('^$')})?$"
 """When the last request of a page was received, in milliseconds since 1970, and its id."""
+_parts = re.compile(r"([0-9]{1,14})-([0-9a-f-]+)").fullmatch
 
 
 def as_cursor(position: Position) -> str:
     """The text of `position`."""
-    received_at, event_id = position
-    return f"{(received_at - EPOCH) // TICK}-{event_id}"
+    at, record_id = position
+    return f"{(at - EPOCH) // TICK}-{record_id}"
 
 
-def as_position(cursor: str) -> Position | None:
-    """The position that a text of `CURSOR_PATTERN` stands for; None for an empty one."""
-    if not cursor:
-        return None
-    milliseconds, _, event_id = cursor.partition("-")
-    return EPOCH + timedelta(milliseconds=int(milliseconds)), event_id.lower()
+def as_position(cursor: str) -> Position:
+    """The position whose text is `cursor`. Raises `ValueError` for what no position has as text."""
+    found = _parts(cursor.lower())
+    if found is None:
+        raise ValueError(f"{cursor!r} is no position in a list")
+    return EPOCH + timedelta(milliseconds=int(found[1])), found[2]

@@ -22,6 +22,8 @@ from deletion.request import DeletionRequest, RequestState, Share
 
 MOST_PLACES: Final = 50
 """For how many waiting jobs their place in the queue is counted; a bot has one for each service."""
+MOST_STATES: Final = 1000
+"""Services of all requests of a page together: each is one state, and none waits for the others."""
 PLACE_SECONDS: Final = 2.0
 """How long counting may take: a job in a long queue is then shown without its place."""
 
@@ -74,7 +76,10 @@ class Deletions:
         return await in_time(self._get(event_id))
 
     async def of_bot(self, bot_id: str, *, before: Position | None, limit: int) -> Page:
-        """At most `limit` requests for the deletion of the bot, from below `before`."""
+        """At most `limit` requests for the deletion of the bot, from below `before`.
+
+        Fewer if more than `MOST_STATES` services would be shown, but at least one.
+        """
         return await in_time(self._of_bot(bot_id, before, limit))
 
     async def _get(self, event_id: str) -> Deletion | Unreadable | None:
@@ -89,12 +94,12 @@ class Deletions:
         found = await self._requests.find(
             RequestFilter(bot_id=bot_id), self._clock.now(), before=before, limit=limit + 1
         )
-        page = found[:limit]
+        page = _bounded(found[:limit])
         readable = [request for request in page if isinstance(request, DeletionRequest)]
         return Page(
             await self._with_services(bot_id, readable),
             tuple(request for request in page if isinstance(request, Unreadable)),
-            _end(page) if len(found) > limit else None,
+            _end(page) if len(found) > len(page) else None,
         )
 
     async def _with_services(
@@ -119,14 +124,12 @@ class Deletions:
         def stands(request: DeletionRequest, share: Share) -> ServiceStatus:
             return status_of(request, share, found(request, share), now, self._policy)
 
-        return tuple(
-            Deletion(
-                request,
-                request.state(now),
-                tuple(stands(request, share) for share in request.shares),
-            )
-            for request in requests
-        )
+        deletions = list[Deletion]()
+        for request in requests:
+            services = tuple(stands(request, share) for share in request.shares)
+            deletions.append(Deletion(request, request.state(now), services))
+            await asyncio.sleep(0)  # others have their turn: a request may have 500 services
+        return tuple(deletions)
 
     async def _jobs_of(self, bot_id: str, requests: Sequence[DeletionRequest]) -> Jobs:
         services = {share.service for request in requests for share in request.shares}
@@ -156,6 +159,17 @@ class Deletions:
         except TimeoutError:
             return {}
         return dict(zip(counted, counts, strict=True))
+
+
+def _bounded(page: Sequence[ReadRequest]) -> Sequence[ReadRequest]:
+    """The first requests of the page, with at most `MOST_STATES` services or one that has more."""
+    states = 0
+    for at, each in enumerate(page):
+        own = 0 if isinstance(each, Unreadable) else len(each.shares)
+        if states and states + own > MOST_STATES:
+            return page[:at]
+        states += own
+    return page
 
 
 def _end(page: Sequence[ReadRequest]) -> Position | None:

@@ -8,23 +8,38 @@ before; no query skips records by counting.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
 from deletion.ports import Read, Unreadable
+from deletion.sweep import Sweep
 
 Position = tuple[datetime, str]
 """The time by which a list is sorted (UTC), and the id of a record."""
 
 
+class JobState(StrEnum):
+    """Where a job stands that its status does not tell from others."""
+
+    PARKED = "parked"  # pending, and not due yet
+    STALE = "stale"  # in progress, and silent for the stale threshold
+
+    @property
+    def status(self) -> Status:
+        """The status that jobs in this state have; a retry chooses no others of that status."""
+        return Status.PENDING if self is JobState.PARKED else Status.IN_PROGRESS
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs: those that match all given filters."""
+    """Which jobs: those that match all given filters. `state` is that at the time of the query."""
 
     service: str | None = None
     bot_id: str | None = None
     status: Status | None = None
+    state: JobState | None = None
 
     @property
     def by_creation(self) -> bool:
@@ -100,23 +115,8 @@ class LetterLists(Protocol):
         """At most `limit` that match, with ids below `before`, newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SweepRow:
-    """A sweep of recovery as a list shows it; `status` is running, complete or failed."""
-
-    id: str
-    status: str
-    started_at: datetime
-    last_modified_at: datetime
-    finished_at: datetime | None
-    resumed: int
-    exhausted: int
-    skipped: int
-    error: str | None
-
-
 class SweepLists(Protocol):
     """The sweeps as lists show them."""
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """At most `limit` sweeps with ids below `before`, the last started first."""

@@ -122,7 +122,7 @@ def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
         requests=MongoRequestStore(client, database),
         jobs=MongoJobStore(client, database),
         deletion_jobs=MongoDeletionJobs(client, database),
-        job_lists=MongoJobLists(client, database, clock),
+        job_lists=MongoJobLists(client, database, clock, settings.lease),
         census=MongoCensus(client, database),
         letters=letters,
         letter_lists=MongoLetterLists(client, database),

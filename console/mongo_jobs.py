@@ -7,7 +7,7 @@ from typing import Any
 from bson import ObjectId
 
 from console.ports import Covering
-from deletion.adapters.mongo.connection import CALL_SECONDS, Client, bounded
+from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.job_document import readable
 from deletion.adapters.mongo.jobs import COLLECTION
 from deletion.silence import EPOCH
@@ -25,7 +25,10 @@ class MongoDeletionJobs:
     async def covering(
         self, bot_id: str, services: Collection[str], event_ids: Collection[str]
     ) -> list[Covering]:
-        """One query along the unique index of (bot, service, events), which bounds its answer."""
+        """One query along the unique index of (bot, service, events), which bounds its answer.
+
+        A job may have a thousand `eventIds`; the server leaves out those that were not asked for.
+        """
         if not services or not event_ids:
             return []
         query = {
@@ -33,8 +36,9 @@ class MongoDeletionJobs:
             "service": {"$in": sorted(set(services))},
             "eventIds": {"$in": sorted(set(event_ids))},
         }
+        pipeline: list[Document] = [{"$match": query}, {"$set": {"eventIds": _those_of(event_ids)}}]
         with bounded(self._call_seconds):
-            found = await self._jobs.find(query).to_list(None)
+            found = await self._jobs.aggregate(pipeline).to_list(None)
         return [_covering(document, services, event_ids) for document in found]
 
     async def count_due(self, queue: str, before: datetime, limit: int) -> int:
@@ -44,17 +48,23 @@ class MongoDeletionJobs:
             return await self._jobs.count_documents(query, limit=limit)
 
 
+def _those_of(event_ids: Collection[str]) -> Document:
+    """The `eventIds` of a document that are among `event_ids`; a damaged field as it is."""
+    those = {"$setIntersection": ["$eventIds", {"$literal": sorted(set(event_ids))}]}
+    return {"$cond": [{"$isArray": "$eventIds"}, those, "$eventIds"]}
+
+
 def _covering(
     document: Mapping[str, Any], services: Collection[str], event_ids: Collection[str]
 ) -> Covering:
     [service, *_] = _matched(document["service"], services)
-    events = _matched(document["eventIds"], event_ids)
+    events = _matched(document["eventIds"], frozenset(event_ids))
     return Covering(service, frozenset(events), readable(document))
 
 
 def _matched(stored: object, asked: Collection[str]) -> list[str]:
-    """Those of `asked` for which a query has matched the field, even if it is damaged: a list
-    matches what it holds, and so does a single value.
+    """The values of a field that are among `asked`, even if it is damaged: a query matches each
+    value that a list holds, and so it does a single one.
     """
     held = stored if isinstance(stored, list) else [stored]
-    return [each for each in asked if each in held]
+    return [each for each in held if isinstance(each, str) and each in asked]

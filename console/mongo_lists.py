@@ -15,27 +15,28 @@ from pymongo import ASCENDING, DESCENDING
 
 from console.lists import (
     JobFilter,
+    JobState,
     LetterFilter,
     LetterGroup,
     LetterHead,
     Listed,
     Position,
-    SweepRow,
 )
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
-from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.adapters.mongo.fields import DAMAGED, field
 from deletion.adapters.mongo.job_document import readable
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
+from deletion.adapters.mongo.sweeps import from_document
 from deletion.clock import TICK, Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import with_type
-from deletion.job import Status
+from deletion.job import LeasePolicy, Status
 from deletion.ports import Unreadable
 from deletion.silence import EPOCH
+from deletion.sweep import Sweep
 
-SWEEPS: Final = "recovery_sweeps"
-"""The collection in which recovery records its sweeps."""
 FIRST_WINDOW: Final = timedelta(minutes=1)
 GROWTH: Final = 10
 MOST_TIES: Final = 10_000
@@ -49,10 +50,17 @@ class MongoJobLists:
     """`console.lists.JobLists` on the jobs of `database`; it needs their indexes."""
 
     def __init__(
-        self, client: Client, database: str, clock: Clock, *, call_seconds: float = CALL_SECONDS
+        self,
+        client: Client,
+        database: str,
+        clock: Clock,
+        policy: LeasePolicy,
+        *,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._jobs = client[database][JOBS]
         self._clock = clock
+        self._policy = policy
         self._call_seconds = call_seconds
 
     async def page(
@@ -105,7 +113,7 @@ class MongoJobLists:
         """
         at, last = beyond[0], ObjectId(beyond[1])
         ids: list[ObjectId] = []
-        for query in _queries(wanted):
+        for query in self._queries(wanted):
             with bounded(self._call_seconds):
                 found = self._jobs.find(query | {order: at}, {"_id": True}).limit(MOST_TIES)
                 ids += [each["_id"] for each in await found.to_list(MOST_TIES)]
@@ -122,11 +130,33 @@ class MongoJobLists:
     ) -> list[Document]:
         """Read each status by itself and merge them: with `$in`, a server may walk no index."""
         way = ASCENDING if oldest_first else DESCENDING
-        queries = [query | when for query in _queries(wanted)]
+        queries = [_narrower(query, when) for query in self._queries(wanted)]
         parts = await asyncio.gather(*(self._read(each, order, way, limit) for each in queries))
         found = [document for part in parts for document in part]
         found.sort(key=lambda each: (each[order], each["_id"]), reverse=not oldest_first)
         return found[:limit]
+
+    def _queries(self, wanted: JobFilter) -> list[Document]:
+        """One for each status, unless a bot is given: each index begins with the bot or the status.
+        A state narrows down those of its status.
+        """
+        query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
+        if wanted.service:
+            query["service"] = wanted.service
+        statuses = [wanted.status] if wanted.status else list(Status)
+        if wanted.state:
+            query |= self._narrowed(wanted.state)
+            statuses = [each for each in statuses if each is wanted.state.status]
+        elif wanted.bot_id and not wanted.status:
+            return [query]
+        return [query | {"status": each.value} for each in statuses]
+
+    def _narrowed(self, state: JobState) -> Document:
+        """What tells jobs in the state from others of its status."""
+        now = self._clock.now()
+        if state is JobState.PARKED:
+            return {"due": {"$gt": now}}
+        return {"lastModifiedAt": {"$gte": EPOCH, "$lte": now - self._policy.stale_after}}
 
     async def _read(self, query: Document, order: str, way: int, limit: int) -> list[Document]:
         with bounded(self._call_seconds):
@@ -181,7 +211,7 @@ class MongoSweepLists:
         self._sweeps = client[database][SWEEPS]
         self._call_seconds = call_seconds
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """Along `_id`: a later sweep has a later id."""
         query: Document = {"_id": {"$lt": ObjectId(before)}} if before else {}
         with bounded(self._call_seconds):
@@ -189,15 +219,11 @@ class MongoSweepLists:
             return [_sweep(document) for document in await found.to_list(limit)]
 
 
-def _queries(wanted: JobFilter) -> list[Document]:
-    """One for each status, unless a bot is given: each index begins with the bot or the status."""
-    query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
-    if wanted.service:
-        query["service"] = wanted.service
-    if wanted.bot_id and not wanted.status:
-        return [query]
-    statuses = [wanted.status] if wanted.status else list(Status)
-    return [query | {"status": each.value} for each in statuses]
+def _narrower(query: Document, when: Document) -> Document:
+    """`query` within the range `when`. A server may walk no index for two ranges of one field."""
+    [(order, within)] = when.items()
+    bound = query[order]["$lte"] if order in query else within["$lte"]
+    return query | {order: within | {"$lte": min(bound, within["$lte"])}}
 
 
 def _group(document: Mapping[str, Any]) -> LetterGroup:
@@ -226,18 +252,8 @@ def _head(document: Mapping[str, Any]) -> LetterHead | Unreadable:
         return Unreadable(str(document.get("_id")), with_type(error))
 
 
-def _sweep(document: Mapping[str, Any]) -> SweepRow | Unreadable:
+def _sweep(document: Mapping[str, Any]) -> Sweep | Unreadable:
     try:
-        return SweepRow(
-            id=str(document["_id"]),
-            status=field(document, "status", str),
-            started_at=field(document, "startedAt", datetime),
-            last_modified_at=field(document, "lastModifiedAt", datetime),
-            finished_at=optional(document, "finishedAt", datetime),
-            resumed=field(document, "resumed", int),
-            exhausted=field(document, "exhausted", int),
-            skipped=field(document, "skipped", int),
-            error=optional(document, "error", str),
-        )
+        return from_document(document)
     except DAMAGED as error:
         return Unreadable(str(document.get("_id")), with_type(error))

@@ -8,12 +8,13 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from console.lists import JobLists, LetterGroup, LetterLists, SweepLists, SweepRow
+from console.lists import JobLists, LetterGroup, LetterLists, SweepLists
 from deletion.breaker import Breaker, BreakerStore
 from deletion.clock import Clock
 from deletion.errors import StoreUnavailable
 from deletion.ledger import RequestCensus, RequestStore
 from deletion.ports import Census, Unfinished, Unreadable
+from deletion.sweep import Sweep
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Overview:
     letters: Sequence[LetterGroup]
     breakers: Sequence[Breaker]
     hours: Sequence[Hour] | None
-    last_sweep: SweepRow | Unreadable | None
+    last_sweep: Sweep | Unreadable | None
 
 
 class Throughput:

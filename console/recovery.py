@@ -11,9 +11,8 @@ from deletion.adapters.unproxied import unproxied
 from deletion.errors import TransientError
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.operating.record import Outcome
+from deletion.sweep import PATH
 
-PATH: Final = "/v1/recovery/sweeps"
-"""The path of sweeps, as recovery has it."""
 CALL_SECONDS: Final = 4.0
 
 

@@ -1,28 +1,26 @@
 """The console's HTTP app: pages, API and probes, behind the one check of access."""
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from console.access import Access, AccessMiddleware, is_page
+from console.access import Access, AccessMiddleware
 from console.assets import asset_routes
 from console.headers import HeadersMiddleware
 from console.metrics import Metrics
 from console.pages.login import login_routes
 from console.pages.render import Renderer
 from console.proxy import Proxy
+from console.refusals import refusals
 from console.sessions import Sessions
 from console.users import Users
 from deletion.clock import Clock
+from deletion.process.head import HeadMiddleware
 from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
-from deletion.process.problems import Problem, install_problems
+from deletion.process.problems import install_problems
 from deletion.tracing import Tracer
 
 UNTRACED: Final = ("/healthz", "/readyz", "/metrics", "/static/")
@@ -65,9 +63,11 @@ def create_app(
     app = _Console(
         title="Console", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    install_problems(app)
-    _install_pages(app, render)
-    app.add_middleware(AccessMiddleware, access=Access(users, sessions, proxy, own_origin))
+    shown = refusals(render)
+    install_problems(app, shown)
+    app.add_middleware(HeadMiddleware)
+    access = Access(users, sessions, proxy, own_origin)
+    app.add_middleware(AccessMiddleware, access=access, shown=shown)
     app.add_middleware(AnswersMiddleware, concerns=_is_any, counted=metrics.answered)
     if tracer:
         app.add_middleware(AnswersMiddleware, concerns=_is_traced, tracer=tracer)
@@ -77,29 +77,3 @@ def create_app(
     for router in routers:
         app.include_router(router)
     return app
-
-
-def _install_pages(app: FastAPI, render: Renderer) -> None:
-    """Answer with a problem as a page where a page was asked for."""
-
-    def shown(request: Request, problem: Problem) -> Response:
-        if not is_page(request):
-            return problem.response()
-        values = {"title": problem.status.phrase, "detail": problem.detail}
-        response = render.page(request, "problem.html", values, problem.status)
-        response.headers.update(problem.headers or {})
-        return response
-
-    @app.exception_handler(Problem)
-    async def _problem(request: Request, error: Problem) -> Response:
-        return shown(request, error)
-
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        headers = dict(error.headers) if error.headers else None
-        return shown(request, Problem(HTTPStatus(error.status_code), str(error.detail), headers))
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        found = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        return shown(request, Problem(HTTPStatus.UNPROCESSABLE_ENTITY, found))

@@ -42,6 +42,7 @@ from deletion.ports import DeadLetterStore, JobStore
 from deletion.process.alerting import alerting
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
+from deletion.process.head import HeadMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import install_problems
 from deletion.process.serving import serving
@@ -159,6 +160,7 @@ async def work(settings: ConsumerSettings, parts: Parts, stopping: Event) -> Non
 
     app = FastAPI(title=f"botdel consumer {parts.plan.service}", openapi_url=None)
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     app.include_router(
         probes(metrics.registry, ready, BreakerGauge(metrics.breakers, parts.gates).refresh)
     )

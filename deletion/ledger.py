@@ -7,6 +7,7 @@ Every method raises `StoreUnavailable` when the database does not answer in time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from deletion.dead_letter import DeadLetterStatus, Reason
@@ -29,15 +30,23 @@ class RequestChange:
     after: DeletionRequest
 
 
+class Concern(StrEnum):
+    """What an open request may need a person for."""
+
+    NEAR = "near"  # its deadline is near, and not past
+    MISSING = "missing"  # it was published again for a service, and still lacks its job
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """Which requests: those that match all given filters. `owed_by` names a service; `state` is the
-    state at the time of the query.
+    """Which requests: those that match all given filters. `owed_by` names a service; `state` and
+    `concern` are those at the time of the query.
     """
 
     bot_id: str | None = None
     owed_by: str | None = None
     state: RequestState | None = None
+    concern: Concern | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +116,19 @@ class Service:
     reason: str | None = None
 
 
-def check_room(recorded: Collection[str], names: Collection[str]) -> None:
-    """Raise `ConfigurationError` if there are more than `MAX_SERVICES` once `names` are recorded,
-    retired ones included. Only new names are refused.
+def check_room(recorded: Sequence[Service], names: Collection[str]) -> None:
+    """Raise `ConfigurationError` if more than `MAX_SERVICES` are in use once `names` are. Only
+    names that are not in use are refused.
     """
-    new = sorted(set(names).difference(recorded))
-    if new and len(recorded) + len(new) > MAX_SERVICES:
+    in_use = {service.name for service in recorded if service.retired_at is None}
+    new = sorted(set(names).difference(in_use))
+    if new and len(in_use) + len(new) > MAX_SERVICES:
         raise ConfigurationError(
-            f"an installation has at most {MAX_SERVICES} services, retired ones included: there "
-            f"are {len(recorded)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} "
-            f"would make it {len(recorded) + len(new)}",
-            "delete the records of services that are retired and owe nothing from the collection "
-            "`services`, or divide the installation",
+            f"an installation has at most {MAX_SERVICES} services in use: there are "
+            f"{len(in_use)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} would make "
+            f"it {len(in_use) + len(new)}",
+            "retire services that have no data of bots any more with `botdel services retire`, or "
+            "divide the installation",
         )
 
 
@@ -134,7 +144,7 @@ class ServiceStore(Protocol):
     async def all(self) -> Sequence[Service]:
         """All services, retired ones too, by name. One whose record is damaged is not retired.
 
-        Raises `ConfigurationError` for more than can be read: none is left out.
+        Raises `ConfigurationError` for more in use, or in all, than can be: none is left out.
         """
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:

@@ -19,6 +19,7 @@ from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
 from deletion.message_spans import MessageSpans
+from deletion.process.head import HeadMiddleware
 from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
 from deletion.process.problems import Problem, install_problems
@@ -60,6 +61,7 @@ def create_app(
     placing = DeletionRequests(publisher, now, random_bytes, metrics.pending)
     app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(AnswersMiddleware, counted=metrics.answered, tracer=tracer)
     app.router.add_api_route(
         "/v1/bots/{bot_id}",

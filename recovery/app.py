@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.answers import PROBLEMS, answered
+from deletion.process.head import HeadMiddleware
 from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, Refresh, no_refresh, probes
 from deletion.process.problems import Problem, documented, install_problems
 from deletion.process.tokens import BearerTokens
+from deletion.sweep import PATH, SweepStatus
 from deletion.tracing import Tracer
 from recovery.starting import Sweeps
-from recovery.sweep import PATH, SweepStatus
 
 STARTED: Final[dict[int | str, dict[str, Any]]] = {
     202: {
@@ -59,6 +60,7 @@ def create_app(
     """The app over its ports. With a `tracer` requests have spans."""
     app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     if tracer:
         app.add_middleware(AnswersMiddleware, tracer=tracer)
     app.include_router(probes(registry, ready, refresh))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from deletion.adapters.unproxied import unproxied
 from deletion.clock import Clock, SystemClock
 from deletion.ids import OBJECT_ID_PATTERN
-from recovery.sweep import PATH
+from deletion.sweep import PATH
 
 CALL_SECONDS: Final = 10.0
 """How long one request may take, but never longer than the whole call has left."""

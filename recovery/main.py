@@ -10,6 +10,7 @@ import structlog
 
 from deletion.adapters.mongo import dead_letters as letters
 from deletion.adapters.mongo import jobs as job_records
+from deletion.adapters.mongo import sweeps as sweep_records
 from deletion.adapters.mongo.census import MongoCensus
 from deletion.adapters.mongo.connection import Client, Database
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -34,8 +35,8 @@ from deletion.process.tracing import tracing
 from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.skew import check_clock
+from deletion.sweep import Sweep, silence
 from deletion.tracing import Tracer
-from recovery import mongo_sweeps
 from recovery.app import create_app
 from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.gauges import JobGauges, LetterGauge, ReadFailures
@@ -48,14 +49,13 @@ from recovery.metrics import Metrics
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.settings import RecoverySettings
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep, silence
 from recovery.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
 SWEEP_INDEXES: Indexes = {
     job_records.COLLECTION: job_records.INDEXES,
-    mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES,
+    sweep_records.COLLECTION: sweep_records.INDEXES,
 }
 LETTER_INDEXES: Indexes = {letters.COLLECTION: letters.INDEXES}
 

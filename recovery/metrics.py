@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from recovery.sweep import Outcome, Sweep, SweepStatus
+from deletion.sweep import Outcome, Sweep, SweepStatus
 
 
 class Metrics:

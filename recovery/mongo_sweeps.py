@@ -8,22 +8,14 @@ from datetime import datetime
 
 import structlog
 from bson import ObjectId
-from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
-from deletion.adapters.mongo.fields import DAMAGED, field, optional
+from deletion.adapters.mongo.fields import DAMAGED
+from deletion.adapters.mongo.sweeps import COLLECTION, RUNNING, from_document, mutable_fields
 from deletion.errors import LeaseLost, StoreUnavailable
-from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
+from deletion.sweep import WENT_SILENT, Sweep, SweepStatus
 
-COLLECTION = "recovery_sweeps"
-RUNNING: Document = {"status": SweepStatus.RUNNING.value}
-ONE_RUNNING = "one_running"
-INDEXES = [
-    IndexModel(
-        [("status", ASCENDING)], name=ONE_RUNNING, unique=True, partialFilterExpression=RUNNING
-    )
-]
 _START_TRIES = 5
 
 log = structlog.get_logger(__name__)
@@ -63,20 +55,20 @@ class MongoSweepStore:
     async def save(self, sweep: Sweep) -> None:
         """One update by `_id`, guarded by the status; a repeat is recognised by its result."""
         query = {"_id": ObjectId(sweep.id), **RUNNING}
-        matched = await self._update(query, _mutable_fields(sweep))
+        matched = await self._update(query, mutable_fields(sweep))
         if not matched and await self.get(sweep.id) != sweep:
             raise LeaseLost(f"sweep {sweep.id} is no longer running")
 
     async def get(self, sweep_id: str) -> Sweep | None:
         """Read by `_id`."""
         found = await self._find({"_id": ObjectId(sweep_id)})
-        return _from_document(found) if found else None
+        return from_document(found) if found else None
 
     async def _inserted(self, sweep: Sweep) -> bool:
         document = {
             "_id": ObjectId(sweep.id),
             "startedAt": sweep.started_at,
-            **_mutable_fields(sweep),
+            **mutable_fields(sweep),
         }
         try:
             with bounded(self._call_seconds):
@@ -103,35 +95,9 @@ class MongoSweepStore:
         return found[0] if found else None
 
 
-def _mutable_fields(sweep: Sweep) -> Document:
-    return {
-        "status": sweep.status.value,
-        "lastModifiedAt": sweep.last_modified_at,
-        "finishedAt": sweep.finished_at,
-        "resumed": sweep.resumed,
-        "exhausted": sweep.exhausted,
-        "skipped": sweep.skipped,
-        "error": sweep.error,
-    }
-
-
 def _readable(document: Document) -> Sweep | None:
     try:
-        return _from_document(document)
+        return from_document(document)
     except DAMAGED as error:
         log.error("sweep cannot be read", sweep_id=str(document["_id"]), reason=str(error))
         return None
-
-
-def _from_document(document: Document) -> Sweep:
-    return Sweep(
-        id=str(document["_id"]),
-        status=SweepStatus(document["status"]),
-        started_at=field(document, "startedAt", datetime),
-        last_modified_at=field(document, "lastModifiedAt", datetime),
-        finished_at=optional(document, "finishedAt", datetime),
-        resumed=field(document, "resumed", int),
-        exhausted=field(document, "exhausted", int),
-        skipped=field(document, "skipped", int),
-        error=optional(document, "error", str),
-    )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 
 
 class SweepStore(Protocol):

@@ -12,9 +12,9 @@ from deletion.clock import Clock
 from deletion.errors import Interrupted, StoreUnavailable
 from deletion.process.answers import ANSWER_SECONDS, TOO_LATE, in_time
 from deletion.retry import Retry
+from deletion.sweep import Sweep, SweepStatus
 from deletion.tracing import NO_SPAN, NoSpan, Span, Tracer, current
 from recovery.ports import SweepStore
-from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
 
 T = TypeVar("T")

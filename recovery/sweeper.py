@@ -27,9 +27,9 @@ from deletion.job import LONGEST_REST, Job, LeasePolicy, Status
 from deletion.ports import JobStore, Read, Unreadable
 from deletion.retry import Retry
 from deletion.silence import silent_pages
+from deletion.sweep import Outcome, Sweep
 from deletion.tracing import NO_SPAN, NoSpan, Span, Tracer, muted
 from recovery.ports import SweepStore
-from recovery.sweep import Outcome, Sweep
 
 MOST_WAITING: Final = 10_000
 """How many waiting jobs of a status are counted: each is fetched, and an alert needs no more."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pymongo import IndexModel
 
 from botdel.doctor.findings import failed, guarded, ok, together
-from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
+from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests, sweeps
 from deletion.adapters.mongo.connection import Collection, Database, translated
 from deletion.adapters.mongo.indexes import Described, Indexes, gap
 from deletion.adapters.mongo.retention import (
@@ -21,12 +21,11 @@ from deletion.doctor import Finding
 from deletion.plan import Plan, Provisioned, Step
 from deletion.process.settings import load
 from deletion.process.store_settings import RetentionSettings
-from recovery import mongo_sweeps
 
 COLLECTIONS: Indexes = {
     **{
         module.COLLECTION: module.INDEXES
-        for module in (jobs, dead_letters, operator_actions, mongo_sweeps, requests)
+        for module in (jobs, dead_letters, operator_actions, sweeps, requests)
     },
     operator_actions.PREVIEWS: operator_actions.PREVIEW_INDEXES,
 }

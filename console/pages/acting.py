@@ -15,16 +15,17 @@ from fastapi.responses import RedirectResponse, Response
 
 from console.access import visitor_of
 from console.forms import first, read_form
+from console.lists import JobState
 from console.metrics import Metrics
 from console.operating import Operating
 from console.pages import asked
 from console.pages.actions import PAGES
+from console.pages.jobs import wanted_of as jobs_wanted
 from console.pages.render import Renderer
+from console.pages.requests import wanted_of
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import TransientError
-from deletion.job import Status
-from deletion.ledger import RequestFilter
 from deletion.operating.dead_letters import Choice as LetterChoice
 from deletion.operating.jobs import BY_STATUS
 from deletion.operating.jobs import Choice as JobChoice
@@ -41,7 +42,6 @@ from deletion.operating.record import (
 from deletion.operating.requests import Choice as RequestChoice
 from deletion.process.answers import answered, in_time
 from deletion.process.problems import Problem
-from deletion.request import RequestState
 
 PREVIEW_SECONDS: Final = 30.0
 """How long a preview may look for records."""
@@ -84,12 +84,11 @@ class ActingPages:
 
     async def retry(self, request: Request) -> Response:
         """Preview the retry of the jobs that match."""
-        status = asked.one_of(Status, request, "status")
+        wanted = jobs_wanted(request)
+        status = wanted.state.status if wanted.state else wanted.status
         if status not in (None, *BY_STATUS):
-            raise asked.wrong("status", f"expected one of {', '.join(BY_STATUS)}")
-        choice = JobChoice(
-            service=asked.service(request), bot_id=asked.object_id(request, "bot"), status=status
-        )
+            raise asked.wrong("status", f"expected one of {', '.join((*BY_STATUS, *JobState))}")
+        choice = JobChoice(service=wanted.service, bot_id=wanted.bot_id, status=status)
         return await self._previewed(self.operating.kinds.retry(choice, _by(request)))
 
     async def retry_one(self, request: Request, job_id: str) -> Response:
@@ -120,9 +119,7 @@ class ActingPages:
 
     async def waive(self, request: Request) -> Response:
         """Preview that a service owes none of the requests that match."""
-        service = _owing(request)
-        bot, state = asked.object_id(request, "bot"), asked.one_of(RequestState, request, "state")
-        choice = RequestChoice(wanted=RequestFilter(bot, owed_by=service, state=state))
+        service, choice = _owing(request), RequestChoice(wanted=wanted_of(request))
         offer = self.operating.kinds.waive(choice, _by(request), service=service)
         return await self._previewed(offer)
 

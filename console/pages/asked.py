@@ -1,9 +1,7 @@
 """What a page is asked for by its address: filters, and where the page of a list begins."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
@@ -11,12 +9,11 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
+from console.cursor import as_cursor, as_position
 from console.lists import Position
 from console.pages.render import PART
-from deletion.clock import TICK
 from deletion.ids import is_object_id, is_service_name, is_uuid
 from deletion.process.problems import Problem
-from deletion.silence import EPOCH
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -27,7 +24,7 @@ MOST_CHARACTERS: Final = 200
 MOST_DIGITS: Final = 6
 BEYOND: Final = "beyond"
 """The query parameter that says where a page of a list begins."""
-_position = re.compile(r"([0-9]{1,14})-([0-9a-f-]+)").fullmatch
+EXPECTED: Final = "expected what the link to a page has"
 
 
 class Order(StrEnum):
@@ -122,15 +119,18 @@ def position(request: Request, is_id: Callable[[str], bool]) -> Position | None:
     text = given(request, BEYOND)
     if text is None:
         return None
-    found = _position(text.lower())
-    if found is None or not is_id(found[2]):
-        raise wrong(BEYOND, "expected what the link to a page has")
-    return EPOCH + timedelta(milliseconds=int(found[1])), found[2]
+    try:
+        found = as_position(text)
+    except ValueError:
+        raise wrong(BEYOND, EXPECTED) from None
+    if not is_id(found[1]):
+        raise wrong(BEYOND, EXPECTED)
+    return found
 
 
 def _text(where: Position | str) -> str:
     """The position as `position` reads it, or the id that it consists of."""
-    return where if isinstance(where, str) else f"{(where[0] - EPOCH) // TICK}-{where[1]}"
+    return where if isinstance(where, str) else as_cursor(where)
 
 
 def same(request: Request, path: str, *names: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
 from typing import Final
 
 from console.deletions import Deletion
@@ -10,7 +11,7 @@ from console.overview import Hour
 from console.status import ServiceStatus
 
 BARS: Final = (24, 120)
-"""Width of a bar with its gap, and height of the highest, in units of the drawing."""
+"""Width of a bar with its gap, and height of the scale, in units of the drawing."""
 LINE: Final = (180, 640)
 """Where the time line begins, and its length."""
 
@@ -26,14 +27,44 @@ class Bar:
 
 
 def bars(hours: Sequence[Hour]) -> list[Bar]:
-    """A bar for each hour; the highest has full height, and none is lower than a line."""
+    """A bar for each hour, as high as the scale says, and none lower than a line."""
     width, full = BARS
-    most = max((hour.completed for hour in hours), default=0) or 1
-    heights = [max(full * hour.completed / most, 1.0) for hour in hours]
+    top = ticks(most_of(hours))[-1]
+    heights = [max(full * hour.completed / top, 1.0) for hour in hours]
     return [
         Bar(at * width, round(full - height, 1), round(height, 1), hour)
         for at, (height, hour) in enumerate(zip(heights, hours, strict=True))
     ]
+
+
+def most_of(hours: Sequence[Hour]) -> int:
+    """The jobs of the hour with the most."""
+    return max((hour.completed for hour in hours), default=0)
+
+
+def ticks(most: int) -> list[int]:
+    """The numbers of a scale for up to `most`: 0, the end, and half of it if that is whole.
+
+    The end is the lowest of 1, 2, 5, 10, 20, 50, … that is not below `most`.
+    """
+    end, factors = 1, cycle((2, 2.5, 2))
+    while end < most:
+        end = int(end * next(factors))
+    return [0, end] if end % 2 else [0, end // 2, end]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A number of the scale, and where it stands."""
+
+    y: float
+    number: int
+
+
+def scale(hours: Sequence[Hour]) -> list[Tick]:
+    """The numbers beside the bars."""
+    found = ticks(most_of(hours))
+    return [Tick(round(BARS[1] * (1 - each / found[-1]), 1), each) for each in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from console.deletions import PLACE_SECONDS
-from console.lists import JobFilter, JobLists
+from console.lists import JobFilter, JobLists, JobState
 from console.pages import asked
 from console.pages.machine import drawing
 from console.pages.render import Renderer
@@ -48,11 +48,7 @@ class JobPages:
 
     async def listed(self, request: Request) -> Response:
         """A page of the list."""
-        wanted = JobFilter(
-            service=asked.service(request),
-            bot_id=asked.object_id(request, "bot"),
-            status=asked.one_of(Status, request, "status"),
-        )
+        wanted = wanted_of(request)
         order, beyond = (
             asked.one_of(asked.Order, request, "order"),
             asked.position(request, is_object_id),
@@ -72,7 +68,8 @@ class JobPages:
             "wanted": wanted,
             "page": page,
             "rows": [(each.position[1], self.state_of(each.job), each.job) for each in page.rows],
-            "statuses": tuple(Status),
+            "statuses": (*Status, *JobState),
+            "status": wanted.state or wanted.status,
             "policy": self.policy,
             "is_oldest_first": is_oldest_first,
             "retry_at": asked.same(request, "/jobs/retry", "service", "bot", "status")
@@ -141,6 +138,20 @@ class JobPages:
                 return None
 
         return await self.snapshots.get(("place", job.id, place), count)
+
+
+def wanted_of(request: Request) -> JobFilter:
+    """The filters of a list of jobs. Raises a 422 problem for one that makes no sense.
+
+    `status` names a status, or a state.
+    """
+    is_state = asked.given(request, "status") in tuple(JobState)
+    return JobFilter(
+        service=asked.service(request),
+        bot_id=asked.object_id(request, "bot"),
+        status=None if is_state else asked.one_of(Status, request, "status"),
+        state=asked.one_of(JobState, request, "status") if is_state else None,
+    )
 
 
 def least_rate(step: StepProgress) -> float | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from console.overview import MOST_COUNTED, Overview, Overviews
-from console.pages.charts import bars
+from console.pages.charts import bars, scale
 from console.pages.render import Renderer
 from console.snapshots import Snapshots
 from deletion.job import NOT_LIVE, Status
@@ -60,5 +60,6 @@ def _shown(taken: Overview) -> dict[str, object]:
         "on_track": max(0, taken.requests.unsettled - taken.requests.near),
         "completed": sum(hour.completed for hour in hours),
         "bars": bars(hours),
+        "scale": scale(hours),
         "most": MOST_COUNTED,
     }

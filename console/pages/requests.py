@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -15,10 +16,13 @@ from console.pages.render import Renderer
 from console.snapshots import Snapshots
 from deletion.clock import Clock
 from deletion.ids import is_uuid
-from deletion.ledger import ReadRequest, RequestFilter, RequestStore
+from deletion.ledger import Concern, ReadRequest, RequestFilter, RequestStore
 from deletion.ports import Unreadable
 from deletion.process.problems import Problem
 from deletion.request import RequestState
+
+STATES: Final = (*RequestState, *Concern)
+"""What the filter `state` may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,7 @@ class RequestPages:
 
     async def listed(self, request: Request) -> Response:
         """A page of the list."""
-        wanted = RequestFilter(
-            bot_id=asked.object_id(request, "bot"),
-            owed_by=asked.service(request),
-            state=asked.one_of(RequestState, request, "state"),
-        )
+        wanted = wanted_of(request)
         before, now = asked.position(request, is_uuid), self.clock.now()
         read = partial(self.requests.find, wanted, now, before=before, limit=asked.LISTED + 1)
         found: Sequence[ReadRequest] = await self.snapshots.get(("requests", wanted, before), read)
@@ -53,7 +53,8 @@ class RequestPages:
             "wanted": wanted,
             "page": page,
             "rows": [(each, _state(each, self.clock)) for each in page.rows],
-            "states": tuple(RequestState),
+            "states": STATES,
+            "state": wanted.concern or wanted.state,
             "waive_at": asked.same(request, "/requests/waive", "service", "bot", "state")
             if wanted.owed_by
             else None,
@@ -74,6 +75,20 @@ class RequestPages:
         line = time_line(found, self.clock.now())
         shown = {"deletion": found, "request": found.request, "line": line}
         return self.render.page(request, "request.html", shown, live=True)
+
+
+def wanted_of(request: Request) -> RequestFilter:
+    """The filters of a list of requests. Raises a 422 problem for one that makes no sense.
+
+    `state` names a state, or a concern.
+    """
+    is_concern = asked.given(request, "state") in tuple(Concern)
+    return RequestFilter(
+        bot_id=asked.object_id(request, "bot"),
+        owed_by=asked.service(request),
+        state=None if is_concern else asked.one_of(RequestState, request, "state"),
+        concern=asked.one_of(Concern, request, "state") if is_concern else None,
+    )
 
 
 def _state(request: ReadRequest, clock: Clock) -> str:

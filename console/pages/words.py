@@ -10,6 +10,7 @@ from markupsafe import Markup
 from deletion.clock import rfc3339
 from deletion.dead_letter import DeadLetterStatus
 from deletion.job import Status
+from deletion.ledger import Concern
 from deletion.process.run import escaped
 from deletion.request import RequestState
 
@@ -51,6 +52,7 @@ SHOWN_AS: Final[Mapping[str, ShownAs]] = {
     "unreadable": ShownAs("bad", "bad", "unreadable"),
     RequestState.OPEN: ShownAs("run", "busy", "open"),
     RequestState.OVERDUE: ShownAs("bad", "bad", "overdue"),
+    Concern.NEAR: ShownAs("warn", "warn", "near its deadline"),
     RequestState.SETTLED: ShownAs("done", "good", "settled"),
     DeadLetterStatus.NEW: ShownAs("letter", "bad", "new"),
     DeadLetterStatus.REPLAYED: ShownAs("undone", "good", "replayed"),

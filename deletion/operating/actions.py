@@ -21,7 +21,7 @@ from deletion.errors import (
     TransientError,
 )
 from deletion.operating.acting import Tally, why_not_read
-from deletion.operating.journal import INTERRUPTED, TRIES, Journal, new_run, why_ended
+from deletion.operating.journal import INTERRUPTED, Journal, bounded, new_run, why_ended
 from deletion.operating.kinds import Kinds, Offer
 from deletion.operating.ports import ActionStore, PreviewStore
 from deletion.operating.record import (
@@ -33,7 +33,6 @@ from deletion.operating.record import (
     WholeAction,
 )
 from deletion.ports import Unreadable
-from deletion.retry import Retry
 
 MOST_AT_ONCE: Final = 4
 """Actions that a process runs at a time. One more is refused, because an action that waits would
@@ -60,7 +59,6 @@ class Actions:
         self._kinds = kinds
         self._clock = clock
         self._ended = ended
-        self._retry = Retry(clock, attempts=TRIES)
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._places: set[asyncio.Future[None]] = set()
@@ -101,7 +99,7 @@ class Actions:
         run = new_run(self._store, self._clock, by)
         action = OperatorAction.started(preview.id, order, run, frozen=len(preview.targets))
         with self._place():
-            if await self._retry.call(lambda: self._store.insert(action, preview.targets)):
+            if await bounded(self._clock, lambda: self._store.insert(action, preview.targets)):
                 await self._begin(WholeAction(action, preview.targets, ()))
         return None
 
@@ -120,7 +118,7 @@ class Actions:
         taken = whole.action.taken_over(new_run(self._store, self._clock, by))
         with self._place():
             try:
-                await self._retry.call(lambda: self._store.save(whole.action, taken))
+                await bounded(self._clock, lambda: self._store.save(whole.action, taken))
             except LeaseLost:
                 return "somebody else has just begun to do the rest"
             await self._begin(WholeAction(taken, whole.targets, whole.outcomes))

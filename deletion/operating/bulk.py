@@ -20,8 +20,7 @@ from deletion.skew import Check, unchecked
 GROUP: Final = 10
 """Records that are read and acted on side by side."""
 GROUP_SECONDS: Final = 60.0
-"""How long a group may take. Together with the writes of the record, it is well below the silence
-after which another run takes the action over."""
+"""How long a group may take: see `journal.WRITE_SECONDS`."""
 MOST_LOOKED_AT: Final = 10_000
 """Records that a preview looks at, at most."""
 MOST_REASONS: Final = 20

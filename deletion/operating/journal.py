@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from deletion.clock import Clock
 from deletion.errors import BotDeletionError, LeaseLost, StoreUnavailable, with_type
@@ -28,7 +28,12 @@ from deletion.operating.record import (
 )
 from deletion.retry import Retry
 
+T = TypeVar("T")
+
 TRIES: Final = 3
+WRITE_SECONDS: Final = 20.0
+"""How long a write of the record may take, with its repeats. A run acts for at most
+`bulk.GROUP_SECONDS` after a write, and makes the next one, all within `record.SILENCE`."""
 INTERRUPTED: Final = "interrupted: the process was asked to stop"
 
 
@@ -45,7 +50,7 @@ class Journal:
     """The record of an action that this process runs, whose outcomes are in `tally`.
 
     The writes raise `LeaseLost` once another run has taken the action over, and `StoreUnavailable`
-    when the database does not answer any of `TRIES`.
+    when the database does not answer any of `TRIES`, or not within `WRITE_SECONDS`.
     """
 
     def __init__(
@@ -55,7 +60,6 @@ class Journal:
         self.tally = tally
         self._store = store
         self._clock = clock
-        self._retry = Retry(clock, attempts=TRIES)
         self._written = (0, 0)
         """How many outcomes, done and refused, are on record."""
         self._unsure: _Write | None = None
@@ -69,7 +73,7 @@ class Journal:
     ) -> "Journal":
         """Begin an action of a command, which chooses its records as it goes."""
         action = OperatorAction.started(store.new_id(), order, new_run(store, clock, order.by))
-        await Retry(clock, attempts=TRIES).call(lambda: store.insert(action))
+        await bounded(clock, lambda: store.insert(action))
         return cls(store, action, tally, clock)
 
     async def begin(self, begun: int) -> None:
@@ -130,14 +134,28 @@ class Journal:
     async def _make(self) -> None:
         """Make the writes that nobody is sure of, if there are any: a repeat adds nothing twice."""
         if opening := self._opening:
-            await self._retry.call(lambda: self._store.insert(opening))
+            await bounded(self._clock, lambda: self._store.insert(opening))
             self._opening = None
         if self._unsure is None:
             return
         before, after, entries, written = self._unsure
-        await self._retry.call(lambda: self._store.save(before, after, entries))
+        await bounded(self._clock, lambda: self._store.save(before, after, entries))
         self.action, self._written = after, written
         self._unsure = None
+
+
+async def bounded(clock: Clock, write: Callable[[], Awaitable[T]]) -> T:
+    """Return what `write` returns, after up to `TRIES` tries within `WRITE_SECONDS`.
+
+    Raises what `write` raises, and `StoreUnavailable` when the time is up: whether the last try
+    takes effect is then unknown.
+    """
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            return await Retry(clock, attempts=TRIES).call(write)
+    except TimeoutError as error:
+        what = f"the record of an action was not written within {WRITE_SECONDS:g} s"
+        raise StoreUnavailable(what) from error
 
 
 Before = Callable[[Sequence[R]], Awaitable[None]]

@@ -18,7 +18,7 @@ MOST: Final = 1000
 """The most records that one action covers."""
 SILENCE: Final = timedelta(minutes=2)
 """How long a running action may be silent before another run may take it over. A run writes more
-often: see `deletion.operating.bulk.GROUP_SECONDS`."""
+often: see `deletion.operating.journal.WRITE_SECONDS`."""
 KEPT_FOR: Final = timedelta(hours=1)
 """How old a preview may be when it is confirmed."""
 LONGEST_NAME: Final = 200

@@ -35,6 +35,7 @@ class Choice:
             bot=self.wanted.bot_id,
             owed_by=self.wanted.owed_by,
             state=self.wanted.state,
+            concern=self.wanted.concern,
         )
 
     async def pages(

@@ -1,5 +1,6 @@
 """Problems (RFC 9457): how every process answers when a request does not succeed."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -38,27 +39,36 @@ class Problem(Exception):
         return JSONResponse(content, self.status, self.headers, media_type=PROBLEM)
 
 
-def install_problems(app: FastAPI) -> None:
+Shown = Callable[[Request, Problem], Response]
+"""How a problem answers a request."""
+
+
+def as_json(_: Request, problem: Problem) -> Response:
+    """As every program reads it."""
+    return problem.response()
+
+
+def install_problems(app: FastAPI, shown: Shown = as_json) -> None:
     """Turn every error of `app` into a problem, the framework's own included."""
 
     @app.exception_handler(Problem)
-    async def _problem(_: Request, error: Problem) -> Response:
-        return error.response()
+    async def _problem(request: Request, error: Problem) -> Response:
+        return shown(request, error)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> Response:
+    async def _http(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers) if error.headers else None
-        return Problem(HTTPStatus(error.status_code), str(error.detail), headers).response()
+        return shown(request, Problem(HTTPStatus(error.status_code), str(error.detail), headers))
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, found).response()
+        return shown(request, Problem(HTTPStatus.UNPROCESSABLE_ENTITY, found))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, __: Exception) -> Response:
+    async def _unexpected(request: Request, _: Exception) -> Response:
         detail = "an unexpected error: see the log of this process"
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).response()
+        return shown(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
 
 def documented(description: str, **headers: str) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from deletion.clock import SystemClock
 from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ledger import ReadRequest
+from deletion.process.head import HeadMiddleware
 from deletion.process.problems import install_problems
 from deletion.process.tokens import BearerTokens
 from deletion.retry import Retry
+from deletion.sweep import Sweep
 from gateway import app as gateway
 from recovery import app as recovery
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.support.alerts import RecordedAlerts
 from tests.support.factories import BOT, POLICY, a_deletion_request, new_job
@@ -139,6 +140,7 @@ def a_console(parts: Parts, guard: BearerTokens | None = None) -> FastAPI:
     )
     app = FastAPI(title="Console", version="1")
     install_problems(app)
+    app.add_middleware(HeadMiddleware)
     app.include_router(create_api(deletions, guard or tokens()))
     return app
 

@@ -21,8 +21,8 @@ from deletion.adapters.pubsub.wanted import (
 )
 from deletion.ids import RESERVED_SERVICES, SERVICE_PATTERN
 from deletion.process.settings import PubSubSettings
+from deletion.sweep import PATH
 from recovery.settings import RecoverySettings
-from recovery.sweep import PATH
 from tests.architecture.terraform_site import (
     GIVEN,
     NAMES,

@@ -19,7 +19,7 @@ from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.clock import SystemClock, truncated
 from deletion.job import Job, Status
-from tests.support.factories import new_job
+from tests.support.factories import POLICY, new_job
 from tests.support.indexed import indexed
 
 SIZES = (1_000, 100_000)
@@ -41,7 +41,7 @@ async def bench(
     for size in sizes:
         name = f"bench_console_{uuid.uuid4().hex[:8]}"
         await _fill(client, name, size, now)
-        pages[size] = _pages(MongoJobLists(client, name, SystemClock()), now)
+        pages[size] = _pages(MongoJobLists(client, name, SystemClock(), POLICY), now)
     figures: dict[str, float] = {}
     for what in pages[sizes[0]]:
         medians = {size: await _median(pages[size][what], rounds) for size in sizes}

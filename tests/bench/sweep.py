@@ -20,8 +20,8 @@ from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.clock import SystemClock, truncated
 from deletion.job import Job, LeasePolicy, Status
 from deletion.retry import Retry
+from deletion.sweep import Sweep, SweepStatus
 from recovery.mongo_sweeps import MongoSweepStore
-from recovery.sweep import Sweep, SweepStatus
 from recovery.sweeper import Sweeper
 from tests.support.alerts import RecordedAlerts
 from tests.support.indexed import indexed

@@ -9,7 +9,7 @@ from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.doctor import Examination, Finding, Verdict
 from deletion.events import encode
 from deletion.job import STALE, Failure, Job, PastAttempt, Status, StepProgress, StepStatus
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.visiting import Console

@@ -1,7 +1,7 @@
 """One suite for the lists of the console: in memory, and on MongoDB over the wire."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,13 +10,13 @@ from bson import ObjectId
 from console.lists import (
     JobFilter,
     JobLists,
+    JobState,
     LetterFilter,
     LetterGroup,
     LetterHead,
     LetterLists,
     Listed,
     SweepLists,
-    SweepRow,
 )
 from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from deletion.adapters.mongo.connection import Client
@@ -24,17 +24,17 @@ from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
 from deletion.adapters.mongo.jobs import MongoJobStore
-from deletion.clock import SystemClock
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
+from deletion.clock import SystemClock, truncated
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Job, Status
 from deletion.ports import DeadLetterStore, JobStore, Unreadable
-from recovery.mongo_sweeps import COLLECTION as SWEEPS
+from deletion.sweep import Outcome, Sweep
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.ports import SweepStore
-from recovery.sweep import Outcome, Sweep
 from tests.conformance.replicas import PARTS
 from tests.support.clock import START
-from tests.support.factories import BOT, a_letter, new_job
+from tests.support.factories import BOT, POLICY, a_letter, new_job
 from tests.support.indexed import indexed
 from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
@@ -74,9 +74,9 @@ class Jobs:
 async def jobs(request: pytest.FixtureRequest, client: Client, database_name: str) -> Jobs:
     if request.param == "memory":
         memory = MemoryJobStore()
-        return Jobs(memory, MemoryJobLists(memory))
+        return Jobs(memory, MemoryJobLists(memory, SystemClock(), POLICY))
     store = await indexed(MongoJobStore, client, database_name)
-    return Jobs(store, MongoJobLists(client, database_name, SystemClock()))
+    return Jobs(store, MongoJobLists(client, database_name, SystemClock(), POLICY))
 
 
 def some(count: int, **values: Any) -> list[Job]:
@@ -124,6 +124,32 @@ async def test_a_list_holds_what_every_filter_matches(jobs: Jobs) -> None:
     assert await found(bot_id=BOT, status=Status.FAILED) == set()
 
 
+@pytest.mark.parametrize("service", [None, "media"], ids=["all services", "one service"])
+async def test_parked_and_stale_jobs_are_told_from_others_of_their_status(
+    jobs: Jobs, service: str | None
+) -> None:
+    now = truncated(datetime.now(UTC))
+    hour = timedelta(hours=1)
+    silent = now - 2 * POLICY.stale_after
+    of = {"service": "media", "created_at": now - hour}
+    parked = new_job(Status.PENDING, due=now + hour, last_modified_at=now, **of)
+    due = new_job(Status.PENDING, due=now - hour, last_modified_at=now, **of)
+    older, stale = (
+        new_job(Status.IN_PROGRESS, last_modified_at=at, **of) for at in (silent - hour, silent)
+    )
+    running = new_job(Status.IN_PROGRESS, last_modified_at=now, **of)
+    await jobs.put(parked, due, older, stale, running, *some(3))
+    for size in (1, 5):
+        wanted = JobFilter(service, state=JobState.STALE)
+        found = await jobs.walk(wanted, size)
+        assert found == ([stale.id, older.id] if service is None else sorted(found, reverse=True))
+        assert {*found} == {stale.id, older.id}
+        assert {*await jobs.walk(wanted, size, oldest_first=True)} == {*found}
+        assert await jobs.walk(JobFilter(service, state=JobState.PARKED), size) == [parked.id]
+    none = JobFilter(service, status=Status.FAILED, state=JobState.STALE)
+    assert await jobs.walk(none, 5) == []
+
+
 async def test_a_list_is_sorted_by_the_time_that_its_filter_says(jobs: Jobs) -> None:
     older = new_job(Status.FAILED, created_at=START - TICK, last_modified_at=START + TICK)
     newer = new_job(Status.FAILED, created_at=START, last_modified_at=START)
@@ -150,7 +176,7 @@ async def test_a_damaged_job_is_listed_beside_the_others(
     await store.record([whole])
     change = {"$set": {"attempt": "many"}}
     await client[database_name][JOBS].update_one({"_id": ObjectId(damaged.id)}, change)
-    lists = MongoJobLists(client, database_name, SystemClock())
+    lists = MongoJobLists(client, database_name, SystemClock(), POLICY)
     for wanted in (ALL, JobFilter("conversations")):
         found = await lists.page(wanted, beyond=None, oldest_first=False, limit=5)
         kinds = {each.position[1]: type(each.job) for each in found}
@@ -266,7 +292,7 @@ async def test_sweeps_are_listed_as_they_were_recorded_the_last_first(sweeps: Sw
     found = await sweeps.lists.newest(before=None, limit=9)
     assert [row.id for row in found] == ids[::-1]
     second = found[1]
-    assert isinstance(second, SweepRow)
+    assert isinstance(second, Sweep)
     assert (second.status, second.error) == ("failed", "no primary")
     assert (second.resumed, second.exhausted, second.skipped) == (1, 0, 1)
     assert (second.started_at, second.finished_at) == (START, START + 2 * TICK)

@@ -1,9 +1,10 @@
 """One suite for the jobs as a status shows them: in memory, and on MongoDB over the wire."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson import ObjectId
@@ -13,6 +14,7 @@ from console.ports import Covering, DeletionJobs
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore
 from deletion.job import STALE, Job, PastAttempt, Status, suspect_queue
+from deletion.job.record import MAX_EVENTS
 from deletion.ports import JobStore, Unreadable
 from tests.conformance.job_store.jobs import put, stored
 from tests.conformance.replicas import PARTS
@@ -60,12 +62,28 @@ class TestCovering:
         await stores.jobs.record(joining)
         events = [job.event_id, joining[1].event_id, "another"]
         now = await stored(stores.jobs, job)
-        assert await stores.covering([SERVICE], events) == [
-            Covering(SERVICE, frozenset(events[:2]), now)
-        ]
-        assert await stores.covering([SERVICE], events[1:2]) == [
-            Covering(SERVICE, frozenset(events[1:2]), now)
-        ]
+        assert len(now.event_ids) == 3
+        for asked in (events, events[1:2]):
+            covered = frozenset(asked) - {"another"}
+            [found] = await stores.covering([SERVICE], asked)
+            assert (found.service, found.event_ids) == (SERVICE, covered)
+            assert isinstance(found.job, Job)
+            assert frozenset(found.job.event_ids) == covered
+            assert replace(found.job, event_ids=now.event_ids) == now
+
+    @pytest.mark.proves("status-round-trips")
+    async def test_of_the_requests_of_a_job_only_those_asked_for_are_read(
+        self, stores: Stores
+    ) -> None:
+        events = tuple(str(uuid4()) for _ in range(MAX_EVENTS))
+        services = [f"service-{n}" for n in range(5)]
+        for each in services:
+            await stores.put(service=each, event_ids=events)
+        found = await stores.covering(services, [events[-1], events[7], "another"])
+        jobs = [each.job for each in found]
+        assert [sorted(job.event_ids) for job in jobs if isinstance(job, Job)] == [
+            sorted([events[7], events[-1]])
+        ] * len(services)
 
     async def test_each_service_has_its_own_in_any_status(self, stores: Stores) -> None:
         event = "an-event"

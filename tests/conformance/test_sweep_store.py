@@ -11,10 +11,11 @@ from bson import ObjectId
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
 from deletion.adapters.mongo.connection import Client, Document, connect
+from deletion.adapters.mongo.sweeps import COLLECTION
 from deletion.errors import ConfigurationError, LeaseLost, StoreUnavailable
-from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
+from deletion.sweep import WENT_SILENT, Outcome, Sweep, SweepStatus
+from recovery.mongo_sweeps import MongoSweepStore
 from recovery.ports import SweepStore
-from recovery.sweep import WENT_SILENT, Outcome, Sweep, SweepStatus
 from tests.support.indexed import indexed
 from tests.support.memory_stores import MemorySweepStore
 

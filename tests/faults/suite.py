@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 
 from botdel.local.server import LocalBroker
-from recovery.mongo_sweeps import COLLECTION as SWEEPS
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
 from tests.faults.callers import Callers
 from tests.faults.data import SERVICES
 from tests.faults.injector import Injector, Tell

@@ -18,11 +18,11 @@ import pytest
 from bson import ObjectId
 
 from botdel.local.processes import ChildProcess
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
 from deletion.adapters.pubsub.subscription import PULL_LIMIT
 from deletion.events import BotDeletionSubject
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.job import Status
-from recovery.mongo_sweeps import COLLECTION as SWEEPS
 from tests.faults.faulty_consumer import BEFORE_THIRD_BATCH, BETWEEN_BATCHES, faulty_consumer
 from tests.faults.replicas import NEVER_STALE, ledger, recoveries, taken
 from tests.support.ledger import Entry, What

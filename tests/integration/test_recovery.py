@@ -15,10 +15,11 @@ from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import free_port
 from botdel.local.server import LocalBroker
 from deletion.adapters.mongo.connection import connect
+from deletion.adapters.mongo.sweeps import COLLECTION
 from deletion.job import Status
+from deletion.sweep import Sweep
 from recovery.client import Exit, recover
-from recovery.mongo_sweeps import COLLECTION, MongoSweepStore
-from recovery.sweep import Sweep
+from recovery.mongo_sweeps import MongoSweepStore
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
 from tests.support.pipeline import TOKEN, WITHIN, Pipeline, create_topology

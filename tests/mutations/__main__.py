@@ -75,6 +75,7 @@ SUITES: Final = {
         f"{ADAPTERS}alerts/test_*.py",
         f"{ADAPTERS}pubsub/test_publisher.py",
         f"{ADAPTERS}pubsub/test_readiness.py",
+        f"{CORE}process/test_head.py",
         f"{CORE}process/test_http_connections.py",
         f"{CORE}process/test_settings.py",
         f"{UNIT}gateway/test_app.py",

@@ -17,11 +17,11 @@ from deletion.quarantine import Quarantine
 from deletion.retry import Retry
 from deletion.runner import Runner
 from deletion.skew import ClockCheck, check_clock
+from deletion.sweep import silence
 from recovery.dead_letter_consumer import DeadLetterConsumer
 from recovery.main import TRIES
 from recovery.metrics import Metrics as RecoveryMetrics
 from recovery.starting import Sweeps
-from recovery.sweep import silence
 from recovery.sweeper import Sweeper
 from tests.simulation.broker import PREFIX
 from tests.simulation.process import GRACE, Process

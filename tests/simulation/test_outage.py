@@ -8,7 +8,7 @@ import pytest
 from deletion.job import Job, Status
 from deletion.process.store_settings import LeaseSettings
 from deletion.retry import Retry
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.simulation import loop
 from tests.simulation.load import POLICY, Replicas

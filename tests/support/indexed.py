@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
+from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests, sweeps
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.coverage import MongoCoverageStore
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -13,7 +13,6 @@ from deletion.adapters.mongo.jobs import MongoJobStore
 from deletion.adapters.mongo.operator_actions import MongoActionStore, MongoPreviewStore
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.adapters.mongo.services import MongoServiceStore
-from recovery import mongo_sweeps
 from recovery.mongo_sweeps import MongoSweepStore
 
 S = TypeVar(
@@ -34,7 +33,7 @@ WANTED: Final[Mapping[type, Indexes]] = {
     MongoDeadLetterStore: {dead_letters.COLLECTION: dead_letters.INDEXES},
     MongoActionStore: {operator_actions.COLLECTION: operator_actions.INDEXES},
     MongoPreviewStore: {operator_actions.PREVIEWS: operator_actions.PREVIEW_INDEXES},
-    MongoSweepStore: {mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES},
+    MongoSweepStore: {sweeps.COLLECTION: sweeps.INDEXES},
     MongoRequestStore: {requests.COLLECTION: requests.INDEXES},
     MongoServiceStore: {},
     MongoExaminationStore: {},

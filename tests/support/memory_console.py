@@ -1,6 +1,7 @@
 """What the console reads, in memory, for tests. It passes the same suite as the real ones."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from console.ports import Covering
@@ -20,10 +21,10 @@ class MemoryDeletionJobs:
     ) -> Sequence[Covering]:
         """See the port."""
         return [
-            Covering(job.service, covered, job)
+            Covering(job.service, frozenset(covered), replace(job, event_ids=covered))
             for job in self.store.jobs.values()
             if job.bot_id == bot_id and job.service in services
-            if (covered := frozenset(event_ids).intersection(job.event_ids))
+            if (covered := tuple(each for each in job.event_ids if each in event_ids))
         ]
 
     async def count_due(self, queue: str, before: datetime, limit: int) -> int:

@@ -5,25 +5,28 @@ from datetime import datetime
 
 from console.lists import (
     JobFilter,
+    JobState,
     LetterFilter,
     LetterGroup,
     LetterHead,
     Listed,
     Position,
-    SweepRow,
 )
+from deletion.clock import Clock
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
-from deletion.job import Job, Status
+from deletion.job import Job, LeasePolicy, Status
 from deletion.ports import Unreadable
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
 
 class MemoryJobLists:
     """`console.lists.JobLists` on the jobs of `store`."""
 
-    def __init__(self, store: MemoryJobStore) -> None:
+    def __init__(self, store: MemoryJobStore, clock: Clock, policy: LeasePolicy) -> None:
         self.store = store
+        self._clock = clock
+        self._policy = policy
 
     async def page(
         self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
@@ -32,7 +35,7 @@ class MemoryJobLists:
         found = [
             Listed((job.created_at if wanted.by_creation else job.last_modified_at, job.id), job)
             for job in self.store.jobs.values()
-            if _matches(job, wanted)
+            if _matches(job, wanted) and wanted.state in (None, self._state_of(job))
         ]
         found.sort(key=lambda listed: listed.position, reverse=not oldest_first)
         if beyond:
@@ -42,6 +45,12 @@ class MemoryJobLists:
                 if (each.position > beyond if oldest_first else each.position < beyond)
             ]
         return found[:limit]
+
+    def _state_of(self, job: Job) -> JobState | None:
+        now = self._clock.now()
+        if job.is_parked(now):
+            return JobState.PARKED
+        return JobState.STALE if job.is_stale(now, self._policy) else None
 
     async def completed(self, since: datetime, until: datetime, limit: int) -> int:
         """See the port."""
@@ -91,10 +100,10 @@ class MemorySweepLists:
     def __init__(self, store: MemorySweepStore) -> None:
         self.store = store
 
-    async def newest(self, *, before: str | None, limit: int) -> Sequence[SweepRow | Unreadable]:
+    async def newest(self, *, before: str | None, limit: int) -> Sequence[Sweep | Unreadable]:
         """See the port."""
         ids = sorted(each for each in self.store.sweeps if not before or each < before)
-        return [_sweep(self.store.sweeps[each]) for each in ids[::-1][:limit]]
+        return [self.store.sweeps[each] for each in ids[::-1][:limit]]
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:
@@ -115,18 +124,4 @@ def _head(letter: DeadLetter) -> LetterHead:
         letter.count,
         letter.returns,
         letter.last_seen_at,
-    )
-
-
-def _sweep(sweep: Sweep) -> SweepRow:
-    return SweepRow(
-        sweep.id,
-        sweep.status.value,
-        sweep.started_at,
-        sweep.last_modified_at,
-        sweep.finished_at,
-        sweep.resumed,
-        sweep.exhausted,
-        sweep.skipped,
-        sweep.error,
     )

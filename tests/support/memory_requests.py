@@ -9,6 +9,7 @@ from itertools import count
 
 from deletion.job import Job, Status
 from deletion.ledger import (
+    Concern,
     Coverage,
     ReadRequest,
     RequestCensus,
@@ -106,7 +107,7 @@ class MemoryServiceStore:
 
     async def register(self, names: Collection[str], now: datetime) -> None:
         """See the port."""
-        check_room(self.services, names)
+        check_room([*self.services.values()], names)
         for name in names:
             standing = self.services.get(name, Service(name, now))
             self.services[name] = Service(name, standing.registered_at)
@@ -161,7 +162,14 @@ def _fits(request: DeletionRequest, wanted: RequestFilter, now: datetime) -> boo
         wanted.bot_id in (None, request.bot_id)
         and (wanted.owed_by is None or wanted.owed_by in request.owed)
         and wanted.state in (None, request.state(now))
+        and (wanted.concern is None or wanted.concern in _concerns(request, now))
     )
+
+
+def _concerns(request: DeletionRequest, now: datetime) -> set[Concern]:
+    is_near = request.is_near(now) and request.state(now) is RequestState.OPEN
+    concerns = {Concern.NEAR: is_near, Concern.MISSING: request.is_missing}
+    return {concern for concern, has in concerns.items() if has}
 
 
 def _coverage(job: Job) -> Coverage:

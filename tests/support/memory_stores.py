@@ -12,7 +12,7 @@ from deletion.job import MAX_EVENTS, Change, Job, Status, later
 from deletion.ledger import EventLetter
 from deletion.ports import Read, ReadLetter, Recorded, RecordOutcome
 from deletion.silence import EPOCH
-from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
+from deletion.sweep import WENT_SILENT, Sweep, SweepStatus
 
 
 class MemoryJobStore:

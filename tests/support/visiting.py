@@ -155,7 +155,7 @@ class Console:
             requests=self.requests,
             jobs=self.jobs,
             deletion_jobs=MemoryDeletionJobs(self.jobs),
-            job_lists=MemoryJobLists(self.jobs),
+            job_lists=MemoryJobLists(self.jobs, self.clock, POLICY),
             census=MemoryCensus(self.jobs),
             letters=self.letters,
             letter_lists=MemoryLetterLists(self.letters),

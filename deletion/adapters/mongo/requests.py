@@ -18,8 +18,9 @@ from deletion.adapters.mongo.connection import (
 from deletion.adapters.mongo.request_census import NEWEST, OpenRequests
 from deletion.adapters.mongo.request_document import readable, to_document, update_of
 from deletion.adapters.mongo.writes import check_confirmed, duplicates
-from deletion.ledger import ReadRequest, RequestCensus, RequestChange, RequestFilter
+from deletion.ledger import Concern, ReadRequest, RequestCensus, RequestChange, RequestFilter
 from deletion.request import Chore, DeletionRequest, RequestState
+from deletion.silence import EPOCH
 
 COLLECTION: Final = "deletion_requests"
 BY_BOT, BY_OWED, BY_RECEIPT = "bot_received", "owed_received", "received"
@@ -165,6 +166,12 @@ def _query(wanted: RequestFilter, now: datetime) -> Document:
             query |= {"open": True, "deadline": {"$lte": now}}
         case RequestState.SETTLED:
             query |= {"open": None}
+    match wanted.concern:
+        case Concern.NEAR:
+            not_past = {"$gt": now} | query.get("deadline", {})
+            query |= {"near": {"$gte": EPOCH, "$lte": now}, "deadline": not_past}
+        case Concern.MISSING:
+            query |= {"missing": True}
     return query
 
 

@@ -16,6 +16,8 @@ from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
+MOST_RECORDED: Final = 10_000
+"""Services that are read, retired ones too."""
 _TRIES: Final = 3
 
 
@@ -36,7 +38,7 @@ class MongoServiceStore:
         """
         if not names:
             return
-        check_room({service.name for service in await self.all()}, names)
+        check_room(await self.all(), names)
         updates = [_registration(name, now) for name in sorted(set(names))]
         for _ in range(_TRIES):
             if not updates:
@@ -52,19 +54,16 @@ class MongoServiceStore:
 
     async def all(self) -> list[Service]:
         """Read all documents, which are few. Raises `ConfigurationError` for more than
-        `MAX_SERVICES`: if some were left out, requests would be settled without them.
+        `MAX_SERVICES` in use, or `MOST_RECORDED`: if some were left out, requests would be settled
+        without them.
         """
-        most = MAX_SERVICES + 1
+        most = MOST_RECORDED + 1
         with bounded(self._call_seconds):
             by_name = self._services.find({}).sort("_id", ASCENDING).limit(most)
-            found = await by_name.to_list(most)
-        if len(found) == most:
-            raise ConfigurationError(
-                f"more than {MAX_SERVICES} services are recorded in `{COLLECTION}`",
-                "remove the records of services that were retired long ago, or registered by "
-                "mistake",
-            )
-        return [_service(document) for document in found]
+            services = [_service(document) for document in await by_name.to_list(most)]
+        _check_few(len(services), MOST_RECORDED, "recorded")
+        _check_few(sum(each.retired_at is None for each in services), MAX_SERVICES, "in use")
+        return services
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """One update by `_id`, guarded by the absence of an earlier one."""
@@ -73,6 +72,14 @@ class MongoServiceStore:
         with bounded(self._call_seconds):
             result = await self._services.update_one(standing, {"$set": retired})
         return bool(result.matched_count)
+
+
+def _check_few(services: int, most: int, how: str) -> None:
+    if services > most:
+        raise ConfigurationError(
+            f"more than {most} services are {how} in `{COLLECTION}`",
+            "retire those that were registered by mistake, or remove records that nobody needs",
+        )
 
 
 def _registration(name: str, now: datetime) -> UpdateOne:

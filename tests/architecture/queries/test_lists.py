@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from bson import ObjectId
 
-from console.lists import JobFilter, LetterFilter
+from console.lists import JobFilter, JobState, LetterFilter
 from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
 from console.overview import HOUR
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -14,6 +14,7 @@ from deletion.clock import TICK, SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.job import Status
 from tests.support.clock import START
+from tests.support.factories import POLICY
 from tests.support.measured import Watched, is_an_operators_look_at_letters, public
 
 
@@ -29,6 +30,10 @@ async def list_jobs(lists: MongoJobLists) -> None:
                 await lists.page(
                     JobFilter(**wanted), beyond=begin, oldest_first=oldest_first, limit=50
                 )
+    for state in JobState:
+        for service in (None, "conversations"):
+            wanted_state = JobFilter(service, state=state)
+            await lists.page(wanted_state, beyond=None, oldest_first=False, limit=50)
     for every in (JobFilter(), JobFilter("conversations")):
         await lists.page(every, beyond=beyond, oldest_first=False, limit=50)
 
@@ -49,7 +54,7 @@ async def test_every_list_of_jobs_walks_an_index(
     watched: Watched, store: MongoJobStore, call: Callable[[MongoJobLists], Awaitable[None]]
 ) -> None:
     watched.watch()
-    await call(MongoJobLists(watched.client, watched.database.name, SystemClock()))
+    await call(MongoJobLists(watched.client, watched.database.name, SystemClock(), POLICY))
     assert await watched.scans() == []
     assert watched.listener.queries
 

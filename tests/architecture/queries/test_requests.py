@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from deletion.adapters.mongo.requests import COLLECTION as REQUESTS
 from deletion.adapters.mongo.requests import MongoRequestStore
-from deletion.ledger import RequestChange, RequestFilter
+from deletion.ledger import Concern, RequestChange, RequestFilter
 from deletion.request import Chore, RequestState
 from deletion.silence import EPOCH
 from tests.conformance.job_store.jobs import SILENT
@@ -68,6 +68,11 @@ async def find_requests(store: MongoRequestStore) -> None:
                 for before in (None, (LATER, str(uuid4()))):
                     wanted = RequestFilter(bot_id, service, state)
                     await store.find(wanted, START, before=before, limit=50)
+    for concern in Concern:
+        for service in (None, "media"):
+            for before in (None, (LATER, str(uuid4()))):
+                wanted = RequestFilter(owed_by=service, concern=concern)
+                await store.find(wanted, START, before=before, limit=50)
 
 
 async def count_requests(store: MongoRequestStore) -> None:
@@ -80,7 +85,7 @@ REQUEST_QUERIES: dict[str, tuple[Callable[[MongoRequestStore], Awaitable[None]],
     "get": (get_requests, 1),
     "save": (save_requests, 4),
     "due": (due_requests, 8),
-    "find": (find_requests, 40),
+    "find": (find_requests, 52),
     "census": (count_requests, 6),
 }
 

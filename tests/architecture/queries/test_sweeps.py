@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
+from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
+from deletion.adapters.mongo.sweeps import RUNNING
 from deletion.errors import LeaseLost
 from deletion.silence import EPOCH
-from recovery.mongo_sweeps import COLLECTION as SWEEPS
-from recovery.mongo_sweeps import RUNNING, MongoSweepStore
-from recovery.sweep import Sweep, SweepStatus
+from deletion.sweep import Sweep, SweepStatus
+from recovery.mongo_sweeps import MongoSweepStore
 from tests.support.clock import START
 from tests.support.indexed import indexed
 from tests.support.measured import CROWD, Watched, public

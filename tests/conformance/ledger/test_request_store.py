@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.requests import MongoRequestStore
-from deletion.ledger import ReadRequest, RequestChange, RequestFilter, RequestStore
+from deletion.ledger import Concern, ReadRequest, RequestChange, RequestFilter, RequestStore
 from deletion.request import Chore, DeletionRequest, RequestState, Waiver
 from deletion.silence import EPOCH
 from tests.conformance.replicas import PARTS, replicas
@@ -272,6 +273,33 @@ class TestFinding:
             wanted = RequestFilter(bot, service, state)
             found = await store.find(wanted, now, before=before, limit=100)
             assert found == expected, (wanted, before)
+
+    async def test_a_concern_finds_what_the_census_counts_under_it(
+        self, store: RequestStore
+    ) -> None:
+        """Near is without what is past its deadline."""
+        young, near, late = (
+            a_deletion_request("media", "billing", now=received)
+            for received in (NEAR, START, START - MINUTE)
+        )
+        settled = a_deletion_request(now=EPOCH).completed("conversations", "job", START)
+        await put(store, young, near, late, settled)
+        sought = await saved(store, young, young.checked(DUE, missing=["media"]))
+        now = DUE - timedelta(milliseconds=1)
+
+        async def found(concern: Concern, **more: Any) -> list[str]:
+            wanted = RequestFilter(concern=concern, **more)
+            return [each.id for each in await store.find(wanted, now, limit=9)]
+
+        assert await found(Concern.NEAR) == [near.id]
+        assert await found(Concern.NEAR, owed_by="media") == [near.id]
+        assert await found(Concern.NEAR, owed_by="other") == []
+        assert await found(Concern.NEAR, state=RequestState.OVERDUE) == []
+        assert await found(Concern.MISSING) == [sought.id]
+        assert await found(Concern.MISSING, bot_id=near.bot_id) == []
+        key = (near.received_at, near.id)
+        wanted = RequestFilter(concern=Concern.NEAR)
+        assert await store.find(wanted, now, before=key, limit=9) == []
 
 
 class TestCensus:

@@ -79,16 +79,30 @@ async def test_processes_that_register_at_once_register_each_service_once(
     assert [service.name for service in await stores[0].all()] == names
 
 
-async def test_the_501st_service_is_refused_and_all_500_are_read(store: ServiceStore) -> None:
-    """A retired one counts: its record stays."""
+async def test_the_501st_service_in_use_is_refused_and_all_500_are_read(
+    store: ServiceStore,
+) -> None:
     names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
     await store.register(names, START)
-    await store.retire(names[0], "ann", "shut down", LATER)
     with pytest.raises(ConfigurationError, match=r"at most 500 services.*there are 500, and more"):
         await store.register(["more", names[1]], LATER)
     assert [service.name for service in await store.all()] == names
     await store.register(names, LATER)
-    assert not any(service.retired_at for service in await store.all())
+
+
+async def test_a_retired_service_makes_room_for_another_until_it_returns(
+    store: ServiceStore,
+) -> None:
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
+    for name in names[:2]:
+        await store.retire(name, "ann", "shut down", LATER)
+    await store.register(["first", "second"], LATER)
+    assert len(await store.all()) == MAX_SERVICES + 2, "the record of a retired one stays"
+    with pytest.raises(
+        ConfigurationError, match=f"there are 500, and {names[0]} would make it 501"
+    ):
+        await store.register([names[0]], LATER)
 
 
 # --- what only the store on MongoDB has to show
@@ -141,3 +155,5 @@ async def test_more_services_than_may_owe_a_request_are_refused_not_cut_off(
     await client[database_name][COLLECTION].insert_one({"_id": "zebra"})
     with pytest.raises(ConfigurationError, match="500"):
         await store.all()
+    assert await store.retire("zebra", "ann", "by mistake", LATER)
+    assert len(await store.all()) == MAX_SERVICES + 1

@@ -6,6 +6,20 @@ from tests.mutations.mutants.base import CONSOLE, Mutant
 
 MUTANTS: Final = (
     Mutant(
+        "a program gets a page",
+        "console/accept.py",
+        "return html > 0 and all(weights.get(each, 0.0) <= html for each in JSON)",
+        "return html > 0",
+        CONSOLE,
+    ),
+    Mutant(
+        "a person whose form is refused gets JSON",
+        "console/access.py",
+        "            return self._shown(request, problem)\n        if is_poll(request):",
+        "            return problem.response()\n        if is_poll(request):",
+        CONSOLE,
+    ),
+    Mutant(
         "the console asks for no reason",
         "console/pages/acting.py",
         '    if not reason.strip():\n        return "Say why: a reason is needed."\n',

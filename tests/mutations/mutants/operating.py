@@ -13,6 +13,13 @@ STORE: Final = "deletion/adapters/mongo/operator_actions.py"
 
 MUTANTS: Final = (
     Mutant(
+        "an action waits for its record for longer than it may be silent",
+        JOURNAL,
+        "async with asyncio.timeout(WRITE_SECONDS):",
+        "async with asyncio.timeout(None):",
+        UNIT,
+    ),
+    Mutant(
         "records are acted on before they are on record",
         "deletion/operating/acting.py",
         "            await before(records[:left])\n            of_group = await _side_by_side(records[:left], attempt, tally)\n",
@@ -71,7 +78,7 @@ MUTANTS: Final = (
     Mutant(
         "an action is begun by whoever confirms its preview",
         ACTIONS,
-        "        if await self._retry.call(lambda: self._store.insert(action, preview.targets)):\n",
+        "        if await bounded(self._clock, lambda: self._store.insert(action, preview.targets)):\n",
         "        await self._store.insert(action, preview.targets)\n        if True:\n",
         UNIT,
     ),

@@ -10,6 +10,13 @@ BOUNDED_HTTP: Final = "deletion/process/bounded_http.py"
 
 MUTANTS: Final = (
     Mutant(
+        "HEAD has its own routes, which there are none of",
+        "deletion/process/head.py",
+        '"method": GET} if is_head else scope',
+        '"method": HEAD} if is_head else scope',
+        EDGE,
+    ),
+    Mutant(
         "an error of a command acts on the terminal",
         "deletion/process/run.py",
         'escaped(f"botdel: {error}{advice(error)}", keep="\\n\\t")',

@@ -144,7 +144,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "two sweeps may run",
-        MONGO_SWEEPS,
+        "deletion/adapters/mongo/sweeps.py",
         "name=ONE_RUNNING, unique=True",
         "name=ONE_RUNNING, unique=False",
         DATABASE,

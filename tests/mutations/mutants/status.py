@@ -11,6 +11,13 @@ STATUS: Final = "console/status.py"
 
 MUTANTS: Final = (
     Mutant(
+        "a page of a status has no bound",
+        "console/deletions.py",
+        "if states and states + own > MOST_STATES:",
+        "if False:",
+        CONSOLE,
+    ),
+    Mutant(
         "anybody is shown where a deletion stands",
         API,
         "dependencies=[Security(guard)]",
@@ -42,7 +49,7 @@ MUTANTS: Final = (
     Mutant(
         "the last page leads to another one",
         DELETIONS,
-        "_end(page) if len(found) > limit else None",
+        "_end(page) if len(found) > len(page) else None",
         "_end(page)",
         CONSOLE,
     ),

@@ -103,6 +103,16 @@ async def test_every_route_is_refused_to_whoever_may_not() -> None:
 
 
 @pytest.mark.proves("console-access")
+async def test_head_is_answered_as_get_on_every_route_to_everybody() -> None:
+    async with everything() as visited:
+        for path in sorted({path for method, path in routes(visited.app) if method == "GET"}):
+            for user in (None, VIEWER):
+                headers = ways(visited, user)["session" if user else "none"]
+                got = await asked(visited, "GET", path, headers)
+                assert await asked(visited, "HEAD", path, headers) == got, (path, user)
+
+
+@pytest.mark.proves("console-access")
 @pytest.mark.parametrize("user", [VIEWER, OPERATOR], ids=["viewer", "operator"])
 async def test_every_route_is_open_to_a_role_as_its_method_says(user: User) -> None:
     async with everything() as visited:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from console.pages.asked import LISTED
-from console.recovery import PATH, Recovery
+from console.recovery import Recovery
 from console.users import User
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
@@ -28,7 +28,7 @@ from deletion.operating.record import (
     Target,
     WholeAction,
 )
-from recovery.sweep import PATH as PATH_OF_RECOVERY
+from deletion.sweep import PATH
 from tests.support.clock import START
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.polling import eventually
@@ -317,7 +317,7 @@ def answering(status: int, body: object) -> Recovery:
     """Recovery that answers so, and is asked as its path and token say."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        assert (request.method, request.url.path) == ("POST", PATH_OF_RECOVERY)
+        assert (request.method, request.url.path) == ("POST", PATH)
         assert request.headers["authorization"] == "Bearer the-token-of-recovery"
         return httpx.Response(status, json=body)
 
@@ -376,10 +376,6 @@ async def test_without_recovery_the_page_says_why_there_is_no_form() -> None:
         assert page.says("BOTDEL_RECOVERY_URL")
         assert "/sweeps" not in page.forms
         assert (await posted(visited, "/sweeps", reason=WHY)).status_code == 409
-
-
-def test_the_console_and_recovery_agree_on_the_path() -> None:
-    assert PATH == PATH_OF_RECOVERY
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,9 @@ async def test_the_page_of_a_bot_that_nobody_asked_to_delete_is_empty(served: Se
 def test_a_cursor_leads_back_to_its_position(later_by: timedelta) -> None:
     position = START + later_by, NOBODYS
     assert as_position(as_cursor(position)) == position
-    assert as_position("") is None
+    for wrong in ("", "-", "12", f"-{position[1]}", f"{'1' * 15}-{position[1]}", "12-g"):
+        with pytest.raises(ValueError, match="is no position"):
+            as_position(wrong)
 
 
 async def test_a_deletion_is_overdue_from_its_deadline_on(served: Served) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from console.deletions import MOST_PLACES, Deletion, Page
+from console.deletions import MOST_PLACES, MOST_STATES, Deletion, Page
 from console.lists import Position
 from console.status import ServiceState
 from deletion.dead_letter import Reason
@@ -222,6 +222,36 @@ class TestOfABot:
         first = await world.deletions.of_bot(BOT, before=None, limit=2)
         assert first.next == (requests[2].received_at, requests[2].id)
         assert [each.id for each in first.unreadable] == [requests[1].id]
+
+    @pytest.mark.proves("status-round-trips")
+    @pytest.mark.parametrize(("services", "on_a_page"), [(MOST_STATES + 1, 1), (400, 2), (10, 3)])
+    async def test_a_page_ends_early_where_many_services_owe_its_requests(
+        self, world: World, services: int, on_a_page: int
+    ) -> None:
+        names = [f"service-{n}" for n in range(services)]
+        requests = [await world.request(*names, now=later(n)) for n in range(3)]
+        pages = await self.pages(world, 100)
+        assert max(len(page.deletions) for page in pages) == on_a_page
+        shown = [deletion.request.id for page in pages for deletion in page.deletions]
+        assert shown == [request.id for request in reversed(requests)]
+
+    @pytest.mark.proves("status-round-trips")
+    async def test_others_have_their_turn_after_each_request(self, world: World) -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        for n in range(100):
+            await world.request(now=later(n))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(other())
+            await world.deletions.of_bot(BOT, before=None, limit=100)
+            running.cancel()
+        assert turns >= 100
 
     async def test_where_each_stands_is_that_of_its_own_job(self, world: World) -> None:
         old, new = await world.request(), await world.request(now=later(1))

@@ -22,7 +22,7 @@ from deletion.errors import StoreUnavailable
 from deletion.job import Status
 from deletion.ports import Unfinished
 from tests.support.clock import START, VirtualClock
-from tests.support.factories import new_job
+from tests.support.factories import POLICY, new_job
 from tests.support.memory_lists import MemoryJobLists
 from tests.support.memory_stores import MemoryJobStore
 from tests.support.visiting import Console, visiting
@@ -36,7 +36,7 @@ class Lists(MemoryJobLists):
     """Lists that note which hours were counted."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryJobStore())
+        super().__init__(MemoryJobStore(), VirtualClock(), POLICY)
         self.counted: list[datetime] = []
 
     async def completed(self, since: datetime, until: datetime, limit: int) -> int:

@@ -1,6 +1,7 @@
 """What the pages show, and that text of others is only text."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from console.overview import HOUR
 from console.pages.asked import LISTED
+from console.pages.charts import BARS, ticks
 from console.pages.render import Renderer
 from console.pages.words import SHAPES, SHOWN_AS, badge, commands, date
 from deletion.breaker import Breaker
@@ -39,10 +41,17 @@ from deletion.operating.record import (
 )
 from deletion.ports import Unfinished
 from deletion.request import RequestState
-from recovery.sweep import Sweep
+from deletion.sweep import Sweep
 from tests.schema.samples import SAMPLES
 from tests.support.clock import START
-from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
+from tests.support.factories import (
+    BOT,
+    LEDGER_POLICY,
+    POLICY,
+    a_deletion_request,
+    a_letter,
+    new_job,
+)
 from tests.support.memory_console import MemoryDeletionJobs
 from tests.support.visiting import Console, MemoryCensus, Visited, visiting
 from tests.unit.console.paged import Page
@@ -455,3 +464,87 @@ def test_a_date_has_the_time_where_a_pointer_rests() -> None:
     whole = rfc3339(START)
     assert date(START) == f'<time datetime="{whole}" title="{whole}">{START:%Y-%m-%d}</time>'
     assert "none" in date(None)
+
+
+async def test_the_overview_leads_to_the_requests_that_need_somebody() -> None:
+    console = Console()
+    near = a_deletion_request("media", now=START - LEDGER_POLICY.deadline * 0.9)
+    missing, calm = a_deletion_request("media"), a_deletion_request("media")
+    await console.requests.record([near, missing.checked(START, missing=["media"]), calm])
+    async with console.visited() as visited:
+        overview = await page_of(visited, "/")
+        assert overview.says("1 near their deadline")
+        assert overview.says("1 missing a job")
+        for state, request in (("near", near), ("missing", missing)):
+            address = f"/requests?state={state}"
+            assert address in overview.links
+            page = await page_of(visited, address)
+            shown = {link for link in page.links if link.startswith("/requests/")}
+            assert shown == {f"/requests/{request.id}"}
+        assert (await page_of(visited, "/requests?state=far", 422)).says("expected one of")
+
+
+async def test_of_many_services_a_list_names_three_and_has_the_others_behind_a_click() -> None:
+    console = Console()
+    names = [f"service-{n:02}" for n in range(20)]
+    await console.requests.record([a_deletion_request(*names), a_deletion_request("a", "b", "c")])
+    async with console.visited() as visited:
+        page = await page_of(visited, "/requests")
+    assert page.says("service-00, service-01, service-02 and 17 more service-03, ")
+    assert page.says("a, b, c")
+    assert page.tags.count("details") == 1
+
+
+async def test_the_chart_of_an_hour_by_hour_has_a_scale_and_a_name() -> None:
+    console = Console()
+    for n in range(37):
+        job = new_job(Status.COMPLETE, last_modified_at=START - HOUR - timedelta(seconds=n))
+        console.jobs.jobs[job.id] = job
+    async with console.visited() as visited:
+        answer = await visited.get("/")
+    page = Page(answer.text)
+    assert page.says("37 jobs completed in the last 24 hours, by the hour")
+    assert page.says("jobs an hour")
+    assert page.says("hour (UTC)")
+    labels = re.findall(r'<text class="tick"[^>]*>([^<]+)</text>', answer.text)
+    assert labels == ["0", "25", "50"]
+    assert 'role="img" aria-labelledby="throughput-is"' in answer.text
+    heights = [
+        float(each)
+        for each in re.findall(r'<rect class="bar"[^>]* height="([0-9.]+)"', answer.text)
+    ]
+    assert max(heights) == pytest.approx(BARS[1] * 37 / 50, abs=0.1), "as the scale says"
+
+
+@pytest.mark.parametrize(
+    ("most", "end"),
+    [(0, 1), (1, 1), (2, 2), (4, 5), (7, 10), (11, 20), (37, 50), (99, 100), (101, 200)],
+)
+def test_a_scale_ends_at_the_highest_or_above_in_round_numbers(most: int, end: int) -> None:
+    assert ticks(most) == ([0, end] if end in (1, 5) else [0, end // 2, end])
+    assert ticks(most * 10_000)[-1] == (end * 10_000 if most else 1)
+
+
+async def test_the_log_in_says_which_token_and_where_it_comes_from() -> None:
+    async with visiting() as visited:
+        page = Page((await visited.http.get("/login")).text)
+    assert page.says("BOTDEL_CONSOLE_USERS")
+    assert page.says("the last part of your entry")
+    assert page.says("If you have none, ask whoever runs the console")
+
+
+async def test_jobs_are_listed_by_what_their_status_does_not_say() -> None:
+    console = Console()
+    parked = new_job(Status.PENDING, due=START + HOUR, last_modified_at=START)
+    due = new_job(Status.PENDING, due=START, last_modified_at=START)
+    stale = new_job(Status.IN_PROGRESS, last_modified_at=START - POLICY.stale_after)
+    running = new_job(Status.IN_PROGRESS, last_modified_at=START)
+    for job in (parked, due, stale, running):
+        console.jobs.jobs[job.id] = job
+    async with console.visited() as visited:
+        for state, job in (("parked", parked), ("stale", stale)):
+            answer = await visited.get(f"/jobs?status={state}")
+            page = Page(answer.text)
+            shown = {link for link in page.links if link.startswith("/jobs/")}
+            assert shown == {f"/jobs/{job.id}"}
+            assert f'<option value="{state}" selected>' in answer.text

@@ -8,8 +8,8 @@ from deletion.alerts import AlertKind
 from deletion.job import Change, Failure, Job, LeasePolicy, Status
 from deletion.retry import Retry
 from deletion.skew import check_clock
+from deletion.sweep import Sweep
 from recovery.starting import Sweeps
-from recovery.sweep import Sweep
 from recovery.sweeper import Sweeper
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import START, VirtualClock

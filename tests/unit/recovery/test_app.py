@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from deletion.errors import StoreUnavailable
 from deletion.process.problems import PROBLEM
 from deletion.process.tokens import BearerTokens
+from deletion.sweep import Sweep
 from recovery.app import create_app
 from recovery.metrics import Metrics
-from recovery.sweep import Sweep
 from tests.unit.recovery.sweeping import Started, World, hang
 
 pytestmark = pytest.mark.virtual_time

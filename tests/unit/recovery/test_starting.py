@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from deletion.errors import ClockSkew, Interrupted, StoreUnavailable
-from recovery.sweep import Sweep, SweepStatus
+from deletion.sweep import Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED
 from tests.support.clock import START
 from tests.unit.recovery.sweeping import Started, World, hang

@@ -13,7 +13,7 @@ from deletion.alerts import Alert, AlertKind
 from deletion.errors import ClockSkew, LeaseLost, StoreUnavailable
 from deletion.job import LONGEST_REST, Change, Status
 from deletion.skew import check_clock
-from recovery.sweep import WENT_SILENT, Sweep, SweepStatus
+from deletion.sweep import WENT_SILENT, Sweep, SweepStatus
 from recovery.sweeper import INTERRUPTED, log_exhausted
 from tests.support.clock import START
 from tests.unit.recovery.sweeping import LONG_AGO, POLICY, WAITING_AFTER, World

@@ -22,7 +22,7 @@ from deletion.operating.actions import MOST_AT_ONCE, Actions
 from deletion.operating.bulk import CHANGED, GROUP, GROUP_SECONDS, UNCLEAR
 from deletion.operating.dead_letters import Choice as LetterChoice
 from deletion.operating.jobs import Choice as JobChoice
-from deletion.operating.journal import INTERRUPTED
+from deletion.operating.journal import INTERRUPTED, WRITE_SECONDS
 from deletion.operating.kinds import Kinds, Offer
 from deletion.operating.record import (
     KEPT_FOR,
@@ -453,9 +453,48 @@ async def test_of_two_processes_that_do_the_rest_one_does(world: World) -> None:
     assert world.pending(jobs) == [True]
 
 
+def test_a_run_writes_well_before_it_looks_silent() -> None:
+    """From the time of one write until the next one has arrived, if everything is as slow as it
+    may be. What is left is for clocks that differ.
+    """
+    longest = timedelta(seconds=WRITE_SECONDS + GROUP_SECONDS + WRITE_SECONDS)
+    assert SILENCE - longest >= timedelta(seconds=15)
+
+
 @pytest.mark.proves("action-once")
-async def test_a_run_that_was_taken_over_stops_before_its_next_group(world: World) -> None:
-    """Its process was suspended for longer than the silence."""
+@pytest.mark.parametrize(("seconds", "done"), [(6, 2 * GROUP), (20, 0)])
+async def test_a_run_never_acts_while_it_looks_silent(
+    world: World, seconds: int, done: int
+) -> None:
+    """Two of three tries of each write fail, each after `seconds`, and a group takes almost as long
+    as it may.
+    """
+    world.put(2 * GROUP)
+    world.jobs.pauses["apply"] = GROUP_SECONDS - 0.1
+    action_id, silent = "", list[bool]()
+
+    async def slow(write: int) -> None:
+        if write > 1:
+            await asyncio.sleep(seconds)
+        if write > 1 and (write - 1) % 3:
+            raise StoreUnavailable("no answer")
+
+    async def look(_: Change) -> None:
+        silent.append(world.store.actions[action_id].action.is_silent(world.clock.now()))
+
+    world.store.before_write, world.jobs.before_apply = slow, look
+    action_id = await world.confirmed(world.retry())
+    await asyncio.sleep(600)
+    assert len(silent) == done
+    assert not any(silent)
+
+
+@pytest.mark.proves("action-once")
+async def test_a_run_that_was_taken_over_stops_before_its_next_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process was suspended for longer than the silence, and its timers with it."""
+    monkeypatch.setattr("deletion.operating.journal.WRITE_SECONDS", 3600)
     jobs = world.put(2 * GROUP)
     woken = asyncio.Event()
 

@@ -22,8 +22,8 @@ from deletion.dead_letter import DeadLetter, DeadLetterStatus
 from deletion.errors import StoreUnavailable
 from deletion.job import Failure, PastAttempt, Status
 from deletion.ports import Unreadable
+from deletion.sweep import Sweep
 from recovery.mongo_sweeps import MongoSweepStore
-from recovery.sweep import Sweep
 from tests.support.clock import START
 from tests.support.factories import a_letter, new_job, request_for
 from tests.support.fake_mongo import NO_DOCUMENTS, REPLICA_SET, FakeMongo, Reply

@@ -12,7 +12,7 @@ from enum import StrEnum
 from deletion.job import LeasePolicy
 
 PATH = "/v1/recovery/sweeps"
-"""The path of sweeps, for recovery and its client."""
+"""The path of sweeps, for recovery and its callers."""
 SHORTEST_SILENCE = timedelta(seconds=60)
 """A running sweep may always be silent for this long, however short the stale threshold: pages
 may be slow."""

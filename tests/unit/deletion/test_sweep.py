@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from deletion.job import LeasePolicy
-from recovery.sweep import WENT_SILENT, Outcome, Sweep, SweepStatus, silence
+from deletion.sweep import WENT_SILENT, Outcome, Sweep, SweepStatus, silence
 from tests.support.clock import START
 
 ID = "0" * 24

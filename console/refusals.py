@@ -1,0 +1,22 @@
+"""How the console refuses a request: with a page for a person, with a problem for a program."""
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from console.accept import is_page
+from console.pages.render import Renderer
+from deletion.process.problems import Problem, Shown
+
+
+def refusals(render: Renderer) -> Shown:
+    """Return what shows a problem: as a page of `render` where a page was asked for."""
+
+    def shown(request: Request, problem: Problem) -> Response:
+        if not is_page(request):
+            return problem.response()
+        values = {"status": problem.status, "detail": problem.detail}
+        response = render.page(request, "problem.html", values, problem.status)
+        response.headers.update(problem.headers or {})
+        return response
+
+    return shown
