@@ -25,6 +25,7 @@ from botdel.commands import (
     services,
     topology,
 )
+from deletion import __version__
 from deletion.process.run import reported, run, serve
 
 app = typer.Typer(
@@ -68,9 +69,7 @@ NewName = Annotated[
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"botdel {version('bot-deletion-pipeline')}")
+        print(f"botdel {__version__}")
         raise typer.Exit
 
 

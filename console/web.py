@@ -19,6 +19,7 @@ from console.pages.render import Renderer
 from console.proxy import Proxy
 from console.sessions import Sessions
 from console.users import Users
+from deletion import __version__
 from deletion.clock import Clock
 from deletion.process.http_answer import AnswersMiddleware
 from deletion.process.probes import ReadinessCheck, probes
@@ -63,7 +64,7 @@ def create_app(
     elsewhere.
     """
     app = _Console(
-        title="Console", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Console", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     install_problems(app)
     _install_pages(app, render)
