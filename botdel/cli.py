@@ -174,6 +174,21 @@ def recover(
 
 
 @app.command()
+def healthcheck(
+    port: Annotated[int, typer.Option(help="Port of the process.", min=1, max=65_535)],
+    host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="/readyz, or /healthz.")] = "/healthz",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=0.1)] = 5,
+) -> None:
+    """Ask a probe of the process in this container. Exits with 0 when it answers 200, else with 1;
+    with 2 when an option is invalid.
+    """
+    from botdel.healthcheck import healthcheck as ask
+
+    sys.exit(run(ask(host, port, path, timeout)))
+
+
+@app.command()
 def new_service(
     name: NewName,
     directory: Annotated[
