@@ -8,7 +8,14 @@ STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CODE   := botdel console consumers deletion gateway recovery tests
+IMAGE  := bot-deletion-pipeline
 FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/queries
+
+# Read when a target needs it.
+VERSION  = $(shell $(BIN)/python -c 'import deletion; print(deletion.__version__)')
+REVISION = $(shell git rev-parse HEAD)
+HASHES   = --quiet --generate-hashes --strip-extras --constraint constraints.txt --output-file - \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another
 # PYTHON and a Python that is gone all call for a new environment.
@@ -17,7 +24,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench image image-test constraints requirements clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +54,7 @@ lint: $(STAMP) ## Check style, types, import direction, generated code and pinne
 	check format $(BIN)/ruff format --check --quiet; \
 	check types $(BIN)/mypy --no-error-summary; \
 	check imports $(BIN)/lint-imports --no-logo; \
+	check 'container image' $(BIN)/hadolint deploy/Dockerfile; \
 	check 'generated code' $(BIN)/python -m pytest -q --no-header tests/schema/test_generated_code.py; \
 	check 'pinned versions' pinned; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed"; exit 1; }
@@ -90,11 +98,30 @@ alert-rules: ## Print the alert rules as a PrometheusRule, for the Prometheus op
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench
 
+image: $(STAMP) ## Build the container image with Docker (BASE=... instead of the Dockerfile's)
+	@docker build --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
+
+image-test: $(STAMP) ## Build the image without Docker, from downloads as Docker would, and run it (needs root)
+	@$(BIN)/python -m pytest tests/image --with-downloads
+
 constraints: ## Pin the newest versions that fit (with the oldest Python that is supported)
 	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
 	@build/pins/bin/pip install -qq setuptools
 	@build/pins/bin/pip install -qq --no-build-isolation -e '.[dev]'
 	@build/pins/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+	@rm -rf build/pins
+	@$(MAKE) requirements
+
+requirements: ## Write the files with hashes from which the image is built (after `make constraints`)
+	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
+	@build/pins/bin/pip install -qq pip-tools
+	@printf '%s\n\n' '# What the image installs, with the hash of each file: `make requirements` writes it.' \
+	    > deploy/requirements.txt
+	@build/pins/bin/pip-compile $(HASHES) --extra objects --extra traces pyproject.toml >> deploy/requirements.txt
+	@printf '%s\n\n' '# What builds the wheel for the image: `make requirements` writes it.' \
+	    > deploy/requirements-build.txt
+	@echo setuptools | build/pins/bin/pip-compile $(HASHES) --allow-unsafe - | grep '^[s ]' >> deploy/requirements-build.txt
 	@rm -rf build/pins
 
 clean: ## Remove everything that was generated here, the data of `make up` too

@@ -28,11 +28,16 @@ from tests.support.pipeline import Pipeline, create_topology
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of continuous integration."""
+    """Add the options of `make check` and `make image-test`."""
     parser.addoption(
         brokers.OPTION,
         action="store_true",
         help="run acceptance, the fault suite and the tests of brokers over each that is installed",
+    )
+    parser.addoption(
+        "--with-downloads",
+        action="store_true",
+        help="download what the image installs, instead of copying it from this environment",
     )
 
 
