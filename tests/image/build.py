@@ -74,10 +74,10 @@ class Image:
         program = [*self.stage.command(), *arguments]
         return ChildProcess(name, self.argv(program, env, built=True))
 
-    def output(self, *program: str) -> str:
+    def output(self, *program: str, env: Mapping[str, str] | None = None) -> str:
         """What `program` prints, as the image's user. Raises `CalledProcessError` if it fails."""
         run = subprocess.run(
-            self.argv(program, {}, built=True),
+            self.argv(program, env or {}, built=True),
             capture_output=True,
             text=True,
             check=True,

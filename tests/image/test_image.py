@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import stat
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import pytest
 from botdel.local.database import EmbeddedMongo
 from botdel.local.processes import ChildProcess
 from botdel.local.server import LocalBroker
+from botdel.new_service.command import new_service
 from deletion import __version__
 from tests.image.build import Image, needs_namespaces, required
 from tests.support.paths import PACKAGES, ROOT
@@ -148,6 +150,19 @@ async def ask_for_deletion(port: str, bot: str) -> None:
     async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=WITHIN) as client:
         answer = await client.delete(f"http://127.0.0.1:{port}/v1/bots/{bot}")
     assert answer.status_code == 202, answer.text
+
+
+def test_a_step_of_a_teams_own_is_found_beside_its_plan(image: Image, tmp_path: Path) -> None:
+    new_service("avatars", tmp_path / "avatars")
+    (copied,) = re.findall(r"^COPY (.*) \./$", (tmp_path / "avatars/Dockerfile").read_text(), re.M)
+    for name in copied.split():
+        shutil.copy(tmp_path / "avatars" / name, image.root / "service")
+    program = (
+        "from pathlib import Path; from deletion.adapters.plan_file import read_plan;"
+        "print(read_plan(Path('plan.yaml')).service)"
+    )
+    env = {"AVATARS_ROOT": "/service"}
+    assert image.output("/opt/botdel/bin/python", "-c", program, env=env) == "avatars\n"
 
 
 async def test_what_a_process_lacks_is_a_sentence_and_not_a_trace(image: Image) -> None:
