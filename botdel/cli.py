@@ -25,6 +25,7 @@ from botdel.commands import (
     services,
     topology,
 )
+from botdel.extras import imported_from
 from deletion import __version__
 from deletion.process.run import reported, run, serve
 
@@ -228,7 +229,8 @@ def demo(
     """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
     check the result.
     """
-    from botdel.local.demo import demo as show
+    with imported_from("local"):
+        from botdel.local.demo import demo as show
 
     sys.exit(run(show(with_console=console)))
 

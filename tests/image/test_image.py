@@ -165,6 +165,12 @@ def test_a_step_of_a_teams_own_is_found_beside_its_plan(image: Image, tmp_path: 
     assert image.output("/opt/botdel/bin/python", "-c", program, env=env) == "avatars\n"
 
 
+async def test_the_demo_is_not_in_it_and_says_which_extra_has_it(image: Image) -> None:
+    async with image.process("demo", "demo", env={}) as demo:
+        assert await demo.wait(WITHIN) == 2
+    assert "pip install 'bot-deletion-pipeline[local]'" in "\n".join(demo.lines)
+
+
 async def test_what_a_process_lacks_is_a_sentence_and_not_a_trace(image: Image) -> None:
     async with image.process("gateway", "gateway", env={}) as gateway:
         assert await gateway.wait(WITHIN) == 2
