@@ -51,7 +51,7 @@ class Image:
     """A stage, as far as it has been carried out."""
 
     root: Path
-    env: dict[str, str] = field(default_factory=lambda: {"PATH": PATH, "HOME": "/root"})
+    env: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
     folder: str = "/"
     stage: Stage | None = None
 
@@ -61,7 +61,7 @@ class Image:
         given = {
             "root": str(self.root),
             "python": sys.base_prefix,
-            "env": {**self.env, **env},
+            "env": {**self.env, "HOME": "/" if user else "/root", **env},
             "cwd": self.folder,
             "user": user,
         }

@@ -51,6 +51,7 @@ def test_every_line_is_a_package_with_its_version_or_a_hash(file: Path) -> None:
         assert "==" not in before or "--hash" in line, before
 
 
+@pytest.mark.proves("image-as-built")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_the_versions_are_those_that_the_tests_run_with(file: Path) -> None:
     pinned = named(ROOT / "constraints.txt")
@@ -68,6 +69,7 @@ def needed(requirements: list[str], extras: tuple[str, ...] = ("",)) -> Iterator
             yield from needed(requires(name) or [], further)
 
 
+@pytest.mark.proves("image-as-built")
 def test_the_image_installs_what_the_pipeline_needs_in_production_and_no_more() -> None:
     wanted = PROJECT["dependencies"] + [
         requirement for extra in EXTRAS for requirement in PROJECT["optional-dependencies"][extra]

@@ -35,6 +35,7 @@ PROCESSES: Final = {
 }
 
 
+@pytest.mark.proves("image-as-built")
 def test_it_contains_what_the_files_with_hashes_name_and_the_pipeline_alone(image: Image) -> None:
     program = (
         "import json; from importlib.metadata import distributions as d;"
@@ -63,6 +64,7 @@ def test_it_imports_from_nowhere_else_and_needs_no_compiling(image: Image) -> No
     assert not list((image.root / "opt/botdel/bin").glob("pip*"))
 
 
+@pytest.mark.proves("image-writes-nowhere")
 def test_it_runs_as_a_user_who_owns_nothing_and_may_write_nothing(image: Image) -> None:
     program = "import os; print(os.getuid(), os.getgid(), os.getgroups())"
     assert image.output("/opt/botdel/bin/python", "-c", program) == "65532 65532 []\n"
@@ -116,6 +118,7 @@ async def installed(pipeline: Pipeline, image: Image) -> AsyncIterator[Installat
         yield installation
 
 
+@pytest.mark.proves("image-writes-nowhere")
 async def test_a_deletion_goes_through_processes_of_the_image_and_each_stops_cleanly(
     image: Image,
     broker: LocalBroker,

@@ -32,6 +32,7 @@ def test_a_clean_checkout_with_a_dated_changelog_on_a_pinned_base(root: Path) ->
     assert list(reasons(PINNED, root)) == []
 
 
+@pytest.mark.proves("release-repeatable")
 @pytest.mark.parametrize("base", ["", "python:3.11-slim-bookworm", f"{PINNED}0", "x@sha256:1f"])
 def test_a_base_that_can_be_moved_is_refused(root: Path, base: str) -> None:
     (reason,) = reasons(base, root)
@@ -46,6 +47,7 @@ def test_a_version_without_a_dated_section_is_refused(root: Path, heading: str) 
     assert f"[{__version__}] YYYY-MM-DD" in reason
 
 
+@pytest.mark.proves("release-repeatable")
 @pytest.mark.parametrize("name", ["CHANGELOG.md", "new.py"])
 def test_what_is_not_committed_is_refused(root: Path, name: str) -> None:
     with (root / name).open("a") as file:

@@ -50,6 +50,7 @@ async def test_a_process_that_answers_is_healthy(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"200: http://127.0.0.1:{server.port}/readyz\n"
 
 
+@pytest.mark.proves("healthcheck-bounded")
 @pytest.mark.parametrize("status", ["503 Service Unavailable", "404 Not Found", "204 No Content"])
 async def test_any_other_answer_is_unhealthy(
     status: str, capsys: pytest.CaptureFixture[str]
@@ -80,6 +81,7 @@ async def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"http://127.0.0.1:{port}/healthz: no answer (ConnectError)" in capsys.readouterr().err
 
 
+@pytest.mark.proves("healthcheck-bounded")
 @pytest.mark.parametrize(
     ("answer", "slowly"),
     [
