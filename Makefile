@@ -16,6 +16,7 @@ VERSION  = $(shell $(BIN)/python -c 'import deletion; print(deletion.__version__
 REVISION = $(shell git rev-parse HEAD)
 SBOM    := cyclonedx-bom==7.5.0
 AUDIT   := pip-audit==2.10.1
+LOCK    := pip-tools==7.6.2
 HASHES   = --quiet --generate-hashes --strip-extras --constraint constraints.txt --output-file - \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
@@ -29,7 +30,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench image image-test release release-check sbom audit constraints requirements clean FORCE
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 	@$(BIN)/botdel demo
@@ -149,7 +150,7 @@ constraints: ## Pin the newest versions that fit (with the oldest Python that is
 
 requirements: ## Write the files with hashes from which the image is built (after `make constraints`)
 	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
-	@build/pins/bin/pip install -qq pip-tools
+	@build/pins/bin/pip install -qq $(LOCK)
 	@printf '%s\n\n' '# What the image installs, with the hash of each file: `make requirements` writes it.' \
 	    > deploy/requirements.txt
 	@build/pins/bin/pip-compile $(HASHES) --extra objects --extra traces pyproject.toml >> deploy/requirements.txt
