@@ -8,7 +8,17 @@ STAMP  := $(VENV)/.installed
 CALLED := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS   := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CODE   := botdel console consumers deletion gateway recovery tests
+IMAGE  := bot-deletion-pipeline
 FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/queries
+
+# Read when a target needs it.
+VERSION  = $(shell $(BIN)/python -c 'import deletion; print(deletion.__version__)')
+REVISION = $(shell git rev-parse HEAD)
+SBOM    := cyclonedx-bom==7.5.0
+AUDIT   := pip-audit==2.10.1
+LOCK    := pip-tools==7.6.2
+HASHES   = --quiet --generate-hashes --strip-extras --constraint constraints.txt --output-file - \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 # The stamp names the checkout and the Python it was made for: a moved or copied tree, another
 # PYTHON and a Python that is gone all call for a new environment.
@@ -17,10 +27,10 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench constraints clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench image image-test release release-check sbom audit constraints requirements clean FORCE
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## Delete bots while consumers are killed, and check the result
 	@$(BIN)/botdel demo
@@ -47,6 +57,7 @@ lint: $(STAMP) ## Check style, types, import direction, generated code and pinne
 	check format $(BIN)/ruff format --check --quiet; \
 	check types $(BIN)/mypy --no-error-summary; \
 	check imports $(BIN)/lint-imports --no-logo; \
+	check 'container image' $(BIN)/hadolint deploy/Dockerfile; \
 	check 'generated code' $(BIN)/python -m pytest -q --no-header tests/schema/test_generated_code.py; \
 	check 'pinned versions' pinned; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed"; exit 1; }
@@ -90,11 +101,62 @@ alert-rules: ## Print the alert rules as a PrometheusRule, for the Prometheus op
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench
 
+image: $(STAMP) ## Build the container image with Docker (BASE=... instead of the Dockerfile's)
+	@docker build --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
+
+image-test: $(STAMP) ## Build the image without Docker, from downloads as Docker would, and run it (needs root)
+	@$(BIN)/python -m pytest tests/image --with-downloads
+
+release-check: $(STAMP) ## Install the wheel into an empty environment, and use it there
+	@$(BIN)/python -m tests.release
+
+sbom: $(STAMP) ## Write what the image consists of to build/release/sbom.json, as CycloneDX
+	@rm -rf build/sbom && $(BIN)/python -m venv build/sbom/tools
+	@$(BIN)/python -m venv --without-pip build/sbom/image
+	@$(BIN)/python -m tests.release.distributions build/sbom/dist > build/sbom/archives
+	@build/sbom/tools/bin/pip install -qq $(SBOM)
+	@build/sbom/tools/bin/pip --python build/sbom/image install -qq --require-hashes -r deploy/requirements.txt
+	@build/sbom/tools/bin/pip --python build/sbom/image install -qq --no-deps build/sbom/dist/*.whl
+	@sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml > build/sbom/pyproject.toml
+	@mkdir -p build/release && build/sbom/tools/bin/cyclonedx-py environment --output-reproducible \
+	    --pyproject build/sbom/pyproject.toml --output-file build/release/sbom.json build/sbom/image
+	@rm -rf build/sbom && echo build/release/sbom.json
+
+audit: $(STAMP) ## Look for known vulnerabilities in what the image installs (needs an advisory database)
+	@rm -rf build/audit && $(BIN)/python -m venv build/audit
+	@build/audit/bin/pip install -qq $(AUDIT)
+	@build/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	    -r deploy/requirements.txt -r deploy/requirements-build.txt || { code=$$?; \
+	    echo "audit failed: a package has an advisory, or could not be looked up; 'not found' for" \
+	        "packages that exist means that no advisory database was reached"; exit $$code; } >&2
+	@rm -rf build/audit
+
+release: $(STAMP) ## Check and build what is released, into build/release/ (BASE=NAME@sha256:... is required)
+	@$(BIN)/python -m tests.release.ready $(BASE)
+	@rm -rf build/release
+	@$(MAKE) release-check image-test audit sbom
+	@$(BIN)/python -m tests.release.distributions build/release
+	@$(MAKE) image
+	@echo "build/release/ and $(IMAGE):$(VERSION) are what is released; tag the commit: git tag v$(VERSION)"
+
 constraints: ## Pin the newest versions that fit (with the oldest Python that is supported)
 	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
 	@build/pins/bin/pip install -qq setuptools
 	@build/pins/bin/pip install -qq --no-build-isolation -e '.[dev]'
 	@build/pins/bin/pip freeze --all --exclude-editable --exclude pip > constraints.txt
+	@rm -rf build/pins
+	@$(MAKE) requirements
+
+requirements: ## Write the files with hashes from which the image is built (after `make constraints`)
+	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
+	@build/pins/bin/pip install -qq $(LOCK)
+	@printf '%s\n\n' '# What the image installs, with the hash of each file: `make requirements` writes it.' \
+	    > deploy/requirements.txt
+	@build/pins/bin/pip-compile $(HASHES) --extra objects --extra traces pyproject.toml >> deploy/requirements.txt
+	@printf '%s\n\n' '# What builds the wheel for the image: `make requirements` writes it.' \
+	    > deploy/requirements-build.txt
+	@echo setuptools | build/pins/bin/pip-compile $(HASHES) --allow-unsafe - | grep '^[s ]' >> deploy/requirements-build.txt
 	@rm -rf build/pins
 
 clean: ## Remove everything that was generated here, the data of `make up` too

@@ -25,6 +25,8 @@ from botdel.commands import (
     services,
     topology,
 )
+from botdel.extras import imported_from
+from deletion import __version__
 from deletion.process.run import reported, run, serve
 
 app = typer.Typer(
@@ -68,9 +70,7 @@ NewName = Annotated[
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"botdel {version('bot-deletion-pipeline')}")
+        print(f"botdel {__version__}")
         raise typer.Exit
 
 
@@ -175,6 +175,21 @@ def recover(
 
 
 @app.command()
+def healthcheck(
+    port: Annotated[int, typer.Option(help="Port of the process.", min=1, max=65_535)],
+    host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="/readyz, or /healthz.")] = "/healthz",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=0.1)] = 5,
+) -> None:
+    """Ask a probe of the process in this container. Exits with 0 when it answers 200, else with 1;
+    with 2 when an option is invalid.
+    """
+    from botdel.healthcheck import healthcheck as ask
+
+    sys.exit(run(ask(host, port, path, timeout)))
+
+
+@app.command()
 def new_service(
     name: NewName,
     directory: Annotated[
@@ -214,7 +229,8 @@ def demo(
     """Delete 20 bots while one consumer is killed, another is terminated and an API is down, and
     check the result.
     """
-    from botdel.local.demo import demo as show
+    with imported_from("local"):
+        from botdel.local.demo import demo as show
 
     sys.exit(run(show(with_console=console)))
 

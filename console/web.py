@@ -16,6 +16,7 @@ from console.proxy import Proxy
 from console.refusals import refusals
 from console.sessions import Sessions
 from console.users import Users
+from deletion import __version__
 from deletion.clock import Clock
 from deletion.process.head import HeadMiddleware
 from deletion.process.http_answer import AnswersMiddleware
@@ -61,7 +62,7 @@ def create_app(
     elsewhere.
     """
     app = _Console(
-        title="Console", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
+        title="Console", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     shown = refusals(render)
     install_problems(app, shown)

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 from starlette.routing import request_response
 
+from deletion import __version__
 from deletion.bus import Publisher
 from deletion.errors import BusOverloaded, BusUnavailable, TopologyMissing
 from deletion.ids import is_object_id
@@ -59,7 +60,7 @@ def create_app(
     """
     metrics = Metrics(registry)
     placing = DeletionRequests(publisher, now, random_bytes, metrics.pending)
-    app = FastAPI(title="Bot deletion", version="1", redoc_url=None, redirect_slashes=False)
+    app = FastAPI(title="Bot deletion", version=__version__, redoc_url=None, redirect_slashes=False)
     install_problems(app)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(AnswersMiddleware, counted=metrics.answered, tracer=tracer)

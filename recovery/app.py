@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Path, Response, Security
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
+from deletion import __version__
 from deletion.ids import OBJECT_ID_PATTERN
 from deletion.process.answers import PROBLEMS, answered
 from deletion.process.head import HeadMiddleware
@@ -58,7 +59,7 @@ def create_app(
     tracer: Tracer | None = None,
 ) -> FastAPI:
     """The app over its ports. With a `tracer` requests have spans."""
-    app = FastAPI(title="Recovery", version="1", redoc_url=None, redirect_slashes=False)
+    app = FastAPI(title="Recovery", version=__version__, redoc_url=None, redirect_slashes=False)
     install_problems(app)
     app.add_middleware(HeadMiddleware)
     if tracer:

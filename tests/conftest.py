@@ -28,11 +28,16 @@ from tests.support.pipeline import Pipeline, create_topology
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of continuous integration."""
+    """Add the options of `make check` and `make image-test`."""
     parser.addoption(
         brokers.OPTION,
         action="store_true",
         help="run acceptance, the fault suite and the tests of brokers over each that is installed",
+    )
+    parser.addoption(
+        "--with-downloads",
+        action="store_true",
+        help="download what the image installs, instead of copying it from this environment",
     )
 
 
@@ -60,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     brokers.parametrize(metafunc)
 
 
-LONGEST_FIRST = ("acceptance", "faults", "integration", "simulation", "conformance")
+LONGEST_FIRST = ("acceptance", "faults", "integration", "image", "simulation", "conformance")
 """Folders whose files take longest; so that none of them is begun when all others are over."""
 
 

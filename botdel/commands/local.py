@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from botdel.extras import imported_from
 from deletion.process.run import run, serve
 
 app = typer.Typer(no_args_is_help=True, help="Run everything on one machine.")
@@ -17,7 +18,8 @@ def local_up(
     ] = False,
 ) -> None:
     """Start all servers, the gateway, four consumers and recovery; Ctrl-C stops them all."""
-    from botdel.local.up import up
+    with imported_from("local"):
+        from botdel.local.up import up
 
     sys.exit(run(up(verbose=verbose)))
 

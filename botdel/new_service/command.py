@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from botdel.terminal import console, printable
+from deletion import __version__
 from deletion.errors import ConfigurationError
 from deletion.plan import check
 
@@ -48,6 +49,7 @@ def new_service(service: str, folder: Path | None) -> None:
         "module": module,
         "Class": "".join(map(str.capitalize, service.split("-"))),
         "VARIABLE": module.upper(),
+        "version": __version__,
     }
     written = _write(folder, {_filled(name, words): text for name, text in _texts(words).items()})
     out = console()

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -22,6 +22,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from deletion import __version__
 from deletion.traceparent import Remote, parsed
 from deletion.tracing import Kind, Span
 
@@ -136,7 +137,8 @@ def otlp_export(service: str, endpoint: str | None) -> Export:
     url = None
     if endpoint and not os.environ.get(TRACES_ENDPOINT):
         url = endpoint.rstrip("/") + TRACES_PATH
-    return Export(OTLPSpanExporter(endpoint=url), Resource.create({SERVICE_NAME: service}))
+    resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: __version__})
+    return Export(OTLPSpanExporter(endpoint=url), resource)
 
 
 def _context(span: Remote, *, is_remote: bool) -> SpanContext:

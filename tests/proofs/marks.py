@@ -10,9 +10,9 @@ from tests.support.paths import TESTS
 
 MARK: Final = "pytest.mark.proves"
 TIERS: Final = {
-    "unit and conformance": ("unit", "conformance", "schema", "architecture"),
+    "unit and conformance": ("unit", "conformance", "schema", "architecture", "release"),
     "simulation": ("simulation", "model"),
-    "real parts": ("integration", "faults", "acceptance", "browser"),
+    "real parts": ("integration", "faults", "acceptance", "browser", "image"),
 }
 """The folders of each. A file whose name ends in `_stateful` is a simulation, wherever it is."""
 

@@ -190,6 +190,7 @@ class Collector(TcpServer):
         self.status = status
         self.hangs = hangs
         self.spans: list[Seen] = []
+        self.versions: set[str] = set()
         self.requests = 0
 
     @property
@@ -226,6 +227,7 @@ class Collector(TcpServer):
     def _take(self, body: bytes) -> None:
         for each in ExportTraceServiceRequest.FromString(body).resource_spans:
             values = {a.key: a.value.string_value for a in each.resource.attributes}
+            self.versions.add(values["service.version"])
             for scope in each.scope_spans:
                 assert scope.scope.name == "bot-deletion-pipeline"
                 self.spans += [Seen.posted(span, values["service.name"]) for span in scope.spans]

@@ -34,6 +34,20 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "a health check is content with any answer",
+        "botdel/healthcheck.py",
+        "    if status != httpx.codes.OK:\n",
+        "    if False:\n",
+        ("unit",),
+    ),
+    Mutant(
+        "a health check waits for each read, and not for the whole",
+        "botdel/healthcheck.py",
+        "        async with asyncio.timeout(timeout_seconds):  # httpx's own is for each read\n",
+        "        async with asyncio.timeout(None):\n",
+        ("unit",),
+    ),
+    Mutant(
         "a limit beside ids is ignored",
         "botdel/options.py",
         "    if ids and limit:\n",

@@ -4,7 +4,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 
 import pytest
 from pydantic_settings import BaseSettings
@@ -12,6 +11,7 @@ from pydantic_settings import BaseSettings
 from botdel import cli
 from botdel.local.processes import ChildProcess
 from consumers.settings import ConsumerSettings
+from deletion import __version__
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import BotDeletionError, BusUnavailable, ConfigurationError, StoreUnavailable
 from deletion.job import Status
@@ -130,8 +130,7 @@ def printed(typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_the_version_is_that_of_the_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = metadata.version("bot-deletion-pipeline")
-    assert printed("--version", monkeypatch, capsys) == f"botdel {version}"
+    assert printed("--version", monkeypatch, capsys) == f"botdel {__version__}"
 
 
 @pytest.mark.parametrize("settings", [GatewaySettings, ConsumerSettings, RecoverySettings])

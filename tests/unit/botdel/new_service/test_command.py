@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from botdel.new_service.command import TEMPLATES, new_service
+from deletion import __version__
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.plan_file import read_plan
 from deletion.adapters.spec import StepConnections
@@ -92,14 +93,11 @@ def test_what_is_written_has_the_form_of_the_code_here(folder: Path) -> None:
     assert formatted.returncode == 0, formatted.stdout
 
 
-def test_the_image_is_slim_not_root_and_gets_the_signals_of_the_orchestrator(
-    folder: Path,
-) -> None:
+def test_the_image_is_that_of_the_pipeline_with_the_plan_and_the_step(folder: Path) -> None:
     lines = (folder / "Dockerfile").read_text().splitlines()
-    assert [line for line in lines if line.startswith("FROM ")] == ["FROM python:3.13-slim"]
-    assert 'CMD ["botdel", "consumer", "--plan", "plan.yaml"]' in lines, "no shell in between"
-    [user] = [number for number, line in enumerate(lines) if line.startswith("USER ")]
-    assert re.fullmatch(r"USER [1-9]\d+", lines[user]), "by number: an orchestrator can check it"
+    assert f"ARG PIPELINE=bot-deletion-pipeline:{__version__}" in lines
+    assert [line for line in lines if line.startswith("FROM ")] == ["FROM ${PIPELINE}"]
+    assert 'CMD ["consumer", "--plan", "plan.yaml"]' in lines, "no shell in between"
     [copied] = [line.split()[1:-1] for line in lines if line.startswith("COPY ")]
     assert set(copied) < set(FILES)
     for step in re.findall(r"class: (\w+):", (folder / "plan.yaml").read_text()):

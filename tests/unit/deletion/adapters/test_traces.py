@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 from structlog.typing import EventDict
 
+from deletion import __version__
 from deletion.adapters.traces import QUEUE_LIMIT, Export, otlp_export
 from deletion.traceparent import parsed
 from deletion.tracing import Kind, Tracer
@@ -135,6 +136,7 @@ async def test_spans_are_posted_where_the_settings_say(monkeypatch: pytest.Monke
         await export.close(WITHIN)
         (span,) = collector.spans
     assert (span.name, span.service) == ("any", "botdel-test")
+    assert collector.versions == {__version__}
 
 
 async def test_a_collector_that_refuses_is_a_line_in_the_log_and_no_error() -> None:

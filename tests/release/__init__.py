@@ -1,0 +1,1 @@
+"""What a release consists of, and whether one may be made."""
