@@ -252,12 +252,10 @@ class Tracer:
             before = any(map(is_sampled, linked)) if linked else None
             flags = self._sampling.flags(trace_id, before) | RANDOM
         parent_id = parent.span_id if parent else None
-        sink = self._sink
-        return Span(name, kind, trace_id, span_id, flags, parent_id, attributes, linked, sink)
+        return Span(name, kind, trace_id, span_id, flags, parent_id, attributes, linked, self._sink)
 
     def _new_id(self, bits: int = SPAN_BITS) -> str:
         """A random id as hex; the last of its 16 digits make a span's id, which is never 0.
-
         Formatting a number takes four times as long.
         """
         return (self._random_bits(bits) | 1).to_bytes(bits // 8).hex()

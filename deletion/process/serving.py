@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from deletion.process.bounded_http import BoundedHttp
-from deletion.process.heap import startup_kept
+from deletion.process.garbage import startup_kept
 from deletion.process.http_connections import BOUNDS, Bounds, Connections
 
 log = structlog.get_logger(__name__)

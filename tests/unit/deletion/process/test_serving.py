@@ -7,7 +7,7 @@ import socket
 import pytest
 from fastapi import FastAPI
 
-from deletion.process.heap import YOUNG
+from deletion.process.garbage import YOUNG
 from deletion.process.serving import serving
 
 
