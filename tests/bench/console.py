@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from console.lists import JobFilter, Position
-from console.mongo_lists import MongoJobLists
+from console.mongo_job_lists import MongoJobLists
 from deletion.adapters.mongo.connection import Client, connect
 from deletion.adapters.mongo.job_document import to_document
 from deletion.adapters.mongo.jobs import COLLECTION, MongoJobStore

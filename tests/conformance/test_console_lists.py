@@ -18,7 +18,8 @@ from console.lists import (
     Listed,
     SweepLists,
 )
-from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.mongo_job_lists import MongoJobLists
+from console.mongo_lists import MongoLetterLists, MongoSweepLists
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
