@@ -1,37 +1,33 @@
 """The lists of jobs, on MongoDB.
 
-A list of jobs is read newest first in windows of time that are closed at both ends, each ten times
-as long as the one before, until the page is full. So a database that does not push a limit down
-reads little more than the page.
+A list is read in windows of time until the page is full. So a database that does not push a
+limit down reads little more than the page, and one that does walks an index in the list's order.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING
 
-from console.lists import (
-    JobFilter,
-    JobState,
-    Listed,
-    Position,
-)
+from console.lists import JobFilter, JobState, Listed, Position
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
 from deletion.adapters.mongo.job_document import readable
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
+from deletion.adapters.mongo.windows import AHEAD, Window, backward, beginning, forward
 from deletion.clock import TICK, Clock
 from deletion.job import LeasePolicy, Status
 from deletion.silence import EPOCH
 
-FIRST_WINDOW: Final = timedelta(minutes=1)
-GROWTH: Final = 10
 MOST_TIES: Final = 10_000
 """Jobs of one status that are looked at in one millisecond."""
-AHEAD: Final = timedelta(days=365)
-"""A job may be stamped by a clock that is ahead."""
+ID: Final = {"_id": True}
 
 
 class MongoJobLists:
@@ -55,20 +51,19 @@ class MongoJobLists:
         self, wanted: JobFilter, *, beyond: Position | None, oldest_first: bool, limit: int
     ) -> Sequence[Listed]:
         """Read those of the same millisecond first, because an `$or` would walk no index; then
-        those of earlier or later ones.
+        those of earlier or later ones, in windows of time.
         """
-        order = "createdAt" if wanted.by_creation else "lastModifiedAt"
+        order = _Order("createdAt" if wanted.by_creation else "lastModifiedAt", oldest_first)
         found: list[Document] = []
         if beyond:
-            found += await self._same(wanted, beyond, order, limit, oldest_first=oldest_first)
-        for since, until in self._windows(beyond, oldest_first=oldest_first):
+            found += await self._tied(wanted, order, beyond[0], limit, beyond=ObjectId(beyond[1]))
+        windows = await self._windows(wanted, order, beyond and beyond[0])
+        for window in windows:
             if len(found) >= limit:
                 break
-            within = {order: {"$gte": since, "$lte": until}}
-            left = limit - len(found)
-            found += await self._merged(wanted, within, order, left, oldest_first=oldest_first)
+            found += await self._within(wanted, order, window, limit - len(found))
         return [
-            Listed((document[order], str(document["_id"])), readable(document))
+            Listed((document[order.by], str(document["_id"])), readable(document))
             for document in found
         ]
 
@@ -78,51 +73,63 @@ class MongoJobLists:
         with bounded(self._call_seconds):
             return await self._jobs.count_documents(query, limit=limit)
 
-    def _windows(
-        self, beyond: Position | None, *, oldest_first: bool
-    ) -> Iterator[tuple[datetime, datetime]]:
-        """Windows of time, from the position on; the oldest first are read in one."""
+    async def _windows(
+        self, wanted: JobFilter, order: "_Order", beyond: datetime | None
+    ) -> Iterable[Window]:
+        """Windows from the position on. A bot has few jobs, which are read in one."""
         now = self._clock.now()
-        if oldest_first:
-            yield (beyond[0] + TICK if beyond else EPOCH), now + AHEAD
-            return
-        until = beyond[0] - TICK if beyond else now + AHEAD
-        since, length = min(until, now), FIRST_WINDOW
-        while until >= EPOCH:
-            since = EPOCH if since - EPOCH <= length else since - length
-            yield since, until
-            until, length = since - TICK, length * GROWTH
+        if wanted.bot_id:
+            return [order.all_from(beyond, now)]
+        if not order.oldest_first:
+            return backward(beyond, now)
+        if beyond:
+            return forward(beyond + TICK, now)
+        start = await beginning(partial(self._has_some, wanted, order), now)
+        return chain([(EPOCH, start - TICK)], forward(start, now))
 
-    async def _same(
-        self, wanted: JobFilter, beyond: Position, order: str, limit: int, *, oldest_first: bool
+    async def _has_some(self, wanted: JobFilter, order: "_Order", window: Window) -> bool:
+        queries = [order.within(window, query) for query in self._queries(wanted)]
+        parts = await asyncio.gather(*(self._read(each, order, 1, ID) for each in queries))
+        return any(parts)
+
+    async def _within(
+        self, wanted: JobFilter, order: "_Order", window: Window, limit: int
     ) -> list[Document]:
-        """Those of the millisecond of `beyond`. With a bound of the ids in the query, a server may
-        walk the ids instead of the index.
+        """Read each status by itself and merge them: with `$in`, a server may walk no index.
+
+        Each is sorted by the time alone, as its index is. If the page would end among jobs of the
+        same millisecond, which the limit may have divided anyhow, those are read again.
         """
-        at, last = beyond[0], ObjectId(beyond[1])
-        ids: list[ObjectId] = []
-        for query in self._queries(wanted):
-            with bounded(self._call_seconds):
-                found = self._jobs.find(query | {order: at}, {"_id": True}).limit(MOST_TIES)
-                ids += [each["_id"] for each in await found.to_list(MOST_TIES)]
-        others = [each for each in ids if (each > last if oldest_first else each < last)]
-        others = sorted(others, reverse=not oldest_first)[:limit]
+        queries = [order.within(window, query) for query in self._queries(wanted)]
+        parts = await asyncio.gather(*(self._read(each, order, limit + 1) for each in queries))
+        found = order.ordered(chain.from_iterable(parts))
+        page, following = found[:limit], found[limit:]
+        if following and following[0][order.by] == page[-1][order.by]:
+            at = page[-1][order.by]
+            page = [each for each in page if each[order.by] != at]
+            page += await self._tied(wanted, order, at, limit - len(page))
+        return page
+
+    async def _tied(
+        self,
+        wanted: JobFilter,
+        order: "_Order",
+        at: datetime,
+        limit: int,
+        *,
+        beyond: ObjectId | None = None,
+    ) -> list[Document]:
+        """Those of the millisecond `at` from beyond an id. With a bound of the ids in the query, a
+        server may walk the ids instead of the index.
+        """
+        queries = [query | {order.by: at} for query in self._queries(wanted)]
+        parts = await asyncio.gather(*(self._read(each, None, MOST_TIES, ID) for each in queries))
+        ids = [each["_id"] for part in parts for each in part]
+        others = [each for each in ids if beyond is None or order.is_beyond(each, beyond)]
+        others = sorted(others, reverse=not order.oldest_first)[:limit]
         if not others:
             return []
-        with bounded(self._call_seconds):
-            tied = await self._jobs.find({"_id": {"$in": others}}).to_list(limit)
-        return sorted(tied, key=lambda each: each["_id"], reverse=not oldest_first)
-
-    async def _merged(
-        self, wanted: JobFilter, when: Document, order: str, limit: int, *, oldest_first: bool
-    ) -> list[Document]:
-        """Read each status by itself and merge them: with `$in`, a server may walk no index."""
-        way = ASCENDING if oldest_first else DESCENDING
-        queries = [_narrower(query, when) for query in self._queries(wanted)]
-        parts = await asyncio.gather(*(self._read(each, order, way, limit) for each in queries))
-        found = [document for part in parts for document in part]
-        found.sort(key=lambda each: (each[order], each["_id"]), reverse=not oldest_first)
-        return found[:limit]
+        return order.ordered(await self._read({"_id": {"$in": others}}, None, limit))
 
     def _queries(self, wanted: JobFilter) -> list[Document]:
         """One for each status, unless a bot is given: each index begins with the bot or the status.
@@ -146,14 +153,43 @@ class MongoJobLists:
             return {"due": {"$gt": now}}
         return {"lastModifiedAt": {"$gte": EPOCH, "$lte": now - self._policy.stale_after}}
 
-    async def _read(self, query: Document, order: str, way: int, limit: int) -> list[Document]:
+    async def _read(
+        self, query: Document, order: "_Order | None", limit: int, fields: Document | None = None
+    ) -> list[Document]:
         with bounded(self._call_seconds):
-            found = self._jobs.find(query).sort([(order, way), ("_id", way)]).limit(limit)
+            found = self._jobs.find(query, fields).limit(limit)
+            if order:
+                found = found.sort(order.by, order.way)
             return await found.to_list(limit)
 
 
-def _narrower(query: Document, when: Document) -> Document:
-    """`query` within the range `when`. A server may walk no index for two ranges of one field."""
-    [(order, within)] = when.items()
-    bound = query[order]["$lte"] if order in query else within["$lte"]
-    return query | {order: within | {"$lte": min(bound, within["$lte"])}}
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The order of a list: by a time, and jobs of the same millisecond by their ids."""
+
+    by: str
+    oldest_first: bool
+
+    @property
+    def way(self) -> int:
+        """As the driver has it."""
+        return ASCENDING if self.oldest_first else DESCENDING
+
+    def all_from(self, beyond: datetime | None, now: datetime) -> Window:
+        """All of the time that comes after `beyond` in this order."""
+        if self.oldest_first:
+            return (beyond + TICK if beyond else EPOCH), now + AHEAD
+        return EPOCH, (beyond - TICK if beyond else now + AHEAD)
+
+    def within(self, window: Window, query: Document) -> Document:
+        """`query` within `window`. A server may walk no index for two ranges of one field."""
+        until = min(window[1], query[self.by]["$lte"]) if self.by in query else window[1]
+        return query | {self.by: {"$gte": window[0], "$lte": until}}
+
+    def ordered(self, documents: Iterable[Document]) -> list[Document]:
+        """The documents in this order."""
+        return sorted(documents, key=itemgetter(self.by, "_id"), reverse=not self.oldest_first)
+
+    def is_beyond(self, one: ObjectId, other: ObjectId) -> bool:
+        """Whether a job comes after another one of the same millisecond."""
+        return one > other if self.oldest_first else one < other
