@@ -19,7 +19,7 @@ FIRST: Final = timedelta(minutes=1)
 GROWTH: Final = 10
 AHEAD: Final = timedelta(days=365)
 """A record may be stamped by a clock that is ahead."""
-SLICES: Final = (0.001, 0.01, 0.1)
+SLICES: Final = (0.0001, 0.01, 0.1)
 """How long the slices of time are in which records are looked for, as a share of their age."""
 
 

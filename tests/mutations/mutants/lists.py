@@ -39,8 +39,8 @@ MUTANTS: Final = (
     Mutant(
         "few records are taken for none",
         WINDOWS,
-        "SLICES: Final = (0.001, 0.01, 0.1)",
-        "SLICES: Final = (0.001,)",
+        "SLICES: Final = (0.0001, 0.01, 0.1)",
+        "SLICES: Final = (0.0001,)",
         LISTS,
     ),
     Mutant(
