@@ -52,9 +52,8 @@ OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]
     "sweep": ("finding 100 jobs", sweep.bench),
     "ledger": ("settling what completes", ledger.bench),
     "breaker": ("an API that is down", breaker.bench),
-    "console": ("a page of a list", console.bench),
 }
-NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "objects", "broker", "traces")
+NAMES: Final = ("gateway", *OVER_BOTH, *OVER_DATABASE, "console", "objects", "broker", "traces")
 
 
 async def main(wanted: tuple[str, ...], out: Console) -> None:
@@ -80,6 +79,9 @@ async def main(wanted: tuple[str, ...], out: Console) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 async with EmbeddedMongo(Path(folder)) as database:
                     out.print(_table(f"{name}: {what}", await over_database(database.uri)))
+    if "console" in wanted:
+        async for table in console.bench():
+            out.print(table)
     if "objects" in wanted:
         out.print(_table("objects: objects per second", await objects.bench()))
     if "broker" in wanted:
