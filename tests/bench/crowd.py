@@ -19,7 +19,7 @@ from random import Random
 from typing import Final
 
 from botdel.local.database import EmbeddedMongo
-from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests
+from deletion.adapters.mongo import dead_letters, jobs, operator_actions, requests, sweeps
 from deletion.adapters.mongo.connection import Client, Document
 from deletion.adapters.mongo.indexes import prepare
 from deletion.adapters.mongo.job_document import to_document
@@ -27,7 +27,6 @@ from deletion.adapters.mongo.request_document import to_document as request_docu
 from deletion.clock import truncated
 from deletion.job import Failure, Job, Status, StepProgress, StepStatus
 from deletion.request import DeletionRequest, LedgerPolicy, Share
-from recovery import mongo_sweeps
 from tests.support.factories import new_job
 from tests.support.paths import ROOT
 
@@ -47,7 +46,7 @@ INDEXES: Final = {
     requests.COLLECTION: requests.INDEXES,
     dead_letters.COLLECTION: dead_letters.INDEXES,
     operator_actions.COLLECTION: operator_actions.INDEXES,
-    mongo_sweeps.COLLECTION: mongo_sweeps.INDEXES,
+    sweeps.COLLECTION: sweeps.INDEXES,
 }
 BUILT: Final = "bench_crowd"
 """The collection that says that the database is complete."""
