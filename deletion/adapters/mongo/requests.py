@@ -19,6 +19,7 @@ from deletion.adapters.mongo.request_census import NEWEST, OpenRequests
 from deletion.adapters.mongo.request_document import readable, to_document, update_of
 from deletion.adapters.mongo.windows import Window, backward
 from deletion.adapters.mongo.writes import check_confirmed, duplicates
+from deletion.clock import TICK
 from deletion.ledger import Concern, ReadRequest, RequestCensus, RequestChange, RequestFilter
 from deletion.request import Chore, DeletionRequest, RequestState
 from deletion.silence import EPOCH
@@ -153,10 +154,13 @@ class MongoRequestStore:
     ) -> list[ReadRequest]:
         """The page, as soon as windows of time fill it. If all together do not, there is little to
         read, and the query itself also finds requests whose time of receipt cannot be read.
+
+        Not by `$lte`: of a field that is not the last of its index, the embedded server leaves the
+        bound out.
         """
         found: list[ReadRequest] = []
         for since, until in windows:
-            within = query | {"receivedAt": {"$gte": since, "$lte": until}}
+            within = query | {"receivedAt": {"$gte": since, "$lt": until + TICK}}
             found += await self._page(within, limit - len(found))
             if len(found) >= limit:
                 return found
@@ -193,7 +197,7 @@ def _query(wanted: RequestFilter, now: datetime) -> Document:
 
 def _is_broad(wanted: RequestFilter) -> bool:
     """Whether most requests may match: few are open, owed by a service, or of the same bot."""
-    is_narrow = wanted.bot_id or wanted.owed_by
+    is_narrow = wanted.bot_id or wanted.owed_by or wanted.concern
     return not is_narrow and wanted.state in (None, RequestState.SETTLED)
 
 

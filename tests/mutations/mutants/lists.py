@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import LISTS, Mutant
+from tests.mutations.mutants.base import DATABASE, LISTS, Mutant
 
 JOBS: Final = "console/mongo_job_lists.py"
 WINDOWS: Final = "deletion/adapters/mongo/windows.py"
@@ -49,6 +49,13 @@ MUTANTS: Final = (
         "backward(before and before[0], now) if _is_broad(wanted) else ()",
         "()",
         LISTS,
+    ),
+    Mutant(
+        "a request of the last moment of a window is in no list",
+        "deletion/adapters/mongo/requests.py",
+        '"$lt": until + TICK}',
+        '"$lte": until}',
+        DATABASE,
     ),
     Mutant(
         "a request whose time cannot be read is in no list",
