@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry
 
 from console.access import KnownVisitor
 from console.metrics import Metrics
+from console.mongo_job_lists import MongoJobLists
 from console.mongo_jobs import MongoDeletionJobs
-from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.mongo_lists import MongoLetterLists, MongoSweepLists
 from console.operating import Operating
 from console.pages.render import Renderer
 from console.proxy import Proxy, keys_of_proxy, tokens_of_proxy

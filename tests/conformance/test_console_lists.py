@@ -18,7 +18,8 @@ from console.lists import (
     Listed,
     SweepLists,
 )
-from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.mongo_job_lists import MongoJobLists
+from console.mongo_lists import MongoLetterLists, MongoSweepLists
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
@@ -103,6 +104,28 @@ async def test_pages_show_every_job_once_and_in_order(
     await jobs.put(*made)
     ordered = sorted(made, key=lambda job: (job.created_at, job.id), reverse=not oldest_first)
     for size in (1, 3, 16, 17, 50):
+        assert await jobs.walk(wanted, size, oldest_first=oldest_first) == [j.id for j in ordered]
+
+
+@pytest.mark.proves("console-lists")
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["newest first", "oldest first"])
+@pytest.mark.parametrize("wanted", [ALL, JobFilter("conversations"), JobFilter(bot_id=BOT)])
+async def test_jobs_of_one_moment_are_in_the_order_of_their_ids_whatever_their_status(
+    jobs: Jobs, wanted: JobFilter, oldest_first: bool
+) -> None:
+    made = [
+        new_job(
+            list(Status)[n % 3],
+            created_at=START + n // 9 * TICK,
+            last_modified_at=START + n // 9 * TICK,
+            bot_id=BOT if wanted.bot_id else str(ObjectId()),
+            service=f"service-{n}" if wanted.bot_id else "conversations",
+        )
+        for n in range(27)
+    ]
+    await jobs.put(*sorted(made, key=lambda job: job.id, reverse=not oldest_first)[::-1])
+    ordered = sorted(made, key=lambda job: (job.created_at, job.id), reverse=not oldest_first)
+    for size in (2, 4, 9, 20):
         assert await jobs.walk(wanted, size, oldest_first=oldest_first) == [j.id for j in ordered]
 
 

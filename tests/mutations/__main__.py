@@ -57,6 +57,12 @@ SUITES: Final = {
         "tests/integration/test_objects_step.py",
     ],
     "console": [f"{UNIT}console/**/test_*.py"],
+    "lists": [
+        f"{ADAPTERS}mongo/test_windows.py",
+        "tests/architecture/queries/test_pages.py",
+        "tests/conformance/ledger/test_mongo_requests.py",
+        "tests/conformance/test_console_lists.py",
+    ],
     "traces": [
         f"{UNIT}deletion/test_tracing.py",
         f"{UNIT}deletion/test_*_spans.py",

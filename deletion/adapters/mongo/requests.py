@@ -1,6 +1,6 @@
 """The store of requests on MongoDB. Every query walks an index; writes are guarded and grouped."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,9 @@ from deletion.adapters.mongo.connection import (
 )
 from deletion.adapters.mongo.request_census import NEWEST, OpenRequests
 from deletion.adapters.mongo.request_document import readable, to_document, update_of
+from deletion.adapters.mongo.windows import Window, backward
 from deletion.adapters.mongo.writes import check_confirmed, duplicates
+from deletion.clock import TICK
 from deletion.ledger import Concern, ReadRequest, RequestCensus, RequestChange, RequestFilter
 from deletion.request import Chore, DeletionRequest, RequestState
 from deletion.silence import EPOCH
@@ -109,14 +111,15 @@ class MongoRequestStore:
         same millisecond takes two queries, because an `$or` would walk no index.
         """
         query = _query(wanted, now)
+        windows = backward(before and before[0], now) if _is_broad(wanted) else ()
         if before is None:
-            return await self._page(query, limit)
+            return await self._newest(query, windows, limit)
         at, event_id = before
         same = await self._page(query | {"receivedAt": at, "_id": {"$lt": event_id}}, limit)
         if len(same) >= limit:
             return same
         older = query | {"receivedAt": {"$lt": at}}
-        return same + await self._page(older, limit - len(same))
+        return same + await self._newest(older, windows, limit - len(same))
 
     async def census(self, now: datetime, limit: int) -> RequestCensus:
         """See `request_census`."""
@@ -146,6 +149,23 @@ class MongoRequestStore:
             found = self._requests.find({"_id": {"$in": list(event_ids)}})
             return await found.to_list(len(event_ids))
 
+    async def _newest(
+        self, query: Document, windows: Iterable[Window], limit: int
+    ) -> list[ReadRequest]:
+        """The page, as soon as windows of time fill it. If all together do not, there is little to
+        read, and the query itself also finds requests whose time of receipt cannot be read.
+
+        Not by `$lte`: of a field that is not the last of its index, the embedded server leaves the
+        bound out.
+        """
+        found: list[ReadRequest] = []
+        for since, until in windows:
+            within = query | {"receivedAt": {"$gte": since, "$lt": until + TICK}}
+            found += await self._page(within, limit - len(found))
+            if len(found) >= limit:
+                return found
+        return await self._page(query, limit)
+
     async def _page(self, query: Document, limit: int) -> list[ReadRequest]:
         order = [("receivedAt", DESCENDING), ("_id", DESCENDING)]
         with bounded(self._call_seconds):
@@ -173,6 +193,12 @@ def _query(wanted: RequestFilter, now: datetime) -> Document:
         case Concern.MISSING:
             query |= {"missing": True}
     return query
+
+
+def _is_broad(wanted: RequestFilter) -> bool:
+    """Whether most requests may match: few are open, owed by a service, or of the same bot."""
+    is_narrow = wanted.bot_id or wanted.owed_by or wanted.concern
+    return not is_narrow and wanted.state in (None, RequestState.SETTLED)
 
 
 def _written(change: RequestChange) -> DeletionRequest:

@@ -6,7 +6,8 @@ import pytest
 from bson import ObjectId
 
 from console.lists import JobFilter, JobState, LetterFilter
-from console.mongo_lists import MongoJobLists, MongoLetterLists, MongoSweepLists
+from console.mongo_job_lists import MongoJobLists
+from console.mongo_lists import MongoLetterLists, MongoSweepLists
 from console.overview import HOUR
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore

@@ -11,6 +11,7 @@ import pytest
 
 from botdel.local.database import EmbeddedMongo
 from deletion.adapters.mongo.requests import MongoRequestStore
+from deletion.clock import TICK
 from deletion.ledger import Concern, ReadRequest, RequestChange, RequestFilter, RequestStore
 from deletion.request import Chore, DeletionRequest, RequestState, Waiver
 from deletion.silence import EPOCH
@@ -239,6 +240,23 @@ class TestFinding:
             assert isinstance(last, DeletionRequest)
             before = (last.received_at, last.id)
         assert found == in_order
+
+    @pytest.mark.proves("console-lists")
+    @pytest.mark.parametrize("state", [None, RequestState.SETTLED])
+    async def test_requests_of_adjacent_milliseconds_are_on_adjacent_pages(
+        self, store: RequestStore, state: RequestState | None
+    ) -> None:
+        made = [a_deletion_request(now=START + n * TICK) for n in range(6)]
+        requests = [each.completed("conversations", "job", LATER) for each in made]
+        await put(store, *requests)
+        found: list[ReadRequest] = []
+        before = None
+        while page := await store.find(RequestFilter(state=state), START, before=before, limit=1):
+            found += page
+            [last] = page
+            assert isinstance(last, DeletionRequest)
+            before = (last.received_at, last.id)
+        assert found == requests[::-1]
 
     async def test_every_mixture_of_filters_finds_what_fits_all(self, store: RequestStore) -> None:
         now = DUE + MINUTE

@@ -19,6 +19,7 @@ from tests.mutations.mutants import (
     job_transitions,
     ledger,
     ledger_parts,
+    lists,
     local,
     mongo,
     mongo_jobs,
@@ -75,4 +76,5 @@ MUTANTS: Final = (
     *broker.MUTANTS,
     *status.MUTANTS,
     *console.MUTANTS,
+    *lists.MUTANTS,
 )

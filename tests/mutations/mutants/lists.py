@@ -1,0 +1,67 @@
+"""The lists of the console: console/mongo_job_lists.py and what they are read with."""
+
+from typing import Final
+
+from tests.mutations.mutants.base import DATABASE, LISTS, Mutant
+
+JOBS: Final = "console/mongo_job_lists.py"
+WINDOWS: Final = "deletion/adapters/mongo/windows.py"
+
+MUTANTS: Final = (
+    Mutant(
+        "a page ends anywhere among jobs of one moment",
+        JOBS,
+        "if following and following[0][order.by] == page[-1][order.by]:",
+        "if False:",
+        LISTS,
+    ),
+    Mutant(
+        "jobs before a long gap are in no list",
+        JOBS,
+        "chain([(EPOCH, start - TICK)], forward(start, now))",
+        "forward(start, now)",
+        LISTS,
+    ),
+    Mutant(
+        "the oldest jobs are looked for among all",
+        JOBS,
+        "chain([(EPOCH, start - TICK)], forward(start, now))",
+        "[(EPOCH, now + AHEAD)]",
+        LISTS,
+    ),
+    Mutant(
+        "jobs are sorted in an order that no index has",
+        JOBS,
+        "found.sort(order.by, order.way)",
+        'found.sort([(order.by, order.way), ("_id", order.way)])',
+        LISTS,
+    ),
+    Mutant(
+        "few records are taken for none",
+        WINDOWS,
+        "SLICES: Final = (0.0001, 0.01, 0.1)",
+        "SLICES: Final = (0.0001,)",
+        LISTS,
+    ),
+    Mutant(
+        "requests are read without windows",
+        "deletion/adapters/mongo/requests.py",
+        "backward(before and before[0], now) if _is_broad(wanted) else ()",
+        "()",
+        LISTS,
+    ),
+    Mutant(
+        "a request of the last moment of a window is in no list",
+        "deletion/adapters/mongo/requests.py",
+        '"$lt": until + TICK}',
+        '"$lte": until}',
+        DATABASE,
+    ),
+    Mutant(
+        "a request whose time cannot be read is in no list",
+        "deletion/adapters/mongo/requests.py",
+        "        return await self._page(query, limit)\n\n    async def _page",
+        "        return found\n\n    async def _page",
+        LISTS,
+    ),
+)

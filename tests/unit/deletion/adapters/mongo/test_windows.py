@@ -1,0 +1,71 @@
+"""Windows of time in which lists are read."""
+
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+from math import ceil, floor
+
+import pytest
+
+from deletion.adapters.mongo.windows import (
+    AHEAD,
+    FIRST,
+    GROWTH,
+    Window,
+    backward,
+    beginning,
+    forward,
+)
+from deletion.clock import TICK
+from deletion.silence import EPOCH
+from tests.support.clock import START
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize("before", [None, START - 400 * DAY, START + 9 * DAY, EPOCH + TICK])
+def test_windows_backward_cover_all_time_before_a_moment_once(before: datetime | None) -> None:
+    windows = list(backward(before, START))
+    assert windows[0][1] == (before - TICK if before else START + AHEAD)
+    assert windows[-1][0] == EPOCH
+    assert all(later[0] - earlier[1] == TICK for later, earlier in pairwise(windows))
+    assert all(since <= until for since, until in windows)
+
+
+@pytest.mark.parametrize("since", [EPOCH, START - 400 * DAY, START, START + AHEAD])
+def test_windows_forward_cover_all_time_from_a_moment_once(since: datetime) -> None:
+    windows = list(forward(since, START))
+    assert (windows[0][0], windows[-1][1]) == (since, START + AHEAD)
+    assert all(later[0] - earlier[1] == TICK for earlier, later in pairwise(windows))
+    assert all(since <= until for since, until in windows)
+
+
+def test_the_first_window_is_short_and_each_is_ten_times_as_long_as_the_one_before() -> None:
+    for windows in (backward(START - DAY, START), forward(START - 9 * DAY, START)):
+        lengths = [until - since for since, until in islice(windows, 3)]
+        assert all(abs(length - FIRST * GROWTH**n) <= TICK for n, length in enumerate(lengths))
+
+
+@pytest.mark.parametrize("apart", [timedelta(minutes=1), DAY], ids=["many", "few"])
+@pytest.mark.parametrize("age", [31 * DAY, 5000 * DAY], ids=["a month", "years"])
+async def test_the_beginning_is_found_in_few_looks_that_see_few_records(
+    age: timedelta, apart: timedelta
+) -> None:
+    seen: list[int] = []
+
+    async def has_some(window: Window) -> bool:
+        """Whether a record is in it; there is one every so often since the first."""
+        since, until = ((START - moment) / apart for moment in window)
+        seen.append(max(0, floor(min(since, age / apart)) - ceil(until) + 1))
+        return seen[-1] > 0
+
+    found = await beginning(has_some, START)
+    assert timedelta() <= (START - age) - found <= 0.003 * age
+    assert len(seen) <= 54
+    assert max(seen) <= 1000
+
+
+async def test_the_beginning_of_nothing_is_now() -> None:
+    async def has_some(_: Window) -> bool:
+        return False
+
+    assert START - 2 * FIRST < await beginning(has_some, START) < START
