@@ -120,6 +120,7 @@ def test_a_health_check_asks_the_port_that_the_process_listens_on(name: str) -> 
     port = port_of(service["command"][0], service["environment"])
     probe = ["CMD", "botdel", "healthcheck", "--port", str(port), "--path", "/readyz"]
     assert service["healthcheck"]["test"] == probe
+    assert parsed(probe[2:])["port"] == port
     assert service.get("ports", []) in ([], [f"127.0.0.1:{port}:{port}"])
     assert service["environment"][f"BOTDEL_{service['command'][0].upper()}_HOST"] == "0.0.0.0"
 
