@@ -67,7 +67,7 @@ SETTLED_REQUESTS: Final = Retention(
     field="settledAt",
     # No chore is left: an open request always has one, and a settled one until all are notified.
     only={"chores": {}},
-    unlike="requests of which somebody has yet to be notified",
+    unlike="requests of which not everybody has been notified",
     setting="BOTDEL_KEEP_SETTLED_DAYS",
 )
 
