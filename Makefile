@@ -11,7 +11,7 @@ CODE   := botdel console consumers deletion gateway recovery tests
 IMAGE  := bot-deletion-pipeline
 FAST   := tests/unit tests/schema tests/model tests/simulation tests/architecture --ignore=tests/architecture/queries
 
-# Read when a target needs it.
+# Evaluated only when a target needs them.
 VERSION  = $(shell $(BIN)/python -c 'import deletion; print(deletion.__version__)')
 REVISION = $(shell git rev-parse HEAD)
 SBOM    := cyclonedx-bom==7.5.0
@@ -105,13 +105,13 @@ image: $(STAMP) ## Build the container image with Docker (BASE=... instead of th
 	@docker build --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
-image-test: $(STAMP) ## Build the image without Docker, from downloads as Docker would, and run it (needs root)
+image-test: $(STAMP) ## Build the image without Docker, with downloads as Docker would, and run it (needs root)
 	@$(BIN)/python -m pytest tests/image --with-downloads
 
-release-check: $(STAMP) ## Install the wheel into an empty environment, and use it there
+release-check: $(STAMP) ## Install the wheel into an empty environment, and run the demo there
 	@$(BIN)/python -m tests.release
 
-sbom: $(STAMP) ## Write what the image consists of to build/release/sbom.json, as CycloneDX
+sbom: $(STAMP) ## Write the Python packages of the image to build/release/sbom.json, as CycloneDX
 	@rm -rf build/sbom && $(BIN)/python -m venv build/sbom/tools
 	@$(BIN)/python -m venv --without-pip build/sbom/image
 	@$(BIN)/python -m tests.release.distributions build/sbom/dist > build/sbom/archives
@@ -148,7 +148,7 @@ constraints: ## Pin the newest versions that fit (with the oldest Python that is
 	@rm -rf build/pins
 	@$(MAKE) requirements
 
-requirements: ## Write the files with hashes from which the image is built (after `make constraints`)
+requirements: ## Write the files with hashes from which the image is built (`make constraints` does it too)
 	@rm -rf build/pins && $(or $(PYTHON),python3.11) -m venv build/pins
 	@build/pins/bin/pip install -qq $(LOCK)
 	@printf '%s\n\n' '# What the image installs, with the hash of each file: `make requirements` writes it.' \

@@ -145,13 +145,13 @@ def recover(
     timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=1)] = 600,
     every: Annotated[
         float | None,
-        typer.Option(help="Call again every so many seconds, until SIGTERM.", min=1),
+        typer.Option(help="Seconds between calls, which then go on until SIGTERM.", min=1),
     ] = None,
 ) -> None:
     """Start a sweep. Meant for a scheduler, which may run it every day.
 
-    Where there is no scheduler, --every 86400 calls every day, whatever a call brings; the process
-    then ends with 0 when it is stopped, or with 2.
+    Without a scheduler, use --every 86400: it calls every day, whatever the outcome, and exits
+    with 0 when it is stopped, or with 2.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
 
@@ -177,12 +177,12 @@ def recover(
 @app.command()
 def healthcheck(
     port: Annotated[int, typer.Option(help="Port of the process.", min=1, max=65_535)],
-    host: Annotated[str, typer.Option(help="Where it listens.")] = "127.0.0.1",
-    path: Annotated[str, typer.Option(help="/readyz, or /healthz.")] = "/healthz",
+    host: Annotated[str, typer.Option(help="Address that it listens on.")] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="Path of the probe: /healthz or /readyz.")] = "/healthz",
     timeout: Annotated[float, typer.Option(help="Seconds to wait, at most.", min=0.1)] = 5,
 ) -> None:
-    """Ask a probe of the process in this container. Exits with 0 when it answers 200, else with 1;
-    with 2 when an option is invalid.
+    """Ask the process in this container whether it is healthy. Exits with 0 if the probe answers
+    200, otherwise with 1; with 2 if an option is invalid.
     """
     from botdel.healthcheck import healthcheck as ask
 

@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and that an installation may lack."""
+"""Packages that only some commands need, and that may not be installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ OWN: Final = {"botdel", "console", "consumers", "deletion", "gateway", "recovery
 
 @contextmanager
 def imported_from(extra: str) -> Iterator[None]:
-    """Around imports: raise `ConfigurationError`, which names the extra, when a package of it is
-    not installed.
+    """Put this around imports. Raises a `ConfigurationError` that names `extra` if a package of it
+    is not installed.
     """
     try:
         yield
@@ -22,6 +22,6 @@ def imported_from(extra: str) -> Iterator[None]:
             raise
         raise ConfigurationError(
             f"the package {missing} is not installed",
-            f"install the extra that has it: pip install 'bot-deletion-pipeline[{extra}]', in a "
-            f"checkout pip install -e '.[{extra}]'",
+            f"install the extra that has it with pip install 'bot-deletion-pipeline[{extra}]', or "
+            f"in a checkout with pip install -e '.[{extra}]'",
         ) from None

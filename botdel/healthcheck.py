@@ -1,7 +1,7 @@
-"""`botdel healthcheck`: asks a probe of the process that runs in the same container.
+"""`botdel healthcheck`: requests a probe from the process that runs in the same container.
 
-For orchestrators that run a command in the container to learn whether it is healthy, such as
-Docker's. It needs neither a shell nor curl, which an image should not have.
+For orchestrators that check health by running a command in the container, such as Docker. It needs
+neither a shell nor curl, which an image should not have.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ HOST: Final = re.compile(r"[\w.:-]+", re.ASCII)
 
 
 async def healthcheck(host: str, port: int, path: str, timeout_seconds: float) -> int:
-    """Return 0 when `GET path` at the process gets a 200, else 1, and print what it got.
+    """Return 0 if the answer to `GET path` is 200, otherwise 1, and print the answer.
 
-    All of it takes at most about `timeout_seconds`. Raises `SettingsError` when `host` or `path`
+    The whole call takes at most about `timeout_seconds`. Raises `SettingsError` if `host` or `path`
     cannot be part of a URL. The connection is plain HTTP: no process of the pipeline serves TLS.
     """
     url = _url(host, port, path)
@@ -52,7 +52,7 @@ def _url(host: str, port: int, path: str) -> str:
 
 
 async def _answer(url: str, seconds: float) -> tuple[int, bytes]:
-    """The status, and how the body begins."""
+    """Return the status, and at most `READ_BYTES` of the body."""
     async with unproxied(timeout=seconds) as http, http.stream("GET", url) as answer:
         body = b""
         async for piece in answer.aiter_raw():

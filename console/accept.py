@@ -1,4 +1,4 @@
-"""What a request would rather be answered with (RFC 9110, section 12.5.1)."""
+"""Whether the answer to a request should be a page or JSON (RFC 9110, section 12.5.1)."""
 
 import math
 from typing import Final
@@ -19,7 +19,7 @@ def is_page(request: Request) -> bool:
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether a header `Accept` names HTML, with at least the weight of JSON.
+    """Whether the header `Accept` names HTML, with at least the weight of JSON.
 
     `*/*` names neither: programs send it.
     """
@@ -29,7 +29,7 @@ def prefers_html(accept: str) -> bool:
 
 
 def _weighed(named: str) -> tuple[str, float]:
-    """What is named and its weight; 0 for a weight that is no number."""
+    """Return a media type and its weight, which is 0 if it is not a number."""
     kind, *parameters = (part.strip().lower() for part in named.split(";"))
     weights = [
         text for name, _, text in (each.partition("=") for each in parameters) if name == "q"

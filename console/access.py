@@ -56,7 +56,7 @@ class Access:
         self._own_origin = own_origin
 
     async def check(self, request: Request) -> None:
-        """Find out who makes the request, and keep that as `VISITOR`, where somebody must be known.
+        """Keep who makes the request as `VISITOR` in its scope, unless the path is public.
 
         Raises a problem: 413, 401, 403, or 503 while the proxy's keys cannot be fetched.
         """
@@ -125,7 +125,7 @@ class AccessMiddleware:
         self._shown = shown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is refused: with a problem, or with the log-in."""
+        """Pass the request on, or answer why it is refused; a page redirects to the log-in."""
         if scope["type"] != "http":
             return
         request = Request(scope, receive)

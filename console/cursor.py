@@ -21,7 +21,7 @@ def as_cursor(position: Position) -> str:
 
 
 def as_position(cursor: str) -> Position:
-    """The position whose text is `cursor`. Raises `ValueError` for what no position has as text."""
+    """The position whose text is `cursor`. Raises `ValueError` if it is not such a text."""
     found = _parts(cursor.lower())
     if found is None:
         raise ValueError(f"{cursor!r} is no position in a list")

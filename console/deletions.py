@@ -23,7 +23,7 @@ from deletion.request import DeletionRequest, RequestState, Share
 MOST_PLACES: Final = 50
 """For how many waiting jobs their place in the queue is counted; a bot has one for each service."""
 MOST_STATES: Final = 1000
-"""Services of all requests of a page together: each is one state, and none waits for the others."""
+"""The most services that a page shows, of all its requests together."""
 PLACE_SECONDS: Final = 2.0
 """How long counting may take: a job in a long queue is then shown without its place."""
 
@@ -78,7 +78,7 @@ class Deletions:
     async def of_bot(self, bot_id: str, *, before: Position | None, limit: int) -> Page:
         """At most `limit` requests for the deletion of the bot, from below `before`.
 
-        Fewer if more than `MOST_STATES` services would be shown, but at least one.
+        Fewer if they would show more than `MOST_STATES` services, but at least one request.
         """
         return await in_time(self._of_bot(bot_id, before, limit))
 
@@ -128,7 +128,7 @@ class Deletions:
         for request in requests:
             services = tuple(stands(request, share) for share in request.shares)
             deletions.append(Deletion(request, request.state(now), services))
-            await asyncio.sleep(0)  # others have their turn: a request may have 500 services
+            await asyncio.sleep(0)  # let others run: a request may have 500 services
         return tuple(deletions)
 
     async def _jobs_of(self, bot_id: str, requests: Sequence[DeletionRequest]) -> Jobs:
@@ -162,7 +162,7 @@ class Deletions:
 
 
 def _bounded(page: Sequence[ReadRequest]) -> Sequence[ReadRequest]:
-    """The first requests of the page, with at most `MOST_STATES` services or one that has more."""
+    """The first requests of the page, with at most `MOST_STATES` services; at least one request."""
     states = 0
     for at, each in enumerate(page):
         own = 0 if isinstance(each, Unreadable) else len(each.shares)

@@ -21,14 +21,14 @@ Position = tuple[datetime, str]
 
 
 class JobState(StrEnum):
-    """Where a job stands that its status does not tell from others."""
+    """A state that the status of a job does not show."""
 
     PARKED = "parked"  # pending, and not due yet
     STALE = "stale"  # in progress, and silent for the stale threshold
 
     @property
     def status(self) -> Status:
-        """The status that jobs in this state have; a retry chooses no others of that status."""
+        """The status of jobs in this state. A retry that filters by it chooses no other jobs."""
         return Status.PENDING if self is JobState.PARKED else Status.IN_PROGRESS
 
 

@@ -1,7 +1,7 @@
 """The lists of jobs, on MongoDB.
 
-A list is read in windows of time until the page is full. So a database that does not push a
-limit down reads little more than the page, and one that does walks an index in the list's order.
+A list is read in windows of time until the page is full. So a database that does not push a limit
+down reads little more than the page, and one that does walks an index in the order of the list.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from deletion.job import LeasePolicy, Status
 from deletion.silence import EPOCH
 
 MOST_TIES: Final = 10_000
-"""Jobs of one status that are looked at in one millisecond."""
+"""The most jobs of one status that are read for one millisecond."""
 ID: Final = {"_id": True}
 
 
@@ -97,8 +97,8 @@ class MongoJobLists:
     ) -> list[Document]:
         """Read each status by itself and merge them: with `$in`, a server may walk no index.
 
-        Each is sorted by the time alone, as its index is. If the page would end among jobs of the
-        same millisecond, which the limit may have divided anyhow, those are read again.
+        Each is sorted by the time alone, as its index is. If the page ends among jobs of the same
+        millisecond, the limit may have cut off any of these, so they are read again.
         """
         queries = [order.within(window, query) for query in self._queries(wanted)]
         parts = await asyncio.gather(*(self._read(each, order, limit + 1) for each in queries))
@@ -119,8 +119,8 @@ class MongoJobLists:
         *,
         beyond: ObjectId | None = None,
     ) -> list[Document]:
-        """Those of the millisecond `at` from beyond an id. With a bound of the ids in the query, a
-        server may walk the ids instead of the index.
+        """Those of the millisecond `at`, from beyond an id. The query has no bound of the ids, with
+        which a server may walk the ids instead of the index.
         """
         queries = [query | {order.by: at} for query in self._queries(wanted)]
         parts = await asyncio.gather(*(self._read(each, None, MOST_TIES, ID) for each in queries))
@@ -133,7 +133,7 @@ class MongoJobLists:
 
     def _queries(self, wanted: JobFilter) -> list[Document]:
         """One for each status, unless a bot is given: each index begins with the bot or the status.
-        A state narrows down those of its status.
+        A state narrows the query of its status.
         """
         query: Document = {"botId": ObjectId(wanted.bot_id)} if wanted.bot_id else {}
         if wanted.service:
@@ -147,7 +147,7 @@ class MongoJobLists:
         return [query | {"status": each.value} for each in statuses]
 
     def _narrowed(self, state: JobState) -> Document:
-        """What tells jobs in the state from others of its status."""
+        """What the query of a status needs besides, to match only jobs in `state`."""
         now = self._clock.now()
         if state is JobState.PARKED:
             return {"due": {"$gt": now}}
@@ -172,17 +172,17 @@ class _Order:
 
     @property
     def way(self) -> int:
-        """As the driver has it."""
+        """The direction, as the driver names it."""
         return ASCENDING if self.oldest_first else DESCENDING
 
     def all_from(self, beyond: datetime | None, now: datetime) -> Window:
-        """All of the time that comes after `beyond` in this order."""
+        """One window of everything after `beyond` in this order."""
         if self.oldest_first:
             return (beyond + TICK if beyond else EPOCH), now + AHEAD
         return EPOCH, (beyond - TICK if beyond else now + AHEAD)
 
     def within(self, window: Window, query: Document) -> Document:
-        """`query` within `window`. A server may walk no index for two ranges of one field."""
+        """`query` within `window`. With two ranges of one field, a server may walk no index."""
         until = min(window[1], query[self.by]["$lte"]) if self.by in query else window[1]
         return query | {self.by: {"$gte": window[0], "$lte": until}}
 

@@ -27,7 +27,7 @@ class MongoDeletionJobs:
     ) -> list[Covering]:
         """One query along the unique index of (bot, service, events), which bounds its answer.
 
-        A job may have a thousand `eventIds`; the server leaves out those that were not asked for.
+        A job may have a thousand `eventIds`; the server returns only those that were asked for.
         """
         if not services or not event_ids:
             return []
@@ -49,7 +49,7 @@ class MongoDeletionJobs:
 
 
 def _those_of(event_ids: Collection[str]) -> Document:
-    """The `eventIds` of a document that are among `event_ids`; a damaged field as it is."""
+    """The `eventIds` of a document that are among `event_ids`. A damaged field is left as it is."""
     those = {"$setIntersection": ["$eventIds", {"$literal": sorted(set(event_ids))}]}
     return {"$cond": [{"$isArray": "$eventIds"}, those, "$eventIds"]}
 
@@ -63,8 +63,8 @@ def _covering(
 
 
 def _matched(stored: object, asked: Collection[str]) -> list[str]:
-    """The values of a field that are among `asked`, even if it is damaged: a query matches each
-    value that a list holds, and so it does a single one.
+    """The values of a field that are among `asked`, even if it is damaged: a query matches the
+    values in a list, and also a single value.
     """
     held = stored if isinstance(stored, list) else [stored]
     return [each for each in held if isinstance(each, str) and each in asked]

@@ -28,7 +28,7 @@ class DeletionJobs(Protocol):
         """The jobs of the bot in `services` that cover one of `event_ids`, at most one for each
         service and event. A job that cannot be read otherwise is `Unreadable`.
 
-        The `event_ids` of a job are those that were asked for, in any order; it may cover more.
+        The `event_ids` of a returned job are only those that were asked for, in any order.
         """
 
     async def count_due(self, queue: str, before: datetime, limit: int) -> int:

@@ -1,6 +1,6 @@
 """An identity-aware proxy: names the user in a header that it signs.
 
-https://cloud.google.com/iap/docs/signed-headers-howto.
+https://cloud.google.com/iap/docs/signed-headers-howto
 """
 
 from typing import Final
@@ -33,7 +33,7 @@ class Proxy:
 
 
 def tokens_of_proxy(audience: str, keys: SigningKeys) -> SignedTokens:
-    """Verifies the assertions of the proxy for `audience`."""
+    """Return what verifies the assertions of the proxy for `audience`."""
     return SignedTokens(keys, algorithm=ALGORITHM, issuers=(ISSUER,), audience=audience)
 
 

@@ -1,4 +1,4 @@
-"""How the console refuses a request: with a page for a person, with a problem for a program."""
+"""How the console refuses a request: with a page for a browser, with a problem for a program."""
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -9,7 +9,7 @@ from deletion.process.problems import Problem, Shown
 
 
 def refusals(render: Renderer) -> Shown:
-    """Return what shows a problem: as a page of `render` where a page was asked for."""
+    """Return what answers with a problem: as a page if the request prefers HTML, else as JSON."""
 
     def shown(request: Request, problem: Problem) -> Response:
         if not is_page(request):

@@ -1,4 +1,4 @@
-"""A window of due times to read: a read costs what its range matches, whatever its limit.
+"""A window of due times to read, because a read costs what its range matches, not what it returns.
 
 Servers differ in whether they stop an index scan at the limit, so the range that is read has two
 bounds. When the earliest record is due is not known. The window therefore begins in 1970, and its
@@ -16,7 +16,7 @@ from deletion.silence import EPOCH, LATEST
 
 T = TypeVar("T")
 MOST_CAUTIOUS: Final = 64
-"""After reads that failed, the end moves on by at least this fraction of what it would have."""
+"""After failed reads, the end moves on by no less than this part of a normal step: 1/64."""
 
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 """Bounds of the width of a window."""
@@ -28,7 +28,7 @@ LEAP: Final = 0.9
 class DueWindow:
     """A range of times to read, bounds included. Its end moves on by `width` before each read.
 
-    `due` are the times of a page, the earliest first.
+    The parameter `due` of its methods holds the times of a page, the earliest first.
     """
 
     start: datetime = EPOCH
@@ -49,7 +49,7 @@ class DueWindow:
         return replace(self, end=last, width=max(NARROWEST, last - first))
 
     def past(self, due: Sequence[datetime], *, is_largest: bool) -> "DueWindow":
-        """The window that begins with the last of a full page of which nothing can be done.
+        """The window that begins with the last of a full page with which nothing can be done.
 
         Other records may be due in the same millisecond. It is skipped only if it fills the largest
         page that can be read.
@@ -59,20 +59,20 @@ class DueWindow:
         return replace(self, start=start, end=start)
 
     def leap(self, now: datetime) -> timedelta:
-        """How far to move the end after an empty read: the first may be due at any time."""
+        """How far to move the end after an empty read: the first record may be due at any time."""
         return max(self.width, (now - self.end) * LEAP)
 
     def _span(self, due: Sequence[datetime]) -> tuple[datetime, datetime]:
-        """The first and the last time of a page; the end for both if it has none."""
+        """The first and the last time of a page, or twice the end of the window if it has none."""
         return (due[0], due[-1]) if due else (self.end, self.end)
 
 
 class Earliest(Generic[T]):
     """Reads the earliest of many records, at a cost that does not grow with how many there are.
 
-    `read` returns the records of a range of times, bounds included, the earliest first, at most as
-    many as given; `time_of` returns the time of one, if it can be read. The window is kept, so that
-    the next read begins with what the last one has learned.
+    `read` takes the two bounds of a range of times, both included, and a limit, and returns the
+    records in it, the earliest first. `time_of` returns the time of a record, or None if it cannot
+    be read. The window is kept from one read to the next.
     """
 
     def __init__(
@@ -95,11 +95,12 @@ class Earliest(Generic[T]):
         also_later: bool = False,
         fewest: int = 1,
     ) -> list[T]:
-        """The earliest records from `since` until `now` of which at least `fewest` are new; all
-        that there are if they are fewer, or `limit` of them. `also_later` reads on beyond `now`.
+        """Return the earliest records from `since` on, at most `limit`.
 
-        Raises what `read` raises. The next read then begins with a narrow window and moves on in
-        smaller steps: this one may have matched more than the database can read in time.
+        The range grows until `fewest` of the records in it are new, or it has reached `now`. With
+        `also_later` it then extends beyond `now`. Raises what `read` raises; after that, the next
+        read begins with a narrow window and moves on in smaller steps, because this one may have
+        matched more than the database can read in time.
         """
         step = self._window.width
         while True:
@@ -114,8 +115,8 @@ class Earliest(Generic[T]):
             step = self._window.width if found else self._window.leap(now) / self._caution
 
     async def _tried(self, since: datetime, end: datetime, limit: int) -> Sequence[T]:
-        """Read. If that fails, go back to where the last read ended, or to the beginning if even a
-        narrow step from there was too much.
+        """Read. If that fails, the window goes back to where the last read ended, or to the
+        beginning if even a narrow step from there failed.
         """
         before, self._window = self._window, DueWindow()
         caution, self._caution = self._caution, min(MOST_CAUTIOUS, self._caution * 4)
@@ -128,8 +129,8 @@ class Earliest(Generic[T]):
     def _after(
         self, window: DueWindow, found: Sequence[T], *, is_full: bool, is_last: bool
     ) -> DueWindow:
-        """The window after a read. One that has reached now stays as wide as it is: how many
-        records will be due by the next read is not known.
+        """The window after a read. One that has reached `now` keeps its width: nobody knows how
+        many records will be due by the next read.
         """
         if is_full:
             return window.shrunk_to([at for each in found if (at := self._time_of(each))])

@@ -53,9 +53,10 @@ class RequestFilter:
 class RequestCensus:
     """How many open requests there are, each count at most the limit that was given.
 
-    `unsettled` are all of them, `near` are part of these, and `overdue` part of those; `missing`
-    were published again for a service, and still lack its job. `oldest` is when the oldest was
-    received, and `oldest_deadline` its deadline (UTC); both None without one.
+    `unsettled` counts all of them, `near` those whose deadline is near or past, and `overdue`
+    those whose deadline is past. `missing` counts those that were published again for a service
+    and still lack its job. `oldest` is when the oldest was received, and `oldest_deadline` its
+    deadline (UTC); both are None if there is none.
     """
 
     unsettled: int
@@ -117,8 +118,8 @@ class Service:
 
 
 def check_room(recorded: Sequence[Service], names: Collection[str]) -> None:
-    """Raise `ConfigurationError` if more than `MAX_SERVICES` are in use once `names` are. Only
-    names that are not in use are refused.
+    """Raise `ConfigurationError` if more than `MAX_SERVICES` would be in use together with
+    `names`. Names that are in use already are never refused.
     """
     in_use = {service.name for service in recorded if service.retired_at is None}
     new = sorted(set(names).difference(in_use))
@@ -127,7 +128,7 @@ def check_room(recorded: Sequence[Service], names: Collection[str]) -> None:
             f"an installation has at most {MAX_SERVICES} services in use: there are "
             f"{len(in_use)}, and {', '.join(new[:SHOWN])}{' …' if new[SHOWN:] else ''} would make "
             f"it {len(in_use) + len(new)}",
-            "retire services that have no data of bots any more with `botdel services retire`, or "
+            "retire services that no longer hold data of bots with `botdel services retire`, or "
             "divide the installation",
         )
 
@@ -144,7 +145,7 @@ class ServiceStore(Protocol):
     async def all(self) -> Sequence[Service]:
         """All services, retired ones too, by name. One whose record is damaged is not retired.
 
-        Raises `ConfigurationError` for more in use, or in all, than can be: none is left out.
+        Raises `ConfigurationError` if too many are in use or recorded: none is left out.
         """
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:

@@ -13,8 +13,8 @@ from typing import Final
 from deletion.clock import truncated
 
 CHECKS_APART: Final = timedelta(minutes=30)
-"""How long after publishing a request again the ledger checks for its job: doubled each time, up to
-`LONGEST_CHECKS_APART`."""
+"""How long after publishing a request again the ledger checks for its job. It doubles each time, up
+to `LONGEST_CHECKS_APART`."""
 LONGEST_CHECKS_APART: Final = timedelta(days=1)
 WARNINGS_APART: Final = timedelta(days=1)
 """How long after an alert that a request is overdue there is another one."""
@@ -51,7 +51,7 @@ class Waiver:
     reason: str
 
     def as_dict(self) -> dict[str, str]:
-        """The one form in which commands, the status API and the callback show it."""
+        """The form in which commands, the status API and the callback show it."""
         return {"by": self.by, "reason": self.reason}
 
 
@@ -236,6 +236,6 @@ class DeletionRequest:
 
 
 def _apart(republished: Iterable[int]) -> timedelta:
-    """How long until the next check, after this many times of publishing again."""
+    """How long until the next check, after a request was published again this many times."""
     times = min(max(republished, default=1), MOST_DOUBLINGS)
     return min(CHECKS_APART * (1 << max(times - 1, 0)), LONGEST_CHECKS_APART)

@@ -46,7 +46,7 @@ class Kind(Enum):
 INTERNAL: Final = Kind.INTERNAL
 SERVER: Final = Kind.SERVER
 PRODUCER: Final = Kind.PRODUCER
-"""Names for those of every request: Python 3.11 takes a call to look a member up."""
+"""Constants for the kinds that every request needs: Python 3.11 looks a member up by a call."""
 
 
 class Sink(Protocol):
@@ -60,7 +60,7 @@ class Span:
     """Current inside its `with` block, and ended by it. Times are nanoseconds since 1970.
 
     An error that leaves the block is kept as its type. Its text is not: it may name a bot. Spans
-    may share `attributes`, which are replaced and never changed.
+    may share `attributes`, so these are replaced and never modified.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class Span:
             self.sink.put(self)
 
     def drop(self) -> None:
-        """Do not record it, whatever was decided at its beginning."""
+        """Do not record it, whatever was decided when it began."""
         self.flags &= ~SAMPLED
 
     def enter(self) -> Self:
@@ -143,7 +143,7 @@ class Span:
         """End it; what was current before is current again."""
         if self._token:
             _current.reset(self._token)
-            self._token = None  # it would keep the context, and all that is in it
+            self._token = None  # it would keep the context alive, with all that is in it
         self.ended = time.time_ns()
         if self.flags & SAMPLED:
             self.sink.put(self)
@@ -177,8 +177,8 @@ class Sampling:
     follows: bool = True
 
     def flags(self, trace_id: str, before: bool | None) -> int:
-        """`SAMPLED` or 0 for a span; `before` says whether what it continues, or one of those
-        that it is linked to, is recorded. None: there is nothing before it.
+        """Return `SAMPLED` or 0 for a new span. `before` says whether the span that it continues,
+        or one that it is linked to, is recorded; None if there is no such span.
         """
         if self.follows and before is not None:
             return SAMPLED if before else 0
@@ -255,8 +255,8 @@ class Tracer:
         return Span(name, kind, trace_id, span_id, flags, parent_id, attributes, linked, self._sink)
 
     def _new_id(self, bits: int = SPAN_BITS) -> str:
-        """A random id as hex; the last of its 16 digits make a span's id, which is never 0.
-        Formatting a number takes four times as long.
+        """Return a random id as hex. It is odd, so neither it nor the span id in its last 16 digits
+        is 0. Formatting a number takes four times as long.
         """
         return (self._random_bits(bits) | 1).to_bytes(bits // 8).hex()
 

@@ -51,7 +51,7 @@ class DeletionRequests:
     async def place(
         self, bot_id: str, key: str | None, traceparent: str, requested_by: str
     ) -> Placed:
-        """Publish the event, which names who asked and its span. Returns once it is confirmed.
+        """Publish the event, with `requested_by` and `traceparent`. Returns once it is confirmed.
 
         With a `key` the event id is the same each time the key is used for this bot, on any
         replica. Raises what `Publisher.publish` raises, and `InvalidEvent` for a bad id.

@@ -29,7 +29,7 @@ class GatewaySettings(PubSubSettings, TracesSettings):
     gateway_max_connections: int = Field(2500, ge=1, le=100_000)
     """Open connections. A further one replaces the one that has waited longest for its client, or
     is answered `503` when all have a request under way. Keep it above `BOTDEL_GATEWAY_MAX_PENDING`,
-    and the hard limit on open files above both: a process raises its soft limit to that.
+    and the hard limit on open files above both: the process raises its soft limit to that.
     """
     gateway_max_pending: int = Field(2000, ge=1)
     """Events that may wait for Pub/Sub; a further one is answered `429`."""

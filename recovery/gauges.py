@@ -17,7 +17,7 @@ READ_SECONDS: Final = 5.0
 """How long a scrape waits for the database."""
 
 MOST_LETTERS: Final = 10_000
-"""How many new dead letters are counted: an alert needs no more."""
+"""The most new dead letters that are counted: an alert needs no more."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class ReadFailures:
             self._failures.labels(of)
 
     def failed(self, of: str) -> None:
-        """Count one of `of`."""
+        """Count one scrape that could not read `of`."""
         self._failures.labels(of).inc()
 
 
@@ -92,7 +92,7 @@ class JobGauges:
 
 
 class LetterGauge:
-    """`botdel_dead_letters`. It is absent while it cannot be counted, and that is counted."""
+    """`botdel_dead_letters`. It is absent while they cannot be counted; `failures` counts that."""
 
     def __init__(
         self,

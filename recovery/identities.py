@@ -1,7 +1,7 @@
-"""Service accounts that may call recovery: named by an OIDC token that Google signs.
+"""Service accounts that may call recovery, each named by an OIDC token that Google has signed.
 
-Cloud Scheduler sends one (https://cloud.google.com/scheduler/docs/http-target-auth). Who has the
-token of `BOTDEL_RECOVERY_TOKEN` is not affected by any of this.
+Cloud Scheduler sends such a token (https://cloud.google.com/scheduler/docs/http-target-auth). None
+of this affects a caller with `BOTDEL_RECOVERY_TOKEN`.
 """
 
 from collections.abc import Collection
@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 
 
 class Identities:
-    """Finds the service account of `emails` that a token for `audience` names."""
+    """Finds which service account of `emails` a token for `audience` names."""
 
     def __init__(self, keys: SigningKeys, audience: str, emails: Collection[str]) -> None:
         self._tokens = SignedTokens(keys, algorithm=ALGORITHM, issuers=ISSUERS, audience=audience)
         self._emails = tuple(emails)
 
     async def __call__(self, token: str) -> str | None:
-        """Return its address; None for a token that is not valid, or another account's.
+        """Return its e-mail address, or None if the token is not valid or names another account.
 
         Raises a 503 problem for a token whose key cannot be fetched now.
         """
@@ -47,11 +47,11 @@ class Identities:
             return None
         email = claims.get("email")
         if claims.get("email_verified") is not True or email not in self._emails:
-            log.warning(REFUSED, reason="its address")
+            log.warning(REFUSED, reason="address")
             return None
         return str(email)
 
 
 def google_keys(clock: Clock) -> SigningKeys:
-    """The certificates with which Google signs OIDC tokens."""
+    """Google's certificates, which verify its OIDC tokens."""
     return SigningKeys("Google", CERTIFICATES, clock)

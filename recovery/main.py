@@ -137,7 +137,7 @@ async def _serve(
 
 
 def _identities(settings: RecoverySettings, clock: Clock) -> Identities | None:
-    """The service accounts that may call the endpoint too, if any."""
+    """The service accounts that may also call the endpoint, or None without any."""
     audience, emails = settings.recovery_oidc_audience, settings.recovery_oidc_emails
     return Identities(google_keys(clock), audience, emails) if audience and emails else None
 
@@ -180,7 +180,7 @@ def _gauges(settings: RecoverySettings, client: Client, clock: Clock, metrics: M
     )
 
     async def refresh() -> None:
-        """Side by side, so that a scrape waits for the slowest one only."""
+        """Count all at the same time, so that a scrape waits only for the slowest."""
         await asyncio.gather(jobs.refresh(), requests.refresh(), dead.refresh())
 
     return refresh

@@ -1,4 +1,4 @@
-"""The cron client where there is no scheduler: calls at once, and again at every interval."""
+"""The cron client without a scheduler: it calls at once, and then again at each interval."""
 
 from asyncio import Event
 from collections.abc import Callable, Coroutine
@@ -19,9 +19,9 @@ async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -
 
 
 async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event) -> int:
-    """Call every `every_seconds`, whatever a call brings, until `stopping`. Returns `Exit.OK` then.
+    """Call every `every_seconds`, whatever the outcome, until `stopping`. Then return `Exit.OK`.
 
-    Returns `Exit.USAGE` as soon as a call does: another one would bring the same.
+    Returns `Exit.USAGE` as soon as a call does, because any further call would do the same.
     """
     while True:
         due = clock.monotonic() + every_seconds

@@ -58,9 +58,9 @@ class RecoverySettings(
     recovery_token: Token
     """Bearer token of the recovery endpoint, at least 16 characters."""
     recovery_oidc_emails: Annotated[tuple[str, ...] | None, NoDecode] = None
-    """E-mail addresses of the service accounts, separated by commas, whose OIDC tokens, signed by
-    Google, the endpoint accepts beside `BOTDEL_RECOVERY_TOKEN`: that of Cloud Scheduler, for
-    example. Set it together with `BOTDEL_RECOVERY_OIDC_AUDIENCE`.
+    """E-mail addresses of service accounts, separated by commas. Beside `BOTDEL_RECOVERY_TOKEN` the
+    endpoint accepts OIDC tokens that Google has signed for these, such as the one of Cloud
+    Scheduler. Set it together with `BOTDEL_RECOVERY_OIDC_AUDIENCE`.
     """
     recovery_oidc_audience: str | None = Field(None, max_length=500, validate_default=True)
     """The audience that these tokens must have, such as `https://recovery.example.org`."""

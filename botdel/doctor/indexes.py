@@ -61,7 +61,7 @@ async def _indexes(collection: Collection, indexes: Sequence[IndexModel]) -> lis
 
 
 def retentions(settings: RetentionSettings) -> list[tuple[Retention, int | None]]:
-    """What may expire, each with the days that are set for it."""
+    """Each kind of record that may expire, with the days that are set for it."""
     return [
         (COMPLETE_JOBS, settings.keep_complete_days),
         (SETTLED_REQUESTS, settings.keep_settled_days),
@@ -102,7 +102,7 @@ def index_finding(collection: str, wanted: Sequence[IndexModel], found: Describe
 def retention_finding(
     kept: Retention, days: int | None, difference: RetentionDifference | None, *, exists: bool
 ) -> Finding:
-    """Check that the records are kept for as many days as are set.
+    """Check that the records are kept for `days`, or for ever if that is None.
 
     `difference` comes from `deletion.adapters.mongo.retention`; `exists` says whether there is a
     TTL index.

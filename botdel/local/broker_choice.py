@@ -1,7 +1,7 @@
 """Pub/Sub on this machine: Google's emulator if it and Java are installed, or the embedded broker.
 
-`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first, and tests that
-run over each broker use each that is installed.
+`BOTDEL_LOCAL_BROKER` chooses one of them. Without it, Google's emulator comes first.
+`tests/support/brokers.py` says which of them a test runs over.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class LocalSettings(Settings):
     local_broker: Literal["google", "embedded"] | None = None
     """Which broker `make demo`, `make up` and the tests start: `google` (the emulator) or
     `embedded`. If it is not set: the emulator if it and Java are installed, else the embedded
-    broker; tests of a broker itself use the embedded one, and with EACH_BROKER=1 all tests run
-    over each that is installed.
+    broker. Tests of a broker itself use the embedded one; with EACH_BROKER=1 they, the acceptance
+    tests and the fault suite run over each that is installed.
     """
 
 
@@ -44,7 +44,7 @@ def brokers() -> list[str]:
 
 
 def why_left_out(name: str) -> str:
-    """Return in one line why no test runs over this one; "" if tests may."""
+    """Return in one line why no test runs over this broker; "" if tests may run over it."""
     if wanted := load(LocalSettings).local_broker:
         return "" if name == wanted else f"not over {name}, because BOTDEL_LOCAL_BROKER={wanted}"
     if name == EMBEDDED:

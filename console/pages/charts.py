@@ -27,7 +27,7 @@ class Bar:
 
 
 def bars(hours: Sequence[Hour]) -> list[Bar]:
-    """A bar for each hour, as high as the scale says, and none lower than a line."""
+    """A bar for each hour, with its height on the scale, but at least one unit."""
     width, full = BARS
     top = ticks(most_of(hours))[-1]
     heights = [max(full * hour.completed / top, 1.0) for hour in hours]
@@ -38,12 +38,12 @@ def bars(hours: Sequence[Hour]) -> list[Bar]:
 
 
 def most_of(hours: Sequence[Hour]) -> int:
-    """The jobs of the hour with the most."""
+    """The number of jobs in the hour that completed the most."""
     return max((hour.completed for hour in hours), default=0)
 
 
 def ticks(most: int) -> list[int]:
-    """The numbers of a scale for up to `most`: 0, the end, and half of it if that is whole.
+    """The numbers of a scale up to `most`: 0, the end, and half of it if that is a whole number.
 
     The end is the lowest of 1, 2, 5, 10, 20, 50, … that is not below `most`.
     """
@@ -55,7 +55,7 @@ def ticks(most: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A number of the scale, and where it stands."""
+    """A number of the scale, and its height in the drawing."""
 
     y: float
     number: int

@@ -141,9 +141,9 @@ class JobPages:
 
 
 def wanted_of(request: Request) -> JobFilter:
-    """The filters of a list of jobs. Raises a 422 problem for one that makes no sense.
+    """Return the filters of a list of jobs; `status` names a status or a `JobState`.
 
-    `status` names a status, or a state.
+    Raises a 422 problem for a filter that is not valid.
     """
     is_state = asked.given(request, "status") in tuple(JobState)
     return JobFilter(

@@ -22,7 +22,7 @@ from deletion.process.problems import Problem
 from deletion.request import RequestState
 
 STATES: Final = (*RequestState, *Concern)
-"""What the filter `state` may be."""
+"""The values of the filter `state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class RequestPages:
 
 
 def wanted_of(request: Request) -> RequestFilter:
-    """The filters of a list of requests. Raises a 422 problem for one that makes no sense.
+    """Return the filters of a list of requests; `state` names a state or a `Concern`.
 
-    `state` names a state, or a concern.
+    Raises a 422 problem for a filter that is not valid.
     """
     is_concern = asked.given(request, "state") in tuple(Concern)
     return RequestFilter(

@@ -20,7 +20,7 @@ from deletion.skew import Check, unchecked
 GROUP: Final = 10
 """Records that are read and acted on side by side."""
 GROUP_SECONDS: Final = 60.0
-"""How long a group may take: see `journal.WRITE_SECONDS`."""
+"""How long a group may take. `journal.WRITE_SECONDS` says what this and the silence add up to."""
 MOST_LOOKED_AT: Final = 10_000
 """Records that a preview looks at, at most."""
 MOST_REASONS: Final = 20

@@ -32,8 +32,8 @@ T = TypeVar("T")
 
 TRIES: Final = 3
 WRITE_SECONDS: Final = 20.0
-"""How long a write of the record may take, with its repeats. A run acts for at most
-`bulk.GROUP_SECONDS` after a write, and makes the next one, all within `record.SILENCE`."""
+"""How long a write of the record may take, including its repeats. A run acts for at most
+`bulk.GROUP_SECONDS` after a write and then writes again, all within `record.SILENCE`."""
 INTERRUPTED: Final = "interrupted: the process was asked to stop"
 
 
@@ -50,7 +50,7 @@ class Journal:
     """The record of an action that this process runs, whose outcomes are in `tally`.
 
     The writes raise `LeaseLost` once another run has taken the action over, and `StoreUnavailable`
-    when the database does not answer any of `TRIES`, or not within `WRITE_SECONDS`.
+    if none of `TRIES` tries succeeds within `WRITE_SECONDS`.
     """
 
     def __init__(

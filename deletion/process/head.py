@@ -11,8 +11,8 @@ HEAD: Final = "HEAD"
 
 
 class HeadMiddleware:
-    """Answers HEAD as GET, without the content. It belongs inside all other middleware, which sees
-    the method that was asked for, and the route.
+    """Answers HEAD as GET, without the content. Add it before all other middleware, so that those
+    see the method that was asked for, and the route.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -40,7 +40,7 @@ class HeadMiddleware:
 
 
 def _allow_head(message: Message) -> None:
-    """Add HEAD to the methods that a 405 allows, where GET is one of them."""
+    """Add HEAD to the methods that a 405 allows, if GET is one of them."""
     headers = MutableHeaders(scope=message)
     if message["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = {each.strip() for each in headers.get("allow", "").split(",")}

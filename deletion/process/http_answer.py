@@ -1,4 +1,4 @@
-"""What a process notes of each HTTP answer: it is counted, and its request has a span."""
+"""What a process records about each HTTP answer: it is counted, and its request has a span."""
 
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -33,16 +33,16 @@ class Answer:
         self.status = FAILED
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass the message on. It is awaited by the caller, which saves a coroutine for each."""
+        """Pass the message on. The caller awaits what this returns, which saves a coroutine."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
         return self._send(message)
 
 
 class AnswersMiddleware:
-    """ASGI middleware that counts the answers to paths that `concerns`, and records their spans.
+    """ASGI middleware that counts answers and records spans, for paths that `concerns` accepts.
 
-    One for both: a layer around the app costs a request as much as its span.
+    It does both, because a layer around the app costs a request as much as its span does.
     """
 
     def __init__(

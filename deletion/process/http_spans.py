@@ -18,17 +18,17 @@ METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 )
 ANY, OTHER = "HTTP", "_OTHER"
-"""Stand for every other method, of which a client could send any number."""
+"""The name of a span, and its attribute, for any other method: a client may invent any number."""
 HEADER: Final = b"traceparent"
 ADMITTED: Final = "botdel.admitted"
-"""In the scope of a request whose credential is valid."""
+"""The key in the scope of a request whose credential is valid."""
 FAILED: Final = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def admitted(scope: Scope) -> None:
-    """Note that the caller is known: only such a request is recorded.
+    """Mark the request as one with a valid credential: only those are recorded.
 
-    Anybody can make the others, and would leave no room for the spans of those that count.
+    Otherwise anybody could fill the exporter's queue.
     """
     scope[ADMITTED] = True
 
@@ -40,7 +40,7 @@ def begun(tracer: Tracer, scope: Scope) -> Span:
 
 
 def answered(span: Span, scope: Scope, status: int, failure: str | None) -> None:
-    """Note how a request was answered, before its span ends; `failure` is the type of an error."""
+    """Set how a request was answered, before its span ends; `failure` is the type of an error."""
     name = span.name
     attributes: dict[str, Attribute] = {
         "http.request.method": name if name != ANY else OTHER,

@@ -14,8 +14,8 @@ log = structlog.get_logger(__name__)
 def raise_limit() -> None:
     """Raise the soft limit on open files to the hard one, at most to `ENOUGH`.
 
-    A container usually starts with a soft limit of 1,024, systemd's default, which is fewer than
-    the connections of the gateway (`BOTDEL_GATEWAY_MAX_CONNECTIONS`).
+    A container usually starts with a soft limit of 1,024, systemd's default. That is less than the
+    gateway needs for its connections (`BOTDEL_GATEWAY_MAX_CONNECTIONS`).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)

@@ -40,11 +40,11 @@ class Problem(Exception):
 
 
 Shown = Callable[[Request, Problem], Response]
-"""How a problem answers a request."""
+"""Makes the response to a request from a problem."""
 
 
 def as_json(_: Request, problem: Problem) -> Response:
-    """As every program reads it."""
+    """Return the problem as JSON (`application/problem+json`)."""
     return problem.response()
 
 

@@ -38,9 +38,8 @@ def run(work: Coroutine[None, None, T]) -> T:
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
     """Run a long-running process to its clean end, then exit at once.
 
-    It may open as many files as the system allows. An expected error is `reported`. The
-    interpreter's own exit would wait, beyond the grace period, for a database call that hangs in a
-    thread.
+    Raises the limit on open files first. An expected error is `reported`. The interpreter's own
+    exit would wait, beyond the grace period, for a database call that hangs in a thread.
     """
     raise_limit()
     with reported():

@@ -1,8 +1,8 @@
 """JSON Web Tokens (RFC 7519) that Google signs, to say who makes a request.
 
-`google.auth.jwt` verifies the signature, that a token is neither of the future nor expired, and the
-audience. The rest is checked here: its size before anything else, that its algorithm is the one
-expected (RFC 8725, 3.1), its issuer, and for how long it is good.
+`google.auth.jwt` verifies the signature, the audience, and that a token has neither expired nor
+been issued in the future. The rest is checked here: first its size, then that its algorithm is the
+expected one (RFC 8725, 3.1), and at last its issuer and its lifetime.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from deletion.process.signing_keys import SigningKeys
 
 MOST_CHARACTERS: Final = 8192
 MOST_SECONDS: Final = 3600
-"""The longest for which a token may be good. Google's are good for an hour, or less."""
+"""The longest lifetime of a token. Google's tokens live for an hour or less."""
 SKEW_SECONDS: Final = 30
 """By how much the clocks of the signer and of this machine may differ."""
 
@@ -37,7 +37,7 @@ class SignedTokens:
         self._audience = audience
 
     async def claims(self, token: str) -> Mapping[str, Any] | None:
-        """What `token` says, or None if it is not valid. Raises `KeysUnavailable`."""
+        """Return the claims of `token`, or None if it is not valid. Raises `KeysUnavailable`."""
         key_id = self._key_id(token)
         if key_id is None:
             return None
@@ -46,19 +46,19 @@ class SignedTokens:
             claims: Mapping[str, Any] = jwt.decode(  # type: ignore[no-untyped-call]
                 token, dict(keys), audience=self._audience, clock_skew_in_seconds=SKEW_SECONDS
             )
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's token brings about
+        except Exception as error:  # noqa: BLE001 - an untrusted token may cause any error
             log.warning(REFUSED, reason=type(error).__name__)
             return None
         if claims.get("iss") not in self._issuers:
-            log.warning(REFUSED, reason="its issuer")
+            log.warning(REFUSED, reason="issuer")
             return None
         if not _is_short_lived(claims):
-            log.warning(REFUSED, reason="how long it is good")
+            log.warning(REFUSED, reason="lifetime")
             return None
         return claims
 
     def _key_id(self, token: str) -> str | None:
-        """The id of the key that signed it, or None if it is no token of this signer."""
+        """Return the id of the key that signed it, or None if it is no token of this signer."""
         if len(token) > MOST_CHARACTERS:
             return None
         try:
@@ -71,7 +71,7 @@ class SignedTokens:
 
 
 def _is_short_lived(claims: Mapping[str, Any]) -> bool:
-    """Whether its times are whole seconds, and it is good from its issue, for an hour at most."""
+    """Whether its times are whole seconds, and it is valid once issued, for at most an hour."""
     issued, ends = claims["iat"], claims["exp"]
     begins = claims.get("nbf", issued)
     if not all(type(each) is int for each in (issued, ends, begins)):  # a bool or NaN is none

@@ -1,4 +1,4 @@
-"""The public keys with which somebody else signs tokens, fetched from where they are published."""
+"""Public keys that verify the tokens of another signer, fetched from where they are published."""
 
 import asyncio
 import json
@@ -15,11 +15,11 @@ from deletion.clock import Clock
 from deletion.errors import BotDeletionError
 
 KEPT_SECONDS: Final = 3600.0
-"""How long keys are fresh if their answer does not say so."""
+"""How long keys are fresh if the answer does not say."""
 AGAIN_SECONDS: Final = 60.0
 """How long to wait before the keys are fetched again for an unknown key, or after a failure."""
 USED_SECONDS: Final = 86_400.0
-"""How long keys are used while no newer ones can be fetched. None are fresh for longer."""
+"""How long keys are used while no newer ones can be fetched, and the longest they are fresh."""
 FETCH_SECONDS: Final = 5.0
 MOST_KEY_BYTES: Final = 256 * 1024
 
@@ -43,11 +43,11 @@ class Published:
 
 
 class SigningKeys:
-    """The keys of `signer`, as errors call it, that are published at `url`.
+    """The keys of a signer, published at `url`. Errors name it by `signer`.
 
-    Whoever has a token with a known key never waits: keys that are no longer fresh are fetched in
-    the background. An unknown key waits for one fetch, which all such tokens share, and which takes
-    at most `FETCH_SECONDS`; there is at most one in `AGAIN_SECONDS`, whatever is sent.
+    A token with a known key never waits: keys that are no longer fresh are fetched in the
+    background. All tokens with an unknown key wait for the same fetch, for at most
+    `FETCH_SECONDS`. There is at most one fetch in `AGAIN_SECONDS`, however many tokens are sent.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class SigningKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def with_key(self, key_id: str) -> Keys:
-        """The keys, among which `key_id` is if it is published.
+        """Return the keys, with `key_id` among them if it is published.
 
-        Raises `KeysUnavailable` if it is not known, and the last fetch failed.
+        Raises `KeysUnavailable` if it is unknown and the last fetch failed.
         """
         if key_id not in self._usable():
             await self._one_fetch()
@@ -97,7 +97,7 @@ class SigningKeys:
             self._fetching = asyncio.create_task(self._refresh())
 
     async def _refresh(self) -> None:
-        """Fetch the keys. After a failure the old ones go on being used."""
+        """Fetch the keys. After a failure the old ones stay in use."""
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 self._published = await self._fetch()
@@ -110,7 +110,7 @@ class SigningKeys:
 
 
 async def fetched(url: str) -> Published:
-    """Fetch the keys. Raises whatever keeps it from them."""
+    """Fetch the keys. Raises whatever error prevents that."""
     async with (
         httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False) as http,
         http.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,
@@ -125,7 +125,7 @@ async def fetched(url: str) -> Published:
 
 
 def _keys(found: object) -> Keys:
-    """Raises `ValueError` for what are no keys."""
+    """Return the keys. Raises `ValueError` if `found` are none."""
     if not isinstance(found, dict) or not found:
         raise ValueError("expected a JSON object of keys")
     if not all(isinstance(key, str) for key in found.values()):
@@ -134,7 +134,7 @@ def _keys(found: object) -> Keys:
 
 
 def _fresh_seconds(headers: Mapping[str, str]) -> float:
-    """The freshness lifetime less the age (RFC 9111, 4.2), within a minute and a day."""
+    """The freshness lifetime less the age (RFC 9111, 4.2), at least a minute and at most a day."""
     found = _max_age(headers.get("cache-control", ""))
     if not found:
         return KEPT_SECONDS

@@ -82,10 +82,10 @@ class OperatorSettings(PubSubSettings, StoreSettings, LeaseSettings, OperatorNam
 
 
 class RetentionSettings(Settings):
-    """How long records are kept: for ever when it is not set.
+    """How long records are kept: for ever if it is not set.
 
-    At least 31 days, because a message may be redelivered for that long; at most what MongoDB's 32
-    bits of seconds can hold. Requests are kept for a day longer, because clocks differ.
+    At least 31 days, because a message may be redelivered for that long, and one day more for
+    requests, because clocks differ; at most what MongoDB's 32 bits of seconds can hold.
     """
 
     keep_complete_days: int | None = Field(None, ge=31, le=24_855)
@@ -96,8 +96,8 @@ class RetentionSettings(Settings):
     """
     keep_settled_days: int | None = Field(None, ge=32, le=24_855)
     """Days after which MongoDB deletes the record of a settled request that is announced and, with
-    `BOTDEL_CALLBACK_URL`, confirmed; 32 to 24855. Then its status is `404`. Without it they are
-    kept for ever. Its TTL index is created and removed in the same way.
+    `BOTDEL_CALLBACK_URL`, confirmed; 32 to 24855. After that its status is `404`. Without it they
+    are kept for ever. Its TTL index is created and removed in the same way.
     """
 
 

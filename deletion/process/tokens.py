@@ -23,7 +23,7 @@ CLIENT: Final = "client"
 
 
 Identify = Callable[[str], Awaitable[str | None]]
-"""The name of a caller by another kind of bearer token; None for one that is not valid.
+"""Returns the name of the caller for another kind of bearer token; None if it is not valid.
 
 Raises a problem if it cannot be verified now.
 """
@@ -40,8 +40,8 @@ class NamedToken:
 class BearerTokens(SecurityBase):
     """Checks `Authorization: Bearer …` (RFC 6750) against every token, in constant time.
 
-    What is none of them is given to `identify`. As a dependency, `Security(tokens)`, it is also
-    part of the OpenAPI document, with the `description` of what a caller sends.
+    A token that matches none of them is passed to `identify`. As a dependency, `Security(tokens)`,
+    it is also part of the OpenAPI document, where `description` says what a caller sends.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BearerTokens(SecurityBase):
     async def __call__(self, request: Request) -> str:
         """Return the name of the request's token.
 
-        Raises a 401 problem without a valid one, and what `identify` raises.
+        Raises a 401 problem if it has no valid one, and what `identify` raises.
         """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:

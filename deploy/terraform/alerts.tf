@@ -1,5 +1,5 @@
-# A message is recorded within seconds, so an old one means that nobody records: a consumer that does
-# not run, a right that is missing, a subscription that nobody needs any more.
+# A message is recorded within seconds, so an old one means that nobody records messages: a consumer
+# does not run, a right is missing, or nobody needs the subscription any more.
 
 locals {
   watched = toset(concat(tolist(var.services), ["ledger", "dead-letter"]))
@@ -31,6 +31,6 @@ resource "google_monitoring_alert_policy" "oldest_unacked" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Nobody records the messages of `${var.topic}.${each.key}`. See docs/runbooks/recovery.md: /readyz of the consumer (of recovery, for ledger and dead-letter) says why. Pub/Sub keeps a message for 31 days."
+    content   = "Nobody records the messages of `${var.topic}.${each.key}`. /readyz of the consumer (of recovery, for ledger and dead-letter) says why; see docs/runbooks/recovery.md. Pub/Sub keeps a message for 31 days."
   }
 }

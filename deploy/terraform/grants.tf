@@ -1,6 +1,6 @@
 # What each process may do, on the topic or subscription itself, never on the project.
 
-# --- the gateway publishes; an idle one looks whether the topic exists, for /readyz
+# --- the gateway publishes; while it is idle, /readyz checks that the topic exists
 
 resource "google_pubsub_topic_iam_member" "gateway" {
   for_each = toset(["roles/pubsub.publisher", "roles/pubsub.viewer"])
@@ -11,7 +11,7 @@ resource "google_pubsub_topic_iam_member" "gateway" {
   member  = google_service_account.gateway.member
 }
 
-# --- a consumer pulls from its own subscription, and looks whether that belongs to the topic
+# --- a consumer pulls from its own subscription, and checks that it belongs to the topic
 
 resource "google_pubsub_subscription_iam_member" "consumer_pulls" {
   for_each = var.services
@@ -79,7 +79,7 @@ resource "google_pubsub_topic_iam_member" "recovery_completed" {
   member  = google_service_account.recovery.member
 }
 
-# --- the console replays dead letters, after a look whether they would arrive
+# --- the console replays dead letters, after a check that their subscription belongs to the topic
 
 resource "google_pubsub_topic_iam_member" "console_replays" {
   project = var.project_id

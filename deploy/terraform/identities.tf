@@ -3,7 +3,7 @@
 locals {
   workload_pool = var.workload_pool == null ? "${var.project_id}.svc.id.goog" : var.workload_pool
 
-  # An id has at most 30 characters. A longer name is cut, and told apart by a hash.
+  # An id has at most 30 characters. A longer one is cut and ends in a hash, so that ids differ.
   consumer_ids = {
     for service in var.services : service =>
     length(service) <= 14 ? "botdel-consumer-${service}" : "botdel-consumer-${substr(service, 0, 5)}-${substr(sha256(service), 0, 8)}"
@@ -42,7 +42,7 @@ resource "google_service_account" "topology" {
   display_name = "Bot deletion: topology apply"
 }
 
-# It has no rights: recovery knows it by its address.
+# It has no rights on Google Cloud: recovery allows its e-mail address.
 resource "google_service_account" "cron" {
   count = var.scheduler == null ? 0 : 1
 

@@ -4,12 +4,12 @@ output "subscriptions" {
 }
 
 output "completed_topic" {
-  description = "Where recovery announces each request that is settled. Make a subscription of your own."
+  description = "Where recovery announces each request that is settled. Create your own subscription to it."
   value       = google_pubsub_topic.completed.id
 }
 
 output "service_accounts" {
-  description = "Addresses for the annotation iam.gke.io/gcp-service-account, and for rights on what a plan deletes."
+  description = "E-mail addresses of the accounts: for the annotation iam.gke.io/gcp-service-account, and to grant rights on what a plan deletes."
   value = merge(
     {
       gateway  = google_service_account.gateway.email
@@ -22,7 +22,7 @@ output "service_accounts" {
 }
 
 output "recovery_settings" {
-  description = "Settings with which recovery accepts the calls of Cloud Scheduler."
+  description = "Settings that let recovery accept the calls of Cloud Scheduler."
   value = var.scheduler == null ? {} : {
     BOTDEL_RECOVERY_OIDC_AUDIENCE = var.scheduler.url
     BOTDEL_RECOVERY_OIDC_EMAILS   = google_service_account.cron[0].email

@@ -1,5 +1,5 @@
-# Starts a sweep as botdel-cron, whose token Google signs. Recovery answers at once; what becomes of
-# the sweep is in its metrics.
+# Starts a sweep as botdel-cron, with a token that Google signs. Recovery answers at once; its metrics
+# show how the sweep ended.
 
 resource "google_cloud_scheduler_job" "sweeps" {
   count = var.scheduler == null ? 0 : 1

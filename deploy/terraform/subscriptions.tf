@@ -2,7 +2,7 @@
 #
 # The label asks `botdel topology apply` to seek a new subscription back to what its topic still
 # keeps; `apply` then removes it. So Terraform writes labels once, and ignores them afterwards.
-# A filter cannot be changed: Terraform would make the subscription anew, with the label.
+# A filter cannot be changed: Terraform would recreate the subscription, with the label.
 
 resource "google_pubsub_subscription" "service" {
   for_each = var.services

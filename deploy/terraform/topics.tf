@@ -1,5 +1,5 @@
-# The three topics. They keep what was published for as long as Pub/Sub allows: a subscription that
-# is made later, or anew, gets it.
+# The three topics. They keep what was published for as long as Pub/Sub allows, for subscriptions that
+# are created or recreated later.
 
 locals {
   retention = "2678400s" # 31 days
@@ -20,7 +20,7 @@ resource "google_pubsub_topic" "requests" {
   }
 
   lifecycle {
-    prevent_destroy = true # a topic that is made anew is another one: its subscriptions get nothing
+    prevent_destroy = true # the subscriptions of a deleted topic get nothing from one that is recreated
   }
 }
 

@@ -30,12 +30,12 @@ variable "services" {
 
   validation {
     condition     = length(setintersection(var.services, ["dead-letter", "doctor", "ledger"])) == 0
-    error_message = "The names dead-letter, doctor and ledger are the pipeline's own."
+    error_message = "The names dead-letter, doctor and ledger are reserved: the pipeline has subscriptions of these names. Rename the service."
   }
 }
 
 variable "kubernetes_namespace" {
-  description = "Namespace of the processes: their Kubernetes service accounts may act as the accounts made here. null binds nothing."
+  description = "Namespace of the processes: their Kubernetes service accounts may act as the accounts created here. null grants nothing."
   type        = string
   default     = "bot-deletion"
 }
@@ -47,7 +47,7 @@ variable "workload_pool" {
 }
 
 variable "scheduler" {
-  description = "Lets Cloud Scheduler start the sweeps in place of a cron job: the public address of recovery, without a path. null creates nothing."
+  description = "Lets Cloud Scheduler start the sweeps instead of a cron job: url is the public address of recovery, without a path. null creates nothing."
   type = object({
     url       = string
     region    = string
@@ -58,7 +58,7 @@ variable "scheduler" {
 
   validation {
     condition     = var.scheduler == null ? true : can(regex("^https://[^/?#@ ]+$", var.scheduler.url))
-    error_message = "Expected scheduler.url as https:// and a host, without a path: the call carries a token."
+    error_message = "Expected scheduler.url as https:// and a host, without a path, such as https://recovery.example.org; the call carries a token."
   }
 }
 
@@ -77,13 +77,13 @@ variable "alerts" {
 }
 
 variable "kms_key_name" {
-  description = "Key that encrypts the messages of the topics, projects/P/locations/L/keyRings/R/cryptoKeys/K; Pub/Sub's service agent must be allowed to use it. null leaves it to Google."
+  description = "Key that encrypts the messages of the topics, projects/P/locations/L/keyRings/R/cryptoKeys/K; Pub/Sub's service agent must be allowed to use it. null uses Google's own keys."
   type        = string
   default     = null
 }
 
 variable "allowed_persistence_regions" {
-  description = "Regions in which messages may be stored. None means all that the organisation allows."
+  description = "Regions in which messages may be stored. An empty list means all that the organisation allows."
   type        = list(string)
   default     = []
 }
@@ -95,6 +95,6 @@ variable "labels" {
 
   validation {
     condition     = !contains(keys(var.labels), "botdel-seek")
-    error_message = "The label botdel-seek is the pipeline's own."
+    error_message = "The label botdel-seek is reserved for the pipeline. Choose another name."
   }
 }

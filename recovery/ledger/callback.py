@@ -72,7 +72,7 @@ def body_of(request: DeletionRequest) -> dict[str, object]:
 
 
 def _service(share: Share) -> dict[str, object]:
-    """`job_id` is null, and `waiver` is not, if the service's share is waived."""
+    """One service of the body: `job_id` is null if its share is waived, otherwise `waiver` is."""
     return {
         "service": share.service,
         "job_id": share.job_id,

@@ -38,8 +38,9 @@ class LedgerMetrics:
         )
         self._failures = Counter(
             "botdel_ledger_failures",
-            "Passes of a part of the ledger that failed, and single records in others; it tries "
-            "again, except for a message that is no event; the log says what failed and why",
+            "Passes of a part of the ledger that failed, and single records that failed in other "
+            "passes; it tries again, except for a message that is no event; the log says what "
+            "failed and why",
             ["part"],
             registry=registry,
         )

@@ -20,9 +20,9 @@ class Notify:
 
     `notify` returns once the other side has confirmed, within the time that a claim holds, or
     raises. `notified` returns the request as it is after that. At most `at_once` requests are
-    claimed together, and their notifications are sent side by side, at most `per_second` on
-    average: a backlog, such as the month that a new ledger finds, must not flood the other side.
-    `then` is called when at least one was confirmed.
+    claimed together, and their notifications are sent side by side, on average at most
+    `per_second`: a backlog, such as the requests of a month that a new ledger finds, must not flood
+    the other side. `then` is called when at least one was confirmed.
     """
 
     def __init__(

@@ -15,9 +15,9 @@ log = structlog.get_logger(__name__)
 KEPT_SECONDS: Final = 60.0
 """How long the list of services that have a subscription is used before it is read again.
 
-So the subscription of a service that is not registered yet may be noticed late. What is recorded
-in between, the service does not owe, as it does not owe what its topic kept from before: it gets
-both, and deletes.
+So the subscription of a service that is not registered yet may be noticed late. That service owes
+neither what is recorded in the meantime nor what its topic kept from before. It gets both, and
+deletes.
 """
 NAMED: Final = 10
 """The most services that an error names."""

@@ -1,4 +1,4 @@
-"""Missing jobs: a request is published again for a service that has no job for it.
+"""Missing jobs: a request is published again for each service that has no job for it.
 
 So a message that Pub/Sub lost, a subscription that was made anew, or a consumer that was away for
 longer than the retention loses nothing: docs/decisions/0036.
@@ -105,8 +105,8 @@ class Republish:
 
     async def _publish(self, decisions: Sequence[Decision]) -> None:
         """Publish a group after the other, each side by side: a publisher refuses what is too much
-        at once. Raises the first error, once all have ended, which counts as the failure of the
-        pass; after a group of which none was published, the others are not tried.
+        at once. After a group of which none was published, the others are not tried. Raises the
+        first error once all have ended; it counts as the failure of the pass.
         """
         pairs = [(each.change.before, service) for each in decisions for service in each.missing]
         self._alert(pairs)

@@ -48,7 +48,7 @@ CALLS_AT_ONCE: Final = 16
 call."""
 
 ANNOUNCEMENTS_PER_SECOND, CALLS_PER_SECOND = 100, 20
-"""Bounds of a process, for the sake of those who receive a backlog."""
+"""Bounds for each process, so that a backlog does not flood its receivers."""
 
 Receiver = Callable[[DeletionRequest], Awaitable[None]]
 """Posts a settled request, within bounded time; raises unless the receiver confirms it."""
@@ -77,8 +77,8 @@ class Topics:
 
 
 class Ledger:
-    """Records, settles, republishes, warns, announces and calls back, each in a loop of its own, so
-    that none waits for another.
+    """Records, settles, republishes, warns, announces and calls back, each in its own loop, so that
+    none waits for another.
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
     does anything while `check` raises: with a wrong clock it would warn of what is not late, and

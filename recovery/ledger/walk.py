@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 class Walk(Generic[T]):
     """One part's walks over its records, from the earliest on.
 
-    `read` returns the earliest records of a range of times, at most as many as given; `time_of`
-    returns the time by which they are sorted, and `id_of` their id. It walks what is due now, and
-    what is `also_later`. A record that was handled is usually gone from the next read. One that
-    cannot be read is logged, counted and passed over, and a part may pass others over: for
-    `PASSED_OVER_SECONDS` all walks begin behind them, so that many of them do not hold up newer
-    ones again and again.
+    `read` takes the two bounds of a range of times and a limit, and returns the earliest records in
+    it; `time_of` returns the time by which they are sorted, and `id_of` their id. It walks what is
+    due now, and with `also_later` what is due later too. A record that was handled is usually gone
+    from the next read. One that cannot be read is logged, counted and passed over, and a part may
+    pass others over: for `PASSED_OVER_SECONDS` all walks begin behind them, so that many of them do
+    not hold up newer ones again and again.
     """
 
     def __init__(

@@ -27,9 +27,9 @@ from tests.support.pipeline import WITHIN, Pipeline, listening, until
 
 PLAN = ROOT / "deploy" / "kubernetes" / "services" / "conversations" / "plan.yaml"
 DATABASE = "conversations"
-"""That of the plan."""
+"""The database that the plan names."""
 HERE = {"PUBSUB_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "BOTDEL_MONGODB_URI"}
-"""The settings in which this machine differs."""
+"""The settings that differ on this machine."""
 _, _, TOKEN = SECRETS["BOTDEL_GATEWAY_TOKENS"].partition(":")
 
 
@@ -77,7 +77,7 @@ async def here(
     database_name: str,
     tmp_path: Path,
 ) -> AsyncIterator[Pipeline]:
-    """Servers without a topology."""
+    """Servers, before any topology is applied."""
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo.uri, timeoutMS=30_000) as client:
         await client.drop_database(DATABASE)

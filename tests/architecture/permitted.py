@@ -1,4 +1,4 @@
-"""A Pub/Sub that lets an account do what it may, and what each process does there.
+"""A Pub/Sub that allows an account only what its roles permit, and the calls of each process.
 
 The permissions are those that Google documents for calls and roles:
 https://cloud.google.com/pubsub/docs/access-control
@@ -57,7 +57,7 @@ def refused(what: str) -> Forbidden:
 
 
 class MayOnly:
-    """Pub/Sub, as both clients, for whoever has `held`: everything exists, with its label."""
+    """Pub/Sub, as both clients, for an account with the grants `held`. Everything exists."""
 
     def __init__(self, held: Collection[Grant]) -> None:
         self.held = held

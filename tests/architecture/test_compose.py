@@ -50,7 +50,7 @@ def seconds(text: str) -> float:
 
 
 def wrong(document: Any) -> list[str]:
-    """What the schema of the Compose Specification has against it."""
+    """Where it violates the schema of the Compose Specification."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     return [error.message for error in Draft7Validator(schema).iter_errors(document)]
 
@@ -72,7 +72,7 @@ def test_a_key_and_a_value_that_do_not_exist_are_found() -> None:
     assert wrong({"services": {"gateway": {"image": "a", "read_only": [1]}}})
 
 
-def test_every_process_is_started_once_at_least() -> None:
+def test_every_process_is_started_at_least_once() -> None:
     assert {service["command"][0] for service in PROCESSES.values()} == set(READ_BY)
 
 

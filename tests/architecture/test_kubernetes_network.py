@@ -1,4 +1,4 @@
-"""Who may talk to whom in deploy/kubernetes/, and what selects which of its pods."""
+"""Which pods of deploy/kubernetes/ may connect to which, and what selects which of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, product

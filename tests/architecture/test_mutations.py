@@ -72,7 +72,7 @@ BARE: Final = (
     *("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist"),
     *("-p", "no:asyncio", "-p", "no:anyio"),
 )
-"""Plugins that take a second to load; here each sample would load them anew."""
+"""Plugins that take a second to load; here each sample would load them again."""
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_a_difference_would_be_noticed(old: str, new: str) -> None:
 
 
 def test_labels_are_written_once_and_topics_are_kept() -> None:
-    """`topology apply` removes a label; a topic that is made anew has no subscriptions."""
+    """`topology apply` removes a label; a topic that is recreated has no subscriptions."""
     read = module()
     for each in read.instances("google_pubsub_subscription"):
         lifecycle = each.block("lifecycle")

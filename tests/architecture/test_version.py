@@ -18,8 +18,8 @@ PYPROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_
 RELEASED: Final = {
     "0.1.0": "34e139fa120712e2c6b64a08cfc5539cc15810efedf3cb68fe4d8b2cb22923ad",
 }
-"""The SHA-256 of the section of each earlier version. What is new belongs into the first section,
-where no merge puts it by itself.
+"""The SHA-256 of the section of each earlier version. New lines belong in the first section, but a
+merge may put them into another one.
 """
 
 

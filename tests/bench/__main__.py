@@ -2,7 +2,7 @@
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
 memory, claims, sweep, ledger, breaker, console, objects, broker, traces. Each gets an emulator and
-a database of its own, or what it needs. Takes about half an hour, and a quarter more the first
+a database of its own, or what it needs. Takes about half an hour, and longer the first
 time: `console` builds a database of a million jobs, which it keeps. Use a machine that does nothing
 else.
 """

@@ -1,9 +1,10 @@
 """Console: what each list, the overview and a status cost among few jobs and among many.
 
-Every page has as many records as the console asks for. Each figure is taken among 1,000 jobs, the
-baseline, and among the others in turn, on the same server, and has its ratio to the baseline. The
-documents that the queries of a page match say what it reads on a server that pushes no limit down,
-whatever else the machine does. `tests/bench/crowd.py` says what the jobs are like.
+Every page has as many records as the console asks for. Each figure is measured among 1,000 jobs,
+the baseline, and alternately among the other sizes, on the same server, and has its ratio to the
+baseline. The number of documents that the queries of a page match is what it reads on a server that
+does not push a limit down, whatever else the machine does. `tests/bench/crowd.py` describes the
+jobs.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ TABS: Final = (
     "requests open, newest",
     "a deletion that waits",
 )
-"""What seven browsers show."""
+"""The pages that seven browsers show."""
 POLLED_EVERY: Final = 1.0
 """Seconds between two reads of a page that is shown, however many browsers show it."""
 BESIDE_TABS: Final = "jobs of a service, from the middle"

@@ -31,11 +31,11 @@ from tests.support.factories import new_job
 from tests.support.paths import ROOT
 
 NOW: Final = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-"""The time at which the console is looked at."""
+"""The time at which the console is read."""
 SPAN: Final = timedelta(days=30)
 SERVICES: Final = ("analytics", "billing", "conversations", "media")
 WAITING: Final = 500
-"""Every so many requests, one is so new that its jobs are pending or in progress."""
+"""One request in this many is so new that its jobs are pending or in progress."""
 ENDS: Final = {49: Status.COMPENSATED, 149: Status.EXHAUSTED, 249: Status.FAILED}
 """How a job of one in a thousand requests ended, by the request's number."""
 INSERTED_TOGETHER: Final = 5_000

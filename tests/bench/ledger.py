@@ -1,8 +1,9 @@
 """Ledger: what settling costs among few open requests and among many.
 
 The same number of jobs complete, each for one request, while no other request is open and while
-100,000 are. They complete in rounds, in turn here and there, so that whatever else the machine does
-slows both. The part that settles is the real one, on a real database with the real stores.
+100,000 are. They complete in rounds that alternate between the two, so that whatever else the
+machine does slows both. The part that settles is the real one, on a real database with the real
+stores.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Builds the image from its Dockerfile into a folder, and starts programs in it, without Docker.
 
 `RUN` runs what the Dockerfile says. Without downloads, the lines that install the files with hashes
-are replaced: the packages that these name are copied from this environment, whose versions are the
-same, because the files are held to constraints.txt.
+are replaced: the packages that these name are copied from this environment, which has the same
+versions, because the files and the environment both come from constraints.txt.
 """
 
 import json
@@ -35,7 +35,7 @@ INSTALLS: Final = re.compile(
 PASSED_ON: Final = ("PIP_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 """How this machine reaches packages: a container gets that from Docker."""
 NOT_CARRIED_OUT: Final = {"ARG", "LABEL", "HEALTHCHECK", "CMD", "ENTRYPOINT", "USER"}
-"""Instructions that do nothing to the file system."""
+"""Instructions that do not change the file system."""
 
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0
@@ -48,7 +48,7 @@ needs_namespaces = pytest.mark.skipif(
 
 @dataclass
 class Image:
-    """A stage, as far as it has been carried out."""
+    """A stage, with the results of its instructions so far."""
 
     root: Path
     env: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
@@ -56,7 +56,7 @@ class Image:
     stage: Stage | None = None
 
     def argv(self, program: Sequence[str], env: Mapping[str, str], *, built: bool) -> list[str]:
-        """What starts `program` in it: as the image's user on a read-only root once it is built."""
+        """How to start `program` in it: once it is built, as its user and on a read-only root."""
         user = self.stage.user() if self.stage and built else None
         given = {
             "root": str(self.root),

@@ -70,7 +70,7 @@ def mount(*arguments: str | Path) -> None:
 
 
 def become(user: int, group: int) -> None:
-    """Give up root, for good."""
+    """Drop the privileges of root for good."""
     os.setgroups([])
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)

@@ -19,7 +19,7 @@ _PATTERN: Final = re.compile(r"^(!?)(?!\*\*)(?=[^#\s])", re.M)
 IGNORED: Final = PathSpec.from_lines(
     "gitignore", _PATTERN.sub(r"\1/", (ROOT / ".dockerignore").read_text()).splitlines()
 )
-"""What Docker does not send. Its patterns begin at the root, as Git's do that begin with `/`."""
+"""The files that Docker does not get. Only patterns with `**` in front match below the root."""
 NEVER_WALKED: Final = {".git", ".venv"}
 
 
@@ -36,7 +36,7 @@ class Stage:
         return [value for found, value in self.steps if found == instruction]
 
     def command(self) -> list[str]:
-        """The entry point, in exec form. Raises `ValueError` if it is not, or there are more."""
+        """The entry point. Raises `ValueError` unless there is exactly one, in exec form."""
         (value,) = self.values("ENTRYPOINT")
         command: list[str] = json.loads(value)
         return command

@@ -174,7 +174,7 @@ async def test_the_demo_is_not_in_it_and_says_which_extra_has_it(image: Image) -
     assert "pip install 'bot-deletion-pipeline[local]'" in "\n".join(demo.lines)
 
 
-async def test_what_a_process_lacks_is_a_sentence_and_not_a_trace(image: Image) -> None:
+async def test_a_missing_setting_is_named_without_a_traceback(image: Image) -> None:
     async with image.process("gateway", "gateway", env={}) as gateway:
         assert await gateway.wait(WITHIN) == 2
     said = "\n".join(gateway.lines)

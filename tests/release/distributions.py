@@ -47,7 +47,7 @@ class Distributions:
 
 
 def tracked() -> set[str]:
-    """The files of `SOURCES` that are, or would be, in the repository."""
+    """The files of `SOURCES` that are in the repository, or are not ignored by it."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *SOURCES],
         cwd=ROOT,

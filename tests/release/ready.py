@@ -1,4 +1,4 @@
-"""`python -m tests.release.ready BASE`: refuses a release that could not be repeated or explained.
+"""`python -m tests.release.ready BASE`: refuses a release that nobody could build again.
 
 Prints each reason on standard error, and exits with 1 if there is one.
 """

@@ -28,7 +28,7 @@ def judged(*, each: bool) -> list[str]:
 
 
 def described(*, each: bool) -> str:
-    """A line for people: the chosen broker, why it is that one, and what the tests run over.
+    """Return one line: the chosen broker, why it was chosen, and what the tests run over.
 
     Raises `ConfigurationError` if BOTDEL_LOCAL_BROKER names none that is installed.
     """
@@ -43,7 +43,7 @@ def described(*, each: bool) -> str:
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Give a test that asks for a broker's name each one it runs over.
 
-    Not `params` of a fixture: a wrong setting would be an error of an import, with a trace.
+    Not by `params` of a fixture: with those a wrong setting would fail an import, with a traceback.
     """
     each = metafunc.config.getoption(OPTION)
     for fixture, names in (("broker_name", chosen), ("judged_broker", judged)):

@@ -19,7 +19,7 @@ VARIABLE: Final = re.compile(r"\$\$|\$\{(?P<name>\w+)(?::(?P<rule>[-?])(?P<text>
 
 
 class Unset(Exception):
-    """A variable without a value that compose refuses to do without."""
+    """A variable has no value, and compose requires one."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The overlays of deploy/kubernetes/, rendered by kubectl, and what a reader asks of them."""
+"""The overlays of deploy/kubernetes/, rendered by kubectl, and how to read them."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ Manifest = Mapping[str, Any]
 
 
 class NotRendered(AssertionError):
-    """What kubectl has against a kustomization."""
+    """kubectl cannot render a kustomization."""
 
 
 def kustomized(folder: Path) -> list[Manifest]:
@@ -53,12 +53,12 @@ def overlay(name: str) -> Sequence[Manifest]:
 
 
 def of_kind(manifests: Sequence[Manifest], *kinds: str) -> list[Manifest]:
-    """Those of these kinds, in their order."""
+    """The resources of these kinds, in their order."""
     return [each for each in manifests if each["kind"] in kinds]
 
 
 def named(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
-    """The one of this kind and name."""
+    """The resource of this kind and name."""
     (found,) = (each for each in of_kind(manifests, kind) if each["metadata"]["name"] == name)
     return found
 
@@ -72,12 +72,12 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """Its own, with the kind."""
+        """Its kind and its name."""
         return f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Those of its pods."""
+        """The labels of its pods."""
         labels: Mapping[str, str] = self.template["metadata"]["labels"]
         return labels
 
@@ -101,7 +101,7 @@ class Workload:
 
     @property
     def command(self) -> str:
-        """What follows `botdel`."""
+        """The command of `botdel` that it runs."""
         command: str = self.container["args"][0]
         return command
 
@@ -126,7 +126,7 @@ def _workloads(manifests: Sequence[Manifest]) -> Iterator[Workload]:
 
 
 def processes(manifests: Sequence[Manifest]) -> list[Workload]:
-    """The workloads that are the pipeline's own."""
+    """The workloads of the pipeline itself."""
     return [each for each in workloads(manifests) if each.labels[NAME] == PIPELINE]
 
 

@@ -26,7 +26,7 @@ CROWD = 2000
 TRIES = 10
 """A busy machine makes single answers late, so the shortest of some decides, here and for scans."""
 SURE_TRIES = 4
-"""So many of them are enough if each took as long as a scan."""
+"""This many tries decide if each of them took as long as a scan."""
 SCAN_TRIES = 5
 SCAN_MILLISECONDS = 6
 """A scan must take at least this long, or it could not be told from a query with an index."""
@@ -96,8 +96,8 @@ class Watched:
         return [query for query in queries if await self.is_slow(query, scan[query["find"]])]
 
     async def shortest_scan(self, collection: str) -> int:
-        """Milliseconds that reading the whole collection takes at least, measured once: its crowd
-        stays as it is.
+        """Return how many milliseconds a scan of the collection takes at least. Measured only once,
+        because the number of its documents hardly changes.
         """
         name = f"{self.database.name}.{collection}"
         if name not in self.shortest:

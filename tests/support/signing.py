@@ -1,6 +1,6 @@
 """A signer like Google: a key, its certificate, tokens, and a host that publishes the certificate.
 
-`SettableClock` is the machine's, which a test may set ahead: verifying goes by real time.
+A test may set `SettableClock` ahead of the machine's clock; tokens are verified by the latter.
 """
 
 import json
@@ -46,7 +46,7 @@ class Google:
         return Api(behave=self._published)
 
     def token(self, key_id: str | None = "k1", **claims: Any) -> str:
-        """A token that is good but for `claims`; those that are None are left out."""
+        """A valid token, except for `claims`; those that are None are left out."""
         now = int(datetime.now(UTC).timestamp())
         content = {
             "iss": "https://accounts.google.com",

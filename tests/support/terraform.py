@@ -27,7 +27,7 @@ _CONSTANTS: Final[Mapping[str, Any]] = {"null": None, "toset([])": [], "0": 0, "
 
 
 class CannotRead(Exception):
-    """The language has more than this reads."""
+    """The module uses more of the language than `Module` can read."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Module:
         return value
 
     def _reference(self, type_: str, name: str, attribute: str, key: str) -> str:
-        """The attribute of another resource, of its instance `key`; of an account, who it is."""
+        """The attribute of the instance `key` of another resource; of an account, its name."""
         if type_ == "data.google_project":
             return "123456789012"
         if (type_, name) not in self.resources:

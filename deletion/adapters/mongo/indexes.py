@@ -3,7 +3,7 @@
 Building one can take a day. A long-running process therefore builds them only when it uses an
 emulator. Elsewhere `botdel topology apply` builds them, and the process refuses to run without the
 unique ones, which make a duplicate a no-op, and without the sparse ones, which its loops walk every
-few seconds: without one, each would read the whole collection as often.
+few seconds: without its index, a loop would read the whole collection each time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,9 +74,7 @@ async def missing_indexes(collection: Collection, wanted: Sequence[IndexModel]) 
 
 
 async def require_indexes(collection: Collection, wanted: Sequence[IndexModel]) -> None:
-    """Raise `ConfigurationError` unless every unique and sparse one is there; log what else is
-    missing.
-    """
+    """Raise `ConfigurationError` if a unique or a sparse one is missing; log any other that is."""
     lacking = await missing_indexes(collection, wanted)
     required = {index.document["name"] for index in wanted if _is_required(index)}
     names = (*lacking.missing, *lacking.differing)
@@ -98,7 +96,7 @@ def _is_required(index: IndexModel) -> bool:
 
 
 async def prepare(database: Database, indexes: Indexes, *, build: bool) -> None:
-    """Build the indexes of each collection, or require those that it cannot do without.
+    """Build the indexes of each collection, or require the unique and the sparse ones.
 
     Raises `ConfigurationError` and `StoreUnavailable`.
     """

@@ -1,7 +1,7 @@
 """How many requests are open, counted along an index for each kind.
 
-A server that does not stop a scan at the limit would count everything that the range matches. So
-the counts go from the oldest open request on, in ranges that grow, until the limit is reached.
+A server that does not stop a scan at the limit counts everything that the range matches. So each
+count begins with the oldest open request, and reads ranges that grow until the limit is reached.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from deletion.silence import EPOCH, LATEST
 NEWEST: Final = [("receivedAt", ASCENDING), ("_id", ASCENDING)]
 FIRST_RANGE: Final = timedelta(minutes=1)
 GROWTH: Final = 4
-"""Each range is so many times as long as the one before."""
+"""How many times as long as the one before each range is."""
 _TIMES: Final = ("receivedAt", "near", "deadline")
 
 
@@ -54,8 +54,10 @@ class OpenRequests:
     async def _count(
         self, query: Document, field: str, bounds: tuple[datetime, datetime, datetime], limit: int
     ) -> int:
-        """Count those whose `field` is at most the last of the bounds: first up to the first of
-        them, then in growing ranges up to the second, then the rest.
+        """Return how many match `query` with `field` up to `last`, at most `limit`.
+
+        `bounds` are (end, now, last): the first range ends at `end`, growing ones follow up to
+        `now`, and one more covers the rest.
         """
         end, now, last = bounds
         total, since, width = 0, EPOCH, FIRST_RANGE
@@ -77,7 +79,7 @@ class OpenRequests:
 
 
 def _between(since: datetime, until: datetime) -> Document:
-    """Both bounds included. Not by `$lte`: of a field that is not the last of its index, the
-    embedded server then leaves the bound out.
+    """Both bounds included. Without `$lte`, with which the embedded server excludes the bound if
+    the field is not the last one of its index.
     """
     return {"$gte": since, "$lt": until + TICK}

@@ -152,11 +152,11 @@ class MongoRequestStore:
     async def _newest(
         self, query: Document, windows: Iterable[Window], limit: int
     ) -> list[ReadRequest]:
-        """The page, as soon as windows of time fill it. If all together do not, there is little to
-        read, and the query itself also finds requests whose time of receipt cannot be read.
+        """Read windows of time until they fill the page. If they do not, there is little to read;
+        the query itself then also finds requests whose time of receipt cannot be read.
 
-        Not by `$lte`: of a field that is not the last of its index, the embedded server leaves the
-        bound out.
+        Without `$lte`, with which the embedded server excludes the bound if the field is not the
+        last one of its index.
         """
         found: list[ReadRequest] = []
         for since, until in windows:
@@ -196,7 +196,7 @@ def _query(wanted: RequestFilter, now: datetime) -> Document:
 
 
 def _is_broad(wanted: RequestFilter) -> bool:
-    """Whether most requests may match: few are open, owed by a service, or of the same bot."""
+    """Whether `wanted` may match most requests: few are open, owed, or of the same bot."""
     is_narrow = wanted.bot_id or wanted.owed_by or wanted.concern
     return not is_narrow and wanted.state in (None, RequestState.SETTLED)
 

@@ -1,9 +1,9 @@
 """Retention: optional TTL indexes delete records that nobody needs any more after some time.
 
-Complete jobs, once the ledger has settled what they cover, after 31 days at least: a message may be
-redelivered for that long, and only the job's record shows that it is a duplicate. The idempotency
-key is forgotten with the record: docs/decisions/0026. Requests, once they are settled and everybody
-knows, after 32 days at least: docs/decisions/0040.
+A complete job expires once the ledger has settled what it covers, after at least 31 days: a message
+may be redelivered for that long, and only the job's record shows that it is a duplicate. The
+idempotency key is forgotten with the record: docs/decisions/0026. A request expires once it is
+settled and everybody has been notified, after at least 32 days: docs/decisions/0040.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,9 @@ from deletion.adapters.mongo.indexes import gap
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What one TTL index deletes: the `records` of `collection` that match `only`, a number of days
-    after the time in `field`. `setting` names the setting of that number.
+    """What one TTL index deletes: the documents of `collection` that match `only`, a number of
+    days after the time in `field`. `records` is how messages name them, and `setting` is the
+    variable with the number of days.
     """
 
     records: str
@@ -36,11 +37,11 @@ class Retention:
     field: str
     only: Mapping[str, Any]
     unlike: str
-    """What an index with the same days and another filter deletes."""
+    """What an index with the same days, but the filter of an earlier version, deletes too."""
     setting: str
 
     def model(self, days: int) -> IndexModel:
-        """The TTL index that deletes them after so many days."""
+        """The TTL index that deletes them after `days`."""
         return IndexModel(
             [(self.field, ASCENDING)],
             name=self.index,
@@ -64,9 +65,9 @@ SETTLED_REQUESTS: Final = Retention(
     collection=requests.COLLECTION,
     index="settled_ttl",
     field="settledAt",
-    # Nothing is left to do: an open request is warned of, and a settled one is announced first.
+    # No chore is left: an open request always has one, and a settled one until all are notified.
     only={"chores": {}},
-    unlike="requests of which somebody has yet to be notified",
+    unlike="requests of which not everybody has been notified",
     setting="BOTDEL_KEEP_SETTLED_DAYS",
 )
 

@@ -17,7 +17,7 @@ from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
 MOST_RECORDED: Final = 10_000
-"""Services that are read, retired ones too."""
+"""The most services that are read, retired ones included."""
 _TRIES: Final = 3
 
 
@@ -54,8 +54,8 @@ class MongoServiceStore:
 
     async def all(self) -> list[Service]:
         """Read all documents, which are few. Raises `ConfigurationError` for more than
-        `MAX_SERVICES` in use, or `MOST_RECORDED`: if some were left out, requests would be settled
-        without them.
+        `MAX_SERVICES` in use or `MOST_RECORDED` in total: if some were left out, requests would be
+        settled without them.
         """
         most = MOST_RECORDED + 1
         with bounded(self._call_seconds):

@@ -1,4 +1,4 @@
-"""The sweeps on MongoDB: their document and their index, which allows one of them to run.
+"""Sweeps in MongoDB: their document, and the index that lets only one of them run at a time.
 
 Recovery writes them; the console shows them.
 """

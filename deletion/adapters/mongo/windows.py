@@ -1,8 +1,8 @@
-"""Windows of time in which a list is read a page at a time, closed at both ends.
+"""Windows of time, closed at both ends, in which a page of a list is read.
 
-A database that pushes no limit down reads every document that a query matches. So a list is read in
-windows, each ten times as long as the one before, until the page is full, which matches little more
-than the page. A database that does push it down needs a few short queries more.
+A database that does not push a limit down reads every document that a query matches. So a page is
+read in windows, each ten times as long as the one before, until it is full; they match little more
+than the page. A database that does push a limit down needs a few more short queries.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,13 +14,13 @@ from deletion.clock import TICK
 from deletion.silence import EPOCH
 
 Window = tuple[datetime, datetime]
-"""The first and the last moment of it."""
+"""Its first and its last moment."""
 FIRST: Final = timedelta(minutes=1)
 GROWTH: Final = 10
 AHEAD: Final = timedelta(days=365)
-"""A record may be stamped by a clock that is ahead."""
+"""How far the last window goes beyond now: a record may be stamped by a clock that is ahead."""
 SLICES: Final = (0.0001, 0.01, 0.1)
-"""How long the slices of time are in which records are looked for, as a share of their age."""
+"""The lengths of the slices of time in which records are looked for, as shares of their age."""
 
 
 def backward(before: datetime | None, now: datetime) -> Iterator[Window]:
@@ -43,10 +43,11 @@ def forward(since: datetime, now: datetime) -> Iterator[Window]:
 
 
 async def beginning(has_some: Callable[[Window], Awaitable[bool]], now: datetime) -> datetime:
-    """A time before which there are probably no records, found by halving in a few short queries.
+    """Return a time before which there are probably no records, by a binary search with a few short
+    queries.
 
-    It supposes that there is no long gap between records. If there is, some may be before it, so
-    what is before it has to be read too.
+    The search assumes that there is no long gap between records. If there is one, records may exist
+    before the returned time, so that range has to be read too.
     """
     latest, earliest = 0.0, log2(max((now - EPOCH) / FIRST, 1))
     while earliest - latest > log2(1 + SLICES[0]):
@@ -61,8 +62,8 @@ async def beginning(has_some: Callable[[Window], Awaitable[bool]], now: datetime
 async def _has_some_at(
     age: timedelta, has_some: Callable[[Window], Awaitable[bool]], now: datetime
 ) -> bool:
-    """Whether there are records of about this age. Many are found in a short slice of time, and a
-    longer one is looked at only if there are few.
+    """Whether there are records of about this age. A short slice of time is enough if there are
+    many; longer ones are read only if it is empty.
     """
     for length in SLICES:
         if await has_some((now - age * (1 + length), now - age)):

@@ -280,10 +280,10 @@ class Topology:
 
 
 async def _is_missing(looking: Awaitable[object]) -> bool:
-    """Whether `looking` finds nothing.
+    """Whether what `looking` reads does not exist. Raises any other error of it.
 
-    Creating needs a right on the whole project, also to be told that something exists: so `apply`
-    looks first, and needs no such right where everything exists.
+    A call that creates needs a right on the whole project, even if it only finds that something
+    exists. So `apply` looks first, and needs no such right if nothing is missing.
     """
     try:
         await looking

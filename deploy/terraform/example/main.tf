@@ -1,4 +1,4 @@
-# The pipeline of two services in a cluster. Keep the state in a bucket of your own.
+# The pipeline with two services, in a cluster. Keep Terraform's state in a bucket of your own.
 
 terraform {
   required_version = ">= 1.5, < 2.0"

@@ -10,7 +10,7 @@ BOUNDED_HTTP: Final = "deletion/process/bounded_http.py"
 
 MUTANTS: Final = (
     Mutant(
-        "HEAD has its own routes, which there are none of",
+        "HEAD is routed as HEAD, for which there are no routes",
         "deletion/process/head.py",
         '"method": GET} if is_head else scope',
         '"method": HEAD} if is_head else scope',
