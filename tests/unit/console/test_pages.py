@@ -548,3 +548,18 @@ async def test_jobs_are_listed_by_what_their_status_does_not_say() -> None:
             shown = {link for link in page.links if link.startswith("/jobs/")}
             assert shown == {f"/jobs/{job.id}"}
             assert f'<option value="{state}" selected>' in answer.text
+
+
+async def test_parked_jobs_are_listed_by_when_they_are_due() -> None:
+    console = Console()
+    dues = [START + n * HOUR for n in (1, 2)]
+    for due in dues:
+        job = new_job(Status.PENDING, due=due, last_modified_at=START)
+        console.jobs.jobs[job.id] = job
+    async with console.visited() as visited:
+        for order, first in (("oldest", "earliest"), ("newest", "latest")):
+            text = (await visited.get(f"/jobs?status=parked&order={order}")).text
+            page = Page(text)
+            assert page.says(f"By the time from which a worker may claim them, the {first} first.")
+            places = [text.index(f'datetime="{rfc3339(due)}"') for due in dues]
+            assert places == sorted(places, reverse=order == "newest")
