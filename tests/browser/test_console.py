@@ -136,6 +136,26 @@ async def test_the_columns_of_the_overview_and_of_every_list_fit_into_1280_pixel
                 assert hidden == 0, path
 
 
+CUT_OFF = """
+chart => {
+    const seen = chart.getBoundingClientRect();
+    return [...chart.querySelectorAll("text")].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.left < seen.left - 1 || box.right > seen.right + 1
+            || box.top < seen.top - 1 || box.bottom > seen.bottom + 1;
+    }).map(text => text.textContent);
+}
+"""
+
+
+async def test_no_text_of_a_chart_is_cut_off(browser: Browser, site: Site) -> None:
+    async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
+        for path in await tour(site):
+            await visited.open(path)
+            for chart in await visited.page.locator("svg.chart").all():
+                assert await chart.evaluate(CUT_OFF) == [], path
+
+
 @pytest.mark.proves("console-pages")
 async def test_every_page_works_without_javascript(browser: Browser, site: Site) -> None:
     async with visit(browser, site, java_script_enabled=False) as visited:
@@ -169,9 +189,9 @@ async def test_a_poll_shows_what_is_new_and_keeps_focus_and_open_details(
         await page.locator("#covers summary").click()
         link = page.locator("#covers a").first
         await link.focus()
-        await expect(page.get_by_text("attempt 1 of 3")).to_be_visible()
-        site.console.jobs.jobs[job.id] = replace(job, attempt=2)
-        await expect(page.get_by_text("attempt 2 of 3")).to_be_visible(timeout=WITHIN)
+        await expect(page.get_by_text("attempt 2 of 3")).to_be_visible()
+        site.console.jobs.jobs[job.id] = replace(job, attempt=3)
+        await expect(page.get_by_text("attempt 3 of 3")).to_be_visible(timeout=WITHIN)
         await expect(page.locator("#covers")).to_have_attribute("open", "")
         await expect(link).to_be_focused()
 
