@@ -38,7 +38,7 @@ class Search:
 
     @property
     def way(self) -> int:
-        """As the driver has it."""
+        """The direction, as the driver names it."""
         return ASCENDING if self.oldest_first else DESCENDING
 
     def all_from(self, beyond: datetime | None, now: datetime) -> Window:

@@ -283,11 +283,15 @@ def actions_of(site: Site) -> list[Way]:
     broken, whole, discarded = console.letters.letters
     return [
         Way(f"/jobs/{job.id}", "Retry…", "retry: complete · 1 done"),
-        Way("/jobs?status=failed", "Retry what matches…", "retry: complete · 1 done"),
+        Way("/jobs?status=failed", "Retry matching jobs…", "retry: complete · 1 done"),
         Way(f"/dead-letters/{whole}", "Replay…", "replay: complete · 1 done"),
         Way(f"/dead-letters/{discarded}", "Replay anyway…", "replay: complete · 1 done"),
         Way(f"/requests/{event}", "Waive media…", "waive: complete · 1 done"),
-        Way("/requests?service=media", "Waive media in what matches…", "waive: complete · 1 done"),
+        Way(
+            "/requests?service=media",
+            "Waive media in matching requests…",
+            "waive: complete · 1 done",
+        ),
         Way(f"/dead-letters/{broken}", "Discard…", "discard: complete · 1 done"),
     ]
 
@@ -323,13 +327,13 @@ async def test_the_pages_of_actions_are_accessible(
     async with visit(browser, site, color_scheme=scheme) as visited:
         page = visited.page
         await visited.open("/jobs")
-        await page.get_by_role("button", name="Retry what matches…").click()
+        await page.get_by_role("button", name="Retry matching jobs…").click()
         await looked_at(page)
         await page.get_by_text("The records").click()
         await page.get_by_label("Why, for the record").fill(" ")
         visited.complaints.clear()
         await page.locator("form.reason button").click()
-        await expect(page.get_by_role("alert")).to_contain_text("a reason is needed")
+        await expect(page.get_by_role("alert")).to_contain_text("A reason is required")
         visited.complaints.clear()  # the browser notes the 422
         await looked_at(page)
         await page.get_by_label("Why, for the record").fill(WHY)

@@ -114,7 +114,7 @@ async def test_a_sweep_that_recovery_does_not_start_is_on_record_with_the_reason
                 assert action.status is ActionStatus.FAILED
                 why.append(action.failure)
                 if fault is signal.SIGKILL:
-                    await operator.saw(f"/actions/{action.id}", "It could not go on")
+                    await operator.saw(f"/actions/{action.id}", "The action stopped")
     assert why[0]
     assert why[1]
     assert why[0].startswith("recovery does not answer (")
