@@ -32,6 +32,14 @@ class JobState(StrEnum):
         return Status.PENDING if self is JobState.PARKED else Status.IN_PROGRESS
 
 
+class SortedBy(StrEnum):
+    """A time of a job by which a list is sorted."""
+
+    CREATED = "created"
+    MODIFIED = "last modified"
+    DUE = "due"
+
+
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs: those that match all given filters. `state` is that at the time of the query."""
@@ -42,9 +50,12 @@ class JobFilter:
     state: JobState | None = None
 
     @property
-    def by_creation(self) -> bool:
-        """Whether they are sorted by `created_at`; otherwise they are by `last_modified_at`."""
-        return self.service is not None or self.bot_id is not None
+    def sorted_by(self) -> SortedBy:
+        """By which of their times they are sorted."""
+        if self.state is JobState.PARKED:
+            return SortedBy.DUE
+        is_narrow = self.service is not None or self.bot_id is not None
+        return SortedBy.CREATED if is_narrow else SortedBy.MODIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,8 @@ class JobLists(Protocol):
     ) -> Sequence[Listed]:
         """At most `limit` jobs that match, from beyond a position in the order that was asked for.
 
-        One whose time or status cannot be read may be left out.
+        One whose time or status cannot be read may be left out. Parked ones of all services are
+        those of services that are registered, or were.
         """
 
     async def completed(self, since: datetime, until: datetime, limit: int) -> int:

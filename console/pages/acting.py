@@ -230,13 +230,13 @@ def _new_letters(request: Request) -> LetterChoice:
 def _owing(request: Request) -> str:
     service = asked.service(request)
     if service is None:
-        raise asked.wrong("service", "expected the service that is to owe nothing")
+        raise asked.wrong("service", "expected the service to waive")
     return service
 
 
 def _wrong_reason(reason: str) -> str | None:
     if not reason.strip():
-        return "Say why: a reason is needed."
+        return "A reason is required."
     if len(reason.strip()) > LONGEST_REASON:
         return f"The reason is too long: at most {LONGEST_REASON:,} characters."
     return None

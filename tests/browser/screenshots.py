@@ -33,10 +33,10 @@ async def take(folder: Path = PICTURES) -> None:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         light = await browser.new_page(viewport=SIZE, color_scheme="light")
         await _log_in(light, f"{url}/")
-        await light.screenshot(path=folder / "overview.png")
+        await light.screenshot(path=folder / "overview.png", full_page=True)
         dark = await browser.new_page(viewport=SIZE, color_scheme="dark")
         await _log_in(dark, f"{url}/jobs/{job}")
-        await dark.screenshot(path=folder / "job.png")
+        await dark.screenshot(path=folder / "job.png", full_page=True)
         await browser.close()
 
 

@@ -51,8 +51,9 @@ async def told(console: Console) -> None:
 
 
 def _jobs(now: datetime) -> list[Job]:
-    """A job in each state, the first four of the same request."""
-    past = PastAttempt(1, "worker-1/a", "messages", 4, now - HOUR, STALE)
+    """A job in each state, the first three of the same request."""
+    past = PastAttempt(1, "worker-1/a", "messages", 4, now - HOUR / 2, STALE)
+    placed = {"created_at": now - HOUR, "placed_at": now - HOUR, "requested_by": "shop"}
     failure = Failure("HttpUnavailable", "the API answered 503", now - HOUR)
     steps = (
         StepProgress("messages", StepStatus.COMPLETE, 5_120, None, 52, 0.25, "empty"),
@@ -64,10 +65,13 @@ def _jobs(now: datetime) -> list[Job]:
         bot_id=BOT,
         steps=steps,
         past_attempts=(past,),
+        attempt=2,
+        claimed_by="worker-2/b",
         last_modified_at=now,
-        created_at=now - HOUR,
+        **placed,
     )
-    same = {"bot_id": BOT, "event_ids": running.event_ids, "created_at": now - HOUR}
+    same = {"bot_id": BOT, "event_ids": running.event_ids, **placed}
+    other = {"service": "media", "last_modified_at": now, **placed}
     return [
         running,
         new_job(Status.COMPLETE, service="media", finished_at=now, last_modified_at=now, **same),
@@ -80,10 +84,14 @@ def _jobs(now: datetime) -> list[Job]:
             last_modified_at=now,
             **same,
         ),
-        new_job(Status.FAILED, service="media", failure=failure, last_modified_at=now),
-        new_job(Status.EXHAUSTED, service="media", past_attempts=(past,), last_modified_at=now),
+        new_job(Status.FAILED, failure=failure, **other),
+        new_job(Status.EXHAUSTED, attempt=3, failure=failure, past_attempts=(past,), **other),
         new_job(
-            Status.COMPENSATED, service="billing", rollback_cause=failure, last_modified_at=now
+            Status.COMPENSATED,
+            service="billing",
+            rollback_cause=failure,
+            last_modified_at=now,
+            **placed,
         ),
     ]
 

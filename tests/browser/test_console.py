@@ -136,6 +136,26 @@ async def test_the_columns_of_the_overview_and_of_every_list_fit_into_1280_pixel
                 assert hidden == 0, path
 
 
+CUT_OFF = """
+chart => {
+    const seen = chart.getBoundingClientRect();
+    return [...chart.querySelectorAll("text")].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.left < seen.left - 1 || box.right > seen.right + 1
+            || box.top < seen.top - 1 || box.bottom > seen.bottom + 1;
+    }).map(text => text.textContent);
+}
+"""
+
+
+async def test_no_text_of_a_chart_is_cut_off(browser: Browser, site: Site) -> None:
+    async with visit(browser, site, viewport={"width": 1280, "height": 900}) as visited:
+        for path in await tour(site):
+            await visited.open(path)
+            for chart in await visited.page.locator("svg.chart").all():
+                assert await chart.evaluate(CUT_OFF) == [], path
+
+
 @pytest.mark.proves("console-pages")
 async def test_every_page_works_without_javascript(browser: Browser, site: Site) -> None:
     async with visit(browser, site, java_script_enabled=False) as visited:
@@ -169,9 +189,9 @@ async def test_a_poll_shows_what_is_new_and_keeps_focus_and_open_details(
         await page.locator("#covers summary").click()
         link = page.locator("#covers a").first
         await link.focus()
-        await expect(page.get_by_text("attempt 1 of 3")).to_be_visible()
-        site.console.jobs.jobs[job.id] = replace(job, attempt=2)
-        await expect(page.get_by_text("attempt 2 of 3")).to_be_visible(timeout=WITHIN)
+        await expect(page.get_by_text("attempt 2 of 3")).to_be_visible()
+        site.console.jobs.jobs[job.id] = replace(job, attempt=3)
+        await expect(page.get_by_text("attempt 3 of 3")).to_be_visible(timeout=WITHIN)
         await expect(page.locator("#covers")).to_have_attribute("open", "")
         await expect(link).to_be_focused()
 
@@ -263,11 +283,15 @@ def actions_of(site: Site) -> list[Way]:
     broken, whole, discarded = console.letters.letters
     return [
         Way(f"/jobs/{job.id}", "Retry…", "retry: complete · 1 done"),
-        Way("/jobs?status=failed", "Retry what matches…", "retry: complete · 1 done"),
+        Way("/jobs?status=failed", "Retry matching jobs…", "retry: complete · 1 done"),
         Way(f"/dead-letters/{whole}", "Replay…", "replay: complete · 1 done"),
         Way(f"/dead-letters/{discarded}", "Replay anyway…", "replay: complete · 1 done"),
         Way(f"/requests/{event}", "Waive media…", "waive: complete · 1 done"),
-        Way("/requests?service=media", "Waive media in what matches…", "waive: complete · 1 done"),
+        Way(
+            "/requests?service=media",
+            "Waive media in matching requests…",
+            "waive: complete · 1 done",
+        ),
         Way(f"/dead-letters/{broken}", "Discard…", "discard: complete · 1 done"),
     ]
 
@@ -303,13 +327,13 @@ async def test_the_pages_of_actions_are_accessible(
     async with visit(browser, site, color_scheme=scheme) as visited:
         page = visited.page
         await visited.open("/jobs")
-        await page.get_by_role("button", name="Retry what matches…").click()
+        await page.get_by_role("button", name="Retry matching jobs…").click()
         await looked_at(page)
         await page.get_by_text("The records").click()
         await page.get_by_label("Why, for the record").fill(" ")
         visited.complaints.clear()
         await page.locator("form.reason button").click()
-        await expect(page.get_by_role("alert")).to_contain_text("a reason is needed")
+        await expect(page.get_by_role("alert")).to_contain_text("A reason is required")
         visited.complaints.clear()  # the browser notes the 422
         await looked_at(page)
         await page.get_by_label("Why, for the record").fill(WHY)

@@ -1,8 +1,9 @@
 """One suite for the lists of the console: in memory, and on MongoDB over the wire."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import pytest
 from bson import ObjectId
@@ -16,6 +17,7 @@ from console.lists import (
     LetterHead,
     LetterLists,
     Listed,
+    Position,
     SweepLists,
 )
 from console.mongo_job_lists import MongoJobLists
@@ -25,23 +27,39 @@ from deletion.adapters.mongo.dead_letters import COLLECTION as LETTERS
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import COLLECTION as JOBS
 from deletion.adapters.mongo.jobs import MongoJobStore
+from deletion.adapters.mongo.services import MongoServiceStore
 from deletion.adapters.mongo.sweeps import COLLECTION as SWEEPS
-from deletion.clock import SystemClock, truncated
+from deletion.clock import SystemClock
 from deletion.dead_letter import DeadLetterStatus, Reason
-from deletion.job import Job, Status
+from deletion.job import STALE, Failure, Job, PastAttempt, Status
 from deletion.ports import DeadLetterStore, JobStore, Unreadable
 from deletion.sweep import Outcome, Sweep
 from recovery.mongo_sweeps import MongoSweepStore
 from recovery.ports import SweepStore
 from tests.conformance.replicas import PARTS
 from tests.support.clock import START
-from tests.support.factories import BOT, POLICY, a_letter, new_job
+from tests.support.factories import BOT, OTHER_BOT, POLICY, a_letter, new_job
 from tests.support.indexed import indexed
 from tests.support.memory_lists import MemoryJobLists, MemoryLetterLists, MemorySweepLists
 from tests.support.memory_stores import MemoryDeadLetterStore, MemoryJobStore, MemorySweepStore
 
-TICK = timedelta(milliseconds=1)
+TICK, MINUTE, HOUR = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1)
 ALL = JobFilter()
+SIZES = (1, 2, 50)
+"""Of the pages by which a list is walked: with one, every page begins beyond a job."""
+
+R = TypeVar("R")
+P = TypeVar("P")
+
+
+async def walk(
+    page: Callable[[P | None], Awaitable[Sequence[R]]], place: Callable[[R], P]
+) -> list[R]:
+    """The records of all pages, one page after the other; the next begins at the last `place`."""
+    rows = [*await page(None)]
+    while more := await page(place(rows[-1])) if rows else ():
+        rows += more
+    return rows
 
 
 @dataclass(frozen=True)
@@ -56,19 +74,14 @@ class Jobs:
             await self.store.record([job])
 
     async def walk(self, wanted: JobFilter, size: int, *, oldest_first: bool = False) -> list[str]:
-        """The ids of all pages, one after the other."""
-        ids: list[str] = []
-        page = await self.page(wanted, size, oldest_first=oldest_first)
-        while page:
-            ids += [each.position[1] for each in page]
-            page = await self.page(
-                wanted, size, oldest_first=oldest_first, beyond=page[-1].position
-            )
-        return ids
+        """The ids of all pages."""
 
-    async def page(self, wanted: JobFilter, size: int, **more: Any) -> list[Listed]:
-        options = {"beyond": None, "oldest_first": False} | more
-        return [*await self.lists.page(wanted, limit=size, **options)]
+        async def page(beyond: Position | None) -> Sequence[Listed]:
+            return await self.lists.page(
+                wanted, beyond=beyond, oldest_first=oldest_first, limit=size
+            )
+
+        return [each.position[1] for each in await walk(page, lambda listed: listed.position)]
 
 
 @pytest.fixture(params=PARTS)
@@ -77,16 +90,15 @@ async def jobs(request: pytest.FixtureRequest, client: Client, database_name: st
         memory = MemoryJobStore()
         return Jobs(memory, MemoryJobLists(memory, SystemClock(), POLICY))
     store = await indexed(MongoJobStore, client, database_name)
+    services = await indexed(MongoServiceStore, client, database_name)
+    await services.register(["conversations", "media", "chats"], START)
     return Jobs(store, MongoJobLists(client, database_name, SystemClock(), POLICY))
 
 
-def some(count: int, **values: Any) -> list[Job]:
+def some(count: int) -> list[Job]:
     """Jobs of several moments, some of the same, from seconds to years apart."""
     return [
-        new_job(
-            Status.EXHAUSTED,
-            **({"created_at": START - apart, "last_modified_at": START - apart} | values),
-        )
+        new_job(Status.EXHAUSTED, created_at=START - apart, last_modified_at=START - apart)
         for n in range(count)
         if (apart := timedelta(seconds=10 ** (n // 2 % 8)))
     ]
@@ -129,48 +141,93 @@ async def test_jobs_of_one_moment_are_in_the_order_of_their_ids_whatever_their_s
         assert await jobs.walk(wanted, size, oldest_first=oldest_first) == [j.id for j in ordered]
 
 
-async def test_a_list_holds_what_every_filter_matches(jobs: Jobs) -> None:
-    of_bot = new_job(Status.EXHAUSTED, bot_id=BOT, service="media")
-    failed = new_job(Status.FAILED, service="media")
-    other = new_job(Status.FAILED, service="chats")
-    await jobs.put(of_bot, failed, other)
+def each_in_its_state() -> dict[str, Job]:
+    """A job in each state that a filter tells from others, by a name, in the order of creation.
 
-    async def found(**wanted: Any) -> set[str]:
-        return {each.position[1] for each in await jobs.page(JobFilter(**wanted), 10)}
+    Parked ones are due in another order, and seconds to days from now.
+    """
+    now = SystemClock().now()
+    silences = tuple(PastAttempt(n, "w", "rows", 1, START, STALE) for n in (1, 2))
+    handed_over = Failure("Interrupted", "stopped", now, interrupted=True)
+    of: dict[str, tuple[Status, dict[str, Any]]] = {
+        "failed": (Status.FAILED, {"service": "chats"}),
+        "of the bot": (Status.EXHAUSTED, {"bot_id": BOT}),
+        "stale": (Status.IN_PROGRESS, {"last_modified_at": now - 2 * POLICY.stale_after}),
+        "stale for long": (Status.IN_PROGRESS, {"last_modified_at": now - HOUR}),
+        "running": (Status.IN_PROGRESS, {"last_modified_at": now}),
+        "due": (Status.PENDING, {"due": now - HOUR}),
+        "parked": (Status.PENDING, {"due": now + 2 * MINUTE}),
+        "parked at the same time": (Status.PENDING, {"due": now + 2 * MINUTE}),
+        "parked for long": (Status.PENDING, {"due": now + 30 * HOUR, "bot_id": OTHER_BOT}),
+        "parked for an hour": (Status.PENDING, {"due": now + HOUR, "service": "chats"}),
+        "suspect": (Status.PENDING, {"due": now + MINUTE, "past_attempts": silences}),
+        "of a clock ahead": (Status.FAILED, {"due": now + HOUR, "failure": handed_over}),
+    }
+    return {
+        name: new_job(status, **({"service": "media", "created_at": START + n * TICK} | values))
+        for n, (name, (status, values)) in enumerate(of.items())
+    }
 
-    assert await found() == {of_bot.id, failed.id, other.id}
-    assert await found(service="media") == {of_bot.id, failed.id}
-    assert await found(status=Status.FAILED) == {failed.id, other.id}
-    assert await found(service="media", status=Status.FAILED) == {failed.id}
-    assert await found(bot_id=BOT) == {of_bot.id}
-    assert await found(bot_id=BOT, service="chats") == set()
-    assert await found(bot_id=BOT, status=Status.FAILED) == set()
+
+LATEST_DUE = (
+    "parked for long",
+    "parked for an hour",
+    "parked at the same time",
+    "parked",
+    "suspect",
+)
+FILTERS: dict[str, tuple[JobFilter, Sequence[str]]] = {
+    "service": (JobFilter("chats"), ("parked for an hour", "failed")),
+    "status": (JobFilter("chats", status=Status.FAILED), ("failed",)),
+    "bot": (JobFilter(bot_id=BOT), ("of the bot",)),
+    "bot of another service": (JobFilter("chats", bot_id=BOT), ()),
+    "bot in another status": (JobFilter(bot_id=BOT, status=Status.FAILED), ()),
+    "stale": (JobFilter(state=JobState.STALE), ("stale", "stale for long")),
+    "stale by creation": (
+        JobFilter("media", state=JobState.STALE),
+        ("stale for long", "stale"),
+    ),
+    "stale in another status": (JobFilter(status=Status.FAILED, state=JobState.STALE), ()),
+    "parked": (JobFilter(state=JobState.PARKED), LATEST_DUE),
+    "parked of a service": (
+        JobFilter("media", state=JobState.PARKED),
+        tuple(name for name in LATEST_DUE if name != "parked for an hour"),
+    ),
+    "parked of a bot": (JobFilter(bot_id=OTHER_BOT, state=JobState.PARKED), ("parked for long",)),
+    "parked of another bot": (JobFilter(bot_id=BOT, state=JobState.PARKED), ()),
+    "parked in another status": (JobFilter(status=Status.FAILED, state=JobState.PARKED), ()),
+}
 
 
-@pytest.mark.parametrize("service", [None, "media"], ids=["all services", "one service"])
-async def test_parked_and_stale_jobs_are_told_from_others_of_their_status(
-    jobs: Jobs, service: str | None
+@pytest.mark.proves("console-lists")
+@pytest.mark.parametrize(("wanted", "expected"), FILTERS.values(), ids=FILTERS)
+async def test_a_list_has_the_jobs_that_its_filters_match_in_both_orders(
+    jobs: Jobs, wanted: JobFilter, expected: Sequence[str]
 ) -> None:
-    now = truncated(datetime.now(UTC))
-    hour = timedelta(hours=1)
-    silent = now - 2 * POLICY.stale_after
-    of = {"service": "media", "created_at": now - hour}
-    parked = new_job(Status.PENDING, due=now + hour, last_modified_at=now, **of)
-    due = new_job(Status.PENDING, due=now - hour, last_modified_at=now, **of)
-    older, stale = (
-        new_job(Status.IN_PROGRESS, last_modified_at=at, **of) for at in (silent - hour, silent)
-    )
-    running = new_job(Status.IN_PROGRESS, last_modified_at=now, **of)
-    await jobs.put(parked, due, older, stale, running, *some(3))
-    for size in (1, 5):
-        wanted = JobFilter(service, state=JobState.STALE)
-        found = await jobs.walk(wanted, size)
-        assert found == ([stale.id, older.id] if service is None else sorted(found, reverse=True))
-        assert {*found} == {stale.id, older.id}
-        assert {*await jobs.walk(wanted, size, oldest_first=True)} == {*found}
-        assert await jobs.walk(JobFilter(service, state=JobState.PARKED), size) == [parked.id]
-    none = JobFilter(service, status=Status.FAILED, state=JobState.STALE)
-    assert await jobs.walk(none, 5) == []
+    made = each_in_its_state()
+    await jobs.put(*made.values())
+    names = {job.id: name for name, job in made.items()}
+    for size in SIZES:
+        newest = await jobs.walk(wanted, size)
+        oldest = await jobs.walk(wanted, size, oldest_first=True)
+        assert [names[each] for each in newest] == [*expected]
+        assert oldest == newest[::-1]
+
+
+async def test_a_parked_job_that_has_become_due_since_is_not_shown_on_the_next_page(
+    jobs: Jobs,
+) -> None:
+    now = SystemClock().now()
+    due = new_job(Status.PENDING, due=now - MINUTE)
+    parked = new_job(Status.PENDING, due=now + HOUR)
+    await jobs.put(due, parked)
+    wanted = JobFilter(state=JobState.PARKED)
+    for oldest_first, shown in ((True, [parked.id]), (False, [])):
+        last = "0" * 24 if oldest_first else "f" * 24
+        page = await jobs.lists.page(
+            wanted, beyond=(now - MINUTE, last), oldest_first=oldest_first, limit=9
+        )
+        assert [each.position[1] for each in page] == shown
 
 
 async def test_a_list_is_sorted_by_the_time_that_its_filter_says(jobs: Jobs) -> None:
@@ -242,37 +299,45 @@ async def test_new_letters_are_grouped_by_service_and_reason(letters: Letters) -
     assert sum(group.letters for group in await letters.lists.groups(2)) == 2
 
 
-async def test_letters_are_listed_newest_first_without_their_bytes(letters: Letters) -> None:
-    made = sorted((a_letter(service=f"service-{n % 2}") for n in range(5)), key=lambda x: x.id)
-    await letters.store.record(made)
-    newest = made[::-1]
-    first = await letters.lists.heads(LetterFilter(), before=None, limit=2)
-    assert [head.id for head in first] == [letter.id for letter in newest[:2]]
-    rest = await letters.lists.heads(LetterFilter(), before=first[-1].id, limit=9)
-    assert [head.id for head in rest] == [letter.id for letter in newest[2:]]
-    head, letter = first[0], newest[0]
+LETTERS_OF: dict[str, tuple[LetterFilter, Sequence[str]]] = {
+    "all": (LetterFilter(), ("large", "old", "new")),
+    "service": (LetterFilter(service="media"), ("large", "new")),
+    "status": (LetterFilter(status=DeadLetterStatus.REPLAYED), ("old",)),
+    "reason": (LetterFilter(reason=Reason.TOO_LARGE), ("large",)),
+    "no match": (LetterFilter(service="chats", reason=Reason.TOO_LARGE), ()),
+}
+
+
+@pytest.mark.parametrize(("wanted", "expected"), LETTERS_OF.values(), ids=LETTERS_OF)
+async def test_a_list_has_the_letters_that_its_filters_match_newest_first(
+    letters: Letters, wanted: LetterFilter, expected: Sequence[str]
+) -> None:
+    made = {
+        "new": a_letter(service="media"),
+        "old": a_letter(status=DeadLetterStatus.REPLAYED),
+        "large": a_letter(service="media", reason=Reason.TOO_LARGE),
+    }
+    await letters.store.record([*made.values()])
+    for size in SIZES:
+
+        async def page(before: str | None, size: int = size) -> Sequence[LetterHead | Unreadable]:
+            return await letters.lists.heads(wanted, before=before, limit=size)
+
+        heads = await walk(page, lambda head: head.id)
+        assert [head.id for head in heads] == [made[name].id for name in expected]
+
+
+async def test_a_listed_letter_has_no_bytes(letters: Letters) -> None:
+    letter = a_letter()
+    await letters.store.record([letter])
+    [head] = await letters.lists.heads(LetterFilter(), before=None, limit=2)
     assert isinstance(head, LetterHead)
+    assert not hasattr(head, "data")
     assert (head.service, head.reason, head.detail) == (
         letter.service,
         letter.reason,
         letter.detail,
     )
-    assert not hasattr(head, "data")
-
-
-async def test_letters_are_filtered(letters: Letters) -> None:
-    new, old = a_letter(service="media"), a_letter(status=DeadLetterStatus.REPLAYED)
-    large = a_letter(reason=Reason.TOO_LARGE)
-    await letters.store.record([new, old, large])
-
-    async def found(**wanted: Any) -> set[str]:
-        heads = await letters.lists.heads(LetterFilter(**wanted), before=None, limit=9)
-        return {head.id for head in heads}
-
-    assert await found(service="media") == {new.id}
-    assert await found(status=DeadLetterStatus.REPLAYED) == {old.id}
-    assert await found(reason=Reason.TOO_LARGE) == {large.id}
-    assert await found(reason=Reason.TOO_LARGE, service="media") == set()
 
 
 async def test_a_damaged_letter_is_listed_as_such(client: Client, database_name: str) -> None:

@@ -1,16 +1,11 @@
 """The console as a process of its own, over the database of this machine."""
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-import httpx
 import pytest
 
 from botdel.local.database import EmbeddedMongo
-from botdel.local.processes import ChildProcess
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.dead_letters import MongoDeadLetterStore
 from deletion.adapters.mongo.jobs import MongoJobStore
@@ -19,40 +14,15 @@ from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import truncated
 from deletion.job import Job, Status
 from deletion.operating.record import WholeAction
+from tests.support.consoles import BY, console, operated
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
-from tests.support.pipeline import WITHIN, listening, until
-
-TOKEN = "the-token-of-the-viewer"
-OPERATOR = "the-token-of-the-operator"
-HEADERS = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
-
-
-@asynccontextmanager
-async def console(
-    mongo_uri: str, database: str, folder: Path
-) -> AsyncIterator[tuple[ChildProcess, httpx.AsyncClient]]:
-    """A console that listens, and a client of the viewer."""
-    environment = {
-        "GOOGLE_CLOUD_PROJECT": "a-project",
-        "PUBSUB_EMULATOR_HOST": "127.0.0.1:9",
-        "BOTDEL_MONGODB_URI": mongo_uri,
-        "BOTDEL_MONGODB_DATABASE": database,
-        "BOTDEL_CONSOLE_USERS": f"vera:viewer:{TOKEN},otto:operator:{OPERATOR}",
-        "BOTDEL_LOG_FORMAT": "json",
-    }
-    arguments = ["botdel.cli", "console", "--port", "0"]
-    async with ForkedProcess("console", arguments, env=environment) as process:
-        url = await listening(process)
-        async with httpx.AsyncClient(
-            base_url=url, headers=HEADERS, timeout=WITHIN, trust_env=False
-        ) as http:
-            yield process, http
+from tests.support.pipeline import WITHIN
 
 
 async def test_every_page_shows_what_is_in_the_database(
-    mongo: EmbeddedMongo, client: Client, database_name: str, tmp_path: Path
+    mongo: EmbeddedMongo, client: Client, database_name: str
 ) -> None:
     now = truncated(datetime.now(UTC))
     jobs = await indexed(MongoJobStore, client, database_name)
@@ -64,7 +34,7 @@ async def test_every_page_shows_what_is_in_the_database(
     await jobs.record([job])
     await letters.record([letter])
     await requests.record([request])
-    async with console(mongo.uri, database_name, tmp_path) as (_, http):
+    async with console(mongo.uri, database_name) as (_, http):
         shown = {
             "/": job.service,
             "/jobs": job.id,
@@ -87,7 +57,7 @@ async def test_every_page_shows_what_is_in_the_database(
 
 @pytest.mark.proves("console-actions")
 async def test_an_operator_retries_what_matches_and_it_is_on_record(
-    mongo: EmbeddedMongo, client: Client, database_name: str, tmp_path: Path
+    mongo: EmbeddedMongo, client: Client, database_name: str
 ) -> None:
     now = truncated(datetime.now(UTC))
     jobs = await indexed(MongoJobStore, client, database_name)
@@ -95,39 +65,29 @@ async def test_an_operator_retries_what_matches_and_it_is_on_record(
     await indexed(MongoPreviewStore, client, database_name)
     made = [new_job(Status.EXHAUSTED, created_at=now, last_modified_at=now) for _ in range(12)]
     await jobs.record(made)
-    async with console(mongo.uri, database_name, tmp_path) as (_, http):
-        http.headers["Authorization"] = f"Bearer {OPERATOR}"
-        preview = await http.post("/jobs/retry?status=exhausted")
-        assert preview.status_code == 303, preview.text
-        asked = f"{preview.headers['location']}/confirm"
-        answer = await http.post(asked, data={"reason": "the API is back"})
-        action = answer.headers["location"]
-
-        async def is_complete() -> bool:
-            return "12 done, 0 refused of 12" in (await http.get(action)).text
-
-        await until(is_complete)
-    whole = await actions.get(action.rpartition("/")[2])
+    async with operated(mongo.uri, database_name) as operator:
+        preview = await operator.previewed("/jobs/retry?status=exhausted")
+        action = await operator.confirmed(preview, "the API is back")
+        await operator.saw(f"/actions/{action}", "12 done, 0 refused of 12")
+    whole = await actions.get(action)
     assert isinstance(whole, WholeAction)
-    assert (whole.action.order.by, whole.action.order.reason) == ("otto", "the API is back")
+    assert (whole.action.order.by, whole.action.order.reason) == (BY, "the API is back")
     found = await jobs.find(limit=20)
     assert {each.status for each in found if isinstance(each, Job)} == {Status.PENDING}
 
 
 async def test_it_ends_cleanly_when_it_is_asked_to(
-    mongo: EmbeddedMongo, database_name: str, tmp_path: Path
+    mongo: EmbeddedMongo, database_name: str
 ) -> None:
-    async with console(mongo.uri, database_name, tmp_path) as (process, http):
+    async with console(mongo.uri, database_name) as (process, http):
         assert (await http.get("/healthz")).text == "ok"
         process.signal(signal.SIGTERM)
         assert await process.wait(WITHIN) == 0
 
 
-async def test_it_starts_without_its_database_and_says_so(
-    database_name: str, tmp_path: Path
-) -> None:
+async def test_it_starts_without_its_database_and_says_so(database_name: str) -> None:
     nowhere = "mongodb://127.0.0.1:9/?directConnection=true"
-    async with console(nowhere, database_name, tmp_path) as (_, http):
+    async with console(nowhere, database_name) as (_, http):
         ready = await http.get("/readyz")
         assert ready.status_code == 503
         page = await http.get("/")
@@ -136,7 +96,7 @@ async def test_it_starts_without_its_database_and_says_so(
 
 
 @pytest.mark.proves("console-access")
-async def test_it_does_not_start_without_a_user(tmp_path: Path) -> None:
+async def test_it_does_not_start_without_a_user() -> None:
     environment = {"GOOGLE_CLOUD_PROJECT": "p", "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1/"}
     process = ForkedProcess("console", ["botdel.cli", "console"], env=environment)
     async with process:

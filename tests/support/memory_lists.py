@@ -11,6 +11,7 @@ from console.lists import (
     LetterHead,
     Listed,
     Position,
+    SortedBy,
 )
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetter, DeadLetterStatus
@@ -33,9 +34,10 @@ class MemoryJobLists:
     ) -> Sequence[Listed]:
         """See the port."""
         found = [
-            Listed((job.created_at if wanted.by_creation else job.last_modified_at, job.id), job)
+            Listed((at, job.id), job)
             for job in self.store.jobs.values()
             if _matches(job, wanted) and wanted.state in (None, self._state_of(job))
+            if (at := _time_of(job, wanted.sorted_by))
         ]
         found.sort(key=lambda listed: listed.position, reverse=not oldest_first)
         if beyond:
@@ -112,6 +114,15 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         and wanted.bot_id in (None, job.bot_id)
         and wanted.status in (None, job.status)
     )
+
+
+def _time_of(job: Job, by: SortedBy) -> datetime | None:
+    times = {
+        SortedBy.CREATED: job.created_at,
+        SortedBy.MODIFIED: job.last_modified_at,
+        SortedBy.DUE: job.due,
+    }
+    return times[by]
 
 
 def _head(letter: DeadLetter) -> LetterHead:

@@ -22,7 +22,7 @@ MUTANTS: Final = (
     Mutant(
         "the console asks for no reason",
         "console/pages/acting.py",
-        '    if not reason.strip():\n        return "Say why: a reason is needed."\n',
+        '    if not reason.strip():\n        return "A reason is required."\n',
         "",
         CONSOLE,
     ),

@@ -5,13 +5,14 @@ from typing import Final
 from tests.mutations.mutants.base import DATABASE, LISTS, Mutant
 
 JOBS: Final = "console/mongo_job_lists.py"
+SEARCH: Final = "console/job_search.py"
 WINDOWS: Final = "deletion/adapters/mongo/windows.py"
 
 MUTANTS: Final = (
     Mutant(
         "a page ends anywhere among jobs of one moment",
         JOBS,
-        "if following and following[0][order.by] == page[-1][order.by]:",
+        "if following and following[0][search.by] == page[-1][search.by]:",
         "if False:",
         LISTS,
     ),
@@ -32,8 +33,8 @@ MUTANTS: Final = (
     Mutant(
         "jobs are sorted in an order that no index has",
         JOBS,
-        "found.sort(order.by, order.way)",
-        'found.sort([(order.by, order.way), ("_id", order.way)])',
+        "order = {search.by: search.way} if is_sorted else {}",
+        'order = {search.by: search.way, "_id": search.way} if is_sorted else {}',
         LISTS,
     ),
     Mutant(
@@ -62,6 +63,27 @@ MUTANTS: Final = (
         "deletion/adapters/mongo/requests.py",
         "        return await self._page(query, limit)\n\n    async def _page",
         "        return found\n\n    async def _page",
+        LISTS,
+    ),
+    Mutant(
+        "parked jobs that may have ended their processes are not listed",
+        SEARCH,
+        "for queue in (name, suspect_queue(name))",
+        "for queue in (name,)",
+        LISTS,
+    ),
+    Mutant(
+        "a job that is handed over by a clock that is ahead is listed as parked",
+        JOBS,
+        '[{"$match": query}, {"$match": {"status": status.value}}]',
+        '[{"$match": query}]',
+        LISTS,
+    ),
+    Mutant(
+        "a job that has become due is still listed as parked",
+        JOBS,
+        "if beyond and beyond[0] >= search.since:",
+        "if beyond:",
         LISTS,
     ),
 )

@@ -281,14 +281,14 @@ async def test_a_replay_without_pubsub_says_so() -> None:
         action = await confirmed(visited, f"/dead-letters/{letter}/replay")
         await ended(console, action)
         page = await seen(visited, action)
-        assert page.says("It could not go on: the topic is down")
+        assert page.says("The action stopped: the topic is down")
         assert "/actions" + action.removeprefix("/actions") + "/again" in page.forms
         console.bus.down = False
         again = await posted(visited, f"{action}/again")
         assert again.headers["location"] == action
         assert (await ended(console, action)).action.done == 1
         page = await seen(visited, action)
-        assert page.says("gone on with")
+        assert page.says("continued")
         assert (await posted(visited, f"{action}/again")).status_code == 409
         assert (await posted(visited, f"/actions/{NONE}/again")).status_code == 409
 

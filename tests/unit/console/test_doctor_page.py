@@ -24,7 +24,7 @@ async def page_of(console: Console) -> Page:
 
 
 async def test_before_the_first_run_it_says_what_to_run() -> None:
-    assert (await page_of(Console())).says("It never ran: run botdel doctor .")
+    assert (await page_of(Console())).says("No result is recorded: run botdel doctor .")
 
 
 async def test_each_finding_is_shown_with_its_remedy_and_when_and_where_it_was_found() -> None:
@@ -65,7 +65,7 @@ async def test_a_result_that_cannot_be_read_is_named() -> None:
     console = Console()
     console.examinations.examination = Unreadable("last", f"at: {HOSTILE}")
     page = await page_of(console)
-    assert page.says(f"What it found last cannot be read: at: {SHOWN}. Run botdel doctor again.")
+    assert page.says(f"The last result cannot be read: at: {SHOWN}. Run botdel doctor again.")
 
 
 @pytest.mark.parametrize("verdict", Verdict, ids=str)

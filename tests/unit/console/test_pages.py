@@ -81,7 +81,7 @@ def letter(**values: Any) -> Any:
 async def test_an_empty_installation_has_a_calm_overview() -> None:
     async with Console().visited() as visited:
         page = await page_of(visited, "/")
-        assert page.says("Every job is complete.")
+        assert page.says("No job is unfinished.")
         assert page.says("New dead letters There are none.")
         assert page.says("Open breakers There are none.")
         assert page.says("0 jobs completed in the last 24 hours")
@@ -129,9 +129,7 @@ async def test_what_is_slow_to_count_does_not_hold_up_the_overview() -> None:
     render = Renderer(console.clock)
     pages = console.routers_over(stores, render)
     async with visiting(pages, clock=console.virtual, render=render) as visited:
-        assert (await page_of(visited, "/")).says(
-            "There are many, and they are still being counted."
-        )
+        assert (await page_of(visited, "/")).says("There are many; they are still being counted.")
         await console.clock.sleep(30)
         assert (await page_of(visited, "/")).says("media")
 
@@ -313,7 +311,7 @@ async def test_a_pending_job_says_how_many_are_before_it() -> None:
     console.jobs.jobs.update({each.id: each for each in (first, job)})
     async with console.visited() as visited:
         page = await page_of(visited, f"/jobs/{job.id}")
-    assert page.says("1 jobs of its queue are due earlier.")
+    assert page.says("1 job of its queue is due earlier.")
 
 
 async def test_a_request_shows_every_service_and_its_time_line() -> None:
@@ -353,7 +351,7 @@ async def test_a_dead_letter_shows_its_fields_and_the_byte_of_its_fault() -> Non
     assert page.says("018f3c1e-7a4b-7c2d-9e5f-0a1b2c3d4e5f")
     assert page.says("Fault at byte")
     assert "<mark>" in answer.text
-    assert good.says("No fault: these bytes are an event.")
+    assert good.says("No fault: these bytes decode as an event.")
     assert listed.says("conversations undecodable 2")
 
 
@@ -548,3 +546,18 @@ async def test_jobs_are_listed_by_what_their_status_does_not_say() -> None:
             shown = {link for link in page.links if link.startswith("/jobs/")}
             assert shown == {f"/jobs/{job.id}"}
             assert f'<option value="{state}" selected>' in answer.text
+
+
+async def test_parked_jobs_are_listed_by_when_they_are_due() -> None:
+    console = Console()
+    dues = [START + n * HOUR for n in (1, 2)]
+    for due in dues:
+        job = new_job(Status.PENDING, due=due, last_modified_at=START)
+        console.jobs.jobs[job.id] = job
+    async with console.visited() as visited:
+        for order, first in (("oldest", "earliest"), ("newest", "latest")):
+            text = (await visited.get(f"/jobs?status=parked&order={order}")).text
+            page = Page(text)
+            assert page.says(f"Sorted by time due, {first} first.")
+            places = [text.index(f'datetime="{rfc3339(due)}"') for due in dues]
+            assert places == sorted(places, reverse=order == "newest")
