@@ -101,7 +101,7 @@ class Claims:
             page = await self._store.due(self._queue, window.start, window.end, limit)
             is_full = len(page) >= limit
             times = [job.due for job in page if job.due]
-            window = window.shrunk_to(times) if is_full else window.widened()
+            window = window.shrunk_to(times) if is_full else window.widened(found=bool(page))
             self._window = window
             jobs = [read for read in page if isinstance(read, Job) and self._may_claim(read, now)]
             if jobs or (window.end >= now and not is_full):

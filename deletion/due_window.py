@@ -21,7 +21,8 @@ MOST_CAUTIOUS: Final = 64
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 """Bounds of the width of a window."""
 LEAP: Final = 0.9
-"""After an empty read, the end of the window moves on by this share of the time left until now."""
+"""As long as every read was empty, the end of the window moves on by this share of the time left
+until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,22 @@ class DueWindow:
     start: datetime = EPOCH
     end: datetime = EPOCH
     width: timedelta = NARROWEST
+    is_lost: bool = True
+    """Whether every read was empty, so that the first record may be due at any time."""
 
     def moved_on(self, by: timedelta, now: datetime) -> "DueWindow":
         """The window with its end later by `by`, but not after `now`."""
         return replace(self, end=min(now, self.end + by))
 
-    def widened(self) -> "DueWindow":
-        """The window after a read that returned everything in it."""
-        return replace(self, width=min(WIDEST, self.width * 2))
+    def widened(self, *, found: bool) -> "DueWindow":
+        """The window after a read that returned everything in it, and `found` some."""
+        is_lost = self.is_lost and not found
+        return replace(self, width=min(WIDEST, self.width * 2), is_lost=is_lost)
 
     def shrunk_to(self, due: Sequence[datetime]) -> "DueWindow":
         """The window that ends with the last of a full page, and is as wide as the page."""
         first, last = self._span(due)
-        return replace(self, end=last, width=max(NARROWEST, last - first))
+        return replace(self, end=last, width=max(NARROWEST, last - first), is_lost=False)
 
     def past(self, due: Sequence[datetime], *, is_largest: bool) -> "DueWindow":
         """The window that begins with the last of a full page with which nothing can be done.
@@ -59,8 +63,10 @@ class DueWindow:
         return replace(self, start=start, end=start)
 
     def leap(self, now: datetime) -> timedelta:
-        """How far to move the end after an empty read: the first record may be due at any time."""
-        return max(self.width, (now - self.end) * LEAP)
+        """How far to move the end after an empty read. Once a record was found, the next one is
+        near: others have done what was before it, and a leap would match most of the backlog.
+        """
+        return max(self.width, (now - self.end) * LEAP) if self.is_lost else self.width
 
     def _span(self, due: Sequence[datetime]) -> tuple[datetime, datetime]:
         """The first and the last time of a page, or twice the end of the window if it has none."""
@@ -134,4 +140,4 @@ class Earliest(Generic[T]):
         """
         if is_full:
             return window.shrunk_to([at for each in found if (at := self._time_of(each))])
-        return window if is_last else window.widened()
+        return window if is_last else window.widened(found=bool(found))

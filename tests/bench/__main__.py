@@ -1,10 +1,10 @@
 """`make bench`: every figure, each with its ratio to a baseline of the same run.
 
 `python -m tests.bench [NAME]...` runs some of them: gateway, intake, small-jobs, deletion, pace,
-memory, claims, sweep, ledger, breaker, console, objects, broker, traces. Each gets an emulator and
-a database of its own, or what it needs. Takes about half an hour, and longer the first
-time: `console` builds a database of a million jobs, which it keeps. Use a machine that does nothing
-else.
+memory, scale, claims, sweep, ledger, breaker, console, objects, broker, traces. Each gets an
+emulator and a database of its own, or what it needs. Takes about three quarters of an hour, and
+longer the first time: `console` builds a database of a million jobs, which it keeps. Use a machine
+that does nothing else.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from tests.bench import (
     memory,
     objects,
     pace,
+    scale,
     small_jobs,
     sweep,
     traces,
@@ -46,6 +47,7 @@ OVER_BOTH: Final[Mapping[str, tuple[str, Callable[[str, str], Awaitable[Figures]
     "deletion": ("documents per second", deletion.bench),
     "pace": ("others beside a deletion", pace.bench),
     "memory": ("a consumer with a backlog", memory.bench),
+    "scale": ("costs by backlog", scale.bench),
 }
 """What needs a broker and a database."""
 OVER_DATABASE: Final[Mapping[str, tuple[str, Callable[[str], Awaitable[Figures]]]]] = {

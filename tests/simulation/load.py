@@ -5,7 +5,6 @@ that take as long as real ones do.
 """
 
 import asyncio
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,14 +16,14 @@ from consumers.worker import Worker
 from deletion.errors import StoreUnavailable
 from deletion.job import Change, Job, LeasePolicy, StepProgress
 from deletion.plan import Batch
-from deletion.ports import Read, Recorded, RecordOutcome
+from deletion.ports import Read
 from deletion.retry import Retry
 from deletion.runner import Runner
 from tests.simulation.schedule import rng
 from tests.support.alerts import RecordedAlerts
 from tests.support.clock import VirtualClock, now
 from tests.support.factories import unpaced
-from tests.support.memory_stores import MemoryJobStore
+from tests.support.large_store import LargeJobStore
 
 SERVICE = "conversations"
 POLICY = LeasePolicy(timedelta(seconds=600), max_attempts=5)
@@ -33,65 +32,22 @@ CALL = (0.002, 0.008)
 FOR_EACH = 0.00001
 """Seconds more for each job that is read."""
 
-Place = tuple[datetime, str]
 
-
-class IndexedStore(MemoryJobStore):
-    """The same, with the indexes that thousands of jobs need."""
-
-    def __init__(self) -> None:
-        super().__init__(now)
-        self._queues: dict[str, list[Place]] = {}
-        self._bots: set[str] = set()
-
-    async def record(self, jobs: Sequence[Job]) -> list[Recorded]:
-        recorded = await super().record(jobs)
-        for job in jobs:
-            if job.id in self.jobs:
-                self._enter(job)
-        return recorded
-
-    async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
-        places = self._queues.get(queue, [])
-        first = bisect_left(places, (since, ""))
-        last = bisect_right(places, (until, "~"))
-        return [self.jobs[job_id] for _, job_id in places[first : min(last, first + limit)]]
-
-    async def apply(self, change: Change) -> Job:
-        before = self.jobs.get(change.after.id)
-        job = await super().apply(change)
-        if before and before.due and before.queue:
-            places = self._queues[before.queue]
-            del places[bisect_left(places, (before.due, before.id))]
-        self._enter(self.jobs[job.id])
-        return job
-
-    def _record(self, job: Job) -> Recorded:
-        if job.bot_id not in self._bots:
-            self._bots.add(job.bot_id)
-            self.jobs[job.id] = job
-            return Recorded(RecordOutcome.NEW, job.id)
-        return super()._record(job)
-
-    def _enter(self, job: Job) -> None:
-        if job.due and job.queue:
-            insort(self._queues.setdefault(job.queue, []), (job.due, job.id))
-
-
-class Distant(IndexedStore):
-    """As far away as a database is. `looks` and `read` count queries and the jobs they returned."""
+class Distant(LargeJobStore):
+    """As far away as a database is."""
 
     def __init__(self, *name: object) -> None:
-        super().__init__()
+        super().__init__(now)
         self._rng = rng("distant", *name)
-        self.looks = 0
-        self.read = 0
+
+    @property
+    def looks(self) -> int:
+        """How many queries there were for due jobs."""
+        return self.calls["due"]
 
     async def due(self, queue: str, since: datetime, until: datetime, limit: int) -> Sequence[Read]:
         await self._travel()
         found = await super().due(queue, since, until, limit)
-        self.looks += 1
-        self.read += len(found)
         await self._travel(len(found))
         return found
 
@@ -136,17 +92,28 @@ class Work:
 class Replicas:
     """So many workers of one service, of `slots` each, over the data of `step`.
 
-    `won` and `lost` are their claims.
+    Services may share a `store`. `won` and `lost` are their claims.
     """
 
-    def __init__(self, number: int, slots: int, seconds: float, *, seed: int = 1) -> None:
-        self.store = Distant(seed)
-        self.rng = rng("load", seed)
+    def __init__(
+        self,
+        number: int,
+        slots: int,
+        seconds: float,
+        *,
+        seed: int = 1,
+        service: str = SERVICE,
+        store: Distant | None = None,
+    ) -> None:
+        self.store = store or Distant(seed)
+        self.service = service
+        self.rng = rng("load", service, seed)
         self.won = self.lost = 0
         self._stopping = asyncio.Event()
         self.step = Work(seconds)
-        self._plan = unpaced(SERVICE, self.step)
-        self._metrics = Metrics(SERVICE, ["messages"], [outcome.value for outcome in Outcome])
+        self._plan = unpaced(service, self.step)
+        self._metrics = Metrics(service, ["messages"], [outcome.value for outcome in Outcome])
+        self._placed = 0
         self.workers = [self._worker(f"replica-{each}", slots) for each in range(1, number + 1)]
         self._working: list[asyncio.Task[None]] = []
 
@@ -164,8 +131,8 @@ class Replicas:
         """So many new jobs at once, as one intake records them."""
         jobs: list[Job] = []
         for _ in range(number):
-            at = len(self.store.jobs) + len(jobs) + 1
-            jobs.append(a_new_job(self.store.new_id(), f"{at:024x}"))
+            self._placed += 1
+            jobs.append(a_new_job(self.store.new_id(), f"{self._placed:024x}", self.service))
         await self.store.record(jobs)
 
     async def ended(self, within: float, look: float = 0.5) -> float:
@@ -186,7 +153,7 @@ class Replicas:
     def _worker(self, name: str, slots: int) -> Worker:
         clock, numbers = VirtualClock(), rng(name)
         claims = Claims(
-            SERVICE, self.store, clock, POLICY, name, rng=numbers, counted=self._counted
+            self.service, self.store, clock, POLICY, name, rng=numbers, counted=self._counted
         )
         runner = Runner(
             self._plan,
@@ -216,12 +183,12 @@ class Replicas:
         self.lost += lost
 
 
-def a_new_job(job_id: str, bot_id: str) -> Job:
+def a_new_job(job_id: str, bot_id: str, service: str = SERVICE) -> Job:
     """A job whose event has the number of its bot."""
     steps = (StepProgress("messages"),)
     return Job.placed(
         id=job_id,
-        service=SERVICE,
+        service=service,
         bot_id=bot_id,
         event_id=bot_id,
         placed_at=now(),

@@ -137,7 +137,7 @@ class MemoryCoverageStore:
         """See the port."""
         marked = sorted((at, job_id) for job_id, at in self.store.unreported.items())
         due = [job_id for at, job_id in marked if since <= at <= until]
-        return [_coverage(self.store.jobs[job_id]) for job_id in due[:limit]]
+        return [coverage_of(self.store.jobs[job_id]) for job_id in due[:limit]]
 
     async def mark_reported(self, job_ids: Collection[str]) -> None:
         """See the port."""
@@ -147,7 +147,7 @@ class MemoryCoverageStore:
     async def covering(self, requests: Collection[tuple[str, str]]) -> Sequence[Coverage]:
         """See the port."""
         return [
-            _coverage(job)
+            coverage_of(job)
             for job in self.store.jobs.values()
             if any((job.bot_id, event) in requests for event in job.event_ids)
         ]
@@ -172,6 +172,7 @@ def _concerns(request: DeletionRequest, now: datetime) -> set[Concern]:
     return {concern for concern, has in concerns.items() if has}
 
 
-def _coverage(job: Job) -> Coverage:
+def coverage_of(job: Job) -> Coverage:
+    """The job as the ledger sees it."""
     completed_at = job.finished_at if job.status is Status.COMPLETE else None
     return Coverage(job.id, job.service, job.bot_id, job.event_ids, completed_at)

@@ -17,6 +17,7 @@ from tests.conformance.replicas import PARTS
 from tests.support.clock import START
 from tests.support.factories import LATER, new_job, request_for
 from tests.support.indexed import indexed
+from tests.support.large_store import LargeCoverageStore, LargeJobStore
 from tests.support.memory_requests import MemoryCoverageStore
 from tests.support.memory_stores import MemoryJobStore
 
@@ -46,8 +47,11 @@ class Stores:
         return [*await self.coverage.unreported(EPOCH, END, 100)]
 
 
-@pytest.fixture(params=PARTS)
+@pytest.fixture(params=(*PARTS, "large"))
 async def stores(request: pytest.FixtureRequest, client: Client, database_name: str) -> Stores:
+    if request.param == "large":
+        large = LargeJobStore()
+        return Stores(large, LargeCoverageStore(large))
     if request.param == "memory":
         memory = MemoryJobStore()
         return Stores(memory, MemoryCoverageStore(memory))

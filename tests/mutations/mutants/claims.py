@@ -54,8 +54,14 @@ MUTANTS: Final = (
     Mutant(
         "the window never narrows",
         CLAIMS,
-        "window = window.shrunk_to(times) if is_full else window.widened()",
-        "window = window if is_full else window.widened()",
+        "window = window.shrunk_to(times) if is_full else window.widened(found=bool(page))",
+        "window = window if is_full else window.widened(found=bool(page))",
+    ),
+    Mutant(
+        "the window leaps into the backlog once others have claimed a page",
+        WINDOW,
+        "return max(self.width, (now - self.end) * LEAP) if self.is_lost else self.width",
+        "return max(self.width, (now - self.end) * LEAP)",
     ),
     Mutant(
         "records that cannot be read hide what is behind them",

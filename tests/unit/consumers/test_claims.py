@@ -175,6 +175,24 @@ async def test_the_window_narrows_to_what_one_read_returns(world: World) -> None
     assert until - oldest <= timedelta(milliseconds=300)
 
 
+@pytest.mark.proves("old-before-new")
+async def test_what_others_have_claimed_is_passed_in_steps_that_do_not_leap_into_the_backlog(
+    world: World,
+) -> None:
+    """A read of most of a large backlog takes seconds where a limit is not pushed down."""
+    world.put(*(n * 0.01 for n in range(1, 6001)))
+    assert len(await world.claims.take(8)) == 8
+    others, taken = world.process("others"), 0
+    while taken < 400:
+        taken += len(await others.take(32))
+    await world.clock.sleep(FRESH_SECONDS)
+    world.reads.clear()
+    world.ranged.clear()
+    assert len(await world.claims.take(8)) == 8
+    assert sum(world.ranged) < 2 * taken, "about as many as were passed"
+    assert len(world.reads) < 10
+
+
 @pytest.mark.proves("unreadable-record")
 async def test_records_that_cannot_be_read_in_front_hide_none_behind_them(
     world: World, logs: list[EventDict]
