@@ -27,7 +27,7 @@ usable := $(shell $(BIN)/python -c '' 2>/dev/null && grep -sqxF '$(CURDIR)' $(ST
 
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
-.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults alert-rules bench image image-test release release-check sbom audit constraints requirements clean FORCE
+.PHONY: help demo up test-unit watch test lint format check reference proofs proto pictures simulate model mutations test-faults test-upgrade alert-rules bench image image-test release release-check sbom audit constraints requirements clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +92,9 @@ mutations: $(STAMP) ## Break each guard in turn, and check that a test notices (
 
 test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=... repeats a schedule)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+test-upgrade: $(STAMP) ## Upgrade from the last release in every order, and roll back
+	@EACH_ORDER=1 $(BIN)/python -m pytest tests/upgrade
 
 alert-rules: ## Print the alert rules as a PrometheusRule, for the Prometheus operator
 	@printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \

@@ -13,8 +13,8 @@ from typing import Final
 from deletion.clock import truncated
 
 CHECKS_APART: Final = timedelta(minutes=30)
-"""How long after publishing a request again the ledger checks for its job. It doubles each time, up
-to `LONGEST_CHECKS_APART`."""
+"""How long after a check of an open request the ledger checks it again, at least. It doubles each
+time, up to `LONGEST_CHECKS_APART`."""
 LONGEST_CHECKS_APART: Final = timedelta(days=1)
 WARNINGS_APART: Final = timedelta(days=1)
 """How long after an alert that a request is overdue there is another one."""
@@ -60,7 +60,8 @@ class Share:
     """One service's share of a request: owed until `settled_at`.
 
     Then it has the complete job that covers the request, or a waiver. `republished` counts how
-    often the request was published again for this service.
+    often the request was published again for this service, and `lacks_job` says that the service
+    had no job for it at the last check.
     """
 
     service: str
@@ -68,6 +69,7 @@ class Share:
     job_id: str | None = None
     waiver: Waiver | None = None
     republished: int = 0
+    lacks_job: bool = False
 
     @property
     def is_owed(self) -> bool:
@@ -162,8 +164,7 @@ class DeletionRequest:
     @property
     def is_missing(self) -> bool:
         """Whether it was published again for a service that had no job at the last check."""
-        is_checked = Chore.REPUBLISH in self.chores
-        return is_checked and any(share.is_owed and share.republished for share in self.shares)
+        return any(share.is_owed and share.lacks_job and share.republished for share in self.shares)
 
     def share(self, service: str) -> Share | None:
         """The share of `service`, or None if it never owed the request."""
@@ -180,20 +181,18 @@ class DeletionRequest:
     def checked(
         self, now: datetime, *, missing: Iterable[str], waiting: Iterable[str] = ()
     ) -> "DeletionRequest":
-        """After a check for its jobs: it is about to be published again for the services `missing`.
+        """After a check for its jobs: it is about to be published again for the services `missing`;
+        those `waiting` have a dead letter of it, which an operator has to replay or discard.
 
-        Another check is due while there are any, or any services `waiting` for an operator to
-        replay or discard a dead letter of the request.
+        Another check is due while a service owes it, even if each has a job by now: a consumer of
+        an earlier release completes it without a mark, and a record may be lost with a backup.
         """
-        again, held = set(missing), set(waiting)
-        shares = tuple(
-            replace(share, republished=share.republished + 1) if share.service in again else share
-            for share in self.shares
-        )
-        next_check = now + _apart(share.republished for share in shares if share.is_owed)
-        return replace(self, shares=shares)._due(
-            Chore.REPUBLISH, next_check if again or held else None
-        )
+        again = set(missing)
+        lacking = again.union(waiting)
+        shares = tuple(_checked(share, again, lacking) for share in self.shares)
+        owed = [share.republished for share in shares if share.is_owed]
+        wait = _apart(owed) if lacking else _as_long_again(now - self.received_at)
+        return replace(self, shares=shares)._due(Chore.REPUBLISH, now + wait if owed else None)
 
     def warned(self, now: datetime) -> "DeletionRequest":
         """After an alert that its deadline is near, or has passed. The next one is due at the
@@ -233,6 +232,20 @@ class DeletionRequest:
     def _due(self, chore: Chore, at: datetime | None) -> "DeletionRequest":
         others = {name: due for name, due in self.chores.items() if name is not chore}
         return replace(self, chores=others if at is None else {**others, chore: truncated(at)})
+
+
+def _checked(share: Share, again: Collection[str], lacking: Collection[str]) -> Share:
+    """The share after a check, which publishes the request `again` for some of those `lacking`."""
+    return replace(
+        share,
+        republished=share.republished + (share.service in again),
+        lacks_job=share.service in lacking,
+    )
+
+
+def _as_long_again(open_for: timedelta) -> timedelta:
+    """How long until the next check of a request whose jobs are all there: the waits double."""
+    return min(max(open_for, CHECKS_APART), LONGEST_CHECKS_APART)
 
 
 def _apart(republished: Iterable[int]) -> timedelta:

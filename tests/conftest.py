@@ -65,7 +65,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     brokers.parametrize(metafunc)
 
 
-LONGEST_FIRST = ("acceptance", "faults", "integration", "image", "simulation", "conformance")
+LONGEST_FIRST = (
+    "acceptance",
+    "upgrade",
+    "faults",
+    "integration",
+    "image",
+    "simulation",
+    "conformance",
+)
 """Folders whose files take longest; so that none of them is begun when all others are over."""
 
 

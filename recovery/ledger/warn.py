@@ -12,9 +12,9 @@ import structlog
 from deletion.alerts import Alert, AlertKind, Alerts
 from deletion.clock import Clock
 from deletion.ledger import Coverage, CoverageStore, RequestChange
-from deletion.request import Chore, DeletionRequest, RequestState
+from deletion.request import DeletionRequest, RequestState
 from recovery.ledger.due_requests import DueRequests
-from recovery.ledger.settle import Settlement, jobs_of, settled_by, without_job
+from recovery.ledger.settle import Settlement, jobs_of, settled_by
 
 log = structlog.get_logger(__name__)
 
@@ -77,13 +77,6 @@ class Warn:
 
 
 def _after(request: DeletionRequest, jobs: Sequence[Coverage], now: datetime) -> DeletionRequest:
-    """The request as its complete jobs settle it; warned of if a service still owes it. A job that
-    was there at the last check may be gone, expired without a mark or lost with a backup: then the
-    next check is due at once.
-    """
+    """The request as its complete jobs settle it; warned of if a service still owes it."""
     after = settled_by(request, jobs, now)
-    if after.settled_at:
-        return after
-    warned = after.warned(now)
-    is_gone = Chore.REPUBLISH not in after.chores and without_job(after, jobs)
-    return warned.postponed(Chore.REPUBLISH, now) if is_gone else warned
+    return after if after.settled_at else after.warned(now)

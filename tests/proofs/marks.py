@@ -12,7 +12,7 @@ MARK: Final = "pytest.mark.proves"
 TIERS: Final = {
     "unit and conformance": ("unit", "conformance", "schema", "architecture", "release"),
     "simulation": ("simulation", "model"),
-    "real parts": ("integration", "faults", "acceptance", "browser", "image"),
+    "real parts": ("integration", "faults", "acceptance", "upgrade", "browser", "image"),
 }
 """The folders of each. A file whose name ends in `_stateful` is a simulation, wherever it is."""
 

@@ -96,6 +96,7 @@ def _share_document(share: Share) -> Document:
         "jobId": share.job_id,
         "waiver": {"by": waiver.by, "reason": waiver.reason} if waiver else None,
         "republished": share.republished,
+        "lacksJob": share.lacks_job,
     }
 
 
@@ -126,4 +127,5 @@ def _share(document: Mapping[str, Any]) -> Share:
         job_id=optional(document, "jobId", str),
         waiver=Waiver(field(waiver, "by", str), field(waiver, "reason", str)) if waiver else None,
         republished=field(document, "republished", int),
+        lacks_job=optional(document, "lacksJob", bool) or False,
     )

@@ -1,6 +1,7 @@
 """What only the store of requests on MongoDB has to show: its documents, its indexes, damage."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -61,7 +62,14 @@ async def test_a_request_is_stored_under_the_names_and_types_others_read(
         "requestedBy": "crm",
         "traceparent": "00-ab-cd-01",
         "shares": [
-            {"service": name, "settledAt": None, "jobId": None, "waiver": None, "republished": 0}
+            {
+                "service": name,
+                "settledAt": None,
+                "jobId": None,
+                "waiver": None,
+                "republished": 0,
+                "lacksJob": False,
+            }
             for name in ("billing", "media")
         ],
         "chores": {
@@ -90,6 +98,20 @@ async def test_what_is_not_due_and_what_a_settled_one_lacks_is_absent_and_not_nu
     assert document["chores"] == {"announce": LATER}
     assert (document["owed"], document["settledAt"]) == ([], LATER)
     assert document["shares"][0]["waiver"] == {"by": "ann", "reason": "shut down"}
+
+
+async def test_it_is_stored_as_missing_until_a_check_finds_its_job(
+    store: MongoRequestStore, requests: Collection
+) -> None:
+    request = a_deletion_request("media", "billing")
+    await store.record([request])
+    missing = request.checked(LATER, missing=["media"])
+    await store.save([RequestChange(request, missing)])
+    [found] = await store.get([request.id])
+    assert found == replace(missing, revision=1)
+    assert await requests.count_documents({"missing": True}) == 1
+    await store.save([RequestChange(found, found.checked(LATER, missing=[]))])
+    assert await requests.count_documents({"missing": True}) == 0
 
 
 async def test_fields_of_later_versions_are_ignored_and_kept_on_every_write(

@@ -214,10 +214,10 @@ MUTANTS: Final = (
         UNIT,
     ),
     Mutant(
-        "a late request is not checked again for a job that is gone",
-        WARN,
-        "return warned.postponed(Chore.REPUBLISH, now) if is_gone else warned",
-        "return warned",
+        "a request whose jobs are all there is not checked again",
+        "deletion/request.py",
+        "now + wait if owed else None",
+        "now + wait if lacking else None",
         UNIT,
     ),
     Mutant(

@@ -96,7 +96,7 @@ async def test_it_is_published_less_and_less_often_until_there_is_a_job(
     count = len(list(world.republished()))
     await check(world)
     assert len(list(world.republished())) == count
-    assert Chore.REPUBLISH not in world.requests.requests[event_id].chores
+    assert not world.requests.requests[event_id].is_missing
 
 
 @pytest.mark.parametrize("status", [DeadLetterStatus.NEW, DeadLetterStatus.REPLAYED])
@@ -146,6 +146,43 @@ async def test_a_job_that_completed_without_a_mark_is_settled_by_the_check(
     world.jobs.unreported.clear()
     await check(world)
     assert world.requests.requests[event_id].owed == ("media",)
+
+
+async def checked_with_all_jobs(world: LedgerWorld) -> str:
+    """A request that has been open for an hour, and was checked: each service has a job."""
+    event_id = await waiting_request(world)
+    await world.job(event_id, "media")
+    await check(world)
+    assert not list(world.republished())
+    return event_id
+
+
+@pytest.mark.proves("mixed-versions")
+async def test_what_completes_without_a_mark_after_the_check_is_settled_by_the_next_one(
+    world: LedgerWorld,
+) -> None:
+    """As by a consumer of an earlier release; the deadline may be weeks away."""
+    event_id = await checked_with_all_jobs(world)
+    for job in list(world.jobs.jobs.values()):
+        await world.complete(job)
+    world.jobs.unreported.clear()
+    await check(world)
+    assert world.requests.requests[event_id].owed == ("billing", "media"), "it is not due yet"
+    await world.clock.sleep(HOUR + 60)
+    async with world.replica().running():
+        await until(lambda: world.announced.ids == [event_id], within=10)
+    assert not list(world.republished())
+
+
+async def test_a_job_whose_record_is_gone_after_the_check_is_published_again(
+    world: LedgerWorld,
+) -> None:
+    """Lost with a backup, or expired without a mark."""
+    event_id = await checked_with_all_jobs(world)
+    world.jobs.jobs = {id_: job for id_, job in world.jobs.jobs.items() if job.service != "media"}
+    await world.clock.sleep(HOUR + 60)
+    await check(world)
+    assert list(world.republished()) == [(event_id, "media")]
 
 
 @pytest.mark.proves("publish-after-claim")

@@ -70,18 +70,3 @@ async def test_what_a_consumer_completed_without_a_mark_is_settled_and_not_alert
     async with world.replica().running():
         await until(lambda: world.announced.ids == [event_id], within=10)
     assert world.alerts.told == []
-
-
-async def test_late_it_looks_again_for_a_job_whose_record_is_gone() -> None:
-    """Expired without a mark, or lost with a backup: no other check would follow."""
-    world = LedgerWorld("billing", "media")
-    event_id = await late_request(world)
-    await world.clock.sleep(world.policy.missing_after.total_seconds() + 1)
-    async with world.replica().running():
-        await world.clock.sleep(3)  # it has checked: each service has a job
-    world.jobs.jobs = {id_: job for id_, job in world.jobs.jobs.items() if job.service != "media"}
-    await world.clock.sleep(0.8 * world.policy.deadline.total_seconds())
-    async with world.replica().running() as replica:
-        await world.clock.sleep(3)
-        replica.ledger.republish()  # as within half an hour
-        await until(lambda: list(world.republished()) == [(event_id, "media")], within=10)

@@ -1,0 +1,1 @@
+"""Old and new code side by side: records, processes, and the upgrade that the runbook describes."""

@@ -1,0 +1,32 @@
+"""The code of the last release, unpacked once, and an installation for each test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from botdel.local.database import EmbeddedMongo
+from botdel.local.server import LocalBroker
+from tests.upgrade.releases import Code, Release, releases
+from tests.upgrade.rolling import Installation, installed
+
+
+@pytest.fixture(scope="session")
+def last_release() -> Release:
+    """The release that an upgrade begins with."""
+    return releases()[-1]
+
+
+@pytest.fixture(scope="session")
+def old(last_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Code:
+    """Its code, ready to run."""
+    return last_release.unpack(tmp_path_factory.mktemp("released"))
+
+
+@pytest.fixture
+async def installation(
+    broker: LocalBroker, mongo: EmbeddedMongo, project: str, database_name: str, tmp_path: Path
+) -> AsyncIterator[Installation]:
+    """Two services, of which no process runs yet."""
+    async with installed(broker, mongo, project, database_name, tmp_path) as installation:
+        yield installation
