@@ -29,7 +29,7 @@ def prefers_html(accept: str) -> bool:
 
 
 def _weighed(named: str) -> tuple[str, float]:
-    """Return a media type and its weight, which is 0 if it is not a number."""
+    """Return a content type and its weight, which is 0 if it is not a number."""
     kind, *parameters = (part.strip().lower() for part in named.split(";"))
     weights = [
         text for name, _, text in (each.partition("=") for each in parameters) if name == "q"

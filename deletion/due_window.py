@@ -15,8 +15,10 @@ from deletion.clock import TICK
 from deletion.silence import EPOCH, LATEST
 
 T = TypeVar("T")
-MOST_CAUTIOUS: Final = 64
-"""After failed reads, the end moves on by no less than this part of a normal step: 1/64."""
+MOST_CAUTIOUS: Final = 65_536
+"""After failed reads, the end moves on by no less than this part of a normal step: 1/65536, about
+a second of a day.
+"""
 
 NARROWEST, WIDEST = timedelta(milliseconds=100), timedelta(days=36_500)
 """Bounds of the width of a window."""
@@ -129,7 +131,7 @@ class Earliest(Generic[T]):
         if before.width > NARROWEST:
             self._window = DueWindow(end=before.end)
         found = await self._read(since, end, limit)
-        self._caution = 1 if found else caution
+        self._caution = 1 if found else max(1, caution // 2)
         return found
 
     def _after(
