@@ -62,7 +62,7 @@ def by_kubernetes(folder: Path) -> Mapping[str, Started]:
     path.write_text(plan["plan.yaml"])
     return {
         each.command: Started(
-            [part.replace("/plan/plan.yaml", str(path)) for part in each.container["args"]],
+            [part.replace("/service/plan.yaml", str(path)) for part in each.container["args"]],
             kubernetes.environment(manifests, each),
         )
         for each in kubernetes.processes(manifests)
