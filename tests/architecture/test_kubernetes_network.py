@@ -13,6 +13,7 @@ from tests.support.kubernetes import (
     OVERLAYS,
     PIPELINE,
     SERVICE,
+    SERVICE_TOPOLOGY,
     Manifest,
     Workload,
     named,
@@ -235,4 +236,5 @@ def test_prometheus_scrapes_every_process_that_serves_metrics() -> None:
 @each_overlay
 def test_what_belongs_to_a_service_says_so(name: str) -> None:
     for process in processes(overlay(name)):
-        assert (SERVICE in process.labels) == (process.component in ("consumer", "topology"))
+        of_service = process.process in ("consumer", SERVICE_TOPOLOGY)
+        assert (SERVICE in process.labels) == of_service

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployed import READ_BY, SERVING, port_of, required_by, settings_of
+from tests.support.deployed import SERVING, port_of, required_by, settings_of
 from tests.support.kubernetes import (
     OVERLAYS,
+    PROCESSES,
     environment,
     named,
     of_kind,
@@ -20,7 +21,7 @@ from tests.support.kubernetes import (
 from tests.support.paths import ROOT
 
 each_overlay = pytest.mark.parametrize("name", OVERLAYS)
-each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, READ_BY)))
+each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, PROCESSES)))
 each_server = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, SERVING)))
 
 
@@ -82,11 +83,12 @@ def test_a_process_has_no_more_rights_than_it_needs(name: str, command: str) -> 
     pod = process.pod["securityContext"]
     assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"]) == (True, 65532, 65532)
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert process.container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    for container in process.containers:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
     assert process.pod["automountServiceAccountToken"] is False
 
 
@@ -95,7 +97,7 @@ def test_a_process_has_a_service_account_of_its_own(name: str, command: str) -> 
     process = started(name, command)
     account = process.pod["serviceAccountName"]
     assert named(overlay(name), "ServiceAccount", account)["automountServiceAccountToken"] is False
-    others = [each for each in processes(overlay(name)) if each.component != process.component]
+    others = [each for each in processes(overlay(name)) if each.process != process.process]
     assert account not in {each.pod["serviceAccountName"] for each in others}
 
 
@@ -123,8 +125,9 @@ def test_terraform_lets_the_service_accounts_of_production_act_as_those_of_googl
 
 @each_overlay
 def test_every_container_says_what_it_needs(name: str) -> None:
-    for workload in workloads(overlay(name)):
-        resources = workload.container["resources"]
+    each = (container for found in workloads(overlay(name)) for container in found.containers)
+    for container in each:
+        resources = container["resources"]
         assert resources["requests"].keys() == {"cpu", "memory"}
         assert resources["limits"].keys() == {"memory"}  # a limit of cpu would only throttle
 
@@ -132,7 +135,7 @@ def test_every_container_says_what_it_needs(name: str) -> None:
 @each_overlay
 def test_every_image_has_a_tag_or_a_digest_and_none_is_the_latest(name: str) -> None:
     for workload in workloads(overlay(name)):
-        image = workload.container["image"]
+        (image,) = {container["image"] for container in workload.containers}
         assert "@sha256:" in image or image.rpartition(":")[2] not in ("", "latest", image)
 
 

@@ -115,6 +115,7 @@ def test_a_service_is_what_the_runbook_adds_and_changes_nothing_else(
         "PodDisruptionBudget",
         "ScaledObject",
         "ServiceAccount",
+        "ServiceAccount",
     ]
 
 
@@ -123,7 +124,7 @@ def test_the_consumer_and_the_topology_of_a_service_read_its_plan(
 ) -> None:
     for command in ("consumer", "topology"):
         workload = of_service(installed, "chat-history", command)
-        path = Path(workload.container["args"][-1])
+        path = Path("/service/plan.yaml")
         assert parsed(workload.container["args"])["plan"] in (path, [path], (path,))
         assert mounted(installed, workload) == {path: PLAN}
         assert (f"botdel-{command}-chat-history", "*") in secrets(workload)
@@ -163,13 +164,16 @@ def test_a_step_of_a_new_service_is_found_beside_the_plan_that_is_mounted(
 def test_a_service_has_an_identity_and_a_disruption_budget_of_its_own(
     installed: Sequence[Manifest],
 ) -> None:
+    for command in ("topology", "consumer"):
+        process = of_service(installed, "chat-history", command)
+        name = process.pod["serviceAccountName"]
+        account = named(installed, "ServiceAccount", name)
+        assert name == f"botdel-{command}-chat-history"
+        assert account["metadata"]["annotations"] == {
+            "iam.gke.io/gcp-service-account": f"{name}@my-project.iam.gserviceaccount.com"
+        }
     consumer = of_service(installed, "chat-history", "consumer")
-    name = consumer.pod["serviceAccountName"]
-    account = named(installed, "ServiceAccount", name)
-    assert name == "botdel-consumer-chat-history"
-    assert account["metadata"]["annotations"] == {
-        "iam.gke.io/gcp-service-account": f"{name}@my-project.iam.gserviceaccount.com"
-    }
+    name = consumer.manifest["metadata"]["name"]
     other = of_service(installed, "conversations", "consumer")
     budget = named(installed, "PodDisruptionBudget", name)["spec"]["selector"]
     assert selects(budget, consumer.labels)
