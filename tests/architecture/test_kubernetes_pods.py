@@ -164,17 +164,3 @@ def test_everything_is_in_the_namespace_whose_pods_are_restricted(name: str) -> 
     assert {each["metadata"]["namespace"] for each in inside} == {namespace["metadata"]["name"]}
     level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
     assert level == {"production": "restricted", "development": "baseline"}[name]
-
-
-def test_the_host_of_the_console_is_the_one_that_its_forms_come_from() -> None:
-    ingress = named(overlay("production"), "Ingress", "botdel-console")
-    console = started("production", "console")
-    (rule,) = ingress["spec"]["rules"]
-    url = environment(overlay("production"), console)["BOTDEL_CONSOLE_URL"]
-    assert url == f"https://{rule['host']}"
-
-
-def test_clients_reach_nothing_of_the_gateway_but_its_api() -> None:
-    ingress = named(overlay("production"), "Ingress", "botdel-gateway")
-    (rule,) = ingress["spec"]["rules"]
-    assert [each["path"] for each in rule["http"]["paths"]] == ["/v1/"]

@@ -241,9 +241,15 @@ def test_without_keda_a_consumer_has_two_replicas(tmp_path: Path) -> None:
 # --- alert rules
 
 
-def test_the_alert_rules_of_the_operator_are_those_of_prometheus() -> None:
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [((), {}), (("RELEASE=kube-prometheus-stack",), {"release": "kube-prometheus-stack"})],
+)
+def test_the_alert_rules_of_the_operator_are_those_of_prometheus(
+    given: Sequence[str], labels: Mapping[str, str]
+) -> None:
     run = subprocess.run(
-        ["make", "--silent", "alert-rules"],
+        ["make", "--silent", "alert-rules", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -252,5 +258,14 @@ def test_the_alert_rules_of_the_operator_are_those_of_prometheus() -> None:
     )
     rule = YAML(typ="safe").load(run.stdout)
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert rule["metadata"] == {"name": "bot-deletion", "namespace": "bot-deletion"}
+    named_so = {"name": "bot-deletion", "namespace": "bot-deletion"}
+    assert rule["metadata"] == named_so | ({"labels": labels} if labels else {})
     assert rule["spec"] == YAML(typ="safe").load(RULES)
+
+
+def test_the_operator_of_kube_prometheus_stack_selects_what_has_the_label_of_its_release() -> None:
+    (monitor,) = of_kind(overlay("production"), "PodMonitor")
+    release = monitor["metadata"]["labels"]["release"]
+    runbook = RUNBOOK.read_text(encoding="utf-8")
+    assert f"make alert-rules RELEASE={release} | kubectl apply -f -\n" in runbook
+    assert 'up{namespace="bot-deletion"}' in runbook
