@@ -46,6 +46,8 @@ def test_a_restart_depends_on_the_process_alone_and_traffic_on_readiness(
         kind: (process.container[f"{kind}Probe"]["httpGet"]) for kind in ("startup", "liveness")
     }
     assert probes == {kind: {"path": "/healthz", "port": "http"} for kind in probes}
+    liveness = process.container["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60, "SECURITY.md: a minute"
     readiness = process.container["readinessProbe"]
     assert readiness["httpGet"] == {"path": "/readyz", "port": "http"}
     assert readiness["timeoutSeconds"] >= 5
@@ -71,6 +73,13 @@ def test_a_process_gets_its_grace_period_and_20_s(name: str, command: str) -> No
 def test_what_clients_reach_leaves_the_load_balancer_before_it_stops(command: str) -> None:
     process = started("production", command)
     assert process.container["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
+
+
+def test_the_gateway_keeps_a_connection_longer_than_googles_load_balancer_does() -> None:
+    """https://cloud.google.com/load-balancing/docs/https#timeout-keepalive-backends."""
+    process = started("production", "gateway")
+    found: Any = settings_of("gateway", environment(overlay("production"), process))
+    assert found.gateway_keep_alive_seconds > 600
 
 
 # --- rights and images
