@@ -169,7 +169,7 @@ def recover(
     from recovery.repeating import repeat_until_stopped
     from recovery.settings import RecoverSettings
 
-    token = load(RecoverSettings).recovery_token
+    token = load(RecoverSettings).token
     call = partial(start, url, token, wait=wait, timeout_seconds=timeout)
     sys.exit(run(repeat_until_stopped(call, every, SystemClock()) if every else call()))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -74,7 +75,7 @@ class _Parts:
         self.actions = Actions(
             self.stores.actions, self.stores.previews, kinds, self.clock, self.metrics.acted
         )
-        self.operating = Operating(self.actions, kinds, _recovery(settings))
+        self.operating = Operating(self.actions, kinds, recovery_of(settings))
 
 
 async def _serve(
@@ -111,9 +112,12 @@ def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> Fas
     )
 
 
-def _recovery(settings: ConsoleSettings) -> Recovery | None:
-    url, token = settings.recovery_url, settings.recovery_token
-    return Recovery(url, token) if url and token else None
+def recovery_of(
+    settings: ConsoleSettings, transport: httpx.AsyncBaseTransport | None = None
+) -> Recovery | None:
+    """Recovery, if the console may start sweeps. It gets the first of its tokens."""
+    url, tokens = settings.recovery_url, settings.recovery_token
+    return Recovery(url, tokens[0], transport) if url and tokens else None
 
 
 def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:
