@@ -33,6 +33,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.operating.actions import Actions
 from deletion.operating.kinds import Kinds
 from deletion.process.database import connected_clients
+from deletion.process.grace import ACTIONS, TRACES
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
@@ -81,15 +82,16 @@ class _Parts:
 async def _serve(
     settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None, stopping: asyncio.Event
 ) -> None:
+    grace = settings.shutdown_grace_seconds
     async with serving(
         _app(settings, parts, tracer),
         settings.console_host,
         settings.console_port,
         name="console",
-        grace=settings.shutdown_grace_seconds,
+        grace=grace * (1 - 2 * ACTIONS - TRACES),
     ):
         await stopping.wait()
-        await parts.actions.close(settings.shutdown_grace_seconds / 2)
+        await parts.actions.close(grace * ACTIONS)
 
 
 def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> FastAPI:
