@@ -21,7 +21,7 @@ from deletion.adapters.pubsub.wanted import (
     topic_differences,
     wanted_topics,
 )
-from deletion.ids import RESERVED_SERVICES, SERVICE_PATTERN
+from deletion.ids import PLANNED_SERVICE_PATTERN, RESERVED_SERVICES
 from deletion.process.settings import PubSubSettings
 from deletion.sweep import PATH
 from recovery.settings import RecoverySettings
@@ -185,7 +185,7 @@ def test_variables_are_refused_by_the_rules_of_the_code() -> None:
         if hasattr(each, "pattern")
     )
     assert f'regex("{pattern}", var.topic)' in text
-    assert f'regex("{SERVICE_PATTERN}", service)' in text
+    assert f'regex("{PLANNED_SERVICE_PATTERN}", service)' in text
     [reserved] = re.findall(r"setintersection\(var\.services, \[(.*?)\]\)", text)
     assert set(re.findall(r'"([\w-]+)"', reserved)) == RESERVED_SERVICES
     default = PubSubSettings.model_fields["topic"].default
