@@ -120,6 +120,11 @@ def test_who_uses_pubsub_is_known_to_google_cloud_by_its_own_name() -> None:
         assert found == ({"iam.gke.io/gcp-service-account": known} if uses_google else {})
 
 
+def test_development_has_no_identity_of_google_cloud() -> None:
+    for account in of_kind(overlay("development"), "ServiceAccount"):
+        assert "annotations" not in account["metadata"], account["metadata"]["name"]
+
+
 def test_terraform_lets_the_service_accounts_of_production_act_as_those_of_google_cloud() -> None:
     text = (ROOT / "deploy" / "terraform" / "identities.tf").read_text(encoding="utf-8")
     bound = set(re.findall(r"\[\$\{var\.kubernetes_namespace\}/([^]]+)\]", text))
