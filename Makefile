@@ -96,9 +96,9 @@ test-faults: $(STAMP) ## Run 500 deletions under faults for 10 minutes (SEED=...
 test-upgrade: $(STAMP) ## Upgrade from the last release in every order, and roll back
 	@EACH_ORDER=1 $(BIN)/python -m pytest tests/upgrade
 
-alert-rules: ## Print the alert rules as a PrometheusRule, for the Prometheus operator
-	@printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' \
-	    'metadata: {name: bot-deletion, namespace: bot-deletion}' 'spec:'
+alert-rules: ## Print the alert rules as a PrometheusRule (RELEASE=... for its label `release`)
+	@printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' \
+	    '  name: bot-deletion' '  namespace: bot-deletion' $(if $(RELEASE),'  labels: {release: $(RELEASE)}') 'spec:'
 	@sed 's/^/  /' deploy/prometheus/rules.yml
 
 bench: $(STAMP) ## Measure throughput and latency on this machine

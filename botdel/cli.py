@@ -64,7 +64,10 @@ RecoveryPort = Annotated[int | None, _port("RECOVERY", 8082)]
 ConsoleHost = Annotated[str | None, _host("CONSOLE")]
 ConsolePort = Annotated[int | None, _port("CONSOLE", 8083)]
 NewName = Annotated[
-    str, typer.Argument(help="3 to 63 characters: a-z, 0-9 and `-`, beginning with a letter.")
+    str,
+    typer.Argument(
+        help="3 to 63 characters: a-z, 0-9 and `-`, beginning with a letter, not ending with `-`."
+    ),
 ]
 
 
@@ -169,7 +172,7 @@ def recover(
     from recovery.repeating import repeat_until_stopped
     from recovery.settings import RecoverSettings
 
-    token = load(RecoverSettings).recovery_token
+    token = load(RecoverSettings).token
     call = partial(start, url, token, wait=wait, timeout_seconds=timeout)
     sys.exit(run(repeat_until_stopped(call, every, SystemClock()) if every else call()))
 

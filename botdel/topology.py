@@ -1,6 +1,8 @@
 """`botdel topology apply`."""
 
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Final
 
 from rich.text import Text
 
@@ -16,43 +18,83 @@ from deletion.adapters.pubsub.names import Names
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, wanted_topics
 from deletion.adapters.spec import StepConnections
-from deletion.clock import SystemClock
+from deletion.clock import Clock, SystemClock
+from deletion.errors import BusUnavailable, StoreUnavailable, TopologyMissing
 from deletion.ledger import check_room
 from deletion.plan import Plan, Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
-from deletion.process.run import FAILED
+from deletion.process.run import FAILED, escaped
 from deletion.process.store_settings import TopologySettings
+from deletion.retry import BackOff
+
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between two tries, at most."""
 
 
-async def apply(settings: TopologySettings, plans: Sequence[PlanSource]) -> int:
+async def apply_within(apply: Callable[[], Awaitable[int]], seconds: float, clock: Clock) -> int:
+    """Return what `apply` returns. While MongoDB or Pub/Sub does not answer, or a topic is missing
+    still, it is called again for up to `seconds`; then the error is raised.
+    """
+    until, back_off = clock.monotonic() + seconds, BackOff(clock, 1, LONGEST_PAUSE)
+    while True:
+        try:
+            return await apply()
+        except (StoreUnavailable, BusUnavailable, TopologyMissing) as error:
+            if clock.monotonic() >= until:
+                raise
+            print(escaped(f"botdel: {error}; it is tried again"), file=sys.stderr)
+        await back_off.pause()
+
+
+async def apply(
+    settings: TopologySettings, plans: Sequence[PlanSource], *, only_services: bool = False
+) -> int:
     """Create topics, subscriptions and indexes, and register the services, which from then on owe
-    each request. Returns 0, or 1 if something differs. Raises `ConfigurationError` before anything
-    is created if there are too many services.
+    each request. With `only_services` nothing that belongs to the pipeline itself is looked at.
+
+    Returns 0, or 1 if something differs. Raises `ConfigurationError` before anything is created if
+    there are too many services.
     """
     out = console()
     async with connected_clients(settings) as clients, connected_bus(settings) as bus:
         name = settings.mongodb_database
         built = [plan.build(StepConnections(clients.get, own_database=name)) for plan in plans]
         owing = await owing_services(clients.get(), name, built)
-        applied = await bus.topology.apply([plan.service for plan in plans])
-        _show_created(out, settings.names, built, applied)
-        database = clients.get()[name]
-        await prepare_indexes(database, out)
-        kept = [await apply_retention(database, *each) for each in retentions(settings)]
+        services = [plan.service for plan in plans]
+        applied = await bus.topology.apply(services, only_services=only_services)
+        retention: list[RetentionDifference] = []
+        if not only_services:
+            _show_pipeline(out, settings.names, applied)
+        _show_subscriptions(out, map(settings.names.subscription, services), applied)
+        if not only_services:
+            retention = await _prepare_records(settings, clients.get()[name], out)
         await register_services(clients.get(), name, built, owing, out)
         await _provide(built, out)
-        await show_unregistered(clients.get(), name, await bus.topology.services(), out)
-    retention = [difference for difference in kept if difference]
+        if not only_services:
+            await show_unregistered(clients.get(), name, await bus.topology.services(), out)
     _show_differences(out, applied, retention)
     return FAILED if applied.differences or retention else 0
 
 
-def _show_created(out: Terminal, names: Names, plans: Sequence[Plan], applied: Applied) -> None:
+async def _prepare_records(
+    settings: TopologySettings, database: Database, out: Terminal
+) -> list[RetentionDifference]:
+    """Build the indexes of the pipeline's own collections. Returns which of them differ."""
+    await prepare_indexes(database, out)
+    kept = [await apply_retention(database, *each) for each in retentions(settings)]
+    return [difference for difference in kept if difference]
+
+
+def _show_pipeline(out: Terminal, names: Names, applied: Applied) -> None:
     for topic in wanted_topics(names):
         out.print(f"topic {topic.name}: {_state(topic.name in applied.created)}")
-    services = (names.subscription(plan.service) for plan in plans)
-    for path in (names.dead_letter_subscription, names.ledger_subscription, *services):
+    own = (names.dead_letter_subscription, names.ledger_subscription)
+    _show_subscriptions(out, own, applied)
+
+
+def _show_subscriptions(out: Terminal, paths: Iterable[str], applied: Applied) -> None:
+    for path in paths:
         out.print(f"subscription {path}: {_state(path in applied.created)}")
 
 

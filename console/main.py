@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -32,6 +33,7 @@ from deletion.clock import Clock, SystemClock
 from deletion.operating.actions import Actions
 from deletion.operating.kinds import Kinds
 from deletion.process.database import connected_clients
+from deletion.process.grace import ACTIONS, TRACES
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
@@ -74,21 +76,22 @@ class _Parts:
         self.actions = Actions(
             self.stores.actions, self.stores.previews, kinds, self.clock, self.metrics.acted
         )
-        self.operating = Operating(self.actions, kinds, _recovery(settings))
+        self.operating = Operating(self.actions, kinds, recovery_of(settings))
 
 
 async def _serve(
     settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None, stopping: asyncio.Event
 ) -> None:
+    grace = settings.shutdown_grace_seconds
     async with serving(
         _app(settings, parts, tracer),
         settings.console_host,
         settings.console_port,
         name="console",
-        grace=settings.shutdown_grace_seconds,
+        grace=grace * (1 - 2 * ACTIONS - TRACES),
     ):
         await stopping.wait()
-        await parts.actions.close(settings.shutdown_grace_seconds / 2)
+        await parts.actions.close(grace * ACTIONS)
 
 
 def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> FastAPI:
@@ -111,9 +114,12 @@ def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> Fas
     )
 
 
-def _recovery(settings: ConsoleSettings) -> Recovery | None:
-    url, token = settings.recovery_url, settings.recovery_token
-    return Recovery(url, token) if url and token else None
+def recovery_of(
+    settings: ConsoleSettings, transport: httpx.AsyncBaseTransport | None = None
+) -> Recovery | None:
+    """Recovery, if the console may start sweeps. It gets the first of its tokens."""
+    url, tokens = settings.recovery_url, settings.recovery_token
+    return Recovery(url, tokens[0], transport) if url and tokens else None
 
 
 def _stores(settings: ConsoleSettings, client: Client, clock: Clock) -> Stores:

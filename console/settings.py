@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from console.users import Role, User
-from deletion.process.settings import PORTS, PubSubSettings, Token, long_enough
+from deletion.process.settings import PORTS, PubSubSettings, Token, Tokens, long_enough
 from deletion.process.store_settings import LeaseSettings, StoreSettings
 from deletion.process.traces_settings import TracesSettings
 
@@ -63,8 +63,8 @@ class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings, TracesSettin
     """Where the console reaches recovery, such as `http://recovery:8082`. With it and
     `BOTDEL_RECOVERY_TOKEN`, operators can start a sweep in the console; without, the page says so.
     """
-    recovery_token: Token | None = None
-    """Bearer token of the recovery endpoint, at least 16 characters."""
+    recovery_token: Annotated[Tokens | None, NoDecode] = None
+    """Bearer token of the recovery endpoint, at least 16 characters; the first of several."""
 
     @field_validator("console_users", mode="before")
     @classmethod

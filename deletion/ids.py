@@ -17,6 +17,10 @@ SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{2,62}$"
 """A service, 3 to 63 characters: it is part of a Pub/Sub subscription's name (at most 255
 characters) and of its filter (at most 256 bytes)."""
 
+PLANNED_SERVICE_PATTERN: Final = r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$"
+"""A service whose plan is written now: its name is also a label of Kubernetes and part of an
+account's id, neither of which may end in a hyphen. Records and events of older ones are read."""
+
 RESERVED_SERVICES: Final = frozenset({"dead-letter", "doctor", "ledger"})
 """Names that the pipeline itself uses for subscriptions (`<topic>.<name>`): for dead letters, for
 canaries (`doctor.<hex>`), and for the request ledger."""
@@ -27,6 +31,7 @@ BOT_ID: Final = "{bot_id}"
 _object_id = re.compile(OBJECT_ID_PATTERN).fullmatch
 _uuid = re.compile(UUID_PATTERN).fullmatch
 _service = re.compile(SERVICE_PATTERN).fullmatch
+_planned_service = re.compile(PLANNED_SERVICE_PATTERN).fullmatch
 
 
 def is_object_id(text: str) -> bool:
@@ -42,3 +47,8 @@ def is_uuid(text: str) -> bool:
 def is_service_name(text: str) -> bool:
     """Whether `text` can name a service: it matches the pattern and is not reserved."""
     return _service(text) is not None and text not in RESERVED_SERVICES
+
+
+def may_have_plan(service: str) -> bool:
+    """Whether a plan may be for a service of this name: it can name one, and ends in no hyphen."""
+    return is_service_name(service) and _planned_service(service) is not None

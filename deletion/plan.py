@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from deletion.errors import PlanError, StepUnknown
-from deletion.ids import RESERVED_SERVICES, is_service_name
+from deletion.ids import RESERVED_SERVICES, may_have_plan
 from deletion.pace import Pace
 
 DEFAULT_PACE = Pace()
@@ -227,11 +227,11 @@ def check(
 
     Raises `PlanError` naming the field, `service` or `steps`.
     """
-    if not is_service_name(service):
+    if not may_have_plan(service):
         reserved = ", ".join(sorted(RESERVED_SERVICES))
         raise PlanError(
-            "expected a name of 3 to 63 characters like [a-z][a-z0-9-]*, and none of "
-            f"{reserved}; found {service!r}",
+            "expected a name of 3 to 63 characters like [a-z][a-z0-9-]*[a-z0-9], and none "
+            f"of {reserved}; found {service!r}",
             field="service",
         )
     if not steps:

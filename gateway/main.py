@@ -12,7 +12,6 @@ from deletion.errors import BusUnavailable
 from deletion.message_spans import MessageSpans
 from deletion.process.bus import Bus, connected_bus
 from deletion.process.grace import TRACES
-from deletion.process.http_connections import Bounds
 from deletion.process.readiness import Readiness
 from deletion.process.serving import serving
 from deletion.process.signals import stop_on_signals
@@ -69,7 +68,7 @@ async def _serve(
         settings.gateway_port,
         name="gateway",
         grace=settings.shutdown_grace_seconds * (1 - TRACES),
-        bounds=Bounds(connections=settings.gateway_max_connections),
+        bounds=settings.bounds,
     ):
         await stopping.wait()
     await publisher.flush()

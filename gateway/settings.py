@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from deletion.process.http_connections import BOUNDS, Bounds
 from deletion.process.settings import PubSubSettings, long_enough
 from deletion.process.tokens import CLIENT, NamedToken
 from deletion.process.traces_settings import TracesSettings
@@ -31,12 +32,24 @@ class GatewaySettings(PubSubSettings, TracesSettings):
     is answered `503` when all have a request under way. Keep it above `BOTDEL_GATEWAY_MAX_PENDING`,
     and the hard limit on open files above both: the process raises its soft limit to that.
     """
+    gateway_keep_alive_seconds: float = Field(BOUNDS.idle_seconds, gt=0, le=3600)
+    """Seconds for which a connection without a request stays open; at most 3600. Behind a load
+    balancer longer than that keeps it, or it sends requests on connections that are just being
+    closed, and answers some with `502`: 620 behind Google's.
+    """
     gateway_max_pending: int = Field(2000, ge=1)
     """Events that may wait for Pub/Sub; a further one is answered `429`."""
     gateway_publish_requests: int = Field(16, ge=1, le=1000)
     """Requests to Pub/Sub under way at once, each with at most 500 events; further events wait."""
     gateway_confirm_seconds: float = Field(8.0, gt=0, le=60)
     """Seconds Pub/Sub has to confirm an event; then the answer is `503`. At most 60."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What clients may cost before they have shown a token."""
+        return Bounds(
+            connections=self.gateway_max_connections, idle_seconds=self.gateway_keep_alive_seconds
+        )
 
     @field_validator("gateway_tokens", mode="before")
     @classmethod

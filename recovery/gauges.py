@@ -46,7 +46,8 @@ class JobGauges:
     """`botdel_jobs` and `botdel_jobs_oldest_created_timestamp_seconds`, by service and status.
 
     While the jobs cannot be counted, the gauges are absent rather than old, and the failures are
-    counted.
+    counted. A service without jobs has no gauges either: `botdel_recovery_jobs_counted` says which
+    of the two it is.
     """
 
     def __init__(
@@ -65,6 +66,12 @@ class JobGauges:
             labels,
             registry=registry,
         )
+        self._is_counted = Gauge(
+            "botdel_recovery_jobs_counted",
+            "1 if the jobs were counted for this scrape, so that a service without botdel_jobs has "
+            "none; 0 if they could not be",
+            registry=registry,
+        )
         self._failures = failures
         self._census = census
         self._counted = Kept(self._count, KEPT_SECONDS, clock.monotonic)
@@ -76,11 +83,13 @@ class JobGauges:
     async def _count(self) -> None:
         self._jobs.clear()
         self._oldest.clear()
+        self._is_counted.set(0)
         try:
             async with asyncio.timeout(READ_SECONDS):
                 found = await self._census.unfinished()
             for group in found:
                 self._show(group)
+            self._is_counted.set(1)
         except Exception:
             log.exception("jobs not counted")
             self._failures.failed("jobs")

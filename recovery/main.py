@@ -119,7 +119,7 @@ async def _serve(
         sweeps = _sweeps(settings, jobs, client, alerts, clock, ended, tracer)
         app = create_app(
             sweeps,
-            BearerTokens([settings.recovery_token], _identities(settings, clock), BEARER),
+            accepted_tokens(settings, clock),
             registry=metrics.registry,
             ready=_ready(jobs, bus, dead_letters, ledger),
             refresh=_gauges(settings, client, clock, metrics),
@@ -134,6 +134,11 @@ async def _serve(
             await stopping.wait()
             ending = asyncio.wait({consuming}, timeout=grace * PAGE)
             await asyncio.gather(sweeps.close(grace * PAGE), ending, _end(keeping, grace * PAGE))
+
+
+def accepted_tokens(settings: RecoverySettings, clock: Clock) -> BearerTokens:
+    """The credentials that the endpoint accepts."""
+    return BearerTokens(settings.recovery_token, _identities(settings, clock), BEARER)
 
 
 def _identities(settings: RecoverySettings, clock: Clock) -> Identities | None:

@@ -4,11 +4,11 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from deletion.process.alert_settings import AlertSettings, WebAddress
-from deletion.process.settings import PubSubSettings, Settings, Token
+from deletion.process.settings import PubSubSettings, Settings, Token, Tokens
 from deletion.process.store_settings import LeaseSettings, StoreSettings
 from deletion.process.traces_settings import TracesSettings
 from deletion.request import LedgerPolicy
@@ -55,8 +55,11 @@ class RecoverySettings(
 ):
     """`botdel recovery`."""
 
-    recovery_token: Token
-    """Bearer token of the recovery endpoint, at least 16 characters."""
+    recovery_token: Annotated[Tokens, NoDecode]
+    """Bearer token of the recovery endpoint, at least 16 characters. Several are separated by
+    commas: recovery accepts each of them, and what calls it sends the first, to change over from
+    one to the other.
+    """
     recovery_oidc_emails: Annotated[tuple[str, ...] | None, NoDecode] = None
     """E-mail addresses of service accounts, separated by commas. Beside `BOTDEL_RECOVERY_TOKEN` the
     endpoint accepts OIDC tokens that Google has signed for these, such as the one of Cloud
@@ -105,5 +108,10 @@ class RecoverySettings(
 class RecoverSettings(Settings):
     """`botdel recover`, the cron client."""
 
-    recovery_token: Token
-    """Bearer token of the recovery endpoint, at least 16 characters."""
+    recovery_token: Annotated[Tokens, NoDecode]
+    """Bearer token of the recovery endpoint, at least 16 characters; the first of several."""
+
+    @property
+    def token(self) -> SecretStr:
+        """The one that is sent."""
+        return self.recovery_token[0]

@@ -21,13 +21,14 @@ from deletion.adapters.pace_spec import PaceSpec
 from deletion.adapters.python_step import FOLDER, PythonSpec
 from deletion.adapters.spec import Kind, OfOneKind, StepConnections, Strict
 from deletion.errors import PlanError
-from deletion.ids import SERVICE_PATTERN
+from deletion.ids import PLANNED_SERVICE_PATTERN
 from deletion.pace import Pace
 from deletion.plan import Plan, Step, check, default_pace
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
 _EXPECTED: Mapping[int | str, str] = {
-    "service": "expected 3 to 63 characters of a-z, 0-9 and -, beginning with a letter",
+    "service": "expected 3 to 63 characters of a-z, 0-9 and -, beginning with a letter and not "
+    "ending with -",
     "name": "expected at most 120 letters, digits, ., - and _, beginning with a letter or digit",
 }
 _MISSING: Mapping[int | str, str] = {
@@ -92,7 +93,7 @@ class StepSpec(_OneStep):
 class PlanFile(Strict):
     """The checked content of the file; nothing is connected yet."""
 
-    service: Annotated[str, Field(pattern=SERVICE_PATTERN)]
+    service: Annotated[str, Field(pattern=PLANNED_SERVICE_PATTERN)]
     steps: Annotated[tuple[StepSpec, ...], Field(strict=False)]
     _place: Callable[[Sequence[int | str]], str] | None = PrivateAttr(None)
     """Returns the file and line of a location in the plan; None if it was not read from a file."""

@@ -13,6 +13,10 @@ PAGE: Final = 1 / 4
 REQUESTS: Final = 1 / 4
 """For recovery to answer the requests under way."""
 
+ACTIONS: Final = 1 / 4
+"""For the console to end each action after its group of records; cancelling them may take as long
+again."""
+
 ALERTS: Final = 1 / 8
 """For both to send the alerts that still wait, before they close their connections."""
 TRACES: Final = 1 / 8

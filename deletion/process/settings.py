@@ -7,7 +7,7 @@ into a `SettingsError` that names the variable, never its value.
 import re
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,6 +30,25 @@ def long_enough(token: SecretStr) -> SecretStr:
 
 Token = Annotated[SecretStr, AfterValidator(long_enough)]
 """A credential that is long enough, and that is not printed."""
+
+
+def split(value: object) -> object:
+    """The parts between the commas of a text, without blank ones."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _one_at_least(tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not tokens:
+        raise ValueError("expected at least one token, several separated by commas")
+    return tokens
+
+
+Tokens = Annotated[tuple[Token, ...], AfterValidator(_one_at_least), BeforeValidator(split)]
+"""One credential, or several separated by commas: the one in use first, and the next. A field of it
+is annotated with `NoDecode`, since it is no JSON.
+"""
 
 
 def _host_and_port(address: str) -> str:

@@ -97,7 +97,8 @@ resource "google_pubsub_subscription_iam_member" "console_looks" {
   member       = google_service_account.console.member
 }
 
-# --- topology apply compares everything, seeks a new subscription back, and removes its label
+# --- topology apply of the pipeline compares what is its own, seeks a new subscription back, and
+#     removes its label; it lists the subscriptions of the topic
 
 resource "google_pubsub_topic_iam_member" "topology_requests" {
   project = var.project_id
@@ -120,15 +121,6 @@ resource "google_pubsub_topic_iam_member" "topology_completed" {
   member  = google_service_account.topology.member
 }
 
-resource "google_pubsub_subscription_iam_member" "topology_service" {
-  for_each = var.services
-
-  project      = var.project_id
-  subscription = google_pubsub_subscription.service[each.key].name
-  role         = "roles/pubsub.editor"
-  member       = google_service_account.topology.member
-}
-
 resource "google_pubsub_subscription_iam_member" "topology_ledger" {
   project      = var.project_id
   subscription = google_pubsub_subscription.ledger.name
@@ -141,6 +133,18 @@ resource "google_pubsub_subscription_iam_member" "topology_dead_letter" {
   subscription = google_pubsub_subscription.dead_letter.name
   role         = "roles/pubsub.editor"
   member       = google_service_account.topology.member
+}
+
+# --- topology apply of a service, which may run code of its team, does the same with its own
+#     subscription alone
+
+resource "google_pubsub_subscription_iam_member" "topology_service" {
+  for_each = var.services
+
+  project      = var.project_id
+  subscription = google_pubsub_subscription.service[each.key].name
+  role         = "roles/pubsub.editor"
+  member       = google_service_account.topology_service[each.key].member
 }
 
 # --- Pub/Sub itself moves messages to the dead-letter topic, and acks them at the source:

@@ -3,10 +3,11 @@
 locals {
   workload_pool = var.workload_pool == null ? "${var.project_id}.svc.id.goog" : var.workload_pool
 
-  # An id has at most 30 characters. A longer one is cut and ends in a hash, so that ids differ.
-  consumer_ids = {
+  # An id has at most 30 characters: botdel-consumer- or botdel-topology-, and 14 more. A longer name
+  # is cut and ends in a hash, so that ids differ.
+  short_names = {
     for service in var.services : service =>
-    length(service) <= 14 ? "botdel-consumer-${service}" : "botdel-consumer-${substr(service, 0, 5)}-${substr(sha256(service), 0, 8)}"
+    length(service) <= 14 ? service : "${substr(service, 0, 5)}-${substr(sha256(service), 0, 8)}"
   }
 }
 
@@ -20,7 +21,7 @@ resource "google_service_account" "consumer" {
   for_each = var.services
 
   project      = var.project_id
-  account_id   = local.consumer_ids[each.key]
+  account_id   = "botdel-consumer-${local.short_names[each.key]}"
   display_name = "Bot deletion: consumer of ${each.key}"
 }
 
@@ -39,7 +40,15 @@ resource "google_service_account" "console" {
 resource "google_service_account" "topology" {
   project      = var.project_id
   account_id   = "botdel-topology"
-  display_name = "Bot deletion: topology apply"
+  display_name = "Bot deletion: topology apply of the pipeline"
+}
+
+resource "google_service_account" "topology_service" {
+  for_each = var.services
+
+  project      = var.project_id
+  account_id   = "botdel-topology-${local.short_names[each.key]}"
+  display_name = "Bot deletion: topology apply of ${each.key}"
 }
 
 # It has no rights on Google Cloud: recovery allows its e-mail address.
@@ -89,4 +98,12 @@ resource "google_service_account_iam_member" "topology" {
   service_account_id = google_service_account.topology.name
   role               = "roles/iam.workloadIdentityUser"
   member             = "serviceAccount:${local.workload_pool}[${var.kubernetes_namespace}/botdel-topology]"
+}
+
+resource "google_service_account_iam_member" "topology_service" {
+  for_each = var.kubernetes_namespace == null ? toset([]) : var.services
+
+  service_account_id = google_service_account.topology_service[each.key].name
+  role               = "roles/iam.workloadIdentityUser"
+  member             = "serviceAccount:${local.workload_pool}[${var.kubernetes_namespace}/botdel-topology-${each.key}]"
 }

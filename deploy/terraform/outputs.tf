@@ -18,6 +18,7 @@ output "service_accounts" {
       topology = google_service_account.topology.email
     },
     { for service, account in google_service_account.consumer : "consumer-${service}" => account.email },
+    { for service, account in google_service_account.topology_service : "topology-${service}" => account.email },
   )
 }
 

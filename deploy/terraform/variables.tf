@@ -24,8 +24,8 @@ variable "services" {
   type        = set(string)
 
   validation {
-    condition     = alltrue([for service in var.services : can(regex("^[a-z][a-z0-9-]{2,62}$", service))])
-    error_message = "Expected names of 3 to 63 of a-z, 0-9 and '-', the first a letter."
+    condition     = alltrue([for service in var.services : can(regex("^[a-z][a-z0-9-]{1,61}[a-z0-9]$", service))])
+    error_message = "Expected names of 3 to 63 of a-z, 0-9 and '-', the first a letter, the last not '-'."
   }
 
   validation {

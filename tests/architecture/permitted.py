@@ -1,30 +1,21 @@
-"""A Pub/Sub that allows an account only what its roles permit, and the calls of each process.
+"""A Pub/Sub that allows an account only what its roles permit.
 
 The permissions are those that Google documents for calls and roles:
 https://cloud.google.com/pubsub/docs/access-control
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from google.api_core.exceptions import Forbidden
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
-from google.pubsub_v1.services.publisher import PublisherAsyncClient
-from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.types import PublishResponse, PullResponse, Subscription, Topic
 
 from botdel.doctor.grants import PUBLISHER, SUBSCRIBER
-from deletion.adapters.pubsub.publisher import GroupingPublisher
-from deletion.adapters.pubsub.readiness import TopicProbe
-from deletion.adapters.pubsub.subscription import PullSubscription
-from deletion.adapters.pubsub.topology import Topology
 from deletion.adapters.pubsub.wanted import wanted_topics
-from deletion.bus import Delivery, Message
-from deletion.clock import SystemClock
-from deletion.errors import TopologyMissing
-from tests.architecture.terraform_site import NAMES, SERVICES, wanted_subscriptions
+from tests.architecture.terraform_site import NAMES, wanted_subscriptions
 
 VIEWER, EDITOR = "roles/pubsub.viewer", "roles/pubsub.editor"
 ROLES: Final = {
@@ -116,64 +107,3 @@ class MayOnly:
 
     async def create_subscription(self, subscription: Subscription, **_: object) -> None:
         raise refused(f"pubsub.subscriptions.create for {subscription.name}")
-
-
-class Account:
-    """What processes do with Pub/Sub, over it."""
-
-    def __init__(self, pubsub: MayOnly) -> None:
-        self.publisher = cast("PublisherAsyncClient", pubsub)
-        self.subscriber = cast("SubscriberAsyncClient", pubsub)
-        self.topology = Topology(self.publisher, self.subscriber, NAMES, emulated=False)
-
-    async def publish(self, topic: str = NAMES.topic) -> None:
-        await GroupingPublisher(self.publisher, topic).publish(Message(b"event", {}))
-
-    async def pull(self, path: str) -> None:
-        subscription = PullSubscription(self.subscriber, path)
-        await subscription.pull(1)
-        now = SystemClock().now()
-        await subscription.ack([Delivery(Message(b"event", {}), "1", "1", 1, now)])
-
-
-async def gateway(account: Account) -> None:
-    await account.publish()
-    if not await TopicProbe(account.publisher, NAMES.topic, emulated=False)():
-        raise TopologyMissing("an idle gateway is ready without a topic")
-
-
-async def consumer(account: Account, service: str) -> None:
-    await account.topology.ready_for([service])
-    await account.pull(NAMES.subscription(service))
-
-
-async def recovery(account: Account) -> None:
-    await account.topology.ready_for(recovery=True)
-    await account.pull(NAMES.dead_letter_subscription)
-    await account.pull(NAMES.ledger_subscription)
-    await account.topology.services()
-    await account.publish()
-    await account.publish(NAMES.completed_topic)
-
-
-async def console(account: Account) -> None:
-    for service in SERVICES:
-        await account.topology.require_attached(service)
-    await account.publish()
-
-
-async def topology(account: Account) -> None:
-    applied = await account.topology.apply(SERVICES)
-    assert (applied.created, applied.differences) == ([], [])
-    await account.topology.services()
-
-
-Work = Callable[[Account], Awaitable[None]]
-WORK: Final[dict[str, Work]] = {
-    "gateway": gateway,
-    "recovery": recovery,
-    "console": console,
-    "topology": topology,
-    "consumer-conversations": lambda account: consumer(account, "conversations"),
-    "consumer-media": lambda account: consumer(account, "media"),
-}

@@ -175,6 +175,13 @@ def test_the_topology_is_applied_before_anything_starts_that_uses_it() -> None:
     assert PROCESSES["topology"]["depends_on"] == {"mongodb": healthy, "pubsub": healthy}
 
 
+def test_the_image_is_built_once_before_anything_else_starts_and_nobody_pulls_it() -> None:
+    """Several services that build one tag at once fail: they export it at the same time."""
+    assert [name for name, service in PROCESSES.items() if "build" in service] == ["topology"]
+    assert len({service["image"] for service in PROCESSES.values()}) == 1
+    assert {service["pull_policy"] for service in PROCESSES.values()} == {"never"}
+
+
 def test_what_a_service_depends_on_exists_and_has_a_health_check() -> None:
     services = PROCESSES | OTHERS
     for service in services.values():

@@ -9,8 +9,10 @@ import kubernetes_validate
 import pytest
 from pydantic import ValidationError
 
+from deletion.process.run import FAILED, MISUSED
 from tests.support.deployed import (
     READ_BY,
+    SERVING,
     parsed,
     read_by,
     required_by,
@@ -19,6 +21,8 @@ from tests.support.deployed import (
 from tests.support.kubernetes import (
     CONTAINER,
     OVERLAYS,
+    PROCESSES,
+    SERVICE_TOPOLOGY,
     Manifest,
     environment,
     named,
@@ -35,8 +39,10 @@ OLDEST: Final = "1.30"
 """The oldest Kubernetes that has all fields; docs/runbooks/deploy.md says so."""
 NEWEST: Final = kubernetes_validate.latest_version()
 
+EVICTED: Final = {"type": "DisruptionTarget", "status": "True"}
+
 each_overlay = pytest.mark.parametrize("name", OVERLAYS)
-each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, READ_BY)))
+each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, PROCESSES)))
 
 
 def invalid(manifests: Sequence[Manifest], version: str) -> Iterator[str]:
@@ -76,6 +82,53 @@ def test_the_runbook_names_the_oldest_kubernetes() -> None:
 
 
 @each_overlay
+def test_what_a_repeat_does_not_mend_ends_the_job_of_the_topology(name: str) -> None:
+    """The command itself waits for what may pass; a pod that was evicted or killed is repeated."""
+    for process in ("topology", SERVICE_TOPOLOGY):
+        job = started(name, process)
+        assert parsed(job.container["args"])["wait"] >= 600
+        spec = job.manifest["spec"]
+        assert spec["podFailurePolicy"]["rules"] == [
+            {"action": "Ignore", "onPodConditions": [EVICTED]},
+            {
+                "action": "FailJob",
+                "onExitCodes": {
+                    "containerName": CONTAINER,
+                    "operator": "In",
+                    "values": sorted({FAILED, MISUSED}),
+                },
+            },
+        ]
+        assert job.pod["restartPolicy"] == "Never"  # the policy needs it
+
+
+@each_overlay
+def test_what_belongs_to_the_pipeline_is_applied_by_its_own_image(name: str) -> None:
+    own, of_service = (started(name, each) for each in ("topology", SERVICE_TOPOLOGY))
+    assert not parsed(own.container["args"])["plan"]
+    assert parsed(of_service.container["args"])["only_services"] is True
+    assert own.pod["serviceAccountName"] != of_service.pod["serviceAccountName"]
+
+
+@each_overlay
+def test_new_pods_wait_for_the_topology_as_long_as_its_jobs_may_take(name: str) -> None:
+    longest = max(job["spec"]["activeDeadlineSeconds"] for job in of_kind(overlay(name), "Job"))
+    for process in processes(overlay(name)):
+        if process.command in SERVING:
+            assert process.manifest["spec"]["progressDeadlineSeconds"] >= longest
+
+
+@pytest.mark.proves("preview")
+@each_overlay
+def test_a_consumer_starts_once_its_plan_fits_its_data(name: str) -> None:
+    consumer = started(name, "consumer")
+    first, _ = consumer.containers
+    assert first["args"] == ["plan", "check", consumer.container["args"][-1]]
+    for shared in ("image", "envFrom", "volumeMounts", "securityContext"):
+        assert first[shared] == consumer.container[shared]
+
+
+@each_overlay
 def test_every_job_ends(name: str) -> None:
     jobs = [each["spec"] for each in of_kind(overlay(name), "Job")]
     crons = [each["spec"]["jobTemplate"]["spec"] for each in of_kind(overlay(name), "CronJob")]
@@ -87,13 +140,14 @@ def test_every_job_ends(name: str) -> None:
 
 @each_overlay
 def test_every_process_is_started(name: str) -> None:
-    assert {each.command for each in processes(overlay(name))} == set(READ_BY)
+    assert {each.process for each in processes(overlay(name))} == set(PROCESSES)
 
 
 @each_process
 def test_a_command_is_one_of_botdel(name: str, command: str) -> None:
     process = started(name, command)
-    parsed(process.container["args"])
+    for container in process.containers:
+        parsed(container["args"])
     assert process.container["name"] == CONTAINER
 
 

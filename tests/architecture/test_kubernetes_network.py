@@ -13,6 +13,7 @@ from tests.support.kubernetes import (
     OVERLAYS,
     PIPELINE,
     SERVICE,
+    SERVICE_TOPOLOGY,
     Manifest,
     Workload,
     named,
@@ -26,7 +27,10 @@ from tests.support.kubernetes import (
 MONGODB: Final = 27017
 HTTPS: Final = 443
 METADATA: Final = {("169.254.169.252/32", 988), ("169.254.169.254/32", 80)}
-"""GKE's metadata server, of Workload Identity."""
+"""GKE's metadata server, of Workload Identity. Elsewhere 169.254.169.254 has the node's rights."""
+CLOUD_DNS: Final = ("169.254.169.254/32", 53)
+BALANCERS: Final = {"35.191.0.0/16", "130.211.0.0/22"}
+"""Those of Google: https://cloud.google.com/load-balancing/docs/health-check-concepts."""
 DATA: Final = {"consumer", "recovery", "console", "topology"}
 """Who reaches MongoDB."""
 
@@ -141,8 +145,28 @@ def test_what_other_namespaces_reach(name: str) -> None:
     assert reached == {
         "monitoring": {"gateway", "consumer", "recovery", "console"},
         "ingress": {"gateway", "console"},
-        "default": {"gateway"},
+        "default": set(),
     }
+
+
+def blocks(manifests: Sequence[Manifest], of: Workload, way: str) -> set[tuple[str, int | str]]:
+    """The addresses of one way that a policy names, each with its ports."""
+    return {
+        (peer["ipBlock"]["cidr"], port["port"])
+        for rule in rules(manifests, of.labels, way)
+        for peer in rule.get({"Ingress": "from", "Egress": "to"}[way], ())
+        if "ipBlock" in peer
+        for port in rule["ports"]
+    }
+
+
+@pytest.mark.proves("deployed-rights")
+def test_of_what_is_no_pod_the_balancers_of_google_reach_the_gateway_alone() -> None:
+    each = ((name, process) for name in OVERLAYS for process in processes(overlay(name)))
+    for name, process in each:
+        is_reached = (name, process.component) == ("production", "gateway")
+        expected = {(block, "http") for block in BALANCERS} if is_reached else set()
+        assert blocks(overlay(name), process, "Ingress") == expected
 
 
 @pytest.mark.proves("deployed-rights")
@@ -153,14 +177,12 @@ def test_what_is_reached_outside(name: str) -> None:
         assert (MONGODB in reached) == (process.component in DATA), process.name
         assert (HTTPS in reached) == (process.component != "cron"), process.name
         assert reached <= {MONGODB, HTTPS}
-        blocks = {
-            (peer["ipBlock"]["cidr"], port["port"])
-            for rule in rules(overlay(name), process.labels, "Egress")
-            for peer in rule.get("to", ())
-            if "ipBlock" in peer
-            for port in rule["ports"]
-        }
-        assert (blocks >= METADATA) == (process.component != "cron")
+        by_address = blocks(overlay(name), process, "Egress")
+        is_on_gke = name == "production"
+        assert (by_address >= METADATA) == (is_on_gke and process.component != "cron")
+        assert (CLOUD_DNS in by_address) == is_on_gke
+        if not is_on_gke:
+            assert {address for address, _ in by_address} == {"169.254.20.10/32"}
 
 
 @each_overlay
@@ -172,6 +194,32 @@ def test_every_process_finds_names(name: str) -> None:
             if matches(rule.get("to", []), {"k8s-app": "kube-dns"}, "kube-system")
         ]
         assert {(53, "UDP"), (53, "TCP")} in asked
+
+
+def test_on_gke_every_process_finds_names_by_cloud_dns_too() -> None:
+    """Which answers at the address of the metadata server, by UDP and, if it is long, by TCP."""
+    for process in processes(overlay("production")):
+        assert {
+            port["protocol"]
+            for rule in rules(overlay("production"), process.labels, "Egress")
+            if {"ipBlock": {"cidr": CLOUD_DNS[0]}} in rule.get("to", ())
+            for port in rule["ports"]
+            if port["port"] == CLOUD_DNS[1]
+        } == {"UDP", "TCP"}
+
+
+def test_what_is_exposed_is_the_gateway_over_tls_alone() -> None:
+    (ingress,) = of_kind(overlay("production"), "Ingress")
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations == {
+        "kubernetes.io/ingress.class": "gce",  # GKE does nothing with an ingressClassName
+        "kubernetes.io/ingress.allow-http": "false",
+    }
+    (rule,) = ingress["spec"]["rules"]
+    assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
+    (path,) = rule["http"]["paths"]
+    assert (path["path"], path["pathType"]) == ("/v1/", "Prefix")
+    assert path["backend"]["service"]["name"] == "botdel-gateway"
 
 
 def test_in_development_the_processes_reach_the_servers_and_nobody_else_does() -> None:
@@ -235,4 +283,5 @@ def test_prometheus_scrapes_every_process_that_serves_metrics() -> None:
 @each_overlay
 def test_what_belongs_to_a_service_says_so(name: str) -> None:
     for process in processes(overlay(name)):
-        assert (SERVICE in process.labels) == (process.component in ("consumer", "topology"))
+        of_service = process.process in ("consumer", SERVICE_TOPOLOGY)
+        assert (SERVICE in process.labels) == of_service

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployed import READ_BY, SERVING, port_of, required_by, settings_of
+from tests.support.deployed import SERVING, port_of, required_by, settings_of
 from tests.support.kubernetes import (
     OVERLAYS,
+    PROCESSES,
     environment,
     named,
     of_kind,
@@ -20,7 +21,7 @@ from tests.support.kubernetes import (
 from tests.support.paths import ROOT
 
 each_overlay = pytest.mark.parametrize("name", OVERLAYS)
-each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, READ_BY)))
+each_process = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, PROCESSES)))
 each_server = pytest.mark.parametrize(("name", "command"), list(product(OVERLAYS, SERVING)))
 
 
@@ -45,6 +46,8 @@ def test_a_restart_depends_on_the_process_alone_and_traffic_on_readiness(
         kind: (process.container[f"{kind}Probe"]["httpGet"]) for kind in ("startup", "liveness")
     }
     assert probes == {kind: {"path": "/healthz", "port": "http"} for kind in probes}
+    liveness = process.container["livenessProbe"]
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60, "SECURITY.md: a minute"
     readiness = process.container["readinessProbe"]
     assert readiness["httpGet"] == {"path": "/readyz", "port": "http"}
     assert readiness["timeoutSeconds"] >= 5
@@ -72,6 +75,13 @@ def test_what_clients_reach_leaves_the_load_balancer_before_it_stops(command: st
     assert process.container["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
 
 
+def test_the_gateway_keeps_a_connection_longer_than_googles_load_balancer_does() -> None:
+    """https://cloud.google.com/load-balancing/docs/https#timeout-keepalive-backends."""
+    process = started("production", "gateway")
+    found: Any = settings_of("gateway", environment(overlay("production"), process))
+    assert found.gateway_keep_alive_seconds > 600
+
+
 # --- rights and images
 
 
@@ -82,11 +92,12 @@ def test_a_process_has_no_more_rights_than_it_needs(name: str, command: str) -> 
     pod = process.pod["securityContext"]
     assert (pod["runAsNonRoot"], pod["runAsUser"], pod["runAsGroup"]) == (True, 65532, 65532)
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert process.container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    for container in process.containers:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
     assert process.pod["automountServiceAccountToken"] is False
 
 
@@ -95,7 +106,7 @@ def test_a_process_has_a_service_account_of_its_own(name: str, command: str) -> 
     process = started(name, command)
     account = process.pod["serviceAccountName"]
     assert named(overlay(name), "ServiceAccount", account)["automountServiceAccountToken"] is False
-    others = [each for each in processes(overlay(name)) if each.component != process.component]
+    others = [each for each in processes(overlay(name)) if each.process != process.process]
     assert account not in {each.pod["serviceAccountName"] for each in others}
 
 
@@ -107,6 +118,11 @@ def test_who_uses_pubsub_is_known_to_google_cloud_by_its_own_name() -> None:
         uses_google = "GOOGLE_CLOUD_PROJECT" in required_by(process.command)
         known = f"{account}@my-project.iam.gserviceaccount.com"
         assert found == ({"iam.gke.io/gcp-service-account": known} if uses_google else {})
+
+
+def test_development_has_no_identity_of_google_cloud() -> None:
+    for account in of_kind(overlay("development"), "ServiceAccount"):
+        assert "annotations" not in account["metadata"], account["metadata"]["name"]
 
 
 def test_terraform_lets_the_service_accounts_of_production_act_as_those_of_google_cloud() -> None:
@@ -123,8 +139,9 @@ def test_terraform_lets_the_service_accounts_of_production_act_as_those_of_googl
 
 @each_overlay
 def test_every_container_says_what_it_needs(name: str) -> None:
-    for workload in workloads(overlay(name)):
-        resources = workload.container["resources"]
+    each = (container for found in workloads(overlay(name)) for container in found.containers)
+    for container in each:
+        resources = container["resources"]
         assert resources["requests"].keys() == {"cpu", "memory"}
         assert resources["limits"].keys() == {"memory"}  # a limit of cpu would only throttle
 
@@ -132,7 +149,7 @@ def test_every_container_says_what_it_needs(name: str) -> None:
 @each_overlay
 def test_every_image_has_a_tag_or_a_digest_and_none_is_the_latest(name: str) -> None:
     for workload in workloads(overlay(name)):
-        image = workload.container["image"]
+        (image,) = {container["image"] for container in workload.containers}
         assert "@sha256:" in image or image.rpartition(":")[2] not in ("", "latest", image)
 
 
@@ -161,17 +178,3 @@ def test_everything_is_in_the_namespace_whose_pods_are_restricted(name: str) -> 
     assert {each["metadata"]["namespace"] for each in inside} == {namespace["metadata"]["name"]}
     level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
     assert level == {"production": "restricted", "development": "baseline"}[name]
-
-
-def test_the_host_of_the_console_is_the_one_that_its_forms_come_from() -> None:
-    ingress = named(overlay("production"), "Ingress", "botdel-console")
-    console = started("production", "console")
-    (rule,) = ingress["spec"]["rules"]
-    url = environment(overlay("production"), console)["BOTDEL_CONSOLE_URL"]
-    assert url == f"https://{rule['host']}"
-
-
-def test_clients_reach_nothing_of_the_gateway_but_its_api() -> None:
-    ingress = named(overlay("production"), "Ingress", "botdel-gateway")
-    (rule,) = ingress["spec"]["rules"]
-    assert [each["path"] for each in rule["http"]["paths"]] == ["/v1/"]

@@ -58,7 +58,12 @@ def running(*counted: int) -> Series:
     return {f'{name},instance="{n}"}}': each for n, each in enumerate(counted)}
 
 
-RECOVERY: Final[Series] = {'botdel_recovery_dead_letters_recording{instance="0"}': 1}
+RECOVERY: Final[Series] = {
+    'botdel_recovery_dead_letters_recording{instance="0"}': 1,
+    'botdel_recovery_jobs_counted{instance="0"}': 1,
+}
+UNCOUNTED: Final[Series] = {**RECOVERY, 'botdel_recovery_jobs_counted{instance="0"}': 0}
+"""Recovery runs, and cannot count the jobs: what it says of them is absent."""
 OTHERS: Final[Series] = {
     'botdel_jobs{service="chat",status="pending"}': 1000,
     'botdel_jobs{service="conversations",status="failed"}': 1000,
@@ -73,6 +78,11 @@ CASES: Final[Mapping[str, tuple[Series, int | None]]] = {
     "jobs of other services, and jobs that no consumer may run": (
         {**OTHERS, **RECOVERY, **running(0, 0)},
         0,
+    ),
+    "recovery cannot count: KEDA falls back": ({**UNCOUNTED, **running(8, 8)}, None),
+    "one recovery cannot count, another counts nothing": (
+        {**UNCOUNTED, 'botdel_recovery_jobs_counted{instance="1"}': 1, **running(3, 2)},
+        5,
     ),
     "no recovery: KEDA falls back": (running(3, 2), None),
     "no consumer: KEDA falls back": ({**jobs(30), **RECOVERY}, None),

@@ -3,15 +3,17 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 from ruamel.yaml import YAML
 
+from botdel.new_service.command import new_service
 from deletion.adapters.plan_file import read_plan
-from tests.support.deployed import settings_of
+from tests.support.deployed import parsed, settings_of
 from tests.support.kubernetes import (
     KUBERNETES,
     OVERLAYS,
@@ -37,6 +39,10 @@ service: chat-history
 steps:
   - name: messages
     mongo: {database: chat, collection: messages, field: botId}
+"""
+READ: Final = """
+import sys, pathlib, deletion.adapters.plan_file as f
+print(f.read_plan(pathlib.Path(sys.argv[1])).service)
 """
 LISTED: Final = "  - ../../services/conversations\n"
 SERVICES: Final = sorted(path.parent for path in (KUBERNETES / "services").glob("*/plan.yaml"))
@@ -81,12 +87,16 @@ def of_service(manifests: Sequence[Manifest], service: str, command: str) -> Wor
     return found
 
 
-def plan_of(manifests: Sequence[Manifest], workload: Workload) -> Manifest:
-    """The ConfigMap that a process sees as the folder of its plan."""
+def mounted(manifests: Sequence[Manifest], workload: Workload) -> Mapping[Path, str]:
+    """The files that a process sees of its ConfigMap, and their texts."""
     (volume,) = workload.pod["volumes"]
     (mount,) = workload.container["volumeMounts"]
-    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/plan")
-    return named(manifests, "ConfigMap", volume["configMap"]["name"])
+    assert mount["name"] == volume["name"]
+    texts = named(manifests, "ConfigMap", volume["configMap"]["name"])["data"]
+    where = Path(mount["mountPath"])
+    if only := mount.get("subPath"):
+        return {where: texts[only]}
+    return {where / name: text for name, text in texts.items()}
 
 
 @pytest.mark.proves("plan-rolls")
@@ -105,6 +115,7 @@ def test_a_service_is_what_the_runbook_adds_and_changes_nothing_else(
         "PodDisruptionBudget",
         "ScaledObject",
         "ServiceAccount",
+        "ServiceAccount",
     ]
 
 
@@ -113,22 +124,56 @@ def test_the_consumer_and_the_topology_of_a_service_read_its_plan(
 ) -> None:
     for command in ("consumer", "topology"):
         workload = of_service(installed, "chat-history", command)
-        assert plan_of(installed, workload)["data"] == {"plan.yaml": PLAN}
-        assert workload.container["args"][-2:] == ["--plan", "/plan/plan.yaml"]
+        path = Path("/service/plan.yaml")
+        assert parsed(workload.container["args"])["plan"] in (path, [path], (path,))
+        assert mounted(installed, workload) == {path: PLAN}
         assert (f"botdel-{command}-chat-history", "*") in secrets(workload)
         settings_of(command, environment(installed, workload))
+
+
+@pytest.mark.proves("further-service")
+@pytest.mark.parametrize("command", ["consumer", "topology"])
+def test_a_step_of_a_new_service_is_found_beside_the_plan_that_is_mounted(
+    installed: Sequence[Manifest], tmp_path: Path, command: str
+) -> None:
+    """Its image has the step in the working directory; the plan comes from the ConfigMap."""
+    new_service("avatars", tmp_path / "avatars")
+    dockerfile = (tmp_path / "avatars" / "Dockerfile").read_text()
+    (folder,) = re.findall(r"^WORKDIR /(\S+)$", dockerfile, re.M)
+    (copied,) = re.findall(r"^COPY (.+) \./$", dockerfile, re.M)
+    root = tmp_path / "root"
+    (root / folder).mkdir(parents=True)
+    for name in copied.split():
+        shutil.copy(tmp_path / "avatars" / name, root / folder / name)
+    workload = of_service(installed, "chat-history", command)
+    (path,) = (root / each.relative_to("/") for each in mounted(installed, workload))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((tmp_path / "avatars" / "plan.yaml").read_text())
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", READ, str(path)],  # -P, because `botdel` is not in the folder
+        cwd=root / folder,
+        env={"PYTHONPATH": str(ROOT), "AVATARS_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "avatars\n", done.stderr
 
 
 def test_a_service_has_an_identity_and_a_disruption_budget_of_its_own(
     installed: Sequence[Manifest],
 ) -> None:
+    for command in ("topology", "consumer"):
+        process = of_service(installed, "chat-history", command)
+        name = process.pod["serviceAccountName"]
+        account = named(installed, "ServiceAccount", name)
+        assert name == f"botdel-{command}-chat-history"
+        assert account["metadata"]["annotations"] == {
+            "iam.gke.io/gcp-service-account": f"{name}@my-project.iam.gserviceaccount.com"
+        }
     consumer = of_service(installed, "chat-history", "consumer")
-    name = consumer.pod["serviceAccountName"]
-    account = named(installed, "ServiceAccount", name)
-    assert name == "botdel-consumer-chat-history"
-    assert account["metadata"]["annotations"] == {
-        "iam.gke.io/gcp-service-account": f"{name}@my-project.iam.gserviceaccount.com"
-    }
+    name = consumer.manifest["metadata"]["name"]
     other = of_service(installed, "conversations", "consumer")
     budget = named(installed, "PodDisruptionBudget", name)["spec"]["selector"]
     assert selects(budget, consumer.labels)
@@ -196,9 +241,15 @@ def test_without_keda_a_consumer_has_two_replicas(tmp_path: Path) -> None:
 # --- alert rules
 
 
-def test_the_alert_rules_of_the_operator_are_those_of_prometheus() -> None:
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [((), {}), (("RELEASE=kube-prometheus-stack",), {"release": "kube-prometheus-stack"})],
+)
+def test_the_alert_rules_of_the_operator_are_those_of_prometheus(
+    given: Sequence[str], labels: Mapping[str, str]
+) -> None:
     run = subprocess.run(
-        ["make", "--silent", "alert-rules"],
+        ["make", "--silent", "alert-rules", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -207,5 +258,14 @@ def test_the_alert_rules_of_the_operator_are_those_of_prometheus() -> None:
     )
     rule = YAML(typ="safe").load(run.stdout)
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert rule["metadata"] == {"name": "bot-deletion", "namespace": "bot-deletion"}
+    named_so = {"name": "bot-deletion", "namespace": "bot-deletion"}
+    assert rule["metadata"] == named_so | ({"labels": labels} if labels else {})
     assert rule["spec"] == YAML(typ="safe").load(RULES)
+
+
+def test_the_operator_of_kube_prometheus_stack_selects_what_has_the_label_of_its_release() -> None:
+    (monitor,) = of_kind(overlay("production"), "PodMonitor")
+    release = monitor["metadata"]["labels"]["release"]
+    runbook = RUNBOOK.read_text(encoding="utf-8")
+    assert f"make alert-rules RELEASE={release} | kubectl apply -f -\n" in runbook
+    assert 'up{namespace="bot-deletion"}' in runbook

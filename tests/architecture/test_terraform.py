@@ -1,7 +1,9 @@
 """What `deploy/terraform` creates is what the code wants. The module is read without Terraform."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +21,7 @@ from deletion.adapters.pubsub.wanted import (
     topic_differences,
     wanted_topics,
 )
-from deletion.ids import RESERVED_SERVICES, SERVICE_PATTERN
+from deletion.ids import PLANNED_SERVICE_PATTERN, RESERVED_SERVICES
 from deletion.process.settings import PubSubSettings
 from deletion.sweep import PATH
 from recovery.settings import RecoverySettings
@@ -30,8 +32,12 @@ from tests.architecture.terraform_site import (
     module,
     wanted_subscriptions,
 )
+from tests.support.paths import DOCS
 from tests.support.terraform import MODULE, Instance, Module, texts
 
+ACCOUNT: Final = "google_service_account"
+PROCESSES_OF_GOOGLE: Final = ("gateway", "recovery", "console", "topology", "cron")
+"""Those that have one account, however many services there are."""
 SCHEDULER: Final = {"url": "https://recovery.example.org", "region": "europe-west1"}
 
 
@@ -179,20 +185,57 @@ def test_variables_are_refused_by_the_rules_of_the_code() -> None:
         if hasattr(each, "pattern")
     )
     assert f'regex("{pattern}", var.topic)' in text
-    assert f'regex("{SERVICE_PATTERN}", service)' in text
+    assert f'regex("{PLANNED_SERVICE_PATTERN}", service)' in text
     [reserved] = re.findall(r"setintersection\(var\.services, \[(.*?)\]\)", text)
     assert set(re.findall(r'"([\w-]+)"', reserved)) == RESERVED_SERVICES
     default = PubSubSettings.model_fields["topic"].default
     assert module().variables["topic"] == default == NAMES.topic_id
 
 
+SHORTENED: Final = re.compile(
+    r'length\(service\) <= (\d+) \? service : "(\$\{substr\(.*\)\}-\$\{substr\(.*\)\})"'
+)
+PART: Final = re.compile(r"\$\{substr\((service|sha256\(service\)), (\d+), (\d+)\)\}")
+
+
+def short_name(service: str) -> str:
+    """What `local.short_names` has for it."""
+    found = SHORTENED.search(str(module().locals["short_names"]))
+    assert found
+    if len(service) <= int(found[1]):
+        return service
+    values = {"service": service, "sha256(service)": sha256(service.encode()).hexdigest()}
+    return PART.sub(
+        lambda part: values[part[1]][int(part[2]) : int(part[2]) + int(part[3])], found[2]
+    )
+
+
+def ids_of_accounts(services: Sequence[str]) -> list[str]:
+    """Of all accounts of an installation with these services."""
+    found: list[str] = []
+    for body in (each for (type_, _), each in module().resources.items() if type_ == ACCOUNT):
+        written = body["account_id"].strip('"')
+        if "for_each" not in body:
+            found.append(written)
+        for service in services if "for_each" in body else ():
+            found.append(written.replace("${local.short_names[each.key]}", short_name(service)))
+    return found
+
+
 def test_ids_of_accounts_fit_and_differ() -> None:
-    """At most 30 characters; the expression itself is Terraform's."""
-    expression = str(module().locals["consumer_ids"])
-    assert "length(service) <= 14" in expression
-    assert len("botdel-consumer-") + 14 == 30
-    assert "substr(service, 0, 5)}-${substr(sha256(service), 0, 8)" in expression
-    assert len("botdel-consumer-") + 5 + len("-") + 8 == 30
+    """Google allows 6 to 30 characters: a letter, then letters, digits and hyphens inside."""
+    long = [f"a{'b-c' * 20}"[: n - 1] + "d" for n in range(3, 64)]
+    services = [*dict.fromkeys([*long, "conversations", "conversations-of-people", "gateway"])]
+    ids = ids_of_accounts([*services, "conversations-of-bots"])
+    assert len(ids) == 2 * (len(services) + 1) + len(PROCESSES_OF_GOOGLE)
+    assert len(set(ids)) == len(ids)
+    assert [each for each in ids if not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", each)] == []
+
+
+def test_the_runbook_says_from_which_length_on_a_name_is_shortened() -> None:
+    longest = max(n for n in range(3, 64) if short_name("s" * n) == "s" * n)
+    runbook = " ".join((DOCS / "runbooks" / "deploy.md").read_text(encoding="utf-8").split())
+    assert f"whose name is longer than {longest}" in runbook
 
 
 FILES: Final = sorted(MODULE.rglob("*.tf"))

@@ -9,8 +9,9 @@ import pytest
 from botdel.doctor.grants import AGENT, PUBLISHER, SUBSCRIBER
 from deletion.errors import TopologyMissing
 from tests.architecture.documents import table
-from tests.architecture.permitted import WORK, Account, Grant, MayOnly
+from tests.architecture.permitted import Grant, MayOnly
 from tests.architecture.terraform_site import NAMES, PROJECT, SERVICES, module
+from tests.architecture.working import WORK
 from tests.support.paths import DOCS, ROOT
 from tests.support.terraform import MODULE, Module, texts
 
@@ -43,7 +44,7 @@ def agents(held: Collection[Grant]) -> set[Grant]:
 @pytest.mark.parametrize("who", WORK)
 async def test_each_process_may_do_what_it_does(who: str) -> None:
     held = {each for each in grants(module()) if each.who == who}
-    await WORK[who](Account(MayOnly(held)))
+    await WORK[who](MayOnly(held))
 
 
 @pytest.mark.proves("terraform")
@@ -53,7 +54,7 @@ async def test_each_process_needs_every_right_that_it_has(who: str) -> None:
     assert held
     for each in held:
         with pytest.raises(TopologyMissing):
-            await WORK[who](Account(MayOnly(held - {each})))
+            await WORK[who](MayOnly(held - {each}))
 
 
 @pytest.mark.proves("terraform")
@@ -88,9 +89,11 @@ async def test_a_grant_that_is_missing_would_be_noticed(block: str, name: str) -
     if "agent" in name:
         assert agents(held) != agents(grants(module()))
         return
-    who = next(each for each in WORK if each.split("-")[0] == name.split("_", maxsplit=1)[0])
-    with pytest.raises(TopologyMissing):
-        await WORK[who](Account(MayOnly({each for each in held if each.who == who})))
+    lacking = {each.who for each in grants(module()) - held}
+    assert lacking
+    for who in lacking:
+        with pytest.raises(TopologyMissing):
+            await WORK[who](MayOnly({each for each in held if each.who == who}))
 
 
 def test_the_runbook_names_the_same_roles() -> None:

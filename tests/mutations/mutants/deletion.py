@@ -250,4 +250,11 @@ MUTANTS: Final = (
         "begun = [name for name in begun if name in self.compensations]\n        if unknown := []:\n",
         SAGA,
     ),
+    Mutant(
+        "a plan may be for a service whose name is no label",
+        "deletion/ids.py",
+        "return is_service_name(service) and _planned_service(service) is not None",
+        "return is_service_name(service)",
+        UNIT,
+    ),
 )

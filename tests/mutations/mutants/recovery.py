@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import DATA, DATABASE, EDGE, Mutant
+from tests.mutations.mutants.base import DATA, DATABASE, EDGE, UNIT, Mutant
 
 CRON: Final = "recovery/client.py"
 DEAD_LETTERS: Final = "recovery/dead_letter_consumer.py"
@@ -161,6 +161,20 @@ MUTANTS: Final = (
         RECOVERY,
         "if settings.emulator is None:",
         "if False:",
+        DATA,
+    ),
+    Mutant(
+        "jobs that cannot be counted are no jobs, for whoever scales consumers",
+        "recovery/gauges.py",
+        "        self._is_counted.set(0)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "recovery accepts the first of its tokens alone",
+        RECOVERY,
+        "BearerTokens(settings.recovery_token, ",
+        "BearerTokens(settings.recovery_token[:1], ",
         DATA,
     ),
 )

@@ -9,9 +9,15 @@ import pytest
 from botdel import topology
 from deletion.adapters.pubsub.topology import Applied
 from deletion.adapters.pubsub.wanted import DELETED_TOPIC, Difference
+from deletion.errors import (
+    BusUnavailable,
+    ConfigurationError,
+    StoreUnavailable,
+    TopologyMissing,
+)
 from deletion.process.settings import load
 from deletion.process.store_settings import TopologySettings
-from tests.support.clock import START
+from tests.support.clock import START, VirtualClock
 from tests.support.hostile import HOSTILE, SHOWN, harmless
 from tests.support.memory_requests import MemoryServiceStore
 
@@ -21,7 +27,7 @@ class Topology:
 
     different = Difference(f"of {HOSTILE}", "filter", HOSTILE, "NOT attributes")
 
-    async def apply(self, services: Sequence[str]) -> Applied:
+    async def apply(self, services: Sequence[str], *, only_services: bool) -> Applied:
         return Applied([self.different], [f"new {HOSTILE}"])
 
     async def services(self) -> list[str]:
@@ -104,3 +110,48 @@ async def test_a_service_that_would_owe_nothing_although_it_gets_requests_is_nam
     assert said == [
         "not registered service billing: the ledger records nothing until its plan is applied"
     ]
+
+
+class Answers:
+    """`apply`, each call of which has the next of these outcomes."""
+
+    def __init__(self, *outcomes: int | Exception) -> None:
+        self.outcomes = list(outcomes)
+
+    async def __call__(self) -> int:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    "passing", [StoreUnavailable("down"), BusUnavailable("down"), TopologyMissing("no topic")]
+)
+async def test_what_may_pass_is_waited_for_and_said(
+    passing: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = await topology.apply_within(Answers(passing, passing, 0), 600, VirtualClock())
+    assert code == 0
+    assert capsys.readouterr().err == f"botdel: {passing}; it is tried again\n" * 2
+
+
+@pytest.mark.virtual_time
+async def test_what_does_not_pass_is_waited_for_no_longer_than_asked() -> None:
+    clock, apply = VirtualClock(), Answers(*[StoreUnavailable("down")] * 100)
+    began = clock.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(apply, 600, clock)
+    assert 600 <= clock.monotonic() - began <= 600 + topology.LONGEST_PAUSE
+    with pytest.raises(StoreUnavailable):
+        await topology.apply_within(apply, 0, clock)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("outcome", [1, ConfigurationError("a plan is wrong")])
+async def test_what_a_repeat_does_not_mend_is_not_repeated(outcome: int | Exception) -> None:
+    apply = Answers(outcome)
+    with nullcontext() if outcome == 1 else pytest.raises(ConfigurationError):
+        assert await topology.apply_within(apply, 600, VirtualClock()) == 1
+    assert apply.outcomes == []

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from deletion.ids import (
     OBJECT_ID_PATTERN,
+    PLANNED_SERVICE_PATTERN,
     RESERVED_SERVICES,
     SERVICE_PATTERN,
     UUID_PATTERN,
     is_object_id,
     is_service_name,
     is_uuid,
+    may_have_plan,
 )
 
 OBJECT_ID = "65f0a1b2c3d4e5f607182930"
@@ -83,12 +85,28 @@ def test_a_service_may_not_be_called(name: str) -> None:
     assert not is_service_name(name)
 
 
+@pytest.mark.parametrize("name", ["abc", "a-1", "a" * 63, "a--b"])
+def test_a_plan_may_be_for(name: str) -> None:
+    assert may_have_plan(name)
+
+
+@pytest.mark.parametrize("name", ["ab-", f"{'a' * 62}-", "ledger", "ab", "a" * 64, "-ab", "abc\n"])
+def test_a_plan_may_not_be_for(name: str) -> None:
+    assert not may_have_plan(name)
+
+
+def test_what_is_recorded_under_a_name_with_a_hyphen_at_its_end_is_still_read() -> None:
+    assert is_service_name("chat-")
+
+
 @pytest.mark.parametrize("name", ["dead-letter", "doctor", "ledger"])
 def test_a_name_that_the_pipeline_needs_itself_is_taken(name: str) -> None:
     assert not is_service_name(name)
     assert is_service_name(f"{name}s")
 
 
-@pytest.mark.parametrize("pattern", [OBJECT_ID_PATTERN, UUID_PATTERN, SERVICE_PATTERN])
+@pytest.mark.parametrize(
+    "pattern", [OBJECT_ID_PATTERN, UUID_PATTERN, SERVICE_PATTERN, PLANNED_SERVICE_PATTERN]
+)
 def test_patterns_are_anchored_for_those_who_only_search(pattern: str) -> None:
     assert (pattern[0], pattern[-1]) == ("^", "$")

@@ -31,6 +31,10 @@ def pending(registry: CollectorRegistry) -> float | None:
     return registry.get_sample_value("botdel_jobs", {"service": "billing", "status": "pending"})
 
 
+def counted(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("botdel_recovery_jobs_counted")
+
+
 def failures(registry: CollectorRegistry, of: str) -> float | None:
     return registry.get_sample_value("botdel_recovery_read_failures_total", {"of": of})
 
@@ -73,6 +77,23 @@ async def test_while_they_cannot_be_read_they_are_absent_and_that_is_counted() -
     await read.refresh()
     assert pending(registry) is None
     assert failures(registry, "jobs") == 1
+    assert counted(registry) == 0
+
+
+async def test_whether_they_are_counted_is_told_also_where_no_job_is() -> None:
+    read, jobs, registry, clock = gauges()
+    assert counted(registry) == 0
+    jobs.groups = []
+    await read.refresh()
+    assert (pending(registry), counted(registry)) == (None, 1)
+    jobs.down = True
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert counted(registry) == 0
+    jobs.down = False
+    clock.pause(KEPT_SECONDS)
+    await read.refresh()
+    assert counted(registry) == 1
 
 
 async def test_a_group_without_a_time_is_counted_and_hides_no_other() -> None:

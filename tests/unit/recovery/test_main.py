@@ -1,18 +1,27 @@
 """Recovery looks at its unique indexes before it serves anything, where it may not build them."""
 
 from pathlib import Path
+from typing import Final
 
+import httpx
 import pytest
+from fastapi import Request
 from structlog.testing import capture_logs
 
+from console.main import recovery_of
+from console.settings import ConsoleSettings
 from deletion.adapters.mongo.connection import connect
 from deletion.clock import SystemClock
 from deletion.errors import ConfigurationError
+from deletion.process.problems import Problem
 from deletion.process.settings import load
-from recovery.main import _identities, _require, run
-from recovery.settings import RecoverySettings
+from recovery.main import _identities, _require, accepted_tokens, run
+from recovery.settings import RecoverSettings, RecoverySettings
+from tests.support.deployed import SECRETS
 from tests.support.fake_mongo import REPLICA_SET, FakeMongo, failure
 
+OLD: Final = "the-old-token-of-recovery"
+NEW: Final = "the-new-token-of-recovery"
 NO_INDEXES = {"cursor": {"id": 0, "ns": "d.c", "firstBatch": []}}
 
 
@@ -42,6 +51,36 @@ def test_accounts_may_call_only_where_they_are_configured(
     monkeypatch.setenv("BOTDEL_RECOVERY_OIDC_EMAILS", "cron@a-project.iam.gserviceaccount.com")
     monkeypatch.setenv("BOTDEL_RECOVERY_OIDC_AUDIENCE", "https://recovery.example.org")
     assert _identities(load(RecoverySettings), SystemClock()) is not None
+
+
+@pytest.mark.proves("recovery-callers")
+async def test_while_a_token_is_changed_recovery_accepts_both_and_callers_send_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**SECRETS, "GOOGLE_CLOUD_PROJECT": "a-project"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BOTDEL_RECOVERY_TOKEN", f"{OLD},{NEW}")
+    monkeypatch.setenv("BOTDEL_RECOVERY_URL", "http://recovery:8082")
+    accepted = accepted_tokens(load(RecoverySettings), SystemClock())
+    for token in (OLD, NEW):
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        await accepted(Request({"type": "http", "headers": headers}))
+    for wrong in (f"{OLD},{NEW}", f"{NEW}x"):
+        headers = [(b"authorization", f"Bearer {wrong}".encode())]
+        with pytest.raises(Problem):
+            await accepted(Request({"type": "http", "headers": headers}))
+    assert load(RecoverSettings).token.get_secret_value() == OLD
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["authorization"])
+        return httpx.Response(202, json={"sweep_id": "0" * 24})
+
+    recovery = recovery_of(load(ConsoleSettings), httpx.MockTransport(answer))
+    assert recovery
+    await recovery.start_sweep()
+    assert sent == [f"Bearer {OLD}"]
 
 
 async def test_a_database_that_is_away_is_no_reason_not_to_start() -> None:

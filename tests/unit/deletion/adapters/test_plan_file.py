@@ -197,6 +197,7 @@ def test_what_a_variable_holds_is_not_expanded_again(path: Path) -> None:
 FAULTS = [
     ("service: conversations\n", "", ":1: service: expected, but it is missing"),
     ("service: conversations", "service: Chat", ":1: service: expected 3 to 63 characters"),
+    ("service: conversations", "service: chat-", ":1: service: expected 3 to 63 characters"),
     ("service: conversations", "service: dead-letter", ":1: service: expected a name of 3 to 63"),
     ("service: conversations", "service: [chat]", ":1: service: Input should be a valid string"),
     ("name: messages", "name: drafts", ":2: steps: expected unique names, found 'drafts'"),

@@ -1,6 +1,7 @@
 """A process refuses to start on a wrong or missing setting, and names it, never its value."""
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings
 from console.settings import ConsoleSettings
 from consumers.settings import ConsumerSettings
 from deletion.errors import ConfigurationError
+from deletion.process.http_connections import BOUNDS
 from deletion.process.settings import load
 from deletion.process.store_settings import (
     ActingSettings,
@@ -18,7 +20,7 @@ from deletion.process.store_settings import (
     TopologySettings,
 )
 from gateway.settings import GatewaySettings
-from recovery.settings import RecoverySettings
+from recovery.settings import RecoverSettings, RecoverySettings
 
 TOKEN = "0123456789abcdef"
 NEEDED = {
@@ -147,6 +149,10 @@ WRONG: list[tuple[type[BaseSettings], str, str]] = [
     (ConsumerSettings, "BOTDEL_CONSUMER_PORT", "65536"),
     (ConsumerSettings, "BOTDEL_SHUTDOWN_GRACE_SECONDS", "0"),
     (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", "hunter22"),
+    (RecoverySettings, "BOTDEL_RECOVERY_TOKEN", f"{TOKEN},hunter22"),
+    (RecoverSettings, "BOTDEL_RECOVERY_TOKEN", " , "),
+    (ConsoleSettings, "BOTDEL_RECOVERY_TOKEN", f"{TOKEN},hunter22"),
+    (GatewaySettings, "BOTDEL_GATEWAY_KEEP_ALIVE_SECONDS", "0"),
     (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", "hunter22"),
     (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", "hunter22@p.example,"),
     (RecoverySettings, "BOTDEL_RECOVERY_OIDC_EMAILS", " , "),
@@ -208,6 +214,26 @@ def test_a_token_of_sixteen_characters_is_long_enough_and_one_less_is_not(
     load(RecoverySettings)
     monkeypatch.setenv("BOTDEL_RECOVERY_TOKEN", TOKEN[:-1])
     assert "at least 16 characters" in refused(RecoverySettings)
+
+
+@pytest.mark.parametrize("settings", [RecoverySettings, RecoverSettings, ConsoleSettings])
+def test_two_tokens_of_recovery_are_one_and_the_next(
+    settings: type[RecoverySettings | RecoverSettings | ConsoleSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BOTDEL_RECOVERY_TOKEN", f"{TOKEN}0, {TOKEN}1")
+    tokens = load(settings).recovery_token or ()
+    assert [each.get_secret_value() for each in tokens] == [f"{TOKEN}0", f"{TOKEN}1"]
+
+
+def test_a_load_balancer_may_keep_connections_longer_than_the_gateway_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(GatewaySettings).bounds.idle_seconds == BOUNDS.idle_seconds
+    monkeypatch.setenv("BOTDEL_GATEWAY_KEEP_ALIVE_SECONDS", "620")
+    monkeypatch.setenv("BOTDEL_GATEWAY_MAX_CONNECTIONS", "7")
+    bounds = load(GatewaySettings).bounds
+    assert bounds == replace(BOUNDS, idle_seconds=620, connections=7)
 
 
 def test_tokens_have_names_and_a_client_may_have_two(monkeypatch: pytest.MonkeyPatch) -> None:
