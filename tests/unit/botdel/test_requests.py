@@ -87,6 +87,18 @@ async def test_the_list_says_when_it_is_cut_off_and_one_that_is_damaged_hides_no
     assert harmless(said.out)
 
 
+def test_80_columns_have_room_for_who_owes_a_request_and_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", 80)
+    owed = ("7d6f8c52-9a0b-4c1d-8e2f-3a4b5c6d7e8f", "a" * 24, "overdue", "2025-03-30 01:59:59")
+    requests.tabulate([(*owed, "2025-04-29", "analytics, conversations", "portal")])
+    said = capsys.readouterr()
+    assert all(whole in said.out for whole in (owed[0], "2025-04-29", "analytics, conversations"))
+    left_out = "columns left out: bot, received, requested by; "
+    assert said.err.startswith(f"{left_out}a wider terminal, `--json` or `botdel requests show ID`")
+
+
 async def test_without_a_service_the_list_says_how_one_is_registered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
