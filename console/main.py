@@ -101,7 +101,7 @@ def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> Fas
     return create_app(
         users,
         Sessions(users, clock, secret.get_secret_value() if secret else None),
-        Proxy(users, tokens_of_proxy(audience, keys_of_proxy(clock))) if audience else None,
+        Proxy(users, tokens_of_proxy(audience, keys_of_proxy(clock), clock)) if audience else None,
         own_origin=settings.console_url,
         clock=clock,
         render=render,
