@@ -50,8 +50,10 @@ class SignedTokens:
 
     async def claims(self, token: str) -> Mapping[str, Any] | None:
         """Return the claims of `token`, or None if it is not valid. Raises `KeysUnavailable`."""
-        key_id = self._key_id(token)
-        if key_id is None:
+        try:
+            key_id = self._key_id(token)
+        except _Foreign as error:
+            self._log_seldom(str(error))
             return None
         keys = await self._keys.with_key(key_id)
         try:
@@ -69,25 +71,31 @@ class SignedTokens:
             return None
         return claims
 
-    def _key_id(self, token: str) -> str | None:
-        """Return the id of the key that signed it, or None if it is no token of this signer."""
+    def _key_id(self, token: str) -> str:
+        """Return the id of the key that signed it. Raises `_Foreign`."""
         if len(token) > MOST_CHARACTERS:
-            return self._refused_early("length")
+            raise _Foreign("length")
         try:
             header = jwt.decode_header(token)  # type: ignore[no-untyped-call]
             key_id, algorithm = header.get("kid"), header.get("alg")
-        except Exception:  # noqa: BLE001 - no token, or one that nothing can be done with
-            return self._refused_early("not decodable")
+        except Exception as error:  # any error: the token is untrusted
+            raise _Foreign("not decodable") from error
         if algorithm != self._algorithm:
-            return self._refused_early("algorithm")
-        return key_id if isinstance(key_id, str) else self._refused_early("no key id")
+            raise _Foreign("algorithm")
+        if not isinstance(key_id, str):
+            raise _Foreign("no key id")
+        return key_id
 
-    def _refused_early(self, reason: str) -> None:
+    def _log_seldom(self, reason: str) -> None:
         """Log it, each reason at most once in `SAME_SECONDS`: anybody can send such tokens."""
         now = self._clock.monotonic()
         if now - self._logged_at.get(reason, float("-inf")) >= SAME_SECONDS:
             self._logged_at[reason] = now
             log.warning(REFUSED, reason=reason)
+
+
+class _Foreign(Exception):
+    """It is no token of this signer; the text says why."""
 
 
 def _is_short_lived(claims: Mapping[str, Any]) -> bool:
