@@ -10,8 +10,9 @@ import pytest
 
 from botdel import requests, services
 from botdel.requests import as_dict, describe, show_list
+from deletion.ledger import Service
 from deletion.ports import Unreadable
-from deletion.request import DeletionRequest, Waiver
+from deletion.request import MAX_SERVICES, DeletionRequest, Waiver
 from tests.support.clock import START
 from tests.support.factories import SERVICE, a_deletion_request
 from tests.support.hostile import HOSTILE, SHOWN, harmless
@@ -118,3 +119,30 @@ async def test_without_a_service_the_list_says_how_one_is_registered(
     said = capsys.readouterr().out
     assert SERVICE in said
     assert harmless(said)
+
+
+async def test_when_too_many_services_are_in_use_they_are_listed_so_that_one_can_be_retired(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = MemoryServiceStore()
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[MemoryServiceStore]:
+        yield store
+
+    monkeypatch.setattr(services, "opened", opened)
+    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    for number in range(MAX_SERVICES):
+        store.services[f"s-{number:03}"] = Service(f"s-{number:03}", START)
+    await services.show_list(as_json=True)
+    assert capsys.readouterr().err == ""
+    store.services["zebra"] = Service("zebra", START)
+    await services.show_list(as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == MAX_SERVICES + 1
+    assert "more than 500 services are in use" in said.err
+    monkeypatch.setattr(services, "MOST_RECORDED", 2)
+    await services.show_list(as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2
+    assert "there are more than these 2 services" in said.err
