@@ -31,6 +31,7 @@ from deletion.clock import SystemClock
 from deletion.plan import Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
+from deletion.process.run import LOCAL_SERVERS
 from deletion.process.settings import PubSubSettings, load
 from deletion.process.store_settings import StoreSettings
 from gateway.settings import GatewaySettings
@@ -43,13 +44,6 @@ READY_WITHIN: Final = 30.0
 
 STOP_WITHIN: Final = 30.0
 """Seconds between SIGTERM and SIGKILL: longer than the grace a process gives its runs."""
-
-STARTED: Final = "BOTDEL_LOCAL_SERVERS"
-"""The variable with the addresses of the servers that an installation started itself.
-
-A shell that has read `.local/env` keeps these addresses after the servers have ended. The next
-installation in that shell ignores them, and starts its own servers.
-"""
 
 OnLine = Callable[[str, str], None]
 """Called with a process's name and one line of its output."""
@@ -190,7 +184,7 @@ class Installation:
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
-        return servers | await self._sample_servers(stack) | {STARTED: " ".join(started)}
+        return servers | await self._sample_servers(stack) | {LOCAL_SERVERS: " ".join(started)}
 
     async def _broker(self, stack: AsyncExitStack, folder: Path) -> str:
         """Start the broker, record which one it is, and return its host and port."""
@@ -239,7 +233,7 @@ def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
 def _given_server(variable: str) -> str | None:
     """Return the server that `variable` names; None if an earlier installation started it."""
     address = os.environ.get(variable)
-    return None if address in os.environ.get(STARTED, "").split() else address
+    return None if address in os.environ.get(LOCAL_SERVERS, "").split() else address
 
 
 async def _reach_pubsub(env: Mapping[str, str]) -> None:

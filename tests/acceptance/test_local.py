@@ -9,10 +9,11 @@ import psutil
 import pytest
 
 from botdel.local.embedded_broker import EmbeddedBroker
-from botdel.local.installation import STARTED, default_ports
+from botdel.local.installation import default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
 from consumers.main import NOT_PROVIDED
+from deletion.process.run import LOCAL_SERVERS
 from tests.support.commands import local_up, typed
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
@@ -87,7 +88,7 @@ async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Pat
         "PYTHONPATH": str(ROOT),
         "BOTDEL_GATEWAY_TOKENS": f"billing:{'s' * 16},ops:{'t' * 16}",
         **ended,  # of a shell that has read the file of an earlier `local up`
-        STARTED: " ".join(ended.values()),
+        LOCAL_SERVERS: " ".join(ended.values()),
     }
     async with ChildProcess("demo", command, cwd=tmp_path, env=env) as demo:
         await demo.wait_for_line(lambda line: "items of" in line, DEMO_WITHIN)
