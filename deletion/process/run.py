@@ -45,10 +45,14 @@ def run(work: Coroutine[None, None, T]) -> T:
 def serve(work: Coroutine[None, None, None]) -> NoReturn:
     """Run a long-running process to its clean end, then exit at once.
 
-    Raises the limit on open files first. An expected error is `reported`. The interpreter's own
-    exit would wait, beyond the grace period, for a database call that hangs in a thread.
+    Raises the limit on open files first, and warns of unknown settings. An expected error is
+    `reported`. The interpreter's own exit would wait, beyond the grace period, for a database call
+    that hangs in a thread.
     """
+    from deletion.process.known_settings import warn_of_unknown_settings
+
     raise_limit()
+    warn_of_unknown_settings()
     with reported():
         run(work)
     logging.shutdown()

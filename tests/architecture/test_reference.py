@@ -22,6 +22,7 @@ from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.python_step import PythonSpec
 from deletion.alerts import AlertKind
 from deletion.process.answers import PROBLEMS
+from deletion.process.known_settings import KNOWN
 from deletion.process.settings import Settings
 from gateway.openapi import ANSWERS
 from recovery.app import SHOWN, STARTED, SweepView
@@ -61,6 +62,12 @@ def test_every_class_of_settings_belongs_to_a_command() -> None:
 @pytest.mark.parametrize("settings", READERS, ids=lambda each: each.__name__)
 def test_every_setting_says_what_it_is(settings: type[Settings]) -> None:
     assert all(field.description for field in settings.model_fields.values())
+
+
+def test_the_names_that_are_no_mistake_are_those_of_the_page() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(BOTDEL_[A-Z_]+)` ", text, re.MULTILINE)
+    assert sorted(KNOWN) == sorted([*rows, "BOTDEL_VERSION"]), "deletion/process/known_settings.py"
 
 
 # --- commands

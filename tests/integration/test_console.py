@@ -21,6 +21,15 @@ from tests.support.indexed import indexed
 from tests.support.pipeline import WITHIN
 
 
+async def test_with_several_users_and_no_secret_it_warns_once(
+    mongo: EmbeddedMongo, database_name: str, tmp_path: Path
+) -> None:
+    async with console(mongo.uri, database_name, tmp_path) as (process, _):
+        said = [line for line in process.lines if "BOTDEL_CONSOLE_SECRET is not set" in line]
+        assert len(said) == 1
+        assert TOKEN not in said[0]
+
+
 async def test_every_page_shows_what_is_in_the_database(
     mongo: EmbeddedMongo, client: Client, database_name: str
 ) -> None:
