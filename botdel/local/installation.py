@@ -78,6 +78,8 @@ class Installation:
         """Which broker it uses, and why, for people."""
         self.set_aside: Path | None = None
         """The folder of messages that the embedded broker kept, if another broker is used."""
+        self.idle: list[str] = []
+        """The services that owe requests, but have no consumer here."""
         self.is_disposable = False
         """Whether it started the database itself, with data in its own folder."""
 
@@ -85,7 +87,7 @@ class Installation:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
             await _reach_pubsub(self.env)
-            await _provide(self.env)
+            self.idle = await _provide(self.env)
             stack.push_async_callback(self._stop_all)
             starting = [
                 self._start("gateway", "gateway"),
@@ -246,9 +248,9 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
         await TopicProbe(bus.publisher, settings.names.topic, emulated=True)()
 
 
-async def _provide(env: Mapping[str, str]) -> None:
+async def _provide(env: Mapping[str, str]) -> list[str]:
     """Create the indexes of pipeline and sample plans, and register their services, as `botdel
-    topology apply` does.
+    topology apply` does. Returns the other services that are in use.
     """
     settings = load(
         StoreSettings,
@@ -258,11 +260,14 @@ async def _provide(env: Mapping[str, str]) -> None:
     async with connected_clients(settings) as clients:
         client, database = clients.get(), settings.mongodb_database
         await prepare(client[database], COLLECTIONS, build=True)
-        await MongoServiceStore(client, database).register(PLANS, SystemClock().now())
+        services = MongoServiceStore(client, database)
+        await services.register(PLANS, SystemClock().now())
         for plan in PLANS.values():
             for step in read_plan(plan, env).build(StepConnections(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
+        in_use = [each.name for each in await services.all() if each.retired_at is None]
+        return [name for name in in_use if name not in PLANS]
 
 
 async def _listening(process: ChildProcess) -> str:

@@ -1,5 +1,6 @@
 """The two commands of a newcomer: everything on this machine, and the demo."""
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +22,13 @@ from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 240.0
 """Seconds for the sample data, and for all else; alone on two cores a demo takes about a minute."""
+
+CHAT = """
+service: chat
+steps:
+  - name: messages
+    mongo: {database: chat, collection: messages, field: botId}
+"""
 
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
@@ -65,6 +73,25 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
         kept = ["pubsub"] if isinstance(broker, EmbeddedBroker) else []
         assert await typed("ls .local", tmp_path) == ["lock", "mongodb", *kept]
         await eventually(lambda: not any(runs(child.pid) for child in children))
+
+
+async def test_local_up_names_a_service_that_owes_requests_and_has_no_consumer(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "chat.yaml").write_text(CHAT)
+    shell = ". .local/env; botdel"
+    said = 'registered, but with no consumer here: chat; .*`botdel services retire NAME --why "'
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert "registered, but" not in "\n".join(up.lines)
+        await typed(f"{shell} topology apply --plan chat.yaml", tmp_path)
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert re.search(said, "\n".join(up.lines))
+        await typed(f'{shell} services retire chat --why "tried out"', tmp_path)
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert "registered, but" not in "\n".join(up.lines)
 
 
 async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Path) -> None:
