@@ -15,7 +15,7 @@ from botdel.cli import app
 from console.api import LISTED, DeletionView, ServiceView
 from console.api import SHOWN as FOUND
 from console.status import ServiceState
-from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec, PressureSpec
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
@@ -222,3 +222,8 @@ def test_an_example_of_a_plan_is_one(example: str, tmp_path: Path) -> None:
     path.write_text(steps + example)
     (tmp_path / "avatars_step.py").write_text(STEP)
     assert read_plan(path, {"AVATARS_ROOT": "/srv/avatars"}).steps
+
+
+def test_every_collection_of_the_pipeline_is_on_the_page_about_debugging() -> None:
+    rows = table(DOCS / "debugging.md", "collection", "what is in it")
+    assert {row["collection"] for row in rows} == PIPELINE_COLLECTIONS
