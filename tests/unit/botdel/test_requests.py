@@ -100,9 +100,9 @@ def test_80_columns_have_room_for_who_owes_a_request_and_its_deadline(
     assert said.err.startswith(f"{left_out}a wider terminal, `--json` or `botdel requests show ID`")
 
 
-async def test_without_a_service_the_list_says_how_one_is_registered(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryServiceStore:
+    """The services that the commands read."""
     store = MemoryServiceStore()
 
     @asynccontextmanager
@@ -111,6 +111,12 @@ async def test_without_a_service_the_list_says_how_one_is_registered(
 
     monkeypatch.setattr(services, "opened", opened)
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    return store
+
+
+async def test_without_a_service_the_list_says_how_one_is_registered(
+    store: MemoryServiceStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     await services.show_list(as_json=False)
     assert "run `botdel topology apply --plan FILE`" in capsys.readouterr().out
     await store.register([SERVICE], START)
@@ -122,16 +128,8 @@ async def test_without_a_service_the_list_says_how_one_is_registered(
 
 
 async def test_when_too_many_services_are_in_use_they_are_listed_so_that_one_can_be_retired(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: MemoryServiceStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = MemoryServiceStore()
-
-    @asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[MemoryServiceStore]:
-        yield store
-
-    monkeypatch.setattr(services, "opened", opened)
-    monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
     for number in range(MAX_SERVICES):
         store.services[f"s-{number:03}"] = Service(f"s-{number:03}", START)
     await services.show_list(as_json=True)
