@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from botdel.doctor.findings import failed, ok, skipped, warning
+from botdel.doctor.findings import failed, ok, warning
 from console.settings import GUESSABLE, ConsoleSettings
 from consumers.settings import ConsumerSettings
 from deletion.doctor import Finding, Verdict
@@ -21,13 +21,12 @@ PROCESSES: Final[Mapping[str, type[Settings]]] = {
 }
 SET_IT = "set it in the environment or in .env; `openssl rand -hex 32` makes a credential"
 ALERTS = "alerts"
-CONSOLE = "settings of console"
 
 
 def environment_findings() -> list[Finding]:
     """Return findings about settings and credentials. They name variables, and show no value."""
     found = [_settings(process, settings) for process, settings in PROCESSES.items()]
-    return [*found, _console(), *_unknown(), _alerts()]
+    return [*found, *_console(), *_unknown(), _alerts()]
 
 
 def _settings(process: str, settings: type[Settings]) -> Finding:
@@ -38,14 +37,15 @@ def _settings(process: str, settings: type[Settings]) -> Finding:
     return ok(check, f"all {len(required)} required settings are set, and none is wrong")
 
 
-def _console() -> Finding:
-    """Return the finding about the console, which an installation may be without."""
+def _console() -> list[Finding]:
+    """Return a finding about the console, unless it has no user: an installation may be without."""
     if "BOTDEL_CONSOLE_USERS" not in settings_given():
-        return skipped(CONSOLE, "BOTDEL_CONSOLE_USERS is not set: no console starts")
+        return []
     found = _settings("console", ConsoleSettings)
     if found.status is Verdict.OK and load(ConsoleSettings).is_guessable:
-        return warning(CONSOLE, GUESSABLE, "set it; `openssl rand -hex 32` makes one")
-    return found
+        remedy = "set it; `openssl rand -hex 32` makes one"
+        return [warning("settings of console", GUESSABLE, remedy)]
+    return [found]
 
 
 def _unknown() -> list[Finding]:

@@ -45,7 +45,7 @@ def test_a_console_is_checked_once_it_has_users_and_several_need_a_secret(
     def found() -> Finding:
         return by_check(environment_findings())["settings of console"]
 
-    assert found().status is Verdict.SKIPPED
+    assert "settings of console" not in by_check(environment_findings())
     monkeypatch.setenv("BOTDEL_CONSOLE_USERS", "hunter22")
     assert found().status is Verdict.FAILED
     one = f"vera:viewer:{TOKEN}1,vera:viewer:{TOKEN}2"
