@@ -51,8 +51,9 @@ test: $(STAMP) ## Run every test, against a real broker and database (TESTS=... 
 lint: $(STAMP) ## Check style, types, import direction, generated code and pinned versions
 	@failed=; \
 	check() { what=$$1; shift; echo "· $$what"; "$$@" || failed="$$failed [$$what]"; }; \
-	pinned() { ! $(BIN)/pip freeze --exclude-editable --exclude setuptools \
-	    | grep -vxF -f constraints.txt || { echo "not pinned: run 'make constraints'"; false; }; }; \
+	pinned() { test -r constraints.txt && found=$$($(BIN)/pip freeze --exclude-editable --exclude setuptools) \
+	    && ! printf '%s\n' "$$found" | grep -vxF -f constraints.txt \
+	    || { echo "not pinned, or not known: run 'make constraints'"; false; }; }; \
 	check style $(BIN)/ruff check --quiet --output-format concise; \
 	check format $(BIN)/ruff format --check --quiet; \
 	check types $(BIN)/mypy --no-error-summary; \
@@ -104,8 +105,10 @@ alert-rules: ## Print the alert rules as a PrometheusRule (RELEASE=... for its l
 bench: $(STAMP) ## Measure throughput and latency on this machine
 	@$(BIN)/python -m tests.bench
 
-image: $(STAMP) ## Build the container image with Docker (BASE=... instead of the Dockerfile's)
-	@docker build --file deploy/Dockerfile --tag $(IMAGE):$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+image: $(STAMP) ## Build the container image with Docker (BASE=... instead of the Dockerfile's, TAG=dev)
+	@command -v docker >/dev/null || { echo "docker is not installed; it is needed to build the image." \
+	    "'make image-test' builds and runs the same image without it, as root"; exit 1; } >&2
+	@docker build --file deploy/Dockerfile --tag $(IMAGE):$(or $(TAG),$(VERSION)) $(if $(BASE),--build-arg BASE=$(BASE)) \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .
 
 image-test: $(STAMP) ## Build the image without Docker, with downloads as Docker would, and run it (needs root)

@@ -37,7 +37,8 @@ async def show_list(by: str | None, kind: str | None, limit: int, *, as_json: bo
     else:
         rows = [_row(action) for action in found[:limit]]
         nothing = "no action matches"
-        show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing=nothing)
+        shown = "botdel actions show ID"
+        show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing=nothing, in_full=shown)
     if len(found) > limit:
         note_cut_off(limit)
 

@@ -23,7 +23,7 @@ from deletion.process.store_settings import JobsSettings
 
 COLUMNS: Final = ("job", "service", "bot", "status", "attempt", "deleted", "modified", "failure")
 WHOLE: Final = ("job", "bot", "status", "attempt", "deleted")
-SPARE: Final = ("service", "failure", "attempt", "modified", "deleted")
+SPARE: Final = ("service", "deleted", "failure", "attempt", "modified")
 """The columns that a narrow terminal leaves out, beginning with the last."""
 SHOWN_FROM: Final = 0.05
 """Seconds. A step that its pace has throttled for less time gets no line."""
@@ -80,7 +80,15 @@ def as_dict(job: Read) -> dict[str, object]:
 def tabulate(found: Sequence[Read], policy: LeasePolicy) -> None:
     """Print a line for each job, or that no job matches."""
     rows = [_row(job, policy) for job in found]
-    show(console(), COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no job matches")
+    show(
+        console(),
+        COLUMNS,
+        rows,
+        whole=WHOLE,
+        spare=SPARE,
+        nothing="no job matches",
+        in_full="botdel jobs show ID",
+    )
 
 
 def _row(job: Read, policy: LeasePolicy) -> Sequence[Cell]:

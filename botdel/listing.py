@@ -11,6 +11,8 @@ from botdel.terminal import Terminal, printable
 
 LEAST: Final = 10
 """Characters that a wrapping column keeps at least, unless its content is shorter."""
+LEAST_SERVICE: Final = 20
+"""The same for the names of services, of which few are longer."""
 
 Cell = str | Text
 
@@ -23,11 +25,13 @@ def show(
     whole: Collection[str],
     spare: Sequence[str],
     nothing: str,
+    in_full: str | None = None,
 ) -> None:
     """Print `rows`, or the text `nothing` if there are none.
 
     Columns in `whole` are never wrapped or cut, and the others wrap. Columns in `spare` are left
-    out, beginning with the last, until the others fit the terminal.
+    out, beginning with the last, until the others fit the terminal. The note about them names
+    `in_full`, the command that shows one record.
     """
     if not rows:
         out.print(nothing)
@@ -44,7 +48,10 @@ def show(
             dropped.append(name)
     needed = _needed(widths, shown)
     table = Table(
-        *(Column(name, no_wrap=name in whole, overflow="fold") for name in shown),
+        *(
+            Column(name, no_wrap=name in whole, min_width=widths[name], overflow="fold")
+            for name in shown
+        ),
         box=SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -56,7 +63,8 @@ def show(
     out.print(table, crop=False)
     if dropped:
         left_out = ", ".join(name for name in columns if name in dropped)
-        note(f"columns left out: {left_out}; a wider terminal or `--json` shows them")
+        others = f", `--json` or `{in_full}`" if in_full else " or `--json`"
+        note(f"columns left out: {left_out}; a wider terminal{others} shows them")
 
 
 def note(text: str) -> None:
@@ -75,7 +83,8 @@ def _cell(cell: Cell) -> Text:
 
 def _width(name: str, cells: Sequence[Text], *, is_whole: bool) -> int:
     longest = max((cell.cell_len for cell in cells), default=0)
-    return max(len(name), longest if is_whole else min(LEAST, longest))
+    least = LEAST_SERVICE if name == "service" else LEAST
+    return max(len(name), longest if is_whole else min(least, longest))
 
 
 def _needed(widths: dict[str, int], shown: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """`botdel requests list|show|waive`: who asked for which deletion, and which services owe it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +25,9 @@ from deletion.process.store_settings import ActingSettings, JobsSettings
 from deletion.request import DeletionRequest, RequestState, Share
 
 COLUMNS: Final = ("request", "bot", "state", "received", "deadline", "owed by", "requested by")
+WHOLE: Final = ("request", "bot", "state", "deadline")
+SPARE: Final = ("owed by", "deadline", "bot", "received", "requested by")
+"""The columns that a narrow terminal leaves out, beginning with the last."""
 WAIVED: Final = Wording("waived", "`botdel requests show {id}` shows what is still owed")
 
 
@@ -44,11 +47,7 @@ async def show_list(
     if as_json:
         print(json.dumps([as_dict(request, now) for request in found[:limit]]))
     else:
-        rows = [_row(request, now) for request in found[:limit]]
-        spare = ("requested by", "received", "owed by", "deadline")
-        nothing = "no request matches"
-        whole = ("request", "bot", "state")
-        show(console(), COLUMNS, rows, whole=whole, spare=spare, nothing=nothing)
+        tabulate([_row(request, now) for request in found[:limit]])
     if len(found) > limit:
         note_cut_off(limit)
 
@@ -96,6 +95,19 @@ def as_dict(request: ReadRequest, now: datetime) -> dict[str, object]:
         "requested_by": request.requested_by,
         "services": [_share(share) for share in request.shares],
     }
+
+
+def tabulate(rows: Sequence[Sequence[Cell]]) -> None:
+    """Print the rows of requests, or that no request matches."""
+    show(
+        console(),
+        COLUMNS,
+        rows,
+        whole=WHOLE,
+        spare=SPARE,
+        nothing="no request matches",
+        in_full="botdel requests show ID",
+    )
 
 
 def describe(request: DeletionRequest, now: datetime) -> None:

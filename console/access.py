@@ -37,6 +37,10 @@ STATIC: Final = "/static/"
 SAFE: Final = frozenset({"GET", "HEAD"})
 FOR_EVERYBODY: Final = frozenset({LOGIN, LOGOUT})
 """Paths whose unsafe methods need no role."""
+NO_OWN_ORIGIN: Final = (
+    "this browser does not say where the form comes from (Sec-Fetch-Site), and BOTDEL_CONSOLE_URL "
+    "is not set: set it to the address that browsers use, such as https://console.example.org"
+)
 CHALLENGE: Final = 'Bearer realm="botdel"'
 VISITOR: Final = "visitor"
 """Where the visitor of a request is kept, in the state of its scope."""
@@ -111,7 +115,9 @@ class Access:
             return
         if site is not None:
             raise Problem(HTTPStatus.FORBIDDEN, "the request comes from another site")
-        if self._own_origin is None or headers.get("origin") != self._own_origin:
+        if self._own_origin is None:
+            raise Problem(HTTPStatus.FORBIDDEN, NO_OWN_ORIGIN)
+        if headers.get("origin") != self._own_origin:
             detail = "the request does not say that it comes from BOTDEL_CONSOLE_URL"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
 

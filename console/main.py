@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +18,7 @@ from console.proxy import Proxy, keys_of_proxy, tokens_of_proxy
 from console.publishing import Replaying, replaying
 from console.recovery import Recovery
 from console.sessions import Sessions
-from console.settings import ConsoleSettings
+from console.settings import GUESSABLE, ConsoleSettings
 from console.stores import Stores, routers
 from console.users import Users
 from console.web import create_app
@@ -40,6 +41,8 @@ from deletion.process.signals import stop_on_signals
 from deletion.process.tracing import tracing
 from deletion.tracing import Tracer
 
+log = structlog.get_logger(__name__)
+
 
 async def run(settings: ConsoleSettings) -> None:
     """Serve until a signal, then finish the requests under way, and end the actions after the group
@@ -48,6 +51,8 @@ async def run(settings: ConsoleSettings) -> None:
     It also starts when the database does not answer; `/readyz` then says so. Raises
     `ConfigurationError`, and `OSError` for a port that is taken.
     """
+    if settings.is_guessable:
+        log.warning(GUESSABLE)
     with stop_on_signals() as stopping:
         async with (
             tracing(settings, "console", settings.shutdown_grace_seconds) as tracer,
@@ -101,7 +106,7 @@ def _app(settings: ConsoleSettings, parts: _Parts, tracer: Tracer | None) -> Fas
     return create_app(
         users,
         Sessions(users, clock, secret.get_secret_value() if secret else None),
-        Proxy(users, tokens_of_proxy(audience, keys_of_proxy(clock))) if audience else None,
+        Proxy(users, tokens_of_proxy(audience, keys_of_proxy(clock), clock)) if audience else None,
         own_origin=settings.console_url,
         clock=clock,
         render=render,

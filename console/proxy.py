@@ -32,9 +32,9 @@ class Proxy:
         return self._users.named(email) if isinstance(email, str) else None
 
 
-def tokens_of_proxy(audience: str, keys: SigningKeys) -> SignedTokens:
+def tokens_of_proxy(audience: str, keys: SigningKeys, clock: Clock) -> SignedTokens:
     """Return what verifies the assertions of the proxy for `audience`."""
-    return SignedTokens(keys, algorithm=ALGORITHM, issuers=(ISSUER,), audience=audience)
+    return SignedTokens(keys, clock, algorithm=ALGORITHM, issuers=(ISSUER,), audience=audience)
 
 
 def keys_of_proxy(clock: Clock) -> SigningKeys:

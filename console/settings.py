@@ -1,7 +1,7 @@
 """Settings of the console."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator
@@ -14,6 +14,10 @@ from deletion.process.traces_settings import TracesSettings
 
 MOST_USERS = 200
 """A log-in compares its token with that of each user."""
+GUESSABLE: Final = (
+    "BOTDEL_CONSOLE_SECRET is not set: with more than one user, each can test guesses of the "
+    "others' tokens offline"
+)
 _is_name = re.compile(r"[A-Za-z0-9._@+-]{1,100}").fullmatch
 
 
@@ -65,6 +69,12 @@ class ConsoleSettings(PubSubSettings, StoreSettings, LeaseSettings, TracesSettin
     """
     recovery_token: Annotated[Tokens | None, NoDecode] = None
     """Bearer token of the recovery endpoint, at least 16 characters; the first of several."""
+
+    @property
+    def is_guessable(self) -> bool:
+        """Whether sessions of several users are signed with a key made from their tokens."""
+        users = {user.name.casefold() for user in self.console_users}
+        return self.console_secret is None and len(users) > 1
 
     @field_validator("console_users", mode="before")
     @classmethod

@@ -132,7 +132,10 @@ def _without_job(
         reason = f"dead letter {letter.letter_id} is new{why}: replay or discard it"
         since = letter.first_seen_at or request.received_at
         return _status(share, ServiceState.DEAD_LETTER, reason, since)
-    reason = "no job yet"
+    reason = (
+        f"no job yet: no consumer of {share.service} has recorded the request; start one if none "
+        "is running"
+    )
     if newest_first:
         reason += f"; dead letter {newest_first[0].letter_id} was {newest_first[0].status}"
     if share.republished:

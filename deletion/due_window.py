@@ -100,13 +100,13 @@ class Earliest(Generic[T]):
         limit: int,
         *,
         is_new: Callable[[T], bool] = lambda _record: True,
-        also_later: bool = False,
+        beyond_now: bool = False,
         fewest: int = 1,
     ) -> list[T]:
         """Return the earliest records from `since` on, at most `limit`.
 
         The range grows until `fewest` of the records in it are new, or it has reached `now`. With
-        `also_later` it then extends beyond `now`. Raises what `read` raises; after that, the next
+        `beyond_now` it then extends beyond `now`. Raises what `read` raises; after that, the next
         read begins with a narrow window and moves on in smaller steps, because this one may have
         matched more than the database can read in time.
         """
@@ -114,7 +114,7 @@ class Earliest(Generic[T]):
         while True:
             window = self._window.moved_on(step, now)
             is_last = window.end >= now
-            end = LATEST if is_last and also_later else window.end
+            end = LATEST if is_last and beyond_now else window.end
             found = await self._tried(since, end, limit)
             is_full = len(found) >= limit
             self._window = self._after(window, found, is_full=is_full, is_last=is_last)

@@ -148,6 +148,9 @@ class ServiceStore(Protocol):
         Raises `ConfigurationError` if too many are in use or recorded: none is left out.
         """
 
+    async def first(self, limit: int) -> Sequence[Service]:
+        """The first `limit` services by name, however many there are, as `all` returns them."""
+
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """Retire a service. Returns whether there is one of this name that was not retired."""
 

@@ -31,6 +31,12 @@ _AWAY = {
     httpx.codes.SERVICE_UNAVAILABLE,
     httpx.codes.GATEWAY_TIMEOUT,
 }
+_ELSEWHERE = {
+    httpx.codes.NOT_FOUND,
+    httpx.codes.METHOD_NOT_ALLOWED,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+}
+"""What something else answers, or recovery when the URL has more than its address."""
 _REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 
 
@@ -125,7 +131,7 @@ class Call:
             if answer.status_code == httpx.codes.OK:
                 print(f"healthy: {self._http.base_url}")
                 return None
-            unready = _unexpected(answer)
+            unready = _unexpected(answer, self._http.base_url)
         except Stopped as silent:  # a slow readiness check must not prevent the sweep
             unready = silent
         if unready.code is not Exit.UNHEALTHY:
@@ -136,7 +142,7 @@ class Call:
     async def _start(self) -> Sweep:
         answer = await self._request("POST", PATH)
         if answer.status_code != httpx.codes.ACCEPTED:
-            raise _unexpected(answer)
+            raise _unexpected(answer, self._http.base_url)
         return _shown(answer)
 
     async def _end_of(self, sweep: Sweep) -> Sweep:
@@ -157,7 +163,7 @@ class Call:
     async def _look(self, sweep: Sweep) -> Sweep:
         answer = await self._request("GET", f"{PATH}/{sweep.sweep_id}")
         if answer.status_code != httpx.codes.OK:
-            raise _unexpected(answer)
+            raise _unexpected(answer, self._http.base_url)
         return _shown(answer)
 
     async def _request(self, method: str, path: str) -> httpx.Response:
@@ -180,18 +186,23 @@ def _check(url: str, token: SecretStr) -> None:
     usable = asked.scheme in {"http", "https"} and asked.host
     if not usable or asked.userinfo or asked.query or asked.fragment:
         raise Stopped(Exit.USAGE, "--url: expected http(s)://HOST[:PORT][/PATH], and no more")
+    if asked.path.rstrip("/").endswith(PATH):
+        raise Stopped(Exit.USAGE, f"--url: expected the address of recovery without {PATH}")
     if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
         raise Stopped(Exit.USAGE, "BOTDEL_RECOVERY_TOKEN: expected visible ASCII characters only")
 
 
-def _unexpected(answer: httpx.Response) -> Stopped:
-    """The exit for an answer other than the expected one."""
+def _unexpected(answer: httpx.Response, url: httpx.URL) -> Stopped:
+    """The exit for an answer other than the expected one, to a request of recovery at `url`."""
     asked = f"{answer.request.method} {answer.request.url.path}: {answer.status_code}"
     if answer.status_code in _REFUSED:
         return Stopped(Exit.REFUSED, f"{asked}, the token is not accepted")
     if answer.status_code in _AWAY:
         return Stopped(Exit.UNHEALTHY, f"{asked}, recovery cannot work now{_detail(answer)}")
-    return Stopped(Exit.UNEXPECTED, f"{asked}, which was not expected{_detail(answer)}")
+    unexpected = f"{asked}, which was not expected{_detail(answer)}"
+    if answer.status_code in _ELSEWHERE:
+        unexpected += f"; is recovery at {url}?"
+    return Stopped(Exit.UNEXPECTED, unexpected)
 
 
 def _detail(answer: httpx.Response) -> str:

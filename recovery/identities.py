@@ -29,8 +29,12 @@ log = structlog.get_logger(__name__)
 class Identities:
     """Finds which service account of `emails` a token for `audience` names."""
 
-    def __init__(self, keys: SigningKeys, audience: str, emails: Collection[str]) -> None:
-        self._tokens = SignedTokens(keys, algorithm=ALGORITHM, issuers=ISSUERS, audience=audience)
+    def __init__(
+        self, keys: SigningKeys, audience: str, emails: Collection[str], clock: Clock
+    ) -> None:
+        self._tokens = SignedTokens(
+            keys, clock, algorithm=ALGORITHM, issuers=ISSUERS, audience=audience
+        )
         self._emails = tuple(emails)
 
     async def __call__(self, token: str) -> str | None:

@@ -144,7 +144,9 @@ def accepted_tokens(settings: RecoverySettings, clock: Clock) -> BearerTokens:
 def _identities(settings: RecoverySettings, clock: Clock) -> Identities | None:
     """The service accounts that may also call the endpoint, or None without any."""
     audience, emails = settings.recovery_oidc_audience, settings.recovery_oidc_emails
-    return Identities(google_keys(clock), audience, emails) if audience and emails else None
+    if not (audience and emails):
+        return None
+    return Identities(google_keys(clock), audience, emails, clock)
 
 
 async def _end(ledger: asyncio.Task[None], patience: float) -> None:

@@ -87,7 +87,15 @@ def in_full(letter: DeadLetter) -> Record:
 
 def tabulate(rows: Sequence[Sequence[Cell]], out: Terminal) -> None:
     """Print the `row`s of letters, or that no letter matches."""
-    show(out, COLUMNS, rows, whole=WHOLE, spare=SPARE, nothing="no dead letter matches")
+    show(
+        out,
+        COLUMNS,
+        rows,
+        whole=WHOLE,
+        spare=SPARE,
+        nothing="no dead letter matches",
+        in_full="botdel dead-letters show ID",
+    )
 
 
 def row(letter: ReadLetter) -> Sequence[Cell]:

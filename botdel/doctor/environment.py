@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from botdel.doctor.findings import failed, ok, warning
+from console.settings import GUESSABLE, ConsoleSettings
 from consumers.settings import ConsumerSettings
-from deletion.doctor import Finding
+from deletion.doctor import Finding, Verdict
 from deletion.errors import SettingsError
 from deletion.process.alert_settings import AlertSettings
+from deletion.process.known_settings import settings_given, unknown_settings
 from deletion.process.settings import Settings, load
 from gateway.settings import GatewaySettings
 from recovery.settings import RecoverySettings
@@ -23,7 +25,8 @@ ALERTS = "alerts"
 
 def environment_findings() -> list[Finding]:
     """Return findings about settings and credentials. They name variables, and show no value."""
-    return [*(_settings(process, settings) for process, settings in PROCESSES.items()), _alerts()]
+    found = [_settings(process, settings) for process, settings in PROCESSES.items()]
+    return [*found, *_console(), *_unknown(), _alerts()]
 
 
 def _settings(process: str, settings: type[Settings]) -> Finding:
@@ -32,6 +35,26 @@ def _settings(process: str, settings: type[Settings]) -> Finding:
         return failed(check, wrong, SET_IT)
     required = [name for name, field in settings.model_fields.items() if field.is_required()]
     return ok(check, f"all {len(required)} required settings are set, and none is wrong")
+
+
+def _console() -> list[Finding]:
+    """Return a finding about the console, unless it has no user: an installation may be without."""
+    if "BOTDEL_CONSOLE_USERS" not in settings_given():
+        return []
+    found = _settings("console", ConsoleSettings)
+    if found.status is Verdict.OK and load(ConsoleSettings).is_guessable:
+        remedy = "set it; `openssl rand -hex 32` makes one"
+        return [warning("settings of console", GUESSABLE, remedy)]
+    return [found]
+
+
+def _unknown() -> list[Finding]:
+    """Return one warning of all names that no process reads."""
+    if not (unknown := unknown_settings()):
+        return []
+    names = (f"{name} ({closest}?)" if closest else name for name, closest in unknown.items())
+    remedy = "correct or remove them; docs/reference/configuration.md lists all settings"
+    return [warning("unknown settings", f"ignored: {', '.join(names)}", remedy)]
 
 
 def _wrong(settings: type[Settings]) -> str:

@@ -31,6 +31,7 @@ from deletion.clock import SystemClock
 from deletion.plan import Provisioned
 from deletion.process.bus import connected_bus
 from deletion.process.database import connected_clients
+from deletion.process.run import LOCAL_SERVERS
 from deletion.process.settings import PubSubSettings, load
 from deletion.process.store_settings import StoreSettings
 from gateway.settings import GatewaySettings
@@ -43,13 +44,6 @@ READY_WITHIN: Final = 30.0
 
 STOP_WITHIN: Final = 30.0
 """Seconds between SIGTERM and SIGKILL: longer than the grace a process gives its runs."""
-
-STARTED: Final = "BOTDEL_LOCAL_SERVERS"
-"""The variable with the addresses of the servers that an installation started itself.
-
-A shell that has read `.local/env` keeps these addresses after the servers have ended. The next
-installation in that shell ignores them, and starts its own servers.
-"""
 
 OnLine = Callable[[str, str], None]
 """Called with a process's name and one line of its output."""
@@ -84,6 +78,8 @@ class Installation:
         """Which broker it uses, and why, for people."""
         self.set_aside: Path | None = None
         """The folder of messages that the embedded broker kept, if another broker is used."""
+        self.idle: list[str] = []
+        """The services that owe requests, but have no consumer here."""
         self.is_disposable = False
         """Whether it started the database itself, with data in its own folder."""
 
@@ -91,7 +87,7 @@ class Installation:
         async with AsyncExitStack() as stack:
             self.env = await self._servers(stack) | self._credentials() | self._settings
             await _reach_pubsub(self.env)
-            await _provide(self.env)
+            self.idle = await _provide(self.env)
             stack.push_async_callback(self._stop_all)
             starting = [
                 self._start("gateway", "gateway"),
@@ -190,7 +186,7 @@ class Installation:
             started.append(uri)
         self.urls |= {"pubsub": emulator, "mongodb": uri}
         servers = {"PUBSUB_EMULATOR_HOST": emulator, "BOTDEL_MONGODB_URI": uri}
-        return servers | await self._sample_servers(stack) | {STARTED: " ".join(started)}
+        return servers | await self._sample_servers(stack) | {LOCAL_SERVERS: " ".join(started)}
 
     async def _broker(self, stack: AsyncExitStack, folder: Path) -> str:
         """Start the broker, record which one it is, and return its host and port."""
@@ -239,7 +235,7 @@ def default_ports(services: Iterable[str] = PLANS) -> dict[str, int]:
 def _given_server(variable: str) -> str | None:
     """Return the server that `variable` names; None if an earlier installation started it."""
     address = os.environ.get(variable)
-    return None if address in os.environ.get(STARTED, "").split() else address
+    return None if address in os.environ.get(LOCAL_SERVERS, "").split() else address
 
 
 async def _reach_pubsub(env: Mapping[str, str]) -> None:
@@ -252,9 +248,9 @@ async def _reach_pubsub(env: Mapping[str, str]) -> None:
         await TopicProbe(bus.publisher, settings.names.topic, emulated=True)()
 
 
-async def _provide(env: Mapping[str, str]) -> None:
+async def _provide(env: Mapping[str, str]) -> list[str]:
     """Create the indexes of pipeline and sample plans, and register their services, as `botdel
-    topology apply` does.
+    topology apply` does. Returns the other services that are in use.
     """
     settings = load(
         StoreSettings,
@@ -264,11 +260,14 @@ async def _provide(env: Mapping[str, str]) -> None:
     async with connected_clients(settings) as clients:
         client, database = clients.get(), settings.mongodb_database
         await prepare(client[database], COLLECTIONS, build=True)
-        await MongoServiceStore(client, database).register(PLANS, SystemClock().now())
+        services = MongoServiceStore(client, database)
+        await services.register(PLANS, SystemClock().now())
         for plan in PLANS.values():
             for step in read_plan(plan, env).build(StepConnections(clients.get)).steps:
                 if isinstance(step, Provisioned):
                     await step.provide()
+        in_use = [each.name for each in await services.all() if each.retired_at is None]
+        return [name for name in in_use if name not in PLANS]
 
 
 async def _listening(process: ChildProcess) -> str:

@@ -22,6 +22,11 @@ CHATTY: Final = ("pubsub",)
 
 SET_ASIDE: Final = "what the embedded broker has kept stays in {folder} until it is used again"
 
+IDLE: Final = (
+    "registered, but with no consumer here: {services}; each request stays open until it deletes "
+    'its share: start its consumer, or `botdel services retire NAME --why "tried out"`'
+)
+
 TRY: Final = """\
 curl -X DELETE "$GATEWAY/v1/bots/0123456789abcdef01234567" -H "Authorization: Bearer $GATEWAY_TOKEN"
 botdel jobs list
@@ -59,6 +64,8 @@ async def _run(out: Terminal, show: OnLine) -> None:
             out.print(f"broker: {installation.broker}", soft_wrap=True)
             if kept := installation.set_aside:
                 out.print(SET_ASIDE.format(folder=kept), soft_wrap=True)
+            if idle := installation.idle:
+                out.print(printable(IDLE.format(services=", ".join(idle))), soft_wrap=True)
             for name, url in installation.urls.items():
                 out.print(f"{name:>22}   {url}", soft_wrap=True)
             out.print(

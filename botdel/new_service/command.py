@@ -26,9 +26,9 @@ Next:
   python -m pytest                          # passes now; needs bot-deletion-pipeline[testing]
   # in {module}_step.py, delete your own data instead of files, and run the tests again
   export {variable}_ROOT=/srv/{service}
-  botdel plan check plan.yaml
   botdel topology apply --plan plan.yaml    # the first run must say that the subscription is
                                             # `created`; if it is `in place`, see the guide, 6
+  botdel plan check plan.yaml               # before `topology apply` an index may be missing
   # the consumer deletes as soon as it starts, also for the requests of the past 31 days, which the
   # topic keeps: start it only if the check found nothing wrong
   botdel consumer --plan plan.yaml --port 0

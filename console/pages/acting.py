@@ -5,10 +5,11 @@ Who may send a form is checked before every route: see `console.access`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -201,6 +202,8 @@ class ActingPages:
             "refusal": refusal,
             "verb": preview.order.kind.value.capitalize(),
             "page_of": PAGES.get(preview.order.kind),
+            "eligible": ELIGIBLE.get(preview.order.kind),
+            "back": _list_of(preview.order),
             "most": MOST,
             "longest": LONGEST_REASON,
         }
@@ -208,6 +211,18 @@ class ActingPages:
         return self.render.page(request, "preview.html", values, status)
 
 
+ELIGIBLE: Final[Mapping[ActionKind, str]] = {
+    ActionKind.RETRY: (
+        "A retry is for jobs that are exhausted, failed, stale, parked or compensated; filters "
+        "choose parked and compensated ones only by their status."
+    ),
+    ActionKind.REPLAY: "A replay is for new dead letters.",
+    ActionKind.DISCARD: "Only new dead letters can be discarded.",
+    ActionKind.WAIVE: "Only a request that the service owes can be waived.",
+}
+"""Which records an action can be about, for a preview without any."""
+QUERIES: Final = {"owed_by": "service", "concern": "state"}
+"""The parameters of a list that are called otherwise in the choice of an action."""
 NO_RECOVERY: Final = (
     "this console does not know where recovery is: set BOTDEL_RECOVERY_URL and "
     "BOTDEL_RECOVERY_TOKEN, or run `botdel recover`"
@@ -217,6 +232,17 @@ NO_RECOVERY: Final = (
 
 def _by(request: Request) -> str:
     return visitor_of(request).name
+
+
+def _list_of(order: Order) -> str | None:
+    """The address of the list with the filters of the choice, or of the whole list."""
+    given = {
+        QUERIES.get(name, name): value
+        for name, value in order.choice.items()
+        if name not in ("ids", "limit")
+    }
+    path = PAGES.get(order.kind, "").rstrip("/")
+    return f"{path}?{urlencode(given)}" if path and given else path or None
 
 
 def _new_letters(request: Request) -> LetterChoice:

@@ -16,7 +16,7 @@ is 700, or 2,000 from Python 3.13 on."""
 
 
 @contextmanager
-def startup_kept() -> Iterator[None]:
+def startup_frozen() -> Iterator[None]:
     """Inside the block, the collector skips the objects that exist at its start."""
     before = gc.get_threshold()
     gc.freeze()

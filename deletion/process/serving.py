@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from deletion.process.bounded_http import BoundedHttp
-from deletion.process.garbage import startup_kept
+from deletion.process.garbage import startup_frozen
 from deletion.process.http_connections import BOUNDS, Bounds, Connections
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ async def serving(
                 running.result()
                 raise OSError(f"cannot serve on {url}")
         log.info("listening", process=name, url=url)
-        with startup_kept():
+        with startup_frozen():
             yield url
     finally:
         server.should_exit = True

@@ -5,6 +5,7 @@ into a `SettingsError` that names the variable, never its value.
 """
 
 import re
+from collections.abc import Collection
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -17,6 +18,8 @@ from deletion.errors import SettingsError
 S = TypeVar("S", bound=BaseSettings)
 TOKEN_CHARACTERS = 16
 """A shorter credential can be guessed; `openssl rand -hex 32` creates a good one."""
+OPTIONS = ("_host", "_port")
+"""How the settings end that a command has an option for: `--host` and `--port`."""
 PORTS = range(1, 65_536)
 _HOST_AND_PORT = re.compile(r"([^\s/:\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
@@ -103,7 +106,7 @@ def load(settings: type[S], **overrides: str | int | None) -> S:
     try:
         return settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = (f"{_variable(p['loc'])}: {_wrong(p, settings)}" for p in error.errors())
+        problems = (f"{_name(p['loc'], given)}: {_wrong(p, settings)}" for p in error.errors())
         raise SettingsError(*problems) from None
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
@@ -113,7 +116,7 @@ def load(settings: type[S], **overrides: str | int | None) -> S:
 def _wrong(problem: ErrorDetails, settings: type[BaseSettings]) -> str:
     """Return what is wrong; for a missing setting, how its description begins."""
     if problem["type"] != "missing":
-        return problem["msg"]
+        return problem["msg"].removeprefix("Value error, ")
     for name, field in settings.model_fields.items():
         if problem["loc"] == (field.validation_alias or name,) and field.description:
             first = " ".join(field.description.split()).split(". ")[0].rstrip(".")
@@ -121,6 +124,9 @@ def _wrong(problem: ErrorDetails, settings: type[BaseSettings]) -> str:
     return "not set"
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
+def _name(location: tuple[int | str, ...], given: Collection[str]) -> str:
+    """Return the variable that is wrong, or the option, if that was `given` instead."""
     name = str(location[0]) if location else "settings"
+    if name in given and name.endswith(OPTIONS):
+        return f"--{name.rpartition('_')[2]}"
     return name if name.isupper() else f"BOTDEL_{name.upper()}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from google.auth import jwt
 
+from deletion.clock import Clock
 from deletion.process.signing_keys import SigningKeys
 
 MOST_CHARACTERS: Final = 8192
@@ -18,6 +19,9 @@ MOST_SECONDS: Final = 3600
 """The longest lifetime of a token. Google's tokens live for an hour or less."""
 SKEW_SECONDS: Final = 30
 """By how much the clocks of the signer and of this machine may differ."""
+
+SAME_SECONDS: Final = 60
+"""How often the same reason is logged at most, for a token that takes no key to make."""
 
 REFUSED: Final = "signed token refused"
 """What is logged, without any part of the token."""
@@ -29,17 +33,27 @@ class SignedTokens:
     """Verifies tokens for `audience` that one of `issuers` has signed with one of `keys`."""
 
     def __init__(
-        self, keys: SigningKeys, *, algorithm: str, issuers: tuple[str, ...], audience: str
+        self,
+        keys: SigningKeys,
+        clock: Clock,
+        *,
+        algorithm: str,
+        issuers: tuple[str, ...],
+        audience: str,
     ) -> None:
         self._keys = keys
+        self._clock = clock
         self._algorithm = algorithm
         self._issuers = issuers
         self._audience = audience
+        self._logged_at: dict[str, float] = {}
 
     async def claims(self, token: str) -> Mapping[str, Any] | None:
         """Return the claims of `token`, or None if it is not valid. Raises `KeysUnavailable`."""
-        key_id = self._key_id(token)
-        if key_id is None:
+        try:
+            key_id = self._key_id(token)
+        except _Foreign as error:
+            self._log_seldom(str(error))
             return None
         keys = await self._keys.with_key(key_id)
         try:
@@ -57,17 +71,31 @@ class SignedTokens:
             return None
         return claims
 
-    def _key_id(self, token: str) -> str | None:
-        """Return the id of the key that signed it, or None if it is no token of this signer."""
+    def _key_id(self, token: str) -> str:
+        """Return the id of the key that signed it. Raises `_Foreign`."""
         if len(token) > MOST_CHARACTERS:
-            return None
+            raise _Foreign("length")
         try:
             header = jwt.decode_header(token)  # type: ignore[no-untyped-call]
-        except Exception:  # noqa: BLE001 - no token, or one that nothing can be done with
-            return None
-        key_id = header.get("kid")
-        is_expected = header.get("alg") == self._algorithm and isinstance(key_id, str)
-        return key_id if is_expected else None
+            key_id, algorithm = header.get("kid"), header.get("alg")
+        except Exception as error:  # any error: the token is untrusted
+            raise _Foreign("not decodable") from error
+        if algorithm != self._algorithm:
+            raise _Foreign("algorithm")
+        if not isinstance(key_id, str):
+            raise _Foreign("no key id")
+        return key_id
+
+    def _log_seldom(self, reason: str) -> None:
+        """Log it, each reason at most once in `SAME_SECONDS`: anybody can send such tokens."""
+        now = self._clock.monotonic()
+        if now - self._logged_at.get(reason, float("-inf")) >= SAME_SECONDS:
+            self._logged_at[reason] = now
+            log.warning(REFUSED, reason=reason)
+
+
+class _Foreign(Exception):
+    """It is no token of this signer; the text says why."""
 
 
 def _is_short_lived(claims: Mapping[str, Any]) -> bool:

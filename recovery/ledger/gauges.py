@@ -121,7 +121,7 @@ class RequestGauges:
         than `MOST_WAITING` wait.
         """
         found = await self._earliest[chore].read(
-            EPOCH, self._clock.now(), MOST_WAITING, also_later=True, fewest=MOST_WAITING
+            EPOCH, self._clock.now(), MOST_WAITING, beyond_now=True, fewest=MOST_WAITING
         )
         readable = (each for each in found if isinstance(each, DeletionRequest))
         return min((each.settled_at for each in readable if each.settled_at), default=None)

@@ -140,7 +140,7 @@ class Settle:
             lambda job: job.job_id,
             clock,
             metrics,
-            also_later=True,  # the clock of a consumer may be ahead
+            beyond_now=True,  # the clock of a consumer may be ahead
         )
 
     async def __call__(self, stopping: asyncio.Event) -> int:

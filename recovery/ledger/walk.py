@@ -27,7 +27,7 @@ class Walk(Generic[T]):
 
     `read` takes the two bounds of a range of times and a limit, and returns the earliest records in
     it; `time_of` returns the time by which they are sorted, and `id_of` their id. It walks what is
-    due now, and with `also_later` what is due later too. A record that was handled is usually gone
+    due now, and with `beyond_now` what is due later too. A record that was handled is usually gone
     from the next read. One that cannot be read is logged, counted and passed over, and a part may
     pass others over: for `PASSED_OVER_SECONDS` all walks begin behind them, so that many of them do
     not hold up newer ones again and again.
@@ -42,11 +42,11 @@ class Walk(Generic[T]):
         clock: Clock,
         metrics: LedgerMetrics,
         *,
-        also_later: bool = False,
+        beyond_now: bool = False,
     ) -> None:
         self._part = part
         self._earliest = Earliest(read, self._at)
-        self._also_later = also_later
+        self._beyond_now = beyond_now
         self._time_of = time_of
         self._id_of = id_of
         self._clock = clock
@@ -86,7 +86,7 @@ class Walk(Generic[T]):
             self._clock.now(),
             size + len(passed),
             is_new=is_new,
-            also_later=self._also_later,
+            beyond_now=self._beyond_now,
         )
         return [each for each in found if is_new(each)][:size]
 

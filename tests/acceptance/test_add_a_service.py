@@ -58,6 +58,9 @@ async def test_the_page_is_followed_as_it_is_written_and_nobody_else_notices(
         said = await followed(tmp_path)
         assert all(runs(other.pid) for other in others), "none was restarted"
         jobs = await jobs_of_the_bot(tmp_path)
+        [listed] = await typed(". .local/env; botdel services list --json", tmp_path)
+        owing = [each["service"] for each in json.loads(listed) if not each["retired_at"]]
+        assert owing == list(PLANS), "nothing is left behind"
 
     assert content_of_the_project() == before
     files = tmp_path / "avatars"

@@ -49,6 +49,7 @@ LOOKED_AT = {
     "indexes of operator_previews",
     "indexes of recovery_sweeps",
     "retention of complete jobs",
+    "retention of settled requests",
     f"step {SERVICE}/messages",
     f"bots of step {SERVICE}/messages",
     f"grace period of {SERVICE}",

@@ -1,5 +1,6 @@
 """The two commands of a newcomer: everything on this machine, and the demo."""
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ import psutil
 import pytest
 
 from botdel.local.embedded_broker import EmbeddedBroker
-from botdel.local.installation import STARTED, default_ports
+from botdel.local.installation import default_ports
 from botdel.local.processes import ChildProcess, is_free
 from botdel.local.server import LocalBroker
 from consumers.main import NOT_PROVIDED
+from deletion.process.run import LOCAL_SERVERS
 from tests.support.commands import local_up, typed
 from tests.support.paths import ROOT
 from tests.support.pipeline import WITHIN
@@ -20,6 +22,13 @@ from tests.support.polling import eventually, runs
 
 DEMO_WITHIN = 240.0
 """Seconds for the sample data, and for all else; alone on two cores a demo takes about a minute."""
+
+CHAT = """
+service: chat
+steps:
+  - name: messages
+    mongo: {database: chat, collection: messages, field: botId}
+"""
 
 pytestmark = pytest.mark.usefixtures("broker")  # it says which one they start
 
@@ -66,6 +75,25 @@ async def test_local_up_serves_until_ctrl_c_and_leaves_no_process_behind(
         await eventually(lambda: not any(runs(child.pid) for child in children))
 
 
+async def test_local_up_names_a_service_that_owes_requests_and_has_no_consumer(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "chat.yaml").write_text(CHAT)
+    shell = ". .local/env; botdel"
+    said = 'registered, but with no consumer here: chat; .*`botdel services retire NAME --why "'
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert "registered, but" not in "\n".join(up.lines)
+        await typed(f"{shell} topology apply --plan chat.yaml", tmp_path)
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert re.search(said, "\n".join(up.lines))
+        await typed(f'{shell} services retire chat --why "tried out"', tmp_path)
+    async with local_up(tmp_path) as up:
+        await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
+        assert "registered, but" not in "\n".join(up.lines)
+
+
 async def test_local_up_ends_with_any_of_its_processes_and_names_it(tmp_path: Path) -> None:
     async with local_up(tmp_path) as up:
         await up.wait_for_line(lambda line: "Ctrl-C ends everything" in line, WITHIN)
@@ -87,7 +115,7 @@ async def test_the_demo_proves_itself_and_leaves_no_process_behind(tmp_path: Pat
         "PYTHONPATH": str(ROOT),
         "BOTDEL_GATEWAY_TOKENS": f"billing:{'s' * 16},ops:{'t' * 16}",
         **ended,  # of a shell that has read the file of an earlier `local up`
-        STARTED: " ".join(ended.values()),
+        LOCAL_SERVERS: " ".join(ended.values()),
     }
     async with ChildProcess("demo", command, cwd=tmp_path, env=env) as demo:
         await demo.wait_for_line(lambda line: "items of" in line, DEMO_WITHIN)

@@ -15,13 +15,14 @@ from botdel.cli import app
 from console.api import LISTED, DeletionView, ServiceView
 from console.api import SHOWN as FOUND
 from console.status import ServiceState
-from deletion.adapters.mongo.spec import MongoSpec
+from deletion.adapters.mongo.spec import PIPELINE_COLLECTIONS, MongoSpec
 from deletion.adapters.objects.spec import ObjectsSpec
 from deletion.adapters.pace_spec import PaceSpec, PressureSpec
 from deletion.adapters.plan_file import PlanFile, StepSpec, read_plan
 from deletion.adapters.python_step import PythonSpec
 from deletion.alerts import AlertKind
 from deletion.process.answers import PROBLEMS
+from deletion.process.known_settings import KNOWN
 from deletion.process.settings import Settings
 from gateway.openapi import ANSWERS
 from recovery.app import SHOWN, STARTED, SweepView
@@ -63,6 +64,12 @@ def test_every_setting_says_what_it_is(settings: type[Settings]) -> None:
     assert all(field.description for field in settings.model_fields.values())
 
 
+def test_the_names_that_are_no_mistake_are_those_of_the_page() -> None:
+    text = (REFERENCE / "configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(BOTDEL_[A-Z_]+)` ", text, re.MULTILINE)
+    assert sorted(KNOWN) == sorted([*rows, "BOTDEL_VERSION"]), "deletion/process/known_settings.py"
+
+
 # --- commands
 
 
@@ -96,15 +103,18 @@ def test_every_exit_code_of_the_cron_client_is_in_its_runbook() -> None:
 
 # --- answers
 
+OF_THE_ROUTER = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+"""Answers to a call that an OpenAPI document does not have."""
+
 
 def test_every_answer_of_the_gateway_is_in_the_table_and_no_other() -> None:
     rows = table(REFERENCE / "http.md", "answer", "when", "what to do")
-    assert {int(row["answer"]) for row in rows} == set(ANSWERS)
+    assert {int(row["answer"]) for row in rows} == {*ANSWERS, *OF_THE_ROUTER}
 
 
 def test_every_answer_of_recovery_is_in_the_table_and_no_other() -> None:
     rows = table(REFERENCE / "http.md", "answer of recovery")
-    real = {HTTPStatus.OK.value, *STARTED, *SHOWN, *PROBLEMS}
+    real = {HTTPStatus.OK.value, *STARTED, *SHOWN, *PROBLEMS, *OF_THE_ROUTER}
     assert {int(row["answer of recovery"]) for row in rows} == real
 
 
@@ -116,7 +126,7 @@ def test_every_field_of_a_sweep_is_in_the_table_and_no_other() -> None:
 
 def test_every_answer_of_the_console_is_in_the_table_and_no_other() -> None:
     rows = table(REFERENCE / "http.md", "answer of the console")
-    real = {HTTPStatus.OK.value, *LISTED, *FOUND, *PROBLEMS}
+    real = {HTTPStatus.OK.value, *LISTED, *FOUND, *PROBLEMS, *OF_THE_ROUTER}
     assert {int(row["answer of the console"]) for row in rows} == real
 
 
@@ -212,3 +222,8 @@ def test_an_example_of_a_plan_is_one(example: str, tmp_path: Path) -> None:
     path.write_text(steps + example)
     (tmp_path / "avatars_step.py").write_text(STEP)
     assert read_plan(path, {"AVATARS_ROOT": "/srv/avatars"}).steps
+
+
+def test_every_collection_of_the_pipeline_is_on_the_page_about_debugging() -> None:
+    rows = table(DOCS / "debugging.md", "collection", "what is in it")
+    assert {row["collection"] for row in rows} == PIPELINE_COLLECTIONS

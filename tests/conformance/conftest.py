@@ -11,16 +11,16 @@ from tests.conformance.brokers import Calls, calls_to
 
 
 @pytest.fixture(scope="module")
-async def host(judged_broker: str) -> AsyncIterator[str]:
+async def host(tested_broker: str) -> AsyncIterator[str]:
     """Where a broker listens."""
-    server = PubSubEmulator() if judged_broker == GOOGLE else EmbeddedBroker()
+    server = PubSubEmulator() if tested_broker == GOOGLE else EmbeddedBroker()
     async with server:
         yield server.host
 
 
 @pytest.fixture
-def is_google(judged_broker: str) -> bool:
-    return judged_broker == GOOGLE
+def is_google(tested_broker: str) -> bool:
+    return tested_broker == GOOGLE
 
 
 @pytest.fixture

@@ -14,11 +14,20 @@ from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import truncated
 from deletion.job import Job, Status
 from deletion.operating.record import WholeAction
-from tests.support.consoles import BY, console, operated
+from tests.support.consoles import BY, VIEWER, console, operated
 from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
 from tests.support.forked import ForkedProcess
 from tests.support.indexed import indexed
 from tests.support.pipeline import WITHIN
+
+
+async def test_with_several_users_and_no_secret_it_warns_once(
+    mongo: EmbeddedMongo, database_name: str
+) -> None:
+    async with console(mongo.uri, database_name) as (process, _):
+        said = [line for line in process.lines if "BOTDEL_CONSOLE_SECRET is not set" in line]
+        assert len(said) == 1
+        assert VIEWER not in said[0]
 
 
 async def test_every_page_shows_what_is_in_the_database(

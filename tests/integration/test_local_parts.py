@@ -23,7 +23,7 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from botdel.local.processes import ChildProcess, free_port
 from botdel.local.server import LocalServer, PortTaken
-from tests.support.brokers import OPTION, judged
+from tests.support.brokers import OPTION, of_broker_tests
 from tests.support.polling import SOON, eventually, runs
 
 Part = Callable[[int | None], LocalServer]
@@ -34,7 +34,7 @@ Bots = AsyncCollection[dict[str, Any]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each server that this project starts on a machine, with `--each-broker` both brokers."""
     if "part" in metafunc.fixturenames:
-        brokers = judged(each=metafunc.config.getoption(OPTION))
+        brokers = of_broker_tests(each=metafunc.config.getoption(OPTION))
         metafunc.parametrize("part", [*brokers, "mongodb"], indirect=True)
 
 

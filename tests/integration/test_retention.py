@@ -99,7 +99,7 @@ async def test_an_index_that_deletes_what_is_needed_is_reported(
     )
     difference = await apply_retention(database, kept, 32)
     assert difference is not None
-    assert f"it deletes {kept.unlike}" in difference.what
+    assert f"it deletes {kept.also_deleted}" in difference.what
     assert f'db.{kept.collection}.dropIndex("{kept.index}")' in difference.remedy
     await database[kept.collection].drop_index(kept.index)
     assert await apply_retention(database, kept, 32) is None

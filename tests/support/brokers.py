@@ -1,7 +1,7 @@
 """Which brokers a test runs over: the one rule of all suites.
 
 A test of the pipeline that asks for `broker_name` runs over the broker that is chosen, as a
-person's commands do. A test of a broker's own behaviour asks for `judged_broker` and runs over the
+person's commands do. A test of a broker's own behaviour asks for `tested_broker` and runs over the
 embedded one, which is this project's code. With `--each-broker`, as in continuous integration, both
 run over each that is installed; with BOTDEL_LOCAL_BROKER, over the named one. What asks for neither
 runs over the chosen one.
@@ -21,7 +21,7 @@ def chosen(*, each: bool) -> list[str]:
     return brokers() if each else brokers()[:1]
 
 
-def judged(*, each: bool) -> list[str]:
+def of_broker_tests(*, each: bool) -> list[str]:
     """The brokers of the tests of a broker."""
     names = brokers()
     return [EMBEDDED] if EMBEDDED in names and not each else names
@@ -34,7 +34,7 @@ def described(*, each: bool) -> str:
     """
     over = (
         f"tests run over {' and '.join(chosen(each=each))}, "
-        f"tests of brokers over {' and '.join(judged(each=each))}"
+        f"tests of brokers over {' and '.join(of_broker_tests(each=each))}"
     )
     left_out = [why for name in (GOOGLE, EMBEDDED) if (why := why_left_out(name))] if each else []
     return "; ".join([f"broker: {choose_broker()}", over, *left_out])
@@ -46,6 +46,6 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     Not by `params` of a fixture: with those a wrong setting would fail an import, with a traceback.
     """
     each = metafunc.config.getoption(OPTION)
-    for fixture, names in (("broker_name", chosen), ("judged_broker", judged)):
+    for fixture, names in (("broker_name", chosen), ("tested_broker", of_broker_tests)):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, names(each=each), scope="session")

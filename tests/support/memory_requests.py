@@ -116,6 +116,10 @@ class MemoryServiceStore:
         """See the port."""
         return [service for _, service in sorted(self.services.items())]
 
+    async def first(self, limit: int) -> Sequence[Service]:
+        """See the port."""
+        return (await self.all())[:limit]
+
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """See the port."""
         service = self.services.get(name)

@@ -34,7 +34,7 @@ class OpenRequests:
 
     async def census(self, now: datetime, limit: int) -> RequestCensus:
         """See `deletion.ledger.RequestStore.census`."""
-        found = await self._first.read(EPOCH, now, 1, also_later=True)
+        found = await self._first.read(EPOCH, now, 1, beyond_now=True)
         received, near, deadline = (
             time_or_none(found[0].get(name)) if found else None for name in _TIMES
         )

@@ -36,7 +36,7 @@ class Retention:
     index: str
     field: str
     only: Mapping[str, Any]
-    unlike: str
+    also_deleted: str
     """What an index with the same days, but the filter of an earlier version, deletes too."""
     setting: str
 
@@ -57,7 +57,7 @@ COMPLETE_JOBS: Final = Retention(
     field="finishedAt",
     # Any other job still needs somebody, however old. Null stands for an absent field too.
     only={"status": "complete", "unreported": None},
-    unlike="complete jobs that the request ledger has not settled yet",
+    also_deleted="complete jobs that the request ledger has not settled yet",
     setting="BOTDEL_KEEP_COMPLETE_DAYS",
 )
 SETTLED_REQUESTS: Final = Retention(
@@ -67,7 +67,7 @@ SETTLED_REQUESTS: Final = Retention(
     field="settledAt",
     # No chore is left: an open request always has one, and a settled one until all are notified.
     only={"chores": {}},
-    unlike="requests of which not everybody has been notified",
+    also_deleted="requests of which not everybody has been notified",
     setting="BOTDEL_KEEP_SETTLED_DAYS",
 )
 
@@ -118,7 +118,7 @@ def _said(kept: Retention, found: Document, days: int | None) -> str:
     """What is wrong with the index that was found."""
     seconds = found.get("expireAfterSeconds")
     if days is not None and seconds == kept.model(days).document["expireAfterSeconds"]:
-        return f"index {kept.index} is of an earlier version: it deletes {kept.unlike}"
+        return f"index {kept.index} is of an earlier version: it deletes {kept.also_deleted}"
     after = "an unknown time" if seconds is None else f"{seconds / 86_400:g} days"
     wanted = "not set" if days is None else f"{days}"
     return (

@@ -18,6 +18,14 @@ from deletion.silence import EPOCH
 COLLECTION: Final = "services"
 MOST_RECORDED: Final = 10_000
 """The most services that are read, retired ones included."""
+RETIRE: Final = (
+    "`botdel services list` shows them: retire those that hold no data of bots, with "
+    "`botdel services retire NAME --why TEXT`"
+)
+FORGET: Final = (
+    "delete the documents of retired services that nobody needs (those with `retiredAt`) from the "
+    "collection, with a client of MongoDB"
+)
 _TRIES: Final = 3
 
 
@@ -57,13 +65,18 @@ class MongoServiceStore:
         `MAX_SERVICES` in use or `MOST_RECORDED` in total: if some were left out, requests would be
         settled without them.
         """
-        most = MOST_RECORDED + 1
-        with bounded(self._call_seconds):
-            by_name = self._services.find({}).sort("_id", ASCENDING).limit(most)
-            services = [_service(document) for document in await by_name.to_list(most)]
-        _check_few(len(services), MOST_RECORDED, "recorded")
-        _check_few(sum(each.retired_at is None for each in services), MAX_SERVICES, "in use")
+        services = await self.first(MOST_RECORDED + 1)
+        if len(services) > MOST_RECORDED:
+            raise _too_many(MOST_RECORDED, "recorded", FORGET)
+        if sum(service.retired_at is None for service in services) > MAX_SERVICES:
+            raise _too_many(MAX_SERVICES, "in use", RETIRE)
         return services
+
+    async def first(self, limit: int) -> list[Service]:
+        """Read the first `limit` documents by name, however many there are."""
+        with bounded(self._call_seconds):
+            by_name = self._services.find({}).sort("_id", ASCENDING).limit(limit)
+            return [_service(document) for document in await by_name.to_list(limit)]
 
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """One update by `_id`, guarded by the absence of an earlier one."""
@@ -74,12 +87,8 @@ class MongoServiceStore:
         return bool(result.matched_count)
 
 
-def _check_few(services: int, most: int, how: str) -> None:
-    if services > most:
-        raise ConfigurationError(
-            f"more than {most} services are {how} in `{COLLECTION}`",
-            "retire those that were registered by mistake, or remove records that nobody needs",
-        )
+def _too_many(most: int, how: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"more than {most} services are {how} in `{COLLECTION}`", remedy)
 
 
 def _registration(name: str, now: datetime) -> UpdateOne:

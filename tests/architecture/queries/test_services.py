@@ -19,7 +19,7 @@ async def test_a_service_is_written_by_its_name_and_all_are_read_at_once(
     watched: Watched,
 ) -> None:
     """There are a few. `_id` always has its index."""
-    assert public(MongoServiceStore) == {"register", "all", "retire"}
+    assert public(MongoServiceStore) == {"register", "all", "first", "retire"}
     services = Few(watched.client, watched.database.name)
     crowd = [{"_id": f"service-{number}"} for number in range(CROWD)]
     await watched.database[SERVICES].insert_many(crowd)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from botdel.local.database import EmbeddedMongo
+from deletion.adapters.mongo import services
 from deletion.adapters.mongo.connection import Client
 from deletion.adapters.mongo.services import COLLECTION, MongoServiceStore
 from deletion.errors import ConfigurationError
@@ -153,7 +154,22 @@ async def test_more_services_than_may_owe_a_request_are_refused_not_cut_off(
     await store.register([f"service-{number:03}" for number in range(MAX_SERVICES)], START)
     assert len(await store.all()) == MAX_SERVICES
     await client[database_name][COLLECTION].insert_one({"_id": "zebra"})
-    with pytest.raises(ConfigurationError, match="500"):
+    with pytest.raises(ConfigurationError, match=r"500 services are in use.*services retire NAME"):
         await store.all()
+    assert [service.name for service in await store.first(2)] == ["service-000", "service-001"]
+    assert (await store.first(MAX_SERVICES + 1))[-1].name == "zebra"
     assert await store.retire("zebra", "ann", "by mistake", LATER)
     assert len(await store.all()) == MAX_SERVICES + 1
+
+
+async def test_more_records_than_are_read_are_refused_with_what_to_remove(
+    client: Client, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "MOST_RECORDED", 1)
+    store = MongoServiceStore(client, database_name)
+    await store.register(["billing"], START)
+    await store.retire("billing", "ann", "shut down", LATER)
+    await store.register(["media"], START)
+    with pytest.raises(ConfigurationError, match=r"1 services are recorded.*`retiredAt`"):
+        await store.all()
+    assert len(await store.first(2)) == 2

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import CALLERS, Mutant
+from tests.mutations.mutants.base import CALLERS, UNIT, Mutant
 
 IDENTITIES: Final = "recovery/identities.py"
 KEYS: Final = "deletion/process/signing_keys.py"
@@ -54,15 +54,15 @@ MUTANTS: Final = (
     Mutant(
         "an algorithm is whatever a token says",
         SIGNED,
-        'header.get("alg") == self._algorithm and isinstance(key_id, str)',
-        "isinstance(key_id, str)",
+        "if algorithm != self._algorithm:",
+        "if False:",
         CALLERS,
     ),
     Mutant(
         "a key may have any kind of name",
         SIGNED,
-        "self._algorithm and isinstance(key_id, str)",
-        "self._algorithm",
+        "if not isinstance(key_id, str):",
+        "if False:",
         CALLERS,
     ),
     Mutant(
@@ -75,16 +75,23 @@ MUTANTS: Final = (
     Mutant(
         "a token has no bound",
         SIGNED,
-        "        if len(token) > MOST_CHARACTERS:\n            return None\n",
-        "",
+        "if len(token) > MOST_CHARACTERS:",
+        "if False:",
         CALLERS,
     ),
     Mutant(
         "what is no token is an error of the process",
         SIGNED,
-        "        except Exception:  # noqa: BLE001 - no token, or one that nothing can be done with\n",
-        "        except ValueError:\n",
+        "        except Exception as error:  # any error: the token is untrusted\n",
+        "        except ValueError as error:\n",
         CALLERS,
+    ),
+    Mutant(
+        "strangers fill the log",
+        SIGNED,
+        'self._logged_at.get(reason, float("-inf"))',
+        'float("-inf")',
+        UNIT,
     ),
     Mutant(
         "any account starts a sweep",

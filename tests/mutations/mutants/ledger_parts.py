@@ -244,7 +244,7 @@ MUTANTS: Final = (
     Mutant(
         "a walk reads all that is due at once",
         WINDOW,
-        "            end = LATEST if is_last and also_later else window.end\n",
+        "            end = LATEST if is_last and beyond_now else window.end\n",
         "            end = LATEST\n",
         UNIT,
     ),

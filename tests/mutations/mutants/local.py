@@ -15,7 +15,7 @@ MUTANTS: Final = (
     Mutant(
         "servers of an earlier installation, which have ended, are used",
         "botdel/local/installation.py",
-        'return None if address in os.environ.get(STARTED, "").split() else address',
+        'return None if address in os.environ.get(LOCAL_SERVERS, "").split() else address',
         "return address",
         ("unit",),
     ),

@@ -74,6 +74,28 @@ def test_what_does_not_answer_is_told_with_the_setting_to_look_at(
 
 
 @pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        (StoreUnavailable("x"), "BOTDEL_MONGODB_URI"),
+        (BusUnavailable("x"), "PUBSUB_EMULATOR_HOST"),
+    ],
+)
+def test_a_server_that_make_up_started_may_listen_elsewhere_by_now(
+    error: Exception,
+    setting: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(setting, "127.0.0.1:1")
+    monkeypatch.setenv("BOTDEL_LOCAL_SERVERS", "127.0.0.1:2 127.0.0.1:1")
+    _, said = said_by(error, monkeypatch, capsys)
+    assert said.startswith("botdel: x; `make up` started it: is that running?")
+    assert said.endswith("`. .local/env` again\n")
+    monkeypatch.setenv("BOTDEL_LOCAL_SERVERS", "127.0.0.1:2")
+    assert ".local/env" not in said_by(error, monkeypatch, capsys)[1]
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (ConfigurationError("x"), 2),

@@ -326,7 +326,7 @@ def test_no_text_of_a_job_is_markup_or_acts_on_the_terminal(
     assert harmless(shown)
 
 
-@pytest.mark.parametrize("width", [40, 70, 80, 100, 120])
+@pytest.mark.parametrize("width", [40, 70, 80, 100, 130])
 def test_ids_and_statuses_are_whole_on_a_narrow_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,7 +336,20 @@ def test_ids_and_statuses_are_whole_on_a_narrow_terminal(
     said = capsys.readouterr()
     for whole in (stale.id, stale.bot_id, "in_progress (stale)", "failed"):
         assert whole in said.out
-    assert ("columns left out: " in said.err) is (width < 120), said.err
+    assert ("columns left out: " in said.err) is (width < 130), said.err
+
+
+def test_80_columns_have_room_for_whole_services_and_what_was_deleted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", 80)
+    deleted = StepProgress("messages", deleted=1234)
+    tabulate([a_job(Status.COMPLETE, service="conversations", steps=(deleted,))], POLICY)
+    said = capsys.readouterr()
+    line = next(line for line in said.out.splitlines() if "conversations" in line)
+    assert line.rstrip().endswith(" 1,234")
+    assert "columns left out: attempt, modified, failure; " in said.err
+    assert "`botdel jobs show ID` shows them" in said.err
 
 
 def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from botdel import requests, services
 from botdel.requests import as_dict, describe, show_list
+from deletion.ledger import Service
 from deletion.ports import Unreadable
-from deletion.request import DeletionRequest, Waiver
+from deletion.request import MAX_SERVICES, DeletionRequest, Waiver
 from tests.support.clock import START
 from tests.support.factories import SERVICE, a_deletion_request
 from tests.support.hostile import HOSTILE, SHOWN, harmless
@@ -87,9 +88,21 @@ async def test_the_list_says_when_it_is_cut_off_and_one_that_is_damaged_hides_no
     assert harmless(said.out)
 
 
-async def test_without_a_service_the_list_says_how_one_is_registered(
+def test_80_columns_have_room_for_who_owes_a_request_and_its_deadline(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("botdel.terminal.WIDE", 80)
+    owed = ("7d6f8c52-9a0b-4c1d-8e2f-3a4b5c6d7e8f", "a" * 24, "overdue", "2025-03-30 01:59:59")
+    requests.tabulate([(*owed, "2025-04-29", "analytics, conversations", "portal")])
+    said = capsys.readouterr()
+    assert all(whole in said.out for whole in (owed[0], "2025-04-29", "analytics, conversations"))
+    left_out = "columns left out: bot, received, requested by; "
+    assert said.err.startswith(f"{left_out}a wider terminal, `--json` or `botdel requests show ID`")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryServiceStore:
+    """The services that the commands read."""
     store = MemoryServiceStore()
 
     @asynccontextmanager
@@ -98,6 +111,12 @@ async def test_without_a_service_the_list_says_how_one_is_registered(
 
     monkeypatch.setattr(services, "opened", opened)
     monkeypatch.setenv("BOTDEL_MONGODB_URI", "mongodb://h")
+    return store
+
+
+async def test_without_a_service_the_list_says_how_one_is_registered(
+    store: MemoryServiceStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     await services.show_list(as_json=False)
     assert "run `botdel topology apply --plan FILE`" in capsys.readouterr().out
     await store.register([SERVICE], START)
@@ -106,3 +125,22 @@ async def test_without_a_service_the_list_says_how_one_is_registered(
     said = capsys.readouterr().out
     assert SERVICE in said
     assert harmless(said)
+
+
+async def test_when_too_many_services_are_in_use_they_are_listed_so_that_one_can_be_retired(
+    store: MemoryServiceStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(MAX_SERVICES):
+        store.services[f"s-{number:03}"] = Service(f"s-{number:03}", START)
+    await services.show_list(as_json=True)
+    assert capsys.readouterr().err == ""
+    store.services["zebra"] = Service("zebra", START)
+    await services.show_list(as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == MAX_SERVICES + 1
+    assert "more than 500 services are in use" in said.err
+    monkeypatch.setattr(services, "MOST_RECORDED", 2)
+    await services.show_list(as_json=True)
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)) == 2
+    assert "there are more than these 2 services" in said.err

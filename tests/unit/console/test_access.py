@@ -164,7 +164,9 @@ async def test_a_session_acts_from_a_page_of_the_console(own: dict[str, str]) ->
 async def test_without_its_own_address_the_console_trusts_no_origin() -> None:
     async with visiting([acting()], own_origin=None) as visited:
         headers = visited.cookie(OPERATOR) | {"Origin": ORIGIN}
-        assert (await visited.http.post("/act", headers=headers)).status_code == 403
+        answer = await visited.http.post("/act", headers=headers)
+        assert answer.status_code == 403
+        assert "BOTDEL_CONSOLE_URL is not set: set it to the address" in answer.text
 
 
 async def test_a_bearer_token_acts_from_anywhere() -> None:

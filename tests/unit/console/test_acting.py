@@ -165,8 +165,46 @@ async def test_a_preview_says_why_others_are_not_eligible() -> None:
         assert page.says("0 records are eligible")
         assert page.says("1 it is complete: there is nothing to retry")
         assert page.forms == ["/logout"], "there is nothing to confirm"
+        assert page.says("A retry is for jobs that are exhausted, failed, stale")
+        assert "/jobs" in page.links
         gone = await seen(visited, await previewed(visited, f"/jobs/{NONE}/retry"))
         assert gone.says("1 there is no record with this id")
+
+
+@pytest.mark.parametrize(
+    ("path", "eligible", "back"),
+    [
+        (
+            "/jobs/retry?service=chat&status=failed",
+            "A retry is for",
+            "/jobs?service=chat&status=failed",
+        ),
+        (
+            "/dead-letters/replay?service=chat",
+            "A replay is for new dead letters",
+            "/dead-letters?service=chat&status=new",
+        ),
+        (
+            "/dead-letters/discard?reason=too_new",
+            "Only new dead letters can be discarded",
+            "/dead-letters?reason=too_new&status=new",
+        ),
+        (
+            f"/requests/waive?service=chat&state=near&bot={BOT}",
+            "Only a request that the service owes can be waived",
+            f"/requests?bot={BOT}&service=chat&state=near",
+        ),
+    ],
+)
+async def test_a_preview_of_nothing_says_what_there_can_be_and_leads_back_to_the_list(
+    path: str, eligible: str, back: str
+) -> None:
+    async with Console().visited() as visited:
+        page = await seen(visited, await previewed(visited, path))
+        assert page.says("0 records are eligible")
+        assert page.says(eligible)
+        assert back in page.links
+        await seen(visited, back)
 
 
 @pytest.mark.proves("console-actions")

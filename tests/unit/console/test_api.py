@@ -107,7 +107,8 @@ async def test_a_deletion_is_shown_with_its_services(served: Served) -> None:
                 "service": "media",
                 "state": "missing",
                 "job_id": None,
-                "reason": "no job yet",
+                "reason": "no job yet: no consumer of media has recorded the request; start one if "
+                "none is running",
                 "waiver": None,
                 "deleted": 0,
                 "since": "2025-03-30T01:59:59.250Z",

@@ -61,8 +61,9 @@ class Google:
 
 
 def proxy_of(google: Google) -> Proxy:
-    keys = SigningKeys("the proxy", "", VirtualClock(), google.fetch)
-    return Proxy(USERS, tokens_of_proxy(AUDIENCE, keys))
+    clock = VirtualClock()
+    keys = SigningKeys("the proxy", "", clock, google.fetch)
+    return Proxy(USERS, tokens_of_proxy(AUDIENCE, keys, clock))
 
 
 async def test_the_person_whom_the_proxy_names_is_the_user_of_that_address() -> None:

@@ -57,6 +57,11 @@ def said(job: Job, ahead: int | None = None) -> tuple[str, str]:
     return found.state.value, found.reason
 
 
+NO_JOB = (
+    f"no job yet: no consumer of {SERVICE} has recorded the request; start one if none is running"
+)
+
+
 def running(**values: Any) -> Job:
     return a_job(Status.IN_PROGRESS, **({"last_modified_at": RECENTLY, "steps": STEPS} | values))
 
@@ -68,7 +73,7 @@ def failed(**values: Any) -> Job:
 class TestWithoutAJob:
     def test_it_is_missing_since_the_request_was_received(self) -> None:
         found = status()
-        assert found == ServiceStatus(SERVICE, ServiceState.MISSING, "no job yet", START)
+        assert found == ServiceStatus(SERVICE, ServiceState.MISSING, NO_JOB, START)
 
     @pytest.mark.parametrize(
         ("times", "how_often"), [(1, "once"), (2, "2 times"), (1234, "1,234 times")]
@@ -79,7 +84,7 @@ class TestWithoutAJob:
         request = a_deletion_request()
         share = replace(request.shares[0], republished=times)
         found = status_of(request, share, Found(), NOW, POLICY)
-        assert found.reason == f"no job yet; the request was published again {how_often}"
+        assert found.reason == f"{NO_JOB}; the request was published again {how_often}"
 
     def test_a_new_dead_letter_is_named_with_its_reason(self) -> None:
         letter = EventLetter(
@@ -106,7 +111,7 @@ class TestWithoutAJob:
     def test_one_that_was_dealt_with_leaves_it_missing(self, decided: DeadLetterStatus) -> None:
         found = status(letters=[EventLetter("a" * 24, SERVICE, "e", decided)])
         assert found.state is ServiceState.MISSING
-        assert found.reason == f"no job yet; dead letter {'a' * 24} was {decided.value}"
+        assert found.reason == f"{NO_JOB}; dead letter {'a' * 24} was {decided.value}"
 
 
 class TestWaiting:

@@ -145,6 +145,18 @@ async def test_a_url_that_cannot_be_used_is_2_before_anything_is_sent(url: str) 
     assert recovery.asked == []
 
 
+@pytest.mark.parametrize("path", ["", "/private"])
+@pytest.mark.parametrize("end", ["", "/"])
+async def test_the_url_of_the_call_itself_is_2_and_says_what_to_leave_out(
+    path: str, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recovery = Recovery()
+    assert await call(recovery, url=f"{URL}{path}/v1/recovery/sweeps{end}") == Exit.USAGE
+    assert recovery.asked == []
+    expected = "--url: expected the address of recovery without /v1/recovery/sweeps"
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("token", ["with\nnewline-secret", "sécret-of-letters", "two words", ""])
 async def test_a_token_that_cannot_be_sent_is_2_and_not_shown(
     token: str, capsys: pytest.CaptureFixture[str]
@@ -252,6 +264,17 @@ async def test_an_answer_that_recovery_does_not_give_is_5(start: httpx.Response)
     recovery = Recovery(start=start)
     assert await call(recovery, wait=True) == Exit.UNEXPECTED
     assert len(recovery.asked) == 2
+
+
+@pytest.mark.parametrize("status", [404, 405, 422])
+async def test_an_answer_of_something_else_asks_for_the_url(
+    status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await call(Recovery(health=problem(status, "no"))) == Exit.UNEXPECTED
+    asked = f"GET /readyz: {status}, which was not expected: no; is recovery at {URL}?"
+    assert capsys.readouterr().err == f"recover: {asked}\n"
+    assert await call(Recovery(start=problem(status, "no"))) == Exit.UNEXPECTED
+    assert f": no; is recovery at {URL}?" in capsys.readouterr().err
 
 
 async def test_a_health_page_of_something_else_is_5_and_no_sweep_is_asked_of_it() -> None:

@@ -61,7 +61,7 @@ async def asked() -> AsyncIterator[Asked]:
 
     async with GOOGLE.host() as host:
         keys = SigningKeys("Google", host.url, clock)
-        identities = Identities(keys, AUDIENCE, [EMAIL])
+        identities = Identities(keys, AUDIENCE, [EMAIL], clock)
         app = create_app(
             started.sweeps,
             BearerTokens([SecretStr(TOKEN)], identities, BEARER),

@@ -37,6 +37,12 @@ def test_ids_reasons_and_statuses_are_whole_on_a_narrow_terminal(width: int) -> 
         assert whole in text
 
 
+def test_80_columns_have_room_for_whole_services(capsys: pytest.CaptureFixture[str]) -> None:
+    letter = a_letter(reason=Reason.UNDELIVERED, service="conversations")
+    assert "conversations" in listed_at(80, letter)
+    assert "`botdel dead-letters show ID` shows them" in capsys.readouterr().err
+
+
 def test_a_long_detail_is_seen_to_be_cut() -> None:
     assert "word word…\n" in listed_at(200, a_letter(detail="word " * 50))
     assert "…" not in listed_at(200, a_letter(detail="x" * 60))

@@ -1,14 +1,15 @@
 """Settings and credentials: each that is missing or wrong is named, and its value never shown."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from botdel.doctor.command import doctor, examine
 from botdel.doctor.environment import environment_findings
 from botdel.doctor.report import line
-from deletion.doctor import Verdict
-from tests.unit.botdel.doctor.installation import NEEDED, by_check
+from deletion.doctor import Finding, Verdict
+from tests.unit.botdel.doctor.installation import NEEDED, TOKEN, by_check
 
 
 def test_settings_and_credentials_that_are_there_are_fine_and_alerts_worth_a_warning() -> None:
@@ -17,6 +18,44 @@ def test_settings_and_credentials_that_are_there_are_fine_and_alerts_worth_a_war
         assert found[f"settings of {process}"].status is Verdict.OK
     assert found["alerts"].status is Verdict.WARNING
     assert "BOTDEL_ALERT_WEBHOOK_URL" in found["alerts"].remedy
+
+
+def test_a_misspelt_setting_is_a_warning_with_the_name_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "unknown settings" not in by_check(environment_findings())
+    monkeypatch.setenv("BOTDEL_STALE_AFTER_SECOND", "hunter22")
+    monkeypatch.setenv("BOTDEL_X", "hunter22")
+    found = by_check(environment_findings())["unknown settings"]
+    assert found.status is Verdict.WARNING
+    names = "BOTDEL_STALE_AFTER_SECOND (BOTDEL_STALE_AFTER_SECONDS?), BOTDEL_X"
+    assert found.detail == f"ignored: {names}"
+    assert "hunter22" not in line(found)
+
+
+def test_a_file_of_settings_that_is_not_text_is_found(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"BOTDEL_X=\xff")
+    found = by_check(environment_findings())
+    assert ".env: expected UTF-8 text" in found["settings of gateway"].detail
+
+
+def test_a_console_is_checked_once_it_has_users_and_several_need_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found() -> Finding:
+        return by_check(environment_findings())["settings of console"]
+
+    assert "settings of console" not in by_check(environment_findings())
+    monkeypatch.setenv("BOTDEL_CONSOLE_USERS", "hunter22")
+    assert found().status is Verdict.FAILED
+    one = f"vera:viewer:{TOKEN}1,vera:viewer:{TOKEN}2"
+    monkeypatch.setenv("BOTDEL_CONSOLE_USERS", one)
+    assert found().status is Verdict.OK
+    monkeypatch.setenv("BOTDEL_CONSOLE_USERS", f"{one},otto:operator:{TOKEN}3")
+    assert found().status is Verdict.WARNING
+    assert "BOTDEL_CONSOLE_SECRET is not set" in found().detail
+    monkeypatch.setenv("BOTDEL_CONSOLE_SECRET", TOKEN)
+    assert found().status is Verdict.OK
 
 
 def test_where_alerts_go_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from botdel.local.embedded_broker import EmbeddedBroker
 from botdel.local.emulator import PubSubEmulator
 from deletion.errors import ConfigurationError
 from tests import conftest
-from tests.support.brokers import chosen, described, judged
+from tests.support.brokers import chosen, described, of_broker_tests
 
 WANTED = "BOTDEL_LOCAL_BROKER"
 
@@ -93,8 +93,8 @@ def test_what_is_wanted_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("installed")
 def test_a_test_runs_over_one_broker_and_with_the_option_over_each() -> None:
-    assert (chosen(each=False), judged(each=False)) == ([GOOGLE], [EMBEDDED])
-    assert chosen(each=True) == judged(each=True) == [GOOGLE, EMBEDDED]
+    assert (chosen(each=False), of_broker_tests(each=False)) == ([GOOGLE], [EMBEDDED])
+    assert chosen(each=True) == of_broker_tests(each=True) == [GOOGLE, EMBEDDED]
 
 
 @pytest.mark.usefixtures("installed")
@@ -104,7 +104,7 @@ def test_every_test_runs_over_the_wanted_broker(
     monkeypatch: pytest.MonkeyPatch, name: str, each: bool
 ) -> None:
     monkeypatch.setenv(WANTED, name)
-    assert chosen(each=each) == judged(each=each) == [name]
+    assert chosen(each=each) == of_broker_tests(each=each) == [name]
 
 
 @pytest.mark.usefixtures("missing")

@@ -11,11 +11,12 @@ import pytest
 
 from botdel.local import installation
 from botdel.local.broker_choice import Chosen
-from botdel.local.installation import STARTED, Installation, default_ports
+from botdel.local.installation import Installation, default_ports
 from botdel.local.processes import ChildProcess, ProcessFailed, free_port, is_free
 from botdel.local.server import LocalBroker
 from deletion.adapters.pubsub import connection
 from deletion.errors import BusUnavailable
+from deletion.process.run import LOCAL_SERVERS
 
 LISTEN: Final = """
 import json, socket, sys, time
@@ -158,7 +159,7 @@ class Server:
 
 @pytest.fixture
 def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PUBSUB_EMULATOR_HOST", "BOTDEL_MONGODB_URI", STARTED):
+    for name in ("PUBSUB_EMULATOR_HOST", "BOTDEL_MONGODB_URI", LOCAL_SERVERS):
         monkeypatch.delenv(name, raising=False)
     chosen = Chosen(cast("LocalBroker", Server()), "in a test")
     monkeypatch.setattr(installation, "choose_broker", lambda **_: chosen)
@@ -175,7 +176,7 @@ async def servers(folder: Path) -> dict[str, str]:
 async def test_servers_are_started_where_the_environment_names_none(tmp_path: Path) -> None:
     found = await servers(tmp_path)
     assert (found["PUBSUB_EMULATOR_HOST"], found["BOTDEL_MONGODB_URI"]) == (Server.host, Server.uri)
-    assert found[STARTED].split() == [Server.host, Server.uri]
+    assert found[LOCAL_SERVERS].split() == [Server.host, Server.uri]
 
 
 @pytest.mark.usefixtures("without_servers")
@@ -188,7 +189,7 @@ async def test_servers_that_the_environment_names_are_used(
         Server.host,
         "mongodb://real/",
     )
-    assert found[STARTED] == Server.host, "the other one is somebody else's"
+    assert found[LOCAL_SERVERS] == Server.host, "the other one is somebody else's"
 
 
 @pytest.mark.usefixtures("without_servers")
@@ -196,7 +197,7 @@ async def test_servers_of_an_earlier_installation_are_not_used_though_its_shell_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "BOTDEL_MONGODB_URI": "mongodb://127.0.0.1:2"}
-    for name, address in (earlier | {STARTED: " ".join(earlier.values())}).items():
+    for name, address in (earlier | {LOCAL_SERVERS: " ".join(earlier.values())}).items():
         monkeypatch.setenv(name, address)
     found = await servers(tmp_path)
     assert (found["PUBSUB_EMULATOR_HOST"], found["BOTDEL_MONGODB_URI"]) == (Server.host, Server.uri)

@@ -27,7 +27,7 @@ class Record:
 class Records:
     """Records that stay due, unless they are taken away."""
 
-    def __init__(self, *records: Record | Unreadable, also_later: bool = False) -> None:
+    def __init__(self, *records: Record | Unreadable, beyond_now: bool = False) -> None:
         self.records = list(records)
         self.reads: list[int] = []
         self.matched: list[int] = []
@@ -41,7 +41,7 @@ class Records:
             lambda record: record.name,
             self.clock,
             LedgerMetrics(self.registry),
-            also_later=also_later,
+            beyond_now=beyond_now,
         )
 
     async def read(
@@ -154,9 +154,9 @@ async def test_a_backlog_of_which_the_database_reads_only_so_much_is_walked_in_t
     pytest.fail("every read matched too much")
 
 
-@pytest.mark.parametrize("also_later", [True, False])
-async def test_what_is_due_later_is_walked_only_if_wanted(*, also_later: bool) -> None:
+@pytest.mark.parametrize("beyond_now", [True, False])
+async def test_what_is_due_later_is_walked_only_if_wanted(*, beyond_now: bool) -> None:
     ahead = Record("ahead", START + timedelta(days=30_000))
-    records = Records(Record("a", START), ahead, also_later=also_later)
+    records = Records(Record("a", START), ahead, beyond_now=beyond_now)
     for _ in range(2):
-        assert await records.visited() == (["a", "ahead"] if also_later else ["a"])
+        assert await records.visited() == (["a", "ahead"] if beyond_now else ["a"])
