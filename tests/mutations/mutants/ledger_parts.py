@@ -269,4 +269,25 @@ MUTANTS: Final = (
         "            self._due.failed(len(failed))\n            raise failed[0]  # which",
         UNIT,
     ),
+    Mutant(
+        "a job of a consumer whose clock is ahead settles later",
+        SETTLE,
+        "beyond_now=True",
+        "beyond_now=False",
+        UNIT,
+    ),
+    Mutant(
+        "each notification that fails counts twice",
+        NOTIFY,
+        "        self._due.failed(len(failed))\n",
+        "        self._due.failed(2 * len(failed))\n",
+        UNIT,
+    ),
+    Mutant(
+        "a window that matches too much is read again and again",
+        WINDOW,
+        "self._window = self._window, DueWindow()",
+        "self._window = self._window, self._window",
+        UNIT,
+    ),
 )

@@ -152,4 +152,11 @@ MUTANTS: Final = (
         "",
         DATABASE,
     ),
+    Mutant(
+        "taking an action over is tried once",
+        ACTIONS,
+        "await bounded(self._clock, lambda: self._store.save(whole.action, taken))",
+        "await self._store.save(whole.action, taken)",
+        UNIT,
+    ),
 )

@@ -515,6 +515,39 @@ async def test_a_run_that_was_taken_over_stops_before_its_next_group(
     assert len(world.jobs.applied) == 2 * GROUP
 
 
+async def test_an_action_is_taken_over_though_a_write_fails(world: World) -> None:
+    jobs = world.put(1)
+    world.jobs.pauses["apply"] = 3600
+    action_id = await world.confirmed(world.retry())
+    await world.ended(action_id)
+    world.jobs.pauses["apply"], so_far = 0, world.store.writes
+
+    async def away(write: int) -> None:
+        if write == so_far + 1:
+            raise StoreUnavailable("the database is away")
+
+    world.store.before_write = away
+    assert await world.process().again(action_id, by=BOB) is None, "the second try succeeds"
+    await world.ended(action_id)
+    assert world.pending(jobs) == [True]
+
+
+async def test_an_action_that_is_not_taken_over_in_time_is_given_up(world: World) -> None:
+    world.put(1)
+    world.jobs.pauses["apply"] = 3600
+    action_id = await world.confirmed(world.retry())
+    await world.ended(action_id)
+
+    async def hangs(_: int) -> None:
+        await asyncio.sleep(3600)
+
+    world.store.before_write = hangs
+    began = world.clock.monotonic()
+    with pytest.raises(StoreUnavailable, match=f"within {WRITE_SECONDS:g} s"):
+        await world.process().again(action_id, by=BOB)
+    assert world.clock.monotonic() - began == pytest.approx(WRITE_SECONDS)
+
+
 async def test_what_is_complete_running_or_a_commands_is_not_performed_again(
     world: World,
 ) -> None:

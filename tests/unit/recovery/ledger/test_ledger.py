@@ -1,13 +1,15 @@
 """A request is followed from its event until no service owes it, whatever is slow or away."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from structlog.typing import EventDict
 
-from deletion.errors import BotDeletionError, BusUnavailable, PermanentError
+from deletion.errors import BotDeletionError, BusUnavailable, PermanentError, TransientError
 from deletion.job import LeasePolicy
 from deletion.request import DeletionRequest
 from deletion.skew import ClockCheck
@@ -105,6 +107,23 @@ async def test_one_call_that_is_refused_holds_no_other_up(world: LedgerWorld) ->
             await recorded(world, event_id)
             await world.done(event_id, "billing", "media")
         await until(lambda: set(world.called.ids) == set(events[1:]), within=30)
+
+
+async def test_each_call_that_fails_beside_others_counts_once(world: LedgerWorld) -> None:
+    now = world.clock.now()
+    settled = [a_deletion_request("media", now=now).completed("media", "a" * 24, now)] * 3
+    requests = [replace(each, id=str(UUID(int=n))) for n, each in enumerate(settled, 1)]
+    await world.requests.record([each.announced(now) for each in requests])
+
+    async def failing(request: DeletionRequest) -> None:
+        if request.id != requests[0].id:
+            raise TransientError("answered 503")
+
+    world.called.failing = failing
+    async with world.replica().running() as replica:
+        await world.clock.sleep(30)
+        assert world.called.ids == [requests[0].id]
+        assert replica.metric("failures_total", part="call") == 2
 
 
 async def test_a_page_of_which_nothing_is_confirmed_counts_once(world: LedgerWorld) -> None:
