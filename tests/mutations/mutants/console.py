@@ -160,4 +160,11 @@ MUTANTS: Final = (
         "Recovery(url, tokens[-1], transport)",
         DATA,
     ),
+    Mutant(
+        "a long header is read before a credential was shown",
+        "console/accept.py",
+        "if len(accept) > LONGEST_ACCEPT:",
+        "if False:",
+        CONSOLE,
+    ),
 )
