@@ -167,4 +167,11 @@ MUTANTS: Final = (
         "if False:",
         CONSOLE,
     ),
+    Mutant(
+        "an action that was taken on looks refused",
+        "console/pages/acting.py",
+        "            if not self.operating.actions.is_taking_on(action_id):\n                raise\n",
+        "            raise\n",
+        CONSOLE,
+    ),
 )

@@ -159,4 +159,18 @@ MUTANTS: Final = (
         "await self._store.save(whole.action, taken)",
         UNIT,
     ),
+    Mutant(
+        "an action whose page was answered is left without a process",
+        ACTIONS,
+        "await asyncio.shield(task)",
+        "await task",
+        UNIT,
+    ),
+    Mutant(
+        "a record that nobody waits for fails silently",
+        ACTIONS,
+        "            task.add_done_callback(partial(_log_failure, action_id))\n",
+        "",
+        UNIT,
+    ),
 )

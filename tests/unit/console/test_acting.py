@@ -1,5 +1,7 @@
 """What operators do in the console: choose, preview, say why, confirm, and see what came of it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -235,6 +237,74 @@ async def test_confirming_twice_acts_once_and_the_preview_leads_to_the_action() 
         assert len(whole.action.runs) == 1
         answer = await visited.get(preview, **visited.cookie(OPERATOR))
         assert (answer.status_code, answer.headers["location"]) == (303, action)
+
+
+SLOW = 8.0
+"""Longer than a page waits for the record of an action, and shorter than the action does."""
+
+
+def slowly(write: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    """`write`, which takes effect after `SLOW` seconds."""
+
+    async def slow(*args: object, **options: object) -> object:
+        await asyncio.sleep(SLOW)
+        return await write(*args, **options)
+
+    return slow
+
+
+@pytest.mark.proves("console-actions")
+async def test_an_action_whose_record_is_slow_is_taken_on_and_runs_once_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    [job] = exhausted(console, 1)
+    monkeypatch.setattr(console.actions, "insert", slowly(console.actions.insert))
+    async with console.visited() as visited:
+        preview = await previewed(visited, f"/jobs/{job.id}/retry")
+        answer = await posted(visited, f"{preview}/confirm", reason=WHY)
+        action = preview.replace("previews", "actions")
+        assert answer.status_code == 202, answer.text
+        assert Page(answer.text).says("taken on")
+        assert action in Page(answer.text).links
+        assert console.actions.actions == {}
+        await asyncio.sleep(SLOW)
+        whole = await ended(console, action)
+        assert (whole.action.status, whole.action.done) == (ActionStatus.COMPLETE, 1)
+        assert statuses(console, job) == {Status.PENDING}
+
+
+async def test_the_rest_of_an_action_whose_record_is_slow_is_taken_on_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    await console.letters.record([a_letter(service="media", reason=Reason.TOO_NEW)])
+    [letter] = console.letters.letters
+    console.bus.down = True
+    async with console.visited() as visited:
+        action = await confirmed(visited, f"/dead-letters/{letter}/replay")
+        assert (await ended(console, action)).action.status is ActionStatus.FAILED
+        console.bus.down = False
+        monkeypatch.setattr(console.actions, "save", slowly(console.actions.save))
+        answer = await posted(visited, f"{action}/again")
+        assert answer.status_code == 202, answer.text
+        assert action in Page(answer.text).links
+        await asyncio.sleep(SLOW)
+        assert (await ended(console, action)).action.status is ActionStatus.COMPLETE
+
+
+async def test_a_database_that_is_too_slow_to_read_takes_no_action_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    [job] = exhausted(console, 1)
+    async with console.visited() as visited:
+        preview = await previewed(visited, f"/jobs/{job.id}/retry")
+        monkeypatch.setattr(console.actions, "get", slowly(console.actions.get))
+        answer = await posted(visited, f"{preview}/confirm", reason=WHY)
+        assert answer.status_code == 503
+        await asyncio.sleep(60)
+    assert console.actions.actions == {}
 
 
 async def test_a_preview_that_is_too_old_is_refused() -> None:

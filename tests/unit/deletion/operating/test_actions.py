@@ -613,6 +613,45 @@ async def test_an_action_whose_insert_was_under_way_at_the_stop_does_not_begin(
     assert world.pending(jobs) == [False]
 
 
+@pytest.mark.proves("action-recorded-first")
+async def test_an_action_begins_though_nobody_waits_for_its_record_any_more(world: World) -> None:
+    jobs = world.put(1)
+    preview = await world.actions.preview(world.retry())
+
+    async def slow(write: int) -> None:
+        if write == 1:
+            await asyncio.sleep(WRITE_SECONDS - 1)
+
+    world.store.before_write = slow
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await world.actions.confirm(preview.id, by=ADA, reason=WHY)
+    assert world.actions.is_taking_on(preview.id)
+    await asyncio.sleep(WRITE_SECONDS)
+    assert not world.actions.is_taking_on(preview.id)
+    assert (await world.ended(preview.id)).action.status is COMPLETE
+    assert world.pending(jobs) == [True]
+
+
+async def test_a_record_that_is_not_written_is_logged_if_nobody_waits_for_it(
+    world: World, logs: list[dict[str, Any]]
+) -> None:
+    world.put(1)
+    preview = await world.actions.preview(world.retry())
+
+    async def hangs(_: int) -> None:
+        await asyncio.sleep(3600)
+
+    world.store.before_write = hangs
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await world.actions.confirm(preview.id, by=ADA, reason=WHY)
+    await asyncio.sleep(WRITE_SECONDS)
+    levels = {each["action_id"]: each["log_level"] for each in logs if "not begun" in each["event"]}
+    assert levels == {preview.id: "error"}
+    assert not world.actions.is_taking_on(preview.id)
+
+
 async def test_a_group_that_hangs_is_cut_short_at_the_end_of_the_process(world: World) -> None:
     world.put(1)
     world.jobs.pauses["apply"] = 3600
