@@ -16,7 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from console.access import visitor_of
 from console.forms import first, read_form
-from console.lists import JobState
+from console.lists import JobLists
 from console.metrics import Metrics
 from console.operating import Operating
 from console.pages import asked
@@ -24,22 +24,16 @@ from console.pages.actions import PAGES
 from console.pages.jobs import wanted_of as jobs_wanted
 from console.pages.render import Renderer
 from console.pages.requests import wanted_of
+from console.pages.retrying import choice_of
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import TransientError
 from deletion.operating.dead_letters import Choice as LetterChoice
-from deletion.operating.jobs import BY_STATUS
 from deletion.operating.jobs import Choice as JobChoice
 from deletion.operating.journal import WRITE_SECONDS, do_once
 from deletion.operating.kinds import Offer
 from deletion.operating.ports import ActionStore, PreviewStore
-from deletion.operating.record import (
-    LONGEST_REASON,
-    MOST,
-    ActionKind,
-    Order,
-    Preview,
-)
+from deletion.operating.record import LONGEST_REASON, MOST, ActionKind, Order, Preview
 from deletion.operating.requests import Choice as RequestChoice
 from deletion.process.answers import answered, in_time
 from deletion.process.problems import Problem
@@ -56,6 +50,7 @@ class ActingPages:
     """What the forms are made of."""
 
     operating: Operating
+    job_lists: JobLists
     previews: PreviewStore
     actions: ActionStore
     clock: Clock
@@ -85,11 +80,7 @@ class ActingPages:
 
     async def retry(self, request: Request) -> Response:
         """Preview the retry of the jobs that match."""
-        wanted = jobs_wanted(request)
-        status = wanted.state.status if wanted.state else wanted.status
-        if status not in (None, *BY_STATUS):
-            raise asked.wrong("status", f"expected one of {', '.join((*BY_STATUS, *JobState))}")
-        choice = JobChoice(service=wanted.service, bot_id=wanted.bot_id, status=status)
+        choice = choice_of(jobs_wanted(request), self.job_lists, self.clock)
         return await self._previewed(self.operating.kinds.retry(choice, _by(request)))
 
     async def retry_one(self, request: Request, job_id: str) -> Response:

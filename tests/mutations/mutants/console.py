@@ -174,4 +174,25 @@ MUTANTS: Final = (
         "            raise\n",
         CONSOLE,
     ),
+    Mutant(
+        "a form of stale jobs retries others too",
+        "console/pages/retrying.py",
+        "status = wanted.state.status if wanted.state else wanted.status",
+        "status = wanted.status",
+        CONSOLE,
+    ),
+    Mutant(
+        "parked jobs are looked for among those that are due",
+        "console/pages/retrying.py",
+        "    return replace(choice, parked=partial(_pages, only_parked, lists, clock))\n",
+        "    return choice if only_parked else choice\n",
+        CONSOLE,
+    ),
+    Mutant(
+        "a form of missing or late requests waives others too",
+        "console/pages/acting.py",
+        "RequestChoice(wanted=wanted_of(request))",
+        "RequestChoice(wanted=type(wanted_of(request))(owed_by=service))",
+        CONSOLE,
+    ),
 )

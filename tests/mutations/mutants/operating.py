@@ -166,11 +166,4 @@ MUTANTS: Final = (
         "await task",
         UNIT,
     ),
-    Mutant(
-        "a record that nobody waits for fails silently",
-        ACTIONS,
-        "            task.add_done_callback(partial(_log_failure, action_id))\n",
-        "",
-        UNIT,
-    ),
 )
