@@ -290,4 +290,18 @@ MUTANTS: Final = (
         "self._window = self._window, self._window",
         UNIT,
     ),
+    Mutant(
+        "calls that nobody makes are kept",
+        RUNNING,
+        "work[PartName.CALL] = Uncalled(self._due(Chore.CALL), clock)",
+        "pass",
+        UNIT,
+    ),
+    Mutant(
+        "a call is forgotten while another process makes it",
+        "recovery/ledger/uncalled.py",
+        "at <= self._clock.now() - UNCALLED",
+        "at <= self._clock.now()",
+        UNIT,
+    ),
 )
