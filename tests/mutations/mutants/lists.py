@@ -86,4 +86,18 @@ MUTANTS: Final = (
         "if beyond:",
         LISTS,
     ),
+    Mutant(
+        "a weekend is taken for the time before all records",
+        WINDOWS,
+        "        if older is None:\n            break\n",
+        "        break\n",
+        LISTS,
+    ),
+    Mutant(
+        "records before a gap are read together with most others",
+        WINDOWS,
+        "length = max(NEAREST, (start - since) / 4)",
+        "length = max(NEAREST, (start - since) * 9)",
+        LISTS,
+    ),
 )
