@@ -100,4 +100,11 @@ MUTANTS: Final = (
         "length = max(NEAREST, (start - since) * 9)",
         LISTS,
     ),
+    Mutant(
+        "what a service owes is read without windows",
+        "deletion/adapters/mongo/requests.py",
+        "return wanted.state is None or (",
+        "return (wanted.state is None and not is_owed) or (",
+        LISTS,
+    ),
 )
