@@ -153,8 +153,8 @@ def recover(
 ) -> None:
     """Start a sweep. Meant for a scheduler, which may run it every day.
 
-    Without a scheduler, use --every 86400: it calls every day, whatever the outcome, and exits
-    with 0 when it is stopped, or with 2.
+    Without a scheduler, use --every 86400: it calls every day, and after an exit code of 1 or 3
+    again a minute later, then ever later. It exits with 0 when it is stopped, or with 2.
 
     The token comes from BOTDEL_RECOVERY_TOKEN. Exit codes:
 

@@ -34,7 +34,7 @@ async def show_list(*, as_json: bool) -> None:
     if len(services) > MOST_RECORDED:
         note(f"there are more than these {MOST_RECORDED:,} services: {FORGET}")
     if sum(service.retired_at is None for service in listed) > MAX_SERVICES:
-        note(f"more than {MAX_SERVICES} services are in use, so no request is recorded: {RETIRE}")
+        note(f"more than {MAX_SERVICES} services are in use, so no other is registered: {RETIRE}")
 
 
 async def retire(name: str, why: str) -> int:

@@ -10,6 +10,10 @@ from deletion.process.problems import PROBLEM
 HTML: Final = "text/html"
 API: Final = "/v1/"
 JSON: Final = ("application/json", PROBLEM)
+LONGEST_ACCEPT: Final = 1_000
+"""Characters of the header that are read; a browser sends some 200. It is read before the client
+has shown a credential, so that has to be cheap.
+"""
 
 
 def is_page(request: Request) -> bool:
@@ -21,8 +25,11 @@ def is_page(request: Request) -> bool:
 def prefers_html(accept: str) -> bool:
     """Whether the header `Accept` names HTML, with at least the weight of JSON.
 
-    `*/*` names neither: programs send it.
+    `*/*` names neither: programs send it. A header longer than `LONGEST_ACCEPT` counts as one
+    that names neither.
     """
+    if len(accept) > LONGEST_ACCEPT:
+        return False
     weights = dict(map(_weighed, accept.split(",")))
     html = weights.get(HTML, 0.0)
     return html > 0 and all(weights.get(each, 0.0) <= html for each in JSON)

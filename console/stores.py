@@ -90,6 +90,14 @@ def routers(
         LetterPages(stores.letter_lists, stores.letters, snapshots, render).routes(),
         sweep_routes(stores.sweeps, snapshots, render, can_start=operating.recovery is not None),
         ActionPages(stores.actions, clock, snapshots, render).routes(),
-        ActingPages(operating, stores.previews, stores.actions, clock, metrics, render).routes(),
+        ActingPages(
+            operating,
+            stores.job_lists,
+            stores.previews,
+            stores.actions,
+            clock,
+            metrics,
+            render,
+        ).routes(),
         doctor_routes(stores.examinations, snapshots, render),
     ]

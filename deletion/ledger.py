@@ -139,13 +139,14 @@ class ServiceStore(Protocol):
     async def register(self, names: Collection[str], now: datetime) -> None:
         """Add those that are not recorded. One that was retired is in use again.
 
-        Raises `ConfigurationError`, and adds none, if there would be too many: see `check_room`.
+        Raises `ConfigurationError`, and adds none, if there would be too many: see `check_room`. Of
+        processes that add too many at once, each may add none.
         """
 
     async def all(self) -> Sequence[Service]:
         """All services, retired ones too, by name. One whose record is damaged is not retired.
 
-        Raises `ConfigurationError` if too many are in use or recorded: none is left out.
+        Raises `ConfigurationError` if too many are recorded: none is left out.
         """
 
     async def first(self, limit: int) -> Sequence[Service]:

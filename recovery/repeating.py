@@ -2,7 +2,7 @@
 
 from asyncio import Event
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from deletion.clock import Clock, first_of
 from deletion.errors import Interrupted
@@ -10,6 +10,10 @@ from deletion.process.signals import stop_on_signals, unless_stopped
 from recovery.client import Exit
 
 Call = Callable[[], Coroutine[Any, Any, int]]
+MAY_PASS: Final = (Exit.UNHEALTHY, Exit.SWEEP_FAILED)
+"""Failures after which another call soon may do what this one did not."""
+AGAIN_SECONDS: Final = 60.0
+"""When the next call begins after the first such failure; twice as long after each further one."""
 
 
 async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -> int:
@@ -19,19 +23,23 @@ async def repeat_until_stopped(call: Call, every_seconds: float, clock: Clock) -
 
 
 async def repeat(call: Call, every_seconds: float, clock: Clock, stopping: Event) -> int:
-    """Call every `every_seconds`, whatever the outcome, until `stopping`. Then return `Exit.OK`.
+    """Call every `every_seconds`, and sooner after a failure that may pass, until `stopping`. Then
+    return `Exit.OK`.
 
     Returns `Exit.USAGE` as soon as a call does, because any further call would do the same.
     """
+    again = AGAIN_SECONDS
     while True:
-        due = clock.monotonic() + every_seconds
+        began = clock.monotonic()
         try:
             code = await unless_stopped(call(), stopping)
         except Interrupted:
             return Exit.OK
         if code == Exit.USAGE:
             return code
-        await _next_call(due - clock.monotonic(), clock, stopping)
+        wait = min(again, every_seconds) if code in MAY_PASS else every_seconds
+        again = wait * 2 if code in MAY_PASS else AGAIN_SECONDS
+        await _next_call(began + wait - clock.monotonic(), clock, stopping)
         if stopping.is_set():
             return Exit.OK
 

@@ -16,7 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from console.access import visitor_of
 from console.forms import first, read_form
-from console.lists import JobState
+from console.lists import JobLists
 from console.metrics import Metrics
 from console.operating import Operating
 from console.pages import asked
@@ -24,22 +24,16 @@ from console.pages.actions import PAGES
 from console.pages.jobs import wanted_of as jobs_wanted
 from console.pages.render import Renderer
 from console.pages.requests import wanted_of
+from console.pages.retrying import choice_of
 from deletion.clock import Clock
 from deletion.dead_letter import DeadLetterStatus, Reason
 from deletion.errors import TransientError
 from deletion.operating.dead_letters import Choice as LetterChoice
-from deletion.operating.jobs import BY_STATUS
 from deletion.operating.jobs import Choice as JobChoice
-from deletion.operating.journal import do_once
+from deletion.operating.journal import WRITE_SECONDS, do_once
 from deletion.operating.kinds import Offer
 from deletion.operating.ports import ActionStore, PreviewStore
-from deletion.operating.record import (
-    LONGEST_REASON,
-    MOST,
-    ActionKind,
-    Order,
-    Preview,
-)
+from deletion.operating.record import LONGEST_REASON, MOST, ActionKind, Order, Preview
 from deletion.operating.requests import Choice as RequestChoice
 from deletion.process.answers import answered, in_time
 from deletion.process.problems import Problem
@@ -56,6 +50,7 @@ class ActingPages:
     """What the forms are made of."""
 
     operating: Operating
+    job_lists: JobLists
     previews: PreviewStore
     actions: ActionStore
     clock: Clock
@@ -85,11 +80,7 @@ class ActingPages:
 
     async def retry(self, request: Request) -> Response:
         """Preview the retry of the jobs that match."""
-        wanted = jobs_wanted(request)
-        status = wanted.state.status if wanted.state else wanted.status
-        if status not in (None, *BY_STATUS):
-            raise asked.wrong("status", f"expected one of {', '.join((*BY_STATUS, *JobState))}")
-        choice = JobChoice(service=wanted.service, bot_id=wanted.bot_id, status=status)
+        choice = choice_of(jobs_wanted(request), self.job_lists, self.clock)
         return await self._previewed(self.operating.kinds.retry(choice, _by(request)))
 
     async def retry_one(self, request: Request, job_id: str) -> Response:
@@ -143,19 +134,14 @@ class ActingPages:
         reason = first(await read_form(request, MOST_REASON_BYTES), "reason")
         if why := _wrong_reason(reason):
             return self._shown(request, await self._kept(preview_id), why)
-        confirming = self.operating.actions.confirm
-        refusal = await answered(lambda: in_time(confirming(preview_id, by=by, reason=reason)))
-        if refusal:
-            raise Problem(HTTPStatus.CONFLICT, refusal)
-        return RedirectResponse(f"/actions/{preview_id}", SEE_OTHER)
+        beginning = self.operating.actions.confirm(preview_id, by=by, reason=reason)
+        return await self._begun(request, preview_id, beginning)
 
     async def again(self, request: Request, action_id: str) -> Response:
         """Do the rest of an action that failed or went silent."""
         action_id, by = asked.record_id(action_id), _by(request)
-        again = self.operating.actions.again
-        if refusal := await answered(lambda: in_time(again(action_id, by=by))):
-            raise Problem(HTTPStatus.CONFLICT, refusal)
-        return RedirectResponse(f"/actions/{action_id}", SEE_OTHER)
+        beginning = self.operating.actions.again(action_id, by=by)
+        return await self._begun(request, action_id, beginning)
 
     async def sweep(self, request: Request) -> Response:
         """Start a sweep, with the reason of the form."""
@@ -175,6 +161,23 @@ class ActingPages:
         finally:
             self.metrics.acted(ActionKind.SWEEP, failure)
         return RedirectResponse("/sweeps", SEE_OTHER)
+
+    async def _begun(
+        self, request: Request, action_id: str, beginning: Awaitable[str | None]
+    ) -> Response:
+        """The way to the action, or a page that says that it was taken on and is not begun yet.
+        Raises a 409 problem with what `beginning` returns, the reason of a refusal.
+        """
+        try:
+            refusal = await answered(lambda: in_time(beginning))
+        except Problem:
+            if not self.operating.actions.is_taking_on(action_id):
+                raise
+            values = {"action_id": action_id, "seconds": WRITE_SECONDS}
+            return self.render.page(request, "taken_on.html", values, HTTPStatus.ACCEPTED)
+        if refusal:
+            raise Problem(HTTPStatus.CONFLICT, refusal)
+        return RedirectResponse(f"/actions/{action_id}", SEE_OTHER)
 
     async def _previewed(self, offer: Offer) -> Response:
         preview = await answered(lambda: self._looked_for(offer))

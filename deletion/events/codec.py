@@ -21,7 +21,6 @@ from deletion.errors import InvalidEvent, OversizedEvent, UndecodableEvent, Unkn
 from deletion.events.checks import YEARS, encodable, object_id, utc, uuid
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.ids import is_service_name
-from deletion.request import MAX_SERVICES
 
 SCHEMA_VERSION: Final = 1
 """Version of the schema this code writes; `python -m tests.schema.release` records it."""
@@ -31,6 +30,11 @@ MAX_EVENT_BYTES: Final = 64 * 1024
 
 MAX_REQUESTED_BY: Final = 200
 """Longest `requested_by`, in characters."""
+
+MOST_COMPLETED: Final = 600
+"""The most services of a completion, each with the longest name, that `MAX_EVENT_BYTES` has room
+for. No more than `deletion.request.MAX_SERVICES` are registered, except for a moment, when several
+processes register at once."""
 
 _COMPLETIONS: Final = UUID("b1f0a6de-61d4-4f0e-8e0f-3f6b8c8f5a57")
 """The namespace of the ids of completions (RFC 9562, section 5.5)."""
@@ -95,8 +99,8 @@ class DeletionCompleted:
             _set(self, name, utc(name, getattr(self, name)))
         names = [share.service for share in self.services]
         is_sorted = all(before < after for before, after in pairwise(names))
-        if not is_sorted or not 1 <= len(names) <= MAX_SERVICES:
-            raise InvalidEvent("services", f"1 to {MAX_SERVICES} services, each once, by name")
+        if not is_sorted or not 1 <= len(names) <= MOST_COMPLETED:
+            raise InvalidEvent("services", f"1 to {MOST_COMPLETED} services, each once, by name")
 
 
 Event = RequestPlaced | DeletionCompleted

@@ -5,9 +5,10 @@ inserted before anything is done, and decides which process runs it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -61,8 +62,8 @@ class Actions:
         self._ended = ended
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._places: set[asyncio.Future[None]] = set()
-        """One for each action whose record is being written, before it runs."""
+        self._taking_on: dict[asyncio.Task[None], str] = {}
+        """Each writes the record of the action with this id, and then runs it."""
 
     async def preview(self, offer: Offer) -> Preview:
         """Freeze the chosen records that are eligible, at most `MOST`. Changes none of them.
@@ -98,9 +99,12 @@ class Actions:
         order = replace(preview.order, by=by, reason=reason.strip())
         run = new_run(self._store, self._clock, by)
         action = OperatorAction.started(preview.id, order, run, frozen=len(preview.targets))
-        with self._place():
+
+        async def recorded() -> None:
             if await bounded(self._clock, lambda: self._store.insert(action, preview.targets)):
                 await self._begin(WholeAction(action, preview.targets, ()))
+
+        await self._take_on(action.id, recorded)
         return None
 
     async def again(self, action_id: str, *, by: str) -> str | None:
@@ -116,13 +120,20 @@ class Actions:
         if why := whole.action.obstacle(self._clock.now()):
             return why
         taken = whole.action.taken_over(new_run(self._store, self._clock, by))
-        with self._place():
-            try:
-                await bounded(self._clock, lambda: self._store.save(whole.action, taken))
-            except LeaseLost:
-                return "somebody else has just begun to do the rest"
+
+        async def recorded() -> None:
+            await bounded(self._clock, lambda: self._store.save(whole.action, taken))
             await self._begin(WholeAction(taken, whole.targets, whole.outcomes))
+
+        try:
+            await self._take_on(action_id, recorded)
+        except LeaseLost:
+            return "somebody else has just begun to do the rest"
         return None
+
+    def is_taking_on(self, action_id: str) -> bool:
+        """Whether this process is writing the record of the action, to begin it then."""
+        return action_id in self._taking_on.values()
 
     async def close(self, patience: float) -> None:
         """Stop what runs here after its group; cut it short after `patience` seconds.
@@ -135,22 +146,26 @@ class Actions:
             task.cancel()
         await self._ended_within(patience)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Keep room for one more action in this block, which writes its record and begins it."""
+    async def _take_on(
+        self, action_id: str, recorded: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        """Await `recorded`, which writes the record of an action and begins it. It goes on if the
+        caller no longer waits: otherwise the record of an action that no process runs may remain.
+        """
         if self._stopping.is_set():
             raise Interrupted(ENDING)
-        running = len(self._running) + len(self._places)
+        running = len(self._running) + len(self._taking_on)
         if running >= MOST_AT_ONCE:
             what = f"{running} actions are running in this process"
             raise TransientError(what, "wait until one has ended")
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._places.add(place)
+        task = asyncio.create_task(recorded())
+        self._taking_on[task] = action_id
+        task.add_done_callback(self._taking_on.pop)
         try:
-            yield
-        finally:
-            self._places.discard(place)
-            place.set_result(None)
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(partial(_log_failure, action_id))
+            raise
 
     async def _begin(self, whole: WholeAction) -> None:
         """Run an action that is on record; if a stop came meanwhile, record that instead."""
@@ -205,5 +220,11 @@ class Actions:
     async def _ended_within(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while under_way := self._running | self._places:
+                while under_way := self._running | self._taking_on.keys():
                     await asyncio.wait(under_way)
+
+
+def _log_failure(action_id: str, task: asyncio.Task[None]) -> None:
+    """Log why an action was not begun, after its caller has stopped waiting."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("action not begun", action_id=action_id, reason=str(error))

@@ -19,6 +19,7 @@ from deletion.skew import check_clock
 
 RETRYABLE: Final = (Status.EXHAUSTED, Status.FAILED, Status.IN_PROGRESS)
 """The statuses that filters choose; a job in progress only if it is stale."""
+PARKED: Final = "parked"
 BY_STATUS: Final = (*RETRYABLE, Status.COMPENSATED, Status.PENDING)
 """The statuses that a filter may ask for. Compensated and parked jobs are chosen only by name."""
 PAGE: Final = 100
@@ -29,7 +30,9 @@ PAGE: Final = 100
 class Choice:
     """Which jobs to retry: those of `ids` or, without ids, those that match every filter.
 
-    Filters choose the longest silent first, until `limit` jobs are retried.
+    Filters choose the longest silent first, until `limit` jobs are retried. With `parked`, which
+    returns pages of jobs, they choose among these: a walk along the status would read every job
+    that is due.
     """
 
     ids: Sequence[str] = ()
@@ -37,12 +40,14 @@ class Choice:
     bot_id: str | None = None
     status: Status | None = None
     limit: int | None = None
+    parked: Callable[[], AsyncIterator[Sequence[Read]]] | None = None
 
     @property
     def words(self) -> dict[str, str]:
         """The choice as the record of an action names it."""
+        status = PARKED if self.parked else self.status
         return in_words(
-            self.ids, service=self.service, bot=self.bot_id, status=self.status, limit=self.limit
+            self.ids, service=self.service, bot=self.bot_id, status=status, limit=self.limit
         )
 
     async def pages(
@@ -60,6 +65,16 @@ class Choice:
             async for one in by_ids(self.ids, partial(read, store)):
                 yield one
             return
+        async for page in self.parked() if self.parked else self._silent(store, clock, policy):
+            now = clock.now()
+            yield [
+                job if self._fits(job) and _may_be_retried(job, now, policy) else None
+                for job in page
+            ]
+
+    async def _silent(
+        self, store: JobStore, clock: Clock, policy: LeasePolicy
+    ) -> AsyncIterator[Sequence[Read]]:
         for status in [self.status] if self.status else RETRYABLE:
             until = clock.now()
             if status is Status.IN_PROGRESS:
@@ -67,11 +82,7 @@ class Choice:
             async for page in silent_pages(
                 store, status, until=until, size=PAGE, retry=Retry(clock)
             ):
-                now = clock.now()
-                yield [
-                    job if self._fits(job) and _may_be_retried(job, now, policy) else None
-                    for job in page
-                ]
+                yield page
 
     def _fits(self, job: Read) -> bool:
         """Whether it matches the filters. A record whose service or bot cannot be read may."""

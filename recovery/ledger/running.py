@@ -26,6 +26,7 @@ from recovery.ledger.owing import Owing, Subscribed
 from recovery.ledger.part import Part, Work
 from recovery.ledger.republish import Republish
 from recovery.ledger.settle import Settle, Settlement
+from recovery.ledger.uncalled import Uncalled
 from recovery.ledger.walk import PAGE
 from recovery.ledger.warn import Warn
 from recovery.pull_loop import PullLoop
@@ -82,9 +83,9 @@ class Ledger:
 
     `prepare` builds or requires the indexes, and checks that the database takes writes. No part
     does anything while `check` raises: with a wrong clock it would warn of what is not late, and
-    put off for years what is missing. Without a `receiver` nobody is called back. `every` has the
-    seconds between two passes of each part. With `spans` what is done with messages has spans, with
-    a `tracer` the parts have.
+    put off for years what is missing. Without a `receiver` nobody is called back, and
+    calls that have been due for a day are forgotten. `every` has the seconds between two passes of
+    each part. With `spans` what is done with messages has spans, with a `tracer` the parts have.
     """
 
     def __init__(
@@ -204,6 +205,8 @@ class Ledger:
         }
         if self._receiver:
             work[PartName.CALL] = self._calling(self._receiver)
+        else:
+            work[PartName.CALL] = Uncalled(self._due(Chore.CALL), clock)
         return work
 
     def _announcing(self) -> Notify:

@@ -196,9 +196,14 @@ def _query(wanted: RequestFilter, now: datetime) -> Document:
 
 
 def _is_broad(wanted: RequestFilter) -> bool:
-    """Whether `wanted` may match most requests: few are open, owed, or of the same bot."""
-    is_narrow = wanted.bot_id or wanted.owed_by or wanted.concern
-    return not is_narrow and wanted.state in (None, RequestState.SETTLED)
+    """Whether `wanted` may match many requests, so that they are read in windows of their time of
+    receipt. Those of a bot are few. With a deadline besides, a server may walk the index of that,
+    and read for each window what it reads for all.
+    """
+    if wanted.bot_id or wanted.concern is Concern.NEAR:
+        return False
+    is_owed = wanted.owed_by or wanted.concern
+    return wanted.state is None or (wanted.state is RequestState.SETTLED and not is_owed)
 
 
 def _written(change: RequestChange) -> DeletionRequest:

@@ -1,10 +1,10 @@
 """The services of the installation on MongoDB, one document each."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, DeleteOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from deletion.adapters.mongo.connection import CALL_SECONDS, Client, Document, bounded
@@ -12,7 +12,6 @@ from deletion.adapters.mongo.fields import time_or_none
 from deletion.adapters.mongo.writes import duplicates
 from deletion.errors import ConfigurationError, StoreUnavailable
 from deletion.ledger import Service, check_room
-from deletion.request import MAX_SERVICES
 from deletion.silence import EPOCH
 
 COLLECTION: Final = "services"
@@ -41,12 +40,25 @@ class MongoServiceStore:
         self._call_seconds = call_seconds
 
     async def register(self, names: Collection[str], now: datetime) -> None:
-        """Look, then one bulk write of upserts, again when another process inserts one in the same
-        moment.
+        """Look, write, and look again: another process may have registered some in between. If they
+        are too many together, what this call added is taken back.
         """
         if not names:
             return
-        check_room(await self.all(), names)
+        before = {service.name: service for service in await self.all()}
+        check_room([*before.values()], names)
+        await self._write(names, now)
+        added = [each for each in set(names) if each not in before or before[each].retired_at]
+        recorded = await self.first(MOST_RECORDED)
+        others = [service for service in recorded if service.name not in added]
+        try:
+            check_room(others, added)
+        except ConfigurationError:
+            await self._take_back([before.get(name) or Service(name, now) for name in added])
+            raise
+
+    async def _write(self, names: Collection[str], now: datetime) -> None:
+        """One bulk write of upserts, again when another process inserts one in the same moment."""
         updates = [_registration(name, now) for name in sorted(set(names))]
         for _ in range(_TRIES):
             if not updates:
@@ -60,16 +72,25 @@ class MongoServiceStore:
                 return
         raise StoreUnavailable(f"{len(updates)} services lost every race to be registered")
 
+    async def _take_back(self, services: Sequence[Service]) -> None:
+        """Make each as it is in `services`: not recorded, if it was first registered just now."""
+        updates: list[DeleteOne | UpdateOne] = [
+            UpdateOne({"_id": each.name}, {"$set": _retired(each)})
+            if each.retired_at
+            else DeleteOne({"_id": each.name, "registeredAt": each.registered_at})
+            for each in services
+        ]
+        with bounded(self._call_seconds):
+            await self._services.bulk_write(updates, ordered=False)
+
     async def all(self) -> list[Service]:
         """Read all documents, which are few. Raises `ConfigurationError` for more than
-        `MAX_SERVICES` in use or `MOST_RECORDED` in total: if some were left out, requests would be
-        settled without them.
+        `MOST_RECORDED`: if some were left out, requests would be settled without them. More than
+        `deletion.request.MAX_SERVICES` in use are read: without any, no request would be recorded.
         """
         services = await self.first(MOST_RECORDED + 1)
         if len(services) > MOST_RECORDED:
             raise _too_many(MOST_RECORDED, "recorded", FORGET)
-        if sum(service.retired_at is None for service in services) > MAX_SERVICES:
-            raise _too_many(MAX_SERVICES, "in use", RETIRE)
         return services
 
     async def first(self, limit: int) -> list[Service]:
@@ -81,7 +102,7 @@ class MongoServiceStore:
     async def retire(self, name: str, by: str, reason: str, now: datetime) -> bool:
         """One update by `_id`, guarded by the absence of an earlier one."""
         standing = {"_id": name, "retiredAt": {"$not": {"$type": "date"}}}
-        retired = {"retiredAt": now, "retiredBy": by, "reason": reason}
+        retired = _retired(Service(name, now, now, by, reason))
         with bounded(self._call_seconds):
             result = await self._services.update_one(standing, {"$set": retired})
         return bool(result.matched_count)
@@ -95,6 +116,14 @@ def _registration(name: str, now: datetime) -> UpdateOne:
     returns: Document = dict.fromkeys(("retiredAt", "retiredBy", "reason"), "")
     update = {"$setOnInsert": {"registeredAt": now}, "$unset": returns}
     return UpdateOne({"_id": name}, update, upsert=True)
+
+
+def _retired(service: Service) -> Document:
+    return {
+        "retiredAt": service.retired_at,
+        "retiredBy": service.retired_by,
+        "reason": service.reason,
+    }
 
 
 def _service(document: Document) -> Service:

@@ -21,6 +21,13 @@ AHEAD: Final = timedelta(days=365)
 """How far the last window goes beyond now: a record may be stamped by a clock that is ahead."""
 SLICES: Final = (0.0001, 0.01, 0.1)
 """The lengths of the slices of time in which records are looked for, as shares of their age."""
+HasSome = Callable[[Window], Awaitable[bool]]
+"""Returns whether a window has records."""
+NEAREST: Final = timedelta(hours=1)
+LONGEST_GAP: Final = timedelta(days=365)
+"""After a longer gap, all records before it are read at once."""
+MOST_GAPS: Final = 16
+"""The most gaps before which records are looked for."""
 
 
 def backward(before: datetime | None, now: datetime) -> Iterator[Window]:
@@ -42,12 +49,46 @@ def forward(since: datetime, now: datetime) -> Iterator[Window]:
         since, length = until + TICK, length * GROWTH
 
 
-async def beginning(has_some: Callable[[Window], Awaitable[bool]], now: datetime) -> datetime:
-    """Return a time before which there are probably no records, by a binary search with a few short
-    queries.
+async def beginning(has_some: HasSome, now: datetime) -> datetime:
+    """Return a time before which there are probably no records, with some short queries.
 
-    The search assumes that there is no long gap between records. If there is one, records may exist
-    before the returned time, so that range has to be read too.
+    A binary search takes a long gap, such as a weekend, for the time before all records. So records
+    are looked for before what it finds, and if there are some, it begins again there. Records may
+    exist before the returned time nevertheless, so that range has to be read too.
+    """
+    start = await _search(has_some, now)
+    for _ in range(MOST_GAPS):
+        older = await _some_before(start, has_some)
+        if older is None:
+            break
+        start = min(older, await _search(has_some, older))
+    return start
+
+
+async def _some_before(start: datetime, has_some: HasSome) -> datetime | None:
+    """The beginning of a window before `start` that has records, or None if there are none."""
+    for window in _nearby(start):
+        if await has_some(window):
+            return window[0]
+    return None
+
+
+def _nearby(start: datetime) -> Iterator[Window]:
+    """Windows from before `start` back to 1970, each a quarter as long as all after it together, so
+    that the first that has records does not have most of them.
+    """
+    since, length = start, NEAREST
+    while since > EPOCH:
+        until = since - TICK
+        is_far = start - since > LONGEST_GAP or since - EPOCH <= length
+        since = EPOCH if is_far else since - length
+        yield since, until
+        length = max(NEAREST, (start - since) / 4)
+
+
+async def _search(has_some: HasSome, now: datetime) -> datetime:
+    """Return a time before which there are no records, unless there is a gap, by a binary search
+    for the age at `now` of the oldest.
     """
     latest, earliest = 0.0, log2(max((now - EPOCH) / FIRST, 1))
     while earliest - latest > log2(1 + SLICES[0]):
@@ -59,9 +100,7 @@ async def beginning(has_some: Callable[[Window], Awaitable[bool]], now: datetime
     return now - FIRST * 2**earliest
 
 
-async def _has_some_at(
-    age: timedelta, has_some: Callable[[Window], Awaitable[bool]], now: datetime
-) -> bool:
+async def _has_some_at(age: timedelta, has_some: HasSome, now: datetime) -> bool:
     """Whether there are records of about this age. A short slice of time is enough if there are
     many; longer ones are read only if it is empty.
     """

@@ -30,7 +30,7 @@ from deletion.adapters.mongo.requests import INDEXES as REQUEST_INDEXES
 from deletion.adapters.mongo.requests import MongoRequestStore
 from deletion.clock import SystemClock
 from deletion.job import Status
-from deletion.ledger import RequestFilter
+from deletion.ledger import Concern, RequestFilter
 from deletion.request import RequestState
 from tests.support.factories import POLICY, SERVICE, a_deletion_request, new_job
 from tests.support.indexed import indexed
@@ -127,6 +127,41 @@ async def test_a_page_of_requests_reads_little_more_than_it_shows(
     )
     queries = await crowd.queries(read)
     assert await crowd.matched(queries) <= MOST_READ
+    assert [each for each in queries if not is_in_the_order_of_one(each, REQUEST_INDEXES)] == []
+
+
+@pytest.fixture(scope="module")
+async def owing(watched: Watched) -> Crowd:
+    """Open requests in a database of their own: a service owes each, and lacks its job."""
+    name, clock = f"test_owing_{uuid4().hex[:8]}", Crowded()
+    await indexed(MongoRequestStore, watched.client, name)
+    times = [clock.now() - number * APART for number in range(MANY)]
+    requests = [a_deletion_request(now=at).checked(at, missing=[SERVICE]) for at in times]
+    await watched.client[name][REQUESTS].insert_many(
+        [request_document(request, "a writer") for request in requests]
+    )
+    return Crowd(watched, name, clock)
+
+
+@pytest.mark.proves("console-quick")
+@pytest.mark.parametrize("is_first", [True, False], ids=["first page", "middle page"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RequestFilter(owed_by=SERVICE),
+        RequestFilter(concern=Concern.MISSING),
+        RequestFilter(owed_by=SERVICE, concern=Concern.MISSING),
+    ],
+    ids=["owed", "missing", "both"],
+)
+async def test_a_page_of_what_a_service_owes_reads_little_more_than_it_shows(
+    owing: Crowd, wanted: RequestFilter, *, is_first: bool
+) -> None:
+    store = MongoRequestStore(owing.watched.client, owing.name)
+    before = None if is_first else (owing.middle, str(uuid4()))
+    read = partial(store.find, wanted, owing.clock.now(), before=before, limit=LISTED)
+    queries = await owing.queries(read)
+    assert await owing.matched(queries) <= MOST_READ
     assert [each for each in queries if not is_in_the_order_of_one(each, REQUEST_INDEXES)] == []
 
 

@@ -130,7 +130,7 @@ async def test_it_is_seen_when_the_indexes_of_the_requests_are_missing(
         await bare.census(SILENT, 10_000)
         found = {frozenset(query["filter"]) for query in await watched.scans()}
         counted = ["open receivedAt", "near", "open deadline", "missing receivedAt"]
-        kinds = ["chores.republish", "owed", "botId", *counted]
+        kinds = ["chores.republish", "owed", "owed receivedAt", "botId", *counted]
         assert found == {frozenset(fields.split()) for fields in kinds}
     finally:
         watched.database = before

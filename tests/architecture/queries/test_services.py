@@ -11,7 +11,7 @@ from tests.support.measured import CROWD, Watched, public
 class Few(MongoServiceStore):
     """Does not read all of the crowd, which is more than an installation may have."""
 
-    async def all(self) -> list[Service]:
+    async def first(self, _: int) -> list[Service]:
         return []
 
 

@@ -1,7 +1,8 @@
 """One suite for every store of services, and what only the one on MongoDB has to show."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -146,18 +147,21 @@ async def test_a_service_whose_record_is_damaged_goes_on_owing_until_it_is_retir
     assert [service.retired_at for service in await store.all()] == [LATER, LATER]
 
 
-async def test_more_services_than_may_owe_a_request_are_refused_not_cut_off(
+async def test_more_services_than_may_be_in_use_are_all_read(
     client: Client, database_name: str
 ) -> None:
-    """Requests would be settled without those that were left out."""
+    """Requests would be settled without those that were left out, and not recorded without a list.
+    So many may come about when a process dies before it has taken its own back.
+    """
     store = MongoServiceStore(client, database_name)
-    await store.register([f"service-{number:03}" for number in range(MAX_SERVICES)], START)
-    assert len(await store.all()) == MAX_SERVICES
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
     await client[database_name][COLLECTION].insert_one({"_id": "zebra"})
-    with pytest.raises(ConfigurationError, match=r"500 services are in use.*services retire NAME"):
-        await store.all()
+    assert [service.name for service in await store.all()] == [*names, "zebra"]
+    await store.register(names, LATER)
+    with pytest.raises(ConfigurationError, match="there are 501, and more would make it 502"):
+        await store.register(["more"], LATER)
     assert [service.name for service in await store.first(2)] == ["service-000", "service-001"]
-    assert (await store.first(MAX_SERVICES + 1))[-1].name == "zebra"
     assert await store.retire("zebra", "ann", "by mistake", LATER)
     assert len(await store.all()) == MAX_SERVICES + 1
 
@@ -173,3 +177,36 @@ async def test_more_records_than_are_read_are_refused_with_what_to_remove(
     with pytest.raises(ConfigurationError, match=r"1 services are recorded.*`retiredAt`"):
         await store.all()
     assert len(await store.first(2)) == 2
+
+
+class Overtaken(MongoServiceStore):
+    """Another process registers `others` after this one has looked, and before it writes."""
+
+    others: Sequence[str] = ()
+
+    async def all(self) -> list[Service]:
+        found = await super().all()
+        others, self.others = self.others, ()
+        if others:
+            await MongoServiceStore(self.client, self.database).register(others, LATER)
+        return found
+
+    def __init__(self, client: Client, database: str) -> None:
+        super().__init__(client, database)
+        self.client, self.database = client, database
+
+
+async def test_of_processes_that_register_too_many_at_once_each_takes_its_own_back(
+    client: Client, database_name: str
+) -> None:
+    store = Overtaken(client, database_name)
+    names = [f"service-{number:03}" for number in range(MAX_SERVICES)]
+    await store.register(names, START)
+    for name in names[:2]:
+        await store.retire(name, "ann", "shut down", LATER)
+    before = await store.all()
+    store.others = ["other"]
+    with pytest.raises(ConfigurationError, match=rf"mine, {names[0]} would make it 501"):
+        await store.register(["mine", names[0], names[7]], START + timedelta(hours=2))
+    assert await store.all() == [Service("other", LATER), *before]
+    await store.register(["mine"], LATER)

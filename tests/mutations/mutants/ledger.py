@@ -80,4 +80,18 @@ MUTANTS: Final = (
         "uuid5(_COMPLETIONS, request_id)",
         UNIT,
     ),
+    Mutant(
+        "services that others register meanwhile are not counted",
+        SERVICES,
+        "            check_room(others, added)\n",
+        "            check_room([], [])\n",
+        DATABASE,
+    ),
+    Mutant(
+        "services that are too many stay",
+        SERVICES,
+        "            await self._take_back([before.get(name) or Service(name, now) for name in added])\n",
+        "",
+        DATABASE,
+    ),
 )

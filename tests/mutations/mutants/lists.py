@@ -86,4 +86,25 @@ MUTANTS: Final = (
         "if beyond:",
         LISTS,
     ),
+    Mutant(
+        "a weekend is taken for the time before all records",
+        WINDOWS,
+        "        if older is None:\n            break\n",
+        "        break\n",
+        LISTS,
+    ),
+    Mutant(
+        "records before a gap are read together with most others",
+        WINDOWS,
+        "length = max(NEAREST, (start - since) / 4)",
+        "length = max(NEAREST, (start - since) * 9)",
+        LISTS,
+    ),
+    Mutant(
+        "what a service owes is read without windows",
+        "deletion/adapters/mongo/requests.py",
+        "return wanted.state is None or (",
+        "return (wanted.state is None and not is_owed) or (",
+        LISTS,
+    ),
 )

@@ -152,4 +152,18 @@ MUTANTS: Final = (
         "",
         DATABASE,
     ),
+    Mutant(
+        "taking an action over is tried once",
+        ACTIONS,
+        "await bounded(self._clock, lambda: self._store.save(whole.action, taken))",
+        "await self._store.save(whole.action, taken)",
+        UNIT,
+    ),
+    Mutant(
+        "an action whose page was answered is left without a process",
+        ACTIONS,
+        "await asyncio.shield(task)",
+        "await task",
+        UNIT,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import EDGE, Mutant
+from tests.mutations.mutants.base import EDGE, UNIT, Mutant
 
 CONNECTIONS: Final = "deletion/process/http_connections.py"
 TOKENS: Final = "deletion/process/tokens.py"
@@ -148,5 +148,19 @@ MUTANTS: Final = (
         "names = [name for name, token in self._tokens if hmac.compare_digest(offered, token)]",
         "names = [n for n in [next((n for n, t in self._tokens if hmac.compare_digest(offered, t)), '')] if n]",
         EDGE,
+    ),
+    Mutant(
+        "a limit on open files is raised to what some systems refuse",
+        "deletion/process/open_files.py",
+        "min(hard, ENOUGH)",
+        "hard",
+        UNIT,
+    ),
+    Mutant(
+        "the garbage collector looks at what the start made",
+        "deletion/process/garbage.py",
+        "    gc.freeze()\n",
+        "",
+        UNIT,
     ),
 )

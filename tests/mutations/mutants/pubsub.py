@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutations.mutants.base import EDGE, Mutant
+from tests.mutations.mutants.base import EDGE, UNIT, Mutant
 
 ATTACHMENT: Final = "deletion/adapters/pubsub/attachment.py"
 PUBLISHER: Final = "deletion/adapters/pubsub/publisher.py"
@@ -156,5 +156,12 @@ MUTANTS: Final = (
         "left = self._begun + SLOW_SECONDS - self._monotonic()",
         "left = 0.0",
         EDGE,
+    ),
+    Mutant(
+        "what may not be looked at is taken for missing",
+        TOPOLOGY,
+        "        if isinstance(error.__cause__, NotFound):\n            return True\n        raise",
+        "        return True",
+        UNIT,
     ),
 )

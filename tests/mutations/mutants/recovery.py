@@ -177,4 +177,18 @@ MUTANTS: Final = (
         "BearerTokens(settings.recovery_token[:1], ",
         DATA,
     ),
+    Mutant(
+        "a failed call is repeated every minute",
+        "recovery/repeating.py",
+        "again = wait * 2 if",
+        "again = wait if",
+        UNIT,
+    ),
+    Mutant(
+        "a failed call costs the whole interval",
+        "recovery/repeating.py",
+        "wait = min(again, every_seconds) if code in MAY_PASS else every_seconds",
+        "wait = every_seconds",
+        UNIT,
+    ),
 )

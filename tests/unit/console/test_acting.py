@@ -1,8 +1,10 @@
 """What operators do in the console: choose, preview, say why, confirm, and see what came of it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from console.users import User
 from deletion.dead_letter import RECORD_ATTRIBUTE, DeadLetterStatus, Reason
 from deletion.errors import BusUnavailable, StoreUnavailable
 from deletion.job import Job, Status
+from deletion.ledger import Concern
 from deletion.operating.bulk import CHANGED
 from deletion.operating.record import (
     KEPT_FOR,
@@ -30,7 +33,14 @@ from deletion.operating.record import (
 )
 from deletion.sweep import PATH
 from tests.support.clock import START
-from tests.support.factories import BOT, a_deletion_request, a_letter, new_job
+from tests.support.factories import (
+    BOT,
+    LEDGER_POLICY,
+    POLICY,
+    a_deletion_request,
+    a_letter,
+    new_job,
+)
 from tests.support.polling import eventually
 from tests.support.visiting import (
     BROWSER,
@@ -140,6 +150,86 @@ async def test_the_jobs_that_match_a_filter_are_retried_and_no_others() -> None:
     assert statuses(console, *other) == {Status.EXHAUSTED}
 
 
+def silent(status: Status, seconds: float = 0, **values: Any) -> Job:
+    """A job that was last heard of so long ago."""
+    at = START - timedelta(seconds=seconds)
+    return new_job(status, service="media", created_at=at, last_modified_at=at, **values)
+
+
+LONG: Final = POLICY.stale_after.total_seconds()
+LATER: Final = START + timedelta(hours=1)
+
+
+@pytest.mark.proves("console-actions")
+@pytest.mark.parametrize(
+    ("listed", "match", "others"),
+    [
+        (
+            "status=parked",
+            silent(Status.PENDING, due=LATER),
+            [silent(Status.PENDING), silent(Status.EXHAUSTED), silent(Status.IN_PROGRESS, LONG)],
+        ),
+        (
+            "status=stale",
+            silent(Status.IN_PROGRESS, LONG),
+            [silent(Status.IN_PROGRESS), silent(Status.EXHAUSTED, LONG), silent(Status.FAILED)],
+        ),
+    ],
+)
+@pytest.mark.parametrize("service", ["", "&service=media"])
+async def test_a_list_of_a_state_retries_the_jobs_that_are_in_it_and_no_others(
+    listed: str, match: Job, others: Sequence[Job], service: str
+) -> None:
+    console = Console()
+    console.jobs.jobs.update({job.id: job for job in (*others, match)})
+    async with console.visited() as visited:
+        page = await seen(visited, f"/jobs?{listed}{service}")
+        [form] = [each for each in page.forms if each.startswith("/jobs/retry")]
+        preview = await previewed(visited, form)
+    kept = console.previews.previews[preview.rpartition("/")[2]]
+    assert [target.id for target in kept.targets] == [match.id]
+
+
+async def test_parked_jobs_are_retried_however_many_jobs_are_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deletion.operating.bulk.MOST_LOOKED_AT", 100)
+    console = Console()
+    due = [silent(Status.PENDING, seconds) for seconds in range(300)]
+    parked = [silent(Status.PENDING, due=LATER + timedelta(hours=n)) for n in range(3)]
+    other = replace(silent(Status.PENDING, due=LATER), service="chats")
+    console.jobs.jobs.update({job.id: job for job in (*due, *parked, other)})
+    async with console.visited() as visited:
+        action = await confirmed(visited, "/jobs/retry?status=parked&service=media")
+        whole = await ended(console, action)
+    assert [target.id for target in whole.targets] == [job.id for job in parked]
+    assert not console.previews.previews[whole.action.id].is_cut_off
+    assert whole.action.order.choice == {"service": "media", "status": "parked"}
+    assert (whole.action.done, whole.action.refused) == (3, 0)
+
+
+@pytest.mark.proves("console-actions")
+@pytest.mark.parametrize("concern", Concern)
+async def test_a_list_of_a_concern_waives_the_requests_that_have_it_and_no_others(
+    concern: Concern,
+) -> None:
+    console = Console()
+    later = START - timedelta(minutes=1)
+    placed = {
+        "fine": a_deletion_request("media", now=later),
+        "missing": a_deletion_request("media", now=later).checked(later, missing=["media"]),
+        "near": a_deletion_request("media", now=START - LEDGER_POLICY.deadline * 0.8),
+        "overdue": a_deletion_request("media", now=START - LEDGER_POLICY.deadline * 2),
+    }
+    await console.requests.record([*placed.values()])
+    async with console.visited() as visited:
+        page = await seen(visited, f"/requests?service=media&state={concern}")
+        [form] = [each for each in page.forms if each.startswith("/requests/waive")]
+        preview = await previewed(visited, form)
+    kept = console.previews.previews[preview.rpartition("/")[2]]
+    assert [target.id for target in kept.targets] == [placed[concern].id]
+
+
 async def test_what_has_changed_since_the_preview_is_left_alone_and_reported() -> None:
     console = Console()
     first, second = exhausted(console, 2, service="media")
@@ -235,6 +325,74 @@ async def test_confirming_twice_acts_once_and_the_preview_leads_to_the_action() 
         assert len(whole.action.runs) == 1
         answer = await visited.get(preview, **visited.cookie(OPERATOR))
         assert (answer.status_code, answer.headers["location"]) == (303, action)
+
+
+SLOW = 8.0
+"""Longer than a page waits for the record of an action, and shorter than the action does."""
+
+
+def slowly(write: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    """`write`, which takes effect after `SLOW` seconds."""
+
+    async def slow(*args: object, **options: object) -> object:
+        await asyncio.sleep(SLOW)
+        return await write(*args, **options)
+
+    return slow
+
+
+@pytest.mark.proves("console-actions")
+async def test_an_action_whose_record_is_slow_is_taken_on_and_runs_once_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    [job] = exhausted(console, 1)
+    monkeypatch.setattr(console.actions, "insert", slowly(console.actions.insert))
+    async with console.visited() as visited:
+        preview = await previewed(visited, f"/jobs/{job.id}/retry")
+        answer = await posted(visited, f"{preview}/confirm", reason=WHY)
+        action = preview.replace("previews", "actions")
+        assert answer.status_code == 202, answer.text
+        assert Page(answer.text).says("taken on")
+        assert action in Page(answer.text).links
+        assert console.actions.actions == {}
+        await asyncio.sleep(SLOW)
+        whole = await ended(console, action)
+        assert (whole.action.status, whole.action.done) == (ActionStatus.COMPLETE, 1)
+        assert statuses(console, job) == {Status.PENDING}
+
+
+async def test_the_rest_of_an_action_whose_record_is_slow_is_taken_on_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    await console.letters.record([a_letter(service="media", reason=Reason.TOO_NEW)])
+    [letter] = console.letters.letters
+    console.bus.down = True
+    async with console.visited() as visited:
+        action = await confirmed(visited, f"/dead-letters/{letter}/replay")
+        assert (await ended(console, action)).action.status is ActionStatus.FAILED
+        console.bus.down = False
+        monkeypatch.setattr(console.actions, "save", slowly(console.actions.save))
+        answer = await posted(visited, f"{action}/again")
+        assert answer.status_code == 202, answer.text
+        assert action in Page(answer.text).links
+        await asyncio.sleep(SLOW)
+        assert (await ended(console, action)).action.status is ActionStatus.COMPLETE
+
+
+async def test_a_database_that_is_too_slow_to_read_takes_no_action_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console = Console()
+    [job] = exhausted(console, 1)
+    async with console.visited() as visited:
+        preview = await previewed(visited, f"/jobs/{job.id}/retry")
+        monkeypatch.setattr(console.actions, "get", slowly(console.actions.get))
+        answer = await posted(visited, f"{preview}/confirm", reason=WHY)
+        assert answer.status_code == 503
+        await asyncio.sleep(60)
+    assert console.actions.actions == {}
 
 
 async def test_a_preview_that_is_too_old_is_refused() -> None:

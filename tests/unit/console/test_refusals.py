@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from console.accept import prefers_html
+from console.accept import LONGEST_ACCEPT, prefers_html
 from console.pages.render import Renderer
 from console.users import User
 from deletion.process.problems import PROBLEM
@@ -132,3 +132,9 @@ async def test_the_api_never_answers_with_a_page() -> None:
 )
 def test_html_is_preferred_if_it_weighs_as_much_as_json(accept: str, html: bool) -> None:
     assert prefers_html(accept) is html
+
+
+def test_a_header_that_no_browser_sends_is_not_read() -> None:
+    longest = f"text/html,{'*' * (LONGEST_ACCEPT - 10)}"
+    assert prefers_html(longest)
+    assert not prefers_html(f"{longest}*")

@@ -56,13 +56,43 @@ def clock() -> VirtualClock:
 async def test_it_calls_at_once_and_then_every_day_whatever_a_call_brought(
     clock: VirtualClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = Calls(clock, codes(Exit.UNHEALTHY, Exit.REFUSED, Exit.SWEEP_FAILED, Exit.TIMED_OUT))
+    calls = Calls(clock, codes(Exit.OK, Exit.REFUSED, Exit.UNEXPECTED, Exit.TIMED_OUT))
     stopping = asyncio.Event()
     stop = stop_after(clock, 4.5 * DAY, stopping)
     assert await repeat(calls, DAY, clock, stopping) == Exit.OK
     await stop
     assert calls.at == [0, DAY, 2 * DAY, 3 * DAY, 4 * DAY]
     assert "the next call is in 86400 s" in capsys.readouterr().out
+
+
+MINUTE = 60.0
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("failed", [Exit.UNHEALTHY, Exit.SWEEP_FAILED])
+async def test_after_a_failure_that_may_pass_it_calls_sooner_and_then_every_day_again(
+    clock: VirtualClock, failed: Exit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = Calls(clock, codes(failed, failed, failed, Exit.OK, failed))
+    stopping = asyncio.Event()
+    stop = stop_after(clock, 1.5 * DAY, stopping)
+    await repeat(calls, DAY, clock, stopping)
+    await stop
+    recovered = (1 + 2 + 4) * MINUTE
+    assert calls.at == [0, MINUTE, 3 * MINUTE, recovered, recovered + DAY, recovered + DAY + MINUTE]
+    assert "the next call is in 60 s" in capsys.readouterr().out
+
+
+@pytest.mark.virtual_time
+async def test_while_it_fails_it_calls_at_least_as_often_as_it_was_asked_to(
+    clock: VirtualClock,
+) -> None:
+    calls = Calls(clock, iter([Exit.UNHEALTHY] * 100))
+    stopping = asyncio.Event()
+    stop = stop_after(clock, 1000, stopping)
+    await repeat(calls, 150, clock, stopping)
+    await stop
+    assert calls.at == [0, 60, *range(180, 1000, 150)]
 
 
 @pytest.mark.virtual_time

@@ -23,9 +23,10 @@ from deletion.events import (
     encode,
     requested,
 )
+from deletion.events.codec import MOST_COMPLETED
 from deletion.events.generated.bot_deletion.v1 import bot_deletion_subject_pb2 as pb
 from deletion.ids import RESERVED_SERVICES
-from deletion.request import MAX_SERVICES, Waiver
+from deletion.request import Waiver
 from tests.support.clock import START
 from tests.support.events import BOT_ID, EVENT_ID, NOW, PLACED, message
 from tests.support.factories import LATER, a_deletion_request
@@ -93,7 +94,7 @@ def test_every_completion_reads_back_as_it_was_written(services: dict[str, str])
 def test_the_largest_completion_can_be_read() -> None:
     shares = tuple(
         CompletedShare(f"{number:03}".rjust(63, "a"), str(ObjectId()), NOW)
-        for number in range(MAX_SERVICES)
+        for number in range(MOST_COMPLETED)
     )
     subject = replace(SUBJECT, event=replace(COMPLETED, services=shares))
     assert len(encode(subject)) < MAX_EVENT_BYTES

@@ -515,6 +515,39 @@ async def test_a_run_that_was_taken_over_stops_before_its_next_group(
     assert len(world.jobs.applied) == 2 * GROUP
 
 
+async def test_an_action_is_taken_over_though_a_write_fails(world: World) -> None:
+    jobs = world.put(1)
+    world.jobs.pauses["apply"] = 3600
+    action_id = await world.confirmed(world.retry())
+    await world.ended(action_id)
+    world.jobs.pauses["apply"], so_far = 0, world.store.writes
+
+    async def away(write: int) -> None:
+        if write == so_far + 1:
+            raise StoreUnavailable("the database is away")
+
+    world.store.before_write = away
+    assert await world.process().again(action_id, by=BOB) is None, "the second try succeeds"
+    await world.ended(action_id)
+    assert world.pending(jobs) == [True]
+
+
+async def test_an_action_that_is_not_taken_over_in_time_is_given_up(world: World) -> None:
+    world.put(1)
+    world.jobs.pauses["apply"] = 3600
+    action_id = await world.confirmed(world.retry())
+    await world.ended(action_id)
+
+    async def hangs(_: int) -> None:
+        await asyncio.sleep(3600)
+
+    world.store.before_write = hangs
+    began = world.clock.monotonic()
+    with pytest.raises(StoreUnavailable, match=f"within {WRITE_SECONDS:g} s"):
+        await world.process().again(action_id, by=BOB)
+    assert world.clock.monotonic() - began == pytest.approx(WRITE_SECONDS)
+
+
 async def test_what_is_complete_running_or_a_commands_is_not_performed_again(
     world: World,
 ) -> None:
@@ -578,6 +611,45 @@ async def test_an_action_whose_insert_was_under_way_at_the_stop_does_not_begin(
     assert (action.status, action.failure) == (FAILED, INTERRUPTED)
     await asyncio.sleep(60)
     assert world.pending(jobs) == [False]
+
+
+@pytest.mark.proves("action-recorded-first")
+async def test_an_action_begins_though_nobody_waits_for_its_record_any_more(world: World) -> None:
+    jobs = world.put(1)
+    preview = await world.actions.preview(world.retry())
+
+    async def slow(write: int) -> None:
+        if write == 1:
+            await asyncio.sleep(WRITE_SECONDS - 1)
+
+    world.store.before_write = slow
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await world.actions.confirm(preview.id, by=ADA, reason=WHY)
+    assert world.actions.is_taking_on(preview.id)
+    await asyncio.sleep(WRITE_SECONDS)
+    assert not world.actions.is_taking_on(preview.id)
+    assert (await world.ended(preview.id)).action.status is COMPLETE
+    assert world.pending(jobs) == [True]
+
+
+async def test_a_record_that_is_not_written_is_logged_if_nobody_waits_for_it(
+    world: World, logs: list[dict[str, Any]]
+) -> None:
+    world.put(1)
+    preview = await world.actions.preview(world.retry())
+
+    async def hangs(_: int) -> None:
+        await asyncio.sleep(3600)
+
+    world.store.before_write = hangs
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await world.actions.confirm(preview.id, by=ADA, reason=WHY)
+    await asyncio.sleep(WRITE_SECONDS)
+    levels = {each["action_id"]: each["log_level"] for each in logs if "not begun" in each["event"]}
+    assert levels == {preview.id: "error"}
+    assert not world.actions.is_taking_on(preview.id)
 
 
 async def test_a_group_that_hangs_is_cut_short_at_the_end_of_the_process(world: World) -> None:

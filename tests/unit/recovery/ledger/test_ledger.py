@@ -1,16 +1,19 @@
 """A request is followed from its event until no service owes it, whatever is slow or away."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from structlog.typing import EventDict
 
-from deletion.errors import BotDeletionError, BusUnavailable, PermanentError
+from deletion.errors import BotDeletionError, BusUnavailable, PermanentError, TransientError
 from deletion.job import LeasePolicy
 from deletion.request import DeletionRequest
 from deletion.skew import ClockCheck
+from recovery.ledger.metrics import PartName
 from recovery.ledger.running import ANNOUNCEMENTS_PER_SECOND, CALLS_PER_SECOND
 from tests.support.clock import VirtualClock, until
 from tests.support.factories import a_deletion_request, placed
@@ -105,6 +108,64 @@ async def test_one_call_that_is_refused_holds_no_other_up(world: LedgerWorld) ->
             await recorded(world, event_id)
             await world.done(event_id, "billing", "media")
         await until(lambda: set(world.called.ids) == set(events[1:]), within=30)
+
+
+RARELY = dict.fromkeys(PartName, 600.0)
+
+
+async def waiting_for_a_call(world: LedgerWorld, hours: float) -> DeletionRequest:
+    """A settled request that is announced, and has been due to be called back for so long."""
+    at = world.clock.now() - timedelta(hours=hours)
+    settled = a_deletion_request("media", now=at).completed("media", "a" * 24, at).announced(at)
+    await world.requests.record([settled])
+    return settled
+
+
+async def test_calls_that_were_due_when_the_callback_was_given_up_are_forgotten_after_a_day(
+    world: LedgerWorld, logs: list[EventDict]
+) -> None:
+    """Otherwise their requests would be kept for ever, whatever their retention is."""
+    request, late = [await waiting_for_a_call(world, hours) for hours in (23.5, 20)]
+    async with world.replica(calls_back=False, every=RARELY).running():
+        await world.clock.sleep(0.4 * HOUR)
+        assert world.requests.requests[request.id].chores, "the URL may be set again"
+        await world.clock.sleep(0.4 * HOUR)
+        assert not world.requests.requests[request.id].chores
+        assert world.requests.requests[late.id].chores
+    assert world.called.tries == 0
+    assert "callbacks forgotten" in [line["event"] for line in logs]
+
+
+async def test_no_call_is_forgotten_while_another_process_makes_it(world: LedgerWorld) -> None:
+    request = await waiting_for_a_call(world, 20)
+
+    async def down(_: DeletionRequest) -> None:
+        raise TransientError("answered 503")
+
+    world.called.failing = down
+    idle, calling = world.replica(calls_back=False, every=RARELY), world.replica(every=RARELY)
+    async with idle.running(), calling.running():
+        await world.clock.sleep(8 * HOUR)
+        world.called.failing = None
+        await world.clock.sleep(1.5 * HOUR)
+    assert world.called.ids == [request.id]
+
+
+async def test_each_call_that_fails_beside_others_counts_once(world: LedgerWorld) -> None:
+    now = world.clock.now()
+    settled = [a_deletion_request("media", now=now).completed("media", "a" * 24, now)] * 3
+    requests = [replace(each, id=str(UUID(int=n))) for n, each in enumerate(settled, 1)]
+    await world.requests.record([each.announced(now) for each in requests])
+
+    async def failing(request: DeletionRequest) -> None:
+        if request.id != requests[0].id:
+            raise TransientError("answered 503")
+
+    world.called.failing = failing
+    async with world.replica().running() as replica:
+        await world.clock.sleep(30)
+        assert world.called.ids == [requests[0].id]
+        assert replica.metric("failures_total", part="call") == 2
 
 
 async def test_a_page_of_which_nothing_is_confirmed_counts_once(world: LedgerWorld) -> None:

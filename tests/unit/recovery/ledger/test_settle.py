@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from structlog.typing import EventDict
@@ -59,6 +60,15 @@ async def test_a_job_settles_every_request_that_joined_it() -> None:
         await world.complete(job)
         await until(lambda: len(world.announced.ids) == 2, within=5)
     assert set(world.announced.ids) == {first.event_id, second.event_id}
+
+
+async def test_a_job_settles_its_request_at_once_though_its_consumers_clock_is_ahead() -> None:
+    world = LedgerWorld("media")
+    [event_id] = await recorded(world, 1)
+    job = world.jobs.jobs[(await world.job(event_id, "media")).id]
+    await world.jobs.apply(job.complete(world.clock.now() + timedelta(hours=3)))
+    async with world.replica().running():
+        await until(lambda: world.announced.ids == [event_id], within=5)
 
 
 async def test_a_job_of_another_bot_settles_nothing() -> None:

@@ -1,5 +1,6 @@
 """Windows of time in which lists are read."""
 
+from bisect import bisect_left, bisect_right
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from math import ceil, floor
@@ -10,6 +11,7 @@ from deletion.adapters.mongo.windows import (
     AHEAD,
     FIRST,
     GROWTH,
+    MOST_GAPS,
     Window,
     backward,
     beginning,
@@ -60,8 +62,47 @@ async def test_the_beginning_is_found_in_few_looks_that_see_few_records(
 
     found = await beginning(has_some, START)
     assert timedelta() <= (START - age) - found <= 0.003 * age
-    assert len(seen) <= 54
+    assert len(seen) <= 54 + 45
     assert max(seen) <= 1000
+
+
+def office_hours(now: datetime, days: int, without: int = 0) -> list[datetime]:
+    """Times of records of so many days, one every five minutes, by day from Monday to Friday, but
+    none of the `without` days before today.
+    """
+    ages = (timedelta(minutes=minutes) for minutes in range(days * 24 * 60, 0, -5))
+    times = (now - age for age in ages if not 1 <= age.days <= without)
+    return [at for at in times if at.weekday() < 5 and 7 <= at.hour < 19]
+
+
+@pytest.mark.parametrize("hours", range(0, 7 * 24, 7))
+@pytest.mark.parametrize(("days", "without"), [(3, 0), (30, 0), (30, 14), (180, 0)])
+async def test_the_beginning_is_found_beyond_nights_weekends_and_holidays(
+    days: int, without: int, hours: int
+) -> None:
+    now = START + timedelta(hours=hours)
+    times, matched = office_hours(now, days, without), [0]
+
+    async def has_some(window: Window) -> bool:
+        matched.append(bisect_right(times, window[1]) - bisect_left(times, window[0]))
+        return matched[-1] > 0
+
+    found = await beginning(has_some, now)
+    assert bisect_left(times, found) == 0, "the first window, up to that, has none"
+    assert len(matched) <= 500
+    assert max(matched) <= max(150, len(times) / 3)
+
+
+async def test_the_search_beyond_gaps_ends() -> None:
+    looks = 0
+
+    async def has_some(window: Window) -> bool:
+        nonlocal looks
+        looks += 1
+        return looks % 40 == 0
+
+    assert await beginning(has_some, START) < START
+    assert looks < MOST_GAPS * 100
 
 
 async def test_the_beginning_of_nothing_is_now() -> None:

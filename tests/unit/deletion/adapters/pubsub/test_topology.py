@@ -262,6 +262,16 @@ async def test_who_may_create_nothing_applies_what_others_have_created(server: S
     assert all(SEEK_LABEL not in each.labels for each in server.subscriptions.values())
 
 
+@pytest.mark.parametrize("call", ["get_topic", "get_subscription"])
+async def test_what_may_not_be_looked_at_is_not_taken_for_missing(
+    server: Server, call: str
+) -> None:
+    server.breaking[call] = error(Forbidden)
+    with pytest.raises(TopologyMissing, match="may not be used by this identity"):
+        await server.topology().apply(["conversations"])
+    assert server.calls[-1] == call, "nothing is created instead"
+
+
 @pytest.mark.parametrize("call", CREATED_BY_OTHERS)
 async def test_what_somebody_else_creates_meanwhile_is_in_place(server: Server, call: str) -> None:
     create = getattr(server, call)
