@@ -196,6 +196,13 @@ MUTANTS: Final = (
         ("unit",),
     ),
     Mutant(
+        "plan check: an odd document or an API that is down stops each new consumer",
+        PLAN_COMMAND,
+        "if each.status is Verdict.FAILED else each",
+        "if False else each",
+        PLANS,
+    ),
+    Mutant(
         "plan check: a missing compensation is nothing to speak of",
         PLAN_COMMAND,
         "if undo is None:",
