@@ -32,7 +32,7 @@ class Listed:
 async def listed_indexes(collection: Collection) -> Listed:
     """The indexes of `collection`; none if it does not exist.
 
-    A server that does not say what it is building is taken to have built all that it lists.
+    A server that refuses or ignores the option is taken to have built all that it lists.
     """
     try:
         entries = await _entries(collection, includeIndexBuildInfo=True)
